@@ -1,0 +1,72 @@
+/**
+ * Intrusive doubly linked lists.
+ *
+ * A list is one u32 cell that holds the address of its first node, 0 when it is
+ * empty. A node carries two links at a fixed offset `at`: previous, then next.
+ * The first node's `previous` is the last node, so the tail is reached in O(1)
+ * from one cell; the last node's `next` is 0.
+ *
+ *   cell ──► first ⇄ second ⇄ last ─► 0
+ *              └──── previous ────►
+ *
+ * Nodes are addresses of frame table entries or descriptors, never 0.
+ */
+
+// @ts-ignore: decorator
+@inline export function listNext(node: usize, at: usize): usize {
+  return load<u32>(node + at + 4);
+}
+
+// @ts-ignore: decorator
+@inline export function listPrevious(node: usize, at: usize): usize {
+  return load<u32>(node + at);
+}
+
+/** The last node, 0 when the list is empty. */
+// @ts-ignore: decorator
+@inline export function listTail(cell: usize, at: usize): usize {
+  const first = <usize>load<u32>(cell);
+  return first != 0 ? listPrevious(first, at) : 0;
+}
+
+/** Inserts at the head. */
+export function listPush(cell: usize, node: usize, at: usize): void {
+  const first = <usize>load<u32>(cell);
+  store<u32>(node + at + 4, <u32>first);
+  if (first != 0) {
+    store<u32>(node + at, load<u32>(first + at));
+    store<u32>(first + at, <u32>node);
+  } else {
+    store<u32>(node + at, <u32>node);
+  }
+  store<u32>(cell, <u32>node);
+}
+
+/** Inserts right behind `left`, which is in the list. */
+export function listInsertAfter(cell: usize, left: usize, node: usize, at: usize): void {
+  const right = listNext(left, at);
+  store<u32>(node + at, <u32>left);
+  store<u32>(node + at + 4, <u32>right);
+  store<u32>(left + at + 4, <u32>node);
+  const follower = right != 0 ? right : <usize>load<u32>(cell);
+  store<u32>(follower + at, <u32>node);
+}
+
+/** Takes a node out and clears its links. */
+export function listRemove(cell: usize, node: usize, at: usize): void {
+  const previous = listPrevious(node, at);
+  const next = listNext(node, at);
+  const first = <usize>load<u32>(cell);
+  if (node == first) store<u32>(cell, <u32>next);
+  else store<u32>(previous + at + 4, <u32>next);
+  if (next != 0) store<u32>(next + at, <u32>previous);
+  else if (node != first) store<u32>(first + at, <u32>previous);
+  store<u64>(node + at, 0);
+}
+
+/** Moves a node that is in the list to its head. */
+export function listToFront(cell: usize, node: usize, at: usize): void {
+  if (<usize>load<u32>(cell) == node) return;
+  listRemove(cell, node, at);
+  listPush(cell, node, at);
+}

@@ -1,0 +1,227 @@
+/**
+ * The simulated RAM: where everything lies in linear memory.
+ *
+ * Linear memory is the RAM, and its image is the whole state: every table,
+ * list and counter is reachable from the boot frame at address 0, and no wasm
+ * global holds state. The RAM is cut into 4 KiB frames and 512 KiB sections:
+ *
+ *   section 0 (frames 0..127)            section s (frames 128s..128s+127)
+ *   ┌───────┬───────┬────────┬─────────┬─────┐ ┌───────┬───────┬──────────┐
+ *   │ boot  │ table │ static │ scratch │ ... │ │ frame │ table │ frames…  │
+ *   │   0   │   1   │  2..3  │  4..    │     │ │  +0   │  +1   │ +2..+127 │
+ *   └───────┴───────┴────────┴─────────┴─────┘ └───────┴───────┴──────────┘
+ *
+ * - boot: magic, geometry, frame allocator state, list of pools (below).
+ * - table: the second frame of every section describes the section's 128
+ *   frames, 32 bytes each. So the entry of a frame is found by shifting, the
+ *   table of a section is touched only when one of its frames is used, and a
+ *   RAM of any size is created in constant time.
+ * - static: the data segments of the module. Fixed place, never written, never
+ *   part of an image; that is what makes images portable between builds.
+ * - scratch: page buffers, hash table, results. Per instance, not state, never
+ *   part of an image; addressed through one base (mem/scratch.ts).
+ *
+ * A frame table entry
+ *
+ *   0        4      6      8                                         32
+ *   ┌────────┬──────┬──────┬─────────────────────────────────────────┐
+ *   │ owner  │ genA │ genB │ 24 bytes that belong to the owner       │
+ *   └────────┴──────┴──────┴─────────────────────────────────────────┘
+ *
+ *   owner = address of the pool's header frame (a multiple of 4096) + type.
+ *   genA and genB survive when the frame is given back and taken again: they
+ *   are what makes a handle from an earlier life of the frame recognisable.
+ *
+ * Vital statistics: 32 bytes of table per 4096 (0.78 %); fixed frames of a RAM
+ * 4 + scratch (8 below 1 MiB, 38 from there); a RAM has at most 2^20 frames,
+ * and the last one of a 4 GiB memory is never handed out.
+ *
+ * Boot frame, u32 words:
+ *   0 magic         4 layout version  8 frames in all   12 scratch frames
+ *  16 first frame that is ever handed out               20 bump mark
+ *  24 free list head (frame)         28 free list length
+ *  32 frames in use                  36 limit on those
+ *  40 first pool    44 pools         48 live maps       52 isolated victims
+ *  56 frame requests left to succeed 60 requests left to fail  (fault injection)
+ *  64 check word over 4..16, 36, 56, 60 and 68          68 pools ever created
+ */
+
+// @ts-ignore: decorator
+@inline export const PAGE_SIZE: u32 = 4096;
+// @ts-ignore: decorator
+@inline export const PAGE_SHIFT: u32 = 12;
+// @ts-ignore: decorator
+@inline export const PAGE_MASK: u32 = 4095;
+
+// @ts-ignore: decorator
+@inline export const SECTION_SHIFT: u32 = 7; // frames in a section, as a power of two
+// @ts-ignore: decorator
+@inline export const SECTION_MASK: u32 = 127;
+// @ts-ignore: decorator
+@inline export const TABLE_INDEX: u32 = 1; // place of the table in its section
+// @ts-ignore: decorator
+@inline export const ENTRY_SHIFT: u32 = 5;
+// @ts-ignore: decorator
+@inline export const ENTRY_BYTES: u32 = 32;
+// @ts-ignore: decorator
+@inline export const STATIC_FRAME: u32 = 2; // asconfig.json: memoryBase = 2 * 4096
+// @ts-ignore: decorator
+@inline export const SCRATCH_FRAME: u32 = 4;
+// @ts-ignore: decorator
+@inline export const LAST_FRAME: u32 = 0xFFFFF; // of 4 GiB: never handed out (base/errno.ts)
+
+// @ts-ignore: decorator
+@inline export const MAGIC: u32 = 0x4D524343; // "CCRM"
+// @ts-ignore: decorator
+@inline export const LAYOUT_VERSION: u32 = 1;
+
+// Types of frames (low bits of the owner word).
+// @ts-ignore: decorator
+@inline export const FRAME_NEVER: u32 = 0; // beyond the bump mark
+// @ts-ignore: decorator
+@inline export const FRAME_FREE: u32 = 1; // given back, on the free list
+// @ts-ignore: decorator
+@inline export const FRAME_FIXED: u32 = 2; // boot, static, scratch
+// @ts-ignore: decorator
+@inline export const FRAME_TABLE: u32 = 3; // frame table of a section
+// @ts-ignore: decorator
+@inline export const FRAME_POOL: u32 = 4; // header of a pool
+// @ts-ignore: decorator
+@inline export const FRAME_POOL_MORE: u32 = 5; // further tables of a pool
+// @ts-ignore: decorator
+@inline export const FRAME_SLAB: u32 = 6; // descriptors
+// @ts-ignore: decorator
+@inline export const FRAME_HANDLES: u32 = 7; // handle records
+// @ts-ignore: decorator
+@inline export const FRAME_DATA: u32 = 8; // objects of the allocator
+// @ts-ignore: decorator
+@inline export const FRAME_RAW: u32 = 9; // one page stored as it is
+// @ts-ignore: decorator
+@inline export const FRAME_BUFFER: u32 = 10; // copy of a straddling object while it is mapped
+// @ts-ignore: decorator
+@inline export const FRAME_TYPES: u32 = 11;
+
+// Offsets in the boot frame.
+// @ts-ignore: decorator
+@inline export const BOOT_MAGIC: usize = 0;
+// @ts-ignore: decorator
+@inline export const BOOT_VERSION: usize = 4;
+// @ts-ignore: decorator
+@inline export const BOOT_FRAMES: usize = 8;
+// @ts-ignore: decorator
+@inline export const BOOT_SCRATCH: usize = 12;
+// @ts-ignore: decorator
+@inline export const BOOT_FIRST: usize = 16;
+// @ts-ignore: decorator
+@inline export const BOOT_BUMP: usize = 20;
+// @ts-ignore: decorator
+@inline export const BOOT_FREE_HEAD: usize = 24;
+// @ts-ignore: decorator
+@inline export const BOOT_FREE_COUNT: usize = 28;
+// @ts-ignore: decorator
+@inline export const BOOT_USED: usize = 32;
+// @ts-ignore: decorator
+@inline export const BOOT_LIMIT: usize = 36;
+// @ts-ignore: decorator
+@inline export const BOOT_POOL_HEAD: usize = 40;
+// @ts-ignore: decorator
+@inline export const BOOT_POOL_COUNT: usize = 44;
+// @ts-ignore: decorator
+@inline export const BOOT_MAPS: usize = 48;
+// @ts-ignore: decorator
+@inline export const BOOT_ISOLATED: usize = 52;
+// @ts-ignore: decorator
+@inline export const BOOT_FAIL_AFTER: usize = 56;
+// @ts-ignore: decorator
+@inline export const BOOT_FAIL_TIMES: usize = 60;
+// @ts-ignore: decorator
+@inline export const BOOT_CHECK: usize = 64;
+// @ts-ignore: decorator
+@inline export const BOOT_SERIAL: usize = 68;
+// @ts-ignore: decorator
+@inline export const BOOT_END: usize = 72;
+
+// In the entry of a slab or handle frame: how many of its records were ever used (mem/slab.ts).
+// @ts-ignore: decorator
+@inline export const SLAB_FRESH: usize = 14;
+// The top bit of a record's first word: set while the record is free.
+// @ts-ignore: decorator
+@inline export const RECORD_FREE: u32 = 0x80000000;
+
+/** A word of the boot frame. */
+// @ts-ignore: decorator
+@inline export function boot(at: usize): u32 {
+  return load<u32>(at);
+}
+
+// @ts-ignore: decorator
+@inline export function setBoot(at: usize, value: u32): void {
+  store<u32>(at, value);
+}
+
+/** Address of a frame. */
+// @ts-ignore: decorator
+@inline export function frameAddress(frame: u32): usize {
+  return <usize>frame << PAGE_SHIFT;
+}
+
+/** Address of a frame's table entry. */
+// @ts-ignore: decorator
+@inline export function entryOf(frame: u32): usize {
+  return ((<usize>frame & ~(<usize>SECTION_MASK)) << PAGE_SHIFT)
+    + ((<usize>TABLE_INDEX << PAGE_SHIFT) + ((<usize>frame & SECTION_MASK) << ENTRY_SHIFT));
+}
+
+/** The frame that a table entry describes. */
+// @ts-ignore: decorator
+@inline export function frameOf(entry: usize): u32 {
+  return ((<u32>entry >> (PAGE_SHIFT + SECTION_SHIFT)) << SECTION_SHIFT) | ((<u32>entry & PAGE_MASK) >> ENTRY_SHIFT);
+}
+
+/** Whether a number from outside names a frame whose table entry may be read. */
+// @ts-ignore: decorator
+@inline export function frameExists(frame: u32): bool {
+  return frame < boot(BOOT_BUMP);
+}
+
+// @ts-ignore: decorator
+@inline export function entryOwner(entry: usize): u32 {
+  return load<u32>(entry);
+}
+
+// @ts-ignore: decorator
+@inline export function entryType(entry: usize): u32 {
+  return load<u32>(entry) & PAGE_MASK;
+}
+
+/** Address of the pool that owns the frame, 0 for none. */
+// @ts-ignore: decorator
+@inline export function entryPool(entry: usize): usize {
+  return <usize>(load<u32>(entry) & ~PAGE_MASK);
+}
+
+// @ts-ignore: decorator
+@inline export function genA(entry: usize): u32 {
+  return <u32>load<u16>(entry, 4);
+}
+
+// @ts-ignore: decorator
+@inline export function setGenA(entry: usize, value: u32): void {
+  store<u16>(entry, <u16>value, 4);
+}
+
+// @ts-ignore: decorator
+@inline export function genB(entry: usize): u32 {
+  return <u32>load<u16>(entry, 6);
+}
+
+// @ts-ignore: decorator
+@inline export function setGenB(entry: usize, value: u32): void {
+  store<u16>(entry, <u16>value, 6);
+}
+
+/** Bits that a frame number of this RAM needs; handles are laid out by it. */
+// @ts-ignore: decorator
+@inline export function frameBits(): u32 {
+  return 32 - clz<u32>(boot(BOOT_FRAMES) - 1);
+}

@@ -1,0 +1,151 @@
+/**
+ * Pools: the part of a pool's header that all allocators share.
+ *
+ * A pool is known by the address of its header frame. That address, a multiple
+ * of 4096, is also what the owner word of each of its frames holds, so "does
+ * this frame belong to that pool" is one compare.
+ *
+ *   0 kind            4 data frames      8 objects        12 live bytes
+ *  16 LRU             20 previous pool   24 next pool     28 live maps
+ *  32 isolated victims                   36 frames of tables (this one and more)
+ *  40 cache: handle records (16 bytes)   56 cache: descriptors (16 bytes)
+ *  72 objects moved (f64)                80 payload bytes moved (f64)
+ *  88 check word over 0, 72, 80 and the options           92 bytes of the name
+ *  96 name, 64 bytes                    160 options: 4 words of the allocator
+ * 256 tables of the allocator, to the end of the frame
+ *
+ * `objects moved` counts copies; with 4 fullness groups zsmalloc may copy an
+ * object more than once in one compact().
+ */
+import {
+  BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
+  entryOwner, frameAddress, frameExists, setBoot,
+} from './layout';
+import { frameAlloc, sealBoot } from './frame';
+import { listPush, listRemove } from '../base/list';
+
+// @ts-ignore: decorator
+@inline export const NAME_BYTES: u32 = 64;
+// @ts-ignore: decorator
+@inline export const POOL_NAME: usize = 96;
+// @ts-ignore: decorator
+@inline export const POOL_OPTIONS: usize = 160;
+// @ts-ignore: decorator
+@inline export const POOL_TABLES: usize = 256;
+// @ts-ignore: decorator
+@inline export const POOL_LRU: usize = 16; // list cell
+// @ts-ignore: decorator
+@inline export const POOL_HANDLES: usize = 40; // cache of handle records
+// @ts-ignore: decorator
+@inline export const POOL_DESCRIPTORS: usize = 56; // cache of descriptors
+
+// @ts-ignore: decorator
+@inline export const POOL_LINKS: usize = 20;
+
+@unmanaged
+export class Pool {
+  kind: u32;
+  frames: u32;
+  objects: u32;
+  liveBytes: u32;
+  lru: u32;
+  previous: u32;
+  next: u32;
+  maps: u32;
+  isolated: u32;
+  tableFrames: u32;
+  handles0: u32; handles1: u32; handles2: u32; handles3: u32;
+  descriptors0: u32; descriptors1: u32; descriptors2: u32; descriptors3: u32;
+  objectsMoved: f64;
+  bytesMoved: f64;
+  check: u32;
+  nameBytes: u32;
+}
+
+// @ts-ignore: decorator
+@inline export function poolAt(address: usize): Pool {
+  return changetype<Pool>(address);
+}
+
+/** Whether a number from outside is the address of a pool. */
+export function isPool(address: usize): bool {
+  const frame = <u32>(address >> PAGE_SHIFT);
+  return (<u32>address & PAGE_MASK) == 0 && frameExists(frame)
+    && entryOwner(entryOf(frame)) == (<u32>address | FRAME_POOL);
+}
+
+// @ts-ignore: decorator
+@inline export function poolOption(pool: usize, index: u32): u32 {
+  return load<u32>(pool + POOL_OPTIONS + (<usize>index << 2));
+}
+
+// @ts-ignore: decorator
+@inline export function setPoolOption(pool: usize, index: u32, value: u32): void {
+  store<u32>(pool + POOL_OPTIONS + (<usize>index << 2), value);
+}
+
+/** What the words that nothing else can confirm add up to. */
+export function poolCheckWord(pool: usize): u32 {
+  let sum: u32 = rotl<u32>(load<u32>(pool), 5);
+  for (let at: usize = 72; at < 88; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5);
+  for (let at: usize = 92; at < POOL_TABLES; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
+  return sum;
+}
+
+export function sealPool(pool: usize): void {
+  poolAt(pool).check = poolCheckWord(pool);
+}
+
+/** Counts objects moved by compaction and their payload. */
+export function countMoves(pool: usize, objects: f64, bytes: f64): void {
+  poolAt(pool).objectsMoved += objects;
+  poolAt(pool).bytesMoved += bytes;
+  sealPool(pool);
+}
+
+/** Takes a header frame and puts the pool on the RAM's list. 0 when there is no frame. */
+export function poolCreate(kind: u32): usize {
+  const frame = frameAlloc(FRAME_POOL);
+  if (frame == 0) return 0;
+  const pool = frameAddress(frame);
+  store<u32>(entryOf(frame), <u32>pool | FRAME_POOL);
+  poolAt(pool).kind = kind;
+  poolAt(pool).tableFrames = 1;
+  listPush(BOOT_POOL_HEAD, pool, POOL_LINKS);
+  setBoot(BOOT_POOL_COUNT, boot(BOOT_POOL_COUNT) + 1);
+  setBoot(BOOT_SERIAL, boot(BOOT_SERIAL) + 1);
+  sealBoot();
+  return pool;
+}
+
+/** Takes the pool off the RAM's list; its frames are given back by the caller. */
+export function poolUnlink(pool: usize): void {
+  listRemove(BOOT_POOL_HEAD, pool, POOL_LINKS);
+  setBoot(BOOT_POOL_COUNT, boot(BOOT_POOL_COUNT) - 1);
+}
+
+// ── counting ─────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function countObject(pool: usize, bytes: u32): void {
+  poolAt(pool).objects += 1;
+  poolAt(pool).liveBytes += bytes;
+}
+
+// @ts-ignore: decorator
+@inline export function uncountObject(pool: usize, bytes: u32): void {
+  poolAt(pool).objects -= 1;
+  poolAt(pool).liveBytes -= bytes;
+}
+
+// @ts-ignore: decorator
+@inline export function countMap(pool: usize): void {
+  poolAt(pool).maps += 1;
+  setBoot(BOOT_MAPS, boot(BOOT_MAPS) + 1);
+}
+
+// @ts-ignore: decorator
+@inline export function uncountMap(pool: usize): void {
+  poolAt(pool).maps -= 1;
+  setBoot(BOOT_MAPS, boot(BOOT_MAPS) - 1);
+}

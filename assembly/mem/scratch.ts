@@ -1,0 +1,113 @@
+/**
+ * Scratch: buffers of one instance, outside the state of the RAM.
+ *
+ * Everything here may be overwritten by the next call. It is addressed through
+ * one base that is set once per instance, so that a second worker on the same
+ * RAM could be given its own.
+ *
+ *   base  +0      results and fault report (u32 words)
+ *         +4096   hash table of the compressors, 8 KiB
+ *         +12288  CRC-32C tables, 4 KiB
+ *         +16384  gather: a straddling object made contiguous, 4 KiB
+ *         +20480  page: input of the page path and of the codecs, 4 or 64 KiB
+ *         then    block: output of the codecs, 8 or 68 KiB
+ *
+ * A RAM below 1 MiB gets the small buffers (8 frames), any other the large ones
+ * (38 frames): codec calls above 4 KiB need those.
+ */
+import { BOOT_SCRATCH, PAGE_SIZE, boot } from './layout';
+
+// @ts-ignore: decorator
+@inline export const SCRATCH_SMALL: u32 = 8;
+// @ts-ignore: decorator
+@inline export const SCRATCH_LARGE: u32 = 38;
+// @ts-ignore: decorator
+@inline export const LARGE_SCRATCH_FROM: u32 = 256; // frames of the RAM
+
+/** Words of the result area. */
+// @ts-ignore: decorator
+@inline export const OUT_LENGTH: usize = 0; // bytes in the first frame
+// @ts-ignore: decorator
+@inline export const OUT_SECOND: usize = 4; // address of the rest, 0 for none
+// @ts-ignore: decorator
+@inline export const OUT_SIZE: usize = 8; // bytes of the object
+// @ts-ignore: decorator
+@inline export const OUT_NEEDED: usize = 12; // frames that an ENOMEM lacked
+// @ts-ignore: decorator
+@inline export const OUT_A: usize = 16; // further results, named where they are set
+// @ts-ignore: decorator
+@inline export const OUT_B: usize = 20;
+// @ts-ignore: decorator
+@inline export const OUT_C: usize = 24;
+// @ts-ignore: decorator
+@inline export const OUT_RULE: usize = 28; // check(): rule that is broken
+// @ts-ignore: decorator
+@inline export const OUT_FRAME: usize = 32; // check(): frame where it is broken
+
+// @ts-ignore: decorator
+@inline const HASH: usize = 4096;
+// @ts-ignore: decorator
+@inline const CRC: usize = 12288;
+// @ts-ignore: decorator
+@inline const GATHER: usize = 16384;
+// @ts-ignore: decorator
+@inline const PAGE: usize = 20480;
+
+/** Set once per instance; a place, not state. */
+let base: usize = 0;
+
+export function setScratch(address: usize): void {
+  base = address;
+}
+
+// @ts-ignore: decorator
+@inline export function setOut(at: usize, value: u32): void {
+  store<u32>(base + at, value);
+}
+
+// @ts-ignore: decorator
+@inline export function out(at: usize): u32 {
+  return load<u32>(base + at);
+}
+
+// @ts-ignore: decorator
+@inline export function scratchBase(): usize {
+  return base;
+}
+
+// @ts-ignore: decorator
+@inline export function hashTable(): usize {
+  return base + HASH;
+}
+
+// @ts-ignore: decorator
+@inline export function crcTables(): usize {
+  return base + CRC;
+}
+
+// @ts-ignore: decorator
+@inline export function gatherBuffer(): usize {
+  return base + GATHER;
+}
+
+// @ts-ignore: decorator
+@inline export function pageBuffer(): usize {
+  return base + PAGE;
+}
+
+/** Bytes that one codec call may take. */
+// @ts-ignore: decorator
+@inline export function pageBufferBytes(): u32 {
+  return boot(BOOT_SCRATCH) == SCRATCH_LARGE ? 16 * PAGE_SIZE : PAGE_SIZE;
+}
+
+// @ts-ignore: decorator
+@inline export function blockBuffer(): usize {
+  return base + PAGE + pageBufferBytes();
+}
+
+/** Bytes of the block buffer: one frame more than the page buffer, so that an incompressible page still fits. */
+// @ts-ignore: decorator
+@inline export function blockBufferBytes(): u32 {
+  return pageBufferBytes() + PAGE_SIZE;
+}

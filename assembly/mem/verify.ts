@@ -1,0 +1,123 @@
+/**
+ * What check() is made of: the rules it can find broken, the report, and the
+ * walk over a list that trusts nothing.
+ *
+ * A check must survive any bytes (an image from outside may hold anything), so
+ * it follows no link before it has shown that the target is what it should be,
+ * and every loop is bounded by a count.
+ */
+import { EUCLEAN } from '../base/errno';
+import {
+  BOOT_BUMP, ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SECTION_MASK, SLAB_FRESH, TABLE_INDEX,
+  boot, entryOf, entryOwner, frameOf,
+} from './layout';
+import { OUT_FRAME, OUT_RULE, setOut } from './scratch';
+import { listNext, listPrevious } from '../base/list';
+
+// Rules, by number; bindings/rules.ts has the sentences.
+// @ts-ignore: decorator
+@inline export const RULE_BOOT: u32 = 1; // magic, version, geometry
+// @ts-ignore: decorator
+@inline export const RULE_BOOT_CHECK: u32 = 2; // check word of the boot frame
+// @ts-ignore: decorator
+@inline export const RULE_BUMP: u32 = 3; // bump mark
+// @ts-ignore: decorator
+@inline export const RULE_FREE_LIST: u32 = 4; // free list of frames
+// @ts-ignore: decorator
+@inline export const RULE_USED: u32 = 5; // count of frames in use
+// @ts-ignore: decorator
+@inline export const RULE_OWNER: u32 = 6; // owner word of a frame
+// @ts-ignore: decorator
+@inline export const RULE_ENTRY: u32 = 7; // other words of a frame's entry
+// @ts-ignore: decorator
+@inline export const RULE_POOL_LIST: u32 = 8; // list of pools
+// @ts-ignore: decorator
+@inline export const RULE_POOL: u32 = 9; // header of a pool
+// @ts-ignore: decorator
+@inline export const RULE_POOL_COUNT: u32 = 10; // counters of a pool
+// @ts-ignore: decorator
+@inline export const RULE_MAPS: u32 = 11; // map counts
+// @ts-ignore: decorator
+@inline export const RULE_SLAB: u32 = 12; // descriptor cache
+// @ts-ignore: decorator
+@inline export const RULE_SLAB_COUNT: u32 = 13;
+// @ts-ignore: decorator
+@inline export const RULE_SLAB_FREE: u32 = 14;
+// @ts-ignore: decorator
+@inline export const RULE_SLAB_LIST: u32 = 15;
+// @ts-ignore: decorator
+@inline export const RULE_HANDLE: u32 = 16; // handle record
+// @ts-ignore: decorator
+@inline export const RULE_LIST: u32 = 17; // list of an allocator
+// @ts-ignore: decorator
+@inline export const RULE_LRU: u32 = 18;
+// @ts-ignore: decorator
+@inline export const RULE_OBJECT: u32 = 19; // object of an allocator
+// @ts-ignore: decorator
+@inline export const RULE_CLASS: u32 = 20; // size class
+// @ts-ignore: decorator
+@inline export const RULE_ZSPAGE: u32 = 21;
+// @ts-ignore: decorator
+@inline export const RULE_SLOT: u32 = 22; // slot of a zspage, its free list
+// @ts-ignore: decorator
+@inline export const RULE_BUFFER: u32 = 23; // buffer of a mapped object
+
+/** Reports a broken rule. Always EUCLEAN, so that a check can return it. */
+export function broken(rule: u32, frame: u32): u32 {
+  setOut(OUT_RULE, rule);
+  setOut(OUT_FRAME, frame);
+  return EUCLEAN;
+}
+
+/** Whether an address is that of the table entry of a frame below the bump mark. */
+export function isEntry(address: usize): bool {
+  if ((<u32>address & (ENTRY_BYTES - 1)) != 0) return false;
+  const frame = <u32>(address >> PAGE_SHIFT);
+  if ((frame & SECTION_MASK) != TABLE_INDEX) return false;
+  return frameOf(address) < boot(BOOT_BUMP);
+}
+
+/** Whether an address is that of a used record of `bytes` in a slab frame with this owner word. */
+export function isRecord(address: usize, owner: u32, bytes: u32): bool {
+  const frame = <u32>(address >> PAGE_SHIFT);
+  if (frame >= boot(BOOT_BUMP)) return false;
+  const entry = entryOf(frame);
+  if (entryOwner(entry) != owner) return false;
+  const offset = <u32>address & PAGE_MASK;
+  const index = offset / bytes;
+  if (index * bytes != offset || index >= <u32>load<u16>(entry + SLAB_FRESH)) return false;
+  return (load<u32>(address) & RECORD_FREE) == 0;
+}
+
+/** In place of a frame type: FRAME_DATA or FRAME_RAW. */
+// @ts-ignore: decorator
+@inline export const FRAME_EITHER: u32 = 0xFFF;
+/** Result of listLength for a list that is not sound. */
+// @ts-ignore: decorator
+@inline export const UNSOUND: u32 = 0xFFFFFFFF;
+
+/** Whether a node is the entry of a frame with this owner (bytes = 0), or a used record in one. */
+function isNode(node: usize, owner: u32, bytes: u32): bool {
+  if (bytes != 0) return isRecord(node, owner, bytes);
+  if (!isEntry(node)) return false;
+  if ((owner & PAGE_MASK) != FRAME_EITHER) return entryOwner(node) == owner;
+  const type = entryOwner(node) ^ (owner & ~PAGE_MASK);
+  return type == FRAME_DATA || type == FRAME_RAW;
+}
+
+/**
+ * Number of nodes of a list, each verified (isNode) and well linked in both
+ * directions; UNSOUND for anything else and for more than `most` nodes.
+ */
+export function listLength(cell: usize, at: usize, most: u32, owner: u32, bytes: u32): u32 {
+  const first = <usize>load<u32>(cell);
+  let last: usize = 0;
+  let seen: u32 = 0;
+  for (let node = first; node != 0; node = listNext(node, at)) {
+    if (seen == most || !isNode(node, owner, bytes)) return UNSOUND;
+    if (last != 0 && listPrevious(node, at) != last) return UNSOUND;
+    last = node;
+    seen += 1;
+  }
+  return first != 0 && listPrevious(first, at) != last ? UNSOUND : seen;
+}
