@@ -1,0 +1,492 @@
+/**
+ * zbud: two buddies a frame.
+ *
+ * What it is. The simplest allocator for compressed pages: at most two objects
+ * share a frame, the FIRST left-justified, the LAST right-justified. What is
+ * free in a frame is one gap between them, so nothing ever has to be moved or
+ * coalesced, and freeing an object gives a whole frame back at least every
+ * second time. That makes eviction predictable: one victim frame, one or two
+ * objects.
+ *
+ * What it is not. Dense: the density floor is one object a frame, the ceiling
+ * two. Objects of more than half a frame never share.
+ *
+ *   layout '6.1'    ┌────────┬───────────────┬·················┬────────────────┐
+ *   (63 chunks)     │ header │ FIRST  ───►   │       gap       │   ◄───   LAST  │
+ *                   └────────┴───────────────┴·················┴────────────────┘
+ *                   0        64                                               4096
+ *   layout '2013'   ┌───────────────┬···················┬─────────────────┐
+ *   (64 chunks)     │ FIRST  ───►   │        gap        │    ◄───   LAST  │
+ *                   └───────────────┴···················┴─────────────────┘
+ *
+ * Sizes count in chunks of 64 bytes. The header chunk of layout '6.1' is kept
+ * free, because the geometry (and so every figure) depends on it, but nothing
+ * is stored there: all metadata lies in the frame table, where a free or a
+ * search does not touch a cold frame.
+ *
+ *   entry   8 size of FIRST (bit 15: isolated)   10 size of LAST
+ *          12 maps of FIRST                      14 maps of LAST
+ *          16 links: list of the gap             24 links: LRU
+ *   pool   256 lists by gap in chunks, 64 cells; list 0 holds the full frames
+ *          512 u64: which lists have a frame
+ *
+ * A frame of type FRAME_RAW is one page kept as it is (page/path.ts): a FIRST
+ * of 4096 bytes at offset 0, on the LRU, on no gap list.
+ *
+ * Handle: generation << placeBits | frame << 1 | (LAST), placeBits = 1 + the
+ * bits of a frame number; the generation (genA for FIRST, genB for LAST) has up
+ * to 16 bits, 17 of the 32 are left at 64 MiB, 11 at 4 GiB: a stale handle is
+ * refused until its place was used 2^g - 1 times again.
+ *
+ * Vital statistics: largest object 3968 ('6.1') or 4096 ('2013'); overhead 0
+ * bytes an object beside the frame table (and the header chunk); malloc and
+ * free O(1): the best fit is found with one count of trailing zeros.
+ *
+ * Source: Linux mm/zbud.c of 6.1 and the zbud patch v11 of 2013-05; rules B1..B9
+ * of the project's notes, cited below. Differences: handles are validated, maps
+ * counted, destroy gives everything back; the historic destroy leaked live
+ * frames, and free took any number.
+ */
+import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
+import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { frameAlloc, frameFree, needed } from '../mem/frame';
+import {
+  BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress,
+  frameBits, frameExists, frameOf, genA, genB, setBoot, setGenA, setGenB,
+} from '../mem/layout';
+import {
+  POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap, uncountObject,
+} from '../mem/pool';
+import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
+import { RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, FRAME_EITHER, broken, listLength } from '../mem/verify';
+import { walkFree, walkObject } from '../mem/walk';
+
+// ── constants ────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline const CHUNK: u32 = 64;
+// @ts-ignore: decorator
+@inline const CHUNK_SHIFT: u32 = 6;
+// @ts-ignore: decorator
+@inline const LISTS: u32 = 64;
+// @ts-ignore: decorator
+@inline const LIST_MASK: usize = 512; // in the pool: u64 of non-empty lists
+// @ts-ignore: decorator
+@inline const GAP_LINKS: usize = 16;
+// @ts-ignore: decorator
+@inline const LRU_LINKS: usize = 24;
+// @ts-ignore: decorator
+@inline const MAPS_MAX: u32 = 0xFFFF;
+// @ts-ignore: decorator
+@inline const ISOLATED: u32 = 0x8000;
+// @ts-ignore: decorator
+@inline const SIZE_MASK: u32 = 0x1FFF;
+
+// @ts-ignore: decorator
+@inline const FIRST: u32 = 0;
+// @ts-ignore: decorator
+@inline const LAST: u32 = 1;
+
+/** Options: word 0 is the number of header chunks, 1 for '6.1' and 0 for '2013'. */
+// @ts-ignore: decorator
+@inline function headerChunks(pool: usize): u32 {
+  return poolOption(pool, 0);
+}
+
+// ── accessors ────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline function chunksOf(size: u32): u32 {
+  return (size + CHUNK - 1) >> CHUNK_SHIFT;
+}
+
+// @ts-ignore: decorator
+@inline function sizeOf(entry: usize, buddy: u32): u32 {
+  return <u32>load<u16>(entry + (<usize>buddy << 1), 8) & SIZE_MASK;
+}
+
+// @ts-ignore: decorator
+@inline function setSize(entry: usize, buddy: u32, size: u32): void {
+  const at = entry + (<usize>buddy << 1);
+  store<u16>(at, <u16>((<u32>load<u16>(at, 8) & ISOLATED) | size), 8);
+}
+
+// @ts-ignore: decorator
+@inline function isIsolated(entry: usize): bool {
+  return (<u32>load<u16>(entry, 8) & ISOLATED) != 0;
+}
+
+// @ts-ignore: decorator
+@inline function mapsOf(entry: usize, buddy: u32): u32 {
+  return <u32>load<u16>(entry + (<usize>buddy << 1), 12);
+}
+
+// @ts-ignore: decorator
+@inline function setMaps(entry: usize, buddy: u32, maps: u32): void {
+  store<u16>(entry + (<usize>buddy << 1), <u16>maps, 12);
+}
+
+// @ts-ignore: decorator
+@inline function isMapped(entry: usize): bool {
+  return load<u32>(entry, 12) != 0;
+}
+
+// @ts-ignore: decorator
+@inline function isRaw(entry: usize): bool {
+  return (entryOwner(entry) & PAGE_MASK) == FRAME_RAW;
+}
+
+/** Free chunks of a frame: B1. */
+// @ts-ignore: decorator
+@inline function gapOf(pool: usize, entry: usize): u32 {
+  return LISTS - headerChunks(pool) - chunksOf(sizeOf(entry, FIRST)) - chunksOf(sizeOf(entry, LAST));
+}
+
+/** Where the data of a buddy begin in the frame. */
+// @ts-ignore: decorator
+@inline function offsetOf(pool: usize, entry: usize, buddy: u32): u32 {
+  if (buddy == LAST) return PAGE_SIZE - (chunksOf(sizeOf(entry, LAST)) << CHUNK_SHIFT);
+  return isRaw(entry) ? 0 : headerChunks(pool) << CHUNK_SHIFT;
+}
+
+// ── handles ──────────────────────────────────────────────────────────────────
+
+/** How many different generations a place goes through. */
+// @ts-ignore: decorator
+@inline function generations(): u32 {
+  return (1 << min<u32>(16, 31 - frameBits())) - 1;
+}
+
+// @ts-ignore: decorator
+@inline function generationOf(entry: usize, buddy: u32): u32 {
+  return buddy == FIRST ? genA(entry) : genB(entry);
+}
+
+/** The place gets a new generation: what was given out for it is stale. */
+function age(entry: usize, buddy: u32): void {
+  let generation = generationOf(entry, buddy) + 1;
+  if (generation >= generations()) generation = 0;
+  if (buddy == FIRST) setGenA(entry, generation);
+  else setGenB(entry, generation);
+}
+
+function handleOf(entry: usize, buddy: u32): u32 {
+  return (generationOf(entry, buddy) << (frameBits() + 1)) | (frameOf(entry) << 1) | buddy;
+}
+
+/** The frame entry of a live handle of this pool, 0 for any other number. */
+function resolve(pool: usize, handle: u32): usize {
+  const bits = frameBits() + 1;
+  const frame = (handle & ((1 << bits) - 1)) >> 1;
+  if (!frameExists(frame)) return 0;
+  const entry = entryOf(frame);
+  const owner = entryOwner(entry);
+  if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) return 0;
+  const buddy = handle & 1;
+  if (sizeOf(entry, buddy) == 0 || generationOf(entry, buddy) != handle >> bits) return 0;
+  return entry;
+}
+
+// ── lists ────────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline function listCell(pool: usize, gap: u32): usize {
+  return pool + POOL_TABLES + (<usize>gap << 2);
+}
+
+/** The list on which a frame with an object belongs: 0 when both places are taken (B2, B5). */
+// @ts-ignore: decorator
+@inline function listOf(pool: usize, entry: usize): u32 {
+  return sizeOf(entry, FIRST) != 0 && sizeOf(entry, LAST) != 0 ? 0 : gapOf(pool, entry);
+}
+
+function enlist(pool: usize, entry: usize): void {
+  const list = listOf(pool, entry);
+  listPush(listCell(pool, list), entry, GAP_LINKS);
+  store<u64>(pool, load<u64>(pool, LIST_MASK) | (<u64>1 << list), LIST_MASK);
+}
+
+function delist(pool: usize, entry: usize): void {
+  const list = listOf(pool, entry);
+  const cell = listCell(pool, list);
+  listRemove(cell, entry, GAP_LINKS);
+  if (load<u32>(cell) == 0) store<u64>(pool, load<u64>(pool, LIST_MASK) & ~(<u64>1 << list), LIST_MASK);
+}
+
+// ── algorithm ────────────────────────────────────────────────────────────────
+
+/** @param headers header chunks: 1 (layout '6.1') or 0 ('2013') */
+export function zbudInit(pool: usize, headers: u32): u32 {
+  if (headers > 1) return EINVAL;
+  setPoolOption(pool, 0, headers);
+  return 0;
+}
+
+/** The largest object: 3968 bytes ('6.1'), 4096 ('2013'). */
+export function zbudMax(pool: usize): u32 {
+  return headerChunks(pool) != 0 ? PAGE_SIZE - 2 * CHUNK : PAGE_SIZE;
+}
+
+function takeFrame(pool: usize, type: u32): usize {
+  const frame = frameAlloc(<u32>pool | type);
+  if (frame == 0) {
+    needed(1);
+    return 0;
+  }
+  const entry = entryOf(frame);
+  // The frame's epoch (genA) is where both places go on from.
+  const epoch = genA(entry) % generations();
+  setGenA(entry, epoch);
+  setGenB(entry, epoch);
+  poolAt(pool).frames += 1;
+  return entry;
+}
+
+function releaseFrame(pool: usize, entry: usize): void {
+  setGenA(entry, max(genA(entry), genB(entry)));
+  poolAt(pool).frames -= 1;
+  frameFree(frameOf(entry));
+}
+
+/** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
+export function zbudFrameEnds(entry: usize): void {
+  setGenA(entry, max(genA(entry), genB(entry)) + 1);
+}
+
+/** B2..B5. EINVAL size 0, ENOSPC beyond the largest object, ENOMEM without a frame. */
+export function zbudMalloc(pool: usize, size: u32): u32 {
+  if (size == 0) return EINVAL;
+  if (size > zbudMax(pool)) return ENOSPC;
+  const fitting = load<u64>(pool, LIST_MASK) >> chunksOf(size) << chunksOf(size);
+  let entry: usize;
+  let buddy = FIRST;
+  if (chunksOf(size) < LISTS && fitting != 0) {
+    entry = <usize>load<u32>(listCell(pool, <u32>ctz<u64>(fitting)));
+    delist(pool, entry);
+    if (sizeOf(entry, FIRST) != 0) buddy = LAST;
+    setSize(entry, buddy, size);
+    listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+  } else {
+    entry = takeFrame(pool, FRAME_DATA);
+    if (entry == 0) return ENOMEM;
+    setSize(entry, FIRST, size);
+    listPush(pool + POOL_LRU, entry, LRU_LINKS);
+  }
+  enlist(pool, entry);
+  countObject(pool, size);
+  return handleOf(entry, buddy);
+}
+
+/** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
+export function zbudMallocRaw(pool: usize): u32 {
+  const entry = takeFrame(pool, FRAME_RAW);
+  if (entry == 0) return ENOMEM;
+  setSize(entry, FIRST, PAGE_SIZE);
+  listPush(pool + POOL_LRU, entry, LRU_LINKS);
+  countObject(pool, PAGE_SIZE);
+  return handleOf(entry, FIRST);
+}
+
+/** B6. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
+export function zbudFree(pool: usize, handle: u32): u32 {
+  const entry = resolve(pool, handle);
+  if (entry == 0) return EINVAL;
+  const buddy = handle & 1;
+  if (mapsOf(entry, buddy) != 0) return EBUSY;
+  uncountObject(pool, sizeOf(entry, buddy));
+  age(entry, buddy);
+  if (isIsolated(entry)) {
+    setSize(entry, buddy, 0);
+    return 0;
+  }
+  if (!isRaw(entry)) delist(pool, entry);
+  setSize(entry, buddy, 0);
+  if (sizeOf(entry, buddy ^ 1) == 0) {
+    listRemove(pool + POOL_LRU, entry, LRU_LINKS);
+    releaseFrame(pool, entry);
+  } else {
+    enlist(pool, entry);
+  }
+  return 0;
+}
+
+/** Address of an object's first byte; its size in OUT_SIZE. EINVAL. */
+export function zbudData(pool: usize, handle: u32): u32 {
+  const entry = resolve(pool, handle);
+  if (entry == 0) return EINVAL;
+  setOut(OUT_SIZE, sizeOf(entry, handle & 1));
+  return <u32>frameAddress(frameOf(entry)) + offsetOf(pool, entry, handle & 1);
+}
+
+/** Like zbudData, and counts the map. EBUSY at 65535 maps of one object. */
+export function zbudMap(pool: usize, handle: u32): u32 {
+  const entry = resolve(pool, handle);
+  if (entry == 0) return EINVAL;
+  const maps = mapsOf(entry, handle & 1);
+  if (maps == MAPS_MAX) return EBUSY;
+  setMaps(entry, handle & 1, maps + 1);
+  countMap(pool);
+  return zbudData(pool, handle);
+}
+
+/** EINVAL also for an object that is not mapped. */
+export function zbudUnmap(pool: usize, handle: u32): u32 {
+  const entry = resolve(pool, handle);
+  if (entry == 0) return EINVAL;
+  const maps = mapsOf(entry, handle & 1);
+  if (maps == 0) return EINVAL;
+  setMaps(entry, handle & 1, maps - 1);
+  uncountMap(pool);
+  return 0;
+}
+
+// ── reclaim (B7) ─────────────────────────────────────────────────────────────
+
+/** Takes the least recently used frame without a mapped object off all lists. Its frame number, 0 for none. */
+export function zbudIsolate(pool: usize): u32 {
+  const first = <usize>load<u32>(pool + POOL_LRU);
+  let entry = listTail(pool + POOL_LRU, LRU_LINKS);
+  while (entry != 0 && isMapped(entry)) entry = entry == first ? 0 : listPrevious(entry, LRU_LINKS);
+  if (entry == 0) return 0;
+  listRemove(pool + POOL_LRU, entry, LRU_LINKS);
+  if (!isRaw(entry)) delist(pool, entry);
+  store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) | ISOLATED), 8);
+  poolAt(pool).isolated += 1;
+  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + 1);
+  return frameOf(entry);
+}
+
+/** Whether a number from outside names a victim of this pool. */
+function isVictim(pool: usize, victim: u32): bool {
+  if (!frameExists(victim)) return false;
+  const owner = entryOwner(entryOf(victim));
+  return (owner == (<u32>pool | FRAME_DATA) || owner == (<u32>pool | FRAME_RAW)) && isIsolated(entryOf(victim));
+}
+
+/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
+export function zbudVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
+  if (!isVictim(pool, victim)) return EINVAL;
+  const entry = entryOf(victim);
+  for (; cursor <= LAST; cursor++) {
+    if (sizeOf(entry, cursor) != 0) {
+      setOut(OUT_A, cursor + 1);
+      return handleOf(entry, cursor);
+    }
+  }
+  return 0;
+}
+
+/** Ends the reclaim of a victim: frames given back (1), or 0 and it is at the front of the LRU again. EINVAL. */
+export function zbudRelease(pool: usize, victim: u32): u32 {
+  if (!isVictim(pool, victim)) return EINVAL;
+  const entry = entryOf(victim);
+  store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) & ~ISOLATED), 8);
+  poolAt(pool).isolated -= 1;
+  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) - 1);
+  if (sizeOf(entry, FIRST) == 0 && sizeOf(entry, LAST) == 0) {
+    releaseFrame(pool, entry);
+    return 1;
+  }
+  listPush(pool + POOL_LRU, entry, LRU_LINKS);
+  if (!isRaw(entry)) enlist(pool, entry);
+  return 0;
+}
+
+/** Frames on one list: by free chunks, list 0 the full ones. EINVAL beyond the last list. */
+export function zbudListLength(pool: usize, list: u32): u32 {
+  if (list >= LISTS) return EINVAL;
+  let length: u32 = 0;
+  for (let entry = <usize>load<u32>(listCell(pool, list)); entry != 0; entry = listNext(entry, GAP_LINKS)) length += 1;
+  return length;
+}
+
+// ── walk ─────────────────────────────────────────────────────────────────────
+
+/** Reports what lies in a frame of the pool to mem/walk.ts. */
+export function zbudWalk(pool: usize, frame: u32): void {
+  const entry = entryOf(frame);
+  for (let buddy = FIRST; buddy <= LAST; buddy++) {
+    const size = sizeOf(entry, buddy);
+    if (size != 0) walkObject(handleOf(entry, buddy), offsetOf(pool, entry, buddy), size);
+  }
+  if (isRaw(entry)) return;
+  const gap = gapOf(pool, entry) << CHUNK_SHIFT;
+  if (gap != 0) walkFree((headerChunks(pool) + chunksOf(sizeOf(entry, FIRST))) << CHUNK_SHIFT, gap);
+}
+
+// ── check ────────────────────────────────────────────────────────────────────
+
+/** Verifies every frame, list and counter of the pool. 0 or EUCLEAN. */
+export function zbudCheck(pool: usize): u32 {
+  const poolFrame = frameOfPool(pool);
+  if (headerChunks(pool) > 1 || poolOption(pool, 1) != 0 || poolOption(pool, 2) != 0 || poolOption(pool, 3) != 0) {
+    return broken(RULE_POOL, poolFrame);
+  }
+  let frames: u32 = 0;
+  let objects: u32 = 0;
+  let bytes: u32 = 0;
+  let maps: u32 = 0;
+  let isolated: u32 = 0;
+  let raws: u32 = 0;
+  const bump = boot(BOOT_BUMP);
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    const entry = entryOf(frame);
+    const owner = entryOwner(entry);
+    if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
+    if (!entryIsSound(pool, entry)) return broken(RULE_OBJECT, frame);
+    frames += 1;
+    for (let buddy = FIRST; buddy <= LAST; buddy++) {
+      const size = sizeOf(entry, buddy);
+      if (size != 0) objects += 1;
+      else if (mapsOf(entry, buddy) != 0) return broken(RULE_MAPS, frame);
+      bytes += size;
+      maps += mapsOf(entry, buddy);
+    }
+    if (isIsolated(entry)) {
+      isolated += 1;
+      if (load<u64>(entry, 16) != 0 || load<u64>(entry, 24) != 0) return broken(RULE_ENTRY, frame);
+    } else if (isRaw(entry)) {
+      raws += 1;
+      if (load<u64>(entry, 16) != 0) return broken(RULE_ENTRY, frame);
+    }
+  }
+  if (frames != poolAt(pool).frames || objects != poolAt(pool).objects || bytes != poolAt(pool).liveBytes
+    || isolated != poolAt(pool).isolated) return broken(RULE_POOL_COUNT, poolFrame);
+  if (maps != poolAt(pool).maps) return broken(RULE_MAPS, poolFrame);
+  return zbudListsCheck(pool, poolFrame, frames - isolated, raws);
+}
+
+// @ts-ignore: decorator
+@inline function frameOfPool(pool: usize): u32 {
+  return <u32>(pool >> 12);
+}
+
+/** Sizes, gap and flags of one frame, links aside. */
+function entryIsSound(pool: usize, entry: usize): bool {
+  const first = <u32>load<u16>(entry, 8);
+  const last = <u32>load<u16>(entry, 10);
+  if ((first & ~(ISOLATED | SIZE_MASK)) != 0 || (last & ~SIZE_MASK) != 0) return false;
+  const firstSize = first & SIZE_MASK;
+  if (firstSize == 0 && last == 0 && (first & ISOLATED) == 0) return false;
+  if (isRaw(entry)) return (firstSize == PAGE_SIZE || (firstSize == 0 && isIsolated(entry))) && last == 0;
+  if (firstSize > zbudMax(pool) || last > zbudMax(pool)) return false;
+  return chunksOf(firstSize) + chunksOf(last) <= LISTS - headerChunks(pool);
+}
+
+/** Each frame that is not isolated is on the list of its gap and on the LRU. */
+function zbudListsCheck(pool: usize, poolFrame: u32, listed: u32, raws: u32): u32 {
+  const mask = load<u64>(pool, LIST_MASK);
+  let left = listed - raws;
+  for (let list: u32 = 0; list < LISTS; list++) {
+    const cell = listCell(pool, list);
+    const length = listLength(cell, GAP_LINKS, left, <u32>pool | FRAME_DATA, 0);
+    if (length == UNSOUND || (length != 0) != ((mask >> list & 1) != 0)) return broken(RULE_LIST, poolFrame);
+    for (let entry = <usize>load<u32>(cell); entry != 0; entry = listNext(entry, GAP_LINKS)) {
+      if (isIsolated(entry) || listOf(pool, entry) != list) return broken(RULE_LIST, frameOf(entry));
+    }
+    left -= length;
+  }
+  if (left != 0) return broken(RULE_LIST, poolFrame);
+  if (listLength(pool + POOL_LRU, LRU_LINKS, listed, <u32>pool | FRAME_EITHER, 0) != listed) return broken(RULE_LRU, poolFrame);
+  return 0;
+}

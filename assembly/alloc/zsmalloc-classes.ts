@@ -1,0 +1,152 @@
+/**
+ * zsmalloc: the table of size classes.
+ *
+ * 255 candidates, 32 to 4096 bytes in steps of 16. For each the chain length is
+ * chosen (how many frames make up a zspage), then candidates that give the same
+ * (frames, objects) as the next larger kept one are merged into it (C1..C9).
+ * The result is a map from candidate to class and one 64-byte record a class:
+ *
+ *   0 u16 object bytes    2 u8 class index (the largest merged)   3 u8 frames
+ *   4 u16 objects (N)     6 u16 fullness groups that have a zspage (bit set)
+ *   8 allocated objects  12 used objects
+ *  16 lists, one cell a fullness group: 12
+ *
+ * A map of 255 bytes in the pool's header, 119 classes (two frames) with the
+ * default chain of 8, 192 at most (chain 16).
+ */
+import { PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
+import { POOL_TABLES } from '../mem/pool';
+
+// @ts-ignore: decorator
+@inline export const CLASSES: u32 = 255;
+// @ts-ignore: decorator
+@inline export const CLASS_BYTES: u32 = 64;
+// @ts-ignore: decorator
+@inline export const CLASS_SHIFT: u32 = 6;
+// @ts-ignore: decorator
+@inline const SIZE_MIN: u32 = 32;
+// @ts-ignore: decorator
+@inline const STEP_SHIFT: u32 = 4;
+// @ts-ignore: decorator
+@inline export const WORD: u32 = 4; // bytes of a slot's word
+
+// In the pool's header:
+// @ts-ignore: decorator
+@inline export const CLASS_MAP: usize = POOL_TABLES; // u8 a candidate: ordinal of its class
+// @ts-ignore: decorator
+@inline export const CLASS_COUNT: usize = POOL_TABLES + 256; // u32
+// @ts-ignore: decorator
+@inline export const CLASS_FRAMES: usize = POOL_TABLES + 260; // up to 4 addresses of frames of class records
+
+/** Chain rules. */
+// @ts-ignore: decorator
+@inline export const RULE_BYTES: u32 = 0;
+// @ts-ignore: decorator
+@inline export const RULE_PERCENT: u32 = 1;
+
+@unmanaged
+export class SizeClass {
+  size: u16;
+  index: u8;
+  pages: u8;
+  objects: u16;
+  groups: u16;
+  allocated: u32;
+  used: u32;
+}
+
+/** C2, C3: frames of a zspage for objects of this size. */
+export function chainPages(size: u32, chain: u32, rule: u32): u32 {
+  if (rule == RULE_BYTES && (size & (size - 1)) == 0) return 1;
+  let best: u32 = 1;
+  let bestWaste: u32 = PAGE_SIZE;
+  let bestPercent: u32 = 0;
+  for (let pages: u32 = 1; pages <= chain; pages++) {
+    const bytes = pages << PAGE_SHIFT;
+    const waste = bytes % size;
+    if (rule == RULE_BYTES) {
+      if (waste < bestWaste) {
+        bestWaste = waste;
+        best = pages;
+      }
+    } else {
+      const percent: u32 = (100 * (bytes - waste)) / bytes;
+      if (percent > bestPercent) {
+        bestPercent = percent;
+        best = pages;
+      }
+    }
+  }
+  return best;
+}
+
+// @ts-ignore: decorator
+@inline export function classSize(index: u32): u32 {
+  return SIZE_MIN + (index << STEP_SHIFT);
+}
+
+/** C6: candidate for a request; the word is added for huge objects too. */
+// @ts-ignore: decorator
+@inline export function classIndex(bytes: u32): u32 {
+  const slot = bytes + WORD;
+  if (slot <= SIZE_MIN) return 0;
+  return min<u32>(CLASSES - 1, (slot - SIZE_MIN + 15) >> STEP_SHIFT);
+}
+
+/** Classes that are kept for this chain and rule. */
+export function countClasses(chain: u32, rule: u32): u32 {
+  let count: u32 = 0;
+  let lastPages: u32 = 0;
+  let lastObjects: u32 = 0;
+  for (let index: i32 = CLASSES - 1; index >= 0; index--) {
+    const size = classSize(index);
+    const pages = chainPages(size, chain, rule);
+    const objects = (pages << PAGE_SHIFT) / size;
+    if (pages != lastPages || objects != lastObjects) count += 1;
+    lastPages = pages;
+    lastObjects = objects;
+  }
+  return count;
+}
+
+/** Frames of class records that a pool needs. */
+export function classFrames(chain: u32, rule: u32): u32 {
+  return (countClasses(chain, rule) * CLASS_BYTES + PAGE_SIZE - 1) >> PAGE_SHIFT;
+}
+
+/** Record of a class by its ordinal. */
+// @ts-ignore: decorator
+@inline export function classAt(pool: usize, ordinal: u32): usize {
+  const at = <usize>(ordinal << CLASS_SHIFT);
+  return <usize>load<u32>(pool + CLASS_FRAMES + ((at >> PAGE_SHIFT) << 2)) + (at & (PAGE_SIZE - 1));
+}
+
+/** Record of the class that serves a request. */
+// @ts-ignore: decorator
+@inline export function classFor(pool: usize, bytes: u32): usize {
+  return classAt(pool, load<u8>(pool + CLASS_MAP + <usize>classIndex(bytes)));
+}
+
+/** C5: fills map and records; ordinal 0 is the largest class. The frames are in place and zero. */
+export function buildClasses(pool: usize, chain: u32, rule: u32): void {
+  let count: u32 = 0;
+  let lastPages: u32 = 0;
+  let lastObjects: u32 = 0;
+  for (let index: i32 = CLASSES - 1; index >= 0; index--) {
+    const size = classSize(index);
+    const pages = chainPages(size, chain, rule);
+    const objects = (pages << PAGE_SHIFT) / size;
+    if (pages != lastPages || objects != lastObjects) {
+      const record = changetype<SizeClass>(classAt(pool, count));
+      record.size = <u16>size;
+      record.index = <u8>index;
+      record.pages = <u8>pages;
+      record.objects = <u16>objects;
+      count += 1;
+    }
+    store<u8>(pool + CLASS_MAP + <usize>index, <u8>(count - 1));
+    lastPages = pages;
+    lastObjects = objects;
+  }
+  store<u32>(pool + CLASS_COUNT, count);
+}
