@@ -1,0 +1,550 @@
+/**
+ * LZ4 block codec
+ * ===============
+ *
+ * Compresses one page (or any block of up to 64 KiB) into one LZ4 block and back, inside linear
+ * memory. Numbers in, numbers out: addresses and byte counts, no objects, no state. Two calls may run
+ * at the same time on different buffers and, for compression, different tables.
+ *
+ * It is not the LZ4 *frame* format (no magic, no checksum, no stored length), not a streaming coder
+ * (each block stands alone, there is no dictionary), and not the high-compression search (lz4hc.ts
+ * has the same format and another search). A block does not know the size that it decodes to: the
+ * caller keeps it, or gives a capacity and takes the returned length.
+ *
+ * The format
+ * ----------
+ * A block is a list of sequences, each a run of literal bytes and then one match, a copy of bytes that
+ * were already produced:
+ *
+ *    token          more literal length   literals    offset       more match length
+ *   ┌───────┬───────┬───────────────────┬───────────┬────────────┬───────────────────┐
+ *   │ lit:4 │ len:4 │ 255 255 … last    │ lit bytes │ u16, LE    │ 255 255 … last    │
+ *   └───────┴───────┴───────────────────┴───────────┴────────────┴───────────────────┘
+ *     high    low     when lit is 15                  1 … 65535    when len is 15
+ *
+ * A nibble of 15 is continued by bytes that are added up until one is not 255. The match length is
+ * `len + 4`. A match may overlap the bytes that it produces (offset 1 repeats one byte). The block ends
+ * inside a sequence, after its literals. An encoder moreover keeps two rules, on which native decoders
+ * rely for their wide copies: the last 5 bytes are literals, and the last match starts at least 12
+ * bytes before the end.
+ *
+ * Vital statistics
+ * ----------------
+ *   scratch            8 KiB: 4,096 u16 positions, cleared on entry (the part in use, see tableBits)
+ *   block, source      0 … 65,536 bytes; worst case n + n/255 + 16 bytes of block, ratio at best 255:1
+ *   block, decoder     up to 16 MiB of input, any output capacity
+ *   static data        256 bytes with SIMD, 64 without, never written
+ *   memory             up to 4 GiB; buffers may end at the very last byte of it
+ *   overrun            none: no access beyond a buffer given, even where it could do no harm
+ *
+ * Trade-offs
+ * ----------
+ * * One candidate per hash, greedy, no chains: about 290 sequences a page, bound by branch misses.
+ * * The hash takes 5 bytes though 4 are enough for a match. It finds fewer and longer matches: 1 % less
+ *   output, 8 % less time on memory pages, and blocks that decode faster.
+ * * u16 positions: hence the 64 KiB limit. A table that needs no clearing (epochs) costs more in the
+ *   search than the 30 to 60 ns of `memory.fill`.
+ * * The decoder is written twice. The loop in `lz4Decompress` that comes first handles sequences whose
+ *   wide copies stay inside both buffers whatever the lengths say; it never fails, it only stops, with
+ *   nothing of the sequence taken. The strict loop decides everything else: ends, errors, tiny blocks. So
+ *   the strict loop alone is the definition, and the first could be deleted without changing a result.
+ * * Nothing slow hangs on where a match or a run ends: the strict loop copies in wide steps too, and
+ *   finishes with a narrower or overlapping one.
+ * * Every branch on ASC_FEATURE_SIMD is decided by the compiler. Both builds give the same bytes.
+ *
+ * Source of the design: the published description of the LZ4 block format. Written from that alone.
+ */
+
+import { EIO } from '../base/errno';
+
+// ── Constants ────────────────────────────────────────────────────────────────────────────────────────
+
+/** Shortest match that the format can express, in bytes. */
+// @ts-ignore: decorator
+@inline const MIN_MATCH: u32 = 4;
+/** A block's last bytes that are always literals. */
+// @ts-ignore: decorator
+@inline const LAST_LITERALS: u32 = 5;
+/** Distance from the end of the source that the last match must keep when it starts. */
+// @ts-ignore: decorator
+@inline const MATCH_START_MARGIN: u32 = 12;
+/** Nibble value that says that length bytes follow. */
+// @ts-ignore: decorator
+@inline const NIBBLE_MAX: u32 = 15;
+/** Longest source, so that every position fits a u16. */
+// @ts-ignore: decorator
+@inline const SOURCE_MAX: u32 = 65536;
+/** Longest block accepted for decoding: 255 times as much still fits a u32, so no length can wrap. */
+// @ts-ignore: decorator
+@inline const BLOCK_MAX: u32 = 1 << 24;
+/** Entries of the position table, as a power of two. */
+// @ts-ignore: decorator
+@inline const TABLE_BITS: u32 = 12;
+/** Tries at one step width before the search moves faster through what does not compress, log2. */
+// @ts-ignore: decorator
+@inline const SKIP_BITS: u32 = 6;
+/** 2^64 / golden ratio (odd), shifted so that only the low 5 bytes of the operand count. */
+// @ts-ignore: decorator
+@inline const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 24;
+
+/** Input that the first decoder loop wants ahead of it: token, 16 bytes read as literals, offset. */
+// @ts-ignore: decorator
+@inline const FAST_INPUT: u32 = 20;
+/** Output room that it wants: 16 bytes of literals, 32 of match, one wide store more. */
+// @ts-ignore: decorator
+@inline const FAST_OUTPUT: u32 = 64;
+/** Output room that must remain behind a copied run or match, for the overshoot of its last step. */
+// @ts-ignore: decorator
+@inline const OVERSHOOT: u32 = 32;
+
+// ── Copies ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** Copies 16 bytes. Without SIMD in two steps, which also serves matches at offsets of 8 and more. */
+// @ts-ignore: decorator
+@inline function copy16(to: usize, from: usize): void {
+  if (ASC_FEATURE_SIMD) {
+    v128.store(to, v128.load(from));
+  } else {
+    store<u64>(to, load<u64>(from));
+    store<u64>(to, load<u64>(from, 8), 8);
+  }
+}
+
+/** Copies `bytes` rounded up to a multiple of 16, at least 16. */
+// @ts-ignore: decorator
+@inline function copyOver(to: usize, from: usize, bytes: u32): void {
+  let done: u32 = 0;
+  do {
+    copy16(to + done, from + done);
+    done += 16;
+  } while (done < bytes);
+}
+
+/** Copies exactly `bytes`, fewer than 16, between places that do not overlap. */
+// @ts-ignore: decorator
+@inline function copyFew(to: usize, from: usize, bytes: u32): void {
+  if (bytes >= 8) {
+    store<u64>(to, load<u64>(from));
+    store<u64>(to + bytes - 8, load<u64>(from + bytes - 8));
+  } else if (bytes >= 4) {
+    store<u32>(to, load<u32>(from));
+    store<u32>(to + bytes - 4, load<u32>(from + bytes - 4));
+  } else if (bytes > 0) {
+    store<u8>(to, load<u8>(from));
+    store<u8>(to + (bytes >> 1), load<u8>(from + (bytes >> 1)));
+    store<u8>(to + bytes - 1, load<u8>(from + bytes - 1));
+  }
+}
+
+/** Copies exactly `bytes`; `from` lies outside the target or at least 16 bytes below it. */
+// @ts-ignore: decorator
+@inline function copyExact(to: usize, from: usize, bytes: u32): void {
+  if (bytes < 16) {
+    copyFew(to, from, bytes);
+  } else {
+    copyOver(to, from, bytes - 15); // stops before it would overshoot
+    // The last step goes back over bytes already there and writes them again as they are.
+    copy16(to + bytes - 16, from + bytes - 16);
+  }
+}
+
+/** Stores the low `bytes` (fewer than 8) of a word. */
+// @ts-ignore: decorator
+@inline function storeFew(to: usize, word: u64, bytes: u32): void {
+  if (bytes & 4) {
+    store<u32>(to, <u32>word);
+    word >>= 32;
+    to += 4;
+  }
+  if (bytes & 2) {
+    store<u16>(to, <u16>word);
+    word >>= 16;
+    to += 2;
+  }
+  if (bytes & 1) store<u8>(to, <u8>word);
+}
+
+// ── Patterns: matches that overlap themselves ────────────────────────────────────────────────────────
+//
+// A match at a small offset repeats a pattern of `offset` bytes. One wide word is made that holds the
+// pattern as often as it fits, and is stored again and again, `patternStep` bytes apart: the largest
+// multiple of the offset that is no wider than the word.
+
+/**
+ * With SIMD, 16 rows of 16 bytes, row n counting modulo n: the lanes that a swizzle takes. Without, 8
+ * factors 1 + 2^k + 2^2k …, k = 8 * offset: a product with one lays copies side by side, its top falls off.
+ */
+const PATTERNS: usize = ASC_FEATURE_SIMD ? memory.data<u8>([
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1,
+  0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0,
+  0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3,
+  0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0,
+  0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3,
+  0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1,
+  0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 1, 2, 3, 4,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 1, 2,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0, 1,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0,
+], 16) : memory.data<u64>([
+  0, 0x0101010101010101, 0x0001000100010001, 0x0001000001000001,
+  0x0000000100000001, 0x0000010000000001, 0x0001000000000001, 0x0100000000000001,
+], 8);
+
+/** Offsets below this one repeat within one wide word. */
+// @ts-ignore: decorator
+@inline function patternLimit(): u32 {
+  return ASC_FEATURE_SIMD ? 16 : 8;
+}
+
+/** Distance between two stores of a pattern, in bytes, for offsets 1 … patternLimit - 1. */
+// @ts-ignore: decorator
+@inline function patternStep(offset: u32): u32 {
+  if (ASC_FEATURE_SIMD) return (<u32>(0xEDCBA98FDBEFEFF0 >> (<u64>offset << 2)) & 15) + 1;
+  return ((<u32>0x65475770 >> (offset << 2)) & 15) + 1;
+}
+
+/** The 16 bytes that the pattern of `offset` bytes at `from` repeats to. Reads 16 bytes. */
+// @ts-ignore: decorator
+@inline function pattern128(from: usize, offset: u32): v128 {
+  return i8x16.swizzle(v128.load(from), v128.load(PATTERNS + (<usize>offset << 4)));
+}
+
+/** The 8 bytes that the pattern of `offset` bytes at `from` repeats to. Reads 8 bytes. */
+// @ts-ignore: decorator
+@inline function pattern64(from: usize, offset: u32): u64 {
+  const mask = (<u64>1 << (<u64>offset << 3)) - 1;
+  return (load<u64>(from) & mask) * load<u64>(PATTERNS + (<usize>offset << 3));
+}
+
+/** Writes a pattern match, `bytes` or up to one wide word more. */
+// @ts-ignore: decorator
+@inline function patternOver(to: usize, offset: u32, bytes: u32): void {
+  const step = patternStep(offset);
+  let done: u32 = 0;
+  if (ASC_FEATURE_SIMD) {
+    const word = pattern128(to - offset, offset);
+    do {
+      v128.store(to + done, word);
+      done += step;
+    } while (done < bytes);
+  } else {
+    const word = pattern64(to - offset, offset);
+    do {
+      store<u64>(to + done, word);
+      done += step;
+    } while (done < bytes);
+  }
+}
+
+/** Writes exactly `bytes` of a pattern match; one wide word can be read at its source. */
+// @ts-ignore: decorator
+@inline function patternExact(to: usize, offset: u32, bytes: u32): void {
+  const step = patternStep(offset);
+  if (ASC_FEATURE_SIMD) {
+    const word = pattern128(to - offset, offset);
+    while (bytes >= 16) {
+      v128.store(to, word);
+      to += step;
+      bytes -= step;
+    }
+    let low = i64x2.extract_lane(word, 0);
+    if (bytes & 8) {
+      store<u64>(to, low);
+      low = i64x2.extract_lane(word, 1);
+      to += 8;
+    }
+    storeFew(to, low, bytes);
+  } else {
+    const word = pattern64(to - offset, offset);
+    while (bytes >= 8) {
+      store<u64>(to, word);
+      to += step;
+      bytes -= step;
+    }
+    storeFew(to, word, bytes);
+  }
+}
+
+/** Copies exactly `bytes` of a match at any offset. `room` is what dst still holds, `bytes` or more. */
+function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
+  if (offset >= 16) {
+    copyExact(to, to - offset, bytes);
+  } else if (offset >= patternLimit()) { // 8 … 15 without SIMD
+    let from = to - offset;
+    for (; bytes >= 8; bytes -= 8, to += 8, from += 8) store<u64>(to, load<u64>(from));
+    copyFew(to, from, bytes);
+  } else if (room + offset >= patternLimit()) {
+    patternExact(to, offset, bytes);
+  } else { // the last few bytes of dst: a wide read would leave it
+    for (let i: u32 = 0; i < bytes; ++i) store<u8>(to + i, load<u8>(to + i - offset));
+  }
+}
+
+// ── Compression ──────────────────────────────────────────────────────────────────────────────────────
+
+/** Width of the table for a source: a short one would spend its time clearing the whole of it. */
+// @ts-ignore: decorator
+@inline function tableBits(srcBytes: u32): u32 {
+  return srcBytes >= 2048 ? TABLE_BITS : srcBytes >= 512 ? TABLE_BITS - 2 : TABLE_BITS - 4;
+}
+
+/** Address of the table entry for the 5 bytes at `ip`; reads 8. */
+// @ts-ignore: decorator
+@inline function slotOf(table: usize, ip: usize, shift: u64): usize {
+  return table + (<usize>((load<u64>(ip) * HASH_MULTIPLIER) >> shift) << 1);
+}
+
+/** Number of equal bytes at `ip` and `ref`, ip above ref, `last` = end of the source - 8 - ip. */
+// @ts-ignore: decorator
+@inline function equalBytes(ip: usize, ref: usize, last: u32): u32 {
+  const limit = last + (8 - LAST_LITERALS);
+  let n: u32 = 0;
+  do {
+    const difference = load<u64>(ip + n) ^ load<u64>(ref + n);
+    if (difference != 0) return min(n + (<u32>ctz(difference) >> 3), limit);
+    n += 8;
+  } while (n <= last);
+  while (n < limit && load<u8>(ip + n) == load<u8>(ref + n)) ++n;
+  return min(n, limit);
+}
+
+/** Bytes that continue a nibble for `length` above 14. */
+// @ts-ignore: decorator
+@inline function lengthBytes(length: u32): u32 {
+  return length < NIBBLE_MAX ? 0 : (length - NIBBLE_MAX) / 255 + 1;
+}
+
+/** Writes the bytes that continue a nibble; `rest` is the length - 15. Returns the address behind. */
+// @ts-ignore: decorator
+@inline function writeLength(op: usize, rest: u32): usize {
+  for (; rest >= 255; rest -= 255) store<u8>(op++, 255);
+  store<u8>(op, <u8>rest);
+  return op + 1;
+}
+
+/** Ends a block with its last literals. Returns the block's bytes, 0 when they do not fit. */
+function finish(dst: usize, dstBytes: u32, op: usize, from: usize, literals: u32): u32 {
+  const used = <u32>(op - dst);
+  const bytes = used + 1 + lengthBytes(literals) + literals;
+  if (bytes > dstBytes) return 0;
+  store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4));
+  if (literals >= NIBBLE_MAX) op = writeLength(op, literals - NIBBLE_MAX);
+  memory.copy(op, from, literals);
+  return bytes;
+}
+
+/**
+ * Compresses one block.
+ *
+ * The block obeys LZ4's end rules, so liblz4 decodes it into a buffer of exactly `srcBytes`. The result
+ * depends on the source bytes alone: not on the table's old contents, the build, or `dstBytes`.
+ *
+ * @param src      address of the source
+ * @param srcBytes its length, 0 … 65,536 bytes; 0 gives the one-byte block 0x00
+ * @param dst      address of the block's buffer; overlaps neither source nor table
+ * @param dstBytes its capacity in bytes; srcBytes + srcBytes / 255 + 16 always suffices. After a result
+ *                 of 0, and behind a block, its contents are unspecified.
+ * @param table    address of 8 KiB of scratch, 2-byte aligned for speed, contents undefined before and after
+ * @returns bytes of the block, 1 or more; 0 when it does not fit `dstBytes` or `srcBytes` is above 65,536
+ */
+export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32, table: usize): u32 {
+  if (srcBytes > SOURCE_MAX) return 0;
+  // The ends may be 2^32, which is 0 here: they are used in differences only, never compared.
+  const srcEnd = src + srcBytes;
+  const dstEnd = dst + dstBytes;
+  if (srcBytes <= MATCH_START_MARGIN) return finish(dst, dstBytes, dst, src, srcBytes);
+
+  const bits = tableBits(srcBytes);
+  const shift = <u64>(64 - bits);
+  memory.fill(table, 0, <usize>2 << bits); // every entry says position 0, which is how that one gets in
+
+  const lastStart = srcEnd - MATCH_START_MARGIN;
+  const lastWord = srcEnd - 8;
+  let op = dst;
+  let anchor = src; // first byte not yet in the block
+  let ip = src + 1;
+  while (true) {
+    // Search: the next position whose table entry has the same 4 bytes.
+    let tries: u32 = 1 << SKIP_BITS;
+    let ref: usize;
+    while (true) {
+      if (ip > lastStart) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
+      const slot = slotOf(table, ip, shift);
+      ref = src + load<u16>(slot);
+      store<u16>(slot, <u16>(ip - src));
+      if (load<u32>(ref) == load<u32>(ip)) break;
+      ip += tries++ >> SKIP_BITS;
+    }
+    // The match may have begun earlier, where the search skipped or the table had forgotten.
+    while (ip > anchor && ref > src && load<u8>(ip - 1) == load<u8>(ref - 1)) {
+      --ip;
+      --ref;
+    }
+
+    let found: bool;
+    do {
+      const literals = <u32>(ip - anchor);
+      const offset = <u32>(ip - ref);
+      const length = equalBytes(ip + MIN_MATCH, ref + MIN_MATCH, <u32>(lastWord - ip - MIN_MATCH));
+
+      // Room for this sequence with its wide copies; else it must fit to the byte, with the 6 bytes
+      // that follow at least (a token and the last literals).
+      const room = <u32>(dstEnd - op);
+      const tight = room < literals + (literals >> 7) + 32;
+      if (tight && room < 1 + lengthBytes(literals) + literals + 2 + 1 + LAST_LITERALS) return 0;
+      store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4 | min(length, NIBBLE_MAX)));
+      if (literals >= NIBBLE_MAX) op = writeLength(op, literals - NIBBLE_MAX);
+      if (tight || <u32>(srcEnd - anchor) < 16) {
+        memory.copy(op, anchor, literals);
+      } else {
+        copy16(op, anchor);
+        if (literals > 16) {
+          // The last step reads up to the first byte of the match + 15, which may leave the source.
+          copyExact(op, anchor, literals);
+        }
+      }
+      op += literals;
+      store<u16>(op, <u16>offset);
+      op += 2;
+      if (length >= NIBBLE_MAX) {
+        const rest = length - NIBBLE_MAX;
+        if (<u32>(dstEnd - op) < rest / 255 + 1 + 1 + LAST_LITERALS) return 0;
+        op = writeLength(op, rest);
+      }
+
+      ip += length + MIN_MATCH;
+      anchor = ip;
+      if (ip > lastStart) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
+      // Remember one place inside the match, then try where it ends: often the next one begins there.
+      store<u16>(slotOf(table, ip - 2, shift), <u16>(ip - 2 - src));
+      const slot = slotOf(table, ip, shift);
+      ref = src + load<u16>(slot);
+      store<u16>(slot, <u16>(ip - src));
+      found = load<u32>(ref) == load<u32>(ip);
+    } while (found);
+    ++ip;
+  }
+}
+
+// ── Decompression ────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Decompresses one block.
+ *
+ * Accepts every well-formed block, also ones that break the encoder's end rules (lz4js writes such).
+ * Never reads outside the block or below `dst`, never writes outside `dst`'s capacity, whatever the block
+ * holds. Bytes between the returned length and `dstBytes` may be changed; after an error so may all of
+ * `dst`.
+ *
+ * @param src      address of the block
+ * @param srcBytes its exact length in bytes, 1 … 16 MiB
+ * @param dst      address of the output; does not overlap the block
+ * @param dstBytes its capacity in bytes, 0 or more
+ * @returns bytes of output (0 for the block 0x00); EIO when the block is empty, longer than 16 MiB,
+ *          truncated, has a match that begins before `dst` or has offset 0, or needs more than `dstBytes`
+ */
+export function lz4Decompress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32): u32 {
+  if (srcBytes > BLOCK_MAX) return EIO;
+  const srcEnd = src + srcBytes; // may be 2^32, that is 0: for differences only, as in lz4Compress
+  const dstEnd = dst + dstBytes;
+  let ip = src;
+  let op = dst;
+
+  // First loop: `break` leaves ip and op at the sequence's token, for the strict loop to do it again.
+  if (srcBytes >= FAST_INPUT && dstBytes >= FAST_OUTPUT) {
+    const ipLimit = srcEnd - FAST_INPUT;
+    const opLimit = dstEnd - FAST_OUTPUT;
+    const copyLimit = dstEnd - OVERSHOOT;
+    while (ip <= ipLimit && op <= opLimit) {
+      const token = <u32>load<u8>(ip);
+      let from = ip + 1;
+      let to = op;
+      let bytes = token >> 4;
+      if (bytes == NIBBLE_MAX) {
+        let more: u32;
+        do {
+          more = load<u8>(from++);
+          bytes += more;
+        } while (more == 255 && from <= ipLimit);
+        if (from > ipLimit || bytes > <u32>(ipLimit - from) || bytes > <u32>(opLimit - to)) break;
+        copyOver(to, from, bytes);
+      } else {
+        copy16(to, from);
+      }
+      from += bytes;
+      to += bytes;
+
+      const offset = <u32>load<u16>(from);
+      from += 2;
+      if (offset - 1 >= <u32>(to - dst)) break;
+      bytes = token & NIBBLE_MAX;
+      if (bytes == NIBBLE_MAX) {
+        let more: u32;
+        do {
+          more = load<u8>(from++);
+          bytes += more;
+        } while (more == 255 && from <= ipLimit);
+        if (more == 255 || bytes + MIN_MATCH > <u32>(copyLimit - to)) break;
+        bytes += MIN_MATCH;
+        if (offset >= patternLimit()) copyOver(to, to - offset, bytes);
+        else patternOver(to, offset, bytes);
+      } else {
+        bytes += MIN_MATCH;
+        if (offset >= patternLimit()) {
+          const ref = to - offset;
+          copy16(to, ref);
+          store<u16>(to, load<u16>(ref, 16), 16);
+        } else {
+          patternOver(to, offset, bytes);
+        }
+      }
+      ip = from;
+      op = to + bytes;
+    }
+  }
+
+  // Strict loop.
+  while (ip != srcEnd) {
+    const token = <u32>load<u8>(ip++);
+    let bytes = token >> 4;
+    if (bytes == NIBBLE_MAX) {
+      let more: u32;
+      do {
+        if (ip == srcEnd) return EIO;
+        more = load<u8>(ip++);
+        bytes += more;
+      } while (more == 255);
+    }
+    if (bytes > <u32>(srcEnd - ip) || bytes > <u32>(dstEnd - op)) return EIO;
+    copyExact(op, ip, bytes);
+    ip += bytes;
+    op += bytes;
+    if (ip == srcEnd) return <u32>(op - dst);
+
+    if (<u32>(srcEnd - ip) < 2) return EIO;
+    const offset = <u32>load<u16>(ip);
+    ip += 2;
+    if (offset - 1 >= <u32>(op - dst)) return EIO;
+    bytes = token & NIBBLE_MAX;
+    if (bytes == NIBBLE_MAX) {
+      let more: u32;
+      do {
+        if (ip == srcEnd) return EIO;
+        more = load<u8>(ip++);
+        bytes += more;
+      } while (more == 255);
+    }
+    bytes += MIN_MATCH;
+    const room = <u32>(dstEnd - op);
+    if (bytes > room) return EIO;
+    matchExact(op, offset, bytes, room);
+    op += bytes;
+  }
+  return EIO; // empty, or ends behind a match
+}
