@@ -1,0 +1,51 @@
+/**
+ * The export surface of the core: no logic, numbers only.
+ *
+ * Every function returns a u32 (JavaScript sees it signed and shifts it back);
+ * a value >= 0xFFFFF000 is a negative errno.
+ */
+import { crc32c, crcInit } from './base/crc';
+import { LAYOUT_VERSION, SCRATCH_FRAME, frameAddress } from './mem/layout';
+import {
+  blockBuffer, blockBufferBytes, crcTables, hashTable, pageBuffer, pageBufferBytes, scratchBase, setScratch,
+} from './mem/scratch';
+import { lz4Compress, lz4Decompress } from './codec/lz4';
+
+export {
+  frameInit as ramInit, frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree, frameCounter as ramCounter,
+  frameSaved as ramSaved, fixedFrames as ramFixed,
+} from './mem/frame';
+export { ramCheck } from './zpool';
+export {
+  zpoolCreate, zpoolDestroy, zpoolNext, zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize, zpoolSpan,
+  zpoolRange, zpoolMap, zpoolUnmap, zpoolLocate, zpoolCompact, zpoolFreeable, zpoolIsolate, zpoolVictimNext,
+  zpoolRelease, zpoolMetadataFrames, zpoolCounter, zpoolIdentity, zpoolSpanning, zpoolTables, zpoolTable, zpoolWalk,
+} from './zpool';
+export { pageStore, pageLoad, pageFill } from './page/path';
+export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };
+
+/** Version of the RAM layout that this module works on. */
+export function layoutVersion(): u32 {
+  return LAYOUT_VERSION;
+}
+
+/** Readies an instance for its RAM: places the scratch, makes the checksum tables. */
+export function attach(): void {
+  setScratch(frameAddress(SCRATCH_FRAME));
+  crcInit(crcTables());
+}
+
+/** CRC-32C over memory, continued from `crc` (0 to start). */
+export function checksum(from: usize, bytes: u32, crc: u32): u32 {
+  return crc32c(crcTables(), from, bytes, crc);
+}
+
+/** LZ4: page buffer to block buffer. Bytes written, 0 when they exceed `most`. */
+export function codecCompress(bytes: u32, most: u32): u32 {
+  return lz4Compress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), hashTable());
+}
+
+/** LZ4: block buffer to page buffer. Bytes written, EIO for anything malformed. */
+export function codecDecompress(bytes: u32, most: u32): u32 {
+  return lz4Decompress(blockBuffer(), min(bytes, blockBufferBytes()), pageBuffer(), min(most, pageBufferBytes()));
+}
