@@ -1,0 +1,8 @@
+/** `compcache/checked`: the core with its assertions on. Loaded lazily, because few programs want it. */
+import { base64 } from './generated/core-checked.ts';
+import { fromBase64 } from './wasm.ts';
+
+/** The bytes of core-checked.wasm. */
+export function wasm(): Uint8Array<ArrayBuffer> {
+  return fromBase64(base64);
+}

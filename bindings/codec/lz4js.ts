@@ -1,0 +1,87 @@
+/**
+ * lz4js as a Codec: the portable reference, an order of magnitude slower than
+ * the core's LZ4 and of the same format.
+ *
+ * Its hazards are handled here: the hash table is zeroed before every block (a
+ * dirty one gives wrong matches), sources begin at index 0 of their array (its
+ * test for incompressible input assumes that), its output buffer is our own and
+ * large enough (it does not check), and since its decoder checks nothing a block
+ * is decoded into a buffer of our own after its structure has been verified.
+ */
+import { CompcacheError, requireBytes } from '../errors.ts';
+import type { Codec } from '../types.ts';
+
+interface Lz4js {
+  compressBlock(src: Uint8Array, dst: Uint8Array, srcIndex: number, srcLength: number, hashTable: Uint32Array): number;
+  decompressBlock(src: Uint8Array, dst: Uint8Array, srcIndex: number, srcLength: number, dstIndex: number): number;
+  compressBound(bytes: number): number;
+  makeHashTable?(): Uint32Array;
+}
+
+const BLOCK_MAX = 65536;
+const HASH_WORDS = 65536;
+
+class Lz4jsCodec implements Codec {
+  readonly name = 'lz4js';
+  readonly #table = new Uint32Array(HASH_WORDS);
+  readonly #block: Uint8Array;
+
+  constructor(private readonly lz4: Lz4js) {
+    this.#block = new Uint8Array(lz4.compressBound(BLOCK_MAX));
+  }
+
+  compress(src: Uint8Array, dst: Uint8Array): number {
+    requireBytes('codec.compress', 'src', src);
+    requireBytes('codec.compress', 'dst', dst);
+    if (src.length > BLOCK_MAX) throw new CompcacheError('EINVAL', 'codec.compress', `src is ${src.length} bytes, at most ${BLOCK_MAX}`);
+    this.#table.fill(0);
+    const source = src.byteOffset === 0 ? src : src.slice();
+    // 0 means "no match found": it is incompressible then, and does not fit any better.
+    const written = this.lz4.compressBlock(source, this.#block, 0, source.length, this.#table);
+    if (written === 0 || written > dst.length) return 0;
+    dst.set(this.#block.subarray(0, written));
+    return written;
+  }
+
+  decompress(src: Uint8Array, dst: Uint8Array): number {
+    requireBytes('codec.decompress', 'src', src);
+    requireBytes('codec.decompress', 'dst', dst);
+    const length = decodedLength(src);
+    if (length < 0 || length > dst.length) throw new CompcacheError('EIO', 'codec.decompress', `not an LZ4 block that fits ${dst.length} bytes`);
+    return this.lz4.decompressBlock(src, dst, 0, src.length, 0);
+  }
+}
+
+/** Walks a block's sequences; the length it decodes to, -1 when it is malformed. */
+export function decodedLength(src: Uint8Array): number {
+  let at = 0;
+  let length = 0;
+  const extra = (base: number): number => {
+    if (base !== 15) return base;
+    for (let byte = 255; byte === 255; base += byte) {
+      if (at >= src.length) return NaN;
+      byte = src[at++] as number;
+    }
+    return base;
+  };
+  while (at < src.length) {
+    const token = src[at++] as number;
+    const literals = extra(token >> 4);
+    at += literals;
+    length += literals;
+    if (!(at <= src.length)) return -1;
+    if (at === src.length) return length;
+    const offset = (src[at] as number) | ((src[at + 1] as number) << 8);
+    at += 2;
+    if (at > src.length || offset === 0 || offset > length) return -1;
+    length += extra(token & 15) + 4;
+    if (Number.isNaN(length)) return -1;
+  }
+  return -1;
+}
+
+/** Imports lz4js, which allocates about 5 MiB. */
+export async function loadLz4js(): Promise<Codec> {
+  const imported = (await import('lz4js')) as unknown as Lz4js & { default?: Lz4js };
+  return new Lz4jsCodec(imported.default ?? imported);
+}

@@ -1,0 +1,2 @@
+/** `Symbol.dispose` where the host has it, and the registered stand-in elsewhere. */
+export const DISPOSE: typeof Symbol.dispose = (Symbol.dispose ?? Symbol.for('Symbol.dispose')) as typeof Symbol.dispose;

@@ -1,0 +1,123 @@
+/**
+ * Images: a RAM as bytes.
+ *
+ *   0 "CCIM"   4 format   8 layout version   12 frames of the RAM
+ *  16 frames in the image                    20 runs
+ *  24 runs, { first frame, frames } u32 each, ascending
+ *     the frames
+ *     CRC-32C of all of that
+ *
+ * All little endian. Only frames that hold state are in it: the boot frame,
+ * the frame tables in use, the frames that have an owner. So an image is as
+ * large as what is stored, and equal states give equal bytes.
+ */
+import { CompcacheError } from './errors.ts';
+import { LAYOUT_VERSION, PAGE_SIZE, type Core } from './wasm.ts';
+
+const MAGIC = 0x4d494343; // "CCIM"
+const FORMAT = 1;
+const HEADER_BYTES = 24;
+const END = 0xffffffff;
+
+interface Run {
+  first: number;
+  count: number;
+}
+
+/** Runs of frames that belong into an image. */
+function runsOf(core: Core): Run[] {
+  const runs: Run[] = [];
+  let last: Run | undefined;
+  for (let frame = core.exports.ramSaved(0) >>> 0; frame !== END; frame = core.exports.ramSaved(frame + 1) >>> 0) {
+    if (last !== undefined && frame === last.first + last.count) last.count += 1;
+    else runs.push((last = { first: frame, count: 1 }));
+  }
+  return runs;
+}
+
+/** CRC-32C of bytes that lie outside the memory, through the page buffer. */
+function checksumOf(core: Core, bytes: Uint8Array, crc: number): number {
+  const at = core.exports.pageBuffer() >>> 0;
+  for (let from = 0; from < bytes.length; from += PAGE_SIZE) {
+    const part = bytes.subarray(from, from + PAGE_SIZE);
+    core.bytes.set(part, at);
+    crc = core.exports.checksum(at, part.length, crc) >>> 0;
+  }
+  return crc;
+}
+
+/** The image in parts: header, runs of frames (copies), checksum. EBUSY at the end if `verify` finds that frames changed meanwhile. */
+export function* imageChunks(op: string, core: Core, verify: boolean): Generator<Uint8Array<ArrayBuffer>> {
+  const runs = runsOf(core);
+  const header = new Uint32Array(HEADER_BYTES / 4 + 2 * runs.length);
+  const saved = runs.reduce((sum, run) => sum + run.count, 0);
+  header.set([MAGIC, FORMAT, LAYOUT_VERSION, core.exports.ramCounter(0) >>> 0, saved, runs.length]);
+  runs.forEach((run, i) => header.set([run.first, run.count], HEADER_BYTES / 4 + 2 * i));
+  const head = new Uint8Array(header.buffer);
+  const start = checksumOf(core, head, 0);
+  const checksumRun = (run: Run, crc: number): number => core.exports.checksum(run.first * PAGE_SIZE, run.count * PAGE_SIZE, crc) >>> 0;
+  yield head;
+  let crc = start;
+  for (const run of runs) {
+    crc = checksumRun(run, crc);
+    yield core.bytes.slice(run.first * PAGE_SIZE, (run.first + run.count) * PAGE_SIZE);
+  }
+  if (verify && runs.reduce((sum, run) => checksumRun(run, sum), start) !== crc) {
+    throw new CompcacheError('EBUSY', op, 'the RAM has changed while its image was taken');
+  }
+  yield new Uint8Array(new Uint32Array([crc]).buffer);
+}
+
+export interface ParsedImage {
+  /** Frames of the RAM that the image was taken of. */
+  totalFrames: number;
+  runs: Run[];
+  bytes: Uint8Array;
+}
+
+function damaged(op: string, why: string): CompcacheError {
+  return new CompcacheError('EIO', op, `the image is not a whole RAM: ${why}`);
+}
+
+/** Reads and verifies the header of an image, not yet its checksum. EIO. */
+export function parseImage(op: string, bytes: Uint8Array): ParsedImage {
+  if (bytes.length < HEADER_BYTES + 4) throw damaged(op, 'too short');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const word = (at: number): number => view.getUint32(at, true);
+  if (word(0) !== MAGIC) throw damaged(op, 'no image');
+  if (word(4) !== FORMAT || word(8) !== LAYOUT_VERSION) throw damaged(op, `format ${word(4)}, layout ${word(8)}; known: ${FORMAT}, ${LAYOUT_VERSION}`);
+  const totalFrames = word(12);
+  const saved = word(16);
+  const count = word(20);
+  if (totalFrames < 64 || totalFrames > 2 ** 20 || totalFrames % 16 !== 0) throw damaged(op, `${totalFrames} frames`);
+  if (bytes.length !== HEADER_BYTES + 8 * count + PAGE_SIZE * saved + 4) throw damaged(op, 'wrong length');
+  const runs: Run[] = [];
+  let next = 0;
+  let sum = 0;
+  for (let at = HEADER_BYTES; at < HEADER_BYTES + 8 * count; at += 8) {
+    const run = { first: word(at), count: word(at + 4) };
+    if (run.first < next || run.count === 0 || run.first + run.count > totalFrames) throw damaged(op, 'runs out of order');
+    next = run.first + run.count;
+    sum += run.count;
+    runs.push(run);
+  }
+  if (sum !== saved || runs[0]?.first !== 0 || runs[0].count !== 2) throw damaged(op, 'runs do not add up');
+  return { totalFrames, runs, bytes };
+}
+
+/**
+ * Copies an image into an instance's untouched memory and verifies that it is a RAM. EIO.
+ * The boot frame and the first table come first and alone (frames 0 and 1), so static data and scratch are never written.
+ */
+export function loadImage(op: string, core: Core, image: ParsedImage, fixed: number): void {
+  const { bytes, runs } = image;
+  const end = bytes.length - 4;
+  const stored = new DataView(bytes.buffer, bytes.byteOffset + end, 4).getUint32(0, true);
+  if (checksumOf(core, bytes.subarray(0, end), 0) !== stored) throw damaged(op, 'wrong checksum');
+  let at = HEADER_BYTES + 8 * runs.length;
+  for (const [i, run] of runs.entries()) {
+    if (i > 0 && run.first < fixed) throw damaged(op, 'frames where none can be');
+    core.bytes.set(bytes.subarray(at, at + run.count * PAGE_SIZE), run.first * PAGE_SIZE);
+    at += run.count * PAGE_SIZE;
+  }
+}

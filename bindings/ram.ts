@@ -1,0 +1,331 @@
+/** Ram: simulated RAM, one instance of the core on one memory. */
+import { moduleFor, moduleForSync } from './builds.ts';
+import { CoreLz4 } from './codec/core.ts';
+import { DISPOSE } from './dispose.ts';
+import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireU32, show } from './errors.ts';
+import { imageChunks, loadImage, parseImage } from './image.ts';
+import { RULES } from './rules.ts';
+import { parseBytes } from './sizes.ts';
+import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
+import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, instantiate, reserve, type Core } from './wasm.ts';
+import { KINDS, Zpool, callbacks, optionWords, type Owner } from './zpool.ts';
+
+const MIN_BYTES = 256 * 1024;
+const MAX_BYTES = 2 ** 32;
+const WASM_PAGE = 65536;
+const NEVER = 0xffffffff;
+const NAME_BYTES = 64;
+
+/** Bytes of the memory that the options ask for. */
+function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
+  const bytes = Math.ceil(parseBytes(op, 'bytes', options.bytes ?? otherwise) / WASM_PAGE) * WASM_PAGE;
+  if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${bytes}`);
+  return bytes;
+}
+
+/** Frames that the option `limit` allows. */
+function limitFrames(op: string, options: RamOptions, bytes: number): number {
+  if (options.limit === undefined) return NEVER;
+  const limit = parseBytes(op, 'limit', options.limit);
+  if (limit > bytes) throw new CompcacheError('EINVAL', op, `limit must not exceed bytes (${bytes}), but is ${limit}`);
+  return Math.floor(limit / PAGE_SIZE);
+}
+
+function requireOptions(op: string, options: unknown): asserts options is RamOptions {
+  if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
+}
+
+/**
+ * A simulated RAM: the frames, the pools in it, and everything about them, in one linear memory.
+ *
+ * Errors of every method: ECLOSED after close.
+ */
+export class Ram {
+  readonly #core: Core;
+  readonly #owner: Owner;
+  readonly #pools = new Map<string, Zpool>();
+  #closed = false;
+
+  private constructor(core: Core) {
+    this.#core = core;
+    this.#owner = {
+      ram: this,
+      core,
+      evicting: 0,
+      forget: (name) => void this.#pools.delete(name),
+      isClosed: () => this.#closed,
+    };
+  }
+
+  // ── life ───────────────────────────────────────────────────────────────────
+
+  /**
+   * Creates a RAM.
+   * @throws EINVAL for options out of range or a foreign module, ENOMEM where the host refuses the memory, ENODEV where it
+   *   has or allows no WebAssembly
+   */
+  static async create(options: RamOptions = {}): Promise<Ram> {
+    requireOptions('Ram.create', options);
+    return Ram.#make('Ram.create', options, await moduleFor('Ram.create', options));
+  }
+
+  /**
+   * Creates a RAM at once. Browsers compile a core of this size synchronously on the main thread.
+   * @throws as create; EINVAL for build 'checked' without a module
+   */
+  static createSync(options: RamOptions = {}): Ram {
+    requireOptions('Ram.createSync', options);
+    return Ram.#make('Ram.createSync', options, moduleForSync('Ram.createSync', options));
+  }
+
+  static #make(op: string, options: RamOptions, module: WebAssembly.Module): Ram {
+    const bytes = memoryBytes(op, options, '64MiB');
+    const limit = limitFrames(op, options, bytes);
+    const first = options.firstFrame ?? 0;
+    requireU32(op, 'firstFrame', first);
+    const core = instantiate(op, module, reserve(op, bytes));
+    if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
+      throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
+    }
+    return new Ram(core);
+  }
+
+  /**
+   * Makes a RAM from an image. Everything goes on as it would have in the RAM that the image was taken of: pools, handles
+   * (refused ones included), LRU order, limits, even an armed fault injector. Evict callbacks are given anew: openZpool.
+   * @param image bytes of snapshot(), of any build
+   * @param options bytes: at least those of the image's RAM (the default); more are reserved but not used, since handles
+   *   are laid out by the geometry. limit: a new limit
+   * @throws EIO for an image that is damaged, truncated, foreign, or whose tables do not hold together; EINVAL, ENOMEM,
+   *   ENODEV as create; EBUSY inside an evict callback
+   */
+  static async restore(image: Uint8Array, options: RamOptions = {}): Promise<Ram> {
+    const op = 'Ram.restore';
+    if (callbacks.running !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
+    requireOptions(op, options);
+    requireBytes(op, 'image', image);
+    const module = await moduleFor(op, options);
+    const parsed = parseImage(op, image);
+    const least = parsed.totalFrames * PAGE_SIZE;
+    const bytes = memoryBytes(op, options, least);
+    if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
+    const limit = limitFrames(op, options, bytes);
+    const core = instantiate(op, module, reserve(op, bytes));
+    loadImage(op, core, parsed, core.exports.ramFixed(parsed.totalFrames));
+    if (core.exports.ramCheck(parsed.totalFrames) !== 0) {
+      throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
+    }
+    if (options.limit !== undefined) core.exports.ramLimit(limit);
+    return new Ram(core);
+  }
+
+  /** Lets go of the memory. Idempotent. Every further call on the RAM or its pools is ECLOSED. @throws EBUSY inside an evict callback */
+  close(): void {
+    if (this.#closed) return;
+    this.#idle('ram.close');
+    this.#closed = true;
+    this.#pools.clear();
+  }
+
+  [DISPOSE](): void {
+    this.close();
+  }
+
+  #live(op: string): Core {
+    if (this.#closed) throw new CompcacheError('ECLOSED', op, 'the RAM is closed');
+    return this.#core;
+  }
+
+  /** EBUSY inside an evict callback. */
+  #idle(op: string): void {
+    if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
+  }
+
+  // ── images ─────────────────────────────────────────────────────────────────
+
+  /**
+   * The RAM as bytes: its used frames and metadata with a checksum. Equal states give equal bytes.
+   * @throws EBUSY while anything is mapped, or inside an evict callback
+   */
+  snapshot(): Uint8Array {
+    const chunks = [...imageChunks('ram.snapshot', this.#still('ram.snapshot'), false)];
+    const image = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+    let at = 0;
+    for (const chunk of chunks) {
+      image.set(chunk, at);
+      at += chunk.length;
+    }
+    return image;
+  }
+
+  /**
+   * The same in parts, for writing to a file. The RAM must not change before the last part was taken.
+   * @throws as snapshot; EBUSY also with the last part when the RAM has changed meanwhile
+   */
+  snapshotChunks(): Iterable<Uint8Array> {
+    return imageChunks('ram.snapshotChunks', this.#still('ram.snapshotChunks'), true);
+  }
+
+  /** The core, when nothing is mapped or under way. */
+  #still(op: string): Core {
+    const core = this.#live(op);
+    this.#idle(op);
+    if (core.exports.ramCounter(4) !== 0 || core.exports.ramCounter(5) !== 0) {
+      throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
+    }
+    return core;
+  }
+
+  // ── pools ──────────────────────────────────────────────────────────────────
+
+  /**
+   * Creates a pool.
+   * @param allocator 'zbud' or 'zsmalloc'
+   * @throws EINVAL for an unknown allocator, a bad option or an option of another allocator; EEXIST when the name is taken;
+   *   ENOMEM without frames for the pool's tables (1; zsmalloc up to 4)
+   */
+  zpool(allocator: AllocatorName, options: ZpoolOptions = {}): Zpool {
+    const op = 'ram.zpool';
+    const core = this.#live(op);
+    const kind = Object.hasOwn(KINDS, allocator) ? KINDS[allocator] : undefined;
+    if (kind === undefined) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(allocator)}; known: ${Object.keys(KINDS).join(', ')}`);
+    if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
+    const words = optionWords(allocator, options);
+    this.#open();
+    const name = options.name ?? this.#freshName(allocator);
+    if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
+    const utf8 = new TextEncoder().encode(name);
+    if (utf8.length === 0 || utf8.length > NAME_BYTES) throw new CompcacheError('EINVAL', op, `name must have 1 to ${NAME_BYTES} UTF-8 bytes, not ${utf8.length}`);
+    if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`);
+    const at = core.exports.pageBuffer() >>> 0;
+    core.bytes.set(utf8, at);
+    const address = core.exports.zpoolCreate(kind, ...words, at, utf8.length) >>> 0;
+    if (address >= ERRNO_MIN) {
+      throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
+    }
+    const pool = new Zpool(this.#owner, address, allocator, name, options.evict);
+    this.#pools.set(name, pool);
+    return pool;
+  }
+
+  /** A name that is not taken: 'allocator#n', n counting the pools of this RAM. */
+  #freshName(allocator: AllocatorName): string {
+    let n = (this.#core.exports.ramCounter(6) >>> 0) + 1;
+    while (this.#pools.has(`${allocator}#${n}`)) n += 1;
+    return `${allocator}#${n}`;
+  }
+
+  /** Gives every pool that lies in the RAM its object: after restore there are pools without one. */
+  #open(): void {
+    const { exports, bytes } = this.#core;
+    const addresses: number[] = [];
+    for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
+    if (addresses.length === this.#pools.size) return;
+    for (const address of addresses.reverse()) {
+      const at = exports.zpoolIdentity(address, 2) >>> 0;
+      const name = new TextDecoder().decode(bytes.subarray(at, at + exports.zpoolIdentity(address, 1)));
+      const kind = exports.zpoolIdentity(address, 0);
+      const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
+      if (!this.#pools.has(name)) this.#pools.set(name, new Zpool(this.#owner, address, allocator, name, undefined));
+    }
+  }
+
+  /** All pools of the RAM, oldest first. */
+  pools(): Zpool[] {
+    this.#live('ram.pools');
+    this.#open();
+    return [...this.#pools.values()];
+  }
+
+  /**
+   * A pool by its name, after restore say.
+   * @param callbacks.evict the pool's evict callback from now on
+   * @throws ENOENT for no such pool, EINVAL
+   */
+  openZpool(name: string, callbacks: { evict?: EvictCallback } = {}): Zpool {
+    const op = 'ram.openZpool';
+    this.#live(op);
+    this.#open();
+    const pool = this.#pools.get(name);
+    if (pool === undefined) throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`);
+    if (callbacks.evict !== undefined) {
+      if (typeof callbacks.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
+      pool.setEvict(callbacks.evict);
+    }
+    return pool;
+  }
+
+  /**
+   * A codec of the core, for bytes of the caller's.
+   * @param name 'lz4'
+   * @throws EINVAL for an unknown name
+   */
+  codec(name: 'lz4'): Codec {
+    this.#live('ram.codec');
+    if (name !== 'lz4') throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: lz4`);
+    return new CoreLz4(() => this.#live('codec'));
+  }
+
+  // ── checks and figures ─────────────────────────────────────────────────────
+
+  /**
+   * Walks every structure of the RAM.
+   * @throws EUCLEAN, naming the frame and the rule that is broken
+   */
+  check(): void {
+    const core = this.#live('ram.check');
+    if (core.exports.ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
+  }
+
+  /**
+   * Fault injection: lets frame requests succeed and then fail.
+   * @param after further requests that succeed; null ends the injection
+   * @param times requests that fail then; default until null
+   * @throws EINVAL
+   */
+  failFrames(after: number | null, times?: number): void {
+    const core = this.#live('ram.failFrames');
+    if (after !== null) requireU32('ram.failFrames', 'after', after);
+    if (times !== undefined) requireU32('ram.failFrames', 'times', times);
+    core.exports.ramFail(after ?? NEVER, times ?? NEVER);
+  }
+
+  /** Frames of the memory, metadata included. */
+  get totalFrames(): number {
+    return this.#live('ram.totalFrames').exports.ramCounter(0) >>> 0;
+  }
+
+  /** Frames that can still be handed out. */
+  get freeFrames(): number {
+    return this.#live('ram.freeFrames').exports.ramFree() >>> 0;
+  }
+
+  stats(): RamStats {
+    const { exports, bytes } = this.#live('ram.stats');
+    const counter = (which: number): number => exports.ramCounter(which) >>> 0;
+    const owners: RamStats['owners'] = {};
+    for (const pool of this.pools()) {
+      const { frames, metadataBytes } = pool.stats();
+      owners[pool.name] = { frames, metadataFrames: metadataBytes / PAGE_SIZE };
+    }
+    const fixedFrames = counter(7);
+    return {
+      bytes: bytes.length,
+      totalFrames: counter(0),
+      usedFrames: counter(1),
+      freeFrames: exports.ramFree() >>> 0,
+      fixedFrames,
+      metadataFrames: Object.values(owners).reduce((sum, owner) => sum + owner.metadataFrames, 0),
+      highWaterFrames: counter(3),
+      limitFrames: Math.min(counter(2), counter(0) - fixedFrames),
+      maps: counter(4),
+      owners,
+    };
+  }
+}
+
+/** What ramCheck has found. */
+function unclean(op: string, core: Core): CompcacheError {
+  const rule = core.out[OUT_RULE] as number;
+  return new CompcacheError('EUCLEAN', op, `frame ${core.out[OUT_FRAME]}: ${RULES[rule] ?? RULES[0]} (rule ${rule})`);
+}

@@ -1,0 +1,156 @@
+/** The public types: options, results, brands. Glossary at the end of this comment.
+ *
+ * frame       4 KiB of the simulated RAM
+ * zpool       a pool of one allocator in a RAM
+ * handle      a u32 that stands for an object of one pool
+ * zspage      zsmalloc: a chain of frames cut into slots of one size
+ * buddy       zbud: one of the two objects of a frame
+ * same-filled a page whose 32-bit words are all equal; it takes no memory
+ * raw page    a page kept as it is because its block is too large
+ */
+
+declare const brand: unique symbol;
+
+export type AllocatorName = 'zbud' | 'zsmalloc';
+
+/** Stands for one object of one zpool: a u32, never 0. */
+export type Handle = number & { readonly [brand]: 'Handle' };
+
+/** What storePage gives back: a handle, or (negative) the word of a same-filled page. */
+export type PageEntry = number & { readonly [brand]: 'PageEntry' };
+
+export type MapMode = 'rw' | 'ro' | 'wo';
+
+export interface RamOptions {
+  /**
+   * The whole linear memory in bytes, metadata included; a number or a size like '64MiB'. 256 KiB … 4 GiB, rounded up
+   * to 64 KiB. Reserved at creation, touched only as used. Default '64MiB'; for restore, the size of the image's RAM.
+   */
+  bytes?: number | string;
+  /** The most bytes of frames that may be handed out at once, not above `bytes`. Default: all that fit. */
+  limit?: number | string;
+  /** 'checked' has the core's assertions on and is loaded from `compcache/checked`. Default 'release'. */
+  build?: 'release' | 'checked';
+  /** Whether to use the SIMD build. Default: when the host has SIMD. */
+  simd?: boolean;
+  /** A compiled core (of `compcache/core.wasm`, say), so that several workers share one compilation. */
+  module?: WebAssembly.Module;
+  /** For tests: the lowest frame that is handed out, so that high addresses are reached with little memory. */
+  firstFrame?: number;
+}
+
+export interface RamStats {
+  /** Bytes of linear memory. */
+  bytes: number;
+  /** Frames of the memory, metadata included. */
+  totalFrames: number;
+  /** Frames handed out. */
+  usedFrames: number;
+  /** Frames that can still be handed out. */
+  freeFrames: number;
+  /** Frames that are never handed out: boot, static data, scratch, frame tables, the last one of 4 GiB. */
+  fixedFrames: number;
+  /** Of the frames handed out: headers, tables, descriptors, handle records, map buffers. */
+  metadataFrames: number;
+  /** The most frames that were ever handed out at once. */
+  highWaterFrames: number;
+  /** The most frames that may be handed out at once. */
+  limitFrames: number;
+  /** Objects mapped now, counted by maps. */
+  maps: number;
+  /** Frames by owner: pool name → frames of objects and of metadata. */
+  owners: Record<string, { frames: number; metadataFrames: number }>;
+}
+
+export interface ZpoolOptions {
+  /** Unique in the RAM, 1 … 64 UTF-8 bytes. Default 'allocator#n'. */
+  name?: string;
+  /**
+   * Called by shrink for each object of a victim. It frees the handle itself; `false` or a throw keeps the object, and so
+   * does a Promise (the callback must be synchronous). It may malloc, free, read, shrink and compact on any pool;
+   * destroying a pool, taking an image or restoring one inside it is EBUSY.
+   */
+  evict?: EvictCallback;
+  /** zbud: '6.1' keeps the first 64 bytes of a frame free (63 chunks, objects up to 3968), '2013' does not. Default '6.1'. */
+  layout?: '6.1' | '2013';
+  /** zsmalloc: the most frames of a zspage, 1 … 16. Default 8. */
+  chainSize?: number;
+  /** zsmalloc: how a class's chain is chosen: least waste in bytes (6.3+) or highest percentage used. Default 'bytes'. */
+  chainRule?: 'bytes' | 'percent';
+  /** zsmalloc: 12 fullness groups (6.4+) or 4, each with its own list insertion and compaction. Default 12. */
+  fullnessGroups?: 12 | 4;
+}
+
+export interface Location {
+  /** Frame of the object's first data byte. */
+  frame: number;
+  /** Offset of that byte in the frame. */
+  offset: number;
+  /** zsmalloc: the largest class index merged into the object's class (0 is 32 bytes, steps of 16). */
+  classIndex?: number;
+  /** zsmalloc: slot in the zspage, from 0. */
+  objectIndex?: number;
+}
+
+export interface ClassStats {
+  index: number;
+  /** Bytes of a slot, its 4-byte word included. */
+  size: number;
+  /** Frames of a zspage. */
+  pages: number;
+  /** Slots of a zspage. */
+  objectsPerZspage: number;
+  /** Slots of all zspages. */
+  allocated: number;
+  /** Slots in use. */
+  used: number;
+  /** Frames that compact() would give back. */
+  freeable: number;
+  zspages: number;
+  /** Zspages by fullness group, emptiest first: index 0 is the empty group (always 0), the last the full one. */
+  groups: number[];
+}
+
+export interface ZpoolStats {
+  /** Requested bytes of all objects. */
+  liveBytes: number;
+  objects: number;
+  /** Frames of objects. */
+  frames: number;
+  /** Bytes of the pool's header, tables, descriptors, handle records and map buffers. */
+  metadataBytes: number;
+  /** liveBytes / (frames · 4096); 0 for an empty pool. */
+  density: number;
+  /** liveBytes / (frames · 4096 + metadataBytes). */
+  densityWithMetadata: number;
+  /** Copies made by compaction, since the pool exists. */
+  objectsMoved: number;
+  /** Payload bytes of those copies. */
+  bytesMoved: number;
+  /** Objects that straddle two frames now. */
+  spanning: number;
+  /** Live maps. */
+  maps: number;
+  /** zsmalloc: its classes, smallest first. */
+  classes?: ClassStats[];
+  /** zbud: frames by free chunks (64 bytes each); index 0 holds the frames with two objects. */
+  lists?: number[];
+}
+
+/** What lies in one frame. A straddling object appears in both of its frames, with its part in each. */
+export interface FrameContents {
+  frame: number;
+  objects: { handle: Handle; offset: number; bytes: number }[];
+  free: { offset: number; bytes: number }[];
+}
+
+export type EvictCallback = (handle: Handle, pool: import('./zpool.ts').Zpool) => void | boolean;
+
+/** A compressor and its decompressor, synchronous, for blocks of up to 64 KiB. */
+export interface Codec {
+  readonly name: string;
+  /** Bytes written to dst, 0 when the block does not fit it. */
+  compress(src: Uint8Array, dst: Uint8Array): number;
+  /** Bytes written to dst. Throws EIO on anything malformed; writes nothing outside dst. */
+  decompress(src: Uint8Array, dst: Uint8Array): number;
+}

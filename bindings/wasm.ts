@@ -1,0 +1,171 @@
+/**
+ * The one file that knows the loader and the raw exports of the core.
+ *
+ * Results come back signed; whoever calls an export shifts them (`>>> 0`) and
+ * compares with ERRNO_MIN.
+ */
+import * as loader from '@assemblyscript/loader';
+import { CompcacheError } from './errors.ts';
+
+export const PAGE_SIZE = 4096;
+/** Version of the RAM's layout that these bindings speak. */
+export const LAYOUT_VERSION = 1;
+
+/** Word indices of the result area at the scratch base (assembly/mem/scratch.ts). */
+export const OUT_LENGTH = 0;
+export const OUT_SECOND = 1;
+export const OUT_SIZE = 2;
+export const OUT_NEEDED = 3;
+export const OUT_A = 4;
+export const OUT_B = 5;
+export const OUT_C = 6;
+export const OUT_RULE = 7;
+export const OUT_FRAME = 8;
+
+/** Exports of the core; all numbers are u32 unless said. */
+export interface CoreExports {
+  layoutVersion(): number;
+  attach(): void;
+  checksum(from: number, bytes: number, crc: number): number;
+  scratchBase(): number;
+  pageBuffer(): number;
+  pageBufferBytes(): number;
+  blockBuffer(): number;
+  blockBufferBytes(): number;
+  codecCompress(bytes: number, most: number): number;
+  codecDecompress(bytes: number, most: number): number;
+  ramInit(frames: number, limit: number, first: number): number;
+  ramFail(after: number, times: number): void;
+  ramLimit(frames: number): void;
+  ramFree(): number;
+  ramCounter(which: number): number;
+  ramSaved(frame: number): number;
+  ramFixed(frames: number): number;
+  ramCheck(frames: number): number;
+  zpoolCreate(kind: number, a: number, b: number, c: number, name: number, nameBytes: number): number;
+  zpoolDestroy(pool: number): number;
+  zpoolNext(pool: number): number;
+  zpoolMalloc(pool: number, size: number): number;
+  zpoolMallocRaw(pool: number): number;
+  zpoolMax(pool: number): number;
+  zpoolFree(pool: number, handle: number): number;
+  zpoolSize(pool: number, handle: number): number;
+  zpoolSpan(pool: number, handle: number, writing: number): number;
+  zpoolRange(pool: number, handle: number, at: number, length: number, writing: number): number;
+  zpoolMap(pool: number, handle: number, mode: number): number;
+  zpoolUnmap(pool: number, handle: number): number;
+  zpoolLocate(pool: number, handle: number): number;
+  zpoolCompact(pool: number, victims: number): number;
+  zpoolFreeable(pool: number): number;
+  zpoolIsolate(pool: number): number;
+  zpoolVictimNext(pool: number, victim: number, cursor: number): number;
+  zpoolRelease(pool: number, victim: number): number;
+  zpoolMetadataFrames(pool: number): number;
+  /** f64 */
+  zpoolCounter(pool: number, which: number): number;
+  zpoolIdentity(pool: number, word: number): number;
+  zpoolSpanning(pool: number): number;
+  zpoolTables(pool: number): number;
+  zpoolTable(pool: number, nth: number): number;
+  zpoolWalk(pool: number, frame: number): number;
+  pageStore(pool: number): number;
+  pageLoad(pool: number, handle: number): number;
+  pageFill(word: number): void;
+}
+
+/** One instance of the core on its memory. The memory never grows, so the views stay valid. */
+export interface Core {
+  readonly exports: CoreExports;
+  readonly memory: WebAssembly.Memory;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The result area. */
+  readonly out: Uint32Array;
+}
+
+/** An import object, or an error of the host's making. */
+function imports(memory: WebAssembly.Memory): loader.Imports {
+  return { env: { memory, abort: () => undefined } } as unknown as loader.Imports;
+}
+
+/** Reserves linear memory. ENOMEM where the host refuses, ENODEV without WebAssembly. */
+export function reserve(op: string, bytes: number): WebAssembly.Memory {
+  requireWasm(op);
+  const pages = bytes / 65536;
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  } catch (cause) {
+    const frames = bytes / PAGE_SIZE;
+    throw new CompcacheError('ENOMEM', op, `the host refuses ${bytes} bytes of linear memory: ${frames} frames needed, 0 free`, { cause });
+  }
+}
+
+function requireWasm(op: string): void {
+  if (typeof WebAssembly === 'undefined') throw new CompcacheError('ENODEV', op, 'this host has no WebAssembly');
+}
+
+/** Compiles the package's own core; that can only fail where the host forbids it. */
+export async function compile(op: string, wasm: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+  requireWasm(op);
+  try {
+    return await WebAssembly.compile(wasm);
+  } catch (cause) {
+    throw forbidden(op, cause);
+  }
+}
+
+/** The synchronous twin of compile. */
+export function compileSync(op: string, wasm: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  requireWasm(op);
+  try {
+    return new WebAssembly.Module(wasm);
+  } catch (cause) {
+    throw forbidden(op, cause);
+  }
+}
+
+function forbidden(op: string, cause: unknown): CompcacheError {
+  return new CompcacheError('ENODEV', op, 'the host does not compile WebAssembly here (a Content-Security-Policy without wasm-unsafe-eval?)', { cause });
+}
+
+/** Instantiates a core on a memory. EINVAL for a module that is not this version's core. */
+export function instantiate(op: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Core {
+  requireCore(op, module);
+  let exports: CoreExports;
+  try {
+    exports = loader.instantiateSync(module, imports(memory)).instance.exports as unknown as CoreExports;
+  } catch (cause) {
+    throw new CompcacheError('EINVAL', op, 'module cannot be instantiated as a compcache core', { cause });
+  }
+  if (exports.layoutVersion() !== LAYOUT_VERSION) {
+    throw new CompcacheError('EINVAL', op, `module is a core of layout ${exports.layoutVersion()}, not ${LAYOUT_VERSION}`);
+  }
+  exports.attach();
+  const bytes = new Uint8Array(memory.buffer as ArrayBuffer);
+  return { exports, memory, bytes, out: new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16) };
+}
+
+/** Exports that a core of this version has; a module without one of them is not ours. */
+const REQUIRED = ['layoutVersion', 'attach', 'ramInit', 'ramCheck', 'ramSaved', 'zpoolCreate', 'zpoolRange', 'zpoolWalk', 'pageStore', 'pageLoad'];
+
+function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
+  const names = module instanceof WebAssembly.Module ? WebAssembly.Module.exports(module).map(({ name }) => name) : [];
+  if (!REQUIRED.every((name) => names.includes(name))) {
+    throw new CompcacheError('EINVAL', op, 'module must be a WebAssembly.Module of compcache/core.wasm');
+  }
+}
+
+/** A module that is valid only where 128-bit SIMD is: one function that makes a v128 and drops it. */
+const SIMD_PROBE = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11];
+
+/** Whether the host has SIMD. */
+export function hasSimd(): boolean {
+  return typeof WebAssembly !== 'undefined' && WebAssembly.validate(new Uint8Array(SIMD_PROBE));
+}
+
+/** Bytes of a base64 text, in any host. */
+export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}

@@ -1,0 +1,565 @@
+/** Zpool: one pool of one allocator in a RAM. */
+import { DISPOSE } from './dispose.ts';
+import {
+  CompcacheError, ERRNO_MIN, codeOf, isU32, requireBytes, requireU32, show, type ErrorCode,
+} from './errors.ts';
+import type { Ram } from './ram.ts';
+import type {
+  AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
+} from './types.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, type Core } from './wasm.ts';
+
+/** Numbers of the allocators in the core (assembly/zpool.ts). */
+export const KINDS: Record<AllocatorName, number> = { zbud: 1, zsmalloc: 3 };
+
+const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
+const TRIES = 8;
+
+/** What a pool needs of its RAM beside the public API. */
+export interface Owner {
+  readonly ram: Ram;
+  readonly core: Core;
+  /** Depth of evict callbacks that are running. */
+  evicting: number;
+  forget(name: string): void;
+  isClosed(): boolean;
+}
+
+/** Depth of evict callbacks in all RAMs of this realm, for Ram.restore. */
+export const callbacks = { running: 0 };
+
+/**
+ * One pool of objects in a RAM. Made by {@link Ram.zpool}, {@link Ram.pools} or {@link Ram.openZpool}.
+ *
+ * Errors of every method: EINVAL for an argument that is no number of 0 … 2^32 - 1, or a handle that was never given out,
+ * was freed, or belongs to another pool; ECLOSED after destroy, close, or closing the RAM. Nothing changes when one is thrown.
+ */
+export class Zpool {
+  readonly allocator: AllocatorName;
+  readonly name: string;
+  /** Whether shrink can evict: true for all allocators. */
+  readonly evictable = true;
+  /** Whether a holder of a map may sleep: false for zsmalloc only, as in the kernel. */
+  readonly canSleepMapped: boolean;
+  /** Whether compact() can move objects. */
+  readonly mallocSupportMovable: boolean;
+
+  readonly #owner: Owner;
+  readonly #core: Core;
+  #address: number;
+  #evict: EvictCallback | undefined;
+
+  /** @internal */
+  constructor(owner: Owner, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
+    this.#owner = owner;
+    this.#core = owner.core;
+    this.#address = address;
+    this.#evict = evict;
+    this.allocator = allocator;
+    this.name = name;
+    this.canSleepMapped = allocator !== 'zsmalloc';
+    this.mallocSupportMovable = allocator === 'zsmalloc';
+  }
+
+  /** @internal */
+  setEvict(evict: EvictCallback): void {
+    this.#evict = evict;
+  }
+
+  // ── objects ────────────────────────────────────────────────────────────────
+
+  /**
+   * Allocates an object. Its bytes are undefined until written.
+   * @param size bytes, 1 … the allocator's largest object (zsmalloc 4096; zbud 3968, layout '2013' 4096)
+   * @throws EINVAL for 0, ENOSPC beyond the largest object, ENOMEM without a frame
+   * @see Linux 6.1 mm/zpool.c zpool_malloc
+   */
+  malloc(size: number): Handle {
+    if (size >>> 0 !== size) requireU32('zpool.malloc', 'size', size);
+    const handle = this.#core.exports.zpoolMalloc(this.#address, size) >>> 0;
+    if (handle >= ERRNO_MIN) throw this.#failure('zpool.malloc', handle, size);
+    return handle as Handle;
+  }
+
+  /**
+   * Frees an object.
+   * @throws EBUSY while it is mapped (inside an evict callback too)
+   * @see Linux 6.1 mm/zpool.c zpool_free
+   */
+  free(handle: Handle): void {
+    if (handle >>> 0 !== handle) this.#notAHandle('zpool.free', handle);
+    const result = this.#core.exports.zpoolFree(this.#address, handle) >>> 0;
+    if (result !== 0) throw this.#failure('zpool.free', result, handle);
+  }
+
+  /** The bytes that were asked for. */
+  size(handle: Handle): number {
+    if (!isU32(handle)) this.#notAHandle('zpool.size', handle);
+    const size = this.#core.exports.zpoolSize(this.#address, handle) >>> 0;
+    if (size >= ERRNO_MIN) throw this.#failure('zpool.size', size, handle);
+    return size;
+  }
+
+  /**
+   * Copies bytes into an object. For zsmalloc this is what makes its zspage the most recently used.
+   * While the object is mapped through a buffer, the bytes go there, and are kept whatever the mode of the map.
+   * @param bytes any length that fits; a view of shared memory is copied, one of a detached buffer EINVAL
+   * @param at first byte in the object, default 0
+   * @throws ERANGE, and nothing is written, when at + bytes.length exceeds the object
+   */
+  write(handle: Handle, bytes: Uint8Array, at = 0): void {
+    if (!isU32(handle)) this.#notAHandle('zpool.write', handle);
+    requireBytes('zpool.write', 'bytes', bytes);
+    requireU32('zpool.write', 'at', at);
+    const core = this.#core;
+    const length = bytes.length;
+    const address = core.exports.zpoolRange(this.#address, handle, at, length, 1) >>> 0;
+    if (address >= ERRNO_MIN) throw this.#failure('zpool.write', address, handle);
+    const second = core.out[OUT_SECOND] as number;
+    if (second === 0) {
+      core.bytes.set(bytes, address);
+    } else {
+      const first = core.out[OUT_LENGTH] as number;
+      core.bytes.set(bytes.subarray(0, first), address);
+      core.bytes.set(bytes.subarray(first), second);
+    }
+  }
+
+  /**
+   * Copies an object out. While it is mapped through a buffer, the bytes are those of the buffer.
+   * @param into where to; its first bytes are used. Default: a new array of exactly the right length
+   * @param at first byte of the object to read, default 0
+   * @returns exactly the object's bytes from `at`; a view of `into` when that was given
+   * @throws ERANGE when `at` is beyond the object or `into` too short
+   */
+  read(handle: Handle, into?: Uint8Array, at = 0): Uint8Array {
+    requireU32('zpool.read', 'at', at);
+    if (into !== undefined) requireBytes('zpool.read', 'into', into);
+    const size = this.size(handle);
+    const length = size - at;
+    if (length < 0 || (into !== undefined && into.length < length)) {
+      throw new CompcacheError('ERANGE', 'zpool.read', length < 0
+        ? `at is ${at}, the object has ${size} bytes`
+        : `into has ${(into as Uint8Array).length} bytes, ${length} are needed`);
+    }
+    const core = this.#core;
+    const address = core.exports.zpoolRange(this.#address, handle, at, length, 0) >>> 0;
+    if (address >= ERRNO_MIN) throw this.#failure('zpool.read', address, handle);
+    const target = into === undefined ? new Uint8Array(length) : into.length === length ? into : into.subarray(0, length);
+    const second = core.out[OUT_SECOND] as number;
+    if (second === 0) {
+      target.set(core.bytes.subarray(address, address + length));
+    } else {
+      const first = core.out[OUT_LENGTH] as number;
+      target.set(core.bytes.subarray(address, address + first));
+      target.set(core.bytes.subarray(second, second + length - first), first);
+    }
+    return target;
+  }
+
+  /**
+   * Maps an object: a view of exactly its bytes until unmap. Hot code uses read and write.
+   *
+   * Maps of one object are counted. One that straddles two frames is mapped through a buffer that all its maps share; it
+   * is written back at the last unmap if any map was 'rw' or 'wo'. A 'wo' map of such an object starts as zeros if it is
+   * the first. The view is dead after unmap; using, posting or cloning it then is the caller's fault.
+   * @throws ENOMEM without a frame for the buffer; EBUSY at 1023 maps of a zsmalloc object, 65535 of a zbud one
+   * @see Linux 6.1 mm/zpool.c zpool_map_handle, mm/zsmalloc.c zs_map_object
+   */
+  map(handle: Handle, mode: MapMode): Uint8Array {
+    if (!isU32(handle)) this.#notAHandle('zpool.map', handle);
+    const number = Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
+    if (number === undefined) throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
+    const core = this.#core;
+    const address = core.exports.zpoolMap(this.#address, handle, number) >>> 0;
+    if (address >= ERRNO_MIN) throw this.#failure('zpool.map', address, handle);
+    return new Uint8Array(core.memory.buffer, address, core.out[OUT_SIZE]);
+  }
+
+  /** Ends one map of an object. @throws EINVAL also for an object that is not mapped */
+  unmap(handle: Handle): void {
+    if (!isU32(handle)) this.#notAHandle('zpool.unmap', handle);
+    const result = this.#core.exports.zpoolUnmap(this.#address, handle) >>> 0;
+    if (result !== 0) throw this.#failure('zpool.unmap', result, handle);
+  }
+
+  /** Where an object's data lie. Moves with compaction, unless the object is mapped. */
+  locate(handle: Handle): Location {
+    if (!isU32(handle)) this.#notAHandle('zpool.locate', handle);
+    const { exports, out } = this.#core;
+    const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
+    if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
+    const offset = out[OUT_A] as number;
+    return this.allocator === 'zsmalloc'
+      ? { frame, offset, classIndex: out[OUT_B] as number, objectIndex: out[OUT_C] as number }
+      : { frame, offset };
+  }
+
+  // ── pages ──────────────────────────────────────────────────────────────────
+
+  /**
+   * Stores a page of 4096 bytes, compressed.
+   *
+   * With the core's LZ4 (the default) it is one call into the core: same-filled test, compress, malloc, copy. A page
+   * whose block would exceed the allocator's largest object is kept as it is, in a whole frame if need be.
+   * @param codec for blocks of another kind; the same one must load the page
+   * @returns an entry for loadPage and freePage: a handle of this pool, or a negative number for a same-filled page
+   * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame; EIO for a codec that gives nonsense
+   */
+  storePage(page: Uint8Array, codec?: Codec): PageEntry {
+    requireBytes('zpool.storePage', 'page', page);
+    if (page.length !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.storePage', `page must have ${PAGE_SIZE} bytes, not ${page.length}`);
+    if (codec !== undefined && codec.name !== 'lz4') return this.#storeWith(page, codec);
+    const { exports, bytes, out } = this.#core;
+    bytes.set(page, exports.pageBuffer() >>> 0);
+    const entry = exports.pageStore(this.#address) >>> 0;
+    if (entry >= ERRNO_MIN) throw this.#failure('zpool.storePage', entry, PAGE_SIZE);
+    return (entry === 0 ? sameFilledEntry(out[OUT_A] as number) : entry) as PageEntry;
+  }
+
+  /** The two-step path of a codec in JavaScript: compress there, then malloc and write. */
+  #storeWith(page: Uint8Array, codec: Codec): PageEntry {
+    const word = sameFilledWord(page);
+    if (word !== undefined) return sameFilledEntry(word);
+    const { exports } = this.#core;
+    const most = Math.min(exports.zpoolMax(this.#address) >>> 0, PAGE_SIZE - 1);
+    const block = new Uint8Array(most);
+    const written: unknown = codec.compress(page, block);
+    if (!isU32(written) || written > most) {
+      throw new CompcacheError('EIO', 'zpool.storePage', `codec ${codec.name} says it wrote ${show(written)} bytes into ${most}`);
+    }
+    const handle = (written !== 0 ? exports.zpoolMalloc(this.#address, written) : exports.zpoolMallocRaw(this.#address)) >>> 0;
+    if (handle >= ERRNO_MIN) throw this.#failure('zpool.storePage', handle, written);
+    this.write(handle as Handle, written !== 0 ? block.subarray(0, written) : page);
+    return handle as PageEntry;
+  }
+
+  /**
+   * Loads a stored page.
+   * @param entry what storePage gave
+   * @param into 4096 bytes
+   * @param codec the one that stored it, default the core's LZ4
+   * @throws EINVAL for a bad entry or into; EIO when the object is no page of that codec
+   */
+  loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
+    requireBytes('zpool.loadPage', 'into', into);
+    if (into.length !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.loadPage', `into must have ${PAGE_SIZE} bytes, not ${into.length}`);
+    const { exports, bytes } = this.#core;
+    const buffer = exports.pageBuffer() >>> 0;
+    if (entry < 0) {
+      if (!isU32(-1 - entry)) this.#notAHandle('zpool.loadPage', entry);
+      if (this.#isGone()) throw this.#closed('zpool.loadPage');
+      exports.pageFill(-1 - entry);
+    } else {
+      if (!isU32(entry)) this.#notAHandle('zpool.loadPage', entry);
+      if (codec !== undefined && codec.name !== 'lz4') return this.#loadWith(entry, into, codec);
+      const result = exports.pageLoad(this.#address, entry) >>> 0;
+      if (result !== PAGE_SIZE) throw this.#failure('zpool.loadPage', result, entry);
+    }
+    into.set(bytes.subarray(buffer, buffer + PAGE_SIZE));
+  }
+
+  #loadWith(entry: PageEntry, into: Uint8Array, codec: Codec): void {
+    const stored = this.read(entry as unknown as Handle);
+    if (stored.length === PAGE_SIZE) {
+      into.set(stored);
+      return;
+    }
+    const written = codec.decompress(stored, into);
+    if (written !== PAGE_SIZE) throw new CompcacheError('EIO', 'zpool.loadPage', `codec ${codec.name} gave ${show(written)} bytes, not a page`);
+  }
+
+  /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */
+  freePage(entry: PageEntry): void {
+    if (entry < 0 && isU32(-1 - entry)) {
+      if (this.#isGone()) throw this.#closed('zpool.freePage');
+      return;
+    }
+    this.free(entry as unknown as Handle);
+  }
+
+  // ── reclaim and compaction ─────────────────────────────────────────────────
+
+  /**
+   * Evicts, least recently used first, until at least so many frames came back. The evict callback is called for each
+   * object of a victim, in the allocator's order, and frees it; a victim that keeps an object goes to the front of the
+   * LRU and costs one of eight tries. Victims with a mapped object are passed over, keep their place and cost no try.
+   * @param pages frames wanted; 0 does nothing
+   * @returns frames that came back from victims; a zspage may bring several more than were wanted
+   * @throws only when none came back: EINVAL nothing evictable or no evict callback, EAGAIN after eight tries (the
+   *   callback's last throw is its cause)
+   * @see Linux 6.1 mm/zbud.c zbud_reclaim_page; 6.2 mm/zsmalloc.c zs_reclaim_page
+   */
+  shrink(pages: number): number {
+    requireU32('zpool.shrink', 'pages', pages);
+    if (this.#isGone()) throw this.#closed('zpool.shrink');
+    if (pages === 0) return 0;
+    const evict = this.#evict;
+    if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
+    let freed = 0;
+    while (freed < pages) {
+      const { frames, code, cause } = this.#reclaim(evict);
+      freed += frames;
+      if (frames !== 0) continue;
+      if (freed !== 0) break;
+      throw new CompcacheError(code, 'zpool.shrink', code === 'EINVAL' ? 'nothing is evictable' : `no frame came back in ${TRIES} tries`,
+        cause === undefined ? undefined : { cause });
+    }
+    return freed;
+  }
+
+  /** Up to eight victims, until one is empty. */
+  #reclaim(evict: EvictCallback): { frames: number; code: ErrorCode; cause?: unknown } {
+    const { exports } = this.#core;
+    let cause: unknown;
+    for (let tries = 0; tries < TRIES; tries++) {
+      const victim = exports.zpoolIsolate(this.#address) >>> 0;
+      if (victim === 0) return { frames: 0, code: tries === 0 ? 'EINVAL' : 'EAGAIN', cause };
+      const thrown = this.#evictAll(victim, evict);
+      const frames = exports.zpoolRelease(this.#address, victim) >>> 0;
+      if (frames !== 0) return { frames, code: 'EAGAIN' };
+      if (thrown !== undefined) cause = thrown.error;
+    }
+    return { frames: 0, code: 'EAGAIN', cause };
+  }
+
+  /** Calls evict for each object of a victim until one is refused; what the callback threw, if it did. */
+  #evictAll(victim: number, evict: EvictCallback): { error: unknown } | undefined {
+    const { exports, out } = this.#core;
+    let cursor = 0;
+    for (;;) {
+      const handle = exports.zpoolVictimNext(this.#address, victim, cursor) >>> 0;
+      if (handle === 0) return undefined;
+      cursor = out[OUT_A] as number;
+      callbacks.running += 1;
+      this.#owner.evicting += 1;
+      try {
+        const answer: unknown = evict(handle as Handle, this);
+        if (answer === false) return undefined;
+        if (isThenable(answer)) {
+          return { error: new CompcacheError('EINVAL', 'zpool.shrink', 'the evict callback returned a Promise; it must be synchronous') };
+        }
+      } catch (error) {
+        return { error };
+      } finally {
+        callbacks.running -= 1;
+        this.#owner.evicting -= 1;
+      }
+    }
+  }
+
+  /**
+   * Moves objects so that frames come back.
+   * @param options.victims the most zspages to empty in this call; default no limit
+   * @returns frames given back; 0 for zbud, which cannot move
+   * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups)
+   */
+  compact(options: { victims?: number } = {}): number {
+    const victims = options.victims ?? 0xffffffff;
+    requireU32('zpool.compact', 'victims', victims);
+    return this.#number('zpool.compact', this.#core.exports.zpoolCompact(this.#address, victims));
+  }
+
+  /** Frames that compact() would give back; it may give back fewer when objects are mapped, never more. */
+  freeable(): number {
+    return this.#number('zpool.freeable', this.#core.exports.zpoolFreeable(this.#address));
+  }
+
+  /** Runs work that was put off. Only z3fold has any; nothing happens for the others. */
+  runDeferred(): void {
+    if (this.#isGone()) throw this.#closed('zpool.runDeferred');
+  }
+
+  // ── statistics ─────────────────────────────────────────────────────────────
+
+  /** Frames of objects. */
+  get totalPages(): number {
+    return this.#counter('zpool.totalPages', 0);
+  }
+
+  /** totalPages × 4096. */
+  get totalBytes(): number {
+    return this.totalPages * PAGE_SIZE;
+  }
+
+  stats(): ZpoolStats {
+    const op = 'zpool.stats';
+    const { exports } = this.#core;
+    const frames = this.#counter(op, 0);
+    const liveBytes = this.#counter(op, 2);
+    const metadataBytes = this.#number(op, exports.zpoolMetadataFrames(this.#address)) * PAGE_SIZE;
+    const total = frames * PAGE_SIZE;
+    return {
+      liveBytes,
+      objects: this.#counter(op, 1),
+      frames,
+      metadataBytes,
+      density: total === 0 ? 0 : liveBytes / total,
+      densityWithMetadata: liveBytes / (total + metadataBytes),
+      objectsMoved: this.#counter(op, 4),
+      bytesMoved: this.#counter(op, 5),
+      spanning: this.#number(op, exports.zpoolSpanning(this.#address)),
+      maps: this.#counter(op, 3),
+      ...(this.allocator === 'zsmalloc' ? { classes: this.#classes() } : { lists: this.#tables().map((words) => words[0] as number) }),
+    };
+  }
+
+  /** The rows of the allocator's own table, as words. */
+  #tables(): Uint32Array[] {
+    const { exports, memory } = this.#core;
+    const rows = exports.zpoolTables(this.#address) >>> 0;
+    const buffer = exports.blockBuffer() >>> 0;
+    return Array.from({ length: rows }, (_, nth) => {
+      exports.zpoolTable(this.#address, nth);
+      return new Uint32Array(memory.buffer, buffer, 20).slice();
+    });
+  }
+
+  #classes(): ClassStats[] {
+    const rows = this.#tables();
+    const groups = this.#number('zpool.stats', this.#core.exports.zpoolIdentity(this.#address, 5));
+    return rows.map((words) => {
+      const [index, size, pages, objectsPerZspage, allocated, used, freeable, zspages] = words as unknown as [number, number, number, number, number, number, number, number];
+      return { index, size, pages, objectsPerZspage, allocated, used, freeable, zspages, groups: Array.from(words.subarray(8, 8 + groups)) };
+    });
+  }
+
+  /**
+   * Visits every frame of objects with what lies in it, in frame order. The callback may use the pool; what it changes
+   * in frames still to come is seen.
+   */
+  walk(visit: (contents: FrameContents) => void): void {
+    const { exports, memory, out } = this.#core;
+    let frame = 0;
+    for (;;) {
+      frame = exports.zpoolWalk(this.#address, frame) >>> 0;
+      if (frame >= ERRNO_MIN) throw this.#failure('zpool.walk', frame, 0);
+      if (frame === 0) return;
+      const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, 3 * (out[OUT_A] as number)).slice();
+      const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, 2 * (out[OUT_B] as number)).slice();
+      visit({
+        frame,
+        objects: Array.from({ length: objects.length / 3 }, (_, i) => ({
+          handle: objects[3 * i] as Handle, offset: objects[3 * i + 1] as number, bytes: objects[3 * i + 2] as number,
+        })),
+        free: Array.from({ length: free.length / 2 }, (_, i) => ({ offset: free[2 * i] as number, bytes: free[2 * i + 1] as number })),
+      });
+    }
+  }
+
+  // ── end ────────────────────────────────────────────────────────────────────
+
+  /**
+   * Destroys the pool: every frame and descriptor goes back to the RAM, live objects included.
+   * @throws EBUSY while an object is mapped or an evict callback runs; ECLOSED the second time
+   */
+  destroy(): void {
+    if (this.#isGone()) throw this.#closed('zpool.destroy');
+    if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', 'zpool.destroy', 'an evict callback is running');
+    const result = this.#core.exports.zpoolDestroy(this.#address) >>> 0;
+    if (result !== 0) throw this.#failure('zpool.destroy', result, 0);
+    this.#address = 0;
+    this.#owner.forget(this.name);
+  }
+
+  /** destroy(), and nothing when that is done already. */
+  close(): void {
+    if (!this.#isGone()) this.destroy();
+  }
+
+  [DISPOSE](): void {
+    this.close();
+  }
+
+  // ── errors ─────────────────────────────────────────────────────────────────
+
+  #isGone(): boolean {
+    return this.#address === 0 || this.#owner.isClosed();
+  }
+
+  #closed(op: string): CompcacheError {
+    return new CompcacheError('ECLOSED', op, `pool ${show(this.name)} is destroyed or its RAM closed`);
+  }
+
+  #notAHandle(op: string, handle: unknown): never {
+    throw new CompcacheError('EINVAL', op, `${show(handle)} is no handle: it must be a whole number from 1 to 4294967295`);
+  }
+
+  #number(op: string, result: number): number {
+    result >>>= 0;
+    if (result >= ERRNO_MIN) throw this.#failure(op, result, 0);
+    return result;
+  }
+
+  #counter(op: string, which: number): number {
+    const value = this.#core.exports.zpoolCounter(this.#address, which);
+    if (value < 0) throw this.#closed(op);
+    return value;
+  }
+
+  /** The error for a failed call of the core. `what` is the size or handle that the call was given. */
+  #failure(op: string, result: number, what: number): CompcacheError {
+    if (this.#isGone()) return this.#closed(op);
+    const code = codeOf(result);
+    return new CompcacheError(code, op, this.#explain(op, code, what));
+  }
+
+  #explain(op: string, code: ErrorCode, what: number): string {
+    const { exports, out } = this.#core;
+    switch (code) {
+      case 'ENOMEM': return `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`;
+      case 'ENOSPC': return `size ${what} is beyond the largest object, ${exports.zpoolMax(this.#address) >>> 0} bytes`;
+      case 'ERANGE': return `the range does not fit the object of ${exports.zpoolSize(this.#address, what) >>> 0} bytes`;
+      case 'EBUSY': return op === 'zpool.map' ? 'the object has as many maps as can be counted' : op === 'zpool.destroy' ? 'an object is mapped' : 'the object is mapped';
+      case 'EIO': return 'the object is no page that was stored with this codec';
+      default:
+        if (op === 'zpool.malloc') return 'size must be at least 1';
+        if (op === 'zpool.unmap') return `handle ${what} is not live in this pool, or not mapped`;
+        return `handle ${what} is not live in pool ${show(this.name)}`;
+    }
+  }
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}
+
+function sameFilledEntry(word: number): PageEntry {
+  return (-1 - word) as PageEntry;
+}
+
+/** The word of a same-filled page, for codecs outside the core. */
+function sameFilledWord(page: Uint8Array): number | undefined {
+  for (let at = 4; at < PAGE_SIZE; at++) {
+    if (page[at] !== page[at - 4]) return undefined;
+  }
+  return new DataView(page.buffer, page.byteOffset, 4).getUint32(0, true);
+}
+
+const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
+  zbud: ['layout'],
+  zsmalloc: ['chainSize', 'chainRule', 'fullnessGroups'],
+};
+
+/** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value or another allocator's option. */
+export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [number, number, number] {
+  const op = 'ram.zpool';
+  const known = ['name', 'evict', ...OPTIONS[allocator]] as string[];
+  for (const [key, value] of Object.entries(options)) {
+    if (value !== undefined && !known.includes(key)) throw new CompcacheError('EINVAL', op, `${allocator} has no option ${show(key)}`);
+  }
+  const pick = <T>(name: string, value: T | undefined, choices: Map<T, number>, otherwise: T): number => {
+    const word = choices.get(value ?? otherwise);
+    if (word === undefined) throw new CompcacheError('EINVAL', op, `${name} must be ${[...choices.keys()].map(show).join(' or ')}, not ${show(value)}`);
+    return word;
+  };
+  if (options.evict !== undefined && typeof options.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
+  if (allocator === 'zbud') return [pick('layout', options.layout, new Map([['6.1', 1], ['2013', 0]]), '6.1'), 0, 0];
+  const chain = options.chainSize ?? 8;
+  if (!isU32(chain) || chain < 1 || chain > 16) throw new CompcacheError('EINVAL', op, `chainSize must be 1 to 16, not ${show(chain)}`);
+  return [
+    chain,
+    pick('chainRule', options.chainRule, new Map([['bytes', 0], ['percent', 1]]), 'bytes'),
+    pick('fullnessGroups', options.fullnessGroups, new Map([[12, 12], [4, 4]]), 12),
+  ];
+}
