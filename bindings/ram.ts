@@ -49,7 +49,6 @@ export class Ram {
   private constructor(core: Core) {
     this.#core = core;
     this.#owner = {
-      ram: this,
       core,
       evicting: 0,
       forget: (name) => void this.#pools.delete(name),

@@ -3,7 +3,6 @@ import { DISPOSE } from './dispose.ts';
 import {
   CompcacheError, ERRNO_MIN, codeOf, isU32, requireBytes, requireU32, show, type ErrorCode,
 } from './errors.ts';
-import type { Ram } from './ram.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
@@ -12,12 +11,14 @@ import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
 export const KINDS: Record<AllocatorName, number> = { zbud: 1, zsmalloc: 3 };
 
+/** Names of the allocators. */
+export const ALLOCATORS = Object.keys(KINDS) as readonly AllocatorName[];
+
 const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
 const TRIES = 8;
 
 /** What a pool needs of its RAM beside the public API. */
 export interface Owner {
-  readonly ram: Ram;
   readonly core: Core;
   /** Depth of evict callbacks that are running. */
   evicting: number;
