@@ -7,7 +7,7 @@ import { imageChunks, loadImage, parseImage } from './image.ts';
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
-import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, instantiate, reserve, type Core } from './wasm.ts';
+import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { KINDS, Zpool, callbacks, optionWords, type Owner } from './zpool.ts';
 
 const MIN_BYTES = 256 * 1024;
@@ -35,13 +35,20 @@ function requireOptions(op: string, options: unknown): asserts options is RamOpt
   if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
 }
 
+// The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export interface Ram {
+  [Symbol.dispose](): void;
+}
+
 /**
  * A simulated RAM: the frames, the pools in it, and everything about them, in one linear memory.
  *
  * Errors of every method: ECLOSED after close.
  */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Ram {
-  readonly #core: Core;
+  #core: Core;
   readonly #owner: Owner;
   readonly #pools = new Map<string, Zpool>();
   #closed = false;
@@ -49,10 +56,8 @@ export class Ram {
   private constructor(core: Core) {
     this.#core = core;
     this.#owner = {
-      core,
       evicting: 0,
       forget: (name) => void this.#pools.delete(name),
-      isClosed: () => this.#closed,
     };
   }
 
@@ -123,6 +128,8 @@ export class Ram {
     if (this.#closed) return;
     this.#idle('ram.close');
     this.#closed = true;
+    this.#core = closedCore();
+    this.#pools.forEach((pool) => pool.orphan());
     this.#pools.clear();
   }
 
@@ -202,7 +209,7 @@ export class Ram {
     if (address >= ERRNO_MIN) {
       throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
     }
-    const pool = new Zpool(this.#owner, address, allocator, name, options.evict);
+    const pool = new Zpool(this.#owner, this.#core, address, allocator, name, options.evict);
     this.#pools.set(name, pool);
     return pool;
   }
@@ -225,7 +232,7 @@ export class Ram {
       const name = new TextDecoder().decode(bytes.subarray(at, at + exports.zpoolIdentity(address, 1)));
       const kind = exports.zpoolIdentity(address, 0);
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
-      if (!this.#pools.has(name)) this.#pools.set(name, new Zpool(this.#owner, address, allocator, name, undefined));
+      if (!this.#pools.has(name)) this.#pools.set(name, new Zpool(this.#owner, this.#core, address, allocator, name, undefined));
     }
   }
 

@@ -6,7 +6,7 @@ import {
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, type Core } from './wasm.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
 export const KINDS: Record<AllocatorName, number> = { zbud: 1, zsmalloc: 3 };
@@ -19,15 +19,19 @@ const TRIES = 8;
 
 /** What a pool needs of its RAM beside the public API. */
 export interface Owner {
-  readonly core: Core;
   /** Depth of evict callbacks that are running. */
   evicting: number;
   forget(name: string): void;
-  isClosed(): boolean;
 }
 
 /** Depth of evict callbacks in all RAMs of this realm, for Ram.restore. */
 export const callbacks = { running: 0 };
+
+// The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export interface Zpool {
+  [Symbol.dispose](): void;
+}
 
 /**
  * One pool of objects in a RAM. Made by {@link Ram.zpool}, {@link Ram.pools} or {@link Ram.openZpool}.
@@ -35,6 +39,7 @@ export const callbacks = { running: 0 };
  * Errors of every method: EINVAL for an argument that is no number of 0 … 2^32 - 1, or a handle that was never given out,
  * was freed, or belongs to another pool; ECLOSED after destroy, close, or closing the RAM. Nothing changes when one is thrown.
  */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Zpool {
   readonly allocator: AllocatorName;
   readonly name: string;
@@ -46,20 +51,26 @@ export class Zpool {
   readonly mallocSupportMovable: boolean;
 
   readonly #owner: Owner;
-  readonly #core: Core;
+  #core: Core;
   #address: number;
   #evict: EvictCallback | undefined;
 
   /** @internal */
-  constructor(owner: Owner, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
+  constructor(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
     this.#owner = owner;
-    this.#core = owner.core;
+    this.#core = core;
     this.#address = address;
     this.#evict = evict;
     this.allocator = allocator;
     this.name = name;
     this.canSleepMapped = allocator !== 'zsmalloc';
     this.mallocSupportMovable = allocator === 'zsmalloc';
+  }
+
+  /** The RAM is closed: every further call is ECLOSED, and its memory is let go. @internal */
+  orphan(): void {
+    this.#address = 0;
+    this.#core = closedCore();
   }
 
   /** @internal */
@@ -76,7 +87,7 @@ export class Zpool {
    * @see Linux 6.1 mm/zpool.c zpool_malloc
    */
   malloc(size: number): Handle {
-    if (size >>> 0 !== size) requireU32('zpool.malloc', 'size', size);
+    if (!isU32(size)) requireU32('zpool.malloc', 'size', size);
     const handle = this.#core.exports.zpoolMalloc(this.#address, size) >>> 0;
     if (handle >= ERRNO_MIN) throw this.#failure('zpool.malloc', handle, size);
     return handle as Handle;
@@ -88,16 +99,24 @@ export class Zpool {
    * @see Linux 6.1 mm/zpool.c zpool_free
    */
   free(handle: Handle): void {
-    if (handle >>> 0 !== handle) this.#notAHandle('zpool.free', handle);
+    this.#free('zpool.free', handle);
+  }
+
+  #free(op: string, handle: number): void {
+    if (!isU32(handle)) this.#notAHandle(op, handle);
     const result = this.#core.exports.zpoolFree(this.#address, handle) >>> 0;
-    if (result !== 0) throw this.#failure('zpool.free', result, handle);
+    if (result !== 0) throw this.#failure(op, result, handle);
   }
 
   /** The bytes that were asked for. */
   size(handle: Handle): number {
-    if (!isU32(handle)) this.#notAHandle('zpool.size', handle);
+    return this.#size('zpool.size', handle);
+  }
+
+  #size(op: string, handle: number): number {
+    if (!isU32(handle)) this.#notAHandle(op, handle);
     const size = this.#core.exports.zpoolSize(this.#address, handle) >>> 0;
-    if (size >= ERRNO_MIN) throw this.#failure('zpool.size', size, handle);
+    if (size >= ERRNO_MIN) throw this.#failure(op, size, handle);
     return size;
   }
 
@@ -136,16 +155,20 @@ export class Zpool {
   read(handle: Handle, into?: Uint8Array, at = 0): Uint8Array {
     requireU32('zpool.read', 'at', at);
     if (into !== undefined) requireBytes('zpool.read', 'into', into);
-    const size = this.size(handle);
+    return this.#read('zpool.read', handle, into, at);
+  }
+
+  #read(op: string, handle: number, into: Uint8Array | undefined, at: number): Uint8Array {
+    const size = this.#size(op, handle);
     const length = size - at;
     if (length < 0 || (into !== undefined && into.length < length)) {
-      throw new CompcacheError('ERANGE', 'zpool.read', length < 0
+      throw new CompcacheError('ERANGE', op, length < 0
         ? `at is ${at}, the object has ${size} bytes`
         : `into has ${(into as Uint8Array).length} bytes, ${length} are needed`);
     }
     const core = this.#core;
     const address = core.exports.zpoolRange(this.#address, handle, at, length, 0) >>> 0;
-    if (address >= ERRNO_MIN) throw this.#failure('zpool.read', address, handle);
+    if (address >= ERRNO_MIN) throw this.#failure(op, address, handle);
     const target = into === undefined ? new Uint8Array(length) : into.length === length ? into : into.subarray(0, length);
     const second = core.out[OUT_SECOND] as number;
     if (second === 0) {
@@ -210,6 +233,8 @@ export class Zpool {
   storePage(page: Uint8Array, codec?: Codec): PageEntry {
     requireBytes('zpool.storePage', 'page', page);
     if (page.length !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.storePage', `page must have ${PAGE_SIZE} bytes, not ${page.length}`);
+    if (this.#isGone()) throw this.#closed('zpool.storePage');
+    requireCodec('zpool.storePage', codec);
     if (codec !== undefined && codec.name !== 'lz4') return this.#storeWith(page, codec);
     const { exports, bytes, out } = this.#core;
     bytes.set(page, exports.pageBuffer() >>> 0);
@@ -245,6 +270,7 @@ export class Zpool {
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
     requireBytes('zpool.loadPage', 'into', into);
     if (into.length !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.loadPage', `into must have ${PAGE_SIZE} bytes, not ${into.length}`);
+    requireCodec('zpool.loadPage', codec);
     const { exports, bytes } = this.#core;
     const buffer = exports.pageBuffer() >>> 0;
     if (entry < 0) {
@@ -261,7 +287,7 @@ export class Zpool {
   }
 
   #loadWith(entry: PageEntry, into: Uint8Array, codec: Codec): void {
-    const stored = this.read(entry as unknown as Handle);
+    const stored = this.#read('zpool.loadPage', entry, undefined, 0);
     if (stored.length === PAGE_SIZE) {
       into.set(stored);
       return;
@@ -276,7 +302,7 @@ export class Zpool {
       if (this.#isGone()) throw this.#closed('zpool.freePage');
       return;
     }
-    this.free(entry as unknown as Handle);
+    this.#free('zpool.freePage', entry);
   }
 
   // ── reclaim and compaction ─────────────────────────────────────────────────
@@ -356,6 +382,7 @@ export class Zpool {
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups)
    */
   compact(options: { victims?: number } = {}): number {
+    if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
     const victims = options.victims ?? 0xffffffff;
     requireU32('zpool.compact', 'victims', victims);
     return this.#number('zpool.compact', this.#core.exports.zpoolCompact(this.#address, victims));
@@ -475,7 +502,7 @@ export class Zpool {
   // ── errors ─────────────────────────────────────────────────────────────────
 
   #isGone(): boolean {
-    return this.#address === 0 || this.#owner.isClosed();
+    return this.#address === 0;
   }
 
   #closed(op: string): CompcacheError {
@@ -523,6 +550,13 @@ export class Zpool {
 
 function isThenable(value: unknown): boolean {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}
+
+/** Requires a codec, or none; EINVAL otherwise. */
+function requireCodec(op: string, codec: unknown): void {
+  if (codec === undefined) return;
+  const { compress, decompress } = (codec ?? {}) as Partial<Codec>;
+  if (typeof compress !== 'function' || typeof decompress !== 'function') throw new CompcacheError('EINVAL', op, `codec must be a Codec, not ${show(codec)}`);
 }
 
 function sameFilledEntry(word: number): PageEntry {

@@ -55,7 +55,7 @@ import {
   frameBits, frameExists, frameOf, genA, genB, setBoot, setGenA, setGenB,
 } from '../mem/layout';
 import {
-  POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap, uncountObject,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
 import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
 import { RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, FRAME_EITHER, broken, listLength } from '../mem/verify';
@@ -421,6 +421,10 @@ export function zbudCheck(pool: usize): u32 {
   const poolFrame = frameOfPool(pool);
   if (headerChunks(pool) > 1 || poolOption(pool, 1) != 0 || poolOption(pool, 2) != 0 || poolOption(pool, 3) != 0) {
     return broken(RULE_POOL, poolFrame);
+  }
+  // No descriptors, no handle records: the caches are empty.
+  for (let at = POOL_HANDLES; at < POOL_DESCRIPTORS + 16; at += 4) {
+    if (load<u32>(pool + at) != 0) return broken(RULE_POOL, poolFrame);
   }
   let frames: u32 = 0;
   let objects: u32 = 0;

@@ -35,7 +35,8 @@
  *
  * While a straddling object is mapped its record names a buffer frame, and the
  * entry of that frame says where the object is:
- *   entry   8 location   12 handle record   16 1 = write back at the last unmap
+ *   entry   8 location   12 handle record   16 the record again: write back at the
+ *           last unmap; or its complement: do not
  *
  * Vital statistics: largest object 4096; overhead an object 4 (word) + 8
  * (record) + at most 15 (class step) bytes; a zspage 64 bytes at chain 8; malloc
@@ -143,7 +144,7 @@ class BufferEntry {
   generations: u32;
   location: u32;
   record: u32;
-  dirty: u32;
+  writeback: u32;
   zero: u32;
   zeroes: u64;
 }
@@ -499,7 +500,7 @@ export function zsSpan(pool: usize, handle: u32, writing: bool): u32 {
   setOut(OUT_SIZE, size);
   const word = recordWord(record);
   if ((word & BUFFERED) != 0) {
-    if (writing) bufferEntry(word).dirty = 1;
+    if (writing) bufferEntry(word).writeback = <u32>record;
     setOut(OUT_LENGTH, size);
     setOut(OUT_SECOND, 0);
     return <u32>frameAddress(word & 0xFFFFF);
@@ -560,7 +561,7 @@ export function zsMap(pool: usize, handle: u32, writable: bool, discard: bool): 
   // S5: by the slot, not by the payload.
   if (straddles(sizeClass(cls).size, slotOf(place))) {
     if ((recordWord(record) & BUFFERED) == 0 && !attachBuffer(pool, record, place, address, discard)) return ENOMEM;
-    if (writable) bufferEntry(recordWord(record)).dirty = 1;
+    if (writable) bufferEntry(recordWord(record)).writeback = <u32>record;
     address = <u32>frameAddress(recordWord(record) & 0xFFFFF);
   }
   if (recordMaps(record) == 0) zspageAt(zspage).mapped += 1;
@@ -582,6 +583,7 @@ function attachBuffer(pool: usize, record: usize, place: u32, address: u32, disc
   const entry = changetype<BufferEntry>(entryOf(frame));
   entry.location = place;
   entry.record = <u32>record;
+  entry.writeback = ~<u32>record;
   setRecordWord(record, BUFFERED | frame);
   return true;
 }
@@ -599,7 +601,7 @@ export function zsUnmap(pool: usize, handle: u32): u32 {
   const word = recordWord(record);
   if ((word & BUFFERED) == 0) return 0;
   const buffer = word & 0xFFFFF;
-  if (bufferEntry(word).dirty != 0) {
+  if (bufferEntry(word).writeback == <u32>record) {
     const size = recordSize(record);
     scatter(frameAddress(buffer), payload(classOf(pool, zspage), zspage, slotOf(place), size), size);
   }
@@ -1134,7 +1136,7 @@ function zsFramesCheck(pool: usize, poolFrame: u32, bytes: u32): u32 {
       if (!isHuge(cls) && entry.record != 0) return broken(RULE_ENTRY, frame);
     } else if (owner == (<u32>pool | FRAME_BUFFER)) {
       const entry = changetype<BufferEntry>(entryOf(frame));
-      if (entry.dirty > 1 || entry.zero != 0 || entry.zeroes != 0) return broken(RULE_BUFFER, frame);
+      if ((entry.writeback != entry.record && entry.writeback != ~entry.record) || entry.zero != 0 || entry.zeroes != 0) return broken(RULE_BUFFER, frame);
       if (!isRecord(entry.record, <u32>pool | FRAME_HANDLES, RECORD_BYTES)) return broken(RULE_BUFFER, frame);
       if (recordWord(entry.record) != (BUFFERED | frame)) return broken(RULE_BUFFER, frame);
     }

@@ -80,12 +80,20 @@ import { EIO } from '../base/errno';
 /** Entries of the position table, as a power of two. */
 // @ts-ignore: decorator
 @inline const TABLE_BITS: u32 = 12;
+// @ts-ignore: decorator
+@inline const TABLE_BYTES: usize = 2 << TABLE_BITS;
 /** Tries at one step width before the search moves faster through what does not compress, log2. */
 // @ts-ignore: decorator
 @inline const SKIP_BITS: u32 = 6;
-/** 2^64 / golden ratio (odd), shifted so that only the low 5 bytes of the operand count. */
+/** 2^64 / golden ratio (odd), shifted so that only the low 44 bits of the operand count. */
 // @ts-ignore: decorator
-@inline const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 24;
+@inline const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 20;
+/** Source that must follow the last match start for 20 bytes of match to be read and 8 more to remain. */
+// @ts-ignore: decorator
+@inline const FAST_LEFT: u32 = 16;
+/** Room in dst for a sequence without length bytes, written with a wide copy, and what must follow. */
+// @ts-ignore: decorator
+@inline const FAST_ROOM: u32 = 32;
 
 /** Input that the first decoder loop wants ahead of it: token, 16 bytes read as literals, offset. */
 // @ts-ignore: decorator
@@ -205,7 +213,7 @@ const PATTERNS: usize = ASC_FEATURE_SIMD ? memory.data<u8>([
 /** Distance between two stores of a pattern, in bytes, for offsets 1 … patternLimit - 1. */
 // @ts-ignore: decorator
 @inline function patternStep(offset: u32): u32 {
-  if (ASC_FEATURE_SIMD) return (<u32>(0xEDCBA98FDBEFEFF0 >> (<u64>offset << 2)) & 15) + 1;
+  if (ASC_FEATURE_SIMD) return (<u32>(<u64>0xEDCBA98FDBEFEFF0 >> (<u64>offset << 2)) & 15) + 1;
   return ((<u32>0x65475770 >> (offset << 2)) & 15) + 1;
 }
 
@@ -275,7 +283,7 @@ const PATTERNS: usize = ASC_FEATURE_SIMD ? memory.data<u8>([
 function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
   if (offset >= 16) {
     copyExact(to, to - offset, bytes);
-  } else if (offset >= patternLimit()) { // 8 … 15 without SIMD
+  } else if (!ASC_FEATURE_SIMD && offset >= 8) {
     let from = to - offset;
     for (; bytes >= 8; bytes -= 8, to += 8, from += 8) store<u64>(to, load<u64>(from));
     copyFew(to, from, bytes);
@@ -288,19 +296,32 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
 
 // ── Compression ──────────────────────────────────────────────────────────────────────────────────────
 
-/** Width of the table for a source: a short one would spend its time clearing the whole of it. */
+/** Address of the table entry for the bytes at `ip`; reads 8. */
 // @ts-ignore: decorator
-@inline function tableBits(srcBytes: u32): u32 {
-  return srcBytes >= 2048 ? TABLE_BITS : srcBytes >= 512 ? TABLE_BITS - 2 : TABLE_BITS - 4;
+@inline function slotOf(table: usize, ip: usize): usize {
+  return table + (<usize>((load<u64>(ip) * HASH_MULTIPLIER) >> (64 - TABLE_BITS)) << 1);
 }
 
-/** Address of the table entry for the 5 bytes at `ip`; reads 8. */
+/** Puts a position into a table entry and returns the one that was there. */
 // @ts-ignore: decorator
-@inline function slotOf(table: usize, ip: usize, shift: u64): usize {
-  return table + (<usize>((load<u64>(ip) * HASH_MULTIPLIER) >> shift) << 1);
+@inline function exchange(slot: usize, position: u32): u32 {
+  const before = <u32>load<u16>(slot);
+  store<u16>(slot, <u16>position);
+  return before;
 }
 
-/** Number of equal bytes at `ip` and `ref`, ip above ref, `last` = end of the source - 8 - ip. */
+/** Number of equal bytes at two places, up to 16, without a branch: the count is hard to predict. */
+// @ts-ignore: decorator
+@inline function equalOf16(a: usize, b: usize): u32 {
+  const low = <u32>ctz(load<u64>(a) ^ load<u64>(b)) >> 3; // ctz(0) is 64: 8 bytes
+  const high = <u32>ctz(load<u64>(a, 8) ^ load<u64>(b, 8)) >> 3;
+  return low + (high & (0 - (low >> 3))); // the second word counts when the first is equal
+}
+
+/**
+ * Number of equal bytes at `ip` and at `ref` below it, as far as a match may reach. `last` is how far behind
+ * ip the source's last 8 bytes begin, 0 or more.
+ */
 // @ts-ignore: decorator
 @inline function equalBytes(ip: usize, ref: usize, last: u32): u32 {
   const limit = last + (8 - LAST_LITERALS);
@@ -360,26 +381,32 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
   const dstEnd = dst + dstBytes;
   if (srcBytes <= MATCH_START_MARGIN) return finish(dst, dstBytes, dst, src, srcBytes);
 
-  const bits = tableBits(srcBytes);
-  const shift = <u64>(64 - bits);
-  memory.fill(table, 0, <usize>2 << bits); // every entry says position 0, which is how that one gets in
+  memory.fill(table, 0, TABLE_BYTES); // every entry says position 0, which is how that one gets in
 
   const lastStart = srcEnd - MATCH_START_MARGIN;
-  const lastWord = srcEnd - 8;
   let op = dst;
   let anchor = src; // first byte not yet in the block
   let ip = src + 1;
   while (true) {
-    // Search: the next position whose table entry has the same 4 bytes.
+    if (ip > lastStart) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
+    // Search: the next position whose table entry has the same 4 bytes. The next slot is worked out before
+    // this one is judged; two tries a round, since each branch then has a history of its own.
     let tries: u32 = 1 << SKIP_BITS;
+    let slot = slotOf(table, ip);
     let ref: usize;
     while (true) {
-      if (ip > lastStart) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
-      const slot = slotOf(table, ip, shift);
-      ref = src + load<u16>(slot);
-      store<u16>(slot, <u16>(ip - src));
+      const step = tries >> SKIP_BITS;
+      tries += 2;
+      ref = src + exchange(slot, <u32>(ip - src));
+      if (step > <u32>(lastStart - ip)) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
+      slot = slotOf(table, ip + step);
       if (load<u32>(ref) == load<u32>(ip)) break;
-      ip += tries++ >> SKIP_BITS;
+      ip += step;
+      ref = src + exchange(slot, <u32>(ip - src));
+      if (step > <u32>(lastStart - ip)) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
+      slot = slotOf(table, ip + step);
+      if (load<u32>(ref) == load<u32>(ip)) break;
+      ip += step;
     }
     // The match may have begun earlier, where the search skipped or the table had forgotten.
     while (ip > anchor && ref > src && load<u8>(ip - 1) == load<u8>(ref - 1)) {
@@ -391,41 +418,42 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
     do {
       const literals = <u32>(ip - anchor);
       const offset = <u32>(ip - ref);
-      const length = equalBytes(ip + MIN_MATCH, ref + MIN_MATCH, <u32>(lastWord - ip - MIN_MATCH));
+      const left = <u32>(lastStart - ip); // also: where the last 8 bytes begin, seen from ip + MIN_MATCH
+      let length = left >= FAST_LEFT
+        ? equalOf16(ip + MIN_MATCH, ref + MIN_MATCH)
+        : equalBytes(ip + MIN_MATCH, ref + MIN_MATCH, left);
 
-      // Room for this sequence with its wide copies; else it must fit to the byte, with the 6 bytes
-      // that follow at least (a token and the last literals).
-      const room = <u32>(dstEnd - op);
-      const tight = room < literals + (literals >> 7) + 32;
-      if (tight && room < 1 + lengthBytes(literals) + literals + 2 + 1 + LAST_LITERALS) return 0;
-      store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4 | min(length, NIBBLE_MAX)));
-      if (literals >= NIBBLE_MAX) op = writeLength(op, literals - NIBBLE_MAX);
-      if (tight || <u32>(srcEnd - anchor) < 16) {
-        memory.copy(op, anchor, literals);
-      } else {
+      if (literals < NIBBLE_MAX && left >= FAST_LEFT && <u32>(dstEnd - op) >= FAST_ROOM) {
+        store<u8>(op++, <u8>(literals << 4 | min(length, NIBBLE_MAX)));
         copy16(op, anchor);
-        if (literals > 16) {
-          // The last step reads up to the first byte of the match + 15, which may leave the source.
-          copyExact(op, anchor, literals);
-        }
+      } else {
+        // It must fit to the byte, with the 6 bytes that follow at least: a token and the last literals.
+        const needed: u32 = 1 + lengthBytes(literals) + literals + 2 + 1 + LAST_LITERALS;
+        if (<u32>(dstEnd - op) < needed) return 0;
+        store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4 | min(length, NIBBLE_MAX)));
+        if (literals >= NIBBLE_MAX) op = writeLength(op, literals - NIBBLE_MAX);
+        memory.copy(op, anchor, literals);
       }
       op += literals;
       store<u16>(op, <u16>offset);
       op += 2;
+      ip += length + MIN_MATCH;
       if (length >= NIBBLE_MAX) {
+        if (left >= FAST_LEFT && length == 16) { // where equalOf16 stopped
+          const more = equalBytes(ip, ip - offset, <u32>(srcEnd - 8 - ip));
+          ip += more;
+          length += more;
+        }
         const rest = length - NIBBLE_MAX;
         if (<u32>(dstEnd - op) < rest / 255 + 1 + 1 + LAST_LITERALS) return 0;
         op = writeLength(op, rest);
       }
 
-      ip += length + MIN_MATCH;
       anchor = ip;
       if (ip > lastStart) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
       // Remember one place inside the match, then try where it ends: often the next one begins there.
-      store<u16>(slotOf(table, ip - 2, shift), <u16>(ip - 2 - src));
-      const slot = slotOf(table, ip, shift);
-      ref = src + load<u16>(slot);
-      store<u16>(slot, <u16>(ip - src));
+      exchange(slotOf(table, ip - 1), <u32>(ip - 1 - src));
+      ref = src + exchange(slotOf(table, ip), <u32>(ip - src));
       found = load<u32>(ref) == load<u32>(ip);
     } while (found);
     ++ip;
