@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
 import { moduleFor, moduleForSync } from './builds.ts';
 import { CoreLz4 } from './codec/core.ts';

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
 import { DISPOSE } from './dispose.ts';
 import {
@@ -381,9 +382,9 @@ export class Zpool {
    * @returns frames given back; 0 for zbud, which cannot move
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups)
    */
-  compact(options: { victims?: number } = {}): number {
+  compact(options?: { victims?: number }): number {
     if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
-    const victims = options.victims ?? 0xffffffff;
+    const victims = options?.victims ?? 0xffffffff;
     requireU32('zpool.compact', 'victims', victims);
     return this.#number('zpool.compact', this.#core.exports.zpoolCompact(this.#address, victims));
   }

@@ -79,8 +79,8 @@ import {
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  CLASSES, CLASS_COUNT, CLASS_FRAMES, CLASS_MAP, RULE_PERCENT, SizeClass, WORD, buildClasses, chainPages, classAt,
-  classFor, classFrames, classIndex, classSize, countClasses,
+  CLASS_COUNT, CLASS_FRAMES, CLASS_MAP, RULE_PERCENT, SizeClass, WORD, classAt, classFor, classFrames,
+  classIndex, layClasses,
 } from './zsmalloc-classes';
 
 // ── layout ───────────────────────────────────────────────────────────────────
@@ -411,7 +411,7 @@ export function zsInit(pool: usize, chain: u32, rule: u32, groups: u32): u32 {
     store<u32>(pool + CLASS_FRAMES + (<usize>i << 2), <u32>frameAddress(frame));
     poolAt(pool).tableFrames += 1;
   }
-  buildClasses(pool, chain, rule);
+  layClasses(pool, chain, rule, false);
   handleInit(pool);
   slabInit(pool + POOL_DESCRIPTORS, descriptorBytes(chain), FRAME_SLAB);
   return 0;
@@ -954,27 +954,7 @@ function zsClassesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32
       if (load<u32>(pool + CLASS_FRAMES + (<usize>j << 2)) == address) return broken(RULE_POOL, poolFrame);
     }
   }
-  const count = load<u32>(pool + CLASS_COUNT);
-  if (count != countClasses(chain, rule)) return broken(RULE_CLASS, poolFrame);
-  let ordinal: u32 = 0xFFFFFFFF;
-  let lastPages: u32 = 0;
-  let lastObjects: u32 = 0;
-  for (let index: i32 = CLASSES - 1; index >= 0; index--) {
-    const size = classSize(index);
-    const pages = chainPages(size, chain, rule);
-    const objects = (pages << PAGE_SHIFT) / size;
-    if (pages != lastPages || objects != lastObjects) {
-      ordinal += 1;
-      const cls = sizeClass(classAt(pool, ordinal));
-      if (cls.size != size || cls.index != index || cls.pages != pages || cls.objects != objects) {
-        return broken(RULE_CLASS, <u32>(classAt(pool, ordinal) >> PAGE_SHIFT));
-      }
-    }
-    if (load<u8>(pool + CLASS_MAP + <usize>index) != ordinal) return broken(RULE_CLASS, poolFrame);
-    lastPages = pages;
-    lastObjects = objects;
-  }
-  return 0;
+  return layClasses(pool, chain, rule, true) ? 0 : broken(RULE_CLASS, poolFrame);
 }
 
 /** Every zspage with its frames and slots; then what they add up to, class by class, and the lists. */
