@@ -20,7 +20,7 @@ const NAME_BYTES = 64;
 /** Bytes of the memory that the options ask for. */
 function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
   const bytes = Math.ceil(parseBytes(op, 'bytes', options.bytes ?? otherwise) / WASM_PAGE) * WASM_PAGE;
-  if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${bytes}`);
+  if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${show(options.bytes)}`);
   return bytes;
 }
 
