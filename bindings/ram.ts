@@ -121,7 +121,9 @@ export class Ram {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
     }
     if (options.limit !== undefined) core.exports.ramLimit(limit);
-    return new Ram(core);
+    const ram = new Ram(core);
+    if (!ram.#open()) throw new CompcacheError('EIO', op, 'two pools of the image have one name');
+    return ram;
   }
 
   /** Lets go of the memory. Idempotent. Every further call on the RAM or its pools is ECLOSED. @throws EBUSY inside an evict callback */
@@ -198,7 +200,6 @@ export class Ram {
     if (kind === undefined) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(allocator)}; known: ${Object.keys(KINDS).join(', ')}`);
     if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
     const words = optionWords(allocator, options);
-    this.#open();
     const name = options.name ?? this.#freshName(allocator);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     const utf8 = new TextEncoder().encode(name);
@@ -222,25 +223,24 @@ export class Ram {
     return `${allocator}#${n}`;
   }
 
-  /** Gives every pool that lies in the RAM its object: after restore there are pools without one. */
-  #open(): void {
+  /** Gives every pool that lies in a restored RAM its object. False when two have one name. */
+  #open(): boolean {
     const { exports, bytes } = this.#core;
     const addresses: number[] = [];
     for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
-    if (addresses.length === this.#pools.size) return;
     for (const address of addresses.reverse()) {
       const at = exports.zpoolIdentity(address, 2) >>> 0;
       const name = new TextDecoder().decode(bytes.subarray(at, at + exports.zpoolIdentity(address, 1)));
       const kind = exports.zpoolIdentity(address, 0);
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
-      if (!this.#pools.has(name)) this.#pools.set(name, new Zpool(this.#owner, this.#core, address, allocator, name, undefined));
+      this.#pools.set(name, new Zpool(this.#owner, this.#core, address, allocator, name, undefined));
     }
+    return addresses.length === this.#pools.size;
   }
 
   /** All pools of the RAM, oldest first. */
   pools(): Zpool[] {
     this.#live('ram.pools');
-    this.#open();
     return [...this.#pools.values()];
   }
 
@@ -252,7 +252,6 @@ export class Ram {
   openZpool(name: string, callbacks: { evict?: EvictCallback } = {}): Zpool {
     const op = 'ram.openZpool';
     this.#live(op);
-    this.#open();
     const pool = this.#pools.get(name);
     if (pool === undefined) throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`);
     if (callbacks.evict !== undefined) {
@@ -270,7 +269,7 @@ export class Ram {
   codec(name: 'lz4'): Codec {
     this.#live('ram.codec');
     if (name !== 'lz4') throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: lz4`);
-    return new CoreLz4(() => this.#live('codec'));
+    return new CoreLz4((op) => this.#live(op));
   }
 
   // ── checks and figures ─────────────────────────────────────────────────────
@@ -311,10 +310,7 @@ export class Ram {
     const { exports, bytes } = this.#live('ram.stats');
     const counter = (which: number): number => exports.ramCounter(which) >>> 0;
     const owners: RamStats['owners'] = {};
-    for (const pool of this.pools()) {
-      const { frames, metadataBytes } = pool.stats();
-      owners[pool.name] = { frames, metadataFrames: metadataBytes / PAGE_SIZE };
-    }
+    for (const pool of this.pools()) owners[pool.name] = pool.frameCounts();
     const fixedFrames = counter(7);
     return {
       bytes: bytes.length,

@@ -274,7 +274,7 @@ export class Zpool {
     requireCodec('zpool.loadPage', codec);
     const { exports, bytes } = this.#core;
     const buffer = exports.pageBuffer() >>> 0;
-    if (entry < 0) {
+    if (typeof entry === 'number' && entry < 0) {
       if (!isU32(-1 - entry)) this.#notAHandle('zpool.loadPage', entry);
       if (this.#isGone()) throw this.#closed('zpool.loadPage');
       exports.pageFill(-1 - entry);
@@ -299,7 +299,7 @@ export class Zpool {
 
   /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */
   freePage(entry: PageEntry): void {
-    if (entry < 0 && isU32(-1 - entry)) {
+    if (typeof entry === 'number' && entry < 0 && isU32(-1 - entry)) {
       if (this.#isGone()) throw this.#closed('zpool.freePage');
       return;
     }
@@ -383,7 +383,7 @@ export class Zpool {
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups)
    */
   compact(options?: { victims?: number }): number {
-    if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
+    if (options !== undefined && (typeof options !== 'object' || options === null)) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
     const victims = options?.victims ?? 0xffffffff;
     requireU32('zpool.compact', 'victims', victims);
     return this.#number('zpool.compact', this.#core.exports.zpoolCompact(this.#address, victims));
@@ -408,15 +408,21 @@ export class Zpool {
 
   /** totalPages × 4096. */
   get totalBytes(): number {
-    return this.totalPages * PAGE_SIZE;
+    return this.#counter('zpool.totalBytes', 0) * PAGE_SIZE;
+  }
+
+  /** Frames of objects and of metadata, without the cost of stats(). @internal */
+  frameCounts(): { frames: number; metadataFrames: number } {
+    const op = 'zpool.stats';
+    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
   }
 
   stats(): ZpoolStats {
     const op = 'zpool.stats';
     const { exports } = this.#core;
-    const frames = this.#counter(op, 0);
+    const { frames, metadataFrames } = this.frameCounts();
     const liveBytes = this.#counter(op, 2);
-    const metadataBytes = this.#number(op, exports.zpoolMetadataFrames(this.#address)) * PAGE_SIZE;
+    const metadataBytes = metadataFrames * PAGE_SIZE;
     const total = frames * PAGE_SIZE;
     return {
       liveBytes,

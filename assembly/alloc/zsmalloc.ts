@@ -57,9 +57,9 @@
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { invariant } from '../base/debug';
 import { listInsertAfter, listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
-import { frameAlloc, frameFree, needed } from '../mem/frame';
+import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
-  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleFree, handleInit, handleOf,
+  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleCancel, handleFree, handleInit, handleOf,
   handleRecord, recordIsSound, recordMaps, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
@@ -72,7 +72,7 @@ import {
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, setOut } from '../mem/scratch';
 import { gather, scatter } from '../mem/span';
-import { slabAlloc, slabCheck, slabFree, slabInit, slabNext } from '../mem/slab';
+import { slabAlloc, slabCheck, slabFree, slabInit, slabNeeds, slabNext } from '../mem/slab';
 import {
   RULE_BUFFER, RULE_CLASS, RULE_ENTRY, RULE_HANDLE, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_POOL, RULE_POOL_COUNT,
   RULE_SLOT, RULE_ZSPAGE, UNSOUND, broken, isRecord, listLength,
@@ -402,12 +402,10 @@ export function zsInit(pool: usize, chain: u32, rule: u32, groups: u32): u32 {
   setPoolOption(pool, 1, rule);
   setPoolOption(pool, 2, groups);
   const frames = classFrames(chain, rule);
+  if (!frameRoom(frames)) return ENOMEM;
   for (let i: u32 = 0; i < frames; i++) {
     const frame = frameAlloc(<u32>pool | FRAME_POOL_MORE);
-    if (frame == 0) {
-      needed(frames - i);
-      return ENOMEM;
-    }
+    if (frame == 0) return ENOMEM;
     store<u32>(pool + CLASS_FRAMES + (<usize>i << 2), <u32>frameAddress(frame));
     poolAt(pool).tableFrames += 1;
   }
@@ -423,12 +421,12 @@ export function zsMalloc(pool: usize, size: u32): u32 {
   if (size > PAGE_SIZE) return ENOSPC;
   const ordinal = <u32>load<u8>(pool + CLASS_MAP + <usize>classIndex(size));
   const cls = classAt(pool, ordinal);
-  const record = handleAlloc(pool, size);
-  if (record == 0) {
-    needed(1);
-    return ENOMEM;
-  }
   let zspage = fullest(cls);
+  let frames = slabNeeds(pool + POOL_HANDLES);
+  if (zspage == 0) frames += slabNeeds(pool + POOL_DESCRIPTORS) + <u32>sizeClass(cls).pages;
+  if (frames != 0 && !frameRoom(frames)) return ENOMEM;
+  const record = handleAlloc(pool, size);
+  if (record == 0) return ENOMEM;
   let slot: u32;
   if (zspage != 0) {
     slot = takeSlot(zspage, cls);
@@ -436,8 +434,7 @@ export function zsMalloc(pool: usize, size: u32): u32 {
   } else {
     zspage = zspageCreate(pool, ordinal);
     if (zspage == 0) {
-      handleFree(pool, record);
-      needed(sizeClass(cls).pages);
+      handleCancel(pool, record);
       return ENOMEM;
     }
     slot = takeSlot(zspage, cls);

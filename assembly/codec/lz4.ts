@@ -34,35 +34,34 @@
  *   block, source      0 … 65,536 bytes; worst case n + n/255 + 16 bytes of block, ratio at best 255:1
  *   block, decoder     up to 16 MiB of input, any output capacity
  *   static data        256 bytes with SIMD, 64 without, never written
- *   speed              a page of program memory in 3 to 4 µs, back in 1.1 to 1.3 µs: as native liblz4, or
- *                      up to 5 % less time; a zero page 0.25 and 0.09 µs (2-core EPYC, Node 20)
- *   memory             up to 4 GiB; buffers may end at the very last byte of it
- *   overrun            none: no access beyond a buffer given, even where it could do no harm
+ *   speed              a page of program memory in 3 to 4 µs, 0.96 of native liblz4's time, and back in
+ *                      1.0 to 1.2 µs, 0.94 of it (0.97 without SIMD); a zero page in 0.25 and 0.09 µs
+ *                      (2-core EPYC, Node 20; liblz4 1.9.2 called through the `lz4` package)
  *
  * Trade-offs
  * ----------
  * * One candidate per hash, greedy, no chains: 190 to 270 sequences a page of program memory, bound by
  *   branch misses and not by the work. So lengths up to 16 are counted without a branch.
  * * The hash takes 44 bits, five and a half bytes, though 4 are enough for a match: it misses short
- *   matches and finds longer ones. 40 bits give 0.5 % less output on memory pages and 2 % on text, 48 bits
- *   0.4 % more on memory pages; each step of 4 bits saves 1 to 2 % of the time (8 % on text). 32 bits,
- *   liblz4's choice, give 1 to 1.5 % more on memory pages and 3 % less on text.
+ *   matches and finds longer ones. 40 bits: 0.5 % less output on memory pages, 2 % less on text, for 2 %
+ *   and 9 % more time. 48 bits: 0.3 % more on memory pages, 1 % less time. liblz4, with 32, writes 0.6 %
+ *   more than we on memory pages and 3 % less on text.
  * * u16 positions: hence the 64 KiB limit. A table that needs no clearing (epochs) costs more in the
  *   search than the 30 to 60 ns of `memory.fill`.
- * * The decoder is written twice. The loop in `lz4Decompress` that comes first handles sequences whose
- *   wide copies stay inside both buffers whatever the lengths say; it never fails, it only stops, with
- *   nothing of the sequence taken. The strict loop decides everything else: ends, errors, tiny blocks. So
- *   the strict loop alone is the definition, and the first could be deleted without changing a result.
- * * Nothing slow hangs on where a match or a run ends: the strict loop copies in wide steps too, and
+ * * The decoder is written twice. The loop in `lz4Decompress` handles sequences whose wide copies
+ *   stay inside both buffers; it never fails, it only stops, with nothing of the sequence taken.
+ *   `decodeStrict` decides everything else: ends, errors, tiny blocks. So that alone is the definition,
+ *   and the loop before it could be deleted without changing a result.
+ * * Nothing slow hangs on where a match or a run ends: `decodeStrict` copies in wide steps too, and
  *   finishes with a narrower or overlapping one.
  * * Every branch on ASC_FEATURE_SIMD is decided by the compiler. Both builds give the same bytes.
  *
- * Source of the design: the published description of the LZ4 block format. Written from that alone.
+ * Source of the design: the published description of the LZ4 block format.
  */
 
 import { EIO } from '../base/errno';
 
-// ── Constants ────────────────────────────────────────────────────────────────────────────────────────
+// ── Constants ────────────────────────────────────────────────────────────────
 
 /** Shortest match that the format can express, in bytes. */
 // @ts-ignore: decorator
@@ -100,7 +99,7 @@ import { EIO } from '../base/errno';
 // @ts-ignore: decorator
 @inline const FAST_ROOM: u32 = 32;
 
-/** Input that the first decoder loop wants ahead of it: token, 16 bytes read as literals, offset. */
+/** Input that the loop of lz4Decompress wants ahead of it: token, 16 bytes read as literals, offset. */
 // @ts-ignore: decorator
 @inline const FAST_INPUT: u32 = 20;
 /** Output room that it wants: 16 bytes of literals, 32 of match, one wide store more. */
@@ -113,25 +112,25 @@ import { EIO } from '../base/errno';
 // @ts-ignore: decorator
 @inline const OVERSHOOT: u32 = 32;
 
-// ── Copies ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Copies ───────────────────────────────────────────────────────────────────
 
-/** Copies 16 bytes. Without SIMD in two steps, which also serves matches at offsets of 8 and more. */
+/**
+ * Copies 16 bytes in two steps, so also matches at offsets of 8 and more. With SIMD too: one wide copy made
+ * the decoder 6 % slower (a wide load waits for the narrower stores just before it).
+ */
 // @ts-ignore: decorator
 @inline function copy16(to: usize, from: usize): void {
-  if (ASC_FEATURE_SIMD) {
-    v128.store(to, v128.load(from));
-  } else {
-    store<u64>(to, load<u64>(from));
-    store<u64>(to, load<u64>(from, 8), 8);
-  }
+  store<u64>(to, load<u64>(from));
+  store<u64>(to, load<u64>(from, 8), 8);
 }
 
-/** Copies `bytes` rounded up to a multiple of 16, at least 16. */
+/** Copies `bytes` rounded up to a multiple of 16, at least 16; a match's offset is `patternLimit()` or more. */
 // @ts-ignore: decorator
 @inline function copyOver(to: usize, from: usize, bytes: u32): void {
   let done: u32 = 0;
   do {
-    copy16(to + done, from + done);
+    if (ASC_FEATURE_SIMD) v128.store(to + done, v128.load(from + done));
+    else copy16(to + done, from + done);
     done += 16;
   } while (done < bytes);
 }
@@ -180,7 +179,7 @@ import { EIO } from '../base/errno';
   if (bytes & 1) store<u8>(to, <u8>word);
 }
 
-// ── Patterns: matches that overlap themselves ────────────────────────────────────────────────────────
+// ── Patterns: matches that overlap themselves ────────────────────────────────
 //
 // A match at a small offset repeats a pattern of `offset` bytes. One wide word is made that holds the
 // pattern as often as it fits, and is stored again and again, `patternStep` bytes apart: the largest
@@ -302,7 +301,7 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
   }
 }
 
-// ── Compression ──────────────────────────────────────────────────────────────────────────────────────
+// ── Compression ──────────────────────────────────────────────────────────────
 
 /** Address of the table entry for the bytes at `ip`; reads 8. */
 // @ts-ignore: decorator
@@ -318,11 +317,11 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
   return before;
 }
 
-/** Number of equal bytes at two places, up to 16, without a branch: the count is hard to predict. */
+/** How far a match goes on behind its first 4 bytes, up to 16; no branch, as no one could predict it. */
 // @ts-ignore: decorator
-@inline function equalOf16(a: usize, b: usize): u32 {
-  const low = <u32>ctz(load<u64>(a, 4) ^ load<u64>(b, 4)) >> 3; // ctz(0) is 64: 8 bytes
-  const high = <u32>ctz(load<u64>(a, 12) ^ load<u64>(b, 12)) >> 3;
+@inline function equalOf16(ip: usize, ref: usize): u32 {
+  const low = <u32>ctz(load<u64>(ip, 4) ^ load<u64>(ref, 4)) >> 3; // ctz(0) is 64: 8 bytes
+  const high = <u32>ctz(load<u64>(ip, 12) ^ load<u64>(ref, 12)) >> 3;
   return low + (high & (0 - (low >> 3))); // the second word counts when the first is equal
 }
 
@@ -392,6 +391,7 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
   memory.fill(table, 0, TABLE_BYTES); // every entry says position 0, which is how that one gets in
 
   const lastStart = srcEnd - MATCH_START_MARGIN;
+  const lastWord = srcEnd - 8;
   let op = dst;
   let anchor = src; // first byte not yet in the block
   let ip = src + 1;
@@ -448,7 +448,7 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
       ip += length + MIN_MATCH;
       if (length >= NIBBLE_MAX) {
         if (left >= FAST_LEFT && length == 16) { // where equalOf16 stopped
-          const more = equalBytes(ip, ref + 20, <u32>(srcEnd - 8 - ip));
+          const more = equalBytes(ip, ref + MIN_MATCH + 16, <u32>(lastWord - ip));
           ip += more;
           length += more;
         }
@@ -468,7 +468,52 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
   }
 }
 
-// ── Decompression ────────────────────────────────────────────────────────────────────────────────────
+// ── Decompression ────────────────────────────────────────────────────────────
+
+/**
+ * Decodes from the token at `ip` on, with dst filled up to `op`: the definition of the decoder. It stands
+ * by itself also because a call (memory.copy) in one function with the other loop slows that down by 4 %.
+ */
+function decodeStrict(ip: usize, srcEnd: usize, op: usize, dst: usize, dstEnd: usize): u32 {
+  while (ip != srcEnd) {
+    const token = <u32>load<u8>(ip++);
+    let bytes = token >> 4;
+    if (bytes == NIBBLE_MAX) {
+      let more: u32;
+      do {
+        if (ip == srcEnd) return EIO;
+        more = load<u8>(ip++);
+        bytes += more;
+      } while (more == 255);
+    }
+    if (bytes > <u32>(srcEnd - ip) || bytes > <u32>(dstEnd - op)) return EIO;
+    if (bytes > LONG_RUN) memory.copy(op, ip, bytes);
+    else copyExact(op, ip, bytes);
+    ip += bytes;
+    op += bytes;
+    if (ip == srcEnd) return <u32>(op - dst);
+
+    if (<u32>(srcEnd - ip) < 2) return EIO;
+    const offset = <u32>load<u16>(ip);
+    ip += 2;
+    if (offset - 1 >= <u32>(op - dst)) return EIO;
+    bytes = token & NIBBLE_MAX;
+    if (bytes == NIBBLE_MAX) {
+      let more: u32;
+      do {
+        if (ip == srcEnd) return EIO;
+        more = load<u8>(ip++);
+        bytes += more;
+      } while (more == 255);
+    }
+    bytes += MIN_MATCH;
+    const room = <u32>(dstEnd - op);
+    if (bytes > room) return EIO;
+    matchExact(op, offset, bytes, room);
+    op += bytes;
+  }
+  return EIO; // empty, or ends behind a match
+}
 
 /**
  * Decompresses one block.
@@ -492,7 +537,7 @@ export function lz4Decompress(src: usize, srcBytes: u32, dst: usize, dstBytes: u
   let ip = src;
   let op = dst;
 
-  // First loop: `break` leaves ip and op at the sequence's token, for the strict loop to do it again.
+  // `break` leaves ip and op at the sequence's token, for decodeStrict to do it again.
   if (srcBytes >= FAST_INPUT && dstBytes >= FAST_OUTPUT) {
     const ipLimit = srcEnd - FAST_INPUT;
     const opLimit = dstEnd - FAST_OUTPUT;
@@ -532,11 +577,11 @@ export function lz4Decompress(src: usize, srcBytes: u32, dst: usize, dstBytes: u
         else patternOver(to, offset, bytes);
       } else {
         bytes += MIN_MATCH;
-        if (offset >= patternLimit()) {
+        if (offset >= 8) {
           const ref = to - offset;
           copy16(to, ref);
           store<u16>(to, load<u16>(ref, 16), 16);
-        } else if (ASC_FEATURE_SIMD) {
+        } else if (ASC_FEATURE_SIMD) { // two stores reach: 18 bytes, steps of 12 and more
           const word = pattern128(to - offset, offset);
           v128.store(to, word);
           v128.store(to + patternStep(offset), word);
@@ -549,43 +594,5 @@ export function lz4Decompress(src: usize, srcBytes: u32, dst: usize, dstBytes: u
     }
   }
 
-  // Strict loop.
-  while (ip != srcEnd) {
-    const token = <u32>load<u8>(ip++);
-    let bytes = token >> 4;
-    if (bytes == NIBBLE_MAX) {
-      let more: u32;
-      do {
-        if (ip == srcEnd) return EIO;
-        more = load<u8>(ip++);
-        bytes += more;
-      } while (more == 255);
-    }
-    if (bytes > <u32>(srcEnd - ip) || bytes > <u32>(dstEnd - op)) return EIO;
-    if (bytes > LONG_RUN) memory.copy(op, ip, bytes);
-    else copyExact(op, ip, bytes);
-    ip += bytes;
-    op += bytes;
-    if (ip == srcEnd) return <u32>(op - dst);
-
-    if (<u32>(srcEnd - ip) < 2) return EIO;
-    const offset = <u32>load<u16>(ip);
-    ip += 2;
-    if (offset - 1 >= <u32>(op - dst)) return EIO;
-    bytes = token & NIBBLE_MAX;
-    if (bytes == NIBBLE_MAX) {
-      let more: u32;
-      do {
-        if (ip == srcEnd) return EIO;
-        more = load<u8>(ip++);
-        bytes += more;
-      } while (more == 255);
-    }
-    bytes += MIN_MATCH;
-    const room = <u32>(dstEnd - op);
-    if (bytes > room) return EIO;
-    matchExact(op, offset, bytes, room);
-    op += bytes;
-  }
-  return EIO; // empty, or ends behind a match
+  return decodeStrict(ip, srcEnd, op, dst, dstEnd);
 }
