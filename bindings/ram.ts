@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
-import { moduleFor, moduleForSync } from './builds.ts';
+import { inspectorModule, moduleFor, moduleForSync } from './builds.ts';
 import { CoreLz4 } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireU32, show } from './errors.ts';
@@ -88,7 +88,7 @@ export class Ram {
     const limit = limitFrames(op, options, bytes);
     const first = options.firstFrame ?? 0;
     requireU32(op, 'firstFrame', first);
-    const core = instantiate(op, module, reserve(op, bytes));
+    const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
     if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
       throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
     }
@@ -115,9 +115,9 @@ export class Ram {
     const bytes = memoryBytes(op, options, least);
     if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
     const limit = limitFrames(op, options, bytes);
-    const core = instantiate(op, module, reserve(op, bytes));
+    const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
     loadImage(op, core, parsed, core.exports.ramFixed(parsed.totalFrames));
-    if (core.exports.ramCheck(parsed.totalFrames) !== 0) {
+    if (core.inspect(op).ramCheck(parsed.totalFrames) !== 0) {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
     }
     if (options.limit !== undefined) core.exports.ramLimit(limit);
@@ -280,7 +280,7 @@ export class Ram {
    */
   check(): void {
     const core = this.#live('ram.check');
-    if (core.exports.ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
+    if (core.inspect('ram.check').ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
   }
 
   /**

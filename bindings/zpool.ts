@@ -419,7 +419,6 @@ export class Zpool {
 
   stats(): ZpoolStats {
     const op = 'zpool.stats';
-    const { exports } = this.#core;
     const { frames, metadataFrames } = this.frameCounts();
     const liveBytes = this.#counter(op, 2);
     const metadataBytes = metadataFrames * PAGE_SIZE;
@@ -433,7 +432,7 @@ export class Zpool {
       densityWithMetadata: liveBytes / (total + metadataBytes),
       objectsMoved: this.#counter(op, 4),
       bytesMoved: this.#counter(op, 5),
-      spanning: this.#number(op, exports.zpoolSpanning(this.#address)),
+      spanning: this.#number(op, this.#core.inspect(op).zpoolSpanning(this.#address)),
       maps: this.#counter(op, 3),
       ...(this.allocator === 'zsmalloc' ? { classes: this.#classes() } : { lists: this.#tables().map((words) => words[0] as number) }),
     };
@@ -442,10 +441,11 @@ export class Zpool {
   /** The rows of the allocator's own table, as words. */
   #tables(): Uint32Array[] {
     const { exports, memory } = this.#core;
-    const rows = exports.zpoolTables(this.#address) >>> 0;
+    const inspector = this.#core.inspect('zpool.stats');
+    const rows = inspector.zpoolTables(this.#address) >>> 0;
     const buffer = exports.blockBuffer() >>> 0;
     return Array.from({ length: rows }, (_, nth) => {
-      exports.zpoolTable(this.#address, nth);
+      inspector.zpoolTable(this.#address, nth);
       return new Uint32Array(memory.buffer, buffer, 20).slice();
     });
   }
@@ -465,9 +465,10 @@ export class Zpool {
    */
   walk(visit: (contents: FrameContents) => void): void {
     const { exports, memory, out } = this.#core;
+    const inspector = this.#core.inspect('zpool.walk');
     let frame = 0;
     for (;;) {
-      frame = exports.zpoolWalk(this.#address, frame) >>> 0;
+      frame = inspector.zpoolWalk(this.#address, frame) >>> 0;
       if (frame >= ERRNO_MIN) throw this.#failure('zpool.walk', frame, 0);
       if (frame === 0) return;
       const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, 3 * (out[OUT_A] as number)).slice();

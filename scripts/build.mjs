@@ -1,5 +1,5 @@
 // Builds the package.
-//   node scripts/build.mjs core   three wasm builds and their inlined forms (what tests need)
+//   node scripts/build.mjs core   the wasm builds and their inlined forms (what tests need)
 //   node scripts/build.mjs        that, and the JavaScript in dist/
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,12 @@ import { dirname, join } from 'node:path';
 const STATIC_END = 4 * 4096; // data segments must end where the scratch begins (assembly/mem/layout.ts)
 const RELEASE_MAX = 32 * 1024;
 const CODEC_OPTIONS = ['-O3', '--shrinkLevel', '1', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory', '--memoryBase', '8192'];
-const TARGETS = { release: 'core', scalar: 'core-scalar', checked: 'core-checked' };
+const TARGETS = {
+  release: ['core', 'index'],
+  scalar: ['core-scalar', 'index'],
+  checked: ['core-checked', 'index'],
+  inspector: ['inspector', 'inspector'],
+};
 const resolve = createRequire(import.meta.url).resolve;
 
 function run(module, args) {
@@ -49,10 +54,10 @@ function buildCodec(asc) {
 async function buildCore() {
   const asc = join(dirname(resolve('assemblyscript/package.json')), 'bin/asc.js');
   mkdirSync('build', { recursive: true });
-  for (const [target, name] of Object.entries(TARGETS)) {
+  for (const [target, [name, entry]] of Object.entries(TARGETS)) {
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true }); // a failed asc would leave the old one in place
-    run(asc, ['--target', target]);
+    run(asc, [`assembly/${entry}.ts`, '--target', target]);
     if ((await staticEnd(file)) > STATIC_END) throw new Error(`${file}: static data beyond frame 3`);
     const wasm = readFileSync(file);
     if (target !== 'checked' && wasm.length > RELEASE_MAX) throw new Error(`${file}: ${wasm.length} bytes, at most ${RELEASE_MAX}`);
@@ -65,7 +70,7 @@ async function buildCore() {
 function buildJavaScript() {
   rmSync('dist', { recursive: true, force: true });
   run(resolve('typescript/bin/tsc'), ['-p', 'tsconfig.build.json']);
-  for (const name of Object.values(TARGETS)) copyFileSync(`build/${name}.wasm`, `dist/${name}.wasm`);
+  for (const [name] of Object.values(TARGETS)) copyFileSync(`build/${name}.wasm`, `dist/${name}.wasm`);
 }
 
 await buildCore();

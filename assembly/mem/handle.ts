@@ -12,7 +12,9 @@
  *            bits 22..31 frees of this record since its frame became a handle frame
  *
  *   entry of the frame: genA = generation at which the frame began (below g),
- *            genB = the most frees that a record of it has seen
+ *            genB = the most frees that a record of it has seen,
+ *            28 = genA as the owner before left it: an allocator that counts
+ *            further than g goes on from there when it gets the frame back
  *
  * A handle is   generation << placeBits | record in its frame << frameBits | frame
  * with placeBits = 9 + frameBits, the bits of a frame number of this RAM. Every
@@ -61,16 +63,23 @@ import { POOL_HANDLES } from './pool';
 @inline const SLAB_USED: usize = 12;
 // @ts-ignore: decorator
 @inline const ONE_USED_ONE_FRESH: u32 = 0x00010001; // what only a new frame has
+// @ts-ignore: decorator
+@inline const EPOCH: usize = 28; // in the entry: genA at the start, not yet reduced
 
 // @ts-ignore: decorator
 @inline function placeBits(): u32 {
   return frameBits() + (PAGE_SHIFT - RECORD_SHIFT);
 }
 
+// @ts-ignore: decorator
+@inline function generationBits(): u32 {
+  return min<u32>(10, 32 - placeBits());
+}
+
 /** How many different generations a record goes through. */
 // @ts-ignore: decorator
 @inline function generations(): u32 {
-  return (1 << min<u32>(10, 32 - placeBits())) - 1;
+  return (1 << generationBits()) - 1;
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
@@ -128,6 +137,7 @@ export function handleAlloc(pool: usize, size: u32): usize {
   if (record == 0) return 0;
   const entry = entryOf(<u32>(record >> PAGE_SHIFT));
   if (load<u32>(entry + SLAB_USED) == ONE_USED_ONE_FRESH) {
+    store<u32>(entry + EPOCH, genA(entry));
     setGenA(entry, genA(entry) % generations());
     setGenB(entry, 0);
   }
@@ -156,7 +166,9 @@ export function handleCancel(pool: usize, record: usize): void {
 
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
 export function handleFrameEnds(entry: usize): void {
-  setGenA(entry, (genA(entry) + genB(entry) + 1) & 0xFFFF);
+  const most = generations() << (16 - generationBits()); // a multiple, so that coming round shifts no generation
+  const epoch = load<u32>(entry + EPOCH) + genB(entry) + 1;
+  setGenA(entry, epoch >= most ? epoch - most : epoch);
   setGenB(entry, 0);
 }
 
@@ -178,5 +190,6 @@ export function handleRecord(pool: usize, handle: u32): usize {
 /** Whether the generation of a used record agrees with its frame; for check(). */
 export function recordIsSound(record: usize): bool {
   const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  return genA(entry) < generations() && (load<u32>(record, 4) >> GENERATION_SHIFT) <= genB(entry);
+  const epoch = load<u32>(entry + EPOCH);
+  return epoch <= 0xFFFF && genA(entry) == epoch % generations() && (load<u32>(record, 4) >> GENERATION_SHIFT) <= genB(entry);
 }

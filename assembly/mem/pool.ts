@@ -24,6 +24,12 @@ import {
 import { frameAlloc, sealBoot } from './frame';
 import { listPush, listRemove } from '../base/list';
 
+/** Kinds of allocators; stored in pool headers, so never renumbered. */
+// @ts-ignore: decorator
+@inline export const ZBUD: u32 = 1;
+// @ts-ignore: decorator
+@inline export const ZSMALLOC: u32 = 3;
+
 // @ts-ignore: decorator
 @inline export const NAME_BYTES: u32 = 64;
 // @ts-ignore: decorator
@@ -72,6 +78,11 @@ export function isPool(address: usize): bool {
   const frame = <u32>(address >> PAGE_SHIFT);
   return (<u32>address & PAGE_MASK) == 0 && frameExists(frame)
     && entryOwner(entryOf(frame)) == (<u32>address | FRAME_POOL);
+}
+
+/** Kind of a pool, 0 for a number that is no pool. */
+export function kindOf(pool: usize): u32 {
+  return isPool(pool) ? poolAt(pool).kind : 0;
 }
 
 // @ts-ignore: decorator

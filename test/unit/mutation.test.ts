@@ -142,12 +142,13 @@ describe('check() notices a change of', () => {
   test('map counts, buffers and isolated victims while there are some', async () => {
     const raw = await rawOf((await image()).bytes);
     const { exports, out } = raw.core;
+    const inspector = raw.core.inspect('test');
     const pools: number[] = [];
     for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) pools.push(pool);
     const mapped: [pool: number, handle: number, frame: number][] = [];
     for (const pool of pools) {
       const handles = new Set<number>();
-      for (let frame = exports.zpoolWalk(pool, 0); frame !== 0; frame = exports.zpoolWalk(pool, frame)) {
+      for (let frame = inspector.zpoolWalk(pool, 0); frame !== 0; frame = inspector.zpoolWalk(pool, frame)) {
         const at = exports.blockBuffer() >>> 2;
         for (let i = 0; i < (out[4] as number); i++) handles.add(raw.words[at + 3 * i] as number);
       }
