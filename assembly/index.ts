@@ -19,7 +19,7 @@ export { ramCheck } from './zpool';
 export {
   zpoolCreate, zpoolDestroy, zpoolNext, zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize, zpoolSpan,
   zpoolRange, zpoolMap, zpoolUnmap, zpoolLocate, zpoolCompact, zpoolFreeable, zpoolIsolate, zpoolVictimNext,
-  zpoolRelease, zpoolMetadataFrames, zpoolCounter, zpoolIdentity, zpoolSpanning, zpoolTables, zpoolTable, zpoolWalk,
+  zpoolRelease, zpoolRunDeferred, zpoolMetadataFrames, zpoolCounter, zpoolIdentity, zpoolSpanning, zpoolTables, zpoolTable, zpoolWalk,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };

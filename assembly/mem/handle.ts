@@ -5,6 +5,7 @@
  *
  *   word 0   bits 0..27  location: frame << 8 | slot    (the allocator's)
  *            bit 28      DEFERRED: freed during the reclaim of its zspage
+ *            bit 29      the allocator's (z3fold: moved in from another frame)
  *            bit 30      BUFFERED: bits 0..19 name the buffer frame instead
  *            bit 31      free record (mem/slab.ts)
  *   word 1   bits 0..11  size - 1
