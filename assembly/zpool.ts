@@ -580,7 +580,7 @@ function poolCheck(pool: usize): u32 {
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
-    else if (kind == Z3FOLD && type != FRAME_DATA && type != FRAME_RAW && type != FRAME_HANDLES) return broken(RULE_OWNER, other);
+    else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
     else if (kind == ZSMALLOC && type == FRAME_RAW) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);

@@ -17,24 +17,28 @@
  *   └────────┴──────────────┴──────────────┴········┴─────────────┘
  *   0        64             start                                4096
  *   ┌─────────────────────────────────────────────────────────────┐
- *   │ headless: one object of 3969..4096 bytes                    │   frame of type FRAME_RAW
+ *   │ headless: one object of 3969..4096 bytes, no header         │   a FIRST of 63 or 64 chunks
  *   └─────────────────────────────────────────────────────────────┘
  *
- * What a search, a free or a reclaim asks of a frame lies in the frame table;
- * the header chunk has only what a move needs, which touches the frame anyway:
+ * The header chunk is kept free, because the geometry (and so every figure)
+ * depends on it, but nothing is stored there. What a free or a malloc asks of a
+ * frame lies in the frame table, and the way from a buddy to its handle record in
+ * a descriptor: a store to the header of a cold frame in each of them cost more
+ * than all of their lists (about 45 of 300 ns a pair).
  *
- *   header  0, 4, 8: handle record of FIRST, MIDDLE, LAST, 0 for none; rest zero
- *   entry   8 u8 chunks of FIRST   9 of MIDDLE   10 of LAST (headless: FIRST is 63 or 64)
+ *   entry   8 u8 chunks of FIRST   9 of MIDDLE   10 of LAST
  *          11 u8 start of MIDDLE in chunks, 0 without one
- *          12 u8 guests, 0..3 (PENDING 0x10, ISOLATED 0x20)   13 u8 mapped objects   14 zero
- *          16 links: list of the gap, or deferred work (headless: the handle record, zero)
- *          24 links: LRU
+ *          12 descriptor | guests (0..3) | PENDING 4 | ISOLATED 8
+ *          16 links: list of the gap, or deferred work      24 links: LRU
+ *   descriptor, in a slab: 16 bytes
+ *           0, 4, 8 address >> 3 of the handle record of FIRST, MIDDLE, LAST, 0 for none
+ *          12 frame
  *   record  word 0 (mem/handle.ts): frame << 8 | first chunk << 2 | buddy, and bit 29
- *           for a guest; so an access needs neither entry nor header
+ *           for a guest; so an access needs nothing else
  *   pool  256 u64: which lists have a frame   264 lists by gap, 64 cells
  *         520 deferred work: pushed at the head, done from the tail
  *
- * A full frame is on no list. A pending frame is on the list of deferred work
+ * A full or headless frame is on no list. A pending frame is on the list of deferred work
  * instead of its gap's, from where a search could only have dropped it (Z11).
  *
  * The original's handle is a slot in a table of four that belongs to the frame
@@ -42,9 +46,8 @@
  * Ours is a record in a slab of the pool, 8 bytes an object, given back by the
  * free; there are no tables that a dead frame or a refused eviction could leak.
  *
- * Vital statistics: largest object 4096; overhead 8 bytes an object and the
- * header chunk (64 bytes a frame; it also fixes the geometry and every figure);
- * malloc O(1), free O(1) and at most one copy of at most 62 chunks; isolate
+ * Vital statistics: largest object 4096; overhead 8 bytes an object, 16 a frame
+ * and the header chunk; malloc O(1), free O(1) and at most one copy of at most 62 chunks; isolate
  * walks over the frames at the LRU's end that are mapped or have guests; density
  * 0.95 on uniform sizes, 0.92 after every second object was freed.
  *
@@ -71,18 +74,18 @@ import {
   recordMaps, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot, entryOf,
-  entryOwner, frameAddress, frameExists, frameOf, setBoot,
+  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner,
+  frameExists, frameOf,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countMap, countMoves, countObject, poolAt, poolOption,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
 import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
-import { slabCheck, slabUsed } from '../mem/slab';
+import { slabAlloc, slabCheck, slabFree, slabInit, slabNext, slabUsed } from '../mem/slab';
 import {
-  FRAME_EITHER, RULE_ENTRY, RULE_HANDLE, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT,
-  RULE_SLAB, UNSOUND, broken, isRecord, listLength,
+  RULE_ENTRY, RULE_HANDLE, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken, isRecord,
+  listLength,
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 
@@ -97,7 +100,7 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline const HEADER: u32 = 1; // of them
 // @ts-ignore: decorator
-@inline const BUDDIED_MAX: u32 = PAGE_SIZE - 2 * CHUNK; // Z2
+@inline const BUDDY_MAX: u32 = 62; // more make a headless frame: Z2
 // @ts-ignore: decorator
 @inline const SLIDE_MIN: u32 = 3; // Z15
 
@@ -112,21 +115,19 @@ import { walkFree, walkObject } from '../mem/walk';
 
 // In the entry.
 // @ts-ignore: decorator
-@inline const PENDING: u32 = 0x10;
+@inline const GUESTS: u32 = 3;
 // @ts-ignore: decorator
-@inline const ISOLATED: u32 = 0x20;
+@inline const PENDING: u32 = 4;
 // @ts-ignore: decorator
-@inline const GUESTS: u32 = 0x03;
+@inline const ISOLATED: u32 = 8;
 // @ts-ignore: decorator
-@inline const MAPPED: u32 = 0x0300;
-// @ts-ignore: decorator
-@inline const ONE_MAPPED: u32 = 0x0100;
-// @ts-ignore: decorator
-@inline const HEADLESS_RECORD: usize = 16;
+@inline const HELD: u32 = PENDING | ISOLATED;
 // @ts-ignore: decorator
 @inline const LINKS: usize = 16;
 // @ts-ignore: decorator
 @inline const LRU_LINKS: usize = 24;
+// @ts-ignore: decorator
+@inline const DESCRIPTOR_BYTES: u32 = 16;
 
 // In a record's word.
 // @ts-ignore: decorator
@@ -170,7 +171,7 @@ import { walkFree, walkObject } from '../mem/walk';
   store<u8>(entry, <u8>chunk, 11);
 }
 
-/** Guests, flags, mapped objects. */
+/** Descriptor, guests and flags. */
 // @ts-ignore: decorator
 @inline function stateOf(entry: usize): u32 {
   return load<u32>(entry, 12);
@@ -182,17 +183,22 @@ import { walkFree, walkObject } from '../mem/walk';
 }
 
 // @ts-ignore: decorator
-@inline function isRaw(entry: usize): bool {
-  return (entryOwner(entry) & PAGE_MASK) == FRAME_RAW;
+@inline function descriptorOf(entry: usize): usize {
+  return <usize>(stateOf(entry) & ~(HELD | GUESTS));
 }
 
 function objectsIn(entry: usize): u32 {
   return <u32>(chunksIn(entry, FIRST) != 0) + <u32>(chunksIn(entry, MIDDLE) != 0) + <u32>(chunksIn(entry, LAST) != 0);
 }
 
-/** Where a frame names the handle record of a buddy. */
-function recordCell(entry: usize, buddy: u32): usize {
-  return isRaw(entry) ? entry + HEADLESS_RECORD : frameAddress(frameOf(entry)) + (<usize>buddy << 2);
+/** The handle record of a buddy, 0 for none. */
+function recordIn(entry: usize, buddy: u32): usize {
+  return <usize>(load<u32>(descriptorOf(entry) + (<usize>buddy << 2)) << 3);
+}
+
+// @ts-ignore: decorator
+@inline function setRecord(entry: usize, buddy: u32, record: usize): void {
+  store<u32>(descriptorOf(entry) + (<usize>buddy << 2), <u32>record >> 3);
 }
 
 /** Entry of the frame of an object. */
@@ -209,8 +215,15 @@ function recordCell(entry: usize, buddy: u32): usize {
 
 /** Makes a buddy and its handle record know each other. */
 function bind(entry: usize, buddy: u32, chunk: u32, record: usize, guest: u32): void {
-  store<u32>(recordCell(entry, buddy), <u32>record);
+  setRecord(entry, buddy, record);
   setRecordWord(record, guest | (frameOf(entry) << 8) | (chunk << 2) | buddy);
+}
+
+function isMapped(entry: usize): bool {
+  for (let buddy = FIRST; buddy <= LAST; buddy++) {
+    if (chunksIn(entry, buddy) != 0 && recordMaps(recordIn(entry, buddy)) != 0) return true;
+  }
+  return false;
 }
 
 // ── lists ────────────────────────────────────────────────────────────────────
@@ -230,10 +243,10 @@ function gapOf(entry: usize): u32 {
   return pool + LIST_CELLS + (<usize>gap << 2);
 }
 
-/** Whether a frame that is neither pending nor isolated belongs on no list: Z2, Z5. */
+/** Whether a frame belongs on no gap list, full or headless: Z2, Z5. */
 // @ts-ignore: decorator
 @inline function isClosed(entry: usize): bool {
-  return isRaw(entry) || objectsIn(entry) == BUDDIES;
+  return chunksIn(entry, FIRST) > BUDDY_MAX || objectsIn(entry) == BUDDIES;
 }
 
 /** Z5. */
@@ -273,7 +286,7 @@ function search(pool: usize, chunks: u32): usize {
 function place(entry: usize, record: usize, chunks: u32, guest: u32): void {
   const first = chunksIn(entry, FIRST);
   let buddy = FIRST;
-  let chunk: u32 = isRaw(entry) ? 0 : HEADER;
+  let chunk: u32 = chunks > BUDDY_MAX ? 0 : HEADER;
   if (chunksIn(entry, MIDDLE) != 0) {
     if (first != 0 || chunks > startOf(entry) - HEADER) buddy = LAST;
   } else if (first != 0) {
@@ -289,22 +302,42 @@ function place(entry: usize, record: usize, chunks: u32, guest: u32): void {
   bind(entry, buddy, chunk, record, guest);
 }
 
-/** Takes a frame off the LRU and gives it back. */
+/** An empty frame with its descriptor, at the front of the LRU; 0 without a frame for either. */
+function takeFrame(pool: usize): usize {
+  const descriptor = slabAlloc(pool + POOL_DESCRIPTORS);
+  if (descriptor == 0) return 0;
+  const frame = frameAlloc(<u32>pool | FRAME_DATA);
+  if (frame == 0) {
+    slabFree(pool + POOL_DESCRIPTORS, descriptor);
+    return 0;
+  }
+  const entry = entryOf(frame);
+  setState(entry, <u32>descriptor);
+  store<u32>(descriptor, frame, 12);
+  poolAt(pool).frames += 1;
+  listPush(pool + POOL_LRU, entry, LRU_LINKS);
+  return entry;
+}
+
+/** Takes an empty frame off the LRU and gives it back. */
 function releaseFrame(pool: usize, entry: usize): void {
+  slabFree(pool + POOL_DESCRIPTORS, descriptorOf(entry));
   listRemove(pool + POOL_LRU, entry, LRU_LINKS);
   poolAt(pool).frames -= 1;
   frameFree(frameOf(entry));
 }
 
-/** Z16: moves the lone object of a frame that is off its list to another frame; false when none has room. */
+/** Z16: moves the lone object of a frame that is off its list to another frame; false when it is mapped or none has room. */
 function moveAway(pool: usize, entry: usize): bool {
   const buddy = chunksIn(entry, FIRST) != 0 ? FIRST : chunksIn(entry, MIDDLE) != 0 ? MIDDLE : LAST;
+  const record = recordIn(entry, buddy);
+  if (recordMaps(record) != 0) return false;
   const chunks = chunksIn(entry, buddy);
   const target = search(pool, chunks);
   if (target == 0) return false;
-  const record = <usize>load<u32>(recordCell(entry, buddy));
   const from = addressOf(record);
   const size = recordSize(record);
+  setRecord(entry, buddy, 0);
   place(target, record, chunks, GUEST);
   setState(target, stateOf(target) + 1);
   memory.copy(addressOf(record), from, size);
@@ -323,13 +356,12 @@ function compactInFrame(entry: usize): void {
   const isAlone = first == last;
   const to = last == 0 ? HEADER + first : CHUNKS - last - middle;
   if (!isAlone && (to < start ? start - to : to - start) < SLIDE_MIN) return;
-  const cell = recordCell(entry, MIDDLE);
-  const record = <usize>load<u32>(cell);
+  const record = recordIn(entry, MIDDLE);
   if (recordMaps(record) != 0) return;
   const from = addressOf(record);
   let buddy = MIDDLE;
   if (isAlone) {
-    store<u32>(cell, 0);
+    setRecord(entry, MIDDLE, 0);
     buddy = FIRST;
     setChunks(entry, FIRST, middle);
     setChunks(entry, MIDDLE, 0);
@@ -344,7 +376,7 @@ function work(pool: usize, entry: usize): void {
   const state = stateOf(entry);
   if ((state & ISOLATED) != 0) return;
   const objects = objectsIn(entry);
-  if (objects == 0 || (objects == 1 && (state & (GUESTS | MAPPED)) == 0 && moveAway(pool, entry))) {
+  if (objects == 0 || (objects == 1 && (state & GUESTS) == 0 && moveAway(pool, entry))) {
     releaseFrame(pool, entry);
     return;
   }
@@ -378,6 +410,7 @@ export function z3foldInit(pool: usize, deferred: u32): u32 {
   if (deferred > 1) return EINVAL;
   setPoolOption(pool, 0, deferred);
   handleInit(pool);
+  slabInit(pool + POOL_DESCRIPTORS, DESCRIPTOR_BYTES, FRAME_SLAB);
   return 0;
 }
 
@@ -389,20 +422,10 @@ export function z3foldMalloc(pool: usize, size: u32): u32 {
   const chunks = chunksOf(size);
   let entry: usize = 0;
   if (record != 0) {
-    const isHeadless = size > BUDDIED_MAX;
-    if (!isHeadless) entry = search(pool, chunks);
-    if (entry != 0) {
-      listToFront(pool + POOL_LRU, entry, LRU_LINKS);
-    } else {
-      const frame = frameAlloc(<u32>pool | (isHeadless ? FRAME_RAW : FRAME_DATA));
-      if (frame != 0) {
-        entry = entryOf(frame);
-        poolAt(pool).frames += 1;
-        listPush(pool + POOL_LRU, entry, LRU_LINKS);
-      } else {
-        handleFree(pool, record);
-      }
-    }
+    if (chunks <= BUDDY_MAX) entry = search(pool, chunks);
+    if (entry != 0) listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+    else entry = takeFrame(pool);
+    if (entry == 0) handleFree(pool, record);
   }
   if (entry == 0) {
     needed(1);
@@ -426,14 +449,14 @@ export function z3foldFree(pool: usize, handle: u32): u32 {
   const buddy = word & 3;
   const state = stateOf(entry);
   const wasClosed = isClosed(entry);
-  if ((state & (PENDING | ISOLATED)) == 0 && !wasClosed) delist(pool, entry);
+  if ((state & HELD) == 0 && !wasClosed) delist(pool, entry);
   uncountObject(pool, recordSize(record));
   handleFree(pool, record);
-  store<u32>(recordCell(entry, buddy), 0);
+  setRecord(entry, buddy, 0);
   setChunks(entry, buddy, 0);
   if (buddy == MIDDLE) setStart(entry, 0);
   setState(entry, state - <u32>((word & GUEST) != 0));
-  if ((state & (PENDING | ISOLATED)) != 0) return 0;
+  if ((state & HELD) != 0) return 0;
   if (objectsIn(entry) == 0) {
     releaseFrame(pool, entry);
   } else if (wasClosed || worksNow(pool)) {
@@ -458,7 +481,8 @@ export function z3foldMap(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) == MAPS_MAX) return EBUSY;
-  count(pool, record, recordMaps(record) == 0, 1);
+  addRecordMaps(record, 1);
+  countMap(pool);
   return z3foldData(pool, handle);
 }
 
@@ -466,17 +490,9 @@ export function z3foldMap(pool: usize, handle: u32): u32 {
 export function z3foldUnmap(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0 || recordMaps(record) == 0) return EINVAL;
-  count(pool, record, recordMaps(record) == 1, -1);
+  addRecordMaps(record, -1);
+  uncountMap(pool);
   return 0;
-}
-
-/** One map more or less; `edge`: the object's first or last. */
-function count(pool: usize, record: usize, edge: bool, by: i32): void {
-  const entry = entryOfWord(recordWord(record));
-  if (edge) setState(entry, stateOf(entry) + <u32>by * ONE_MAPPED);
-  addRecordMaps(record, by);
-  if (by > 0) countMap(pool);
-  else uncountMap(pool);
 }
 
 // ── compaction ───────────────────────────────────────────────────────────────
@@ -484,7 +500,7 @@ function count(pool: usize, record: usize, edge: bool, by: i32): void {
 /** Whether the object of a frame is alone and may move: Z14.4. */
 function mayMoveAway(pool: usize, entry: usize): bool {
   return entryOwner(entry) == (<u32>pool | FRAME_DATA) && objectsIn(entry) == 1
-    && (stateOf(entry) & (GUESTS | MAPPED | ISOLATED)) == 0;
+    && chunksIn(entry, FIRST) <= BUDDY_MAX && (stateOf(entry) & (GUESTS | ISOLATED)) == 0 && !isMapped(entry);
 }
 
 /**
@@ -541,15 +557,14 @@ export function z3foldFreeable(pool: usize): u32 {
 export function z3foldIsolate(pool: usize): u32 {
   const first = <usize>load<u32>(pool + POOL_LRU);
   let entry = listTail(pool + POOL_LRU, LRU_LINKS);
-  while (entry != 0 && (stateOf(entry) & (GUESTS | MAPPED)) != 0) {
+  while (entry != 0 && ((stateOf(entry) & GUESTS) != 0 || isMapped(entry))) {
     entry = entry == first ? 0 : listPrevious(entry, LRU_LINKS);
   }
   if (entry == 0) return 0;
   listRemove(pool + POOL_LRU, entry, LRU_LINKS);
   if ((stateOf(entry) & PENDING) == 0 && !isClosed(entry)) delist(pool, entry);
   setState(entry, stateOf(entry) | ISOLATED);
-  poolAt(pool).isolated += 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + 1);
+  countIsolated(pool, 1);
   return frameOf(entry);
 }
 
@@ -557,9 +572,7 @@ export function z3foldIsolate(pool: usize): u32 {
 function victimEntry(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
-  const owner = entryOwner(entry);
-  if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) return 0;
-  return (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
+  return entryOwner(entry) == (<u32>pool | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
 /** Z20: MIDDLE, FIRST, LAST; the first that is live at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
@@ -570,7 +583,7 @@ export function z3foldVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
     const buddy = cursor == LAST ? LAST : cursor ^ 1;
     if (chunksIn(entry, buddy) == 0) continue;
     setOut(OUT_A, cursor + 1);
-    return handleOf(load<u32>(recordCell(entry, buddy)));
+    return handleOf(recordIn(entry, buddy));
   }
   return 0;
 }
@@ -584,8 +597,7 @@ export function z3foldRelease(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   setState(entry, stateOf(entry) & ~ISOLATED);
-  poolAt(pool).isolated -= 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) - 1);
+  countIsolated(pool, -1);
   listPush(pool + POOL_LRU, entry, LRU_LINKS);
   const isPending = (stateOf(entry) & PENDING) != 0;
   if (objectsIn(entry) == 0) {
@@ -613,13 +625,13 @@ export function z3foldWalk(pool: usize, frame: u32): void {
   let end: u32 = CHUNK;
   for (let buddy = FIRST; buddy <= LAST; buddy++) {
     if (chunksIn(entry, buddy) == 0) continue;
-    const record = <usize>load<u32>(recordCell(entry, buddy));
+    const record = recordIn(entry, buddy);
     const offset = <u32>addressOf(record) & PAGE_MASK;
     if (offset > end) walkFree(end, offset - end);
     walkObject(handleOf(record), offset, recordSize(record));
     end = offset + (chunksIn(entry, buddy) << CHUNK_SHIFT);
   }
-  if (end < PAGE_SIZE && !isRaw(entry)) walkFree(end, PAGE_SIZE - end);
+  if (end < PAGE_SIZE) walkFree(end, PAGE_SIZE - end);
 }
 
 // ── check ────────────────────────────────────────────────────────────────────
@@ -627,95 +639,81 @@ export function z3foldWalk(pool: usize, frame: u32): void {
 /** Verifies every frame, record, list and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
 export function z3foldCheck(pool: usize): u32 {
   const poolFrame = <u32>(pool >> PAGE_SHIFT);
-  if (poolOption(pool, 0) > 1 || poolOption(pool, 1) != 0 || poolOption(pool, 2) != 0 || poolOption(pool, 3) != 0) {
+  if (poolOption(pool, 0) > 1 || (poolOption(pool, 1) | poolOption(pool, 2) | poolOption(pool, 3)) != 0) {
     return broken(RULE_POOL, poolFrame);
   }
-  if ((load<u64>(pool, POOL_DESCRIPTORS) | load<u64>(pool, POOL_DESCRIPTORS + 8)) != 0) return broken(RULE_SLAB, poolFrame);
-  const result = slabCheck(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
+  let result = slabCheck(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
+  if (result == 0) result = slabCheck(pool + POOL_DESCRIPTORS, DESCRIPTOR_BYTES, FRAME_SLAB);
   if (result != 0) return result;
   let frames: u32 = 0;
   let objects: u32 = 0;
-  let bytes: u32 = 0;
-  let maps: u32 = 0;
   let isolated: u32 = 0;
   let pending: u32 = 0;
   let listed: u32 = 0;
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
-    const owner = entryOwner(entry);
-    if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
+    if (entryOwner(entry) != (<u32>pool | FRAME_DATA)) continue;
     const rule = brokenRule(pool, entry, frame);
     if (rule != 0) return broken(rule, frame);
     frames += 1;
+    objects += objectsIn(entry);
     const state = stateOf(entry);
     if ((state & ISOLATED) != 0) isolated += 1;
     if ((state & PENDING) != 0) pending += 1;
     else if ((state & ISOLATED) == 0 && !isClosed(entry)) listed += 1;
-    for (let buddy = FIRST; buddy <= LAST; buddy++) {
-      if (chunksIn(entry, buddy) == 0) continue;
-      const record = <usize>load<u32>(recordCell(entry, buddy));
-      objects += 1;
-      bytes += recordSize(record);
-      maps += recordMaps(record);
-    }
   }
-  // Each buddy has a record that names it: as many records as buddies, and no record is left over.
-  if (frames != poolAt(pool).frames || objects != poolAt(pool).objects || objects != slabUsed(pool + POOL_HANDLES)
-    || bytes != poolAt(pool).liveBytes || isolated != poolAt(pool).isolated) return broken(RULE_POOL_COUNT, poolFrame);
+  let bytes: u32 = 0;
+  let maps: u32 = 0;
+  for (let record = slabNext(pool + POOL_HANDLES, 0); record != 0; record = slabNext(pool + POOL_HANDLES, record)) {
+    bytes += recordSize(record);
+    maps += recordMaps(record);
+  }
+  // Each buddy has a record that names it, each frame a descriptor: with equal numbers of them none is left over.
+  if (frames != poolAt(pool).frames || frames != slabUsed(pool + POOL_DESCRIPTORS) || objects != poolAt(pool).objects
+    || objects != slabUsed(pool + POOL_HANDLES) || bytes != poolAt(pool).liveBytes || isolated != poolAt(pool).isolated) {
+    return broken(RULE_POOL_COUNT, poolFrame);
+  }
   if (maps != poolAt(pool).maps) return broken(RULE_MAPS, poolFrame);
-  if (listLength(pool + POOL_LRU, LRU_LINKS, frames - isolated, <u32>pool | FRAME_EITHER, 0) != frames - isolated) {
-    return broken(RULE_LRU, poolFrame);
-  }
+  frames -= isolated;
+  if (listLength(pool + POOL_LRU, LRU_LINKS, frames, <u32>pool | FRAME_DATA, 0) != frames) return broken(RULE_LRU, poolFrame);
   return listsCheck(pool, poolFrame, listed, pending);
 }
 
 /** The rule that one frame breaks, lists aside; 0 for none. */
 function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
-  const raw = isRaw(entry);
+  const descriptor = descriptorOf(entry);
+  if (!isRecord(descriptor, <u32>pool | FRAME_SLAB, DESCRIPTOR_BYTES) || load<u32>(descriptor, 12) != frame) return RULE_ENTRY;
   const state = stateOf(entry);
-  const objects = objectsIn(entry);
+  const isPending = (state & PENDING) != 0;
+  const isIsolated = (state & ISOLATED) != 0;
+  if (isIsolated && load<u64>(entry, LRU_LINKS) != 0) return RULE_ENTRY;
+  if (!isPending && (isIsolated || isClosed(entry)) && load<u64>(entry, LINKS) != 0) return RULE_ENTRY;
+  // An empty frame is held by its reclaim or its work only, a closed one has no work to wait for.
+  if (isPending ? isClosed(entry) : !isIsolated && objectsIn(entry) == 0) return RULE_OBJECT;
   const first = chunksIn(entry, FIRST);
   const middle = chunksIn(entry, MIDDLE);
   const last = chunksIn(entry, LAST);
   const start = startOf(entry);
-  const isListed = (state & (PENDING | ISOLATED)) == 0 && objects != BUDDIES;
-  if ((state & ~(GUESTS | PENDING | ISOLATED | MAPPED)) != 0) return RULE_ENTRY;
-  // An empty frame is held by its reclaim or its work only, a full one has no work to wait for.
-  if (objects == 0 && (state & (PENDING | ISOLATED)) == 0) return RULE_OBJECT;
-  if ((state & PENDING) != 0 && (raw || objects == BUDDIES)) return RULE_OBJECT;
-  if ((state & ISOLATED) != 0 && load<u64>(entry, LRU_LINKS) != 0) return RULE_ENTRY;
-  if (raw) {
-    if ((middle | last | start | load<u32>(entry, LINKS + 4)) != 0) return RULE_OBJECT;
-  } else {
-    if (!isListed && (state & PENDING) == 0 && load<u64>(entry, LINKS) != 0) return RULE_ENTRY;
-    if (middle != 0 ? start < HEADER + first || start + middle + last > CHUNKS : start != 0 || HEADER + first + last > CHUNKS) {
-      return RULE_OBJECT;
-    }
-    for (let at: usize = 12; at < CHUNK; at += 4) {
-      if (load<u32>(frameAddress(frame) + at) != 0) return RULE_OBJECT;
-    }
-  }
+  let chunk: u32 = first > BUDDY_MAX ? 0 : HEADER; // where FIRST begins
+  const most = CHUNKS - last;
+  if (chunk + first > most || (middle == 0 ? start != 0 : start < chunk + first || start + middle > most)) return RULE_OBJECT;
   let guests: u32 = 0;
-  let mapped: u32 = 0;
-  for (let buddy = FIRST; buddy <= (raw ? FIRST : LAST); buddy++) {
+  for (let buddy = FIRST; buddy <= LAST; buddy++) {
     const chunks = chunksIn(entry, buddy);
-    const record = <usize>load<u32>(recordCell(entry, buddy));
+    const named = load<u32>(descriptor + (<usize>buddy << 2));
+    if (buddy != FIRST) chunk = buddy == MIDDLE ? start : CHUNKS - chunks;
     if (chunks == 0) {
-      if (record != 0) return RULE_OBJECT;
+      if (named != 0) return RULE_OBJECT;
       continue;
     }
-    if (!isRecord(record, <u32>pool | FRAME_HANDLES, RECORD_BYTES) || !recordIsSound(record)) return RULE_HANDLE;
-    const size = recordSize(record);
-    if (chunksOf(size) != chunks || (size > BUDDIED_MAX) != raw) return RULE_HANDLE;
-    const chunk = raw ? 0 : buddy == FIRST ? HEADER : buddy == MIDDLE ? start : CHUNKS - chunks;
-    if ((recordWord(record) & ~GUEST) != ((frame << 8) | (chunk << 2) | buddy)) return RULE_HANDLE;
-    if ((recordWord(record) & GUEST) != 0) guests += 1;
-    if (recordMaps(record) != 0) mapped += ONE_MAPPED;
+    const record = recordIn(entry, buddy);
+    if (named != <u32>record >> 3 || !isRecord(record, <u32>pool | FRAME_HANDLES, RECORD_BYTES) || !recordIsSound(record)) return RULE_HANDLE;
+    const word = recordWord(record);
+    if (chunksOf(recordSize(record)) != chunks || (word & ~GUEST) != ((frame << 8) | (chunk << 2) | buddy)) return RULE_HANDLE;
+    if ((word & GUEST) != 0) guests += 1;
   }
-  if ((state & MAPPED) != mapped) return RULE_MAPS;
-  // Victims have no guests and get none; a headless page is never one.
-  return (state & GUESTS) != guests || (guests != 0 && (raw || (state & ISOLATED) != 0)) ? RULE_OBJECT : 0;
+  return (state & GUESTS) == guests ? 0 : RULE_OBJECT;
 }
 
 /** Each open frame is on the list of its gap, or on that of deferred work. */
@@ -728,7 +726,7 @@ function listsCheck(pool: usize, poolFrame: u32, listed: u32, pending: u32): u32
     if (length == UNSOUND || (!isWork && (length != 0) != ((mask >> list & 1) != 0))) return broken(RULE_LIST, poolFrame);
     for (let entry = <usize>load<u32>(cell); entry != 0; entry = listNext(entry, LINKS)) {
       const state = stateOf(entry);
-      if (isWork ? (state & PENDING) == 0 : (state & (PENDING | ISOLATED)) != 0 || isClosed(entry) || gapOf(entry) != list) {
+      if (isWork ? (state & PENDING) == 0 : (state & HELD) != 0 || isClosed(entry) || gapOf(entry) != list) {
         return broken(RULE_LIST, frameOf(entry));
       }
     }

@@ -18,7 +18,7 @@
  * object more than once in one compact().
  */
 import {
-  BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
+  BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
   entryOwner, frameAddress, frameExists, setBoot,
 } from './layout';
 import { frameAlloc, sealBoot } from './frame';
@@ -148,4 +148,10 @@ export function poolUnlink(pool: usize): void {
 @inline export function uncountMap(pool: usize): void {
   poolAt(pool).maps -= 1;
   setBoot(BOOT_MAPS, boot(BOOT_MAPS) - 1);
+}
+
+/** Counts a victim isolated (1) or released (-1). */
+export function countIsolated(pool: usize, by: i32): void {
+  poolAt(pool).isolated += by;
+  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + by);
 }
