@@ -35,11 +35,13 @@
  *          12 frame
  *   record  word 0 (mem/handle.ts): frame << 8 | first chunk << 2 | buddy, and bit 29
  *           for a guest; so an access needs nothing else
- *   pool  256 u64: which lists have a frame   264 lists by gap, 64 cells
- *         520 deferred work: pushed at the head, done from the tail
+ *   pool  256 u64: which lists have a frame   264 lists by gap in chunks, 64 cells
  *
- * A full or headless frame is on no list. A pending frame is on the list of deferred work
- * instead of its gap's, from where a search could only have dropped it (Z11).
+ * An empty frame is never looked for, so the list of gap 63 is free to hold the
+ * deferred work: pushed at the head, done from the tail.
+ *
+ * A full or headless frame is on no list. A pending frame is on that of deferred
+ * work instead of its gap's, from where a search could only have dropped it (Z11).
  *
  * The original's handle is a slot in a table of four that belongs to the frame
  * where the object was born and outlives that frame when the object moves (Z23).
@@ -102,7 +104,7 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline const BUDDY_MAX: u32 = 62; // more make a headless frame: Z2
 // @ts-ignore: decorator
-@inline const SLIDE_MIN: u32 = 3; // Z15
+@inline const SLIDE_MIN: i32 = 3; // Z15
 
 // @ts-ignore: decorator
 @inline const FIRST: u32 = 0;
@@ -137,11 +139,13 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline const LISTS: u32 = 64;
 // @ts-ignore: decorator
+@inline const WORK: u32 = 63; // list of deferred work
+// @ts-ignore: decorator
+@inline const NO_LIST: u32 = 64;
+// @ts-ignore: decorator
 @inline const LIST_MASK: usize = POOL_TABLES;
 // @ts-ignore: decorator
 @inline const LIST_CELLS: usize = POOL_TABLES + 8;
-// @ts-ignore: decorator
-@inline const WORK: usize = LIST_CELLS + 4 * <usize>LISTS;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -226,58 +230,71 @@ function isMapped(entry: usize): bool {
   return false;
 }
 
+/** Empties a place. */
+function clear(entry: usize, buddy: u32): void {
+  setRecord(entry, buddy, 0);
+  setChunks(entry, buddy, 0);
+  if (buddy == MIDDLE) setStart(entry, 0);
+}
+
 // ── lists ────────────────────────────────────────────────────────────────────
 
-/** Z4. */
-function gapOf(entry: usize): u32 {
+/** Whether no object fits or belongs into a frame, full or headless. */
+// @ts-ignore: decorator
+@inline function isClosed(entry: usize): bool {
+  return chunksIn(entry, FIRST) > BUDDY_MAX || objectsIn(entry) == BUDDIES;
+}
+
+/** The list on which a frame belongs: that of its gap (Z4, Z5), of deferred work, or none. */
+function listOf(entry: usize): u32 {
+  const state = stateOf(entry);
+  if ((state & PENDING) != 0) return WORK;
   const first = chunksIn(entry, FIRST);
   const middle = chunksIn(entry, MIDDLE);
   const last = chunksIn(entry, LAST);
+  if ((state & ISOLATED) != 0 || isClosed(entry)) return NO_LIST;
   if (middle == 0) return CHUNKS - HEADER - first - last;
   const start = startOf(entry);
   return max(first == 0 ? start - HEADER : 0, last == 0 ? CHUNKS - start - middle : 0);
 }
 
 // @ts-ignore: decorator
-@inline function listCell(pool: usize, gap: u32): usize {
-  return pool + LIST_CELLS + (<usize>gap << 2);
+@inline function listCell(pool: usize, list: u32): usize {
+  return pool + LIST_CELLS + (<usize>list << 2);
 }
 
-/** Whether a frame belongs on no gap list, full or headless: Z2, Z5. */
-// @ts-ignore: decorator
-@inline function isClosed(entry: usize): bool {
-  return chunksIn(entry, FIRST) > BUDDY_MAX || objectsIn(entry) == BUDDIES;
-}
-
-/** Z5. */
 function enlist(pool: usize, entry: usize): void {
-  if (isClosed(entry)) return;
-  const gap = gapOf(entry);
-  listPush(listCell(pool, gap), entry, LINKS);
-  store<u64>(pool, load<u64>(pool, LIST_MASK) | (<u64>1 << gap), LIST_MASK);
+  const list = listOf(entry);
+  if (list == NO_LIST) return;
+  listPush(listCell(pool, list), entry, LINKS);
+  store<u64>(pool, load<u64>(pool, LIST_MASK) | (<u64>1 << list), LIST_MASK);
 }
 
-/** Takes an open frame off the list of its gap. */
-function delist(pool: usize, entry: usize): void {
-  const gap = gapOf(entry);
-  const cell = listCell(pool, gap);
+/** Takes a frame off a list. */
+function unlink(pool: usize, entry: usize, list: u32): void {
+  if (list == NO_LIST) return;
+  const cell = listCell(pool, list);
   listRemove(cell, entry, LINKS);
-  if (load<u32>(cell) == 0) store<u64>(pool, load<u64>(pool, LIST_MASK) & ~(<u64>1 << gap), LIST_MASK);
+  if (load<u32>(cell) == 0) store<u64>(pool, load<u64>(pool, LIST_MASK) & ~(<u64>1 << list), LIST_MASK);
 }
 
-/** Takes a frame off the deferred work. */
-function unqueue(pool: usize, entry: usize): void {
-  listRemove(pool + WORK, entry, LINKS);
-  setState(entry, stateOf(entry) & ~PENDING);
+function delist(pool: usize, entry: usize): void {
+  unlink(pool, entry, listOf(entry));
 }
 
 /** Z6: takes the best fitting frame off its list; 0 for none. */
 function search(pool: usize, chunks: u32): usize {
-  const fitting = load<u64>(pool, LIST_MASK) >> chunks;
+  const fitting = load<u64>(pool, LIST_MASK) << 1 >> (chunks + 1); // without the deferred work
   if (fitting == 0) return 0;
-  const entry = <usize>load<u32>(listCell(pool, chunks + <u32>ctz<u64>(fitting)));
-  delist(pool, entry);
+  const list = chunks + <u32>ctz<u64>(fitting);
+  const entry = <usize>load<u32>(listCell(pool, list));
+  unlink(pool, entry, list);
   return entry;
+}
+
+// @ts-ignore: decorator
+@inline function hasWork(pool: usize): bool {
+  return <i64>load<u64>(pool, LIST_MASK) < 0; // bit 63
 }
 
 // ── algorithm ────────────────────────────────────────────────────────────────
@@ -337,7 +354,7 @@ function moveAway(pool: usize, entry: usize): bool {
   if (target == 0) return false;
   const from = addressOf(record);
   const size = recordSize(record);
-  setRecord(entry, buddy, 0);
+  clear(entry, buddy);
   place(target, record, chunks, GUEST);
   setState(target, stateOf(target) + 1);
   memory.copy(addressOf(record), from, size);
@@ -352,22 +369,19 @@ function compactInFrame(entry: usize): void {
   const middle = chunksIn(entry, MIDDLE);
   const last = chunksIn(entry, LAST);
   if (middle == 0 || (first != 0 && last != 0)) return;
-  const start = startOf(entry);
-  const isAlone = first == last;
-  const to = last == 0 ? HEADER + first : CHUNKS - last - middle;
-  if (!isAlone && (to < start ? start - to : to - start) < SLIDE_MIN) return;
   const record = recordIn(entry, MIDDLE);
   if (recordMaps(record) != 0) return;
   const from = addressOf(record);
-  let buddy = MIDDLE;
-  if (isAlone) {
-    setRecord(entry, MIDDLE, 0);
-    buddy = FIRST;
-    setChunks(entry, FIRST, middle);
-    setChunks(entry, MIDDLE, 0);
+  const guest = recordWord(record) & GUEST;
+  if (first == last) {
+    clear(entry, MIDDLE);
+    place(entry, record, middle, guest);
+  } else {
+    const start = last == 0 ? HEADER + first : CHUNKS - last - middle;
+    if (abs<i32>(start - startOf(entry)) < SLIDE_MIN) return;
+    setStart(entry, start);
+    bind(entry, MIDDLE, start, record, guest);
   }
-  setStart(entry, isAlone ? 0 : to);
-  bind(entry, buddy, to, record, recordWord(record) & GUEST);
   memory.copy(addressOf(record), from, recordSize(record));
 }
 
@@ -396,8 +410,10 @@ function work(pool: usize, entry: usize): void {
  */
 export function z3foldRunDeferred(pool: usize, force: u32): u32 {
   if (force == 0 && !worksNow(pool)) return 0;
-  for (let entry = listTail(pool + WORK, LINKS); entry != 0; entry = listTail(pool + WORK, LINKS)) {
-    unqueue(pool, entry);
+  while (hasWork(pool)) {
+    const entry = listTail(listCell(pool, WORK), LINKS);
+    unlink(pool, entry, WORK);
+    setState(entry, stateOf(entry) & ~PENDING);
     work(pool, entry);
   }
   return 0;
@@ -442,28 +458,23 @@ export function z3foldFree(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) != 0) return EBUSY;
-  // Nothing to do here, unless a reclaim was left without its end.
-  z3foldRunDeferred(pool, 0);
+  // Only when a reclaim was left without its end.
+  if (hasWork(pool)) z3foldRunDeferred(pool, 0);
   const word = recordWord(record);
   const entry = entryOfWord(word);
-  const buddy = word & 3;
   const state = stateOf(entry);
   const wasClosed = isClosed(entry);
-  if ((state & HELD) == 0 && !wasClosed) delist(pool, entry);
+  if ((state & HELD) == 0) delist(pool, entry);
   uncountObject(pool, recordSize(record));
   handleFree(pool, record);
-  setRecord(entry, buddy, 0);
-  setChunks(entry, buddy, 0);
-  if (buddy == MIDDLE) setStart(entry, 0);
-  setState(entry, state - <u32>((word & GUEST) != 0));
+  clear(entry, word & 3);
+  setState(entry, state - (word & GUEST) / GUEST);
   if ((state & HELD) != 0) return 0;
-  if (objectsIn(entry) == 0) {
-    releaseFrame(pool, entry);
-  } else if (wasClosed || worksNow(pool)) {
+  if (wasClosed || worksNow(pool) || objectsIn(entry) == 0) {
     work(pool, entry);
   } else {
     setState(entry, stateOf(entry) | PENDING);
-    listPush(pool + WORK, entry, LINKS);
+    enlist(pool, entry);
   }
   return 0;
 }
@@ -498,9 +509,8 @@ export function z3foldUnmap(pool: usize, handle: u32): u32 {
 // ── compaction ───────────────────────────────────────────────────────────────
 
 /** Whether the object of a frame is alone and may move: Z14.4. */
-function mayMoveAway(pool: usize, entry: usize): bool {
-  return entryOwner(entry) == (<u32>pool | FRAME_DATA) && objectsIn(entry) == 1
-    && chunksIn(entry, FIRST) <= BUDDY_MAX && (stateOf(entry) & (GUESTS | ISOLATED)) == 0 && !isMapped(entry);
+function mayMoveAway(entry: usize): bool {
+  return objectsIn(entry) == 1 && chunksIn(entry, FIRST) <= BUDDY_MAX && (stateOf(entry) & (GUESTS | ISOLATED)) == 0 && !isMapped(entry);
 }
 
 /**
@@ -518,7 +528,7 @@ export function z3foldCompact(pool: usize, victims: u32): u32 {
   const left = poolAt(pool).frames;
   for (let frame = boot(BOOT_FIRST); frame < bump && left - poolAt(pool).frames < victims; frame++) {
     const entry = entryOf(frame);
-    if (!mayMoveAway(pool, entry)) continue;
+    if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || !mayMoveAway(entry)) continue;
     delist(pool, entry);
     work(pool, entry);
   }
@@ -528,27 +538,20 @@ export function z3foldCompact(pool: usize, victims: u32): u32 {
 /**
  * Frames that compact() may give back, never fewer than it does: those with
  * nothing left but their pending work, and those with a lone object that may
- * move; of these only the ones for which some list has room, when no pending
- * frame and no lone MIDDLE can make more. One pass over the frame table.
+ * move, if some list has room for it. Deferred work can make room, so all count
+ * while there is some; so does a lone MIDDLE. One pass over the frame table.
  */
 export function z3foldFreeable(pool: usize): u32 {
-  const mask = load<u64>(pool, LIST_MASK);
+  const mask = hasWork(pool) ? ~0 : load<u64>(pool, LIST_MASK);
   const bump = boot(BOOT_BUMP);
-  let isSettled = load<u32>(pool, WORK) == 0;
-  let all: u32 = 0;
-  let fitting: u32 = 0;
+  let frames: u32 = 0;
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
-    if (mayMoveAway(pool, entry)) {
-      const chunks = chunksIn(entry, FIRST) + chunksIn(entry, LAST);
-      if (chunks == 0) isSettled = false;
-      all += 1;
-      if (mask >> chunks != 0) fitting += 1;
-    } else if (entryOwner(entry) == (<u32>pool | FRAME_DATA) && objectsIn(entry) == 0) {
-      all += 1;
-    }
+    if (entryOwner(entry) != (<u32>pool | FRAME_DATA)) continue;
+    const chunks = chunksIn(entry, FIRST) + chunksIn(entry, LAST);
+    if (objectsIn(entry) == 0 || (mayMoveAway(entry) && mask >> chunks != 0)) frames += 1;
   }
-  return isSettled ? fitting : all;
+  return frames;
 }
 
 // ── reclaim (Z19..Z22) ───────────────────────────────────────────────────────
@@ -562,7 +565,7 @@ export function z3foldIsolate(pool: usize): u32 {
   }
   if (entry == 0) return 0;
   listRemove(pool + POOL_LRU, entry, LRU_LINKS);
-  if ((stateOf(entry) & PENDING) == 0 && !isClosed(entry)) delist(pool, entry);
+  if ((stateOf(entry) & PENDING) == 0) delist(pool, entry);
   setState(entry, stateOf(entry) | ISOLATED);
   countIsolated(pool, 1);
   return frameOf(entry);
@@ -600,16 +603,16 @@ export function z3foldRelease(pool: usize, victim: u32): u32 {
   countIsolated(pool, -1);
   listPush(pool + POOL_LRU, entry, LRU_LINKS);
   const isPending = (stateOf(entry) & PENDING) != 0;
-  if (objectsIn(entry) == 0) {
-    if (isPending) unqueue(pool, entry);
-    releaseFrame(pool, entry);
-    return 1;
+  if (objectsIn(entry) != 0) {
+    if (!isPending) enlist(pool, entry);
+    return 0;
   }
-  if (!isPending) enlist(pool, entry);
-  return 0;
+  if (isPending) unlink(pool, entry, WORK);
+  releaseFrame(pool, entry);
+  return 1;
 }
 
-/** Frames on one list, by the chunks of their gap. EINVAL beyond the last list. */
+/** Frames on one list, by the chunks of their gap; 63: with deferred work. EINVAL beyond the last list. */
 export function z3foldListLength(pool: usize, list: u32): u32 {
   if (list >= LISTS) return EINVAL;
   let length: u32 = 0;
@@ -648,7 +651,6 @@ export function z3foldCheck(pool: usize): u32 {
   let frames: u32 = 0;
   let objects: u32 = 0;
   let isolated: u32 = 0;
-  let pending: u32 = 0;
   let listed: u32 = 0;
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
@@ -658,10 +660,8 @@ export function z3foldCheck(pool: usize): u32 {
     if (rule != 0) return broken(rule, frame);
     frames += 1;
     objects += objectsIn(entry);
-    const state = stateOf(entry);
-    if ((state & ISOLATED) != 0) isolated += 1;
-    if ((state & PENDING) != 0) pending += 1;
-    else if ((state & ISOLATED) == 0 && !isClosed(entry)) listed += 1;
+    if ((stateOf(entry) & ISOLATED) != 0) isolated += 1;
+    if (listOf(entry) != NO_LIST) listed += 1;
   }
   let bytes: u32 = 0;
   let maps: u32 = 0;
@@ -677,7 +677,7 @@ export function z3foldCheck(pool: usize): u32 {
   if (maps != poolAt(pool).maps) return broken(RULE_MAPS, poolFrame);
   frames -= isolated;
   if (listLength(pool + POOL_LRU, LRU_LINKS, frames, <u32>pool | FRAME_DATA, 0) != frames) return broken(RULE_LRU, poolFrame);
-  return listsCheck(pool, poolFrame, listed, pending);
+  return listsCheck(pool, poolFrame, listed);
 }
 
 /** The rule that one frame breaks, lists aside; 0 for none. */
@@ -688,7 +688,7 @@ function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
   const isPending = (state & PENDING) != 0;
   const isIsolated = (state & ISOLATED) != 0;
   if (isIsolated && load<u64>(entry, LRU_LINKS) != 0) return RULE_ENTRY;
-  if (!isPending && (isIsolated || isClosed(entry)) && load<u64>(entry, LINKS) != 0) return RULE_ENTRY;
+  if (listOf(entry) == NO_LIST && load<u64>(entry, LINKS) != 0) return RULE_ENTRY;
   // An empty frame is held by its reclaim or its work only, a closed one has no work to wait for.
   if (isPending ? isClosed(entry) : !isIsolated && objectsIn(entry) == 0) return RULE_OBJECT;
   const first = chunksIn(entry, FIRST);
@@ -716,22 +716,17 @@ function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
   return (state & GUESTS) == guests ? 0 : RULE_OBJECT;
 }
 
-/** Each open frame is on the list of its gap, or on that of deferred work. */
-function listsCheck(pool: usize, poolFrame: u32, listed: u32, pending: u32): u32 {
+/** Each frame is on the list where it belongs. */
+function listsCheck(pool: usize, poolFrame: u32, listed: u32): u32 {
   const mask = load<u64>(pool, LIST_MASK);
-  for (let list: u32 = 0; list <= LISTS; list++) {
+  for (let list: u32 = 0; list < LISTS; list++) {
     const cell = listCell(pool, list);
-    const isWork = list == LISTS;
-    const length = listLength(cell, LINKS, isWork ? pending : listed, <u32>pool | FRAME_DATA, 0);
-    if (length == UNSOUND || (!isWork && (length != 0) != ((mask >> list & 1) != 0))) return broken(RULE_LIST, poolFrame);
+    const length = listLength(cell, LINKS, listed, <u32>pool | FRAME_DATA, 0);
+    if (length == UNSOUND || (length != 0) != ((mask >> list & 1) != 0)) return broken(RULE_LIST, poolFrame);
     for (let entry = <usize>load<u32>(cell); entry != 0; entry = listNext(entry, LINKS)) {
-      const state = stateOf(entry);
-      if (isWork ? (state & PENDING) == 0 : (state & HELD) != 0 || isClosed(entry) || gapOf(entry) != list) {
-        return broken(RULE_LIST, frameOf(entry));
-      }
+      if (listOf(entry) != list) return broken(RULE_LIST, frameOf(entry));
     }
-    if (isWork) pending -= length;
-    else listed -= length;
+    listed -= length;
   }
-  return (listed | pending) != 0 ? broken(RULE_LIST, poolFrame) : 0;
+  return listed != 0 ? broken(RULE_LIST, poolFrame) : 0;
 }
