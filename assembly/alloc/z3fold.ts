@@ -26,8 +26,8 @@
  * a descriptor: a store to the header of a cold frame in each of them cost more
  * than all of their lists (about 45 of 300 ns a pair).
  *
- *   entry   8 u8 chunks of FIRST   9 of MIDDLE   10 of LAST
- *          11 u8 start of MIDDLE in chunks, 0 without one
+ *   entry   8 shape: chunks of FIRST, of MIDDLE, of LAST, start of MIDDLE in chunks
+ *             (0 without one), from the low byte up; always read and written whole
  *          12 descriptor | guests (0..3) | PENDING 4 | ISOLATED 8
  *          16 links: list of the gap, or deferred work      24 links: LRU
  *   descriptor, in a slab: 16 bytes
@@ -105,6 +105,10 @@ import { walkFree, walkObject } from '../mem/walk';
 @inline const BUDDY_MAX: u32 = 62; // more make a headless frame: Z2
 // @ts-ignore: decorator
 @inline const SLIDE_MIN: i32 = 3; // Z15
+// @ts-ignore: decorator
+@inline const START_SHIFT: u32 = 24;
+// @ts-ignore: decorator
+@inline const ALL_TAKEN: u32 = 0x808080;
 
 // @ts-ignore: decorator
 @inline const FIRST: u32 = 0;
@@ -154,25 +158,36 @@ import { walkFree, walkObject } from '../mem/walk';
   return (size + CHUNK - 1) >> CHUNK_SHIFT;
 }
 
+// @ts-ignore: decorator
+@inline function shapeOf(entry: usize): u32 {
+  return load<u32>(entry, 8);
+}
+
+// @ts-ignore: decorator
+@inline function setShape(entry: usize, shape: u32): void {
+  store<u32>(entry, shape, 8);
+}
+
 /** Chunks of a buddy, 0 for none. */
 // @ts-ignore: decorator
-@inline function chunksIn(entry: usize, buddy: u32): u32 {
-  return <u32>load<u8>(entry + <usize>buddy, 8);
+@inline function chunksIn(shape: u32, buddy: u32): u32 {
+  return shape >> (buddy << 3) & 0xFF;
 }
 
 // @ts-ignore: decorator
-@inline function setChunks(entry: usize, buddy: u32, chunks: u32): void {
-  store<u8>(entry + <usize>buddy, <u8>chunks, 8);
+@inline function startIn(shape: u32): u32 {
+  return shape >> START_SHIFT;
 }
 
-// @ts-ignore: decorator
-@inline function startOf(entry: usize): u32 {
-  return <u32>load<u8>(entry, 11);
+/** Whether no object fits or belongs into a frame: three are there, or a headless one. */
+function isClosed(shape: u32): bool {
+  return chunksIn(shape, FIRST) > BUDDY_MAX || taken(shape) == ALL_TAKEN;
 }
 
+/** Bit 7, 15, 23 for each place that is taken: no byte is above 64. */
 // @ts-ignore: decorator
-@inline function setStart(entry: usize, chunk: u32): void {
-  store<u8>(entry, <u8>chunk, 11);
+@inline function taken(shape: u32): u32 {
+  return (shape + 0x7F7F7F) & ALL_TAKEN;
 }
 
 /** Descriptor, guests and flags. */
@@ -189,10 +204,6 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline function descriptorOf(entry: usize): usize {
   return <usize>(stateOf(entry) & ~(HELD | GUESTS));
-}
-
-function objectsIn(entry: usize): u32 {
-  return <u32>(chunksIn(entry, FIRST) != 0) + <u32>(chunksIn(entry, MIDDLE) != 0) + <u32>(chunksIn(entry, LAST) != 0);
 }
 
 /** The handle record of a buddy, 0 for none. */
@@ -225,7 +236,7 @@ function bind(entry: usize, buddy: u32, chunk: u32, record: usize, guest: u32): 
 
 function isMapped(entry: usize): bool {
   for (let buddy = FIRST; buddy <= LAST; buddy++) {
-    if (chunksIn(entry, buddy) != 0 && recordMaps(recordIn(entry, buddy)) != 0) return true;
+    if (chunksIn(shapeOf(entry), buddy) != 0 && recordMaps(recordIn(entry, buddy)) != 0) return true;
   }
   return false;
 }
@@ -233,28 +244,22 @@ function isMapped(entry: usize): bool {
 /** Empties a place. */
 function clear(entry: usize, buddy: u32): void {
   setRecord(entry, buddy, 0);
-  setChunks(entry, buddy, 0);
-  if (buddy == MIDDLE) setStart(entry, 0);
+  setShape(entry, shapeOf(entry) & (buddy == MIDDLE ? 0xFF00FF : ~(0xFF << (buddy << 3))));
 }
 
 // ── lists ────────────────────────────────────────────────────────────────────
 
-/** Whether no object fits or belongs into a frame, full or headless. */
-// @ts-ignore: decorator
-@inline function isClosed(entry: usize): bool {
-  return chunksIn(entry, FIRST) > BUDDY_MAX || objectsIn(entry) == BUDDIES;
-}
-
 /** The list on which a frame belongs: that of its gap (Z4, Z5), of deferred work, or none. */
 function listOf(entry: usize): u32 {
   const state = stateOf(entry);
+  const shape = shapeOf(entry);
   if ((state & PENDING) != 0) return WORK;
-  const first = chunksIn(entry, FIRST);
-  const middle = chunksIn(entry, MIDDLE);
-  const last = chunksIn(entry, LAST);
-  if ((state & ISOLATED) != 0 || isClosed(entry)) return NO_LIST;
+  if ((state & ISOLATED) != 0 || isClosed(shape)) return NO_LIST;
+  const first = chunksIn(shape, FIRST);
+  const middle = chunksIn(shape, MIDDLE);
+  const last = chunksIn(shape, LAST);
   if (middle == 0) return CHUNKS - HEADER - first - last;
-  const start = startOf(entry);
+  const start = startIn(shape);
   return max(first == 0 ? start - HEADER : 0, last == 0 ? CHUNKS - start - middle : 0);
 }
 
@@ -301,21 +306,22 @@ function search(pool: usize, chunks: u32): usize {
 
 /** Puts an object into a frame that has room for it: Z7, Z8. @param guest GUEST or 0 */
 function place(entry: usize, record: usize, chunks: u32, guest: u32): void {
-  const first = chunksIn(entry, FIRST);
+  let shape = shapeOf(entry);
+  const first = chunksIn(shape, FIRST);
   let buddy = FIRST;
   let chunk: u32 = chunks > BUDDY_MAX ? 0 : HEADER;
-  if (chunksIn(entry, MIDDLE) != 0) {
-    if (first != 0 || chunks > startOf(entry) - HEADER) buddy = LAST;
+  if (chunksIn(shape, MIDDLE) != 0) {
+    if (first != 0 || chunks > startIn(shape) - HEADER) buddy = LAST;
   } else if (first != 0) {
-    buddy = chunksIn(entry, LAST) != 0 ? MIDDLE : LAST;
+    buddy = chunksIn(shape, LAST) != 0 ? MIDDLE : LAST;
   }
   if (buddy == LAST) {
     chunk = CHUNKS - chunks;
   } else if (buddy == MIDDLE) {
     chunk = HEADER + first;
-    setStart(entry, chunk);
+    shape |= chunk << START_SHIFT;
   }
-  setChunks(entry, buddy, chunks);
+  setShape(entry, shape | chunks << (buddy << 3));
   bind(entry, buddy, chunk, record, guest);
 }
 
@@ -346,10 +352,11 @@ function releaseFrame(pool: usize, entry: usize): void {
 
 /** Z16: moves the lone object of a frame that is off its list to another frame; false when it is mapped or none has room. */
 function moveAway(pool: usize, entry: usize): bool {
-  const buddy = chunksIn(entry, FIRST) != 0 ? FIRST : chunksIn(entry, MIDDLE) != 0 ? MIDDLE : LAST;
+  const shape = shapeOf(entry);
+  const buddy = ctz<u32>(taken(shape)) >> 3;
   const record = recordIn(entry, buddy);
   if (recordMaps(record) != 0) return false;
-  const chunks = chunksIn(entry, buddy);
+  const chunks = chunksIn(shape, buddy);
   const target = search(pool, chunks);
   if (target == 0) return false;
   const from = addressOf(record);
@@ -363,11 +370,18 @@ function moveAway(pool: usize, entry: usize): bool {
   return true;
 }
 
+/** Whether the one object of a frame may move, maps aside: Z14.4. */
+function isLone(entry: usize): bool {
+  const shape = shapeOf(entry);
+  return popcnt<u32>(taken(shape)) == 1 && chunksIn(shape, FIRST) <= BUDDY_MAX && (stateOf(entry) & (GUESTS | ISOLATED)) == 0;
+}
+
 /** Z15: MIDDLE slides against its one neighbour, or becomes FIRST when it has none. */
 function compactInFrame(entry: usize): void {
-  const first = chunksIn(entry, FIRST);
-  const middle = chunksIn(entry, MIDDLE);
-  const last = chunksIn(entry, LAST);
+  const shape = shapeOf(entry);
+  const first = chunksIn(shape, FIRST);
+  const middle = chunksIn(shape, MIDDLE);
+  const last = chunksIn(shape, LAST);
   if (middle == 0 || (first != 0 && last != 0)) return;
   const record = recordIn(entry, MIDDLE);
   if (recordMaps(record) != 0) return;
@@ -378,8 +392,8 @@ function compactInFrame(entry: usize): void {
     place(entry, record, middle, guest);
   } else {
     const start = last == 0 ? HEADER + first : CHUNKS - last - middle;
-    if (abs<i32>(start - startOf(entry)) < SLIDE_MIN) return;
-    setStart(entry, start);
+    if (abs<i32>(start - startIn(shape)) < SLIDE_MIN) return;
+    setShape(entry, (shape & 0xFFFFFF) | start << START_SHIFT);
     bind(entry, MIDDLE, start, record, guest);
   }
   memory.copy(addressOf(record), from, recordSize(record));
@@ -387,10 +401,8 @@ function compactInFrame(entry: usize): void {
 
 /** Z14: the work on a frame that is on no list. */
 function work(pool: usize, entry: usize): void {
-  const state = stateOf(entry);
-  if ((state & ISOLATED) != 0) return;
-  const objects = objectsIn(entry);
-  if (objects == 0 || (objects == 1 && (state & GUESTS) == 0 && moveAway(pool, entry))) {
+  if ((stateOf(entry) & ISOLATED) != 0) return;
+  if (shapeOf(entry) == 0 || (isLone(entry) && moveAway(pool, entry))) {
     releaseFrame(pool, entry);
     return;
   }
@@ -463,14 +475,14 @@ export function z3foldFree(pool: usize, handle: u32): u32 {
   const word = recordWord(record);
   const entry = entryOfWord(word);
   const state = stateOf(entry);
-  const wasClosed = isClosed(entry);
+  const wasClosed = isClosed(shapeOf(entry));
   if ((state & HELD) == 0) delist(pool, entry);
   uncountObject(pool, recordSize(record));
   handleFree(pool, record);
   clear(entry, word & 3);
   setState(entry, state - (word & GUEST) / GUEST);
   if ((state & HELD) != 0) return 0;
-  if (wasClosed || worksNow(pool) || objectsIn(entry) == 0) {
+  if (wasClosed || worksNow(pool) || shapeOf(entry) == 0) {
     work(pool, entry);
   } else {
     setState(entry, stateOf(entry) | PENDING);
@@ -508,11 +520,6 @@ export function z3foldUnmap(pool: usize, handle: u32): u32 {
 
 // ── compaction ───────────────────────────────────────────────────────────────
 
-/** Whether the object of a frame is alone and may move: Z14.4. */
-function mayMoveAway(entry: usize): bool {
-  return objectsIn(entry) == 1 && chunksIn(entry, FIRST) <= BUDDY_MAX && (stateOf(entry) & (GUESTS | ISOLATED)) == 0 && !isMapped(entry);
-}
-
 /**
  * Does the deferred work; then that of every frame with a lone object that may
  * move, in the order of frames. One round is enough: a gap only gets smaller in
@@ -528,7 +535,7 @@ export function z3foldCompact(pool: usize, victims: u32): u32 {
   const left = poolAt(pool).frames;
   for (let frame = boot(BOOT_FIRST); frame < bump && left - poolAt(pool).frames < victims; frame++) {
     const entry = entryOf(frame);
-    if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || !mayMoveAway(entry)) continue;
+    if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || !isLone(entry)) continue;
     delist(pool, entry);
     work(pool, entry);
   }
@@ -538,8 +545,9 @@ export function z3foldCompact(pool: usize, victims: u32): u32 {
 /**
  * Frames that compact() may give back, never fewer than it does: those with
  * nothing left but their pending work, and those with a lone object that may
- * move, if some list has room for it. Deferred work can make room, so all count
- * while there is some; so does a lone MIDDLE. One pass over the frame table.
+ * move once it is not mapped, if some list has room for it. Deferred work can make
+ * room, so all count while there is some; so does a lone MIDDLE. One pass over the
+ * frame table.
  */
 export function z3foldFreeable(pool: usize): u32 {
   const mask = hasWork(pool) ? ~0 : load<u64>(pool, LIST_MASK);
@@ -548,8 +556,9 @@ export function z3foldFreeable(pool: usize): u32 {
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
     if (entryOwner(entry) != (<u32>pool | FRAME_DATA)) continue;
-    const chunks = chunksIn(entry, FIRST) + chunksIn(entry, LAST);
-    if (objectsIn(entry) == 0 || (mayMoveAway(entry) && mask >> chunks != 0)) frames += 1;
+    const shape = shapeOf(entry);
+    const chunks = chunksIn(shape, FIRST) + chunksIn(shape, LAST);
+    if (shape == 0 || (isLone(entry) && mask >> chunks != 0)) frames += 1;
   }
   return frames;
 }
@@ -584,7 +593,7 @@ export function z3foldVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   if (entry == 0) return EINVAL;
   for (; cursor < BUDDIES; cursor++) {
     const buddy = cursor == LAST ? LAST : cursor ^ 1;
-    if (chunksIn(entry, buddy) == 0) continue;
+    if (chunksIn(shapeOf(entry), buddy) == 0) continue;
     setOut(OUT_A, cursor + 1);
     return handleOf(recordIn(entry, buddy));
   }
@@ -603,7 +612,7 @@ export function z3foldRelease(pool: usize, victim: u32): u32 {
   countIsolated(pool, -1);
   listPush(pool + POOL_LRU, entry, LRU_LINKS);
   const isPending = (stateOf(entry) & PENDING) != 0;
-  if (objectsIn(entry) != 0) {
+  if (shapeOf(entry) != 0) {
     if (!isPending) enlist(pool, entry);
     return 0;
   }
@@ -625,14 +634,15 @@ export function z3foldListLength(pool: usize, list: u32): u32 {
 /** Reports what lies in a frame of the pool to mem/walk.ts. */
 export function z3foldWalk(pool: usize, frame: u32): void {
   const entry = entryOf(frame);
+  const shape = shapeOf(entry);
   let end: u32 = CHUNK;
   for (let buddy = FIRST; buddy <= LAST; buddy++) {
-    if (chunksIn(entry, buddy) == 0) continue;
+    if (chunksIn(shape, buddy) == 0) continue;
     const record = recordIn(entry, buddy);
     const offset = <u32>addressOf(record) & PAGE_MASK;
     if (offset > end) walkFree(end, offset - end);
     walkObject(handleOf(record), offset, recordSize(record));
-    end = offset + (chunksIn(entry, buddy) << CHUNK_SHIFT);
+    end = offset + (chunksIn(shape, buddy) << CHUNK_SHIFT);
   }
   if (end < PAGE_SIZE) walkFree(end, PAGE_SIZE - end);
 }
@@ -659,7 +669,7 @@ export function z3foldCheck(pool: usize): u32 {
     const rule = brokenRule(pool, entry, frame);
     if (rule != 0) return broken(rule, frame);
     frames += 1;
-    objects += objectsIn(entry);
+    objects += popcnt<u32>(taken(shapeOf(entry)));
     if ((stateOf(entry) & ISOLATED) != 0) isolated += 1;
     if (listOf(entry) != NO_LIST) listed += 1;
   }
@@ -685,22 +695,23 @@ function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
   const descriptor = descriptorOf(entry);
   if (!isRecord(descriptor, <u32>pool | FRAME_SLAB, DESCRIPTOR_BYTES) || load<u32>(descriptor, 12) != frame) return RULE_ENTRY;
   const state = stateOf(entry);
+  const shape = shapeOf(entry);
   const isPending = (state & PENDING) != 0;
   const isIsolated = (state & ISOLATED) != 0;
   if (isIsolated && load<u64>(entry, LRU_LINKS) != 0) return RULE_ENTRY;
   if (listOf(entry) == NO_LIST && load<u64>(entry, LINKS) != 0) return RULE_ENTRY;
   // An empty frame is held by its reclaim or its work only, a closed one has no work to wait for.
-  if (isPending ? isClosed(entry) : !isIsolated && objectsIn(entry) == 0) return RULE_OBJECT;
-  const first = chunksIn(entry, FIRST);
-  const middle = chunksIn(entry, MIDDLE);
-  const last = chunksIn(entry, LAST);
-  const start = startOf(entry);
+  if (isPending ? isClosed(shape) : !isIsolated && shape == 0) return RULE_OBJECT;
+  const first = chunksIn(shape, FIRST);
+  const middle = chunksIn(shape, MIDDLE);
+  const last = chunksIn(shape, LAST);
+  const start = startIn(shape);
   let chunk: u32 = first > BUDDY_MAX ? 0 : HEADER; // where FIRST begins
   const most = CHUNKS - last;
   if (chunk + first > most || (middle == 0 ? start != 0 : start < chunk + first || start + middle > most)) return RULE_OBJECT;
   let guests: u32 = 0;
   for (let buddy = FIRST; buddy <= LAST; buddy++) {
-    const chunks = chunksIn(entry, buddy);
+    const chunks = chunksIn(shape, buddy);
     const named = load<u32>(descriptor + (<usize>buddy << 2));
     if (buddy != FIRST) chunk = buddy == MIDDLE ? start : CHUNKS - chunks;
     if (chunks == 0) {

@@ -84,12 +84,16 @@ export function isPool(address: usize): bool {
   store<u32>(pool + POOL_OPTIONS + (<usize>index << 2), value);
 }
 
+/** What the counters of moves add up to. */
+function movesWord(pool: usize): u32 {
+  return load<u32>(pool, 72) ^ rotl<u32>(load<u32>(pool, 76), 8) ^ rotl<u32>(load<u32>(pool, 80), 16) ^ rotl<u32>(load<u32>(pool, 84), 24);
+}
+
 /** What the words that nothing else can confirm add up to. */
 export function poolCheckWord(pool: usize): u32 {
   let sum: u32 = rotl<u32>(load<u32>(pool), 5);
-  for (let at: usize = 72; at < 88; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5);
   for (let at: usize = 92; at < POOL_TABLES; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
-  return sum;
+  return sum ^ movesWord(pool);
 }
 
 export function sealPool(pool: usize): void {
@@ -98,9 +102,10 @@ export function sealPool(pool: usize): void {
 
 /** Counts objects moved by compaction and their payload. */
 export function countMoves(pool: usize, objects: f64, bytes: f64): void {
+  const before = movesWord(pool);
   poolAt(pool).objectsMoved += objects;
   poolAt(pool).bytesMoved += bytes;
-  sealPool(pool);
+  poolAt(pool).check ^= before ^ movesWord(pool);
 }
 
 /** Takes a header frame and puts the pool on the RAM's list. 0 when there is no frame. */
