@@ -644,7 +644,7 @@ export function z3foldWalk(pool: usize, frame: u32): void {
     walkObject(handleOf(record), offset, recordSize(record));
     end = offset + (chunksIn(shape, buddy) << CHUNK_SHIFT);
   }
-  if (end < PAGE_SIZE) walkFree(end, PAGE_SIZE - end);
+  if (end < PAGE_SIZE && chunksIn(shape, FIRST) <= BUDDY_MAX) walkFree(end, PAGE_SIZE - end);
 }
 
 // ── check ────────────────────────────────────────────────────────────────────
