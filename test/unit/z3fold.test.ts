@@ -673,6 +673,38 @@ describe('reclaim', () => {
     bench.drain();
   });
 
+  test('Z14.2, Z14.3: nor does it slide in a victim, or release one that is empty before its reclaim ends', () => {
+    const bench = new Bench({ deferred: 'manual' });
+    const { pool } = bench;
+    const [first, , middle] = bench.mallocs(640, 640, 640) as [Handle, Handle, Handle];
+    const last = frameOf(bench, middle)[2] as Handle;
+    pool.free(last); // full before: worked on and listed at once
+    pool.free(first); // pending
+    const seen: number[] = [];
+    bench.evict = (handle) => {
+      pool.runDeferred();
+      seen.push(bench.offset(middle), bench.pages);
+      pool.free(handle);
+      pool.runDeferred();
+      bench.ram.check();
+      seen.push(bench.pages);
+    };
+    expect(pool.shrink(1)).toBe(1);
+    expect(seen).toEqual([64 * 11, 1, 1]);
+    bench.drain();
+    // The same with the work still pending when the last object goes.
+    const [a, b] = bench.mallocs(1000, 1000) as [Handle, Handle];
+    pool.free(a);
+    bench.evict = () => {
+      pool.free(b);
+      pool.runDeferred();
+      expect(bench.pages).toBe(1);
+    };
+    expect(pool.shrink(1)).toBe(1);
+    expect(bench.pages).toBe(0);
+    bench.drain();
+  });
+
   test('6 d: an isolated frame is no candidate of a reclaim inside the callback', () => {
     for (const size of [4096, 1000]) {
       const bench = new Bench();
