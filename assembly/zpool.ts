@@ -17,8 +17,8 @@ import {
   zbudRelease, zbudUnmap, zbudVictimNext, zbudWalk,
 } from './alloc/zbud';
 import {
-  z3foldCheck, z3foldCompact, z3foldData, z3foldFree, z3foldFreeable, z3foldInit, z3foldIsolate, z3foldListLength, z3foldMalloc,
-  z3foldMap, z3foldRelease, z3foldRunDeferred, z3foldUnmap, z3foldVictimNext, z3foldWalk,
+  z3foldCheck, z3foldCompact, z3foldData, z3foldFree, z3foldFreeable, z3foldInit, z3foldIsolate, z3foldMalloc, z3foldMap,
+  z3foldRelease, z3foldRunDeferred, z3foldUnmap, z3foldVictimNext, z3foldWalk,
 } from './alloc/z3fold';
 import {
   zsCheck, zsClassStats, zsClasses, zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease,
@@ -409,7 +409,7 @@ export function zpoolTable(pool: usize, nth: u32): u32 {
     case ZSMALLOC: return zsClassStats(pool, nth, blockBuffer());
     case Z3FOLD:
     case ZBUD: {
-      const length = poolAt(pool).kind == Z3FOLD ? z3foldListLength(pool, nth) : zbudListLength(pool, nth);
+      const length = zbudListLength(pool, nth); // z3fold has its lists at the same place
       if (isError(length)) return length;
       store<u32>(blockBuffer(), length);
       return 0;
