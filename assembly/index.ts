@@ -18,7 +18,7 @@ export {
 export {
   zpoolCreate, zpoolDestroy, zpoolNext, zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize, zpoolSpan,
   zpoolRange, zpoolMap, zpoolUnmap, zpoolLocate, zpoolCompact, zpoolFreeable, zpoolIsolate, zpoolVictimNext,
-  zpoolRelease, zpoolMetadataFrames, zpoolCounter, zpoolIdentity,
+  zpoolRelease, zpoolRunDeferred, zpoolMetadataFrames, zpoolCounter, zpoolIdentity,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };

@@ -10,16 +10,17 @@
  */
 import { EINVAL, isError } from './base/errno';
 import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
+import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
 import { zsCheck, zsClasses, zsClassStats, zsSpanning, zsWalk } from './alloc/zsmalloc';
 import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
-  BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_DATA,
-  FRAME_FIXED, FRAME_FREE, FRAME_NEVER, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE, FRAME_TYPES, LAST_FRAME,
-  LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot,
-  entryOf, entryOwner, entryPool, entryType, frameExists,
+  BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
+  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_NEVER, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE, FRAME_TYPES,
+  LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX,
+  boot, entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
-import { NAME_BYTES, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord } from './mem/pool';
+import { NAME_BYTES, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord } from './mem/pool';
 import { blockBuffer } from './mem/scratch';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_MAPS, RULE_OWNER, RULE_POOL,
@@ -33,15 +34,17 @@ import { walkStart } from './mem/walk';
 export function zpoolSpanning(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSpanning(pool);
+    case Z3FOLD:
     case ZBUD: return 0;
     default: return EINVAL;
   }
 }
 
-/** Classes of a zsmalloc pool, lists of a zbud pool. EINVAL. */
+/** Classes of a zsmalloc pool, lists of a zbud or z3fold pool. EINVAL. */
 export function zpoolTables(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsClasses(pool);
+    case Z3FOLD:
     case ZBUD: return 64;
     default: return EINVAL;
   }
@@ -51,8 +54,9 @@ export function zpoolTables(pool: usize): u32 {
 export function zpoolTable(pool: usize, nth: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsClassStats(pool, nth, blockBuffer());
+    case Z3FOLD:
     case ZBUD: {
-      const length = zbudListLength(pool, nth);
+      const length = zbudListLength(pool, nth); // z3fold has its lists at the same place
       if (isError(length)) return length;
       store<u32>(blockBuffer(), length);
       return 0;
@@ -74,6 +78,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
     if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
     walkStart();
     if (kind == ZSMALLOC) zsWalk(pool, frame);
+    else if (kind == Z3FOLD) z3foldWalk(pool, frame);
     else zbudWalk(pool, frame);
     return frame;
   }
@@ -222,11 +227,13 @@ function poolCheck(pool: usize): u32 {
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
+    else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
     else if (kind == ZSMALLOC && type == FRAME_RAW) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);
+    case Z3FOLD: return z3foldCheck(pool);
     case ZBUD: return zbudCheck(pool);
     default: return broken(RULE_POOL, frame);
   }

@@ -17,6 +17,10 @@ import {
   zbudUnmap, zbudVictimNext,
 } from './alloc/zbud';
 import {
+  z3foldCompact, z3foldData, z3foldFree, z3foldFreeable, z3foldInit, z3foldIsolate, z3foldMalloc, z3foldMap,
+  z3foldRelease, z3foldRunDeferred, z3foldUnmap, z3foldVictimNext,
+} from './alloc/z3fold';
+import {
   zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSize, zsSpan, zsUnmap,
   zsVictimNext,
 } from './alloc/zsmalloc';
@@ -27,8 +31,8 @@ import {
   PAGE_SIZE, boot, entryOf, entryOwner, entryPool, entryType,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, ZBUD, ZSMALLOC, kindOf, poolAt, poolCreate, poolNumber,
-  poolOption, poolUnlink, sealPool,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, Z3FOLD, ZBUD, ZSMALLOC, kindOf, poolAt, poolCreate,
+  poolNumber, poolOption, poolUnlink, sealPool,
 } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
@@ -46,8 +50,8 @@ import { gather, scatter } from './mem/span';
 
 /**
  * Creates a pool.
- * @param kind ZBUD, ZSMALLOC
- * @param a zbud: header chunks 0 or 1; zsmalloc: chain 1..16
+ * @param kind ZBUD, Z3FOLD, ZSMALLOC
+ * @param a zbud: header chunks 0 or 1; z3fold: deferred work 0 after each free, 1 when asked for; zsmalloc: chain 1..16
  * @param b zsmalloc: chain rule, 0 bytes, 1 percent
  * @param c zsmalloc: fullness groups, 12 or 4
  * @param name address of the name, UTF-8
@@ -55,7 +59,7 @@ import { gather, scatter } from './mem/span';
  * @returns the pool; EINVAL, ENOMEM
  */
 export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, nameBytes: u32): u32 {
-  if ((kind != ZBUD && kind != ZSMALLOC) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if ((kind != ZBUD && kind != Z3FOLD && kind != ZSMALLOC) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
   const pool = poolCreate(kind);
   if (pool == 0) {
     needed(1);
@@ -63,7 +67,7 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, name
   }
   memory.copy(pool + POOL_NAME, name, nameBytes);
   poolAt(pool).nameBytes = nameBytes;
-  const result = kind == ZBUD ? zbudInit(pool, a) : zsInit(pool, a, b, c);
+  const result = kind == ZBUD ? zbudInit(pool, a) : kind == Z3FOLD ? z3foldInit(pool, a) : zsInit(pool, a, b, c);
   if (result != 0) {
     giveFramesBack(pool);
     return result;
@@ -108,6 +112,7 @@ export function zpoolNext(pool: usize): u32 {
 export function zpoolMalloc(pool: usize, size: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsMalloc(pool, size);
+    case Z3FOLD: return z3foldMalloc(pool, size);
     case ZBUD: return zbudMalloc(pool, size);
     default: return EINVAL;
   }
@@ -116,7 +121,8 @@ export function zpoolMalloc(pool: usize, size: u32): u32 {
 /** The largest object in bytes. EINVAL. */
 export function zpoolMax(pool: usize): u32 {
   switch (kindOf(pool)) {
-    case ZSMALLOC: return PAGE_SIZE;
+    case ZSMALLOC:
+    case Z3FOLD: return PAGE_SIZE;
     case ZBUD: return zbudMax(pool);
     default: return EINVAL;
   }
@@ -136,17 +142,24 @@ export function zpoolMallocRaw(pool: usize): u32 {
 export function zpoolFree(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsFree(pool, handle);
+    case Z3FOLD: return z3foldFree(pool, handle);
     case ZBUD: return zbudFree(pool, handle);
     default: return EINVAL;
   }
+}
+
+/** Where the bytes of an object lie, for allocators that keep them in one piece. EINVAL. */
+function dataOf(pool: usize, handle: u32): u32 {
+  return poolAt(pool).kind == Z3FOLD ? z3foldData(pool, handle) : zbudData(pool, handle);
 }
 
 /** Requested bytes of an object. EINVAL. */
 export function zpoolSize(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSize(pool, handle);
+    case Z3FOLD:
     case ZBUD: {
-      const address = zbudData(pool, handle);
+      const address = dataOf(pool, handle);
       return isError(address) ? address : out(OUT_SIZE);
     }
     default: return EINVAL;
@@ -162,8 +175,9 @@ export function zpoolSize(pool: usize, handle: u32): u32 {
 export function zpoolSpan(pool: usize, handle: u32, writing: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSpan(pool, handle, writing != 0);
+    case Z3FOLD:
     case ZBUD: {
-      const address = zbudData(pool, handle);
+      const address = dataOf(pool, handle);
       setOut(OUT_LENGTH, out(OUT_SIZE));
       setOut(OUT_SECOND, 0);
       return address;
@@ -221,6 +235,7 @@ export function zpoolMap(pool: usize, handle: u32, mode: u32): u32 {
   if (mode > MODE_WO) return EINVAL;
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsMap(pool, handle, mode != MODE_RO, mode == MODE_WO);
+    case Z3FOLD: return z3foldMap(pool, handle);
     case ZBUD: return zbudMap(pool, handle);
     default: return EINVAL;
   }
@@ -230,6 +245,7 @@ export function zpoolMap(pool: usize, handle: u32, mode: u32): u32 {
 export function zpoolUnmap(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsUnmap(pool, handle);
+    case Z3FOLD: return z3foldUnmap(pool, handle);
     case ZBUD: return zbudUnmap(pool, handle);
     default: return EINVAL;
   }
@@ -239,8 +255,9 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
 export function zpoolLocate(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsLocate(pool, handle);
+    case Z3FOLD:
     case ZBUD: {
-      const address = zbudData(pool, handle);
+      const address = dataOf(pool, handle);
       if (isError(address)) return address;
       setOut(OUT_A, address & PAGE_MASK);
       return address >> PAGE_SHIFT;
@@ -255,6 +272,7 @@ export function zpoolLocate(pool: usize, handle: u32): u32 {
 export function zpoolCompact(pool: usize, victims: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsCompact(pool, victims);
+    case Z3FOLD: return z3foldCompact(pool, victims);
     case ZBUD: return 0;
     default: return EINVAL;
   }
@@ -264,6 +282,7 @@ export function zpoolCompact(pool: usize, victims: u32): u32 {
 export function zpoolFreeable(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsFreeable(pool);
+    case Z3FOLD: return z3foldFreeable(pool);
     case ZBUD: return 0;
     default: return EINVAL;
   }
@@ -273,6 +292,7 @@ export function zpoolFreeable(pool: usize): u32 {
 export function zpoolIsolate(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsIsolate(pool);
+    case Z3FOLD: return z3foldIsolate(pool);
     case ZBUD: return zbudIsolate(pool);
     default: return EINVAL;
   }
@@ -282,6 +302,7 @@ export function zpoolIsolate(pool: usize): u32 {
 export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsVictimNext(pool, victim, cursor);
+    case Z3FOLD: return z3foldVictimNext(pool, victim, cursor);
     case ZBUD: return zbudVictimNext(pool, victim, cursor);
     default: return EINVAL;
   }
@@ -291,9 +312,22 @@ export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
 export function zpoolRelease(pool: usize, victim: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsRelease(pool, victim);
+    case Z3FOLD: return z3foldRelease(pool, victim);
     case ZBUD: return zbudRelease(pool, victim);
     default: return EINVAL;
   }
+}
+
+/**
+ * Does the work that was put off; only z3fold has any.
+ * @param force 1: now. 0: a reclaim (isolate, release, as often as it takes) has
+ *   ended; does what had to wait for that, unless the pool puts all work off
+ *   until it is asked for. EINVAL.
+ */
+export function zpoolRunDeferred(pool: usize, force: u32): u32 {
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  return kind == Z3FOLD ? z3foldRunDeferred(pool, force) : 0;
 }
 
 // ── statistics ──────────────────────────────────────────────────────

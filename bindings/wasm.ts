@@ -59,6 +59,7 @@ export interface CoreExports {
   zpoolIsolate(pool: number): number;
   zpoolVictimNext(pool: number, victim: number, cursor: number): number;
   zpoolRelease(pool: number, victim: number): number;
+  zpoolRunDeferred(pool: number, force: number): number;
   zpoolMetadataFrames(pool: number): number;
   /** f64 */
   zpoolCounter(pool: number, which: number): number;

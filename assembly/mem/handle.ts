@@ -5,6 +5,7 @@
  *
  *   word 0   bits 0..27  location: frame << 8 | slot    (the allocator's)
  *            bit 28      DEFERRED: freed during the reclaim of its zspage
+ *            bit 29      the allocator's (z3fold: moved in from another frame)
  *            bit 30      BUFFERED: bits 0..19 name the buffer frame instead
  *            bit 31      free record (mem/slab.ts)
  *   word 1   bits 0..11  size - 1
@@ -58,11 +59,9 @@ import { POOL_HANDLES } from './pool';
 @inline const GENERATION_SHIFT: u32 = 22;
 // @ts-ignore: decorator
 @inline const GENERATION_MASK: u32 = 0xFFC00000;
-// In the entry of a slab frame: records in use, then the fresh mark (mem/slab.ts).
+// In the entry of a slab frame: records in use (mem/slab.ts).
 // @ts-ignore: decorator
 @inline const SLAB_USED: usize = 12;
-// @ts-ignore: decorator
-@inline const ONE_USED_ONE_FRESH: u32 = 0x00010001; // what only a new frame has
 // @ts-ignore: decorator
 @inline const EPOCH: usize = 28; // in the entry: genA at the start, not yet reduced
 
@@ -136,7 +135,8 @@ export function handleAlloc(pool: usize, size: u32): usize {
   const record = slabAlloc(pool + POOL_HANDLES);
   if (record == 0) return 0;
   const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  if (load<u32>(entry + SLAB_USED) == ONE_USED_ONE_FRESH) {
+  // Two narrow loads: one wide load could not be served from the narrow stores just made, and would wait for the cache.
+  if (load<u16>(entry + SLAB_USED) == 1 && load<u16>(entry + SLAB_FRESH) == 1) {
     store<u32>(entry + EPOCH, genA(entry));
     setGenA(entry, genA(entry) % generations());
     setGenB(entry, 0);

@@ -18,7 +18,7 @@
  * object more than once in one compact().
  */
 import {
-  BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
+  BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
   entryOwner, frameAddress, frameExists, setBoot,
 } from './layout';
 import { frameAlloc, sealBoot } from './frame';
@@ -27,6 +27,8 @@ import { listPush, listRemove } from '../base/list';
 /** Kinds of allocators; stored in pool headers, so never renumbered. */
 // @ts-ignore: decorator
 @inline export const ZBUD: u32 = 1;
+// @ts-ignore: decorator
+@inline export const Z3FOLD: u32 = 2;
 // @ts-ignore: decorator
 @inline export const ZSMALLOC: u32 = 3;
 
@@ -95,12 +97,16 @@ export function kindOf(pool: usize): u32 {
   store<u32>(pool + POOL_OPTIONS + (<usize>index << 2), value);
 }
 
+/** What the counters of moves add up to. */
+function movesWord(pool: usize): u32 {
+  return load<u32>(pool, 72) ^ rotl<u32>(load<u32>(pool, 76), 8) ^ rotl<u32>(load<u32>(pool, 80), 16) ^ rotl<u32>(load<u32>(pool, 84), 24);
+}
+
 /** What the words that nothing else can confirm add up to. */
 export function poolCheckWord(pool: usize): u32 {
   let sum: u32 = rotl<u32>(load<u32>(pool), 5);
-  for (let at: usize = 72; at < 88; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5);
   for (let at: usize = 92; at < POOL_TABLES; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
-  return sum;
+  return sum ^ movesWord(pool);
 }
 
 /** Counts the pool among those ever created: default names come from that. */
@@ -115,9 +121,10 @@ export function sealPool(pool: usize): void {
 
 /** Counts objects moved by compaction and their payload. */
 export function countMoves(pool: usize, objects: f64, bytes: f64): void {
+  const before = movesWord(pool);
   poolAt(pool).objectsMoved += objects;
   poolAt(pool).bytesMoved += bytes;
-  sealPool(pool);
+  poolAt(pool).check ^= before ^ movesWord(pool);
 }
 
 /** Takes a header frame and puts the pool on the RAM's list. 0 when there is no frame. */
@@ -163,4 +170,10 @@ export function poolUnlink(pool: usize): void {
 @inline export function uncountMap(pool: usize): void {
   poolAt(pool).maps -= 1;
   setBoot(BOOT_MAPS, boot(BOOT_MAPS) - 1);
+}
+
+/** Counts a victim isolated (1) or released (-1). */
+export function countIsolated(pool: usize, by: i32): void {
+  poolAt(pool).isolated += by;
+  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + by);
 }

@@ -89,6 +89,12 @@ export function slabInit(cache: usize, bytes: u32, type: u32): void {
   cacheAt(cache).shape = bytes | (type << 16);
 }
 
+/** Records in use. */
+// @ts-ignore: decorator
+@inline export function slabUsed(cache: usize): u32 {
+  return cacheAt(cache).used;
+}
+
 // @ts-ignore: decorator
 @inline export function slabFrames(cache: usize): u32 {
   return cacheAt(cache).frames;
