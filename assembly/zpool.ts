@@ -17,6 +17,10 @@ import {
   zbudRelease, zbudUnmap, zbudVictimNext, zbudWalk,
 } from './alloc/zbud';
 import {
+  xvCheck, xvFrameEnds, xvFree, xvInit, xvIsolate, xvListLength, xvLists, xvMalloc, xvMallocRaw, xvMap, xvMax, xvRelease, xvSpan,
+  xvUnmap, xvVictimNext, xvWalk,
+} from './alloc/xvmalloc';
+import {
   zsCheck, zsClassStats, zsClasses, zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease,
   zsSize, zsSpan, zsSpanning, zsUnmap, zsVictimNext, zsWalk,
 } from './alloc/zsmalloc';
@@ -47,6 +51,8 @@ import { walkStart } from './mem/walk';
 @inline export const ZBUD: u32 = 1;
 // @ts-ignore: decorator
 @inline export const ZSMALLOC: u32 = 3;
+// @ts-ignore: decorator
+@inline export const XVMALLOC: u32 = 4;
 
 /** Map modes. */
 // @ts-ignore: decorator
@@ -65,7 +71,7 @@ function kindOf(pool: usize): u32 {
 
 /**
  * Creates a pool.
- * @param kind ZBUD, ZSMALLOC
+ * @param kind ZBUD, ZSMALLOC, XVMALLOC (no options)
  * @param a zbud: header chunks 0 or 1; zsmalloc: chain 1..16
  * @param b zsmalloc: chain rule, 0 bytes, 1 percent
  * @param c zsmalloc: fullness groups, 12 or 4
@@ -74,7 +80,7 @@ function kindOf(pool: usize): u32 {
  * @returns the pool; EINVAL, ENOMEM
  */
 export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, nameBytes: u32): u32 {
-  if ((kind != ZBUD && kind != ZSMALLOC) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if ((kind != ZBUD && kind != ZSMALLOC && kind != XVMALLOC) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
   const pool = poolCreate(kind);
   if (pool == 0) {
     needed(1);
@@ -82,7 +88,7 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, name
   }
   memory.copy(pool + POOL_NAME, name, nameBytes);
   poolAt(pool).nameBytes = nameBytes;
-  const result = kind == ZBUD ? zbudInit(pool, a) : zsInit(pool, a, b, c);
+  const result = kind == ZBUD ? zbudInit(pool, a) : kind == XVMALLOC ? xvInit(pool) : zsInit(pool, a, b, c);
   if (result != 0) {
     giveFramesBack(pool);
     return result;
@@ -102,6 +108,7 @@ function giveFramesBack(pool: usize): void {
     const type = entryType(entry);
     if (type == FRAME_HANDLES) handleFrameEnds(entry);
     else if (kind == ZBUD && (type == FRAME_DATA || type == FRAME_RAW)) zbudFrameEnds(entry);
+    else if (kind == XVMALLOC && (type == FRAME_DATA || type == FRAME_RAW)) xvFrameEnds(entry);
     frameFree(frame);
   }
 }
@@ -127,6 +134,7 @@ export function zpoolMalloc(pool: usize, size: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsMalloc(pool, size);
     case ZBUD: return zbudMalloc(pool, size);
+    case XVMALLOC: return xvMalloc(pool, size);
     default: return EINVAL;
   }
 }
@@ -136,6 +144,7 @@ export function zpoolMax(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return PAGE_SIZE;
     case ZBUD: return zbudMax(pool);
+    case XVMALLOC: return xvMax();
     default: return EINVAL;
   }
 }
@@ -147,6 +156,7 @@ export function zpoolMax(pool: usize): u32 {
  */
 export function zpoolMallocRaw(pool: usize): u32 {
   if (kindOf(pool) == ZBUD && zbudMax(pool) < PAGE_SIZE) return zbudMallocRaw(pool);
+  if (kindOf(pool) == XVMALLOC) return xvMallocRaw(pool);
   return zpoolMalloc(pool, PAGE_SIZE);
 }
 
@@ -155,6 +165,7 @@ export function zpoolFree(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsFree(pool, handle);
     case ZBUD: return zbudFree(pool, handle);
+    case XVMALLOC: return xvFree(pool, handle);
     default: return EINVAL;
   }
 }
@@ -165,6 +176,10 @@ export function zpoolSize(pool: usize, handle: u32): u32 {
     case ZSMALLOC: return zsSize(pool, handle);
     case ZBUD: {
       const address = zbudData(pool, handle);
+      return isError(address) ? address : out(OUT_SIZE);
+    }
+    case XVMALLOC: {
+      const address = xvSpan(pool, handle);
       return isError(address) ? address : out(OUT_SIZE);
     }
     default: return EINVAL;
@@ -186,6 +201,7 @@ export function zpoolSpan(pool: usize, handle: u32, writing: u32): u32 {
       setOut(OUT_SECOND, 0);
       return address;
     }
+    case XVMALLOC: return xvSpan(pool, handle);
     default: return EINVAL;
   }
 }
@@ -240,6 +256,7 @@ export function zpoolMap(pool: usize, handle: u32, mode: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsMap(pool, handle, mode != MODE_RO, mode == MODE_WO);
     case ZBUD: return zbudMap(pool, handle);
+    case XVMALLOC: return xvMap(pool, handle);
     default: return EINVAL;
   }
 }
@@ -249,6 +266,7 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsUnmap(pool, handle);
     case ZBUD: return zbudUnmap(pool, handle);
+    case XVMALLOC: return xvUnmap(pool, handle);
     default: return EINVAL;
   }
 }
@@ -263,6 +281,12 @@ export function zpoolLocate(pool: usize, handle: u32): u32 {
       setOut(OUT_A, address & PAGE_MASK);
       return address >> PAGE_SHIFT;
     }
+    case XVMALLOC: {
+      const address = xvSpan(pool, handle);
+      if (isError(address)) return address;
+      setOut(OUT_A, address & PAGE_MASK);
+      return address >> PAGE_SHIFT;
+    }
     default: return EINVAL;
   }
 }
@@ -273,7 +297,8 @@ export function zpoolLocate(pool: usize, handle: u32): u32 {
 export function zpoolCompact(pool: usize, victims: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsCompact(pool, victims);
-    case ZBUD: return 0;
+    case ZBUD:
+    case XVMALLOC: return 0;
     default: return EINVAL;
   }
 }
@@ -282,7 +307,8 @@ export function zpoolCompact(pool: usize, victims: u32): u32 {
 export function zpoolFreeable(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsFreeable(pool);
-    case ZBUD: return 0;
+    case ZBUD:
+    case XVMALLOC: return 0;
     default: return EINVAL;
   }
 }
@@ -292,6 +318,7 @@ export function zpoolIsolate(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsIsolate(pool);
     case ZBUD: return zbudIsolate(pool);
+    case XVMALLOC: return xvIsolate(pool);
     default: return EINVAL;
   }
 }
@@ -301,6 +328,7 @@ export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsVictimNext(pool, victim, cursor);
     case ZBUD: return zbudVictimNext(pool, victim, cursor);
+    case XVMALLOC: return xvVictimNext(pool, victim, cursor);
     default: return EINVAL;
   }
 }
@@ -310,6 +338,7 @@ export function zpoolRelease(pool: usize, victim: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsRelease(pool, victim);
     case ZBUD: return zbudRelease(pool, victim);
+    case XVMALLOC: return xvRelease(pool, victim);
     default: return EINVAL;
   }
 }
@@ -351,26 +380,34 @@ export function zpoolIdentity(pool: usize, word: u32): u32 {
 export function zpoolSpanning(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSpanning(pool);
-    case ZBUD: return 0;
+    case ZBUD:
+    case XVMALLOC: return 0;
     default: return EINVAL;
   }
 }
 
-/** Classes of a zsmalloc pool, lists of a zbud pool. EINVAL. */
+/** Classes of a zsmalloc pool, lists of the others. EINVAL. */
 export function zpoolTables(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsClasses(pool);
     case ZBUD: return 64;
+    case XVMALLOC: return xvLists();
     default: return EINVAL;
   }
 }
 
-/** One of them, as words in the block buffer: zsClassStats, or the frames on the list. EINVAL. */
+/** One of them, as words in the block buffer: zsClassStats, or the frames (xvmalloc: free blocks) on the list. EINVAL. */
 export function zpoolTable(pool: usize, nth: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsClassStats(pool, nth, blockBuffer());
     case ZBUD: {
       const length = zbudListLength(pool, nth);
+      if (isError(length)) return length;
+      store<u32>(blockBuffer(), length);
+      return 0;
+    }
+    case XVMALLOC: {
+      const length = xvListLength(pool, nth);
       if (isError(length)) return length;
       store<u32>(blockBuffer(), length);
       return 0;
@@ -392,6 +429,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
     if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
     walkStart();
     if (kind == ZSMALLOC) zsWalk(pool, frame);
+    else if (kind == XVMALLOC) xvWalk(frame);
     else zbudWalk(pool, frame);
     return frame;
   }
@@ -541,11 +579,13 @@ function poolCheck(pool: usize): u32 {
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
     else if (kind == ZSMALLOC && type == FRAME_RAW) return broken(RULE_OWNER, other);
+    else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);
     case ZBUD: return zbudCheck(pool);
+    case XVMALLOC: return xvCheck(pool);
     default: return broken(RULE_POOL, frame);
   }
 }

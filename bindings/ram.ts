@@ -180,7 +180,7 @@ export class Ram {
 
   /**
    * Creates a pool.
-   * @param allocator 'zbud' or 'zsmalloc'
+   * @param allocator 'zbud', 'zsmalloc' or 'xvmalloc'
    * @throws EINVAL for an unknown allocator, a bad option or an option of another allocator; EEXIST when the name is taken;
    *   ENOMEM without frames for the pool's tables (1; zsmalloc up to 4)
    */

@@ -11,7 +11,7 @@
 
 declare const brand: unique symbol;
 
-export type AllocatorName = 'zbud' | 'zsmalloc';
+export type AllocatorName = 'zbud' | 'zsmalloc' | 'xvmalloc';
 
 /** Stands for one object of one zpool: a u32, never 0. */
 export type Handle = number & { readonly [brand]: 'Handle' };
@@ -133,7 +133,7 @@ export interface ZpoolStats {
   maps: number;
   /** zsmalloc: its classes, smallest first. */
   classes?: ClassStats[];
-  /** zbud: frames by free chunks (64 bytes each); index 0 holds the frames with two objects. */
+  /** zbud: frames by free chunks (64 bytes each); index 0 holds the frames with two objects. xvmalloc: free blocks by size, from 32 bytes in steps of 8. */
   lists?: number[];
 }
 

@@ -10,7 +10,7 @@ import type {
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, type Core } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
-export const KINDS: Record<AllocatorName, number> = { zbud: 1, zsmalloc: 3 };
+export const KINDS: Record<AllocatorName, number> = { zbud: 1, zsmalloc: 3, xvmalloc: 4 };
 
 const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
 const TRIES = 8;
@@ -70,7 +70,7 @@ export class Zpool {
 
   /**
    * Allocates an object. Its bytes are undefined until written.
-   * @param size bytes, 1 … the allocator's largest object (zsmalloc 4096; zbud 3968, layout '2013' 4096)
+   * @param size bytes, 1 … the allocator's largest object (zsmalloc 4096; xvmalloc 4088; zbud 3968, layout '2013' 4096)
    * @throws EINVAL for 0, ENOSPC beyond the largest object, ENOMEM without a frame
    * @see Linux 6.1 mm/zpool.c zpool_malloc
    */
@@ -163,7 +163,8 @@ export class Zpool {
    * Maps of one object are counted. One that straddles two frames is mapped through a buffer that all its maps share; it
    * is written back at the last unmap if any map was 'rw' or 'wo'. A 'wo' map of such an object starts as zeros if it is
    * the first. The view is dead after unmap; using, posting or cloning it then is the caller's fault.
-   * @throws ENOMEM without a frame for the buffer; EBUSY at 1023 maps of a zsmalloc object, 65535 of a zbud one
+   * @throws ENOMEM without a frame for the buffer (xvmalloc: for the record of a second mapped object of one frame); EBUSY at
+   *   1023 maps of a zsmalloc object, 65535 of a zbud or xvmalloc one
    * @see Linux 6.1 mm/zpool.c zpool_map_handle, mm/zsmalloc.c zs_map_object
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
@@ -351,7 +352,7 @@ export class Zpool {
   /**
    * Moves objects so that frames come back.
    * @param options.victims the most zspages to empty in this call; default no limit
-   * @returns frames given back; 0 for zbud, which cannot move
+   * @returns frames given back; 0 for zbud and xvmalloc, which cannot move
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups)
    */
   compact(options: { victims?: number } = {}): number {
@@ -539,6 +540,7 @@ function sameFilledWord(page: Uint8Array): number | undefined {
 const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
   zbud: ['layout'],
   zsmalloc: ['chainSize', 'chainRule', 'fullnessGroups'],
+  xvmalloc: [],
 };
 
 /** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value or another allocator's option. */
@@ -555,6 +557,7 @@ export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [n
   };
   if (options.evict !== undefined && typeof options.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
   if (allocator === 'zbud') return [pick('layout', options.layout, new Map([['6.1', 1], ['2013', 0]]), '6.1'), 0, 0];
+  if (allocator === 'xvmalloc') return [0, 0, 0];
   const chain = options.chainSize ?? 8;
   if (!isU32(chain) || chain < 1 || chain > 16) throw new CompcacheError('EINVAL', op, `chainSize must be 1 to 16, not ${show(chain)}`);
   return [

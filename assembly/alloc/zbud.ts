@@ -48,7 +48,7 @@
  * frames, and free took any number.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { listCount, listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
   BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress,
@@ -394,10 +394,7 @@ export function zbudRelease(pool: usize, victim: u32): u32 {
 
 /** Frames on one list: by free chunks, list 0 the full ones. EINVAL beyond the last list. */
 export function zbudListLength(pool: usize, list: u32): u32 {
-  if (list >= LISTS) return EINVAL;
-  let length: u32 = 0;
-  for (let entry = <usize>load<u32>(listCell(pool, list)); entry != 0; entry = listNext(entry, GAP_LINKS)) length += 1;
-  return length;
+  return list < LISTS ? listCount(listCell(pool, list), GAP_LINKS) : EINVAL;
 }
 
 // ── walk ─────────────────────────────────────────────────────────────────────
