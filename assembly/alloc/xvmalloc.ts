@@ -74,7 +74,7 @@ import {
 import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, uncountMap, uncountObject,
 } from '../mem/pool';
-import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from '../mem/scratch';
+import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, scratchBase, setOut } from '../mem/scratch';
 import { slabAlloc, slabCheck, slabFree, slabInit, slabUsed } from '../mem/slab';
 import {
   FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, RULE_SLAB_COUNT, broken, isRecord,
@@ -146,6 +146,8 @@ import { walkFree, walkObject } from '../mem/walk';
 
 // @ts-ignore: decorator
 @inline const LRU_LINKS: usize = 24;
+// @ts-ignore: decorator
+@inline const SINK: usize = 128; // a word of the scratch
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -182,6 +184,13 @@ function ownEntry(pool: usize, frame: u32): usize {
   return block + HEADER + roundUp(header & SIZE_MASK);
 }
 
+/** The address of a block, or for the frame's end a word of scratch that never says FREE: what cannot be predicted is no branch. */
+// @ts-ignore: decorator
+@inline function orSink(next: usize): usize {
+  const sink = scratchBase() + SINK;
+  return sink + ((next - sink) & (0 - <usize>(offsetIn(next) != 0)));
+}
+
 /** Data offset / 4. */
 // @ts-ignore: decorator
 @inline function startOf(data: usize): u32 {
@@ -216,12 +225,18 @@ function sizeAt(data: usize): u32 {
   return <usize>load<u32>(entry, LANES + 4);
 }
 
-/** The lane with this value but for its lowest bit, 0 for none. */
+/** The first of four lanes that equal `value` but for its lowest bit, 4 for none. */
+// @ts-ignore: decorator
+@inline function findLane(lanes: u64, value: u32): u32 {
+  const differs = (lanes ^ <u64>value * 0x0001000100010001) & 0xFFFEFFFEFFFEFFFE;
+  return <u32>(ctz<u64>((differs - 0x0001000100010001) & ~differs & 0x8000800080008000) >> 4);
+}
+
+/** The lane with this value but for its lowest bit; LANES_END or more for none. */
 function laneOf(entry: usize, value: u32): usize {
-  for (let lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
-    if ((<u32>load<u16>(lane) ^ value) <= 1) return lane;
-  }
-  return 0;
+  let lane = findLane(load<u64>(entry, LANES), value);
+  if (lane == 4) lane += findLane(<u64>load<u32>(entry, LANES + 8), value);
+  return entry + LANES + <usize>(lane << 1);
 }
 
 /** Start of the object whose data begin in an 8-byte granule of the frame, NONE for none. */
@@ -232,7 +247,7 @@ function startIn(entry: usize, granule: u32): u32 {
     return bits != 0 ? start | (bits >> 1) : NONE;
   }
   const lane = laneOf(entry, USED | start);
-  return lane != 0 ? <u32>load<u16>(lane) ^ USED : NONE;
+  return lane < entry + LANES_END ? <u32>load<u16>(lane) ^ USED : NONE;
 }
 
 /** The lowest start from `from` on, NONE for none. */
@@ -261,7 +276,7 @@ function addStart(pool: usize, data: usize): bool {
   const entry = entryAt(data);
   if (!isCrowded(entry)) {
     let lane = laneOf(entry, 0);
-    if (lane != 0) {
+    if (lane < entry + LANES_END) {
       store<u16>(lane, <u16>(USED | startOf(data)));
       return true;
     }
@@ -363,6 +378,7 @@ function find(pool: usize, list: u32): usize {
     }
     list += <u32>ctz<u64>(mask);
     let block = <usize>load<u32>(listCell(pool, list));
+    if (poolAt(pool).isolated == 0) return block;
     while (block != 0 && isIsolated(entryAt(block))) block = listNext(block, LINKS);
     if (block != 0) return block;
     list += 1;
@@ -429,14 +445,16 @@ export function xvMalloc(pool: usize, size: u32): u32 {
   const room = header & SIZE_MASK;
   relist(pool, block, room, false);
   let last = block;
+  let flag: u32 = 0;
   if (room != rounded) {
     // X12
     last = block + HEADER + rounded;
     const rest = room - rounded - HEADER;
     store<u32>(last, rest | FREE | (offsetIn(block) << PREVIOUS_SHIFT));
     relist(pool, last, rest, true);
+    flag = PREVIOUS_FREE;
   }
-  tellNext(block + HEADER + room, last, room != rounded); // X12, X13
+  tellNext(block + HEADER + room, last, flag); // X12, X13
   const entry = entryAt(block);
   store<u32>(block, size | (header & PREVIOUS_MASK) | (genA(entry) << GENERATION_SHIFT));
   listToFront(pool + POOL_LRU, entry, LRU_LINKS);
@@ -445,10 +463,9 @@ export function xvMalloc(pool: usize, size: u32): u32 {
 }
 
 /** Tells the block at `next`, if that is not the frame's end, which one is before it and whether that is free. */
-function tellNext(next: usize, block: usize, free: bool): void {
-  if (offsetIn(next) == 0) return;
-  const told = (offsetIn(block) << PREVIOUS_SHIFT) | (free ? PREVIOUS_FREE : 0);
-  store<u32>(next, (load<u32>(next) & ~(PREVIOUS_MASK | PREVIOUS_FREE)) | told);
+function tellNext(next: usize, block: usize, free: u32): void {
+  next = orSink(next);
+  store<u32>(next, (load<u32>(next) & ~(PREVIOUS_MASK | PREVIOUS_FREE)) | (offsetIn(block) << PREVIOUS_SHIFT) | free);
 }
 
 /** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
@@ -466,7 +483,7 @@ export function xvFree(pool: usize, handle: u32): u32 {
   const data = resolve(pool, handle);
   if (data == 0) return EINVAL;
   const entry = entryAt(data);
-  if (mapLink(entry, startOf(data)) != 0) return EBUSY;
+  if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, startOf(data)) != 0) return EBUSY;
   uncountObject(pool, sizeAt(data));
   age(entry, generationOf(data));
   removeStart(entry, startOf(data));
@@ -481,23 +498,24 @@ export function xvFree(pool: usize, handle: u32): u32 {
 function freeBlock(pool: usize, block: usize): bool {
   let header = load<u32>(block);
   let next = blockEnd(block, header);
-  if (offsetIn(next) != 0) {
-    const other = load<u32>(next);
-    if ((other & FREE) != 0) {
-      relist(pool, next, other & SIZE_MASK, false);
-      next = blockEnd(next, other);
-    }
+  // Both neighbours are read before either is asked: their lines are cold, the answers cannot be predicted.
+  const right = load<u32>(orSink(next));
+  const left = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
+  const before = load<u32>(left);
+  if ((right & FREE) != 0) {
+    relist(pool, next, right & SIZE_MASK, false);
+    next = blockEnd(next, right);
   }
   if ((header & PREVIOUS_FREE) != 0) {
-    block = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
-    header = load<u32>(block);
+    block = left;
+    header = before;
     relist(pool, block, header & SIZE_MASK, false);
   }
   const size = <u32>(next - block) - HEADER;
   store<u32>(block, size | FREE | (header & PREVIOUS_MASK));
   if (size == WHOLE) return true;
   relist(pool, block, size, true);
-  tellNext(next, block, true);
+  tellNext(next, block, PREVIOUS_FREE);
   return false;
 }
 
