@@ -35,7 +35,7 @@ import {
 } from './mem/layout';
 import {
   NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_LINKS, POOL_NAME, isPool, poolAt, poolCheckWord, poolCreate,
-  poolOption, poolUnlink, sealPool,
+  poolNumber, poolOption, poolUnlink, sealPool,
 } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
@@ -94,6 +94,7 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, name
     return result;
   }
   sealPool(pool);
+  poolNumber();
   return <u32>pool;
 }
 
@@ -348,7 +349,18 @@ export function zpoolRelease(pool: usize, victim: u32): u32 {
 /** Frames of tables, descriptors, records and buffers that a pool owns. EINVAL. */
 export function zpoolMetadataFrames(pool: usize): u32 {
   if (kindOf(pool) == 0) return EINVAL;
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + slabFrames(pool + POOL_DESCRIPTORS);
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + slabFrames(pool + POOL_DESCRIPTORS) + bufferFrames(pool);
+}
+
+/** Buffers of mapped objects: not counted anywhere, because a map is brief. */
+function bufferFrames(pool: usize): u32 {
+  if (poolAt(pool).maps == 0) return 0;
+  const bump = boot(BOOT_BUMP);
+  let frames: u32 = 0;
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    if (entryOwner(entryOf(frame)) == (<u32>pool | FRAME_BUFFER)) frames += 1;
+  }
+  return frames;
 }
 
 /** One counter: 0 frames, 1 objects, 2 live bytes, 3 live maps, 4 objects moved, 5 payload bytes moved. -1 for no pool. */

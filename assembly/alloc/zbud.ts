@@ -33,10 +33,11 @@
  * A frame of type FRAME_RAW is one page kept as it is (page/path.ts): a FIRST
  * of 4096 bytes at offset 0, on the LRU, on no gap list.
  *
- * Handle: generation << placeBits | frame << 1 | (LAST), placeBits = 1 + the
- * bits of a frame number; the generation (genA for FIRST, genB for LAST) has up
- * to 16 bits, 17 of the 32 are left at 64 MiB, 11 at 4 GiB: a stale handle is
- * refused until its place was used 2^g - 1 times again.
+ * Handle: generation | FIRST or LAST | frame, from the high bits down; the frame
+ * lies lowest in the handles of every allocator (mem/handle.ts says why). The
+ * generation (genA for FIRST, genB for LAST) has up to 16 bits; 17 of the 32 are
+ * left at 64 MiB, 11 at 4 GiB: a stale handle is refused until its place was
+ * used 2^g - 1 times again.
  *
  * Vital statistics: largest object 3968 ('6.1') or 4096 ('2013'); overhead 0
  * bytes an object beside the frame table (and the header chunk); malloc and
@@ -55,7 +56,7 @@ import {
   frameBits, frameExists, frameOf, genA, genB, setBoot, setGenA, setGenB,
 } from '../mem/layout';
 import {
-  POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap, uncountObject,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
 import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
 import { RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, FRAME_EITHER, broken, listLength } from '../mem/verify';
@@ -171,19 +172,25 @@ function age(entry: usize, buddy: u32): void {
 }
 
 function handleOf(entry: usize, buddy: u32): u32 {
-  return (generationOf(entry, buddy) << (frameBits() + 1)) | (frameOf(entry) << 1) | buddy;
+  return (((generationOf(entry, buddy) << 1) | buddy) << frameBits()) | frameOf(entry);
+}
+
+/** FIRST or LAST, as a handle says. */
+// @ts-ignore: decorator
+@inline function buddyOf(handle: u32): u32 {
+  return (handle >> frameBits()) & 1;
 }
 
 /** The frame entry of a live handle of this pool, 0 for any other number. */
 function resolve(pool: usize, handle: u32): usize {
-  const bits = frameBits() + 1;
-  const frame = (handle & ((1 << bits) - 1)) >> 1;
+  const bits = frameBits();
+  const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
   const owner = entryOwner(entry);
   if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) return 0;
-  const buddy = handle & 1;
-  if (sizeOf(entry, buddy) == 0 || generationOf(entry, buddy) != handle >> bits) return 0;
+  const buddy = buddyOf(handle);
+  if (sizeOf(entry, buddy) == 0 || generationOf(entry, buddy) != handle >> (bits + 1)) return 0;
   return entry;
 }
 
@@ -291,7 +298,7 @@ export function zbudMallocRaw(pool: usize): u32 {
 export function zbudFree(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  const buddy = handle & 1;
+  const buddy = buddyOf(handle);
   if (mapsOf(entry, buddy) != 0) return EBUSY;
   uncountObject(pool, sizeOf(entry, buddy));
   age(entry, buddy);
@@ -314,17 +321,17 @@ export function zbudFree(pool: usize, handle: u32): u32 {
 export function zbudData(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  setOut(OUT_SIZE, sizeOf(entry, handle & 1));
-  return <u32>frameAddress(frameOf(entry)) + offsetOf(pool, entry, handle & 1);
+  setOut(OUT_SIZE, sizeOf(entry, buddyOf(handle)));
+  return <u32>frameAddress(frameOf(entry)) + offsetOf(pool, entry, buddyOf(handle));
 }
 
 /** Like zbudData, and counts the map. EBUSY at 65535 maps of one object. */
 export function zbudMap(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  const maps = mapsOf(entry, handle & 1);
+  const maps = mapsOf(entry, buddyOf(handle));
   if (maps == MAPS_MAX) return EBUSY;
-  setMaps(entry, handle & 1, maps + 1);
+  setMaps(entry, buddyOf(handle), maps + 1);
   countMap(pool);
   return zbudData(pool, handle);
 }
@@ -333,9 +340,9 @@ export function zbudMap(pool: usize, handle: u32): u32 {
 export function zbudUnmap(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  const maps = mapsOf(entry, handle & 1);
+  const maps = mapsOf(entry, buddyOf(handle));
   if (maps == 0) return EINVAL;
-  setMaps(entry, handle & 1, maps - 1);
+  setMaps(entry, buddyOf(handle), maps - 1);
   uncountMap(pool);
   return 0;
 }
@@ -418,6 +425,10 @@ export function zbudCheck(pool: usize): u32 {
   const poolFrame = frameOfPool(pool);
   if (headerChunks(pool) > 1 || poolOption(pool, 1) != 0 || poolOption(pool, 2) != 0 || poolOption(pool, 3) != 0) {
     return broken(RULE_POOL, poolFrame);
+  }
+  // No descriptors, no handle records: the caches are empty.
+  for (let at = POOL_HANDLES; at < POOL_DESCRIPTORS + 16; at += 4) {
+    if (load<u32>(pool + at) != 0) return broken(RULE_POOL, poolFrame);
   }
   let frames: u32 = 0;
   let objects: u32 = 0;

@@ -14,9 +14,11 @@
  *   entry of the frame: genA = generation at which the frame began (below g),
  *            genB = the most frees that a record of it has seen
  *
- * A handle is   generation << placeBits | address of the record >> 3   with
- * placeBits = 9 + the bits of a frame number of this RAM. It is refused in O(1)
- * from what lies in the RAM: the frame must be a handle frame of this pool, the
+ * A handle is   generation << placeBits | record in its frame << frameBits | frame
+ * with placeBits = 9 + frameBits, the bits of a frame number of this RAM. Every
+ * allocator has the frame in these low bits, so that no number is a handle of
+ * two pools, whatever their allocators. A handle is refused in O(1) from what
+ * lies in the RAM: the frame must be a handle frame of this pool, the
  * record used, the generations equal.
  *
  * The generation of a record rises by one each time it is freed, and a frame
@@ -30,7 +32,7 @@
  * Vital statistics: 8 bytes an object; 512 records a frame.
  */
 import {
-  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_FRESH, entryOf, entryOwner, frameBits, frameExists, genA,
+  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_FRESH, entryOf, entryOwner, frameAddress, frameBits, frameExists, genA,
   genB, setGenA, setGenB,
 } from './layout';
 import { slabAlloc, slabFree, slabInit } from './slab';
@@ -109,8 +111,9 @@ import { POOL_HANDLES } from './pool';
 
 /** The handle that stands for a used record. */
 export function handleOf(record: usize): u32 {
-  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  return (recordGeneration(record, entry) << placeBits()) | (<u32>record >> RECORD_SHIFT);
+  const frame = <u32>(record >> PAGE_SHIFT);
+  const index = (<u32>record & PAGE_MASK) >> RECORD_SHIFT;
+  return (recordGeneration(record, entryOf(frame)) << placeBits()) | (index << frameBits()) | frame;
 }
 
 // ── API ──────────────────────────────────────────────────────────────────────
@@ -143,6 +146,14 @@ export function handleFree(pool: usize, record: usize): void {
   slabFree(pool + POOL_HANDLES, record);
 }
 
+/** Takes back a record whose handle was never given out: its generation stays. */
+export function handleCancel(pool: usize, record: usize): void {
+  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
+  store<u32>(record, load<u32>(record, 4) & GENERATION_MASK, 4);
+  if (load<u16>(entry + SLAB_USED) == 1) handleFrameEnds(entry);
+  slabFree(pool + POOL_HANDLES, record);
+}
+
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
 export function handleFrameEnds(entry: usize): void {
   setGenA(entry, (genA(entry) + genB(entry) + 1) & 0xFFFF);
@@ -151,17 +162,16 @@ export function handleFrameEnds(entry: usize): void {
 
 /** The record of a live handle of this pool; 0 for any other number. */
 export function handleRecord(pool: usize, handle: u32): usize {
-  const bits = placeBits();
-  const place = handle & ((1 << bits) - 1);
-  const frame = place >> (PAGE_SHIFT - RECORD_SHIFT);
+  const bits = frameBits();
+  const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
   if (entryOwner(entry) != (<u32>pool | FRAME_HANDLES)) return 0;
-  const record = <usize>(place << RECORD_SHIFT);
-  const index = (<u32>record & PAGE_MASK) >> RECORD_SHIFT;
+  const index = (handle >> bits) & (PAGE_MASK >> RECORD_SHIFT);
+  const record = frameAddress(frame) + <usize>(index << RECORD_SHIFT);
   if (index >= <u32>load<u16>(entry + SLAB_FRESH)) return 0;
   if ((load<u32>(record) & (RECORD_FREE | DEFERRED)) != 0) return 0;
-  if (recordGeneration(record, entry) != handle >> bits) return 0;
+  if (recordGeneration(record, entry) != handle >> placeBits()) return 0;
   return record;
 }
 

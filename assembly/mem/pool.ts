@@ -92,6 +92,12 @@ export function poolCheckWord(pool: usize): u32 {
   return sum;
 }
 
+/** Counts the pool among those ever created: default names come from that. */
+export function poolNumber(): void {
+  setBoot(BOOT_SERIAL, boot(BOOT_SERIAL) + 1);
+  sealBoot();
+}
+
 export function sealPool(pool: usize): void {
   poolAt(pool).check = poolCheckWord(pool);
 }
@@ -113,8 +119,6 @@ export function poolCreate(kind: u32): usize {
   poolAt(pool).tableFrames = 1;
   listPush(BOOT_POOL_HEAD, pool, POOL_LINKS);
   setBoot(BOOT_POOL_COUNT, boot(BOOT_POOL_COUNT) + 1);
-  setBoot(BOOT_SERIAL, boot(BOOT_SERIAL) + 1);
-  sealBoot();
   return pool;
 }
 

@@ -90,19 +90,14 @@ export function slabInit(cache: usize, bytes: u32, type: u32): void {
 }
 
 // @ts-ignore: decorator
-@inline export function slabUsed(cache: usize): u32 {
-  return cacheAt(cache).used;
-}
-
-// @ts-ignore: decorator
 @inline export function slabFrames(cache: usize): u32 {
   return cacheAt(cache).frames;
 }
 
-/** Whether `index` of this slab frame was ever handed out. */
+/** Frames that the next slabAlloc takes: 0 or 1. */
 // @ts-ignore: decorator
-@inline export function slabTouched(entry: usize, index: u32): bool {
-  return index < <u32>slabAt(entry).fresh;
+@inline export function slabNeeds(cache: usize): u32 {
+  return cacheAt(cache).room == 0 ? 1 : 0;
 }
 
 /** Hands out a record, its words as the last user (or zero) left them but the first, which is 0. Returns 0 without a frame. */
