@@ -109,7 +109,7 @@ function giveFramesBack(pool: usize): void {
     const type = entryType(entry);
     if (type == FRAME_HANDLES) handleFrameEnds(entry);
     else if (kind == ZBUD && (type == FRAME_DATA || type == FRAME_RAW)) zbudFrameEnds(entry);
-    else if (kind == XVMALLOC && (type == FRAME_DATA || type == FRAME_RAW)) xvFrameEnds(entry);
+    else if (kind == XVMALLOC) xvFrameEnds(entry);
     frameFree(frame);
   }
 }
@@ -175,12 +175,9 @@ export function zpoolFree(pool: usize, handle: u32): u32 {
 export function zpoolSize(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSize(pool, handle);
-    case ZBUD: {
-      const address = zbudData(pool, handle);
-      return isError(address) ? address : out(OUT_SIZE);
-    }
+    case ZBUD:
     case XVMALLOC: {
-      const address = xvSpan(pool, handle);
+      const address = zpoolSpan(pool, handle, 0);
       return isError(address) ? address : out(OUT_SIZE);
     }
     default: return EINVAL;
@@ -276,14 +273,9 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
 export function zpoolLocate(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsLocate(pool, handle);
-    case ZBUD: {
-      const address = zbudData(pool, handle);
-      if (isError(address)) return address;
-      setOut(OUT_A, address & PAGE_MASK);
-      return address >> PAGE_SHIFT;
-    }
+    case ZBUD:
     case XVMALLOC: {
-      const address = xvSpan(pool, handle);
+      const address = zpoolSpan(pool, handle, 0);
       if (isError(address)) return address;
       setOut(OUT_A, address & PAGE_MASK);
       return address >> PAGE_SHIFT;
@@ -412,14 +404,9 @@ export function zpoolTables(pool: usize): u32 {
 export function zpoolTable(pool: usize, nth: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsClassStats(pool, nth, blockBuffer());
-    case ZBUD: {
-      const length = zbudListLength(pool, nth);
-      if (isError(length)) return length;
-      store<u32>(blockBuffer(), length);
-      return 0;
-    }
+    case ZBUD:
     case XVMALLOC: {
-      const length = xvListLength(pool, nth);
+      const length = kindOf(pool) == ZBUD ? zbudListLength(pool, nth) : xvListLength(pool, nth);
       if (isError(length)) return length;
       store<u32>(blockBuffer(), length);
       return 0;

@@ -65,20 +65,20 @@
  * been merged; handles and sizes are validated, maps counted.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listCount, listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { listCount, listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE,
-  boot, entryOf, entryOwner, frameAddress, frameBits, frameExists, frameOf, genA, setBoot, setGenA,
+  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE,
+  boot, entryOf, entryOwner, frameAddress, frameBits, frameExists, frameOf, genA, setGenA,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, uncountMap, uncountObject,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, POOL_TABLES, countMap, countObject, poolAt, uncountMap,
+  uncountObject, victimEnds, victimTake,
 } from '../mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, scratchBase, setOut } from '../mem/scratch';
-import { slabAlloc, slabCheck, slabFree, slabInit, slabUsed } from '../mem/slab';
+import { slabAlloc, slabCheck, slabFree, slabInit } from '../mem/slab';
 import {
-  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, RULE_SLAB_COUNT, broken, isRecord,
-  listLength,
+  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, isRecord, listLength,
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 
@@ -108,16 +108,16 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline const MIN_LISTED: u32 = 32;
 // @ts-ignore: decorator
-@inline const LINKS: usize = 4; // in a free block
+@inline const PREVIOUS: usize = 4; // links of a free block
 // @ts-ignore: decorator
-@inline const LIST_MASKS: usize = 2304; // in the pool: u64 x 8, one cache line
+@inline const NEXT: usize = 8;
+// @ts-ignore: decorator
+@inline const LIST_MASKS: usize = POOL_TABLES + 4 * 508; // u64 x 8
 
 // @ts-ignore: decorator
 @inline const LANES: usize = 8;
 // @ts-ignore: decorator
 @inline const LANES_END: usize = 20;
-// @ts-ignore: decorator
-@inline const RAW_GENERATION: usize = 10;
 // @ts-ignore: decorator
 @inline const USED: u32 = 0x8000;
 // @ts-ignore: decorator
@@ -225,18 +225,13 @@ function sizeAt(data: usize): u32 {
   return <usize>load<u32>(entry, LANES + 4);
 }
 
-/** The first of four lanes that equal `value` but for its lowest bit, 4 for none. */
-// @ts-ignore: decorator
-@inline function findLane(lanes: u64, value: u32): u32 {
-  const differs = (lanes ^ <u64>value * 0x0001000100010001) & 0xFFFEFFFEFFFEFFFE;
-  return <u32>(ctz<u64>((differs - 0x0001000100010001) & ~differs & 0x8000800080008000) >> 4);
-}
-
-/** The lane with this value but for its lowest bit; LANES_END or more for none. */
+/** The lane with this value but for its lowest bit; the lanes' end for none. */
 function laneOf(entry: usize, value: u32): usize {
-  let lane = findLane(load<u64>(entry, LANES), value);
-  if (lane == 4) lane += findLane(<u64>load<u32>(entry, LANES + 8), value);
-  return entry + LANES + <usize>(lane << 1);
+  const end = entry + LANES_END;
+  for (entry += LANES; entry < end; entry += 2) {
+    if ((<u32>load<u16>(entry) ^ value) <= 1) break;
+  }
+  return entry;
 }
 
 /** Start of the object whose data begin in an 8-byte granule of the frame, NONE for none. */
@@ -254,13 +249,12 @@ function startIn(entry: usize, granule: u32): u32 {
 function nextStart(entry: usize, from: u32): u32 {
   let next = NONE;
   if (isCrowded(entry)) {
-    for (; from < 1024; from++) {
-      if ((load<u32>(crowdOf(entry) + <usize>(from >> 5 << 2), 4) >> (from & 31) & 1) != 0) return from;
-    }
-    return next;
+    while (from < 1024 && startIn(entry, from >> 1) != from) from += 1;
+    return from < 1024 ? from : next;
   }
-  for (let lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
-    const start = <u32>load<u16>(lane) ^ USED;
+  const end = entry + LANES_END;
+  for (entry += LANES; entry < end; entry += 2) {
+    const start = <u32>load<u16>(entry) ^ USED;
     if (start >= from && start < next) next = start;
   }
   return next;
@@ -272,8 +266,7 @@ function flipStart(crowd: usize, start: u32): void {
 }
 
 /** False, and nothing is changed, when there is no frame for a record. */
-function addStart(pool: usize, data: usize): bool {
-  const entry = entryAt(data);
+function addStart(pool: usize, entry: usize, data: usize): bool {
   if (!isCrowded(entry)) {
     let lane = laneOf(entry, 0);
     if (lane < entry + LANES_END) {
@@ -302,23 +295,25 @@ function removeStart(entry: usize, start: u32): void {
 
 // ── handles ──────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline function placeBits(): u32 {
-  return 9 + frameBits();
-}
-
 /** How many different generations a frame goes through. */
 function generations(): u32 {
-  return (1 << min<u32>(8, 32 - placeBits())) - 1;
+  return (1 << min<u32>(8, 23 - frameBits())) - 1;
 }
 
-/** Generation of a live object, by the address of its data. */
-function generationOf(data: usize): u32 {
-  return <u32>load<u8>(offsetIn(data) == 0 ? entryAt(data) + RAW_GENERATION : data - 1);
+/** Generation of a live object, by the address of its data. That of a raw page, the only object of its frame, is the frame's. */
+// @ts-ignore: decorator
+@inline function generationOf(entry: usize, data: usize): u32 {
+  return <u32>load<u8>(offsetIn(data) == 0 ? entry + 4 : data - 1);
+}
+
+// @ts-ignore: decorator
+@inline function makeHandle(generation: u32, data: usize): u32 {
+  return (((generation << 9) | (offsetIn(data) >> 3)) << frameBits()) | frameAt(data);
 }
 
 /** An object is freed: the frame's generation moves on, past the object's. */
-function age(entry: usize, generation: u32): void {
+// @ts-ignore: decorator
+@inline function age(entry: usize, generation: u32): void {
   const count = generations();
   let next = genA(entry);
   do {
@@ -329,57 +324,76 @@ function age(entry: usize, generation: u32): void {
 }
 
 function handleOf(data: usize): u32 {
-  return (generationOf(data) << placeBits()) | (<u32>data >> 3);
+  return makeHandle(generationOf(entryAt(data), data), data);
 }
 
 /** Address of the data of a live handle of this pool, 0 for any other number. That of a raw page begins its frame, no other does. */
 function resolve(pool: usize, handle: u32): usize {
-  const bits = placeBits();
-  const place = handle & ((1 << bits) - 1);
-  const entry = ownEntry(pool, place >> 9);
+  const bits = frameBits();
+  const frame = handle & ((1 << bits) - 1);
+  handle >>= bits;
+  const entry = ownEntry(pool, frame);
   if (entry == 0) return 0;
-  const start = startIn(entry, place & 511);
+  const start = startIn(entry, handle & 511);
   if (start == NONE) return 0;
-  const data = frameAddress(place >> 9) + <usize>(start << 2);
-  return generationOf(data) == handle >> bits ? data : 0;
+  const data = frameAddress(frame) + <usize>(start << 2);
+  return generationOf(entry, data) == handle >> 9 ? data : 0;
 }
 
 // ── lists ────────────────────────────────────────────────────────────────────
 
+/** Where, POOL_TABLES aside, the head of a list lies. */
 // @ts-ignore: decorator
 @inline function listCell(pool: usize, list: u32): usize {
-  return pool + POOL_TABLES + (<usize>list << 2);
+  return pool + (<usize>list << 2);
 }
 
+/** Where, LIST_MASKS aside, the mask with a list's bit lies. */
 // @ts-ignore: decorator
 @inline function listMask(pool: usize, list: u32): usize {
-  return pool + LIST_MASKS + (<usize>(list >> 6) << 3);
+  return pool + (<usize>(list >> 6) << 3);
 }
 
-/** X4, X5, X7: puts a free block at the head of its list, or takes it out. */
+/**
+ * X4, X5, X7: puts a free block at the head of its list, or takes it out. Unlike the lists of base/list.ts these end with 0
+ * on both sides: a neighbour, whose line is cold, is written then and never read.
+ */
 function relist(pool: usize, block: usize, size: u32, insert: bool): void {
   if (size < MIN_LISTED) return;
   const list = (size - MIN_LISTED) >> 3;
   const cell = listCell(pool, list);
-  if (insert) listPush(cell, block, LINKS);
-  else listRemove(cell, block, LINKS);
+  let next = load<u32>(cell, POOL_TABLES);
+  let first = <u32>block;
+  if (insert) {
+    store<u64>(block, <u64>next << 32, PREVIOUS);
+    if (next != 0) store<u32>(next, first, PREVIOUS);
+  } else {
+    const previous = load<u32>(block, PREVIOUS);
+    first = next;
+    next = load<u32>(block, NEXT);
+    if (previous != 0) store<u32>(previous, next, NEXT);
+    else first = next;
+    if (next != 0) store<u32>(next, previous, PREVIOUS);
+  }
+  store<u32>(cell, first, POOL_TABLES);
   const mask = listMask(pool, list);
   const bit = <u64>1 << list;
-  store<u64>(mask, load<u32>(cell) != 0 ? load<u64>(mask) | bit : load<u64>(mask) & ~bit);
+  const others = load<u64>(mask, LIST_MASKS) & ~bit;
+  store<u64>(mask, first != 0 ? others | bit : others, LIST_MASKS);
 }
 
 /** X6: head of the first list from `list` on, blocks of victims passed over; 0 for none. */
 function find(pool: usize, list: u32): usize {
   while (list < LISTS) {
-    const mask = load<u64>(listMask(pool, list)) >> list;
+    const mask = load<u64>(listMask(pool, list), LIST_MASKS) >> list;
     if (mask == 0) {
       list = (list | 63) + 1;
       continue;
     }
     list += <u32>ctz<u64>(mask);
-    let block = <usize>load<u32>(listCell(pool, list));
+    let block = <usize>load<u32>(listCell(pool, list), POOL_TABLES);
     if (poolAt(pool).isolated == 0) return block;
-    while (block != 0 && isIsolated(entryAt(block))) block = listNext(block, LINKS);
+    while (block != 0 && isIsolated(entryAt(block))) block = load<u32>(block, NEXT);
     if (block != 0) return block;
     list += 1;
   }
@@ -440,7 +454,8 @@ export function xvMalloc(pool: usize, size: u32): u32 {
     store<u32>(block, WHOLE | FREE);
     relist(pool, block, WHOLE, true);
   }
-  if (!addStart(pool, block + HEADER)) return noFrame();
+  const entry = entryAt(block);
+  if (!addStart(pool, entry, block + HEADER)) return noFrame();
   const header = load<u32>(block);
   const room = header & SIZE_MASK;
   relist(pool, block, room, false);
@@ -455,11 +470,11 @@ export function xvMalloc(pool: usize, size: u32): u32 {
     flag = PREVIOUS_FREE;
   }
   tellNext(block + HEADER + room, last, flag); // X12, X13
-  const entry = entryAt(block);
-  store<u32>(block, size | (header & PREVIOUS_MASK) | (genA(entry) << GENERATION_SHIFT));
+  const generation = genA(entry);
+  store<u32>(block, size | (header & PREVIOUS_MASK) | (generation << GENERATION_SHIFT));
   listToFront(pool + POOL_LRU, entry, LRU_LINKS);
   countObject(pool, size);
-  return handleOf(block + HEADER);
+  return makeHandle(generation, block + HEADER);
 }
 
 /** Tells the block at `next`, if that is not the frame's end, which one is before it and whether that is free. */
@@ -473,7 +488,7 @@ export function xvMallocRaw(pool: usize): u32 {
   const data = takeFrame(pool, FRAME_RAW);
   if (data == 0) return noFrame();
   const entry = entryAt(data);
-  store<u32>(entry, USED | (genA(entry) << 16), LANES);
+  store<u32>(entry, USED, LANES);
   countObject(pool, PAGE_SIZE);
   return handleOf(data);
 }
@@ -485,7 +500,7 @@ export function xvFree(pool: usize, handle: u32): u32 {
   const entry = entryAt(data);
   if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, startOf(data)) != 0) return EBUSY;
   uncountObject(pool, sizeAt(data));
-  age(entry, generationOf(data));
+  age(entry, generationOf(entry, data));
   removeStart(entry, startOf(data));
   if ((offsetIn(data) == 0 || freeBlock(pool, data - HEADER)) && !isIsolated(entry)) {
     listRemove(pool + POOL_LRU, entry, LRU_LINKS);
@@ -604,14 +619,7 @@ export function xvUnmap(pool: usize, handle: u32): u32 {
 
 /** Takes the least recently used frame without a mapped object off the LRU. Its frame number, 0 for none. */
 export function xvIsolate(pool: usize): u32 {
-  const first = <usize>load<u32>(pool + POOL_LRU);
-  let entry = listTail(pool + POOL_LRU, LRU_LINKS);
-  while (entry != 0 && load<u32>(entry, MAPPED) != 0) entry = entry == first ? 0 : listPrevious(entry, LRU_LINKS);
-  if (entry == 0) return 0;
-  listRemove(pool + POOL_LRU, entry, LRU_LINKS);
-  poolAt(pool).isolated += 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + 1);
-  return frameOf(entry);
+  return frameOf(victimTake(pool, LRU_LINKS, MAPPED));
 }
 
 /** The entry of a victim of this pool, 0 for any other number. */
@@ -633,8 +641,7 @@ export function xvVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
 export function xvRelease(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
-  poolAt(pool).isolated -= 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) - 1);
+  victimEnds(pool);
   if (nextStart(entry, 0) == NONE) {
     releaseFrame(pool, entry);
     return 1;
@@ -652,78 +659,80 @@ export function xvRelease(pool: usize, victim: u32): u32 {
 
 /** Free blocks on one list: those of 32 + 8 · list bytes and 4 more. EINVAL beyond the last list. */
 export function xvListLength(pool: usize, list: u32): u32 {
-  return list < LISTS ? listCount(listCell(pool, list), LINKS) : EINVAL;
+  return list < LISTS ? listCount(listCell(pool, list) + POOL_TABLES, PREVIOUS) : EINVAL;
 }
 
 /** Reports what lies in a frame of the pool to mem/walk.ts. */
 export function xvWalk(frame: u32): void {
   const entry = entryOf(frame);
   let block = frameAddress(frame);
-  for (let start = nextStart(entry, 0); start != NONE; start = nextStart(entry, start + 1)) {
-    const data = block + <usize>(start << 2);
-    walkObject(handleOf(data), start << 2, sizeAt(data));
+  if (isRaw(entry)) {
+    if (nextStart(entry, 0) == 0) walkObject(handleOf(block), 0, PAGE_SIZE);
+    return;
   }
-  if (isRaw(entry)) return;
   do {
     const header = load<u32>(block);
-    if ((header & FREE) != 0 && (header & SIZE_MASK) != 0) walkFree(offsetIn(block) + HEADER, header & SIZE_MASK);
+    const size = header & SIZE_MASK;
+    const at = offsetIn(block) + HEADER;
+    if ((header & FREE) == 0) walkObject(handleOf(block + HEADER), at, size);
+    else if (size != 0) walkFree(at, size);
     block = blockEnd(block, header);
   } while (offsetIn(block) != 0);
 }
 
 // ── check ────────────────────────────────────────────────────────────────────
 
-// What the frames add up to: words of the scratch.
+// In the scratch: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
 // @ts-ignore: decorator
-@inline const SUMS: usize = 64;
+@inline const COPY: usize = 256;
 // @ts-ignore: decorator
-@inline const SUM_OBJECTS: usize = SUMS;
+@inline const COPY_BYTES: usize = 72;
 // @ts-ignore: decorator
-@inline const SUM_BYTES: usize = SUMS + 4;
+@inline const LISTED: usize = COPY + COPY_BYTES;
 // @ts-ignore: decorator
-@inline const SUM_MAPS: usize = SUMS + 8;
+@inline const FRAMES: usize = COPY + 4;
 // @ts-ignore: decorator
-@inline const SUM_LISTED: usize = SUMS + 12;
+@inline const OBJECTS: usize = COPY + 8;
 // @ts-ignore: decorator
-@inline const SUM_CROWDS: usize = SUMS + 16;
+@inline const LIVE_BYTES: usize = COPY + 12;
 // @ts-ignore: decorator
-@inline const SUM_RECORDS: usize = SUMS + 20;
+@inline const MAPS: usize = COPY + 28;
 // @ts-ignore: decorator
-@inline const SUM_ISOLATED: usize = SUMS + 24;
+@inline const VICTIMS: usize = COPY + 32;
 // @ts-ignore: decorator
-@inline const SUMS_END: usize = SUMS + 28;
+@inline const MAP_RECORDS: usize = COPY + POOL_HANDLES + 8;
+// @ts-ignore: decorator
+@inline const CROWDS: usize = COPY + POOL_DESCRIPTORS + 8;
 
-function add(sum: usize, by: u32): void {
-  setOut(sum, out(sum) + by);
+function met(counter: usize, number: u32): void {
+  setOut(counter, out(counter) - number);
 }
 
 /** Verifies every frame, block, list, record and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
 export function xvCheck(pool: usize): u32 {
   const poolFrame = frameAt(pool);
-  if ((poolOption(pool, 0) | poolOption(pool, 1) | poolOption(pool, 2) | poolOption(pool, 3)) != 0 || poolAt(pool).tableFrames != 1) {
+  if ((load<u64>(pool, POOL_OPTIONS) | load<u64>(pool, POOL_OPTIONS + 8)) != 0 || poolAt(pool).tableFrames != 1) {
     return broken(RULE_POOL, poolFrame);
   }
   let result = slabCheck(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
   if (result == 0) result = slabCheck(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
   if (result != 0) return result;
-  for (let sum = SUMS; sum < SUMS_END; sum += 4) setOut(sum, 0);
-  let frames: u32 = 0;
+  memory.copy(scratchBase() + COPY, pool, COPY_BYTES);
+  setOut(LISTED, 0);
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = ownEntry(pool, frame);
     if (entry == 0) continue;
-    frames += 1;
+    met(FRAMES, 1);
     if (!frameIsSound(pool, entry, frame)) return broken(RULE_OBJECT, frame);
     if (!mapsAreSound(pool, entry, frame)) return broken(RULE_MAPS, frame);
   }
-  // Each record names its frame and was met there.
-  if (out(SUM_CROWDS) != slabUsed(pool + POOL_DESCRIPTORS) || out(SUM_RECORDS) != slabUsed(pool + POOL_HANDLES)) {
-    return broken(RULE_SLAB_COUNT, poolFrame);
+  // Nothing may be left. (Of the records too: each names its frame and was met there.)
+  if ((out(FRAMES) | out(OBJECTS) | out(LIVE_BYTES) | out(MAPS) | out(VICTIMS) | out(MAP_RECORDS) | out(CROWDS)) != 0) {
+    return broken(RULE_POOL_COUNT, poolFrame);
   }
-  if (frames != poolAt(pool).frames || out(SUM_ISOLATED) != poolAt(pool).isolated || out(SUM_OBJECTS) != poolAt(pool).objects
-    || out(SUM_BYTES) != poolAt(pool).liveBytes || out(SUM_MAPS) != poolAt(pool).maps) return broken(RULE_POOL_COUNT, poolFrame);
-  frames -= out(SUM_ISOLATED);
-  if (listLength(pool + POOL_LRU, LRU_LINKS, frames, <u32>pool | FRAME_EITHER, 0) != frames) return broken(RULE_LRU, poolFrame);
+  const onLru = poolAt(pool).frames - poolAt(pool).isolated;
+  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, <u32>pool | FRAME_EITHER, 0) != onLru) return broken(RULE_LRU, poolFrame);
   return listsCheck(pool, poolFrame);
 }
 
@@ -732,18 +741,18 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
   if (isCrowded(entry)) {
     if (load<u32>(entry, LANES) != CROWDED || load<u32>(entry, LANES + 8) != 0
       || !isRecord(crowdOf(entry), <u32>pool | FRAME_SLAB, CROWD_BYTES) || load<u32>(crowdOf(entry)) != frame) return false;
-    add(SUM_CROWDS, 1);
+    met(CROWDS, 1);
   }
   let start = nextStart(entry, 0);
   if (isIsolated(entry)) {
     if (load<u32>(entry, LRU_LINKS + 4) != 0) return false;
-    add(SUM_ISOLATED, 1);
+    met(VICTIMS, 1);
   } else if (start == NONE) return false;
   const count = generations();
   if (genA(entry) >= count) return false;
   if (isRaw(entry)) {
-    if (start != NONE) addObject(PAGE_SIZE);
-    return (load<u32>(entry, LANES) & (USED - 1)) == 0 && <u32>load<u16>(entry, RAW_GENERATION) < count && load<u64>(entry, LANES + 4) == 0;
+    if (start != NONE) metObject(PAGE_SIZE);
+    return (load<u32>(entry, LANES) & ~USED) == 0 && load<u64>(entry, LANES + 4) == 0;
   }
   const base = frameAddress(frame);
   let used: u32 = 0;
@@ -757,27 +766,27 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
     before = at << PREVIOUS_SHIFT;
     if ((header & FREE) != 0) {
       if (((size & 3) | generation | (header & PREVIOUS_FREE)) != 0) return false;
-      if (size >= MIN_LISTED && size != WHOLE) add(SUM_LISTED, 1);
+      if (size >= MIN_LISTED && size != WHOLE) setOut(LISTED, out(LISTED) + 1);
       before |= PREVIOUS_FREE;
     } else {
       if (size == 0 || generation >= count || start != (at + HEADER) >> 2) return false;
       start = nextStart(entry, start + 1);
       used += 1;
-      addObject(size);
+      metObject(size);
     }
     at += HEADER + roundUp(size);
   } while (at < PAGE_SIZE);
   if (at != PAGE_SIZE || start != NONE) return false;
   if (isCrowded(entry)) return true;
   for (let lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
-    if (load<u16>(lane) != 0) used -= 1;
+    used -= <u32>(load<u16>(lane) != 0);
   }
   return used == 0;
 }
 
-function addObject(size: u32): void {
-  add(SUM_OBJECTS, 1);
-  add(SUM_BYTES, size);
+function metObject(size: u32): void {
+  met(OBJECTS, 1);
+  met(LIVE_BYTES, size);
 }
 
 /** The mapped objects of a frame whose starts are sound: each is live and there once. */
@@ -787,7 +796,7 @@ function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
     const record = load<u32>(link);
     if ((record & INLINE) == 0) {
       if (!isRecord(record, <u32>pool | FRAME_HANDLES, MAP_BYTES) || load<u32>(record) != frame) return false;
-      add(SUM_RECORDS, 1);
+      met(MAP_RECORDS, 1);
     }
     const word = mapWord(link);
     const map = load<u32>(word);
@@ -795,7 +804,7 @@ function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
     // The search ends here at the latest; earlier when the object, or the record, was met before.
     if ((map & (ONE_MAP - 1)) != INLINE || (map & MAPS_MASK) == 0 || startIn(entry, (start >> 1) & 511) != start
       || mapLink(entry, start) != link) return false;
-    add(SUM_MAPS, (map & MAPS_MASK) / ONE_MAP);
+    met(MAPS, (map & MAPS_MASK) / ONE_MAP);
     if (word == link) break;
     link = <usize>record + MAP_NEXT;
   }
@@ -804,18 +813,16 @@ function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
 
 /** X4, X5: every free block of 32 bytes or more is on its list, and the masks say which lists have one. */
 function listsCheck(pool: usize, poolFrame: u32): u32 {
-  let left = out(SUM_LISTED);
+  let left = out(LISTED);
   for (let list: u32 = 0; list < LISTS; list++) {
-    const first = <usize>load<u32>(listCell(pool, list));
-    let last: usize = 0;
-    for (let block = first; block != 0; block = listNext(block, LINKS)) {
-      if (left == 0 || !isFreeBlock(pool, block, list) || (last != 0 && listPrevious(block, LINKS) != last)) return broken(RULE_LIST, frameAt(block));
-      last = block;
+    const first = <usize>load<u32>(listCell(pool, list), POOL_TABLES);
+    let last: u32 = 0;
+    for (let block = first; block != 0; block = load<u32>(block, NEXT)) {
+      if (left == 0 || !isFreeBlock(pool, block, list) || load<u32>(block, PREVIOUS) != last) return broken(RULE_LIST, frameAt(block));
+      last = <u32>block;
       left -= 1;
     }
-    if ((first != 0 && listPrevious(first, LINKS) != last) || (load<u64>(listMask(pool, list)) >> list & 1) != <u64>(first != 0)) {
-      return broken(RULE_LIST, poolFrame);
-    }
+    if ((load<u64>(listMask(pool, list), LIST_MASKS) >> list & 1) != <u64>(first != 0)) return broken(RULE_LIST, poolFrame);
   }
   return left == 0 && load<u64>(pool, LIST_MASKS + 56) >> 60 == 0 ? 0 : broken(RULE_LIST, poolFrame);
 }

@@ -18,11 +18,11 @@
  * object more than once in one compact().
  */
 import {
-  BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
+  BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
   entryOwner, frameAddress, frameExists, setBoot,
 } from './layout';
 import { frameAlloc, sealBoot } from './frame';
-import { listPush, listRemove } from '../base/list';
+import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 
 // @ts-ignore: decorator
 @inline export const NAME_BYTES: u32 = 64;
@@ -152,4 +152,29 @@ export function poolUnlink(pool: usize): void {
 @inline export function uncountMap(pool: usize): void {
   poolAt(pool).maps -= 1;
   setBoot(BOOT_MAPS, boot(BOOT_MAPS) - 1);
+}
+
+// ── victims ──────────────────────────────────────────────────────────────────
+
+/**
+ * Takes the least recently used entry without a mapped object off the LRU, as a
+ * victim of reclaim. 0 for none.
+ * @param links where an entry has its LRU links
+ * @param mapped where it has a word that is 0 while nothing in it is mapped
+ */
+export function victimTake(pool: usize, links: usize, mapped: usize): usize {
+  const first = <usize>load<u32>(pool + POOL_LRU);
+  let entry = listTail(pool + POOL_LRU, links);
+  while (entry != 0 && load<u32>(entry + mapped) != 0) entry = entry == first ? 0 : listPrevious(entry, links);
+  if (entry == 0) return 0;
+  listRemove(pool + POOL_LRU, entry, links);
+  poolAt(pool).isolated += 1;
+  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + 1);
+  return entry;
+}
+
+/** The reclaim of a victim has ended. */
+export function victimEnds(pool: usize): void {
+  poolAt(pool).isolated -= 1;
+  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) - 1);
 }
