@@ -123,6 +123,8 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline const CROWDED: u32 = 1;
 // @ts-ignore: decorator
+@inline const RAW_LANE: u32 = 0x10000; // what the second lane of a raw page holds
+// @ts-ignore: decorator
 @inline const CROWD_BYTES: u32 = 132;
 // @ts-ignore: decorator
 @inline const NONE: u32 = 0x8000; // instead of a start; what an empty lane reads as
@@ -136,7 +138,7 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline const MAPS_MASK: u32 = 0x3FFFC;
 // @ts-ignore: decorator
-@inline const START_SHIFT: u32 = 18;
+@inline const KEY_SHIFT: u32 = 18;
 // @ts-ignore: decorator
 @inline const MAP_BYTES: u32 = 12;
 // @ts-ignore: decorator
@@ -239,7 +241,7 @@ function startIn(entry: usize, granule: u32): u32 {
   const start = granule << 1;
   if (isCrowded(entry)) {
     const bits = (load<u32>(crowdOf(entry) + <usize>(start >> 5 << 2), 4) >> (start & 31)) & 3;
-    return bits != 0 ? start | (bits >> 1) : NONE;
+    return bits - 1 < 2 ? start | (bits >> 1) : NONE;
   }
   const lane = laneOf(entry, USED | start);
   return lane < entry + LANES_END ? <u32>load<u16>(lane) ^ USED : NONE;
@@ -488,7 +490,7 @@ export function xvMallocRaw(pool: usize): u32 {
   const data = takeFrame(pool, FRAME_RAW);
   if (data == 0) return noFrame();
   const entry = entryAt(data);
-  store<u32>(entry, USED, LANES);
+  store<u32>(entry, RAW_LANE | USED, LANES);
   countObject(pool, PAGE_SIZE);
   return handleOf(data);
 }
@@ -547,6 +549,11 @@ export function xvSpan(pool: usize, handle: u32): u32 {
 
 // ── mapping ──────────────────────────────────────────────────────────────────
 
+/** A start with its nibbles' sum in the 4 bits above: no slip makes it that of another object. */
+function mapKey(start: u32): u32 {
+  return start | ((start ^ (start >> 4) ^ (start >> 8)) & 15) << 10;
+}
+
 /** Where the maps of a link's object are counted. */
 // @ts-ignore: decorator
 @inline function mapWord(link: usize): usize {
@@ -556,10 +563,11 @@ export function xvSpan(pool: usize, handle: u32): u32 {
 
 /** The link of an object that is mapped, 0 for one that is not. */
 function mapLink(entry: usize, start: u32): usize {
+  const key = mapKey(start);
   let link = entry + MAPPED;
   while (load<u32>(link) != 0) {
     const word = mapWord(link);
-    if (load<u32>(word) >> START_SHIFT == start) return link;
+    if (load<u32>(word) >> KEY_SHIFT == key) return link;
     if (word == link) break;
     link = <usize>load<u32>(link) + MAP_NEXT;
   }
@@ -573,7 +581,7 @@ export function xvMap(pool: usize, handle: u32): u32 {
   const entry = entryAt(data);
   const link = mapLink(entry, startOf(data));
   if (link == 0) {
-    let word = (startOf(data) << START_SHIFT) | ONE_MAP | INLINE;
+    let word = (mapKey(startOf(data)) << KEY_SHIFT) | ONE_MAP | INLINE;
     const first = load<u32>(entry, MAPPED);
     if (first != 0) {
       const record = slabAlloc(pool + POOL_HANDLES);
@@ -752,7 +760,7 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
   if (genA(entry) >= count) return false;
   if (isRaw(entry)) {
     if (start != NONE) metObject(PAGE_SIZE);
-    return (load<u32>(entry, LANES) & ~USED) == 0 && load<u64>(entry, LANES + 4) == 0;
+    return (load<u32>(entry, LANES) & ~USED) == RAW_LANE && load<u64>(entry, LANES + 4) == 0;
   }
   const base = frameAddress(frame);
   let used: u32 = 0;
@@ -800,9 +808,10 @@ function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
     }
     const word = mapWord(link);
     const map = load<u32>(word);
-    const start = map >> START_SHIFT;
+    const start = (map >> KEY_SHIFT) & 1023;
+    if (map >> KEY_SHIFT != mapKey(start)) return false;
     // The search ends here at the latest; earlier when the object, or the record, was met before.
-    if ((map & (ONE_MAP - 1)) != INLINE || (map & MAPS_MASK) == 0 || startIn(entry, (start >> 1) & 511) != start
+    if ((map & (ONE_MAP - 1)) != INLINE || (map & MAPS_MASK) == 0 || startIn(entry, start >> 1) != start
       || mapLink(entry, start) != link) return false;
     met(MAPS, (map & MAPS_MASK) / ONE_MAP);
     if (word == link) break;
