@@ -9,60 +9,66 @@
  *
  * What it is not. Good with objects above half a frame: two never share one,
  * and what is left beside them waits for smaller requests. It cannot move
- * objects, so fragmentation stays until its neighbours are freed (both were the
- * reasons for its successors).
+ * objects, so a hole stays until a neighbour is freed (both were the reasons
+ * for its successors).
  *
- *   0    4                       h    h+4          ▼ links, size >= 32
- *   ┌────┬──────────────────┬────┬────┬────────┬───┬────┬───────────────────────┐
- *   │ hd │ payload          │pad │ hd │ prev   │ n │    │ hd │ payload          │
- *   └────┴──────────────────┴────┴────┴────────┴───┴────┴───────────────────────┘
- *   used, pad to 4 bytes          free: in list (size - 32) / 8              4096
+ *   0    4              h    h+4                        k    k+4         4096
+ *   ┌────┬───────────┬──┬────┬──────────┬──────┬···─────┬────┬───────────┬──┐
+ *   │ hd │ payload   │  │ hd │ previous │ next │        │ hd │ payload   │  │
+ *   └────┴───────────┴──┴────┴──────────┴──────┴···─────┴────┴───────────┴──┘
+ *   used, padded to 4    free: on list (size - 32) / 8   used
  *
- *   header  bits 0..11 size without the header: as requested (used), a multiple of 4 (free)
- *           bit 12 FREE   bit 13 PREVIOUS_FREE   bits 14..23 offset of the block before / 4
+ *   header  bits  0..11 size without the header: as requested (used), a multiple of 4 (free)
+ *           bit  12 FREE    13 PREVIOUS_FREE    14..23 offset of the block before, / 4
  *           bits 24..31 generation (used)
- *   entry   8 six u16: USED | data offset / 4 of each used block, 0 none; or, once there was a
- *             seventh, CROWDED, 0, u32 address of a record of starts, u32 0
- *             (FRAME_RAW: 1 while it holds its page, u16 generation)
- *          20 link of mapped objects | ISOLATED    24 links: LRU
- *   record of starts, 132 bytes: frame, then a bit for each data offset / 4
- *   record of a mapped object, 12 bytes: frame, link to the next, position << 18 | maps << 2 | INLINE
- *   link    0, or the address of such a record, or its last word instead of the address
- *   pool    256 508 lists   2288 u64 x 8: lists that have a block   2352 u32: words of those that are not 0
+ *   entry   8 starts: six u16, USED | data offset / 4 of a used block, or 0. Once there was a
+ *             seventh: u16 CROWDED, u16 0, u32 address of a crowd record, u32 0.
+ *             FRAME_RAW: USED, or 0 once its page is freed under reclaim, then RAW_LANE
+ *          20 link of the mapped objects
+ *          24 links: LRU; both 0 under reclaim
+ *   crowd   record of 132 bytes: frame, then a bit for each data offset / 4
+ *   map     record of 12 bytes: frame, link, count
+ *   count   key << 18 | maps << 2 | INLINE; key: data offset / 4, 4 bits made from it above
+ *   link    0, the address of a map record, or the count of the last (or only) mapped object
+ *   pool    256 heads of the 508 lists     2288 which have a block, u64 x 8
  *
  * Starts. A handle names a place in a frame, and what lies there may be payload
- * that looks like a header. So the entry knows where used blocks begin: exact,
- * in the cache line that a malloc or free needs anyway. A frame of more than six
- * objects gets a record for the rest of its life. A mapped object is counted in
- * the entry too; only a second one of the same frame needs a record.
+ * that looks like a header. So the entry knows where used blocks begin, exactly,
+ * in the line that malloc and free need anyway. A frame that ever held more than
+ * six objects has a crowd record until it goes back. In the same way one mapped
+ * object is counted in the entry, and further ones of that frame in records.
  *
- * Handle: generation << placeBits | data address >> 3, placeBits = 9 + the bits
- * of a frame number. (Two used blocks begin at least 8 bytes apart, so an 8-byte
- * granule names at most one.) The generation is that of the frame when the block
- * was taken (genA); each free in the frame moves it on, past that of the freed
- * block. A stale handle stays refused until that has come round since its malloc:
- * after 2^g - 1 frees in the same frame, g = min(8, 32 - placeBits): 255 up to
- * 128 MiB of RAM, 31 at 1 GiB, 7 at 4 GiB; then the same place must be in use.
+ * Handle: generation | 8-byte granule that the data begin in (9 bits) | frame,
+ * from the high bits down; two used blocks begin at least 8 bytes apart, so a
+ * granule names one at most. The generation is the frame's (genA) at the malloc;
+ * each free in the frame moves that on, and past the freed block's. So a stale
+ * handle stays refused until its frame has seen some 2^g - 1 frees since the
+ * handle was given out, g = min(8, 23 - bits of a frame number): 255 up to
+ * 128 MiB of RAM, 31 at 1 GiB, 7 at 4 GiB; and then still unless an object begins
+ * at that very place. Destroying a pool counts as a free in each of its frames.
  *
- * A frame of type FRAME_RAW is one page kept as it is (page/path.ts).
+ * A frame of type FRAME_RAW is one page kept as it is (page/path.ts); its
+ * generation is the frame's.
  *
- * Reclaim (ours). Frames are in LRU order of the mallocs into them. A victim
- * stays as it is but for the LRU: its free blocks keep their places in the lists,
- * malloc passes over them, frees merge as ever, and only its release gives the
- * frame back.
+ * Reclaim (ours; the original had none). The LRU has the frames in the order of
+ * the last malloc into each. A victim is off the LRU and else as it was: its
+ * free blocks keep their places in the lists, but malloc passes over them; frees
+ * merge as ever; the frame goes back with its release, if nothing is left.
  *
- * Vital statistics: largest object 4088; 4 bytes an object and up to 3 of padding,
- * nothing beside the frame table for up to six objects a frame, 132 bytes for a
- * frame with more; malloc and free O(1). ENOMEM also for the record of a seventh
- * object or of a second mapped one, where no frame is left for it.
+ * Vital statistics: largest object 4088; 4 bytes an object and up to 3 of
+ * padding, beside the frame table nothing for a frame of up to six objects, 132
+ * bytes for others; malloc and free O(1) (while a frame is under reclaim: plus
+ * the free blocks of victims met). ENOMEM also where a seventh object of a frame
+ * or a second mapped one lacks a frame for its record.
  *
- * Source: the xvmalloc of the ramzswap v3 patches (2009) and of Linux 2.6.39,
- * drivers/staging/zram/xvmalloc.c. Rules X1..X19 are those of the project's notes
- * on exact behaviour. Of the historic defects one is kept, since the figures are
- * made of it: a block of 4-mod-8 size is invisible to a request of its own size
- * (X8). Gone: a request of 4089..4092 grew the pool and failed; errors were all
- * one code; destroy leaked; a double free was seen only while the block had not
- * been merged; handles and sizes are validated, maps counted.
+ * Source: the xvmalloc of the ramzswap v3 patches (2009), as it still was in
+ * Linux 2.6.39, drivers/staging/zram/xvmalloc.c. Rules X1..X19 are those of the
+ * project's notes on exact behaviour. Of the historic defects one is kept, since
+ * the figures are made of it: a block of 4-mod-8 size is invisible to a request
+ * of its own size (X8). Gone are: requests of 4089..4092 that grew the pool and
+ * failed, one error code for everything, destroy that leaked, double frees seen
+ * only until the block was merged. Different: the search scans one level of
+ * 8 words, a cache line or two, where the original had two levels.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listCount, listPush, listRemove, listToFront } from '../base/list';
@@ -148,8 +154,6 @@ import { walkFree, walkObject } from '../mem/walk';
 
 // @ts-ignore: decorator
 @inline const LRU_LINKS: usize = 24;
-// @ts-ignore: decorator
-@inline const SINK: usize = 128; // a word of the scratch
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -184,13 +188,6 @@ function ownEntry(pool: usize, frame: u32): usize {
 // @ts-ignore: decorator
 @inline function blockEnd(block: usize, header: u32): usize {
   return block + HEADER + roundUp(header & SIZE_MASK);
-}
-
-/** The address of a block, or for the frame's end a word of scratch that never says FREE: what cannot be predicted is no branch. */
-// @ts-ignore: decorator
-@inline function orSink(next: usize): usize {
-  const sink = scratchBase() + SINK;
-  return sink + ((next - sink) & (0 - <usize>(offsetIn(next) != 0)));
 }
 
 /** Data offset / 4. */
@@ -481,7 +478,7 @@ export function xvMalloc(pool: usize, size: u32): u32 {
 
 /** Tells the block at `next`, if that is not the frame's end, which one is before it and whether that is free. */
 function tellNext(next: usize, block: usize, free: u32): void {
-  next = orSink(next);
+  if (offsetIn(next) == 0) return;
   store<u32>(next, (load<u32>(next) & ~(PREVIOUS_MASK | PREVIOUS_FREE)) | (offsetIn(block) << PREVIOUS_SHIFT) | free);
 }
 
@@ -516,7 +513,7 @@ function freeBlock(pool: usize, block: usize): bool {
   let header = load<u32>(block);
   let next = blockEnd(block, header);
   // Both neighbours are read before either is asked: their lines are cold, the answers cannot be predicted.
-  const right = load<u32>(orSink(next));
+  const right = offsetIn(next) != 0 ? load<u32>(next) : 0;
   const left = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
   const before = load<u32>(left);
   if ((right & FREE) != 0) {
