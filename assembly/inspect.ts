@@ -11,6 +11,7 @@
 import { EINVAL, isError } from './base/errno';
 import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
 import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
+import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
 import { zsCheck, zsClasses, zsClassStats, zsSpanning, zsWalk } from './alloc/zsmalloc';
 import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
 import {
@@ -20,7 +21,7 @@ import {
   LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX,
   boot, entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
-import { NAME_BYTES, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord } from './mem/pool';
+import { NAME_BYTES, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord } from './mem/pool';
 import { blockBuffer } from './mem/scratch';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_MAPS, RULE_OWNER, RULE_POOL,
@@ -32,37 +33,31 @@ import { walkStart } from './mem/walk';
 
 /** Objects that straddle two frames. EINVAL. */
 export function zpoolSpanning(pool: usize): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsSpanning(pool);
-    case Z3FOLD:
-    case ZBUD: return 0;
-    default: return EINVAL;
-  }
+  if (kindOf(pool) == ZSMALLOC) return zsSpanning(pool);
+  return isPool(pool) ? 0 : EINVAL;
 }
 
-/** Classes of a zsmalloc pool, lists of a zbud or z3fold pool. EINVAL. */
+/** Rows of the allocator's own table: classes of zsmalloc, lists of the others. EINVAL. */
 export function zpoolTables(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsClasses(pool);
-    case Z3FOLD:
-    case ZBUD: return 64;
+    case ZBUD:
+    case Z3FOLD: return 64;
+    case XVMALLOC: return xvLists();
     default: return EINVAL;
   }
 }
 
-/** One of them, as words in the block buffer: zsClassStats, or the frames on the list. EINVAL. */
+/** One of them, as words in the block buffer: zsClassStats, or what is on the list: frames, for xvmalloc free blocks. EINVAL. */
 export function zpoolTable(pool: usize, nth: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsClassStats(pool, nth, blockBuffer());
-    case Z3FOLD:
-    case ZBUD: {
-      const length = zbudListLength(pool, nth); // z3fold has its lists at the same place
-      if (isError(length)) return length;
-      store<u32>(blockBuffer(), length);
-      return 0;
-    }
-    default: return EINVAL;
-  }
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  if (kind == ZSMALLOC) return zsClassStats(pool, nth, blockBuffer());
+  // z3fold has its lists at the same place as zbud.
+  const length = kind == XVMALLOC ? xvListLength(pool, nth) : zbudListLength(pool, nth);
+  if (isError(length)) return length;
+  store<u32>(blockBuffer(), length);
+  return 0;
 }
 
 /**
@@ -79,6 +74,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
     walkStart();
     if (kind == ZSMALLOC) zsWalk(pool, frame);
     else if (kind == Z3FOLD) z3foldWalk(pool, frame);
+    else if (kind == XVMALLOC) xvWalk(frame);
     else zbudWalk(pool, frame);
     return frame;
   }
@@ -228,12 +224,14 @@ function poolCheck(pool: usize): u32 {
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
     else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
+    else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
     else if (kind == ZSMALLOC && type == FRAME_RAW) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);
     case Z3FOLD: return z3foldCheck(pool);
+    case XVMALLOC: return xvCheck(pool);
     case ZBUD: return zbudCheck(pool);
     default: return broken(RULE_POOL, frame);
   }

@@ -21,7 +21,11 @@ import {
   z3foldRelease, z3foldRunDeferred, z3foldUnmap, z3foldVictimNext,
 } from './alloc/z3fold';
 import {
-  zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSize, zsSpan, zsUnmap,
+  xvFrameEnds, xvFree, xvInit, xvIsolate, xvMalloc, xvMallocRaw, xvMap, xvMax, xvRelease, xvSpan, xvUnmap,
+  xvVictimNext,
+} from './alloc/xvmalloc';
+import {
+  zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsUnmap,
   zsVictimNext,
 } from './alloc/zsmalloc';
 import { frameFree, needed } from './mem/frame';
@@ -31,8 +35,8 @@ import {
   PAGE_SIZE, boot, entryOf, entryOwner, entryPool, entryType,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, Z3FOLD, ZBUD, ZSMALLOC, kindOf, poolAt, poolCreate,
-  poolNumber, poolOption, poolUnlink, sealPool,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt,
+  poolCreate, poolNumber, poolOption, poolUnlink, sealPool,
 } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
@@ -50,7 +54,7 @@ import { gather, scatter } from './mem/span';
 
 /**
  * Creates a pool.
- * @param kind ZBUD, Z3FOLD, ZSMALLOC
+ * @param kind ZBUD, Z3FOLD, ZSMALLOC, XVMALLOC (no options)
  * @param a zbud: header chunks 0 or 1; z3fold: deferred work 0 after each free, 1 when asked for; zsmalloc: chain 1..16
  * @param b zsmalloc: chain rule, 0 bytes, 1 percent
  * @param c zsmalloc: fullness groups, 12 or 4
@@ -59,7 +63,7 @@ import { gather, scatter } from './mem/span';
  * @returns the pool; EINVAL, ENOMEM
  */
 export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, nameBytes: u32): u32 {
-  if ((kind != ZBUD && kind != Z3FOLD && kind != ZSMALLOC) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if (kind < ZBUD || kind > XVMALLOC || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
   const pool = poolCreate(kind);
   if (pool == 0) {
     needed(1);
@@ -67,7 +71,7 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, name
   }
   memory.copy(pool + POOL_NAME, name, nameBytes);
   poolAt(pool).nameBytes = nameBytes;
-  const result = kind == ZBUD ? zbudInit(pool, a) : kind == Z3FOLD ? z3foldInit(pool, a) : zsInit(pool, a, b, c);
+  const result = initPool(pool, kind, a, b, c);
   if (result != 0) {
     giveFramesBack(pool);
     return result;
@@ -75,6 +79,15 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, name
   sealPool(pool);
   poolNumber();
   return <u32>pool;
+}
+
+function initPool(pool: usize, kind: u32, a: u32, b: u32, c: u32): u32 {
+  switch (kind) {
+    case ZSMALLOC: return zsInit(pool, a, b, c);
+    case ZBUD: return zbudInit(pool, a);
+    case Z3FOLD: return z3foldInit(pool, a);
+    default: return xvInit(pool);
+  }
 }
 
 /** Takes a pool off the list and gives back every frame that it owns. */
@@ -88,6 +101,7 @@ function giveFramesBack(pool: usize): void {
     const type = entryType(entry);
     if (type == FRAME_HANDLES) handleFrameEnds(entry);
     else if (kind == ZBUD && (type == FRAME_DATA || type == FRAME_RAW)) zbudFrameEnds(entry);
+    else if (kind == XVMALLOC) xvFrameEnds(entry);
     frameFree(frame);
   }
 }
@@ -114,6 +128,7 @@ export function zpoolMalloc(pool: usize, size: u32): u32 {
     case ZSMALLOC: return zsMalloc(pool, size);
     case Z3FOLD: return z3foldMalloc(pool, size);
     case ZBUD: return zbudMalloc(pool, size);
+    case XVMALLOC: return xvMalloc(pool, size);
     default: return EINVAL;
   }
 }
@@ -124,6 +139,7 @@ export function zpoolMax(pool: usize): u32 {
     case ZSMALLOC:
     case Z3FOLD: return PAGE_SIZE;
     case ZBUD: return zbudMax(pool);
+    case XVMALLOC: return xvMax();
     default: return EINVAL;
   }
 }
@@ -135,6 +151,7 @@ export function zpoolMax(pool: usize): u32 {
  */
 export function zpoolMallocRaw(pool: usize): u32 {
   if (kindOf(pool) == ZBUD && zbudMax(pool) < PAGE_SIZE) return zbudMallocRaw(pool);
+  if (kindOf(pool) == XVMALLOC) return xvMallocRaw(pool);
   return zpoolMalloc(pool, PAGE_SIZE);
 }
 
@@ -144,26 +161,15 @@ export function zpoolFree(pool: usize, handle: u32): u32 {
     case ZSMALLOC: return zsFree(pool, handle);
     case Z3FOLD: return z3foldFree(pool, handle);
     case ZBUD: return zbudFree(pool, handle);
+    case XVMALLOC: return xvFree(pool, handle);
     default: return EINVAL;
   }
-}
-
-/** Where the bytes of an object lie, for allocators that keep them in one piece. EINVAL. */
-function dataOf(pool: usize, handle: u32): u32 {
-  return poolAt(pool).kind == Z3FOLD ? z3foldData(pool, handle) : zbudData(pool, handle);
 }
 
 /** Requested bytes of an object. EINVAL. */
 export function zpoolSize(pool: usize, handle: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsSize(pool, handle);
-    case Z3FOLD:
-    case ZBUD: {
-      const address = dataOf(pool, handle);
-      return isError(address) ? address : out(OUT_SIZE);
-    }
-    default: return EINVAL;
-  }
+  const address = zpoolSpan(pool, handle, 0);
+  return isError(address) ? address : out(OUT_SIZE);
 }
 
 /**
@@ -173,17 +179,18 @@ export function zpoolSize(pool: usize, handle: u32): u32 {
  *   of OUT_SIZE begins at OUT_SECOND (0: nothing). EINVAL.
  */
 export function zpoolSpan(pool: usize, handle: u32, writing: u32): u32 {
+  let address: u32;
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSpan(pool, handle, writing != 0);
-    case Z3FOLD:
-    case ZBUD: {
-      const address = dataOf(pool, handle);
-      setOut(OUT_LENGTH, out(OUT_SIZE));
-      setOut(OUT_SECOND, 0);
-      return address;
-    }
+    case ZBUD: address = zbudData(pool, handle); break;
+    case Z3FOLD: address = z3foldData(pool, handle); break;
+    case XVMALLOC: address = xvSpan(pool, handle); break;
     default: return EINVAL;
   }
+  // The others keep an object in one piece.
+  setOut(OUT_LENGTH, out(OUT_SIZE));
+  setOut(OUT_SECOND, 0);
+  return address;
 }
 
 /**
@@ -237,6 +244,7 @@ export function zpoolMap(pool: usize, handle: u32, mode: u32): u32 {
     case ZSMALLOC: return zsMap(pool, handle, mode != MODE_RO, mode == MODE_WO);
     case Z3FOLD: return z3foldMap(pool, handle);
     case ZBUD: return zbudMap(pool, handle);
+    case XVMALLOC: return xvMap(pool, handle);
     default: return EINVAL;
   }
 }
@@ -247,23 +255,18 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
     case ZSMALLOC: return zsUnmap(pool, handle);
     case Z3FOLD: return z3foldUnmap(pool, handle);
     case ZBUD: return zbudUnmap(pool, handle);
+    case XVMALLOC: return xvUnmap(pool, handle);
     default: return EINVAL;
   }
 }
 
 /** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C. EINVAL. */
 export function zpoolLocate(pool: usize, handle: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsLocate(pool, handle);
-    case Z3FOLD:
-    case ZBUD: {
-      const address = dataOf(pool, handle);
-      if (isError(address)) return address;
-      setOut(OUT_A, address & PAGE_MASK);
-      return address >> PAGE_SHIFT;
-    }
-    default: return EINVAL;
-  }
+  if (kindOf(pool) == ZSMALLOC) return zsLocate(pool, handle);
+  const address = zpoolSpan(pool, handle, 0);
+  if (isError(address)) return address;
+  setOut(OUT_A, address & PAGE_MASK);
+  return address >> PAGE_SHIFT;
 }
 
 // ── compaction and reclaim ───────────────────────────────────────────────────
@@ -273,8 +276,7 @@ export function zpoolCompact(pool: usize, victims: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsCompact(pool, victims);
     case Z3FOLD: return z3foldCompact(pool, victims);
-    case ZBUD: return 0;
-    default: return EINVAL;
+    default: return isPool(pool) ? 0 : EINVAL;
   }
 }
 
@@ -283,8 +285,7 @@ export function zpoolFreeable(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsFreeable(pool);
     case Z3FOLD: return z3foldFreeable(pool);
-    case ZBUD: return 0;
-    default: return EINVAL;
+    default: return isPool(pool) ? 0 : EINVAL;
   }
 }
 
@@ -294,6 +295,7 @@ export function zpoolIsolate(pool: usize): u32 {
     case ZSMALLOC: return zsIsolate(pool);
     case Z3FOLD: return z3foldIsolate(pool);
     case ZBUD: return zbudIsolate(pool);
+    case XVMALLOC: return xvIsolate(pool);
     default: return EINVAL;
   }
 }
@@ -304,6 +306,7 @@ export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
     case ZSMALLOC: return zsVictimNext(pool, victim, cursor);
     case Z3FOLD: return z3foldVictimNext(pool, victim, cursor);
     case ZBUD: return zbudVictimNext(pool, victim, cursor);
+    case XVMALLOC: return xvVictimNext(pool, victim, cursor);
     default: return EINVAL;
   }
 }
@@ -314,6 +317,7 @@ export function zpoolRelease(pool: usize, victim: u32): u32 {
     case ZSMALLOC: return zsRelease(pool, victim);
     case Z3FOLD: return z3foldRelease(pool, victim);
     case ZBUD: return zbudRelease(pool, victim);
+    case XVMALLOC: return xvRelease(pool, victim);
     default: return EINVAL;
   }
 }

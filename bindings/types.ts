@@ -11,7 +11,7 @@
 
 declare const brand: unique symbol;
 
-export type AllocatorName = 'zbud' | 'z3fold' | 'zsmalloc';
+export type AllocatorName = 'zbud' | 'z3fold' | 'zsmalloc' | 'xvmalloc';
 
 /** Stands for one object of one zpool: a u32, never 0. */
 export type Handle = number & { readonly [brand]: 'Handle' };
@@ -142,6 +142,7 @@ export interface ZpoolStats {
   /**
    * zbud, z3fold: frames by free chunks (64 bytes each) in their largest gap. zbud: index 0 holds the frames with two
    * objects. z3fold: frames with three objects, headless ones and those with deferred work are on no list.
+   * xvmalloc: free blocks by size, from 32 bytes in steps of 8.
    */
   lists?: number[];
 }

@@ -88,7 +88,7 @@ export interface Core {
   /** The result area. */
   readonly out: Uint32Array;
   /** The inspector on the same memory, instantiated at the first call. ENODEV where the host does not compile it. */
-  inspect(op: string): InspectorExports;
+  readonly inspect: (op: string) => InspectorExports;
 }
 
 /** An import object, or an error of the host's making. */

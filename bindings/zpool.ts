@@ -10,7 +10,7 @@ import type {
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
-export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3 };
+export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3, xvmalloc: 4 };
 
 /** Names of the allocators. */
 export const ALLOCATORS = Object.keys(KINDS) as readonly AllocatorName[];
@@ -83,7 +83,7 @@ export class Zpool {
 
   /**
    * Allocates an object. Its bytes are undefined until written.
-   * @param size bytes, 1 … the allocator's largest object (zsmalloc, z3fold 4096; zbud 3968, layout '2013' 4096)
+   * @param size bytes, 1 … the allocator's largest object (zsmalloc, z3fold 4096; xvmalloc 4088; zbud 3968, layout '2013' 4096)
    * @throws EINVAL for 0, ENOSPC beyond the largest object, ENOMEM without a frame
    * @see Linux 6.1 mm/zpool.c zpool_malloc
    */
@@ -188,7 +188,8 @@ export class Zpool {
    * Maps of one object are counted. One that straddles two frames is mapped through a buffer that all its maps share; it
    * is written back at the last unmap if any map was 'rw' or 'wo'. A 'wo' map of such an object starts as zeros if it is
    * the first. The view is dead after unmap; using, posting or cloning it then is the caller's fault.
-   * @throws ENOMEM without a frame for the buffer; EBUSY at 1023 maps of a zsmalloc or z3fold object, 65535 of a zbud one
+   * @throws ENOMEM without a frame for the buffer (xvmalloc: for the record of a second mapped object of one frame); EBUSY at
+   *   1023 maps of a zsmalloc or z3fold object, 65535 of a zbud or xvmalloc one
    * @see Linux 6.1 mm/zpool.c zpool_map_handle, mm/zsmalloc.c zs_map_object
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
@@ -380,7 +381,7 @@ export class Zpool {
   /**
    * Moves objects so that frames come back.
    * @param options.victims the most zspages to empty in this call (z3fold: frames, after its deferred work); default no limit
-   * @returns frames given back; 0 for zbud, which cannot move
+   * @returns frames given back; 0 for zbud and xvmalloc, which cannot move
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups); 6.1 mm/z3fold.c do_compact_page
    */
   compact(options?: { victims?: number }): number {
@@ -584,6 +585,7 @@ const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
   zbud: ['layout'],
   z3fold: ['deferred'],
   zsmalloc: ['chainSize', 'chainRule', 'fullnessGroups'],
+  xvmalloc: [],
 };
 
 /** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value or another allocator's option. */
@@ -601,6 +603,7 @@ export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [n
   if (options.evict !== undefined && typeof options.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
   if (allocator === 'zbud') return [pick('layout', options.layout, new Map([['6.1', 1], ['2013', 0]]), '6.1'), 0, 0];
   if (allocator === 'z3fold') return [pick('deferred', options.deferred, new Map([['afterFree', 0], ['manual', 1]]), 'afterFree'), 0, 0];
+  if (allocator === 'xvmalloc') return [0, 0, 0];
   const chain = options.chainSize ?? 8;
   if (!isU32(chain) || chain < 1 || chain > 16) throw new CompcacheError('EINVAL', op, `chainSize must be 1 to 16, not ${show(chain)}`);
   return [

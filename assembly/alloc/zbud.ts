@@ -49,17 +49,21 @@
  * frames, and free took any number.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { listCount, listNext, listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress,
-  frameBits, frameExists, frameOf, genA, genB, setBoot, setGenA, setGenB,
+  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress,
+  frameBits, frameExists, frameOf, genA, genB, setGenA, setGenB,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap, uncountObject,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, poolOption,
+  setPoolOption, uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
 import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
-import { RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, FRAME_EITHER, broken, listLength } from '../mem/verify';
+import {
+  FRAME_EITHER, RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken,
+  listLength,
+} from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 
 // ── constants ────────────────────────────────────────────────────────────────
@@ -76,6 +80,8 @@ import { walkFree, walkObject } from '../mem/walk';
 @inline const GAP_LINKS: usize = 16;
 // @ts-ignore: decorator
 @inline const LRU_LINKS: usize = 24;
+// @ts-ignore: decorator
+@inline const MAPS: usize = 12;
 // @ts-ignore: decorator
 @inline const MAPS_MAX: u32 = 0xFFFF;
 // @ts-ignore: decorator
@@ -125,11 +131,6 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline function setMaps(entry: usize, buddy: u32, maps: u32): void {
   store<u16>(entry + (<usize>buddy << 1), <u16>maps, 12);
-}
-
-// @ts-ignore: decorator
-@inline function isMapped(entry: usize): bool {
-  return load<u32>(entry, 12) != 0;
 }
 
 // @ts-ignore: decorator
@@ -351,15 +352,10 @@ export function zbudUnmap(pool: usize, handle: u32): u32 {
 
 /** Takes the least recently used frame without a mapped object off all lists. Its frame number, 0 for none. */
 export function zbudIsolate(pool: usize): u32 {
-  const first = <usize>load<u32>(pool + POOL_LRU);
-  let entry = listTail(pool + POOL_LRU, LRU_LINKS);
-  while (entry != 0 && isMapped(entry)) entry = entry == first ? 0 : listPrevious(entry, LRU_LINKS);
+  const entry = victimTake(pool, LRU_LINKS, MAPS);
   if (entry == 0) return 0;
-  listRemove(pool + POOL_LRU, entry, LRU_LINKS);
   if (!isRaw(entry)) delist(pool, entry);
   store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) | ISOLATED), 8);
-  poolAt(pool).isolated += 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + 1);
   return frameOf(entry);
 }
 
@@ -388,8 +384,7 @@ export function zbudRelease(pool: usize, victim: u32): u32 {
   if (!isVictim(pool, victim)) return EINVAL;
   const entry = entryOf(victim);
   store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) & ~ISOLATED), 8);
-  poolAt(pool).isolated -= 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) - 1);
+  countIsolated(pool, -1);
   if (sizeOf(entry, FIRST) == 0 && sizeOf(entry, LAST) == 0) {
     releaseFrame(pool, entry);
     return 1;
@@ -401,10 +396,7 @@ export function zbudRelease(pool: usize, victim: u32): u32 {
 
 /** Frames on one list: by free chunks, list 0 the full ones. EINVAL beyond the last list. */
 export function zbudListLength(pool: usize, list: u32): u32 {
-  if (list >= LISTS) return EINVAL;
-  let length: u32 = 0;
-  for (let entry = <usize>load<u32>(listCell(pool, list)); entry != 0; entry = listNext(entry, GAP_LINKS)) length += 1;
-  return length;
+  return list < LISTS ? listCount(listCell(pool, list), GAP_LINKS) : EINVAL;
 }
 
 // ── walk ─────────────────────────────────────────────────────────────────────

@@ -59,15 +59,15 @@ import { invariant } from '../base/debug';
 import { listInsertAfter, listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
-  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleCancel, handleFree, handleInit, handleOf,
-  handleRecord, recordIsSound, recordMaps, recordSize, recordWord, setRecordWord,
+  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleCancel, handleFree, handleInit,
+  handleOf, handleRecord, recordIsSound, recordMaps, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK,
-  PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress, frameExists, setBoot,
+  BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT,
+  PAGE_SIZE, boot, entryOf, entryOwner, frameAddress, frameExists,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countMap, countMoves, countObject, poolAt, poolOption,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, setOut } from '../mem/scratch';
@@ -79,8 +79,8 @@ import {
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  CLASS_COUNT, CLASS_FRAMES, CLASS_MAP, RULE_PERCENT, SizeClass, WORD, classAt, classFor, classFrames,
-  classIndex, layClasses,
+  CLASS_COUNT, CLASS_FRAMES, CLASS_MAP, RULE_PERCENT, WORD, classAt, classFor, classFrames, classIndex, layClasses,
+  SizeClass,
 } from './zsmalloc-classes';
 
 // ── layout ───────────────────────────────────────────────────────────────────
@@ -475,12 +475,6 @@ export function zsFree(pool: usize, handle: u32): u32 {
   return 0;
 }
 
-/** Size of a live object. EINVAL. */
-export function zsSize(pool: usize, handle: u32): u32 {
-  const record = handleRecord(pool, handle);
-  return record == 0 ? EINVAL : recordSize(record);
-}
-
 /**
  * The bytes of an object where they lie: address of the first, OUT_LENGTH bytes
  * there, the rest at OUT_SECOND (0: all in one frame), OUT_SIZE in all. While
@@ -774,8 +768,7 @@ export function zsIsolate(pool: usize): u32 {
   listRemove(pool + POOL_LRU, zspage, LRU_LINKS);
   delist(pool, classOf(pool, zspage), zspage);
   zspageAt(zspage).state = <u8>ISOLATED;
-  poolAt(pool).isolated += 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + 1);
+  countIsolated(pool, 1);
   return frameInChain(zspage, 0);
 }
 
@@ -809,8 +802,7 @@ export function zsRelease(pool: usize, victim: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
   const cls = classOf(pool, zspage);
-  poolAt(pool).isolated -= 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) - 1);
+  countIsolated(pool, -1);
   zspageAt(zspage).state = 0;
   rebuildFreeList(pool, cls, zspage);
   if (zspageAt(zspage).inuse == 0) return zspageFree(pool, zspage);

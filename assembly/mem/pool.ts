@@ -18,11 +18,11 @@
  * object more than once in one compact().
  */
 import {
-  BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
-  entryOwner, frameAddress, frameExists, setBoot,
+  BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot,
+  entryOf, entryOwner, frameAddress, frameExists, setBoot,
 } from './layout';
 import { frameAlloc, sealBoot } from './frame';
-import { listPush, listRemove } from '../base/list';
+import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 
 /** Kinds of allocators; stored in pool headers, so never renumbered. */
 // @ts-ignore: decorator
@@ -31,6 +31,8 @@ import { listPush, listRemove } from '../base/list';
 @inline export const Z3FOLD: u32 = 2;
 // @ts-ignore: decorator
 @inline export const ZSMALLOC: u32 = 3;
+// @ts-ignore: decorator
+@inline export const XVMALLOC: u32 = 4;
 
 // @ts-ignore: decorator
 @inline export const NAME_BYTES: u32 = 64;
@@ -176,4 +178,22 @@ export function poolUnlink(pool: usize): void {
 export function countIsolated(pool: usize, by: i32): void {
   poolAt(pool).isolated += by;
   setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + by);
+}
+
+// ── victims ──────────────────────────────────────────────────────────────────
+
+/**
+ * Takes the least recently used entry without a mapped object off the LRU, as a
+ * victim of reclaim. 0 for none.
+ * @param links where an entry has its LRU links
+ * @param mapped where it has a word that is 0 while nothing in it is mapped
+ */
+export function victimTake(pool: usize, links: usize, mapped: usize): usize {
+  const first = <usize>load<u32>(pool + POOL_LRU);
+  let entry = listTail(pool + POOL_LRU, links);
+  while (entry != 0 && load<u32>(entry + mapped) != 0) entry = entry == first ? 0 : listPrevious(entry, links);
+  if (entry == 0) return 0;
+  listRemove(pool + POOL_LRU, entry, links);
+  countIsolated(pool, 1);
+  return entry;
 }
