@@ -1,0 +1,235 @@
+/**
+ * The golden traces on the real pools: published figures where there are any (GOLDEN.md, EXACT-z3fold.md section 5,
+ * test/models/models.test.ts for zbud 2013), and the independent models on the same trace for everything.
+ *
+ * Large traces run on the release build; the other builds run shorter ones against the models.
+ */
+import { describe, expect, test } from 'vitest';
+import type { Ram } from '../../bindings/index.ts';
+import { builds, createPool, createRam, traceTarget, xvmallocRow, z3foldRow, zbudRow, zsmallocRow } from '../harness.ts';
+import type { AllocatorRow, Build } from '../harness.ts';
+import { runChurn, runChurn2, runE6, runE7, runE8, runE9, runT1, runT3, runT6, size1, size6 } from '../models/trace.ts';
+import type { SizeOf, TraceOptions, TraceTarget } from '../models/trace.ts';
+import { ZsmallocModel } from '../models/zsmalloc.ts';
+import chain4bytes from '../data/zsmalloc-classes/zsmalloc-classes-chain4-bytes.tsv?raw';
+import chain4percent from '../data/zsmalloc-classes/zsmalloc-classes-chain4-percent.tsv?raw';
+import chain8bytes from '../data/zsmalloc-classes/zsmalloc-classes-chain8-bytes.tsv?raw';
+import chain8percent from '../data/zsmalloc-classes/zsmalloc-classes-chain8-percent.tsv?raw';
+import chain10bytes from '../data/zsmalloc-classes/zsmalloc-classes-chain10-bytes.tsv?raw';
+import chain10percent from '../data/zsmalloc-classes/zsmalloc-classes-chain10-percent.tsv?raw';
+import chain16bytes from '../data/zsmalloc-classes/zsmalloc-classes-chain16-bytes.tsv?raw';
+import chain16percent from '../data/zsmalloc-classes/zsmalloc-classes-chain16-percent.tsv?raw';
+
+const ROWS = {
+  zbud61: zbudRow('6.1'),
+  zbud2013: zbudRow('2013'),
+  z3fold: z3foldRow(),
+  xvmalloc: xvmallocRow(),
+  chain4: zsmallocRow({ chainSize: 4 }),
+  chain8: zsmallocRow({}),
+  v61: zsmallocRow({ chainSize: 4, chainRule: 'percent', fullnessGroups: 4 }),
+  chain1: zsmallocRow({ chainSize: 1 }),
+  chain16: zsmallocRow({ chainSize: 16 }),
+} satisfies Record<string, AllocatorRow>;
+
+type RowName = keyof typeof ROWS;
+
+interface Figures {
+  t1: { pages: number; placement: number; density?: string };
+  t3: { full: number; half: number; placement: number; compacted?: number; compactFreed?: number; moved?: number; density?: string };
+}
+
+/** GOLDEN.md, "Figures". */
+const PUBLISHED: Partial<Record<RowName, Figures>> = {
+  zbud61: {
+    t1: { pages: 50000, placement: 310588432, density: '0.7583' },
+    t3: { full: 50003, half: 42628, placement: 955218512, density: '0.4455' },
+  },
+  zbud2013: {
+    t1: { pages: 50000, placement: 4146934224 },
+    t3: { full: 50003, half: 43000, placement: 3774517200 },
+  },
+  z3fold: {
+    t1: { pages: 39780, placement: 140965776, density: '0.9531' },
+    t3: { full: 39860, half: 20585, placement: 419192144, density: '0.9225' },
+  },
+  xvmalloc: {
+    t1: { pages: 38607, placement: 262119256, density: '0.9821' },
+    t3: { full: 38671, half: 32221, placement: 1526136064, density: '0.5894' },
+  },
+  chain4: {
+    t1: { pages: 39991, placement: 801515732, density: '0.9481' },
+    t3: { full: 40054, half: 37542, placement: 2794240782, compacted: 20068, compactFreed: 17474, moved: 16925, density: '0.9463' },
+  },
+  chain8: {
+    t1: { pages: 38989, placement: 3997402640, density: '0.9724' },
+    t3: { full: 39049, half: 37817, placement: 3312425085, compacted: 19672, compactFreed: 18145, moved: 18130, density: '0.9653' },
+  },
+  v61: {
+    t1: { pages: 39990, placement: 569036928, density: '0.9481' },
+    t3: { full: 40054, half: 37542, placement: 2532555911, compacted: 20067, compactFreed: 17475, moved: 21143, density: '0.9463' },
+  },
+};
+
+const LARGE = '320MiB';
+
+interface Real {
+  ram: Ram;
+  target: ReturnType<typeof traceTarget>;
+}
+
+async function real(build: Build, row: AllocatorRow, bytes = LARGE): Promise<Real> {
+  const ram = await createRam(build, { bytes });
+  return { ram, target: traceTarget(ram, row) };
+}
+
+/** The same trace on the pool and on the model must give the same figures, all of them. */
+async function likeTheModel<T>(build: Build, row: AllocatorRow, run: (target: TraceTarget, options: TraceOptions) => T, bytes = LARGE): Promise<T> {
+  const options = { write: row.lruByWrite };
+  const { ram, target } = await real(build, row, bytes);
+  const result = run(target, options);
+  ram.check();
+  expect(result).toEqual(run(row.createModel(), options));
+  expect(target.pool.stats()).toMatchObject({ objects: 0, liveBytes: 0, maps: 0 });
+  ram.close();
+  return result;
+}
+
+const [big] = builds;
+
+describe.each(Object.entries(PUBLISHED) as [RowName, Figures][])('%s, published figures', (name, { t1, t3 }) => {
+  const row = ROWS[name];
+
+  test('T1', async () => {
+    const { ram, target } = await real(big as Build, row);
+    const { density, ...figures } = t1;
+    const result = runT1(target, { drain: false });
+    expect(result).toMatchObject({ ...figures, requested: 155298994 });
+    if (density !== undefined) expect(result.density.toFixed(4)).toBe(density);
+    expect(target.pool.stats().density).toBe(result.density);
+    ram.check();
+    target.pool.destroy();
+    expect(ram.stats().usedFrames).toBe(0);
+    ram.close();
+  });
+
+  test('T3', async () => {
+    const { ram, target } = await real(big as Build, row);
+    const { density, ...figures } = t3;
+    const result = runT3(target);
+    expect(result).toMatchObject({ compacted: t3.half, ...figures, requested: 155572740, liveBytes: 77783483, drained: row.idleFrames });
+    if (target.compact !== undefined) expect(result.compactAgain).toBe(0);
+    if (density !== undefined) expect(result.density.toFixed(4)).toBe(density);
+    if (name === 'zbud61') expect(result.freeMarks).toEqual([50002, 49991, 49866, 48531, 42628]);
+    // Q3: with 12 groups the copies are the moved objects, with 4 groups there are more of them.
+    if (figures.moved !== undefined) expect(target.pool.stats().objectsMoved).toBe(name === 'v61' ? 24997 : figures.moved);
+    ram.check();
+    ram.close();
+  });
+});
+
+describe('zbud 6.1, published figures', () => {
+  const run = async <T>(trace: (target: TraceTarget) => T): Promise<T> => {
+    const { ram, target } = await real(big as Build, ROWS.zbud61, '64MiB');
+    const result = trace(target);
+    ram.check();
+    ram.close();
+    return result;
+  };
+
+  test.each([[10, 7, 49015], [100, 51, 7520250], [1_000, 500, 741037844], [10_000, 5002, 2683689224]])('T1 after %i mallocs', async (count, pages, placement) => {
+    expect(await run((target) => runT1(target, {}, count))).toMatchObject({ pages, placement, drained: 0 });
+  });
+
+  test('B5, B6, B7: E6', async () => {
+    const result = await run(runE6);
+    expect(result).toMatchObject({
+      before: 10007, after: 9507, reclaims: { ok: 500, again: 0 }, evicted: 1000, evictionChecksum: 633903702, placement: 1564683168, drained: 0,
+    });
+    expect(result.firstEvicted.slice(0, 4)).toEqual([10141, 7569, 13603, 9491]);
+  });
+
+  test('B7: E7', async () => {
+    expect(await run(runE7)).toMatchObject({
+      filled: 2501, afterFirst: 2109, refilled: 4369, end: 3869, placement: 3363316680, drained: 0,
+      first: { ok: 392, again: 108, evicted: 1262, refused: 2023, evictionChecksum: 2574616998 },
+      second: { ok: 500, again: 0, evicted: 2262, evictionChecksum: 506443753 },
+    });
+  });
+
+  test('B6, B7: E8', async () => {
+    expect(await run(runE8)).toMatchObject({ full: 10000, thinned: 9430, end: 8930, evicted: 699, evictionChecksum: 171069742, placement: 76294352, drained: 0 });
+  });
+
+  test('B9: E9', async () => {
+    expect(await run(runE9)).toEqual({ full: 10001, freed: 8475, refilled: 8501, end: 8385, placement: 3175925684, drained: 0 });
+  });
+});
+
+/** Mostly small, with a tail to the largest that every allocator takes: like T4. */
+const skewed: SizeOf = (draw) => {
+  const r = draw();
+  return draw() % 4 === 0 ? 1 + (r % 3968) : 1 + (r % 300);
+};
+
+describe.each(Object.keys(ROWS) as RowName[])('%s like its model', (name) => {
+  const row = ROWS[name];
+
+  test('churn, 100,000 steps on 50,000 objects', async () => {
+    await likeTheModel(big as Build, row, (target, options) => runChurn2(target, 100_000, options));
+  });
+
+  test('T6, edge sizes', async () => {
+    const trace = (target: TraceTarget, options: TraceOptions): unknown =>
+      row.largest >= 4080
+        ? runT6(target, options)
+        : runChurn(target, { ...options, seed: 6, live: 2_000, steps: 20_000, sizeOf: (draw) => Math.min(row.largest, size6(draw)), markEvery: 2_000 });
+    await likeTheModel(big as Build, row, trace, '64MiB');
+  });
+
+  test('E6 to E9, where not published', async () => {
+    if (name === 'zbud61') return;
+    await likeTheModel(big as Build, row, (target, options) => runE6(target, options, { live: 10_000, steps: 20_000, times: 300 }), '64MiB');
+    for (const trace of [runE7, runE8, runE9]) await likeTheModel<unknown>(big as Build, row, trace, '128MiB');
+  });
+
+  for (const build of builds) {
+    test(`short traces, ${build}`, async () => {
+      const bytes = '32MiB';
+      await likeTheModel(build, row, (target, options) => runT1(target, options, 5_000), bytes);
+      for (const sizeOf of [size1, skewed]) {
+        for (const seed of [11, 12]) {
+          await likeTheModel(build, row, (target, options) => runChurn(target, { ...options, seed, live: 600, steps: 4_000, sizeOf, markEvery: 100 }), bytes);
+        }
+      }
+      await likeTheModel(build, row, (target, options) => runE6(target, options, { live: 1_000, steps: 2_000, times: 150 }), bytes);
+    });
+  }
+});
+
+describe('zsmalloc class tables', () => {
+  const files: [number, 'bytes' | 'percent', string][] = [
+    [4, 'bytes', chain4bytes], [4, 'percent', chain4percent], [8, 'bytes', chain8bytes], [8, 'percent', chain8percent],
+    [10, 'bytes', chain10bytes], [10, 'percent', chain10percent], [16, 'bytes', chain16bytes], [16, 'percent', chain16percent],
+  ];
+
+  const rowsOf = async (chainSize: number, chainRule: 'bytes' | 'percent'): Promise<number[][]> => {
+    const ram = await createRam(big as Build, { bytes: '256KiB' });
+    const { classes = [] } = createPool(ram, zsmallocRow({ chainSize, chainRule })).stats();
+    return classes.map(({ index, size, pages, objectsPerZspage }) => [index, size, pages, objectsPerZspage, 4096 * pages - size * objectsPerZspage]);
+  };
+
+  test.each(files)('C1-C5: chain %i, %s rule, as published', async (chainSize, chainRule, text) => {
+    const [, ...lines] = text.trim().split('\n');
+    expect(await rowsOf(chainSize, chainRule)).toEqual(lines.map((line) => line.split('\t').map(Number)));
+  });
+
+  test('C1-C5: every chain and rule, as the model', async () => {
+    for (let chainSize = 1; chainSize <= 16; chainSize++) {
+      for (const chainRule of ['bytes', 'percent'] as const) {
+        const model = new ZsmallocModel({ chainSize, chainRule }).classTable();
+        expect(await rowsOf(chainSize, chainRule)).toEqual(model.map(({ index, size, pages, objs, tailWaste }) => [index, size, pages, objs, tailWaste]));
+      }
+    }
+  });
+});

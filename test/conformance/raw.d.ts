@@ -1,0 +1,5 @@
+/** Vite's `?raw`: a file as text, in Node and in the browser. */
+declare module '*.tsv?raw' {
+  const text: string;
+  export default text;
+}

@@ -1,0 +1,209 @@
+/** storePage, loadPage, freePage: same-filled, compressed and raw pages. */
+import { expect, test } from 'vitest';
+import { PAGE_SIZE, loadCodec } from '../../../bindings/index.ts';
+import type { Codec, Handle, PageEntry, Zpool } from '../../../bindings/index.ts';
+import { changesNothing, expectBytes, fault, noise, outcome, put } from '../../harness.ts';
+import type { Subject } from './subject.ts';
+
+function filled(word: number): Uint8Array {
+  return new Uint8Array(new Uint32Array(1024).fill(word).buffer);
+}
+
+/** A page of which about so many bytes do not compress. */
+function partly(noisy: number, seed: number): Uint8Array {
+  const page = new Uint8Array(PAGE_SIZE);
+  page.set(noise(noisy, seed));
+  return page;
+}
+
+function load(pool: Zpool, entry: PageEntry, codec?: Codec): Uint8Array {
+  const into = new Uint8Array(PAGE_SIZE).fill(0xee);
+  pool.loadPage(entry, into, codec);
+  return into;
+}
+
+const raw = (seed: number): Uint8Array => noise(PAGE_SIZE, seed);
+
+export function pages(subject: Subject): void {
+  const { row } = subject;
+
+  test('what was stored is loaded: pages from all compressible to not at all', async () => {
+    const { ram, pool } = await subject.fresh();
+    const stored = Array.from({ length: 70 }, (_, i) => partly(Math.min(PAGE_SIZE, i * 60), i)).map((page) => ({ page, entry: pool.storePage(page) }));
+    ram.check();
+    for (const { page, entry } of stored) expectBytes(load(pool, entry), page);
+    expect(pool.stats().objects).toBe(69); // the first one is same-filled
+    for (const { entry } of stored) pool.freePage(entry);
+    expect(pool.totalPages).toBe(row.idleFrames);
+    ram.check();
+  });
+
+  test('a same-filled page takes nothing: its entry is negative', async () => {
+    const { ram, pool } = await subject.fresh();
+    changesNothing(ram, () => {
+      for (const word of [0, 1, 0xffffffff, 0x80000000, 0x7fffffff, 0xdeadbeef]) {
+        const entry = pool.storePage(filled(word));
+        expect(entry).toBeLessThan(0);
+        expectBytes(load(pool, entry), filled(word));
+        pool.freePage(entry);
+      }
+    });
+    const nearly = filled(5);
+    nearly[4095] = 1;
+    expect(pool.storePage(nearly)).toBeGreaterThan(0);
+  });
+
+  test('an incompressible page is kept as it is', async () => {
+    const { ram, pool } = await subject.fresh();
+    const page = raw(1);
+    const entry = pool.storePage(page);
+    expect([pool.size(entry as number as Handle), pool.totalPages]).toEqual([PAGE_SIZE, row.idleFrames + 1]);
+    expectBytes(pool.read(entry as number as Handle), page);
+    expectBytes(load(pool, entry), page);
+    expect(pool.stats()).toMatchObject({ liveBytes: PAGE_SIZE, objects: 1 });
+    const seen: unknown[] = [];
+    pool.walk(({ objects, free }) => seen.push(...objects, ...free));
+    expect(seen).toEqual([{ handle: entry, offset: 0, bytes: PAGE_SIZE }]);
+    const view = pool.map(entry as number as Handle, 'rw');
+    expectBytes(view, page);
+    fault({ code: 'EBUSY', op: 'zpool.freePage' }, () => pool.freePage(entry));
+    view.set(page.fill(3, 0, 10));
+    pool.unmap(entry as number as Handle);
+    pool.write(entry as number as Handle, page.fill(4, 20, 30));
+    expectBytes(load(pool, entry), page);
+    ram.check();
+    pool.freePage(entry);
+    fault({ code: 'EINVAL', op: 'zpool.freePage' }, () => pool.freePage(entry));
+    expect(pool.totalPages).toBe(row.idleFrames);
+  });
+
+  test('a block larger than the largest object makes a page incompressible', async () => {
+    const { pool } = await subject.fresh();
+    let raws = 0;
+    let blocks = 0;
+    for (let noisy = 3700; noisy <= PAGE_SIZE; noisy += 4) {
+      const page = partly(noisy, noisy);
+      const entry = pool.storePage(page);
+      const size = pool.size(entry as number as Handle);
+      if (size === PAGE_SIZE) raws++;
+      else {
+        blocks++;
+        expect(size).toBeLessThanOrEqual(row.largest);
+        expect(raws).toBe(0);
+      }
+      expectBytes(load(pool, entry), page);
+      pool.freePage(entry);
+    }
+    expect([raws > 0, blocks > 0]).toEqual([true, true]);
+  });
+
+  test('raw pages are in the LRU with all others, and in the pages of the pool', async () => {
+    const called: Handle[] = [];
+    const { ram, pool } = await subject.fresh({}, { evict: (handle, from) => (called.push(handle), from.freePage(handle as number as PageEntry)) });
+    const handles: Handle[] = [];
+    for (let i = 0; i < 9; i++) handles.push(i % 3 === 0 ? put(pool, row.largest, i).handle : (pool.storePage(raw(i)) as number as Handle));
+    expect(pool.totalPages).toBe(row.idleFrames + 9);
+    pool.map(handles[1] as Handle, 'ro');
+    expect(pool.shrink(3)).toBe(3);
+    expect(called).toEqual([0, 2, 3].map((i) => handles[i]));
+    pool.unmap(handles[1] as Handle);
+    ram.check();
+    expect(pool.shrink(2)).toBe(2);
+    expect(called.slice(3)).toEqual([1, 4].map((i) => handles[i]));
+    ram.openZpool(pool.name, { evict: () => false });
+    fault({ code: 'EAGAIN', op: 'zpool.shrink' }, () => pool.shrink(1));
+    expectBytes(load(pool, handles[5] as number as PageEntry), raw(5));
+    ram.check();
+    pool.destroy();
+    expect(ram.stats().usedFrames).toBe(0);
+  });
+
+  test('a stored page counts as written: it can be evicted', async () => {
+    const { pool } = await subject.fresh({}, { evict: (handle, from) => from.free(handle) });
+    for (let i = 0; i < 10; i++) pool.storePage(partly(1500, i));
+    expect(pool.shrink(1)).toBeGreaterThan(0);
+    const before = pool.totalPages;
+    const entry = pool.storePage(raw(1));
+    expect([before + 1, pool.shrink(100)]).toEqual([pool.totalPages + before + 1 - row.idleFrames, before + 1 - row.idleFrames]);
+    fault({ code: 'EINVAL', op: 'zpool.loadPage' }, () => load(pool, entry));
+  });
+
+  test('EIO for an object that is no page', async () => {
+    const { ram, pool } = await subject.fresh();
+    for (const size of [1, 10, 100, 1630, 1630, 1630, Math.min(row.largest, 4000)]) {
+      for (const content of [new Uint8Array(size), new Uint8Array(size).fill(0xff), noise(size, size)]) {
+        const handle = pool.malloc(size);
+        pool.write(handle, content);
+        changesNothing(ram, () => fault({ code: 'EIO', op: 'zpool.loadPage' }, () => load(pool, handle as number as PageEntry)));
+      }
+    }
+    // A block of another length of source is no page either.
+    const block = new Uint8Array(4096);
+    const length = ram.codec('lz4').compress(noise(4095, 2).fill(1, 100), block);
+    const handle = pool.malloc(length);
+    pool.write(handle, block.subarray(0, length));
+    fault({ code: 'EIO', op: 'zpool.loadPage' }, () => load(pool, handle as number as PageEntry));
+  });
+
+  test('EINVAL for what is no page, no buffer, no entry', async () => {
+    const { ram, pool } = await subject.fresh();
+    const entry = pool.storePage(partly(500, 1));
+    const gone = pool.storePage(partly(600, 1));
+    pool.freePage(gone);
+    changesNothing(ram, () => {
+      for (const bytes of [new Uint8Array(4095), new Uint8Array(4097), new Uint8Array(0), null, 'x', new ArrayBuffer(4096), undefined]) {
+        fault({ code: 'EINVAL', op: 'zpool.storePage', says: 'page' }, () => pool.storePage(bytes as Uint8Array));
+        fault({ code: 'EINVAL', op: 'zpool.loadPage', says: 'into' }, () => pool.loadPage(entry, bytes as Uint8Array));
+      }
+      for (const bad of [gone, 0, NaN, -0.5, 0.5, -1.5, 2 ** 32, -(2 ** 32) - 1, '1', null, undefined, {}, 1n]) {
+        fault({ code: 'EINVAL', op: 'zpool.loadPage', says: 'handle' }, () => load(pool, bad as PageEntry));
+        fault({ code: 'EINVAL', op: 'zpool.freePage', says: 'handle' }, () => pool.freePage(bad as PageEntry));
+      }
+      for (const codec of [null, 'lz4', {}, 5]) {
+        fault({ code: 'EINVAL', op: 'zpool.storePage', says: 'codec' }, () => pool.storePage(raw(1), codec as never));
+        fault({ code: 'EINVAL', op: 'zpool.loadPage', says: 'codec' }, () => pool.loadPage(entry, raw(1), codec as never));
+      }
+    });
+  });
+
+  test('the core’s codec by name, and codecs in JavaScript', async () => {
+    const { ram, pool } = await subject.fresh();
+    const lz4js = await loadCodec('lz4js');
+    for (const codec of [ram.codec('lz4'), lz4js]) {
+      for (const page of [filled(7), partly(100, 1), partly(2000, 2), partly(3900, 3), raw(4)]) {
+        const entry = pool.storePage(page, codec);
+        expectBytes(load(pool, entry, codec), page, codec.name);
+        expectBytes(load(pool, entry, codec === lz4js ? ram.codec('lz4') : lz4js), page, 'the other of the two');
+        pool.freePage(entry);
+      }
+    }
+    expect(pool.totalPages).toBe(row.idleFrames);
+    const liar: Codec = { name: 'liar', compress: () => 5000, decompress: () => 17 };
+    changesNothing(ram, () => {
+      fault({ code: 'EIO', op: 'zpool.storePage', says: 'codec' }, () => pool.storePage(partly(9, 1), liar));
+    });
+    const entry = pool.storePage(partly(9, 1));
+    fault({ code: 'EIO', op: 'zpool.loadPage', says: 'codec' }, () => load(pool, entry, liar));
+    ram.check();
+  });
+
+  test('until the RAM is full, and again', async () => {
+    const { ram, pool } = await subject.fresh({ bytes: '2MiB' });
+    const counts: number[] = [];
+    for (let round = 0; round < 2; round++) {
+      const entries: PageEntry[] = [];
+      for (;;) {
+        const entry = outcome(() => pool.storePage(partly((entries.length * 997) % 4500 % PAGE_SIZE, entries.length + 1)));
+        if (entry === 'ENOMEM') break;
+        entries.push(entry as PageEntry);
+      }
+      ram.check();
+      entries.forEach((entry, i) => expectBytes(load(pool, entry), partly((i * 997) % 4500 % PAGE_SIZE, i + 1)));
+      for (const entry of entries) pool.freePage(entry);
+      counts.push(entries.length);
+      expect(pool.totalPages).toBe(row.idleFrames);
+    }
+    expect(counts[0]).toBe(counts[1]);
+    expect(counts[0]).toBeGreaterThan(50);
+  });
+}

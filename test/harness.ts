@@ -1,0 +1,413 @@
+/**
+ * What the allocator suites share: the builds, the allocators, RAMs to run them on, faults and bytes.
+ *
+ * Portable: no Node module and no test framework, so the same files run in Node, in a browser and
+ * in test/random/long.ts. A new allocator joins every suite by a row in `allocators`.
+ */
+import { CompcacheError, PAGE_SIZE, Ram } from '../bindings/index.ts';
+import type { AllocatorName, ErrorCode, Handle, Location, RamOptions, Zpool, ZpoolOptions } from '../bindings/index.ts';
+import type { TraceTarget } from './models/trace.ts';
+import { EAGAIN, EINVAL } from './models/types.ts';
+import type { PoolModel } from './models/types.ts';
+import { XvmallocModel } from './models/xvmalloc.ts';
+import { Z3foldModel } from './models/z3fold.ts';
+import { ZbudModel } from './models/zbud.ts';
+import type { ZbudLayout } from './models/zbud.ts';
+import { ZsmallocModel } from './models/zsmalloc.ts';
+import type { ZsmallocModelOptions } from './models/zsmalloc.ts';
+
+// ---- builds
+
+export type Build = 'release' | 'scalar' | 'checked';
+
+export const ALL_BUILDS: readonly Build[] = ['release', 'scalar', 'checked'];
+
+/** A variable of the test run: `VITE_…` in the environment; undefined outside of vitest. */
+function variable(name: string): string | undefined {
+  return (import.meta as { env?: Record<string, string | undefined> }).env?.[name];
+}
+
+/** The builds under test: all three, or those that VITE_BUILDS names ("checked,release"). */
+export const builds: readonly Build[] = ALL_BUILDS.filter((build) => variable('VITE_BUILDS')?.split(',').includes(build) ?? true);
+
+/** Options of Ram.create that choose a build. */
+export function buildOptions(build: Build): RamOptions {
+  return build === 'checked' ? { build } : { build: 'release', simd: build === 'release' };
+}
+
+/** A RAM of one build; 4 MiB (974 frames to hand out) unless the options say otherwise. */
+export function createRam(build: Build, options: RamOptions = {}): Promise<Ram> {
+  return Ram.create({ bytes: '4MiB', ...options, ...buildOptions(build) });
+}
+
+// ---- allocators
+
+export interface AllocatorRow {
+  readonly title: string;
+  readonly allocator: AllocatorName;
+  readonly options: ZpoolOptions;
+  /** Bytes of the largest object. An object of this size is alone in its frame. */
+  readonly largest: number;
+  readonly movable: boolean;
+  readonly canSleepMapped: boolean;
+  /** Only a write puts an object's frame on the LRU and to its front; otherwise only malloc does. */
+  readonly lruByWrite: boolean;
+  /** Incompressible pages lie in a whole frame outside the allocator's own layout. */
+  readonly rawFrames: boolean;
+  /** Frames of a pool without objects. */
+  readonly idleFrames: number;
+  /** A frame request that fails leaves no trace in later placements, so that the model, which knows no frames, stays right. */
+  readonly failuresAreClean: boolean;
+  /** The model's compact() does exactly what the pool's does. z3fold's moves lone objects that its model leaves. */
+  readonly compactIsModelled: boolean;
+  /** In a RAM of a few MiB a place (or its frame, where that carries the generation) can be reused so often before a handle comes back. */
+  readonly staleUses: number;
+  /** Sizes at which the placement changes: an object of this size differs from one a byte larger. */
+  readonly edges: readonly number[];
+  createModel(): PoolModel;
+  /** p of GOLDEN.md's placement checksum. */
+  placement(location: Location): number;
+  /** Names, for a live object of the model, the frame in which it begins. */
+  frameKey(model: PoolModel, id: number): string;
+}
+
+function range(from: number, to: number, step: number): number[] {
+  return Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => from + i * step);
+}
+
+export function zbudRow(layout: ZbudLayout): AllocatorRow {
+  const largest = layout === '6.1' ? 3968 : 4096;
+  return {
+    title: `zbud ${layout}`,
+    allocator: 'zbud',
+    options: { layout },
+    largest,
+    movable: false,
+    canSleepMapped: true,
+    lruByWrite: false,
+    rawFrames: layout === '6.1',
+    idleFrames: 0,
+    failuresAreClean: true,
+    compactIsModelled: true,
+    staleUses: 2000,
+    edges: range(64, largest - 64, 64),
+    createModel: () => new ZbudModel(layout),
+    placement: ({ offset }) => offset,
+    frameKey: frameOfWhere,
+  };
+}
+
+/** The frame of a model whose where() is frame × 4096 + offset. */
+function frameOfWhere(model: PoolModel, id: number): string {
+  return String(Math.floor(model.where(id) / PAGE_SIZE));
+}
+
+export function z3foldRow(deferred: 'afterFree' | 'manual' = 'afterFree'): AllocatorRow {
+  return {
+    title: `z3fold ${deferred}`,
+    allocator: 'z3fold',
+    options: { deferred },
+    largest: PAGE_SIZE,
+    movable: true,
+    canSleepMapped: true,
+    lruByWrite: false,
+    rawFrames: false,
+    idleFrames: 0,
+    failuresAreClean: true,
+    compactIsModelled: false,
+    staleUses: 1000,
+    edges: range(64, 3968, 64),
+    createModel: () => new Z3foldModel({ deferred }),
+    placement: ({ offset }) => offset,
+    frameKey: frameOfWhere,
+  };
+}
+
+export function xvmallocRow(): AllocatorRow {
+  return {
+    title: 'xvmalloc',
+    allocator: 'xvmalloc',
+    options: {},
+    largest: 4088,
+    movable: false,
+    canSleepMapped: true,
+    lruByWrite: false,
+    rawFrames: true,
+    idleFrames: 0,
+    failuresAreClean: true,
+    compactIsModelled: true,
+    staleUses: 250,
+    edges: range(32, 4080, 8),
+    createModel: () => new XvmallocModel(),
+    placement: ({ offset }) => offset,
+    frameKey: frameOfWhere,
+  };
+}
+
+/** Bytes of the slots of a zsmalloc class. */
+export function slotBytes(classIndex: number): number {
+  return 32 + 16 * classIndex;
+}
+
+export function zsmallocRow(options: ZsmallocModelOptions): AllocatorRow {
+  const { chainSize = 8, chainRule = 'bytes', fullnessGroups = 12 } = options;
+  const sizes = new ZsmallocModel(options).classTable().map(({ size }) => size - 4);
+  return {
+    title: `zsmalloc chain ${chainSize}, ${chainRule}, ${fullnessGroups} groups`,
+    allocator: 'zsmalloc',
+    options,
+    largest: PAGE_SIZE,
+    movable: true,
+    canSleepMapped: false,
+    lruByWrite: true,
+    rawFrames: false,
+    idleFrames: 0,
+    failuresAreClean: true,
+    compactIsModelled: true,
+    staleUses: 1000,
+    edges: sizes.slice(0, -1),
+    createModel: () => new ZsmallocModel(options),
+    placement: ({ classIndex = 0, objectIndex = 0 }) => objectIndex + 1024 * classIndex,
+    frameKey: (model, id) => {
+      const where = model.where(id);
+      const slot = where % 1024;
+      const bytes = slotBytes(Math.floor(model.placement(id) / 1024));
+      return `${Math.floor(where / 1024)}/${Math.floor((slot * bytes) / PAGE_SIZE)}`;
+    },
+  };
+}
+
+/** Every allocator and layout under test. */
+export const allocators: readonly AllocatorRow[] = [
+  zbudRow('6.1'),
+  zbudRow('2013'),
+  z3foldRow(),
+  xvmallocRow(),
+  zsmallocRow({}),
+  zsmallocRow({ chainSize: 4, chainRule: 'percent', fullnessGroups: 4 }),
+  zsmallocRow({ chainSize: 1 }),
+  zsmallocRow({ chainSize: 16 }),
+];
+
+/** A pool as a row wants it. */
+export function createPool(ram: Ram, row: AllocatorRow, options: ZpoolOptions = {}): Zpool {
+  return ram.zpool(row.allocator, { ...row.options, ...options });
+}
+
+/** A row of another allocator than this one. */
+export function otherRow(row: AllocatorRow): AllocatorRow {
+  return allocators.find(({ allocator }) => allocator !== row.allocator) as AllocatorRow;
+}
+
+// ---- faults
+
+/** Linux's numbers, written out here a second time. */
+const ERRNO: Record<ErrorCode, number> = {
+  ENOENT: -2, EIO: -5, ECLOSED: -9, EAGAIN: -11, ENOMEM: -12, EBUSY: -16, EEXIST: -17, ENODEV: -19, EINVAL: -22,
+  ENOSPC: -28, ERANGE: -34, EUCLEAN: -117,
+};
+
+export interface ExpectedFault {
+  code: ErrorCode;
+  op: string;
+  /** What the message must say: the argument, what is allowed. */
+  says?: RegExp | string;
+}
+
+/** Throws unless it holds. */
+export function must(holds: boolean, what: string, cause?: unknown): asserts holds {
+  if (!holds) throw new Error(what, { cause });
+}
+
+function judge(error: unknown, { code, op, says }: ExpectedFault): CompcacheError {
+  must(error instanceof CompcacheError, `${op}: a ${code} was expected, not ${String(error)}`, error);
+  must(error.name === 'CompcacheError' && error.code === code, `${op}: ${code} was expected, not ${error.code}`, error);
+  must(error.errno === ERRNO[code], `${code} is ${ERRNO[code]}, not ${error.errno}`, error);
+  must(error.op === op, `the call is ${op}, not ${error.op}`, error);
+  must(error.message.startsWith(`${op}: `), 'a message begins with the call', error);
+  if (says !== undefined) must(new RegExp(says).test(error.message), `${String(says)} is not in: ${error.message}`, error);
+  return error;
+}
+
+/** The error of a call, which must be of ours and as described. */
+export function fault(expected: ExpectedFault, call: () => unknown): CompcacheError {
+  let value: unknown;
+  try {
+    value = call();
+  } catch (error) {
+    return judge(error, expected);
+  }
+  throw new Error(`${expected.op}: a ${expected.code} was expected, but it returned ${String(value)}`);
+}
+
+/** The same for a call that rejects. */
+export async function rejected(expected: ExpectedFault, promise: Promise<unknown>): Promise<CompcacheError> {
+  let value: unknown;
+  try {
+    value = await promise;
+  } catch (error) {
+    return judge(error, expected);
+  }
+  throw new Error(`${expected.op}: a ${expected.code} was expected, but it returned ${String(value)}`);
+}
+
+/** The code of a call that throws, or its value. */
+export function outcome<T>(call: () => T): T | ErrorCode {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof CompcacheError) return error.code;
+    throw error;
+  }
+}
+
+// ---- bytes
+
+/** Bytes that look like nothing else: a function of length and seed. */
+export function noise(length: number, seed: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let x = (Math.imul(seed, 2654435761) ^ length) >>> 0;
+  for (let i = 0; i < length; i++) {
+    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+    bytes[i] = x >>> 24;
+  }
+  return bytes;
+}
+
+/** Equality of bytes, quick where expect().toEqual is slow. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** Fails, and says where, unless the bytes are equal. */
+export function expectBytes(actual: Uint8Array, expected: Uint8Array, what = 'bytes'): void {
+  if (sameBytes(actual, expected)) return;
+  const at = expected.findIndex((byte, i) => byte !== actual[i]);
+  throw new Error(`${what}: ${actual.length} bytes, expected ${expected.length}, first difference at ${at}`);
+}
+
+// ---- objects
+
+/** An object and what was written into it. */
+export interface Stored {
+  handle: Handle;
+  bytes: Uint8Array;
+}
+
+/** Allocates an object and writes it full. */
+export function put(pool: Zpool, size: number, seed = size): Stored {
+  const handle = pool.malloc(size);
+  const bytes = noise(size, seed);
+  pool.write(handle, bytes);
+  return { handle, bytes };
+}
+
+/** One object for each size. */
+export function putAll(pool: Zpool, sizes: readonly number[]): Stored[] {
+  return sizes.map((size, i) => put(pool, size, i + 1));
+}
+
+/** Objects until the RAM has no frame left. */
+export function putUntilFull(pool: Zpool, sizeOf: (i: number) => number): Stored[] {
+  const stored: Stored[] = [];
+  for (;;) {
+    const size = sizeOf(stored.length);
+    const handle = outcome(() => pool.malloc(size));
+    if (handle === 'ENOMEM') return stored;
+    must(typeof handle === 'number', `malloc(${size}) gave ${handle}`);
+    const bytes = noise(size, stored.length);
+    pool.write(handle, bytes);
+    stored.push({ handle, bytes });
+  }
+}
+
+export function expectIntact(pool: Zpool, stored: readonly Stored[]): void {
+  for (const { handle, bytes } of stored) expectBytes(pool.read(handle), bytes, `object ${handle}`);
+}
+
+/** Sizes all over the range of a row, edges and largest among them. */
+export function mixedSizes(row: AllocatorRow, count: number, seed = 1): number[] {
+  const random = noise(4 * count, seed);
+  return Array.from({ length: count }, (_, i) => {
+    const word = new DataView(random.buffer).getUint32(4 * i, true);
+    if (i % 7 === 0) return row.edges[word % row.edges.length] as number;
+    if (i % 31 === 0) return row.largest;
+    return 1 + ((word >>> 8) % row.largest);
+  });
+}
+
+/** Every second element. */
+export function everySecond<T>(items: readonly T[]): T[] {
+  return items.filter((_, i) => i % 2 === 1);
+}
+
+// ---- a picture of all that can be seen from outside
+
+/** Everything that the public API tells of a RAM but its high-water mark, as text; two that are equal are in the same state as far as can be seen. */
+export function picture(ram: Ram): string {
+  const frames = { ...ram.stats(), highWaterFrames: 0 };
+  const pools = ram.pools().map((pool) => {
+    const walked: unknown[] = [];
+    const sums = new Map<Handle, string>();
+    pool.walk((contents) => {
+      walked.push(contents);
+      for (const { handle } of contents.objects) sums.set(handle, `${pool.size(handle)}:${digest(pool.read(handle))}`);
+    });
+    return { name: pool.name, stats: pool.stats(), walked, contents: [...sums] };
+  });
+  return JSON.stringify({ frames, pools });
+}
+
+/** FNV-1a. */
+function digest(bytes: Uint8Array): number {
+  let sum = 0x811c9dc5;
+  for (const byte of bytes) sum = Math.imul(sum ^ byte, 16777619);
+  return sum >>> 0;
+}
+
+/** Requires that a call which fails changes nothing that can be seen. */
+export function changesNothing(ram: Ram, call: () => void): void {
+  const before = picture(ram);
+  call();
+  ram.check();
+  const after = picture(ram);
+  must(after === before, `a call that failed changed something:\n${before.slice(0, 2000)}\n${after.slice(0, 2000)}`);
+}
+
+// ---- real pools on the traces of test/models/trace.ts
+
+/** A real pool as the target of a trace. */
+export function traceTarget(ram: Ram, row: AllocatorRow): TraceTarget & { readonly pool: Zpool } {
+  let answer: (handle: number) => 'free' | 'keep' = () => 'keep';
+  const word = Uint8Array.of(1, 2, 3, 4);
+  const pool = createPool(ram, row, {
+    evict: (handle, from) => {
+      if (answer(handle) === 'keep') return false;
+      from.free(handle);
+    },
+  });
+  const target: TraceTarget & { readonly pool: Zpool } = {
+    pool,
+    malloc: (size) => pool.malloc(size),
+    free: (handle) => pool.free(handle as Handle),
+    placement: (handle) => row.placement(pool.locate(handle as Handle)),
+    get pages() {
+      return pool.totalPages;
+    },
+    where: (handle) => {
+      const { frame, offset } = pool.locate(handle as Handle);
+      return frame * PAGE_SIZE + offset;
+    },
+    write: (handle) => pool.write(handle as Handle, word.subarray(0, Math.min(4, pool.size(handle as Handle)))),
+    map: (handle, mode) => pool.map(handle as Handle, mode),
+    unmap: (handle) => pool.unmap(handle as Handle),
+    shrink: (pages, evict) => {
+      answer = evict;
+      const freed = outcome(() => pool.shrink(pages));
+      if (typeof freed === 'number') return freed;
+      return freed === 'EAGAIN' ? EAGAIN : EINVAL;
+    },
+  };
+  if (row.movable && row.compactIsModelled) target.compact = () => pool.compact();
+  return target;
+}

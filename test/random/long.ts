@@ -1,0 +1,150 @@
+/**
+ * Random actions for as long as one likes:
+ *
+ *   tsx test/random/long.ts [allocator|all] [operations] [seed]
+ *
+ * allocator: the beginning of a title of test/harness.ts ("zbud", "zsmalloc chain 8"); default all, each for so many
+ * operations (default 10,000,000). Below 200 live objects everything is checked after each operation, above every
+ * thousandth; contents are compared on every read and at the end of every round.
+ *
+ * A round is a new RAM: small and crowded (fault injection, images, exhaustion), or large with thousands of objects.
+ * On failure the round is repeated with ever fewer actions; what is left is printed with the seed, exit code 1.
+ */
+import { ALL_BUILDS, allocators } from '../harness.ts';
+import type { AllocatorRow, Build } from '../harness.ts';
+import { createDraw } from '../models/trace.ts';
+import { BAD_HANDLES, MODES, Machine, POLICIES } from './machine.ts';
+import type { Action } from './machine.ts';
+
+const ROUND = 20_000;
+const SHRINK_MS = 60_000;
+
+interface Round {
+  row: AllocatorRow;
+  build: Build;
+  bytes: string;
+  modelled: boolean;
+  actions: Action[];
+}
+
+/** Random numbers of up to 24 bits each (test/models/trace.ts), and choices by them. */
+class Dice {
+  readonly draw: () => number;
+
+  constructor(seed: number) {
+    this.draw = createDraw(seed);
+    for (let i = 0; i < 8; i++) this.draw();
+  }
+
+  /** 0 … below - 1. The low bits of the generator are weak, so the high ones decide. */
+  below(below: number): number {
+    return Math.floor((this.draw() / 2 ** 24) * below);
+  }
+
+  of<T>(choices: readonly T[]): T {
+    return choices[this.below(choices.length)] as T;
+  }
+}
+
+function size(dice: Dice, row: AllocatorRow): number {
+  switch (dice.below(6)) {
+    case 0: return dice.of(row.edges) + dice.below(2);
+    case 1: return 1 + dice.below(200);
+    case 2: return dice.of([500, 1000, 1630, 2000]);
+    case 3: return dice.below(8) === 0 ? row.largest : 1 + dice.below(1000);
+    default: return 1 + dice.below(row.largest);
+  }
+}
+
+/** Kinds by weight; malloc and free are chosen apart, so that the number of objects follows a target. */
+const KINDS: readonly Action['kind'][] = [
+  ...new Array<Action['kind']>(12).fill('write'), ...new Array<Action['kind']>(12).fill('read'),
+  ...new Array<Action['kind']>(10).fill('map'), ...new Array<Action['kind']>(10).fill('unmap'),
+  ...new Array<Action['kind']>(3).fill('shrink'), ...new Array<Action['kind']>(5).fill('bad'), 'compact', 'fail',
+];
+
+/** The next action, for about so many objects. */
+function next(dice: Dice, row: AllocatorRow, live: number, target: number): Action {
+  if (dice.below(3) > 0) {
+    return dice.below(100) < (live < target ? 70 : 30) ? { kind: 'malloc', size: size(dice, row) } : { kind: 'free', pick: dice.draw() };
+  }
+  if (dice.below(400) === 0) return { kind: 'snapshot', build: dice.of(ALL_BUILDS) };
+  const [pick, salt] = [dice.draw(), dice.draw()];
+  switch (dice.of(KINDS)) {
+    case 'write': return { kind: 'write', pick, at: dice.below(3) === 0 ? dice.draw() : 0, length: dice.draw(), salt };
+    case 'map': return { kind: 'map', pick, mode: dice.of(MODES), salt };
+    case 'unmap': return { kind: 'unmap', pick };
+    case 'shrink': return { kind: 'shrink', pages: dice.below(5), policies: Array.from({ length: 1 + dice.below(4) }, () => dice.of(POLICIES)), salt: salt % 10 };
+    case 'bad': return { kind: 'bad', what: dice.of(BAD_HANDLES), pick, call: salt };
+    case 'compact': return { kind: 'compact' };
+    case 'fail': return { kind: 'fail', after: dice.below(8), times: 1 + dice.below(3) };
+    default: return { kind: 'read', pick, at: dice.below(3) === 0 ? salt : 0 };
+  }
+}
+
+/** Plays a list of actions from the start; the error, or undefined. */
+async function play({ row, build, bytes, modelled, actions }: Round): Promise<unknown> {
+  try {
+    const machine = await Machine.create(row, build, { bytes }, modelled);
+    for (const action of actions) await machine.apply(action);
+    machine.finish();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+/** Leaves out ever smaller parts of the list while the round still fails. */
+async function shrunk(round: Round): Promise<Round> {
+  const until = Date.now() + SHRINK_MS;
+  for (let part = round.actions.length >> 1; part > 0; part >>= 1) {
+    for (let from = 0; from < round.actions.length && Date.now() < until;) {
+      const fewer = { ...round, actions: [...round.actions.slice(0, from), ...round.actions.slice(from + part)] };
+      if ((await play(fewer)) === undefined) from += part;
+      else round = fewer;
+    }
+  }
+  return round;
+}
+
+async function report(round: Round, seed: number, done: number, error: unknown): Promise<never> {
+  console.error(`${round.row.title}, ${round.build}, ${round.bytes}, seed ${seed}: failed after ${done} operations:`, error);
+  const { actions } = await shrunk(round);
+  console.error(`${actions.length} actions are left: ${JSON.stringify(actions)}`);
+  console.error('with them:', await play({ ...round, actions }));
+  process.exit(1);
+}
+
+async function run(row: AllocatorRow, operations: number, seed: number): Promise<void> {
+  const started = Date.now();
+  let done = 0;
+  for (let number = 0; done < operations; number++) {
+    const dice = new Dice(seed + number);
+    const large = number % 4 === 3;
+    const round: Round = { row, build: dice.of(ALL_BUILDS), bytes: large ? '32MiB' : dice.of(['256KiB', '1MiB', '1MiB', '2MiB']), modelled: row.compactIsModelled || number % 3 > 0, actions: [] };
+    const machine = await Machine.create(row, round.build, { bytes: round.bytes }, round.modelled);
+    let target = 0;
+    try {
+      for (let i = 0; i < ROUND && done < operations; i++, done++) {
+        if (i % 2000 === 0) target = large ? 200 + dice.below(5000) : dice.below(220);
+        const action = next(dice, row, machine.live, target);
+        round.actions.push(action);
+        const wait = machine.apply(action);
+        if (wait !== undefined) await wait;
+      }
+      machine.finish();
+    } catch (error) {
+      await report(round, seed, done, error);
+    }
+    if (number % 25 === 24) console.log(`${row.title}: ${done} operations, ${Math.round((Date.now() - started) / 1000)} s`);
+  }
+  console.log(`${row.title}: ${done} operations, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
+}
+
+const [name = 'all', operations = '10000000', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
+const chosen = allocators.filter(({ title }) => name === 'all' || title.startsWith(name));
+if (chosen.length === 0 || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
+  console.error(`usage: tsx test/random/long.ts [allocator|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
+  process.exit(2);
+}
+for (const row of chosen) await run(row, Number(operations), Number(seed));

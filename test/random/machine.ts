@@ -1,0 +1,439 @@
+/**
+ * One pool, its independent model and a plain map of contents, driven by actions and compared after each.
+ *
+ * An action is plain data with numbers for everything that has to be chosen, so that fast-check can shrink lists of
+ * them and a failure can be repeated. No test framework in here: long.ts runs it too.
+ */
+import { Ram } from '../../bindings/index.ts';
+import type { EvictCallback, Handle, MapMode, RamOptions, Zpool } from '../../bindings/index.ts';
+import { buildOptions, createPool, createRam, expectBytes, fault, must, noise, otherRow, outcome, put, sameBytes } from '../harness.ts';
+import type { AllocatorRow, Build, Stored } from '../harness.ts';
+import { EAGAIN, EINVAL } from '../models/types.ts';
+import type { EvictAnswer, PoolModel } from '../models/types.ts';
+
+/** What an evict callback does with the object that it is called for. */
+export const POLICIES = ['free', 'refuse', 'throw', 'free other', 'allocate', 'nothing', 'free and refuse', 'shrink', 'compact', 'map'] as const;
+export type Policy = (typeof POLICIES)[number];
+
+/** Numbers that are no handle of the pool. */
+export const BAD_HANDLES = ['freed', 'zero', 'random', 'beyond', 'fraction', 'nan', 'foreign'] as const;
+export type BadHandle = (typeof BAD_HANDLES)[number];
+
+export const MODES = ['ro', 'rw', 'wo'] as const;
+
+/** `pick`, `at`, `salt` are any numbers; they are taken modulo what there is. */
+export type Action =
+  | { kind: 'malloc'; size: number }
+  | { kind: 'free'; pick: number }
+  | { kind: 'write'; pick: number; at: number; length: number; salt: number }
+  | { kind: 'read'; pick: number; at: number }
+  | { kind: 'map'; pick: number; mode: MapMode; salt: number }
+  | { kind: 'unmap'; pick: number }
+  | { kind: 'compact' }
+  | { kind: 'shrink'; pages: number; policies: Policy[]; salt: number }
+  | { kind: 'snapshot'; build: Build }
+  | { kind: 'fail'; after: number; times: number }
+  | { kind: 'bad'; what: BadHandle; pick: number; call: number };
+
+/** A live object. */
+interface Item {
+  readonly handle: Handle;
+  /** The model's name for it; 0 while the model has not caught up. */
+  id: number;
+  bytes: Uint8Array;
+  /** Its live maps, the latest last. */
+  views: Uint8Array[];
+}
+
+/** One call of the evict callback: for which object, and how the model does the same. */
+interface Call {
+  readonly item: Item;
+  readonly steps: (() => void)[];
+  answer: EvictAnswer;
+}
+
+const BAD_CALLS: [string, (pool: Zpool, handle: Handle) => unknown][] = [
+  ['free', (pool, handle) => pool.free(handle)],
+  ['size', (pool, handle) => pool.size(handle)],
+  ['read', (pool, handle) => pool.read(handle)],
+  ['write', (pool, handle) => pool.write(handle, Uint8Array.of(1))],
+  ['map', (pool, handle) => pool.map(handle, 'rw')],
+  ['unmap', (pool, handle) => pool.unmap(handle)],
+  ['locate', (pool, handle) => pool.locate(handle)],
+];
+
+/** Below so many live objects everything is checked after each action, above every thousandth. */
+const FEW = 200;
+const SOMETIMES = 1000;
+/** Freed handles that are remembered, to be refused. */
+const REMEMBERED = 64;
+
+export class Machine {
+  readonly row: AllocatorRow;
+  #ram: Ram;
+  #pool: Zpool;
+  /** undefined once a failed frame request has led the pool where the model cannot follow. */
+  #model: PoolModel | undefined;
+  readonly #items: Item[] = [];
+  readonly #byHandle = new Map<Handle, Item>();
+  readonly #freed: Handle[] = [];
+  readonly #foreign: Stored[];
+  #maps = 0;
+  #actions = 0;
+  #calls: Call[] = [];
+  #decide: EvictCallback = () => false;
+  #seed = 1;
+
+  private constructor(row: AllocatorRow, ram: Ram, modelled: boolean) {
+    this.row = row;
+    this.#ram = ram;
+    const other = createPool(ram, otherRow(row), { name: 'other' });
+    this.#foreign = [100, 700, 2000].map((size, i) => put(other, size, i));
+    this.#pool = createPool(ram, row, { name: 'main', evict: (handle, pool) => this.#decide(handle, pool) });
+    this.#model = modelled ? row.createModel() : undefined;
+  }
+
+  /** @param modelled false: contents and codes only, and compaction even where no model has it */
+  static async create(row: AllocatorRow, build: Build, options: RamOptions = {}, modelled = true): Promise<Machine> {
+    return new Machine(row, await createRam(build, { bytes: '1MiB', ...options }), modelled);
+  }
+
+  get live(): number {
+    return this.#items.length;
+  }
+
+  get actions(): number {
+    return this.#actions;
+  }
+
+  /** Does one action and compares. Asynchronous only where an image is restored. */
+  apply(action: Action): void | Promise<void> {
+    this.#actions++;
+    if (action.kind === 'snapshot') return this.#snapshot(action.build).then(() => this.#compare());
+    this.#do(action);
+    this.#compare();
+  }
+
+  #do(action: Exclude<Action, { kind: 'snapshot' }>): void {
+    switch (action.kind) {
+      case 'malloc': return void this.#malloc(action.size);
+      case 'free': return this.#onItem(action.pick, (item) => this.#free(item));
+      case 'write': return this.#onItem(action.pick, (item) => this.#write(item, action.at, action.length, action.salt));
+      case 'read': return this.#onItem(action.pick, (item) => this.#read(item, action.at));
+      case 'map': return this.#onItem(action.pick, (item) => this.#map(item, action.mode, action.salt));
+      case 'unmap': return this.#onItem(action.pick, (item) => this.#unmap(item));
+      case 'compact': return this.#compact();
+      case 'shrink': return this.#shrink(action.pages, action.policies, action.salt);
+      case 'fail': return this.#ram.failFrames(action.after, action.times);
+      case 'bad': return this.#bad(action.what, action.pick, action.call);
+    }
+  }
+
+  #onItem(pick: number, act: (item: Item) => void): void {
+    const item = this.#items[pick % this.#items.length];
+    if (item !== undefined) act(item);
+  }
+
+  // ---- objects
+
+  /** Allocates and fills an object; undefined when there is no frame. The model follows in `then`. */
+  #malloc(size: number, then: (follow: () => void) => void = (follow) => follow()): Item | undefined {
+    const handle = outcome(() => this.#pool.malloc(size));
+    if (handle === 'ENOMEM') {
+      if (!this.row.failuresAreClean) this.#model = undefined;
+      return undefined;
+    }
+    must(typeof handle === 'number', `malloc(${size}) gave ${handle}`);
+    must(!this.#byHandle.has(handle), `handle ${handle} is live already`);
+    must(!this.#freed.includes(handle), `handle ${handle} was freed a moment ago`);
+    must(this.#pool.size(handle) === size, `size of ${handle}`);
+    const item: Item = { handle, id: 0, bytes: noise(size, this.#seed++), views: [] };
+    const placement = this.row.placement(this.#pool.locate(handle));
+    this.#pool.write(handle, item.bytes);
+    this.#items.push(item);
+    this.#byHandle.set(handle, item);
+    then(() => {
+      if (this.#model === undefined) return;
+      item.id = this.#model.malloc(size);
+      const expected = this.#model.placement(item.id);
+      must(placement === expected, `malloc(${size}) was placed at ${placement}, the model says ${expected}`);
+      this.#model.write(item.id);
+    });
+    return item;
+  }
+
+  #free(item: Item): void {
+    if (item.views.length > 0) {
+      fault({ code: 'EBUSY', op: 'zpool.free' }, () => this.#pool.free(item.handle));
+      return;
+    }
+    this.#freeReal(item);
+    this.#model?.free(item.id);
+  }
+
+  #freeReal(item: Item): void {
+    this.#pool.free(item.handle);
+    this.#byHandle.delete(item.handle);
+    const at = this.#items.indexOf(item);
+    const last = this.#items.pop() as Item;
+    if (last !== item) this.#items[at] = last;
+    this.#freed.push(item.handle);
+    if (this.#freed.length > REMEMBERED) this.#freed.shift();
+  }
+
+  #write(item: Item, at: number, length: number, salt: number): void {
+    const { bytes, handle } = item;
+    at %= bytes.length + 2;
+    length %= bytes.length + 2;
+    const part = noise(length, salt);
+    if (at + length > bytes.length) {
+      fault({ code: 'ERANGE', op: 'zpool.write' }, () => this.#pool.write(handle, part, at));
+    } else {
+      this.#pool.write(handle, part, at);
+      bytes.set(part, at);
+      this.#model?.write(item.id);
+    }
+    this.#read(item, 0);
+  }
+
+  #read(item: Item, at: number): void {
+    at %= item.bytes.length + 2;
+    if (at > item.bytes.length) fault({ code: 'ERANGE', op: 'zpool.read' }, () => this.#pool.read(item.handle, undefined, at));
+    else expectBytes(this.#pool.read(item.handle, undefined, at), item.bytes.subarray(at), `read of ${item.handle} from ${at}`);
+  }
+
+  #map(item: Item, mode: MapMode, salt: number): void {
+    if (item.views.length >= 40) return;
+    const view = outcome(() => this.#pool.map(item.handle, mode));
+    if (view === 'ENOMEM') return;
+    must(view instanceof Uint8Array && view.length === item.bytes.length, `map gave ${String(view)}`);
+    this.#model?.map(item.id, mode);
+    const zeros = mode === 'wo' && item.views.length === 0 && view.every((byte) => byte === 0);
+    if (!zeros) expectBytes(view, item.bytes, `${mode} view of ${item.handle}`);
+    item.views.push(view);
+    this.#maps++;
+    if (mode === 'wo') item.bytes = noise(view.length, salt);
+    if (mode === 'rw') item.bytes[salt % view.length] = salt & 255;
+    if (mode !== 'ro') view.set(item.bytes);
+    for (const other of item.views) must(sameBytes(other, item.bytes), `the maps of ${item.handle} differ`);
+  }
+
+  #unmap(item: Item): void {
+    if (item.views.pop() === undefined) {
+      fault({ code: 'EINVAL', op: 'zpool.unmap' }, () => this.#pool.unmap(item.handle));
+      return;
+    }
+    this.#pool.unmap(item.handle);
+    this.#model?.unmap(item.id);
+    this.#maps--;
+    this.#read(item, 0);
+  }
+
+  #bad(what: BadHandle, pick: number, call: number): void {
+    const [name, run] = BAD_CALLS[call % BAD_CALLS.length] as (typeof BAD_CALLS)[number];
+    const handle = this.#badHandle(what, pick);
+    if (handle === undefined || this.#byHandle.has(handle)) return;
+    fault({ code: 'EINVAL', op: `zpool.${name}`, says: 'handle' }, () => run(this.#pool, handle));
+  }
+
+  #badHandle(what: BadHandle, pick: number): Handle | undefined {
+    const some = (this.#items[pick % this.#items.length]?.handle ?? 77) as number;
+    switch (what) {
+      case 'freed': return this.#freed[pick % this.#freed.length];
+      case 'zero': return 0 as Handle;
+      case 'random': return (Math.imul(pick, 2654435761) >>> 0) as Handle;
+      case 'beyond': return (some + 2 ** 32) as Handle;
+      case 'fraction': return (some + 0.5) as Handle;
+      case 'nan': return NaN as Handle;
+      case 'foreign': return this.#foreign[pick % this.#foreign.length]?.handle;
+    }
+  }
+
+  // ---- compaction and reclaim
+
+  /** Whether the model, if there is one, can follow a compaction. */
+  #mayCompact(): boolean {
+    return this.row.compactIsModelled || this.#model === undefined;
+  }
+
+  #compact(): void {
+    if (!this.#mayCompact()) return;
+    const promised = this.#pool.freeable();
+    const freed = this.#pool.compact();
+    must(freed <= promised, `compact() gave ${freed}, freeable() promised ${promised}`);
+    if (this.#model === undefined) return;
+    const [expected, theirs] = [this.#model.freeable(), this.#model.compact()];
+    must(promised === expected && freed === theirs, `compact() ${freed} of ${promised}, the model says ${theirs} of ${expected}`);
+    if (this.live < FEW) this.#comparePlaces();
+  }
+
+  /** Runs shrink on the pool, noting every call of the callback, and then the same on the model. */
+  #shrink(pages: number, policies: Policy[], salt: number): void {
+    this.#calls = [];
+    this.#decide = (handle) => this.#evict(handle, policies, salt);
+    const freed = outcome(() => this.#pool.shrink(pages));
+    this.#decide = () => false;
+    if (this.#model === undefined) return;
+    const theirs = this.#model.shrink(pages, (id) => this.#follow(id));
+    must(freed === nameOf(theirs), `shrink(${pages}) gave ${freed}, the model says ${nameOf(theirs)}`);
+    must(this.#calls.length === 0, `${this.#calls.length} more evictions than in the model`);
+    if (this.live < FEW) this.#comparePlaces();
+  }
+
+  #evict(handle: Handle, policies: Policy[], salt: number): void | boolean {
+    const item = this.#byHandle.get(handle);
+    must(item !== undefined, `evict was called for ${handle}, which is not live`);
+    const call: Call = { item, steps: [], answer: 'ok' };
+    const nth = this.#calls.push(call) + salt;
+    return this.#obey(policies[nth % policies.length] ?? 'free', call, nth);
+  }
+
+  #obey(policy: Policy, call: Call, nth: number): void | boolean {
+    const { item, steps } = call;
+    switch (policy) {
+      case 'refuse':
+        call.answer = 'keep';
+        return false;
+      case 'throw':
+        call.answer = 'keep';
+        throw new Error('refused by a throw');
+      case 'nothing':
+        return undefined;
+      case 'free and refuse':
+        this.#evictOne(call, item);
+        call.answer = 'keep';
+        return false;
+      case 'free other':
+        this.#onItem(nth, (other) => this.#evictOne(call, other));
+        break;
+      case 'allocate':
+        this.#malloc(1 + (nth * 97) % this.row.largest, (follow) => steps.push(follow));
+        break;
+      case 'shrink':
+        if (this.#calls.length < 12) this.#nested(call);
+        break;
+      case 'compact': {
+        if (!this.#mayCompact()) break;
+        const freed = this.#pool.compact();
+        steps.push(() => must(this.#model === undefined || this.#model.compact() === freed, `compact() inside evict gave ${freed}`));
+        break;
+      }
+      case 'map': {
+        const view = outcome(() => this.#pool.map(item.handle, 'ro'));
+        if (view === 'ENOMEM') break;
+        must(view instanceof Uint8Array && sameBytes(view, item.bytes), 'the view inside evict');
+        fault({ code: 'EBUSY', op: 'zpool.free' }, () => this.#pool.free(item.handle));
+        this.#pool.unmap(item.handle);
+        break;
+      }
+      case 'free':
+        break;
+    }
+    this.#evictOne(call, item);
+    return undefined;
+  }
+
+  /** Frees an object inside the callback, unless it is gone or mapped. */
+  #evictOne({ steps }: Call, item: Item): void {
+    if (this.#byHandle.get(item.handle) !== item || item.views.length > 0) return;
+    expectBytes(this.#pool.read(item.handle), item.bytes, `evicted ${item.handle}`);
+    this.#freeReal(item);
+    steps.push(() => void this.#model?.free(item.id));
+  }
+
+  #nested({ steps }: Call): void {
+    const freed = outcome(() => this.#pool.shrink(1));
+    steps.push(() => {
+      const theirs = this.#model?.shrink(1, (id) => this.#follow(id)) ?? 0;
+      must(freed === nameOf(theirs), `a nested shrink gave ${freed}, the model says ${nameOf(theirs)}`);
+    });
+  }
+
+  /** What the pool's callback did, done to the model. */
+  #follow(id: number): EvictAnswer {
+    const call = this.#calls.shift();
+    must(call !== undefined, 'the model evicts more than the pool did');
+    must(call.item.id === id, `the pool evicted ${call.item.id}, the model wants ${id}`);
+    for (const step of call.steps) step();
+    return call.answer;
+  }
+
+  // ---- images
+
+  async #snapshot(build: Build): Promise<void> {
+    if (this.#maps > 0) {
+      fault({ code: 'EBUSY', op: 'ram.snapshot' }, () => this.#ram.snapshot());
+      return;
+    }
+    const image = this.#ram.snapshot();
+    const copy = await Ram.restore(image, buildOptions(build));
+    expectBytes(copy.snapshot(), image, 'image of the copy');
+    this.#ram.close();
+    this.#ram = copy;
+    this.#pool = copy.openZpool('main', { evict: (handle, pool) => this.#decide(handle, pool) });
+  }
+
+  // ---- comparison
+
+  #compare(): void {
+    must(this.#model === undefined || this.#pool.totalPages === this.#model.pages, `${this.#pool.totalPages} pages, the model says ${this.#model?.pages}`);
+    if (this.live >= FEW && this.#actions % SOMETIMES !== 0) return;
+    this.#ram.check();
+    if (this.#actions % 50 === 0) this.#compareAll();
+  }
+
+  /** Everything: contents, counters, places. */
+  #compareAll(): void {
+    for (const { handle, bytes } of this.#items) expectBytes(this.#pool.read(handle), bytes, `object ${handle}`);
+    const { objects, liveBytes, maps } = this.#pool.stats();
+    const expected = this.#items.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    must(objects === this.live && liveBytes === expected && maps === this.#maps, `stats: ${objects} objects, ${liveBytes} bytes, ${maps} maps`);
+    if (this.#model !== undefined) {
+      must(this.#model.objects === this.live && this.#model.liveBytes === expected, 'the model has lost count');
+      this.#model.check();
+    }
+    this.#comparePlaces();
+  }
+
+  /** The same slots, and the same objects together in frames. */
+  #comparePlaces(): void {
+    const model = this.#model;
+    if (model === undefined) return;
+    const frames = new Map<string, number>();
+    const keys = new Map<number, string>();
+    for (const { handle, id } of this.#items) {
+      const location = this.#pool.locate(handle);
+      must(this.row.placement(location) === model.placement(id), `${handle} lies at ${this.row.placement(location)}, in the model at ${model.placement(id)}`);
+      const key = this.row.frameKey(model, id);
+      must((frames.get(key) ?? location.frame) === location.frame, `the model's frame ${key} is two frames`);
+      must((keys.get(location.frame) ?? key) === key, `frame ${location.frame} is two of the model's`);
+      frames.set(key, location.frame);
+      keys.set(location.frame, key);
+    }
+  }
+
+  /** The end of a run: everything compared, everything freed, every frame back. */
+  finish(): void {
+    this.#ram.failFrames(null);
+    this.#ram.check();
+    this.#compareAll();
+    for (const item of [...this.#items]) {
+      while (item.views.length > 0) this.#unmap(item);
+      this.#free(item);
+    }
+    must(this.#pool.totalPages === this.row.idleFrames, `${this.#pool.totalPages} pages are left`);
+    const other = this.#ram.openZpool('other');
+    for (const { handle, bytes } of this.#foreign) expectBytes(other.read(handle), bytes, 'the other pool');
+    this.#pool.destroy();
+    other.destroy();
+    this.#ram.check();
+    must(this.#ram.stats().usedFrames === 0, `${this.#ram.stats().usedFrames} frames are lost`);
+    this.#ram.close();
+  }
+}
+
+/** A model's result as outcome() would give it. */
+function nameOf(result: number): number | string {
+  if (result === EINVAL) return 'EINVAL';
+  return result === EAGAIN ? 'EAGAIN' : result;
+}
