@@ -16,7 +16,7 @@ export {
   frameSaved as ramSaved, fixedFrames as ramFixed,
 } from './mem/frame';
 export {
-  zpoolCreate, zpoolDestroy, zpoolNext, zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize, zpoolSpan,
+  zpoolCreate, zpoolDestroy, zpoolNext, zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize,
   zpoolRange, zpoolMap, zpoolUnmap, zpoolLocate, zpoolCompact, zpoolFreeable, zpoolIsolate, zpoolVictimNext,
   zpoolRelease, zpoolRunDeferred, zpoolMetadataFrames, zpoolCounter, zpoolIdentity,
 } from './zpool';

@@ -17,9 +17,9 @@ import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './m
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
   BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
-  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_NEVER, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE, FRAME_TYPES,
-  LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX,
-  boot, entryOf, entryOwner, entryPool, entryType, frameExists,
+  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE, FRAME_TYPES, LAST_FRAME,
+  LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot,
+  entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
 import { NAME_BYTES, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord } from './mem/pool';
 import { blockBuffer } from './mem/scratch';
@@ -122,6 +122,9 @@ function entriesCheck(): u32 {
     if (entryOwner(entryOf(frame)) != (frame == TABLE_INDEX ? FRAME_TABLE : FRAME_FIXED)) return broken(RULE_OWNER, frame);
     if (!isEmpty(entryOf(frame), 4)) return broken(RULE_ENTRY, frame);
   }
+  if (!areEmpty(fixed, min(first, SECTION_MASK + 1)) || !areEmpty(max(first & ~SECTION_MASK, fixed), first)) {
+    return broken(RULE_ENTRY, first);
+  }
   for (let section = first >> SECTION_SHIFT; section <= lastSection(); section++) {
     const table = (section << SECTION_SHIFT) | TABLE_INDEX;
     if (entryOwner(entryOf(table)) != FRAME_TABLE || !isEmpty(entryOf(table), 4)) return broken(RULE_OWNER, table);
@@ -152,12 +155,15 @@ function entriesCheck(): u32 {
 /** Entries behind the bump mark, in the section it has reached, were never written. */
 function beyondBumpCheck(bump: u32): u32 {
   const last = min(bump, frameEnd() - 1);
-  const end = min((last | SECTION_MASK) + 1, boot(BOOT_FRAMES));
-  for (let frame = bump; frame < end; frame++) {
-    if (frame == TABLE_INDEX || (frame & SECTION_MASK) == TABLE_INDEX) continue;
-    if (entryOwner(entryOf(frame)) != FRAME_NEVER || !isEmpty(entryOf(frame), 4)) return broken(RULE_BUMP, frame);
+  return areEmpty(bump, min((last | SECTION_MASK) + 1, boot(BOOT_FRAMES))) ? 0 : broken(RULE_BUMP, bump);
+}
+
+/** Whether the entries of these frames of one section were never written, that of its table aside. */
+function areEmpty(from: u32, end: u32): bool {
+  for (let frame = from; frame < end; frame++) {
+    if ((frame & SECTION_MASK) != TABLE_INDEX && !isEmpty(entryOf(frame), 0)) return false;
   }
-  return 0;
+  return true;
 }
 
 /** Whether an entry is zero from byte `at` on. */
@@ -212,7 +218,8 @@ function poolFramesCheck(count: u32): u32 {
 
 function poolCheck(pool: usize): u32 {
   const frame = <u32>(pool >> PAGE_SHIFT);
-  if (poolAt(pool).check != poolCheckWord(pool) || poolAt(pool).nameBytes - 1 >= NAME_BYTES) return broken(RULE_POOL, frame);
+  if (poolAt(pool).check != poolCheckWord(pool) || poolAt(pool).nameBytes - 1 >= NAME_BYTES
+    || !(poolAt(pool).objectsMoved >= 0 && poolAt(pool).bytesMoved >= 0)) return broken(RULE_POOL, frame);
   // Frames of types that the allocator has none of would otherwise be looked at by nobody.
   const kind = poolAt(pool).kind;
   let tables: u32 = 0;

@@ -25,10 +25,10 @@ import {
   xvVictimNext,
 } from './alloc/xvmalloc';
 import {
-  zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsUnmap,
-  zsVictimNext,
+  zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
+  zsUnmap, zsVictimNext,
 } from './alloc/zsmalloc';
-import { frameFree, needed } from './mem/frame';
+import { frameFree, frameRoom } from './mem/frame';
 import { handleFrameEnds } from './mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, BOOT_POOL_HEAD, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, PAGE_MASK, PAGE_SHIFT,
@@ -40,7 +40,7 @@ import {
 } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
-import { gather, scatter } from './mem/span';
+import { scatter } from './mem/span';
 
 /** Map modes. */
 // @ts-ignore: decorator
@@ -64,11 +64,9 @@ import { gather, scatter } from './mem/span';
  */
 export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, nameBytes: u32): u32 {
   if (kind < ZBUD || kind > XVMALLOC || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if (!frameRoom(kind == ZSMALLOC ? 1 + zsTableFrames(a, b) : 1)) return ENOMEM;
   const pool = poolCreate(kind);
-  if (pool == 0) {
-    needed(1);
-    return ENOMEM;
-  }
+  if (pool == 0) return ENOMEM;
   memory.copy(pool + POOL_NAME, name, nameBytes);
   poolAt(pool).nameBytes = nameBytes;
   const result = initPool(pool, kind, a, b, c);
@@ -214,14 +212,6 @@ export function zpoolRange(pool: usize, handle: u32, at: u32, length: u32, writi
     if (length <= room) setOut(OUT_SECOND, 0);
   }
   return address;
-}
-
-/** Copies a whole object out. EINVAL. */
-export function zpoolCopyOut(pool: usize, handle: u32, to: usize): u32 {
-  const address = zpoolSpan(pool, handle, 0);
-  if (isError(address)) return address;
-  gather(to, address, out(OUT_SIZE));
-  return out(OUT_SIZE);
 }
 
 /** Copies a whole object in, as a write. EINVAL. */

@@ -1,5 +1,5 @@
 /** Which core to run, and its compilation, shared by all RAMs of a realm. */
-import { CompcacheError } from './errors.ts';
+import { CompcacheError, show } from './errors.ts';
 import { base64 as scalarCore } from './generated/core-scalar.ts';
 import { base64 as simdCore } from './generated/core.ts';
 import { base64 as inspectorWasm } from './generated/inspector.ts';
@@ -19,7 +19,7 @@ function wasmOf(name: 'core' | 'core-scalar'): Uint8Array<ArrayBuffer> {
 function requireBuild(op: string, options: RamOptions): void {
   const { build, simd } = options;
   if (build !== undefined && build !== 'release' && build !== 'checked') {
-    throw new CompcacheError('EINVAL', op, `build must be 'release' or 'checked', not ${String(build)}`);
+    throw new CompcacheError('EINVAL', op, `build must be 'release' or 'checked', not ${show(build)}`);
   }
   if (simd !== undefined && typeof simd !== 'boolean') throw new CompcacheError('EINVAL', op, 'simd must be true or false');
 }

@@ -46,15 +46,32 @@ export function requireU32(op: string, what: string, value: unknown): asserts va
   if (!isU32(value)) throw new CompcacheError('EINVAL', op, `${what} must be a whole number from 0 to 4294967295, not ${show(value)}`);
 }
 
-/** Requires bytes that can be read; EINVAL otherwise. Views of shared memory are allowed: their bytes are copied. */
-export function requireBytes(op: string, what: string, value: unknown): asserts value is Uint8Array {
-  if (!(value instanceof Uint8Array)) throw new CompcacheError('EINVAL', op, `${what} must be a Uint8Array, not ${show(value)}`);
-  if (value.length === 0 && isDetached(value)) throw new CompcacheError('EINVAL', op, `${what} is a view of a detached buffer`);
+const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as object;
+const TAG = Object.getOwnPropertyDescriptor(TYPED_ARRAY, Symbol.toStringTag)?.get as () => string | undefined;
+const LENGTH = Object.getOwnPropertyDescriptor(TYPED_ARRAY, 'length')?.get as () => number;
+const NOTHING = new Uint8Array(0);
+
+/** The real length of an array that requireBytes has let through, whatever properties it was given. */
+export function lengthOf(bytes: Uint8Array): number {
+  return LENGTH.call(bytes);
 }
 
+/**
+ * Requires bytes that can be read: a Uint8Array (a Buffer is one) of any realm. EINVAL otherwise, for a view of a detached
+ * buffer too. Views of shared memory are allowed: their bytes are copied.
+ */
+export function requireBytes(op: string, what: string, value: unknown): asserts value is Uint8Array {
+  if (TAG.call(value) !== 'Uint8Array') throw new CompcacheError('EINVAL', op, `${what} must be a Uint8Array, not ${show(value)}`);
+  if (LENGTH.call(value) === 0 && isDetached(value as Uint8Array)) {
+    throw new CompcacheError('EINVAL', op, `${what} is a view of a detached buffer, or lies outside a resized one`);
+  }
+}
+
+/** Only such a view refuses to be copied from. */
 function isDetached(view: Uint8Array): boolean {
   try {
-    return new Uint8Array(view.buffer).length < 0;
+    NOTHING.set(view);
+    return false;
   } catch {
     return true;
   }
@@ -63,6 +80,18 @@ function isDetached(view: Uint8Array): boolean {
 /** A value for a message: short, and never throwing. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  if (value === null || typeof value !== 'object') return String(value);
-  return Object.prototype.toString.call(value).slice(8, -1);
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return String(value);
+  try {
+    return Object.prototype.toString.call(value).slice(8, -1);
+  } catch {
+    return typeof value;
+  }
+}
+
+/** Requires an object of options with no other keys. EINVAL. */
+export function requireOptions(op: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
+  for (const [key, value] of Object.entries(options)) {
+    if (value !== undefined && !known.includes(key)) throw new CompcacheError('EINVAL', op, `there is no option ${show(key)}; known: ${known.join(', ')}`);
+  }
 }

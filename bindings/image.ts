@@ -18,14 +18,15 @@ const MAGIC = 0x4d494343; // "CCIM"
 const FORMAT = 1;
 const HEADER_BYTES = 24;
 const END = 0xffffffff;
+const PART_FRAMES = 256;
 
-interface Run {
+export interface Run {
   first: number;
   count: number;
 }
 
 /** Runs of frames that belong into an image. */
-function runsOf(core: Core): Run[] {
+export function runsOf(core: Core): Run[] {
   const runs: Run[] = [];
   let last: Run | undefined;
   for (let frame = core.exports.ramSaved(0) >>> 0; frame !== END; frame = core.exports.ramSaved(frame + 1) >>> 0) {
@@ -46,8 +47,13 @@ function checksumOf(core: Core, bytes: Uint8Array, crc: number): number {
   return crc;
 }
 
-/** The image in parts: header, runs of frames (copies), checksum. EBUSY at the end if `verify` finds that frames changed meanwhile. */
-export function* imageChunks(op: string, core: Core, verify: boolean): Generator<Uint8Array<ArrayBuffer>> {
+/**
+ * The image in parts: header, runs of frames (copies, 1 MiB at the most), checksum.
+ * @param still gives the core, or throws when no image can be taken now; asked before each part
+ * @param verify the call to blame (EBUSY) if frames were found changed at the end; not given: they cannot have
+ */
+export function* imageChunks(still: () => Core, verify?: string): Generator<Uint8Array<ArrayBuffer>> {
+  const core = still();
   const runs = runsOf(core);
   const header = new Uint32Array(HEADER_BYTES / 4 + 2 * runs.length);
   const saved = runs.reduce((sum, run) => sum + run.count, 0);
@@ -55,17 +61,27 @@ export function* imageChunks(op: string, core: Core, verify: boolean): Generator
   runs.forEach((run, i) => header.set([run.first, run.count], HEADER_BYTES / 4 + 2 * i));
   const head = new Uint8Array(header.buffer);
   const start = checksumOf(core, head, 0);
-  const checksumRun = (run: Run, crc: number): number => core.exports.checksum(run.first * PAGE_SIZE, run.count * PAGE_SIZE, crc) >>> 0;
+  const parts = runs.flatMap(inParts);
+  const checksumPart = (crc: number, part: Run): number => core.exports.checksum(part.first * PAGE_SIZE, part.count * PAGE_SIZE, crc) >>> 0;
   yield head;
   let crc = start;
-  for (const run of runs) {
-    crc = checksumRun(run, crc);
-    yield core.bytes.slice(run.first * PAGE_SIZE, (run.first + run.count) * PAGE_SIZE);
+  for (const part of parts) {
+    still();
+    crc = checksumPart(crc, part);
+    yield core.bytes.slice(part.first * PAGE_SIZE, (part.first + part.count) * PAGE_SIZE);
   }
-  if (verify && runs.reduce((sum, run) => checksumRun(run, sum), start) !== crc) {
-    throw new CompcacheError('EBUSY', op, 'the RAM has changed while its image was taken');
+  still();
+  if (verify !== undefined && parts.reduce(checksumPart, start) !== crc) {
+    throw new CompcacheError('EBUSY', verify, 'the RAM has changed while its image was taken');
   }
   yield new Uint8Array(new Uint32Array([crc]).buffer);
+}
+
+/** A run cut into pieces of up to PART_FRAMES. */
+function inParts({ first, count }: Run): Run[] {
+  return Array.from({ length: Math.ceil(count / PART_FRAMES) }, (_, i) => ({
+    first: first + i * PART_FRAMES, count: Math.min(PART_FRAMES, count - i * PART_FRAMES),
+  }));
 }
 
 export interface ParsedImage {

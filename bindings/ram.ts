@@ -3,8 +3,8 @@
 import { inspectorModule, moduleFor, moduleForSync } from './builds.ts';
 import { CoreLz4 } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
-import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireU32, show } from './errors.ts';
-import { imageChunks, loadImage, parseImage } from './image.ts';
+import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireOptions, requireU32, show } from './errors.ts';
+import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
@@ -19,9 +19,9 @@ const NAME_BYTES = 64;
 
 /** Bytes of the memory that the options ask for. */
 function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
-  const bytes = Math.ceil(parseBytes(op, 'bytes', options.bytes ?? otherwise) / WASM_PAGE) * WASM_PAGE;
+  const bytes = parseBytes(op, 'bytes', options.bytes === undefined ? otherwise : options.bytes);
   if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${show(options.bytes)}`);
-  return bytes;
+  return Math.ceil(bytes / WASM_PAGE) * WASM_PAGE;
 }
 
 /** Frames that the option `limit` allows. */
@@ -32,9 +32,8 @@ function limitFrames(op: string, options: RamOptions, bytes: number): number {
   return Math.floor(limit / PAGE_SIZE);
 }
 
-function requireOptions(op: string, options: unknown): asserts options is RamOptions {
-  if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
-}
+/** Options of a RAM. */
+const OPTIONS: readonly (keyof RamOptions)[] = ['bytes', 'limit', 'build', 'simd', 'module', 'firstFrame'];
 
 // The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -70,7 +69,7 @@ export class Ram {
    *   has or allows no WebAssembly
    */
   static async create(options: RamOptions = {}): Promise<Ram> {
-    requireOptions('Ram.create', options);
+    requireOptions('Ram.create', options, OPTIONS);
     return Ram.#make('Ram.create', options, await moduleFor('Ram.create', options));
   }
 
@@ -79,14 +78,14 @@ export class Ram {
    * @throws as create; EINVAL for build 'checked' without a module
    */
   static createSync(options: RamOptions = {}): Ram {
-    requireOptions('Ram.createSync', options);
+    requireOptions('Ram.createSync', options, OPTIONS);
     return Ram.#make('Ram.createSync', options, moduleForSync('Ram.createSync', options));
   }
 
   static #make(op: string, options: RamOptions, module: WebAssembly.Module): Ram {
     const bytes = memoryBytes(op, options, '64MiB');
     const limit = limitFrames(op, options, bytes);
-    const first = options.firstFrame ?? 0;
+    const first = options.firstFrame === undefined ? 0 : options.firstFrame;
     requireU32(op, 'firstFrame', first);
     const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
     if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
@@ -107,7 +106,7 @@ export class Ram {
   static async restore(image: Uint8Array, options: RamOptions = {}): Promise<Ram> {
     const op = 'Ram.restore';
     if (callbacks.running !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
-    requireOptions(op, options);
+    requireOptions(op, options, OPTIONS.filter((key) => key !== 'firstFrame'));
     requireBytes(op, 'image', image);
     const module = await moduleFor(op, options);
     const parsed = parseImage(op, image);
@@ -120,6 +119,7 @@ export class Ram {
     if (core.inspect(op).ramCheck(parsed.totalFrames) !== 0) {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
     }
+    requireWhole(op, core, parsed);
     if (options.limit !== undefined) core.exports.ramLimit(limit);
     const ram = new Ram(core);
     if (!ram.#open()) throw new CompcacheError('EIO', op, 'two pools of the image have one name');
@@ -157,7 +157,7 @@ export class Ram {
    * @throws EBUSY while anything is mapped, or inside an evict callback
    */
   snapshot(): Uint8Array {
-    const chunks = [...imageChunks('ram.snapshot', this.#still('ram.snapshot'), false)];
+    const chunks = [...imageChunks(() => this.#still('ram.snapshot'))];
     const image = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
     let at = 0;
     for (const chunk of chunks) {
@@ -168,11 +168,14 @@ export class Ram {
   }
 
   /**
-   * The same in parts, for writing to a file. The RAM must not change before the last part was taken.
-   * @throws as snapshot; EBUSY also with the last part when the RAM has changed meanwhile
+   * The same in parts of up to 1 MiB, for writing to a file. The RAM must not change before the last part was taken. Each
+   * iteration takes the image anew.
+   * @throws as snapshot, at the call and with each part; EBUSY with the last one when the RAM has changed meanwhile
    */
   snapshotChunks(): Iterable<Uint8Array> {
-    return imageChunks('ram.snapshotChunks', this.#still('ram.snapshotChunks'), true);
+    const op = 'ram.snapshotChunks';
+    this.#still(op);
+    return { [Symbol.iterator]: () => imageChunks(() => this.#still(op), op) };
   }
 
   /** The core, when nothing is mapped or under way. */
@@ -196,14 +199,14 @@ export class Ram {
   zpool(allocator: AllocatorName, options: ZpoolOptions = {}): Zpool {
     const op = 'ram.zpool';
     const core = this.#live(op);
-    const kind = Object.hasOwn(KINDS, allocator) ? KINDS[allocator] : undefined;
+    const kind = typeof allocator === 'string' && Object.hasOwn(KINDS, allocator) ? KINDS[allocator] : undefined;
     if (kind === undefined) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(allocator)}; known: ${Object.keys(KINDS).join(', ')}`);
-    if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
     const words = optionWords(allocator, options);
     const name = options.name ?? this.#freshName(allocator);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     const utf8 = new TextEncoder().encode(name);
     if (utf8.length === 0 || utf8.length > NAME_BYTES) throw new CompcacheError('EINVAL', op, `name must have 1 to ${NAME_BYTES} UTF-8 bytes, not ${utf8.length}`);
+    if (decodeName(utf8) !== name) throw new CompcacheError('EINVAL', op, `name must be well-formed Unicode, but is ${show(name)}`);
     if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`);
     const at = core.exports.pageBuffer() >>> 0;
     core.bytes.set(utf8, at);
@@ -230,7 +233,7 @@ export class Ram {
     for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
     for (const address of addresses.reverse()) {
       const at = exports.zpoolIdentity(address, 2) >>> 0;
-      const name = new TextDecoder().decode(bytes.subarray(at, at + exports.zpoolIdentity(address, 1)));
+      const name = decodeName(bytes.slice(at, at + exports.zpoolIdentity(address, 1)));
       const kind = exports.zpoolIdentity(address, 0);
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
       this.#pools.set(name, new Zpool(this.#owner, this.#core, address, allocator, name, undefined));
@@ -252,6 +255,7 @@ export class Ram {
   openZpool(name: string, callbacks: { evict?: EvictCallback } = {}): Zpool {
     const op = 'ram.openZpool';
     this.#live(op);
+    requireOptions(op, callbacks, ['evict']);
     const pool = this.#pools.get(name);
     if (pool === undefined) throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`);
     if (callbacks.evict !== undefined) {
@@ -324,6 +328,20 @@ export class Ram {
       maps: counter(4),
       owners,
     };
+  }
+}
+
+/** A pool's name; every byte counts, so that names and bytes correspond one to one. */
+function decodeName(utf8: Uint8Array): string {
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(utf8);
+}
+
+/** Refuses an image that has more frames, other frames, or things under way that no image can have. EIO. */
+function requireWhole(op: string, core: Core, image: ParsedImage): void {
+  const counter = (which: number): number => core.exports.ramCounter(which) >>> 0;
+  const sameRuns = JSON.stringify(runsOf(core)) === JSON.stringify(image.runs);
+  if (counter(0) !== image.totalFrames || counter(4) !== 0 || counter(5) !== 0 || !sameRuns) {
+    throw new CompcacheError('EIO', op, 'the image has frames or work under way that no image has');
   }
 }
 

@@ -49,7 +49,6 @@ export interface CoreExports {
   zpoolMax(pool: number): number;
   zpoolFree(pool: number, handle: number): number;
   zpoolSize(pool: number, handle: number): number;
-  zpoolSpan(pool: number, handle: number, writing: number): number;
   zpoolRange(pool: number, handle: number, at: number, length: number, writing: number): number;
   zpoolMap(pool: number, handle: number, mode: number): number;
   zpoolUnmap(pool: number, handle: number): number;
@@ -172,9 +171,18 @@ function instantiateInspector(module: WebAssembly.Module, memory: WebAssembly.Me
 const REQUIRED = ['layoutVersion', 'attach', 'ramInit', 'ramSaved', 'zpoolCreate', 'zpoolRange', 'zpoolCounter', 'pageStore', 'pageLoad'];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
-  const names = module instanceof WebAssembly.Module ? WebAssembly.Module.exports(module).map(({ name }) => name) : [];
+  const names = exportsOf(module).filter(({ kind }) => kind === 'function').map(({ name }) => name);
   if (!REQUIRED.every((name) => names.includes(name))) {
     throw new CompcacheError('EINVAL', op, 'module must be a WebAssembly.Module of compcache/core.wasm');
+  }
+}
+
+/** Exports of what may be a module; none for anything else. */
+function exportsOf(module: unknown): WebAssembly.ModuleExportDescriptor[] {
+  try {
+    return WebAssembly.Module.exports(module as WebAssembly.Module);
+  } catch {
+    return [];
   }
 }
 

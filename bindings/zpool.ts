@@ -1,8 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
+import { CoreLz4 } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import {
-  CompcacheError, ERRNO_MIN, codeOf, isU32, requireBytes, requireU32, show, type ErrorCode,
+  CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requireOptions, requireU32, show, type ErrorCode,
 } from './errors.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
@@ -68,7 +69,7 @@ export class Zpool {
     this.mallocSupportMovable = allocator === 'zsmalloc' || allocator === 'z3fold';
   }
 
-  /** The RAM is closed: every further call is ECLOSED, and its memory is let go. @internal */
+  /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. @internal */
   orphan(): void {
     this.#address = 0;
     this.#core = closedCore();
@@ -133,7 +134,7 @@ export class Zpool {
     requireBytes('zpool.write', 'bytes', bytes);
     requireU32('zpool.write', 'at', at);
     const core = this.#core;
-    const length = bytes.length;
+    const length = lengthOf(bytes);
     const address = core.exports.zpoolRange(this.#address, handle, at, length, 1) >>> 0;
     if (address >= ERRNO_MIN) throw this.#failure('zpool.write', address, handle);
     const second = core.out[OUT_SECOND] as number;
@@ -162,15 +163,15 @@ export class Zpool {
   #read(op: string, handle: number, into: Uint8Array | undefined, at: number): Uint8Array {
     const size = this.#size(op, handle);
     const length = size - at;
-    if (length < 0 || (into !== undefined && into.length < length)) {
+    if (length < 0 || (into !== undefined && lengthOf(into) < length)) {
       throw new CompcacheError('ERANGE', op, length < 0
         ? `at is ${at}, the object has ${size} bytes`
-        : `into has ${(into as Uint8Array).length} bytes, ${length} are needed`);
+        : `into has ${lengthOf(into as Uint8Array)} bytes, ${length} are needed`);
     }
     const core = this.#core;
     const address = core.exports.zpoolRange(this.#address, handle, at, length, 0) >>> 0;
     if (address >= ERRNO_MIN) throw this.#failure(op, address, handle);
-    const target = into === undefined ? new Uint8Array(length) : into.length === length ? into : into.subarray(0, length);
+    const target = into === undefined ? new Uint8Array(length) : lengthOf(into) === length ? into : into.subarray(0, length);
     const second = core.out[OUT_SECOND] as number;
     if (second === 0) {
       target.set(core.bytes.subarray(address, address + length));
@@ -194,7 +195,7 @@ export class Zpool {
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
     if (!isU32(handle)) this.#notAHandle('zpool.map', handle);
-    const number = Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
+    const number = typeof mode === 'string' && Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
     if (number === undefined) throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
     const core = this.#core;
     const address = core.exports.zpoolMap(this.#address, handle, number) >>> 0;
@@ -234,10 +235,10 @@ export class Zpool {
    */
   storePage(page: Uint8Array, codec?: Codec): PageEntry {
     requireBytes('zpool.storePage', 'page', page);
-    if (page.length !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.storePage', `page must have ${PAGE_SIZE} bytes, not ${page.length}`);
+    if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.storePage', `page must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
     if (this.#isGone()) throw this.#closed('zpool.storePage');
     requireCodec('zpool.storePage', codec);
-    if (codec !== undefined && codec.name !== 'lz4') return this.#storeWith(page, codec);
+    if (!isCoreLz4(codec)) return this.#storeWith(page, codec);
     const { exports, bytes, out } = this.#core;
     bytes.set(page, exports.pageBuffer() >>> 0);
     const entry = exports.pageStore(this.#address) >>> 0;
@@ -247,18 +248,22 @@ export class Zpool {
 
   /** The two-step path of a codec in JavaScript: compress there, then malloc and write. */
   #storeWith(page: Uint8Array, codec: Codec): PageEntry {
+    const op = 'zpool.storePage';
     const word = sameFilledWord(page);
     if (word !== undefined) return sameFilledEntry(word);
     const { exports } = this.#core;
     const most = Math.min(exports.zpoolMax(this.#address) >>> 0, PAGE_SIZE - 1);
     const block = new Uint8Array(most);
-    const written: unknown = codec.compress(page, block);
+    const written = runCodec(op, () => codec.compress(page, block));
     if (!isU32(written) || written > most) {
-      throw new CompcacheError('EIO', 'zpool.storePage', `codec ${codec.name} says it wrote ${show(written)} bytes into ${most}`);
+      throw new CompcacheError('EIO', op, `the codec says it wrote ${show(written)} bytes into ${most}`);
     }
+    // The codec was foreign code: it may have detached the page, or freed the pool.
+    const bytes = written !== 0 ? block.subarray(0, written) : page;
+    requireBytes(op, 'page', bytes);
     const handle = (written !== 0 ? exports.zpoolMalloc(this.#address, written) : exports.zpoolMallocRaw(this.#address)) >>> 0;
-    if (handle >= ERRNO_MIN) throw this.#failure('zpool.storePage', handle, written);
-    this.write(handle as Handle, written !== 0 ? block.subarray(0, written) : page);
+    if (handle >= ERRNO_MIN) throw this.#failure(op, handle, written);
+    this.write(handle as Handle, bytes);
     return handle as PageEntry;
   }
 
@@ -271,7 +276,7 @@ export class Zpool {
    */
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
     requireBytes('zpool.loadPage', 'into', into);
-    if (into.length !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.loadPage', `into must have ${PAGE_SIZE} bytes, not ${into.length}`);
+    if (lengthOf(into) !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.loadPage', `into must have ${PAGE_SIZE} bytes, not ${lengthOf(into)}`);
     requireCodec('zpool.loadPage', codec);
     const { exports, bytes } = this.#core;
     const buffer = exports.pageBuffer() >>> 0;
@@ -281,7 +286,7 @@ export class Zpool {
       exports.pageFill(-1 - entry);
     } else {
       if (!isU32(entry)) this.#notAHandle('zpool.loadPage', entry);
-      if (codec !== undefined && codec.name !== 'lz4') return this.#loadWith(entry, into, codec);
+      if (!isCoreLz4(codec)) return this.#loadWith(entry, into, codec);
       const result = exports.pageLoad(this.#address, entry) >>> 0;
       if (result !== PAGE_SIZE) throw this.#failure('zpool.loadPage', result, entry);
     }
@@ -294,8 +299,8 @@ export class Zpool {
       into.set(stored);
       return;
     }
-    const written = codec.decompress(stored, into);
-    if (written !== PAGE_SIZE) throw new CompcacheError('EIO', 'zpool.loadPage', `codec ${codec.name} gave ${show(written)} bytes, not a page`);
+    const written = runCodec('zpool.loadPage', () => codec.decompress(stored, into));
+    if (written !== PAGE_SIZE) throw new CompcacheError('EIO', 'zpool.loadPage', `the codec gave ${show(written)} bytes, not a page`);
   }
 
   /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */
@@ -315,7 +320,7 @@ export class Zpool {
    * LRU and costs one of eight tries. Victims with a mapped object are passed over, keep their place and cost no try.
    * @param pages frames wanted; 0 does nothing
    * @returns frames that came back from victims; a zspage may bring several more than were wanted
-   * @throws only when none came back: EINVAL nothing evictable or no evict callback, EAGAIN after eight tries (the
+   * @throws only when none came back: EINVAL nothing evictable, no evict callback, or one that gives a Promise; EAGAIN after eight tries (the
    *   callback's last throw is its cause)
    * @see Linux 6.1 mm/zbud.c zbud_reclaim_page; 6.2 mm/zsmalloc.c zs_reclaim_page
    */
@@ -327,50 +332,57 @@ export class Zpool {
     if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
     let freed = 0;
     while (freed < pages) {
-      const { frames, code, cause } = this.#reclaim(evict);
+      const { frames, failure } = this.#reclaim(evict);
       this.#core.exports.zpoolRunDeferred(this.#address, 0);
       freed += frames;
       if (frames !== 0) continue;
       if (freed !== 0) break;
-      throw new CompcacheError(code, 'zpool.shrink', code === 'EINVAL' ? 'nothing is evictable' : `no frame came back in ${TRIES} tries`,
-        cause === undefined ? undefined : { cause });
+      throw failure;
     }
     return freed;
   }
 
-  /** Up to eight victims, until one is empty. */
-  #reclaim(evict: EvictCallback): { frames: number; code: ErrorCode; cause?: unknown } {
+  /** Up to eight victims, until one is empty: the frames it brought, or why none did. */
+  #reclaim(evict: EvictCallback): { frames: number; failure?: CompcacheError } {
+    const op = 'zpool.shrink';
     const { exports } = this.#core;
-    let cause: unknown;
+    let cause: { cause: unknown } | undefined;
     for (let tries = 0; tries < TRIES; tries++) {
       const victim = exports.zpoolIsolate(this.#address) >>> 0;
-      if (victim === 0) return { frames: 0, code: tries === 0 ? 'EINVAL' : 'EAGAIN', cause };
-      const thrown = this.#evictAll(victim, evict);
-      const frames = exports.zpoolRelease(this.#address, victim) >>> 0;
-      if (frames !== 0) return { frames, code: 'EAGAIN' };
-      if (thrown !== undefined) cause = thrown.error;
+      if (victim === 0 && tries === 0) return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
+      if (victim === 0) break;
+      let answer: EvictAnswer;
+      let frames = 0;
+      try {
+        answer = this.#evictAll(victim, evict);
+      } finally {
+        frames = exports.zpoolRelease(this.#address, victim) >>> 0;
+      }
+      if (frames !== 0) return { frames };
+      if (answer === 'promise') {
+        return { frames: 0, failure: new CompcacheError('EINVAL', op, 'the evict callback returned a Promise; it must be synchronous') };
+      }
+      if (typeof answer === 'object') cause = answer;
     }
-    return { frames: 0, code: 'EAGAIN', cause };
+    return { frames: 0, failure: new CompcacheError('EAGAIN', op, `no frame came back in ${TRIES} tries`, cause) };
   }
 
-  /** Calls evict for each object of a victim until one is refused; what the callback threw, if it did. */
-  #evictAll(victim: number, evict: EvictCallback): { error: unknown } | undefined {
+  /** Calls evict for each object of a victim until one is refused. */
+  #evictAll(victim: number, evict: EvictCallback): EvictAnswer {
     const { exports, out } = this.#core;
     let cursor = 0;
     for (;;) {
       const handle = exports.zpoolVictimNext(this.#address, victim, cursor) >>> 0;
-      if (handle === 0) return undefined;
+      if (handle === 0) return 'done';
       cursor = out[OUT_A] as number;
       callbacks.running += 1;
       this.#owner.evicting += 1;
       try {
         const answer: unknown = evict(handle as Handle, this);
-        if (answer === false) return undefined;
-        if (isThenable(answer)) {
-          return { error: new CompcacheError('EINVAL', 'zpool.shrink', 'the evict callback returned a Promise; it must be synchronous') };
-        }
-      } catch (error) {
-        return { error };
+        if (answer === false) return 'refused';
+        if (isPromise(answer)) return 'promise';
+      } catch (cause) {
+        return { cause };
       } finally {
         callbacks.running -= 1;
         this.#owner.evicting -= 1;
@@ -466,6 +478,7 @@ export class Zpool {
    * in frames still to come is seen.
    */
   walk(visit: (contents: FrameContents) => void): void {
+    if (typeof visit !== 'function') throw new CompcacheError('EINVAL', 'zpool.walk', `visit must be a function, not ${show(visit)}`);
     const { exports, memory, out } = this.#core;
     const inspector = this.#core.inspect('zpool.walk');
     let frame = 0;
@@ -496,7 +509,7 @@ export class Zpool {
     if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', 'zpool.destroy', 'an evict callback is running');
     const result = this.#core.exports.zpoolDestroy(this.#address) >>> 0;
     if (result !== 0) throw this.#failure('zpool.destroy', result, 0);
-    this.#address = 0;
+    this.orphan();
     this.#owner.forget(this.name);
   }
 
@@ -548,7 +561,7 @@ export class Zpool {
       case 'ENOMEM': return `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`;
       case 'ENOSPC': return `size ${what} is beyond the largest object, ${exports.zpoolMax(this.#address) >>> 0} bytes`;
       case 'ERANGE': return `the range does not fit the object of ${exports.zpoolSize(this.#address, what) >>> 0} bytes`;
-      case 'EBUSY': return op === 'zpool.map' ? 'the object has as many maps as can be counted' : op === 'zpool.destroy' ? 'an object is mapped' : 'the object is mapped';
+      case 'EBUSY': return op === 'zpool.map' ? 'the object has as many maps as can be counted' : op === 'zpool.destroy' ? 'an object is mapped or under reclaim' : 'the object is mapped';
       case 'EIO': return 'the object is no page that was stored with this codec';
       default:
         if (op === 'zpool.malloc') return 'size must be at least 1';
@@ -558,8 +571,29 @@ export class Zpool {
   }
 }
 
-function isThenable(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+/** Whether to take the core's own path; any codec of the core is the same there. */
+function isCoreLz4(codec: Codec | undefined): codec is undefined | CoreLz4 {
+  return codec === undefined || codec instanceof CoreLz4;
+}
+
+/** Calls a codec that is not ours: what it throws becomes EIO, unless it is one of our errors. */
+function runCodec(op: string, call: () => unknown): unknown {
+  try {
+    return call();
+  } catch (cause) {
+    if (cause instanceof CompcacheError) throw cause;
+    throw new CompcacheError('EIO', op, 'the codec threw', { cause });
+  }
+}
+
+/** How the calls of evict for one victim ended; an object holds what the callback threw. */
+type EvictAnswer = 'done' | 'refused' | 'promise' | { cause: unknown };
+
+/** Whether an evict callback gave a Promise; its rejection is taken care of, since nobody else will. */
+function isPromise(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
+  Promise.resolve(value).catch(() => undefined);
+  return true;
 }
 
 /** Requires a codec, or none; EINVAL otherwise. */
@@ -591,10 +625,7 @@ const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
 /** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value or another allocator's option. */
 export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [number, number, number] {
   const op = 'ram.zpool';
-  const known = ['name', 'evict', ...OPTIONS[allocator]] as string[];
-  for (const [key, value] of Object.entries(options)) {
-    if (value !== undefined && !known.includes(key)) throw new CompcacheError('EINVAL', op, `${allocator} has no option ${show(key)}`);
-  }
+  requireOptions(op, options, ['name', 'evict', ...OPTIONS[allocator]]);
   const pick = <T>(name: string, value: T | undefined, choices: Map<T, number>, otherwise: T): number => {
     const word = choices.get(value ?? otherwise);
     if (word === undefined) throw new CompcacheError('EINVAL', op, `${name} must be ${[...choices.keys()].map(show).join(' or ')}, not ${show(value)}`);

@@ -42,9 +42,9 @@
  * from the high bits down; two used blocks begin at least 8 bytes apart, so a
  * granule names one at most. The generation is the frame's (genA) at the malloc;
  * each free in the frame moves that on, and past the freed block's. So a stale
- * handle stays refused until its frame has seen some 2^g - 1 frees since the
- * handle was given out, g = min(8, 23 - bits of a frame number): 255 up to
- * 128 MiB of RAM, 31 at 1 GiB, 7 at 4 GiB; and then still unless an object begins
+ * handle stays refused until its frame has seen some 2^g frees since the
+ * handle was given out, g = min(8, 23 - bits of a frame number): 256 up to
+ * 128 MiB of RAM, 32 at 1 GiB, 8 at 4 GiB; and then still unless an object begins
  * at that very place. Destroying a pool counts as a free in each of its frames.
  *
  * A frame of type FRAME_RAW is one page kept as it is (page/path.ts); its
@@ -73,6 +73,7 @@
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listCount, listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
+import { advanced, generationMask, settled } from '../mem/generation';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot,
   entryOf, entryOwner, frameAddress, frameBits, frameExists, frameOf, genA, setGenA,
@@ -295,15 +296,14 @@ function removeStart(entry: usize, start: u32): void {
 
 // ── handles ──────────────────────────────────────────────────────────────────
 
-/** How many different generations a frame goes through. */
-function generations(): u32 {
-  return (1 << min<u32>(8, 23 - frameBits())) - 1;
+function mask(): u32 {
+  return generationMask(min<u32>(8, 23 - frameBits()));
 }
 
 /** Generation of a live object, by the address of its data. That of a raw page, the only object of its frame, is the frame's. */
 // @ts-ignore: decorator
 @inline function generationOf(entry: usize, data: usize): u32 {
-  return <u32>load<u8>(offsetIn(data) == 0 ? entry + 4 : data - 1);
+  return <u32>load<u8>(offsetIn(data) == 0 ? entry + 4 : data - 1) & mask();
 }
 
 // @ts-ignore: decorator
@@ -314,12 +314,10 @@ function generations(): u32 {
 /** An object is freed: the frame's generation moves on, past the object's. */
 // @ts-ignore: decorator
 @inline function age(entry: usize, generation: u32): void {
-  const count = generations();
   let next = genA(entry);
   do {
-    next += 1;
-    if (next >= count) next = 0;
-  } while (next == generation);
+    next = advanced(next, mask());
+  } while ((next & mask()) == generation);
   setGenA(entry, next);
 }
 
@@ -419,7 +417,7 @@ function takeFrame(pool: usize, type: u32): usize {
   const frame = frameAlloc(<u32>pool | type);
   if (frame == 0) return 0;
   const entry = entryOf(frame);
-  setGenA(entry, genA(entry) % generations());
+  setGenA(entry, settled(genA(entry), mask()));
   poolAt(pool).frames += 1;
   listPush(pool + POOL_LRU, entry, LRU_LINKS);
   return frameAddress(frame);
@@ -434,7 +432,7 @@ function releaseFrame(pool: usize, entry: usize): void {
 
 /** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
 export function xvFrameEnds(entry: usize): void {
-  setGenA(entry, genA(entry) + 1);
+  setGenA(entry, advanced(genA(entry), mask()));
 }
 
 function noFrame(): u32 {
@@ -470,7 +468,7 @@ export function xvMalloc(pool: usize, size: u32): u32 {
     flag = PREVIOUS_FREE;
   }
   tellNext(block + HEADER + room, last, flag); // X12, X13
-  const generation = genA(entry);
+  const generation = genA(entry) & mask();
   store<u32>(block, size | (header & PREVIOUS_MASK) | (generation << GENERATION_SHIFT));
   listToFront(pool + POOL_LRU, entry, LRU_LINKS);
   countObject(pool, size);
@@ -754,8 +752,8 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
     if (load<u32>(entry, LRU_LINKS + 4) != 0) return false;
     met(VICTIMS, 1);
   } else if (start == NONE) return false;
-  const count = generations();
-  if (genA(entry) >= count) return false;
+  const most = mask();
+  if ((genA(entry) & most) == most) return false;
   if (isRaw(entry)) {
     if (start != NONE) metObject(PAGE_SIZE);
     return (load<u32>(entry, LANES) & ~USED) == RAW_LANE && load<u64>(entry, LANES + 4) == 0;
@@ -775,7 +773,7 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
       if (size >= MIN_LISTED && size != WHOLE) setOut(LISTED, out(LISTED) + 1);
       before |= PREVIOUS_FREE;
     } else {
-      if (size == 0 || generation >= count || start != (at + HEADER) >> 2) return false;
+      if (size == 0 || generation >= most || start != (at + HEADER) >> 2) return false;
       start = nextStart(entry, start + 1);
       used += 1;
       metObject(size);

@@ -35,9 +35,9 @@
  *
  * Handle: generation | FIRST or LAST | frame, from the high bits down; the frame
  * lies lowest in the handles of every allocator (mem/handle.ts says why). The
- * generation (genA for FIRST, genB for LAST) has up to 16 bits; 17 of the 32 are
- * left at 64 MiB, 11 at 4 GiB: a stale handle is refused until its place was
- * used 2^g - 1 times again.
+ * generation (genA for FIRST, genB for LAST, mem/generation.ts) has 16 bits up to
+ * 128 MiB of RAM, 11 at 4 GiB: a stale handle is refused until its place was
+ * freed 2^16 or 2^11 times more.
  *
  * Vital statistics: largest object 3968 ('6.1') or 4096 ('2013'); overhead 0
  * bytes an object beside the frame table (and the header chunk); malloc and
@@ -51,6 +51,7 @@
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listCount, listNext, listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
+import { advanced, generationMask, settled } from '../mem/generation';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress,
   frameBits, frameExists, frameOf, genA, genB, setGenA, setGenB,
@@ -153,23 +154,26 @@ import { walkFree, walkObject } from '../mem/walk';
 
 // ── handles ──────────────────────────────────────────────────────────────────
 
-/** How many different generations a place goes through. */
 // @ts-ignore: decorator
-@inline function generations(): u32 {
-  return (1 << min<u32>(16, 31 - frameBits())) - 1;
+@inline function mask(): u32 {
+  return generationMask(min<u32>(16, 31 - frameBits()));
+}
+
+// @ts-ignore: decorator
+@inline function counterOf(entry: usize, buddy: u32): u32 {
+  return buddy == FIRST ? genA(entry) : genB(entry);
 }
 
 // @ts-ignore: decorator
 @inline function generationOf(entry: usize, buddy: u32): u32 {
-  return buddy == FIRST ? genA(entry) : genB(entry);
+  return counterOf(entry, buddy) & mask();
 }
 
-/** The place gets a new generation: what was given out for it is stale. */
+/** The place is freed: what was given out for it is stale. */
 function age(entry: usize, buddy: u32): void {
-  let generation = generationOf(entry, buddy) + 1;
-  if (generation >= generations()) generation = 0;
-  if (buddy == FIRST) setGenA(entry, generation);
-  else setGenB(entry, generation);
+  const next = advanced(counterOf(entry, buddy), mask());
+  if (buddy == FIRST) setGenA(entry, next);
+  else setGenB(entry, next);
 }
 
 function handleOf(entry: usize, buddy: u32): u32 {
@@ -242,23 +246,21 @@ function takeFrame(pool: usize, type: u32): usize {
     return 0;
   }
   const entry = entryOf(frame);
-  // The frame's epoch (genA) is where both places go on from.
-  const epoch = genA(entry) % generations();
-  setGenA(entry, epoch);
-  setGenB(entry, epoch);
+  setGenA(entry, settled(genA(entry), mask()));
+  setGenB(entry, settled(genB(entry), mask()));
   poolAt(pool).frames += 1;
   return entry;
 }
 
 function releaseFrame(pool: usize, entry: usize): void {
-  setGenA(entry, max(genA(entry), genB(entry)));
   poolAt(pool).frames -= 1;
   frameFree(frameOf(entry));
 }
 
 /** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
 export function zbudFrameEnds(entry: usize): void {
-  setGenA(entry, max(genA(entry), genB(entry)) + 1);
+  age(entry, FIRST);
+  age(entry, LAST);
 }
 
 /** B2..B5. EINVAL size 0, ENOSPC beyond the largest object, ENOMEM without a frame. */
@@ -471,6 +473,7 @@ function entryIsSound(pool: usize, entry: usize): bool {
   if ((first & ~(ISOLATED | SIZE_MASK)) != 0 || (last & ~SIZE_MASK) != 0) return false;
   const firstSize = first & SIZE_MASK;
   if (firstSize == 0 && last == 0 && (first & ISOLATED) == 0) return false;
+  if (generationOf(entry, FIRST) == mask() || generationOf(entry, LAST) == mask()) return false;
   if (isRaw(entry)) return (firstSize == PAGE_SIZE || (firstSize == 0 && isIsolated(entry))) && last == 0;
   if (firstSize > zbudMax(pool) || last > zbudMax(pool)) return false;
   return chunksOf(firstSize) + chunksOf(last) <= LISTS - headerChunks(pool);

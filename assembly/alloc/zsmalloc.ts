@@ -395,14 +395,18 @@ function touch(pool: usize, zspage: usize): void {
 
 // ── API ──────────────────────────────────────────────────────────────────────
 
+/** Frames of class records that a pool with these options takes at once; 0 for options out of range. */
+export function zsTableFrames(chain: u32, rule: u32): u32 {
+  return chain < 1 || chain > CHAIN_MAX || rule > RULE_PERCENT ? 0 : classFrames(chain, rule);
+}
+
 /** Class records go to frames of their own. EINVAL for options out of range, ENOMEM without a frame. */
 export function zsInit(pool: usize, chain: u32, rule: u32, groups: u32): u32 {
-  if (chain < 1 || chain > CHAIN_MAX || rule > RULE_PERCENT || (groups != 12 && groups != 4)) return EINVAL;
+  if (zsTableFrames(chain, rule) == 0 || (groups != 12 && groups != 4)) return EINVAL;
   setPoolOption(pool, 0, chain);
   setPoolOption(pool, 1, rule);
   setPoolOption(pool, 2, groups);
   const frames = classFrames(chain, rule);
-  if (!frameRoom(frames)) return ENOMEM;
   for (let i: u32 = 0; i < frames; i++) {
     const frame = frameAlloc(<u32>pool | FRAME_POOL_MORE);
     if (frame == 0) return ENOMEM;
@@ -859,8 +863,19 @@ export function zsClassStats(pool: usize, nth: u32, to: usize): u32 {
     store<u32>(to + 32 + (<usize>group << 2), length);
     listed += length;
   }
-  store<u32>(to + 32 + (<usize>full << 2), sizeClass(cls).allocated / objects - listed);
+  store<u32>(to + 32 + (<usize>full << 2), sizeClass(cls).allocated / objects - listed - isolatedOf(pool, ordinal));
   return 0;
+}
+
+/** Zspages of a class that are under reclaim: they are in no group. */
+function isolatedOf(pool: usize, ordinal: u32): u32 {
+  if (poolAt(pool).isolated == 0) return 0;
+  const cache = pool + POOL_DESCRIPTORS;
+  let count: u32 = 0;
+  for (let zspage = slabNext(cache, 0); zspage != 0; zspage = slabNext(cache, zspage)) {
+    if (<u32>zspageAt(zspage).ordinal == ordinal && (<u32>zspageAt(zspage).state & ISOLATED) != 0) count += 1;
+  }
+  return count;
 }
 
 /** Objects whose slot straddles two frames: S5. */

@@ -22,9 +22,9 @@ import { EINVAL } from '../base/errno';
 import { invariant } from '../base/debug';
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_FAIL_AFTER, BOOT_FAIL_TIMES, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD,
-  BOOT_ISOLATED, BOOT_LIMIT, BOOT_MAGIC, BOOT_MAPS, BOOT_SCRATCH, BOOT_SERIAL, BOOT_USED, BOOT_VERSION, ENTRY_BYTES, FRAME_FIXED, FRAME_FREE, FRAME_POOL,
-  FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT,
-  TABLE_INDEX, boot, entryOf, frameAddress, setBoot,
+  BOOT_ISOLATED, BOOT_LIMIT, BOOT_MAGIC, BOOT_MAPS, BOOT_SCRATCH, BOOT_SERIAL, BOOT_USED, BOOT_VERSION, ENTRY_BYTES,
+  FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, SCRATCH_FRAME,
+  SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, frameAddress, setBoot,
 } from './layout';
 import { LARGE_SCRATCH_FROM, OUT_NEEDED, SCRATCH_LARGE, SCRATCH_SMALL, setOut } from './scratch';
 
@@ -54,7 +54,7 @@ function tablesBelow(frame: u32): u32 {
 }
 
 /** Frames that exist to be handed out, were there no limit. */
-export function frameCapacity(): u32 {
+function frameCapacity(): u32 {
   const first = boot(BOOT_FIRST);
   const end = frameEnd();
   return end - first - (tablesBelow(end) - tablesBelow(first));
@@ -160,10 +160,10 @@ export function framesFree(): u32 {
  * @returns the frame number, 0 when there is none (or one was told to fail)
  */
 export function frameAlloc(owner: u32): u32 {
-  if (boot(BOOT_FAIL_AFTER) != NEVER && injected()) return 0;
   const used = boot(BOOT_USED);
-  if (used >= boot(BOOT_LIMIT)) return 0;
   let frame = boot(BOOT_FREE_HEAD);
+  if (used >= boot(BOOT_LIMIT) || (frame == 0 && boot(BOOT_BUMP) >= frameEnd())) return 0;
+  if (boot(BOOT_FAIL_AFTER) != NEVER && injected()) return 0;
   let entry: usize;
   if (frame != 0) {
     entry = entryOf(frame);
@@ -173,7 +173,6 @@ export function frameAlloc(owner: u32): u32 {
     memory.fill(frameAddress(frame), 0, 4096);
   } else {
     frame = boot(BOOT_BUMP);
-    if (frame >= frameEnd()) return 0;
     entry = entryOf(frame);
     const bump = frame + 1;
     if ((bump & SECTION_MASK) <= TABLE_INDEX && bump < frameEnd()) enterSection(bump);
@@ -225,7 +224,7 @@ export function lastSection(): u32 {
 }
 
 /** The most frames that were ever in use at once: exactly those below the bump mark. */
-export function frameHighWater(): u32 {
+function frameHighWater(): u32 {
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);
   return bump - first - (tablesBelow(bump) - tablesBelow(first));

@@ -12,10 +12,7 @@
  *            bits 12..21 maps, up to 1023
  *            bits 22..31 frees of this record since its frame became a handle frame
  *
- *   entry of the frame: genA = generation at which the frame began (below g),
- *            genB = the most frees that a record of it has seen,
- *            28 = genA as the owner before left it: an allocator that counts
- *            further than g goes on from there when it gets the frame back
+ *   entry of the frame: genA = generation at which the frame began (mem/generation.ts)
  *
  * A handle is   generation << placeBits | record in its frame << frameBits | frame
  * with placeBits = 9 + frameBits, the bits of a frame number of this RAM. Every
@@ -24,20 +21,21 @@
  * lies in the RAM: the frame must be a handle frame of this pool, the
  * record used, the generations equal.
  *
- * The generation of a record rises by one each time it is freed, and a frame
- * that comes back as a handle frame starts beyond all generations it had, so a
- * stale handle stays refused until a record's generation has come round: after
- * 2^g - 1 frees of that very record, g = min(10, 32 - placeBits). That is 1023
- * up to 32 MiB of RAM, 511 at 64 MiB, 31 at 1 GiB, 7 at 4 GiB; FIFO reuse
- * within a slab frame multiplies it by the free records of that frame. The
- * value "all ones" is left out, which keeps handles below the error numbers.
+ * The generation of a record rises by one each time it is freed, and has g =
+ * min(10, 32 - placeBits) bits: a stale handle stays refused until that record
+ * was freed 2^g times more. That is 1024 up to 32 MiB of RAM, 512 at 64 MiB, 32 at
+ * 1 GiB, 8 at 4 GiB (less the value of all ones); FIFO reuse within a slab frame
+ * multiplies it by the free records of that frame. A frame that comes back as a
+ * handle frame goes on beyond all generations it had; so if one record of it had
+ * come round meanwhile, the handles of the others may be met sooner.
  *
  * Vital statistics: 8 bytes an object; 512 records a frame.
  */
 import {
-  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_FRESH, entryOf, entryOwner, frameAddress, frameBits, frameExists, genA,
-  genB, setGenA, setGenB,
+  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_FRESH, entryOf, entryOwner, frameAddress, frameBits,
+  frameExists, frameOf, genA, setGenA,
 } from './layout';
+import { generationMask } from './generation';
 import { slabAlloc, slabFree, slabInit } from './slab';
 import { POOL_HANDLES } from './pool';
 
@@ -63,22 +61,13 @@ import { POOL_HANDLES } from './pool';
 // @ts-ignore: decorator
 @inline const SLAB_USED: usize = 12;
 // @ts-ignore: decorator
-@inline const EPOCH: usize = 28; // in the entry: genA at the start, not yet reduced
-
-// @ts-ignore: decorator
 @inline function placeBits(): u32 {
   return frameBits() + (PAGE_SHIFT - RECORD_SHIFT);
 }
 
 // @ts-ignore: decorator
-@inline function generationBits(): u32 {
-  return min<u32>(10, 32 - placeBits());
-}
-
-/** How many different generations a record goes through. */
-// @ts-ignore: decorator
-@inline function generations(): u32 {
-  return (1 << generationBits()) - 1;
+@inline function mask(): u32 {
+  return generationMask(min<u32>(10, 32 - placeBits()));
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
@@ -112,9 +101,7 @@ import { POOL_HANDLES } from './pool';
 /** Generation of a record: where its frame began plus the frees since. */
 // @ts-ignore: decorator
 @inline function recordGeneration(record: usize, entry: usize): u32 {
-  const generation = genA(entry) + (load<u32>(record, 4) >> GENERATION_SHIFT);
-  const count = generations();
-  return generation >= count ? generation - count : generation;
+  return (genA(entry) + (load<u32>(record, 4) >> GENERATION_SHIFT)) & mask();
 }
 
 /** The handle that stands for a used record. */
@@ -135,25 +122,21 @@ export function handleAlloc(pool: usize, size: u32): usize {
   const record = slabAlloc(pool + POOL_HANDLES);
   if (record == 0) return 0;
   const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  // Two narrow loads: one wide load could not be served from the narrow stores just made, and would wait for the cache.
-  if (load<u16>(entry + SLAB_USED) == 1 && load<u16>(entry + SLAB_FRESH) == 1) {
-    store<u32>(entry + EPOCH, genA(entry));
-    setGenA(entry, genA(entry) % generations());
-    setGenB(entry, 0);
-  }
   store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) | (size - 1), 4);
+  if (recordGeneration(record, entry) == mask()) grow(record);
   return record;
+}
+
+/** The generation of a record moves on. */
+// @ts-ignore: decorator
+@inline function grow(record: usize): void {
+  store<u32>(record, load<u32>(record, 4) + (1 << GENERATION_SHIFT), 4);
 }
 
 /** Takes a record back: its handle is refused from now on. */
 export function handleFree(pool: usize, record: usize): void {
-  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  let age = (load<u32>(record, 4) >> GENERATION_SHIFT) + 1;
-  if (age > genB(entry)) setGenB(entry, age);
-  if (age >= generations()) age = 0;
-  store<u32>(record, age << GENERATION_SHIFT, 4);
-  if (load<u16>(entry + SLAB_USED) == 1) handleFrameEnds(entry);
-  slabFree(pool + POOL_HANDLES, record);
+  grow(record);
+  handleCancel(pool, record);
 }
 
 /** Takes back a record whose handle was never given out: its generation stays. */
@@ -166,10 +149,12 @@ export function handleCancel(pool: usize, record: usize): void {
 
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
 export function handleFrameEnds(entry: usize): void {
-  const most = generations() << (16 - generationBits()); // a multiple, so that coming round shifts no generation
-  const epoch = load<u32>(entry + EPOCH) + genB(entry) + 1;
-  setGenA(entry, epoch >= most ? epoch - most : epoch);
-  setGenB(entry, 0);
+  const records = frameAddress(frameOf(entry));
+  let frees: u32 = 0;
+  for (let index = <u32>load<u16>(entry + SLAB_FRESH); index-- > 0;) {
+    frees = max(frees, load<u32>(records + <usize>(index << RECORD_SHIFT), 4) >> GENERATION_SHIFT);
+  }
+  setGenA(entry, genA(entry) + frees + 1);
 }
 
 /** The record of a live handle of this pool; 0 for any other number. */
@@ -187,9 +172,7 @@ export function handleRecord(pool: usize, handle: u32): usize {
   return record;
 }
 
-/** Whether the generation of a used record agrees with its frame; for check(). */
+/** Whether a used record has a generation that a handle may have; for check(). */
 export function recordIsSound(record: usize): bool {
-  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  const epoch = load<u32>(entry + EPOCH);
-  return epoch <= 0xFFFF && genA(entry) == epoch % generations() && (load<u32>(record, 4) >> GENERATION_SHIFT) <= genB(entry);
+  return recordGeneration(record, entryOf(<u32>(record >> PAGE_SHIFT))) != mask();
 }

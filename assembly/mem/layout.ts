@@ -63,8 +63,7 @@
 @inline export const ENTRY_SHIFT: u32 = 5;
 // @ts-ignore: decorator
 @inline export const ENTRY_BYTES: u32 = 32;
-// @ts-ignore: decorator
-@inline export const STATIC_FRAME: u32 = 2; // asconfig.json: memoryBase = 2 * 4096
+// Frames 2 and 3 hold static data: asconfig.json has memoryBase = 2 * 4096.
 // @ts-ignore: decorator
 @inline export const SCRATCH_FRAME: u32 = 4;
 // @ts-ignore: decorator
@@ -178,10 +177,11 @@
   return ((<u32>entry >> (PAGE_SHIFT + SECTION_SHIFT)) << SECTION_SHIFT) | ((<u32>entry & PAGE_MASK) >> ENTRY_SHIFT);
 }
 
-/** Whether a number from outside names a frame whose table entry may be read. */
+/** Whether a number from outside names a frame that was ever handed out. */
 // @ts-ignore: decorator
 @inline export function frameExists(frame: u32): bool {
-  return frame < boot(BOOT_BUMP);
+  const first = boot(BOOT_FIRST);
+  return frame - first < boot(BOOT_BUMP) - first;
 }
 
 // @ts-ignore: decorator

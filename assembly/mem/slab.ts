@@ -14,7 +14,7 @@
  *     8 u16 first free record (NONE)   10 u16 last free record
  *    12 u16 records in use             14 u16 records ever used ("fresh mark")
  *    16 links of the list of frames with room
- *    24 address of the cache           28 zero (handle records: mem/handle.ts)
+ *    24 address of the cache           28 zero
  *
  * The first word of a record belongs to the cache as far as its top bit goes:
  * set in a free record (next free record in the low bits), clear in a used one.
@@ -203,7 +203,7 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
     if (entryOwner(entry) != owner) continue;
-    if (slabAt(entry).cache != <u32>cache || (type == FRAME_SLAB && slabAt(entry).zero != 0)) return broken(RULE_SLAB, frame);
+    if (slabAt(entry).cache != <u32>cache || slabAt(entry).zero != 0) return broken(RULE_SLAB, frame);
     frames += 1;
     used += <u32>slabAt(entry).used;
     if (<u32>slabAt(entry).used < most) room += 1;

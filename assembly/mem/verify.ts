@@ -8,8 +8,8 @@
  */
 import { EUCLEAN } from '../base/errno';
 import {
-  BOOT_BUMP, ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SECTION_MASK, SLAB_FRESH, TABLE_INDEX,
-  boot, entryOf, entryOwner, frameOf,
+  ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SECTION_MASK, SLAB_FRESH, TABLE_INDEX,
+  boot, entryOf, entryOwner, frameExists, frameOf,
 } from './layout';
 import { OUT_FRAME, OUT_RULE, setOut } from './scratch';
 import { listNext, listPrevious } from '../base/list';
@@ -74,13 +74,13 @@ export function isEntry(address: usize): bool {
   if ((<u32>address & (ENTRY_BYTES - 1)) != 0) return false;
   const frame = <u32>(address >> PAGE_SHIFT);
   if ((frame & SECTION_MASK) != TABLE_INDEX) return false;
-  return frameOf(address) < boot(BOOT_BUMP);
+  return frameExists(frameOf(address));
 }
 
 /** Whether an address is that of a used record of `bytes` in a slab frame with this owner word. */
 export function isRecord(address: usize, owner: u32, bytes: u32): bool {
   const frame = <u32>(address >> PAGE_SHIFT);
-  if (frame >= boot(BOOT_BUMP)) return false;
+  if (!frameExists(frame)) return false;
   const entry = entryOf(frame);
   if (entryOwner(entry) != owner) return false;
   const offset = <u32>address & PAGE_MASK;

@@ -1,5 +1,5 @@
 /** LZ4 in the core, as a Codec: source and destination are copied through the scratch buffers. */
-import { CompcacheError, ERRNO_MIN, requireBytes } from '../errors.ts';
+import { CompcacheError, ERRNO_MIN, lengthOf, requireBytes } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import type { Core } from '../wasm.ts';
 
@@ -23,26 +23,32 @@ export class CoreLz4 implements Codec {
     requireBytes('codec.compress', 'dst', dst);
     const { exports, bytes } = this.#core('codec.compress');
     const most = exports.pageBufferBytes();
-    if (src.length > most) throw tooLong('codec.compress', src.length, most);
+    if (lengthOf(src) > most) throw tooLong('codec.compress', `src is ${lengthOf(src)} bytes`, most);
     bytes.set(src, exports.pageBuffer() >>> 0);
-    const written = exports.codecCompress(src.length, dst.length) >>> 0;
+    const written = exports.codecCompress(lengthOf(src), lengthOf(dst)) >>> 0;
     if (written !== 0) copyOut(bytes, exports.blockBuffer() >>> 0, written, dst);
     return written;
   }
 
   /**
    * @returns bytes written to dst
-   * @throws EIO for anything malformed or longer than dst, EINVAL, ECLOSED
+   * @throws EIO for anything malformed or longer than dst; EINVAL for a block that is too long for the buffers of this RAM, or
+   *   may decode to more than they hold; ECLOSED
    */
   decompress(src: Uint8Array, dst: Uint8Array): number {
     requireBytes('codec.decompress', 'src', src);
     requireBytes('codec.decompress', 'dst', dst);
     const { exports, bytes } = this.#core('codec.decompress');
     const most = exports.blockBufferBytes();
-    if (src.length > most) throw tooLong('codec.decompress', src.length, most);
+    if (lengthOf(src) > most) throw tooLong('codec.decompress', `src is ${lengthOf(src)} bytes`, most);
     bytes.set(src, exports.blockBuffer() >>> 0);
-    const written = exports.codecDecompress(src.length, dst.length) >>> 0;
-    if (written >= ERRNO_MIN) throw new CompcacheError('EIO', 'codec.decompress', `not an LZ4 block that fits ${dst.length} bytes`);
+    const room = lengthOf(dst);
+    const written = exports.codecDecompress(lengthOf(src), room) >>> 0;
+    if (written >= ERRNO_MIN) {
+      const held = exports.pageBufferBytes();
+      if (room > held) throw tooLong('codec.decompress', 'src is malformed, or decodes to more', held);
+      throw new CompcacheError('EIO', 'codec.decompress', `not an LZ4 block that fits ${room} bytes`);
+    }
     copyOut(bytes, exports.pageBuffer() >>> 0, written, dst);
     return written;
   }
@@ -52,6 +58,6 @@ function copyOut(memory: Uint8Array, from: number, length: number, dst: Uint8Arr
   dst.set(memory.subarray(from, from + length));
 }
 
-function tooLong(op: string, length: number, most: number): CompcacheError {
-  return new CompcacheError('EINVAL', op, `src is ${length} bytes, at most ${most} in a RAM of this size`);
+function tooLong(op: string, what: string, most: number): CompcacheError {
+  return new CompcacheError('EINVAL', op, `${what}, at most ${most} in a RAM of this size`);
 }

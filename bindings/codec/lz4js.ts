@@ -3,10 +3,11 @@
  * the core's LZ4 and of the same format.
  *
  * Its hazards are handled here: the hash table is zeroed before every block (a
- * dirty one gives wrong matches), sources begin at index 0 of their array (its
- * test for incompressible input assumes that), its output buffer is our own and
- * large enough (it does not check), and since its decoder checks nothing a block
- * is decoded into a buffer of our own after its structure has been verified.
+ * dirty one gives wrong matches), a source is always read from index 0 (its test
+ * for incompressible input assumes that), its output buffer is our own and large
+ * enough (it does not check), where it finds no match and gives up the block is
+ * made of literals here, and since its decoder checks nothing a block is decoded
+ * only after its structure has been verified.
  */
 import { CompcacheError, requireBytes } from '../errors.ts';
 import type { Codec } from '../types.ts';
@@ -15,7 +16,6 @@ interface Lz4js {
   compressBlock(src: Uint8Array, dst: Uint8Array, srcIndex: number, srcLength: number, hashTable: Uint32Array): number;
   decompressBlock(src: Uint8Array, dst: Uint8Array, srcIndex: number, srcLength: number, dstIndex: number): number;
   compressBound(bytes: number): number;
-  makeHashTable?(): Uint32Array;
 }
 
 const BLOCK_MAX = 65536;
@@ -35,10 +35,9 @@ class Lz4jsCodec implements Codec {
     requireBytes('codec.compress', 'dst', dst);
     if (src.length > BLOCK_MAX) throw new CompcacheError('EINVAL', 'codec.compress', `src is ${src.length} bytes, at most ${BLOCK_MAX}`);
     this.#table.fill(0);
-    const source = src.byteOffset === 0 ? src : src.slice();
-    // 0 means "no match found": it is incompressible then, and does not fit any better.
-    const written = this.lz4.compressBlock(source, this.#block, 0, source.length, this.#table);
-    if (written === 0 || written > dst.length) return 0;
+    const matched = this.lz4.compressBlock(src, this.#block, 0, src.length, this.#table);
+    const written = matched !== 0 ? matched : literals(src, this.#block);
+    if (written > dst.length) return 0;
     dst.set(this.#block.subarray(0, written));
     return written;
   }
@@ -50,6 +49,19 @@ class Lz4jsCodec implements Codec {
     if (length < 0 || length > dst.length) throw new CompcacheError('EIO', 'codec.decompress', `not an LZ4 block that fits ${dst.length} bytes`);
     return this.lz4.decompressBlock(src, dst, 0, src.length, 0);
   }
+}
+
+/** A block of literals only; its length. */
+function literals(src: Uint8Array, block: Uint8Array): number {
+  let at = 1;
+  block[0] = Math.min(src.length, 15) << 4;
+  if (src.length >= 15) {
+    let rest = src.length - 15;
+    for (; rest >= 255; rest -= 255) block[at++] = 255;
+    block[at++] = rest;
+  }
+  block.set(src, at);
+  return at + src.length;
 }
 
 /** Walks a block's sequences; the length it decodes to, -1 when it is malformed. */

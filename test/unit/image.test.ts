@@ -210,4 +210,56 @@ describe('what is no image is EIO', () => {
       expect(noticed).toBeGreaterThan(3000);
     }
   });
+
+  test('frames that no image of that state has, maps and victims under way', async () => {
+    const { ram } = await used();
+    const image = ram.snapshot();
+    const view = new DataView(image.buffer);
+    const runs = view.getUint32(20, true);
+    const last = 24 + 8 * (runs - 1);
+    const end = view.getUint32(last, true) + view.getUint32(last + 4, true);
+    // Dirty frames behind the last one, in a run of their own.
+    for (const [first, count] of [[end + 3, 5], [end + 1, 1], [257, 1]] as const) {
+      const longer = new Uint8Array(image.length + 8 + count * PAGE_SIZE).fill(0x11);
+      longer.set(image.subarray(0, last + 8));
+      longer.set(image.subarray(last + 8, -4), last + 16);
+      const header = new DataView(longer.buffer);
+      header.setUint32(16, view.getUint32(16, true) + count, true);
+      header.setUint32(20, runs + 1, true);
+      header.setUint32(last + 8, first, true);
+      header.setUint32(last + 12, count, true);
+      expect(await codeOf(Ram.restore(resealed(longer)))).toBe('EIO');
+    }
+    const raw = await rawOf(image);
+    const boot = 24 + 8 * runs;
+    for (const [at, value] of [[48, 1], [52, 1], [12, 38 + 16]] as const) {
+      const copy = image.slice();
+      new DataView(copy.buffer).setUint32(boot + at, value, true);
+      expect(await codeOf(Ram.restore(resealed(copy)))).toBe('EIO');
+    }
+    expect(raw.check()).toBe(0);
+  });
+
+  test('an owner for a frame below the first that is handed out', async () => {
+    const ram = await Ram.create({ bytes: '1MiB', firstFrame: 100 });
+    ram.zpool('zbud').malloc(100);
+    const raw = await rawOf(ram.snapshot());
+    const pool = raw.word(40);
+    for (const [frame, owner] of [[60, pool | 8], [99, pool | 8], [60, 0xdeadbeef], [43, 1]] as const) {
+      raw.setWord(entryOf(frame), owner >>> 0);
+      expect(raw.check()).toBe(0xffffff8b);
+      raw.setWord(entryOf(frame), 0);
+    }
+    expect(raw.check()).toBe(0);
+  });
+
+  test('chunks taken while something is mapped, or after close', async () => {
+    const { ram, pools, handles } = await used();
+    const chunks = ram.snapshotChunks();
+    expect([...chunks].length).toBe([...chunks].length);
+    (pools[1] as Zpool).map(handles[1]?.[0] as Handle, 'rw');
+    expect(() => [...chunks]).toThrowError(expect.objectContaining({ code: 'EBUSY' }) as Error);
+    ram.close();
+    expect(() => [...chunks]).toThrowError(expect.objectContaining({ code: 'ECLOSED' }) as Error);
+  });
 });

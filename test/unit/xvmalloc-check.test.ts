@@ -102,7 +102,7 @@ test('it notices a change of every word of an entry, of the pool and of a record
 
 test('it notices changes while objects are mapped and frames under reclaim', async () => {
   const raw = await populated();
-  const { exports, inspect, out } = raw.core;
+  const { exports, out } = raw.core;
   const pool = (framesOf(raw, POOL)[0] ?? 0) * PAGE_SIZE;
   const handles = handlesOf(raw, pool);
   const some = handles.filter((_, i) => i < 60 || i % 40 === 0);
