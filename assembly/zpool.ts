@@ -20,6 +20,11 @@ import {
   zsCheck, zsClassStats, zsClasses, zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease,
   zsSize, zsSpan, zsSpanning, zsUnmap, zsVictimNext, zsWalk,
 } from './alloc/zsmalloc';
+import {
+  xcfCheck, xcfFree, xcfInit, xcfIsolate, xcfListLength, xcfLocate, xcfMalloc, xcfMallocRaw, xcfMap, xcfRelease, xcfSize,
+  xcfSpan, xcfSpanning, xcfUnmap, xcfVictimNext, xcfWalk,
+} from './alloc/xcfmalloc';
+import { xcfCompact, xcfFreeable } from './alloc/xcfmalloc-compact';
 import { bootCheckWord, fixedFrames, frameEnd, frameFree, freeNext, lastSection, needed } from './mem/frame';
 import { handleFrameEnds } from './mem/handle';
 import {
@@ -47,6 +52,8 @@ import { walkStart } from './mem/walk';
 @inline export const ZBUD: u32 = 1;
 // @ts-ignore: decorator
 @inline export const ZSMALLOC: u32 = 3;
+// @ts-ignore: decorator
+@inline export const XCFMALLOC: u32 = 5;
 
 /** Map modes. */
 // @ts-ignore: decorator
@@ -65,16 +72,16 @@ function kindOf(pool: usize): u32 {
 
 /**
  * Creates a pool.
- * @param kind ZBUD, ZSMALLOC
- * @param a zbud: header chunks 0 or 1; zsmalloc: chain 1..16
- * @param b zsmalloc: chain rule, 0 bytes, 1 percent
+ * @param kind ZBUD, ZSMALLOC, XCFMALLOC
+ * @param a zbud: header chunks 0 or 1; zsmalloc: chain 1..16; xcfmalloc: blocks of an object, 1 or 2
+ * @param b zsmalloc: chain rule, 0 bytes, 1 percent; xcfmalloc: frames of the reserve, 0..1024
  * @param c zsmalloc: fullness groups, 12 or 4
  * @param name address of the name, UTF-8
  * @param nameBytes 1..64; that the name is free is the caller's to see to
  * @returns the pool; EINVAL, ENOMEM
  */
 export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, nameBytes: u32): u32 {
-  if ((kind != ZBUD && kind != ZSMALLOC) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if ((kind != ZBUD && kind != ZSMALLOC && kind != XCFMALLOC) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
   const pool = poolCreate(kind);
   if (pool == 0) {
     needed(1);
@@ -82,7 +89,7 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, name
   }
   memory.copy(pool + POOL_NAME, name, nameBytes);
   poolAt(pool).nameBytes = nameBytes;
-  const result = kind == ZBUD ? zbudInit(pool, a) : zsInit(pool, a, b, c);
+  const result = kind == ZBUD ? zbudInit(pool, a) : kind == XCFMALLOC ? xcfInit(pool, a, b) : zsInit(pool, a, b, c);
   if (result != 0) {
     giveFramesBack(pool);
     return result;
@@ -127,6 +134,7 @@ export function zpoolMalloc(pool: usize, size: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsMalloc(pool, size);
     case ZBUD: return zbudMalloc(pool, size);
+    case XCFMALLOC: return xcfMalloc(pool, size);
     default: return EINVAL;
   }
 }
@@ -136,6 +144,7 @@ export function zpoolMax(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return PAGE_SIZE;
     case ZBUD: return zbudMax(pool);
+    case XCFMALLOC: return PAGE_SIZE - 12;
     default: return EINVAL;
   }
 }
@@ -147,6 +156,7 @@ export function zpoolMax(pool: usize): u32 {
  */
 export function zpoolMallocRaw(pool: usize): u32 {
   if (kindOf(pool) == ZBUD && zbudMax(pool) < PAGE_SIZE) return zbudMallocRaw(pool);
+  if (kindOf(pool) == XCFMALLOC) return xcfMallocRaw(pool);
   return zpoolMalloc(pool, PAGE_SIZE);
 }
 
@@ -155,6 +165,7 @@ export function zpoolFree(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsFree(pool, handle);
     case ZBUD: return zbudFree(pool, handle);
+    case XCFMALLOC: return xcfFree(pool, handle);
     default: return EINVAL;
   }
 }
@@ -163,6 +174,7 @@ export function zpoolFree(pool: usize, handle: u32): u32 {
 export function zpoolSize(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSize(pool, handle);
+    case XCFMALLOC: return xcfSize(pool, handle);
     case ZBUD: {
       const address = zbudData(pool, handle);
       return isError(address) ? address : out(OUT_SIZE);
@@ -180,6 +192,7 @@ export function zpoolSize(pool: usize, handle: u32): u32 {
 export function zpoolSpan(pool: usize, handle: u32, writing: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSpan(pool, handle, writing != 0);
+    case XCFMALLOC: return xcfSpan(pool, handle, writing != 0);
     case ZBUD: {
       const address = zbudData(pool, handle);
       setOut(OUT_LENGTH, out(OUT_SIZE));
@@ -240,6 +253,7 @@ export function zpoolMap(pool: usize, handle: u32, mode: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsMap(pool, handle, mode != MODE_RO, mode == MODE_WO);
     case ZBUD: return zbudMap(pool, handle);
+    case XCFMALLOC: return xcfMap(pool, handle, mode != MODE_RO, mode == MODE_WO);
     default: return EINVAL;
   }
 }
@@ -249,14 +263,16 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsUnmap(pool, handle);
     case ZBUD: return zbudUnmap(pool, handle);
+    case XCFMALLOC: return xcfUnmap(pool, handle);
     default: return EINVAL;
   }
 }
 
-/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C. EINVAL. */
+/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C; xcfmalloc: see xcfLocate. EINVAL. */
 export function zpoolLocate(pool: usize, handle: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsLocate(pool, handle);
+    case XCFMALLOC: return xcfLocate(pool, handle);
     case ZBUD: {
       const address = zbudData(pool, handle);
       if (isError(address)) return address;
@@ -273,6 +289,7 @@ export function zpoolLocate(pool: usize, handle: u32): u32 {
 export function zpoolCompact(pool: usize, victims: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsCompact(pool, victims);
+    case XCFMALLOC: return xcfCompact(pool, victims);
     case ZBUD: return 0;
     default: return EINVAL;
   }
@@ -282,6 +299,7 @@ export function zpoolCompact(pool: usize, victims: u32): u32 {
 export function zpoolFreeable(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsFreeable(pool);
+    case XCFMALLOC: return xcfFreeable(pool);
     case ZBUD: return 0;
     default: return EINVAL;
   }
@@ -292,6 +310,7 @@ export function zpoolIsolate(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsIsolate(pool);
     case ZBUD: return zbudIsolate(pool);
+    case XCFMALLOC: return xcfIsolate(pool);
     default: return EINVAL;
   }
 }
@@ -301,6 +320,7 @@ export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsVictimNext(pool, victim, cursor);
     case ZBUD: return zbudVictimNext(pool, victim, cursor);
+    case XCFMALLOC: return xcfVictimNext(pool, victim, cursor);
     default: return EINVAL;
   }
 }
@@ -310,6 +330,7 @@ export function zpoolRelease(pool: usize, victim: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsRelease(pool, victim);
     case ZBUD: return zbudRelease(pool, victim);
+    case XCFMALLOC: return xcfRelease(pool, victim);
     default: return EINVAL;
   }
 }
@@ -351,24 +372,32 @@ export function zpoolIdentity(pool: usize, word: u32): u32 {
 export function zpoolSpanning(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSpanning(pool);
+    case XCFMALLOC: return xcfSpanning(pool);
     case ZBUD: return 0;
     default: return EINVAL;
   }
 }
 
-/** Classes of a zsmalloc pool, lists of a zbud pool. EINVAL. */
+/** Classes of a zsmalloc pool, lists of a zbud or xcfmalloc pool. EINVAL. */
 export function zpoolTables(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsClasses(pool);
+    case XCFMALLOC: return 64;
     case ZBUD: return 64;
     default: return EINVAL;
   }
 }
 
-/** One of them, as words in the block buffer: zsClassStats, or the frames on the list. EINVAL. */
+/** One of them, as words in the block buffer: zsClassStats, or the frames (xcfmalloc: free blocks) on the list. EINVAL. */
 export function zpoolTable(pool: usize, nth: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsClassStats(pool, nth, blockBuffer());
+    case XCFMALLOC: {
+      const length = xcfListLength(pool, nth);
+      if (isError(length)) return length;
+      store<u32>(blockBuffer(), length);
+      return 0;
+    }
     case ZBUD: {
       const length = zbudListLength(pool, nth);
       if (isError(length)) return length;
@@ -392,6 +421,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
     if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
     walkStart();
     if (kind == ZSMALLOC) zsWalk(pool, frame);
+    else if (kind == XCFMALLOC) xcfWalk(pool, frame);
     else zbudWalk(pool, frame);
     return frame;
   }
@@ -541,11 +571,13 @@ function poolCheck(pool: usize): u32 {
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
     else if (kind == ZSMALLOC && type == FRAME_RAW) return broken(RULE_OWNER, other);
+    else if (kind == XCFMALLOC && type == FRAME_SLAB) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);
     case ZBUD: return zbudCheck(pool);
+    case XCFMALLOC: return xcfCheck(pool);
     default: return broken(RULE_POOL, frame);
   }
 }

@@ -10,7 +10,7 @@ import type {
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, type Core } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
-export const KINDS: Record<AllocatorName, number> = { zbud: 1, zsmalloc: 3 };
+export const KINDS: Record<AllocatorName, number> = { zbud: 1, zsmalloc: 3, xcfmalloc: 5 };
 
 const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
 const TRIES = 8;
@@ -58,7 +58,7 @@ export class Zpool {
     this.allocator = allocator;
     this.name = name;
     this.canSleepMapped = allocator !== 'zsmalloc';
-    this.mallocSupportMovable = allocator === 'zsmalloc';
+    this.mallocSupportMovable = allocator === 'zsmalloc' || allocator === 'xcfmalloc';
   }
 
   /** @internal */
@@ -70,7 +70,7 @@ export class Zpool {
 
   /**
    * Allocates an object. Its bytes are undefined until written.
-   * @param size bytes, 1 … the allocator's largest object (zsmalloc 4096; zbud 3968, layout '2013' 4096)
+   * @param size bytes, 1 … the allocator's largest object (zsmalloc 4096; zbud 3968, layout '2013' 4096; xcfmalloc 4084)
    * @throws EINVAL for 0, ENOSPC beyond the largest object, ENOMEM without a frame
    * @see Linux 6.1 mm/zpool.c zpool_malloc
    */
@@ -163,7 +163,7 @@ export class Zpool {
    * Maps of one object are counted. One that straddles two frames is mapped through a buffer that all its maps share; it
    * is written back at the last unmap if any map was 'rw' or 'wo'. A 'wo' map of such an object starts as zeros if it is
    * the first. The view is dead after unmap; using, posting or cloning it then is the caller's fault.
-   * @throws ENOMEM without a frame for the buffer; EBUSY at 1023 maps of a zsmalloc object, 65535 of a zbud one
+   * @throws ENOMEM without a frame for the buffer; EBUSY at 1023 maps of a zsmalloc object, 65535 of a zbud or xcfmalloc one
    * @see Linux 6.1 mm/zpool.c zpool_map_handle, mm/zsmalloc.c zs_map_object
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
@@ -190,6 +190,11 @@ export class Zpool {
     const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
     const offset = out[OUT_A] as number;
+    if (this.allocator === 'xcfmalloc') {
+      const blocks = [{ frame, offset: offset - (offset % 64) }];
+      if (out[OUT_B] !== 0) blocks.push({ frame: out[OUT_B] as number, offset: out[OUT_C] as number });
+      return { frame, offset, blocks };
+    }
     return this.allocator === 'zsmalloc'
       ? { frame, offset, classIndex: out[OUT_B] as number, objectIndex: out[OUT_C] as number }
       : { frame, offset };
@@ -285,7 +290,8 @@ export class Zpool {
    * object of a victim, in the allocator's order, and frees it; a victim that keeps an object goes to the front of the
    * LRU and costs one of eight tries. Victims with a mapped object are passed over, keep their place and cost no try.
    * @param pages frames wanted; 0 does nothing
-   * @returns frames that came back from victims; a zspage may bring several more than were wanted
+   * @returns frames that came back; a zspage may bring several more than were wanted, and for xcfmalloc those are counted
+   *   that second blocks of evicted objects have emptied
    * @throws only when none came back: EINVAL nothing evictable or no evict callback, EAGAIN after eight tries (the
    *   callback's last throw is its cause)
    * @see Linux 6.1 mm/zbud.c zbud_reclaim_page; 6.2 mm/zsmalloc.c zs_reclaim_page
@@ -352,6 +358,7 @@ export class Zpool {
    * Moves objects so that frames come back.
    * @param options.victims the most zspages to empty in this call; default no limit
    * @returns frames given back; 0 for zbud, which cannot move
+   * xcfmalloc moves blocks, not objects, and needs no free frame; `victims` bounds the frames that it empties.
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups)
    */
   compact(options: { victims?: number } = {}): number {
@@ -372,7 +379,7 @@ export class Zpool {
 
   // ── statistics ─────────────────────────────────────────────────────────────
 
-  /** Frames of objects. */
+  /** Frames of objects; xcfmalloc's reserve is among them. */
   get totalPages(): number {
     return this.#counter('zpool.totalPages', 0);
   }
@@ -401,6 +408,7 @@ export class Zpool {
       spanning: this.#number(op, exports.zpoolSpanning(this.#address)),
       maps: this.#counter(op, 3),
       ...(this.allocator === 'zsmalloc' ? { classes: this.#classes() } : { lists: this.#tables().map((words) => words[0] as number) }),
+      ...(this.allocator === 'xcfmalloc' ? { reserveFrames: this.#tables()[63]?.[0] as number } : {}),
     };
   }
 
@@ -539,6 +547,7 @@ function sameFilledWord(page: Uint8Array): number | undefined {
 const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
   zbud: ['layout'],
   zsmalloc: ['chainSize', 'chainRule', 'fullnessGroups'],
+  xcfmalloc: ['blocks', 'reserve'],
 };
 
 /** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value or another allocator's option. */
@@ -555,6 +564,11 @@ export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [n
   };
   if (options.evict !== undefined && typeof options.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
   if (allocator === 'zbud') return [pick('layout', options.layout, new Map([['6.1', 1], ['2013', 0]]), '6.1'), 0, 0];
+  if (allocator === 'xcfmalloc') {
+    const reserve = options.reserve ?? 32;
+    if (!isU32(reserve) || reserve > 1024) throw new CompcacheError('EINVAL', op, `reserve must be 0 to 1024, not ${show(reserve)}`);
+    return [pick('blocks', options.blocks, new Map([[1, 1], [2, 2]]), 2), reserve, 0];
+  }
   const chain = options.chainSize ?? 8;
   if (!isU32(chain) || chain < 1 || chain > 16) throw new CompcacheError('EINVAL', op, `chainSize must be 1 to 16, not ${show(chain)}`);
   return [

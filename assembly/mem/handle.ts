@@ -68,7 +68,46 @@ import { POOL_HANDLES } from './pool';
 /** How many different generations a record goes through. */
 // @ts-ignore: decorator
 @inline function generations(): u32 {
-  return (1 << min<u32>(10, 32 - placeBits())) - 1;
+  return generationsFor(placeBits(), 10);
+}
+
+// ── generations of records, for every cache whose records handles stand for ──
+
+/** How many different generations there are above `place` bits of a handle, where a record keeps `bits` of them. */
+// @ts-ignore: decorator
+@inline export function generationsFor(place: u32, bits: u32): u32 {
+  return (1 << min<u32>(bits, 32 - place)) - 1;
+}
+
+/** Generation of a record of a frame, from the frees of the record. */
+// @ts-ignore: decorator
+@inline export function generationAt(entry: usize, age: u32, generations: u32): u32 {
+  const generation = genA(entry) + age;
+  return generation >= generations ? generation - generations : generation;
+}
+
+/** After taking a record from a frame: a new frame goes on from the generations of its former lives. */
+// @ts-ignore: decorator
+@inline export function frameBegins(entry: usize, generations: u32): void {
+  if (load<u32>(entry + SLAB_USED) == ONE_USED_ONE_FRESH) {
+    setGenA(entry, genA(entry) % generations);
+    setGenB(entry, 0);
+  }
+}
+
+/** Age of a record whose handle has just become stale; the frame remembers the highest. */
+// @ts-ignore: decorator
+@inline export function older(entry: usize, age: u32, generations: u32): u32 {
+  age += 1;
+  if (age > genB(entry)) setGenB(entry, age);
+  return age >= generations ? 0 : age;
+}
+
+/** Gives a record back to its cache. */
+export function recordFree(cache: usize, record: usize): void {
+  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
+  if (load<u16>(entry + SLAB_USED) == 1) handleFrameEnds(entry);
+  slabFree(cache, record);
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
@@ -102,9 +141,7 @@ import { POOL_HANDLES } from './pool';
 /** Generation of a record: where its frame began plus the frees since. */
 // @ts-ignore: decorator
 @inline function recordGeneration(record: usize, entry: usize): u32 {
-  const generation = genA(entry) + (load<u32>(record, 4) >> GENERATION_SHIFT);
-  const count = generations();
-  return generation >= count ? generation - count : generation;
+  return generationAt(entry, load<u32>(record, 4) >> GENERATION_SHIFT, generations());
 }
 
 /** The handle that stands for a used record. */
@@ -124,10 +161,7 @@ export function handleAlloc(pool: usize, size: u32): usize {
   const record = slabAlloc(pool + POOL_HANDLES);
   if (record == 0) return 0;
   const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  if (load<u32>(entry + SLAB_USED) == ONE_USED_ONE_FRESH) {
-    setGenA(entry, genA(entry) % generations());
-    setGenB(entry, 0);
-  }
+  frameBegins(entry, generations());
   store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) | (size - 1), 4);
   return record;
 }
@@ -135,12 +169,9 @@ export function handleAlloc(pool: usize, size: u32): usize {
 /** Takes a record back: its handle is refused from now on. */
 export function handleFree(pool: usize, record: usize): void {
   const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  let age = (load<u32>(record, 4) >> GENERATION_SHIFT) + 1;
-  if (age > genB(entry)) setGenB(entry, age);
-  if (age >= generations()) age = 0;
+  const age = older(entry, load<u32>(record, 4) >> GENERATION_SHIFT, generations());
   store<u32>(record, age << GENERATION_SHIFT, 4);
-  if (load<u16>(entry + SLAB_USED) == 1) handleFrameEnds(entry);
-  slabFree(pool + POOL_HANDLES, record);
+  recordFree(pool + POOL_HANDLES, record);
 }
 
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
