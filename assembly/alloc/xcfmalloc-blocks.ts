@@ -34,7 +34,7 @@ import { frameAlloc, frameFree } from '../mem/frame';
 import { frameBegins, generationsFor, recordFree } from '../mem/handle';
 import { FRAME_DATA, PAGE_SHIFT, entryOf, frameAddress, frameBits } from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
-import { slabAlloc } from '../mem/slab';
+import { slabAlloc, slabFrames, slabUsed } from '../mem/slab';
 
 // ── constants ────────────────────────────────────────────────────────────────
 
@@ -42,6 +42,8 @@ import { slabAlloc } from '../mem/slab';
 @inline export const BLOCK_BYTES: u32 = 32; // of a descriptor
 // @ts-ignore: decorator
 @inline export const BLOCK_SHIFT: u32 = 5;
+// @ts-ignore: decorator
+@inline const BLOCKS_A_FRAME: u32 = 128; // descriptors in a slab frame
 // @ts-ignore: decorator
 @inline export const HEADER: u32 = 12; // S1
 // @ts-ignore: decorator
@@ -237,9 +239,15 @@ export function addressIn(word: u32): usize {
   return frameAddress(frameIn(word)) + <usize>((word & 0xFC) << (UNIT_SHIFT - PLACE_SHIFT));
 }
 
+/** entryOf, not inlined: for code that runs seldom. */
+export function entryAt(frame: u32): usize {
+  return entryOf(frame);
+}
+
 /** Table entry of a block's frame. */
-export function entryFor(block: usize): usize {
-  return entryOf(frameIn(blockAt(block).word));
+// @ts-ignore: decorator
+@inline export function entryFor(block: usize): usize {
+  return entryAt(frameIn(blockAt(block).word));
 }
 
 /** Bits of a handle below its generation, as the pool keeps them. */
@@ -335,8 +343,9 @@ export function takeFrame(pool: usize): usize {
     frameFree(frame);
     return 0;
   }
-  dataAt(entryOf(frame)).first = <u32>block;
-  dataAt(entryOf(frame)).free = ALL_FREE;
+  const entry = entryAt(frame);
+  dataAt(entry).first = <u32>block;
+  dataAt(entry).free = ALL_FREE;
   blockAt(block).word = wordAt(frame, 0);
   blockAt(block).bytes = <u16>(UNITS * UNIT);
   store<u64>(block, 0, LIST_LINKS + 8);
@@ -352,11 +361,9 @@ export function giveFrame(pool: usize, frame: u32): void {
   frameFree(frame);
 }
 
-/** S7: as far as the RAM has frames. */
-export function topUp(pool: usize): void {
-  while (reserveFrames(pool) < reserveOption(pool)) {
-    if (takeFrame(pool) == 0) return;
-  }
+/** S7: fills the reserve as far as the RAM has frames. */
+export function topUp(pool: usize, frames: u32): void {
+  while (reserveFrames(pool) < frames && takeFrame(pool) != 0);
 }
 
 /** Gives a frame of the reserve back; its descriptor is left over. */
@@ -367,9 +374,17 @@ function shed(pool: usize): usize {
   return block;
 }
 
-/** S8. */
+/**
+ * S8. And when the last object is gone, the descriptors of the reserve may lie
+ * in many slab frames: then the reserve is made anew, so that those come back.
+ */
 export function trim(pool: usize): void {
-  while (reserveFrames(pool) > reserveOption(pool)) dropRecord(pool, shed(pool));
+  const keep = min(reserveFrames(pool), reserveOption(pool));
+  let most = keep;
+  const cache = pool + POOL_DESCRIPTORS;
+  if ((poolAt(pool).objects | poolAt(pool).isolated) == 0 && slabFrames(cache) > slabUsed(cache) / BLOCKS_A_FRAME + 1) most = 0;
+  while (reserveFrames(pool) > most) dropRecord(pool, shed(pool));
+  topUp(pool, keep);
 }
 
 /** After a request that failed: the frames that it took, all of them in the reserve, go back. */
@@ -427,7 +442,7 @@ export function carve(pool: usize, free: usize, units: u32): usize {
     blockAt(block).word = word;
     blockAt(free).word = word + wordAt(0, units);
     blockAt(free).bytes = <u16>(rest << UNIT_SHIFT);
-    insertLeft(entryOf(frameIn(word)), block, free);
+    insertLeft(entryAt(frameIn(word)), block, free);
   }
   enlist(pool, free);
   return block;

@@ -20,12 +20,12 @@
  * At most 64 blocks with two places each and their frame's holes: 128 records.
  */
 import { listNext, listRemove, listRestore } from '../base/list';
-import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOf, entryOwner, frameOf } from '../mem/layout';
+import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOwner, frameOf } from '../mem/layout';
 import { POOL_LRU, POOL_TABLES, countMoves, poolAt } from '../mem/pool';
-import { OUT_A, OUT_B, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { OUT_A, OUT_B, out, pageBuffer, setOut } from '../mem/scratch';
 import {
   FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, ORDER_SHIFT, addUsedUnits, addressIn, blockAt,
-  blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryFor, fill, giveFrame, insertLeft, listCell, listHead,
+  blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, giveFrame, insertLeft, listCell, listHead,
   isIsolated, listMask, mappedBlocks, unitsUsed, listsFrom, reserveFrames, setListMask, stateOf, takeOut, unitsIn, unitsOf, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
@@ -40,20 +40,23 @@ class Step {
 
 // ── order (C1, C2) ───────────────────────────────────────────────────────────
 
-/** First frame of those with so many used units, 0 for none; the others follow in their entries. */
+/** Where the log begins in the page buffer, behind the cells of the order: the first frame with so many used units. */
 // @ts-ignore: decorator
-@inline function orderCell(units: u32): usize {
-  return pageBuffer() + (<usize>units << 2);
+@inline const LOG: usize = 512;
+
+// @ts-ignore: decorator
+@inline function orderCell(cells: usize, units: u32): usize {
+  return cells + (<usize>units << 2);
 }
 
 /** C1: frames by used units, those with equally many by number. */
-function orderFrames(pool: usize): void {
+function orderFrames(pool: usize, cells: usize): void {
   const first = boot(BOOT_FIRST);
-  memory.fill(pageBuffer(), 0, 4 * (<usize>UNITS + 1));
+  memory.fill(cells, 0, LOG);
   for (let frame = boot(BOOT_BUMP); frame-- > first; ) {
-    const entry = entryOf(frame);
+    const entry = entryAt(frame);
     if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || isIsolated(entry)) continue;
-    const cell = orderCell(unitsUsed(entry));
+    const cell = orderCell(cells, unitsUsed(entry));
     dataAt(entry).state |= load<u32>(cell) << ORDER_SHIFT;
     store<u32>(cell, frame);
   }
@@ -66,13 +69,13 @@ function orderFrames(pool: usize): void {
 }
 
 /** C2: all holes anew at the heads of their lists, those of the fullest frames last; the reserve stays. */
-function rebuildLists(pool: usize): void {
+function rebuildLists(pool: usize, cells: usize): void {
   memory.fill(pool + POOL_TABLES, 0, 4 * <usize>RESERVE_LIST);
   setListMask(pool, listMask(pool) & (<u64>1 << RESERVE_LIST));
   for (let units: u32 = 1; units < UNITS; units++) {
-    let frame = load<u32>(orderCell(units));
+    let frame = load<u32>(orderCell(cells, units));
     while (frame != 0) {
-      const entry = entryOf(frame);
+      const entry = entryAt(frame);
       enlistFrame(pool, entry, true);
       frame = orderNext(entry);
     }
@@ -214,7 +217,7 @@ function commit(pool: usize, at: usize, end: usize): void {
 
 /** One victim: all of its blocks find a place and its frame goes back to the RAM, or nothing has changed. Frames given back. */
 function emptyOut(pool: usize, entry: usize): u32 {
-  const start = blockBuffer();
+  const start = pageBuffer() + LOG;
   let log = start;
   for (let used = 0; used < 2; used++) {
     for (let block = <usize>dataAt(entry).first; block != 0; block = blockAt(block).right) {
@@ -241,12 +244,13 @@ function compactPass(pool: usize, most: u32): u32 {
   let freed: u32 = 0;
   setOut(OUT_A, 0);
   setOut(OUT_B, 0);
-  orderFrames(pool);
-  rebuildLists(pool);
+  const cells = pageBuffer();
+  orderFrames(pool, cells);
+  rebuildLists(pool, cells);
   for (let units: u32 = 0; units <= UNITS; units++) {
-    let frame = load<u32>(orderCell(units));
+    let frame = load<u32>(orderCell(cells, units));
     while (frame != 0) {
-      const entry = entryOf(frame);
+      const entry = entryAt(frame);
       frame = orderNext(entry);
       dataAt(entry).state &= (1 << ORDER_SHIFT) - 1;
       if (units != 0 && freed < most && mappedBlocks(entry) == 0) freed += emptyOut(pool, entry);

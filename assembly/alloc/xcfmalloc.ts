@@ -78,7 +78,7 @@ import {
 import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, setOut } from '../mem/scratch';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, pageBuffer, setOut } from '../mem/scratch';
 import { slabCheck, slabInit, slabNext, slabUsed } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import {
@@ -87,7 +87,7 @@ import {
 import { walkFree, walkObject } from '../mem/walk';
 import {
   BLOCK_BYTES, BLOCK_SHIFT, FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, RAW, RESERVE_LIST, SECOND, UNIT, UNITS, UNIT_SHIFT,
-  ALL_FREE, ISOLATED, addressIn, blockAt, blocksOption, carve, dataAt, delist, dropRecord, enlist, enlistFrame, entryFor, frameIn, generations,
+  ALL_FREE, ISOLATED, addressIn, blockAt, addUsedUnits, blocksOption, carve, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, frameIn, generations,
   hasHandleLayout, isIsolated, mappedBlocks, setHandleLayout, unitMask,
   givenFrames, listCell, listHead, listMask, listsFrom, occupy, placeBits, releaseBlock, reserveFrames,
   reserveOption, setGivenFrames, stateOf, takeFrame, topUp, trim, trimTo, unitsIn, unitsOf, usedUnits, wordAt,
@@ -112,7 +112,7 @@ class BufferEntry {
 
 // @ts-ignore: decorator
 @inline function bufferAt(frame: u32): BufferEntry {
-  return changetype<BufferEntry>(entryOf(frame));
+  return changetype<BufferEntry>(entryAt(frame));
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
@@ -186,7 +186,7 @@ export function xcfInit(pool: usize, blocks: u32, reserve: u32): u32 {
   setPoolOption(pool, 1, reserve);
   setHandleLayout(pool);
   slabInit(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_HANDLES);
-  topUp(pool);
+  topUp(pool, reserveOption(pool));
   return 0;
 }
 
@@ -221,7 +221,7 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
   let first: usize = 0;
   let length: u32 = 0;
   let block: usize = 0;
-  topUp(pool);
+  topUp(pool, reserveOption(pool));
   while (true) {
     const units = unitsIn(rest);
     block = select(pool, units, first == 0 && state == FIRST && blocksOption(pool) == 2);
@@ -416,7 +416,7 @@ export function xcfIsolate(pool: usize): u32 {
 /** Entry of a victim of this pool, 0 for any other number. */
 function victimEntry(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
-  const entry = entryOf(victim);
+  const entry = entryAt(victim);
   return hasObjects(pool, entry) && isIsolated(entry) ? entry : 0;
 }
 
@@ -462,6 +462,7 @@ export function xcfRelease(pool: usize, victim: u32): u32 {
   }
   const given = givenFrames(pool);
   setGivenFrames(pool, 0);
+  trim(pool);
   return given;
 }
 
@@ -489,7 +490,7 @@ export function xcfSpanning(pool: usize): u32 {
 
 /** Reports what lies in a frame: an object in two blocks appears once for each, with the part that lies there. */
 export function xcfWalk(pool: usize, frame: u32): void {
-  for (let block = <usize>dataAt(entryOf(frame)).first; block != 0; block = blockAt(block).right) {
+  for (let block = <usize>dataAt(entryAt(frame)).first; block != 0; block = blockAt(block).right) {
     if (stateOf(block) == FREE) walkFree(<u32>addressIn(blockAt(block).word) & PAGE_MASK, blockAt(block).bytes);
     else walkObject(handleOf(pool, firstOf(block)), dataOf(block) & PAGE_MASK, bytesIn(block));
   }
@@ -497,18 +498,21 @@ export function xcfWalk(pool: usize, frame: u32): void {
 
 // ── check ────────────────────────────────────────────────────────────────────
 
-/** What the frames of a pool add up to; in scratch. */
+/**
+ * A copy of the pool's header, in scratch, from which all that is found in its
+ * frames is taken away: what remains is zero. Three words are counters instead.
+ */
 @unmanaged
-class Sums {
-  blocks: u32;
-  listed: u32;
-  onLru: u32;
+class Rest {
+  kind: u32;
   frames: u32;
   objects: u32;
   bytes: u32;
+  listed: u32;
+  onLru: u32;
+  blocks: u32;
   maps: u32;
   isolated: u32;
-  units: u32;
 }
 
 /**
@@ -516,27 +520,34 @@ class Sums {
  * (Where `|` stands for `||` it is the shorter code, and nothing depends on the order.)
  */
 export function xcfCheck(pool: usize): u32 {
-  const poolFrame = <u32>(pool >> PAGE_SHIFT);
-  if (<u32>(blocksOption(pool) - 1 > 1) | <u32>(reserveOption(pool) > RESERVE_MAX) | (poolAt(pool).tableFrames ^ 1) | <u32>!hasHandleLayout(pool)
-    | <u32>((load<u64>(pool, POOL_OPTIONS + 8) | load<u64>(pool, POOL_HANDLES) | load<u64>(pool, POOL_HANDLES + 8)) != 0)) {
-    return broken(RULE_POOL, poolFrame);
+  const copy = pageBuffer();
+  const rest = changetype<Rest>(copy);
+  let rule = RULE_POOL;
+  if ((<u32>(blocksOption(pool) - 1 > 1) | <u32>(reserveOption(pool) > RESERVE_MAX) | (poolAt(pool).tableFrames ^ 1) | <u32>!hasHandleLayout(pool)
+    | <u32>((load<u64>(pool, POOL_OPTIONS + 8) | load<u64>(pool, POOL_HANDLES) | load<u64>(pool, POOL_HANDLES + 8)) != 0)) == 0) {
+    let result = slabCheck(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_HANDLES);
+    memory.copy(copy, pool, PAGE_SIZE);
+    memory.fill(copy + offsetof<Rest>('listed'), 0, 12);
+    const bump = boot(BOOT_BUMP);
+    for (let frame = boot(BOOT_FIRST); frame < bump && result == 0; frame++) {
+      const entry = entryAt(frame);
+      const sound = hasObjects(pool, entry) ? frameCheck(pool, entry, frame, copy)
+        : entryOwner(entry) != (<u32>pool | FRAME_BUFFER) || bufferCheck(pool, entry, frame);
+      if (!sound) result = broken(RULE_OBJECT, frame);
+    }
+    if (result != 0) return result;
+    rule = RULE_POOL_COUNT;
+    if ((rest.frames | rest.objects | rest.bytes | rest.maps | rest.isolated | usedUnits(copy)
+      | (rest.blocks ^ slabUsed(pool + POOL_DESCRIPTORS))
+      | (poolAt(pool).isolated == 0 ? givenFrames(pool) : 0)) == 0) {
+      rule = RULE_LRU;
+      if (listLength(pool + POOL_LRU, LRU_LINKS, rest.onLru, <u32>pool | FRAME_EITHER, 0) == rest.onLru) {
+        rule = RULE_LIST;
+        if (listsCheck(pool, rest.listed)) return 0;
+      }
+    }
   }
-  let result = slabCheck(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_HANDLES);
-  const sums = changetype<Sums>(blockBuffer());
-  memory.fill(changetype<usize>(sums), 0, offsetof<Sums>());
-  const bump = boot(BOOT_BUMP);
-  for (let frame = boot(BOOT_FIRST); frame < bump && result == 0; frame++) {
-    const entry = entryOf(frame);
-    const sound = hasObjects(pool, entry) ? frameCheck(pool, entry, frame, sums)
-      : entryOwner(entry) != (<u32>pool | FRAME_BUFFER) || bufferCheck(pool, entry, frame);
-    if (!sound) result = broken(RULE_OBJECT, frame);
-  }
-  if (result != 0) return result;
-  if ((sums.blocks ^ slabUsed(pool + POOL_DESCRIPTORS)) | (sums.frames ^ poolAt(pool).frames) | (sums.objects ^ poolAt(pool).objects)
-    | (sums.bytes ^ poolAt(pool).liveBytes) | (sums.isolated ^ poolAt(pool).isolated) | (sums.units ^ usedUnits(pool))
-    | (sums.maps ^ poolAt(pool).maps) | (sums.isolated == 0 ? givenFrames(pool) : 0)) return broken(RULE_POOL_COUNT, poolFrame);
-  if (listLength(pool + POOL_LRU, LRU_LINKS, sums.onLru, <u32>pool | FRAME_EITHER, 0) != sums.onLru) return broken(RULE_LRU, poolFrame);
-  return listsCheck(pool, sums.listed) ? 0 : broken(RULE_LIST, poolFrame);
+  return broken(rule, <u32>(pool >> PAGE_SHIFT));
 }
 
 /** Whether an address from anywhere is that of a descriptor in use. */
@@ -545,8 +556,9 @@ function isBlock(pool: usize, block: usize): bool {
 }
 
 /** One frame: blocks tile it, no two free ones meet, and its entry says what they add up to. */
-function frameCheck(pool: usize, at: usize, frame: u32, sums: Sums): bool {
+function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
   const entry = dataAt(at);
+  const rest = changetype<Rest>(copy);
   const isolated = <u32>isIsolated(at);
   let block = <usize>entry.first;
   let left: usize = 0;
@@ -566,25 +578,25 @@ function frameCheck(pool: usize, at: usize, frame: u32, sums: Sums): bool {
     if (!isSound(pool, block, state)) return false;
     if (state != FREE) {
       used += extent;
-      sums.bytes += bytesIn(block);
-      sums.maps += blockAt(block).maps;
-      sums.objects += state & FIRST;
+      rest.bytes -= bytesIn(block);
+      rest.maps -= blockAt(block).maps;
+      rest.objects -= state & FIRST;
       mapped += <u32>(blockAt(firstOf(block)).maps != 0);
     } else {
       free |= unitMask(word, extent);
-      sums.listed += isolated ^ 1;
+      rest.listed += isolated ^ 1;
       if (isolated != 0 && load<u64>(block, LIST_LINKS) != 0) return false;
     }
-    sums.blocks += 1;
+    rest.blocks += 1;
     last = state;
     left = block;
     block = blockAt(block).right;
   }
   const onLru = <u32>(used != 0) & ~isolated;
-  sums.onLru += onLru;
-  sums.frames += 1;
-  sums.units += used;
-  sums.isolated += isolated;
+  rest.onLru += onLru;
+  rest.frames -= 1;
+  rest.isolated -= isolated;
+  addUsedUnits(copy, 0 - used);
   return (<u32>block | (entry.state ^ (mapped | isolated * ISOLATED)) | <u32>(entry.free != free)
     | <u32>((load<u64>(at, LRU_LINKS) != 0) != (onLru != 0))) == 0;
 }
@@ -594,7 +606,7 @@ function isSound(pool: usize, block: usize, state: u32): bool {
   const bytes = <u32>blockAt(block).bytes;
   const maps = <u32>blockAt(block).maps;
   const age = blockAt(block).age & 0xFFFF;
-  const slab = entryOf(<u32>(block >> PAGE_SHIFT));
+  const slab = entryAt(<u32>(block >> PAGE_SHIFT));
   if ((blockAt(block).age ^ age * 0x10001) | blockAt(block).zero | <u32>(age > genB(slab)) | <u32>(genA(slab) >= generations(pool))) return false;
   if (state == FREE) return (bytes % UNIT | maps) == 0;
   if (state == RAW) return (<u64>(bytes ^ PAGE_SIZE) | load<u64>(block, LIST_LINKS)) == 0;

@@ -82,6 +82,11 @@ function expectContent(pool: Zpool, handle: Handle, seed: number, size: number):
   if (bytes.length !== size || bytes.some((byte, i) => byte !== expected[i])) throw new Error(`contents of object ${handle} differ`);
 }
 
+/** expect().toEqual() takes a second for a megabyte. */
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
 function freeAll(pool: Zpool, handles: Iterable<Handle>): void {
   for (const handle of handles) pool.free(handle);
 }
@@ -361,7 +366,7 @@ describe('API', () => {
       p.compact();
       r.check();
     }
-    expect(copy.snapshot()).toEqual(ram.snapshot());
+    expect(sameBytes(copy.snapshot(), ram.snapshot())).toBe(true);
   });
 
   it('raw pages: a frame of 4096 bytes each', () => {
@@ -714,15 +719,15 @@ describe('reclaim', () => {
 
 describe('without frames', () => {
   it('S15: a full RAM refuses and nothing changes; freeing gives everything back', LONG, () => {
-    const ram = Ram.createSync({ bytes: '2MiB' });
+    const ram = Ram.createSync({ bytes: '1MiB' });
     const pool = poolIn(ram);
     const start = ram.stats().usedFrames;
     const draw = createDraw(9);
     const live = new Map<Handle, number>();
     for (let round = 0; round < 3; round++) {
-      for (let refused = 0; refused < 50; ) {
+      for (let refused = 0; refused < 20; ) {
         const size = 1 + (draw() % MAX);
-        const before = ram.snapshot();
+        const before = ram.freeFrames === 0 ? ram.snapshot() : new Uint8Array();
         let handle: Handle | undefined;
         const code = codeOf(() => (handle = pool.malloc(size)));
         if (handle !== undefined) {
@@ -731,7 +736,7 @@ describe('without frames', () => {
         } else {
           expect(code).toBe('ENOMEM');
           refused++;
-          expect(ram.snapshot()).toEqual(before);
+          expect(sameBytes(ram.snapshot(), before)).toBe(true);
         }
       }
       ram.check();
@@ -771,7 +776,7 @@ describe('without frames', () => {
           live.set(handle, step);
         });
         if (code !== undefined) expect([code, own.totalPages]).toEqual(['ENOMEM', pages]);
-        if (step % 3 === 2) {
+        if (step % 3 === 2 && live.size !== 0) {
           const handle = [...live.keys()][draw() % live.size] as Handle;
           if (codeOf(() => own.map(handle, 'rw')) === undefined) own.unmap(handle);
           expectContent(own, handle, live.get(handle) ?? -1, own.size(handle));
@@ -784,6 +789,7 @@ describe('without frames', () => {
       for (const [handle, seed] of live) expectContent(own, handle, seed, own.size(handle));
       freeAll(own, live.keys());
       ram.check();
+      expect(own.totalPages).toBeLessThanOrEqual(reserve);
       own.destroy();
       expect(ram.stats().usedFrames).toBe(0);
     }
