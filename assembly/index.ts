@@ -15,11 +15,10 @@ export {
   frameInit as ramInit, frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree, frameCounter as ramCounter,
   frameSaved as ramSaved, fixedFrames as ramFixed,
 } from './mem/frame';
-export { ramCheck } from './zpool';
 export {
   zpoolCreate, zpoolDestroy, zpoolNext, zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize, zpoolSpan,
   zpoolRange, zpoolMap, zpoolUnmap, zpoolLocate, zpoolCompact, zpoolFreeable, zpoolIsolate, zpoolVictimNext,
-  zpoolRelease, zpoolMetadataFrames, zpoolCounter, zpoolIdentity, zpoolSpanning, zpoolTables, zpoolTable, zpoolWalk,
+  zpoolRelease, zpoolRunDeferred, zpoolMetadataFrames, zpoolCounter, zpoolIdentity,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };

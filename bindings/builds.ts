@@ -2,6 +2,7 @@
 import { CompcacheError } from './errors.ts';
 import { base64 as scalarCore } from './generated/core-scalar.ts';
 import { base64 as simdCore } from './generated/core.ts';
+import { base64 as inspectorWasm } from './generated/inspector.ts';
 import type { RamOptions } from './types.ts';
 import { compile, compileSync, fromBase64, hasSimd } from './wasm.ts';
 
@@ -37,6 +38,21 @@ export async function moduleFor(op: string, options: RamOptions): Promise<WebAss
   return module;
 }
 
+/** Compiles at the first use, and keeps. */
+function kept(op: string, name: string, wasm: () => Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  let module = compiled.get(name);
+  if (module === undefined) {
+    module = compileSync(op, wasm());
+    compiled.set(name, module);
+  }
+  return module;
+}
+
+/** The inspector's module. ENODEV. */
+export function inspectorModule(op: string): WebAssembly.Module {
+  return kept(op, 'inspector', () => fromBase64(inspectorWasm));
+}
+
 /** The same, at once: the checked build must come as a module then. */
 export function moduleForSync(op: string, options: RamOptions): WebAssembly.Module {
   requireBuild(op, options);
@@ -45,10 +61,5 @@ export function moduleForSync(op: string, options: RamOptions): WebAssembly.Modu
     throw new CompcacheError('EINVAL', op, "build 'checked' needs a module here, or Ram.create, which loads it");
   }
   const name = release(options);
-  let module = compiled.get(name);
-  if (module === undefined) {
-    module = compileSync(op, wasmOf(name));
-    compiled.set(name, module);
-  }
-  return module;
+  return kept(op, name, () => wasmOf(name));
 }

@@ -1,7 +1,7 @@
 /** compcache: compressed memory for JavaScript. */
 export { Ram } from './ram.ts';
-export { Zpool } from './zpool.ts';
+export { ALLOCATORS, Zpool } from './zpool.ts';
 export { CompcacheError, type ErrorCode } from './errors.ts';
-export { loadCodec, type LoadableCodec } from './codec/index.ts';
+export { LOADABLE_CODECS, loadCodec, type LoadableCodec } from './codec/index.ts';
 export { PAGE_SIZE } from './wasm.ts';
 export type * from './types.ts';

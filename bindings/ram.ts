@@ -1,5 +1,6 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
-import { moduleFor, moduleForSync } from './builds.ts';
+import { inspectorModule, moduleFor, moduleForSync } from './builds.ts';
 import { CoreLz4 } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireU32, show } from './errors.ts';
@@ -7,7 +8,7 @@ import { imageChunks, loadImage, parseImage } from './image.ts';
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
-import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, instantiate, reserve, type Core } from './wasm.ts';
+import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { KINDS, Zpool, callbacks, optionWords, type Owner } from './zpool.ts';
 
 const MIN_BYTES = 256 * 1024;
@@ -19,7 +20,7 @@ const NAME_BYTES = 64;
 /** Bytes of the memory that the options ask for. */
 function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
   const bytes = Math.ceil(parseBytes(op, 'bytes', options.bytes ?? otherwise) / WASM_PAGE) * WASM_PAGE;
-  if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${bytes}`);
+  if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${show(options.bytes)}`);
   return bytes;
 }
 
@@ -35,13 +36,20 @@ function requireOptions(op: string, options: unknown): asserts options is RamOpt
   if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
 }
 
+// The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export interface Ram {
+  [Symbol.dispose](): void;
+}
+
 /**
  * A simulated RAM: the frames, the pools in it, and everything about them, in one linear memory.
  *
  * Errors of every method: ECLOSED after close.
  */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Ram {
-  readonly #core: Core;
+  #core: Core;
   readonly #owner: Owner;
   readonly #pools = new Map<string, Zpool>();
   #closed = false;
@@ -49,11 +57,8 @@ export class Ram {
   private constructor(core: Core) {
     this.#core = core;
     this.#owner = {
-      ram: this,
-      core,
       evicting: 0,
       forget: (name) => void this.#pools.delete(name),
-      isClosed: () => this.#closed,
     };
   }
 
@@ -83,7 +88,7 @@ export class Ram {
     const limit = limitFrames(op, options, bytes);
     const first = options.firstFrame ?? 0;
     requireU32(op, 'firstFrame', first);
-    const core = instantiate(op, module, reserve(op, bytes));
+    const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
     if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
       throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
     }
@@ -110,13 +115,15 @@ export class Ram {
     const bytes = memoryBytes(op, options, least);
     if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
     const limit = limitFrames(op, options, bytes);
-    const core = instantiate(op, module, reserve(op, bytes));
+    const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
     loadImage(op, core, parsed, core.exports.ramFixed(parsed.totalFrames));
-    if (core.exports.ramCheck(parsed.totalFrames) !== 0) {
+    if (core.inspect(op).ramCheck(parsed.totalFrames) !== 0) {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
     }
     if (options.limit !== undefined) core.exports.ramLimit(limit);
-    return new Ram(core);
+    const ram = new Ram(core);
+    if (!ram.#open()) throw new CompcacheError('EIO', op, 'two pools of the image have one name');
+    return ram;
   }
 
   /** Lets go of the memory. Idempotent. Every further call on the RAM or its pools is ECLOSED. @throws EBUSY inside an evict callback */
@@ -124,6 +131,8 @@ export class Ram {
     if (this.#closed) return;
     this.#idle('ram.close');
     this.#closed = true;
+    this.#core = closedCore();
+    this.#pools.forEach((pool) => pool.orphan());
     this.#pools.clear();
   }
 
@@ -180,7 +189,7 @@ export class Ram {
 
   /**
    * Creates a pool.
-   * @param allocator 'zbud' or 'zsmalloc'
+   * @param allocator one of ALLOCATORS
    * @throws EINVAL for an unknown allocator, a bad option or an option of another allocator; EEXIST when the name is taken;
    *   ENOMEM without frames for the pool's tables (1; zsmalloc up to 4)
    */
@@ -191,7 +200,6 @@ export class Ram {
     if (kind === undefined) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(allocator)}; known: ${Object.keys(KINDS).join(', ')}`);
     if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
     const words = optionWords(allocator, options);
-    this.#open();
     const name = options.name ?? this.#freshName(allocator);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     const utf8 = new TextEncoder().encode(name);
@@ -203,7 +211,7 @@ export class Ram {
     if (address >= ERRNO_MIN) {
       throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
     }
-    const pool = new Zpool(this.#owner, address, allocator, name, options.evict);
+    const pool = new Zpool(this.#owner, this.#core, address, allocator, name, options.evict);
     this.#pools.set(name, pool);
     return pool;
   }
@@ -215,25 +223,24 @@ export class Ram {
     return `${allocator}#${n}`;
   }
 
-  /** Gives every pool that lies in the RAM its object: after restore there are pools without one. */
-  #open(): void {
+  /** Gives every pool that lies in a restored RAM its object. False when two have one name. */
+  #open(): boolean {
     const { exports, bytes } = this.#core;
     const addresses: number[] = [];
     for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
-    if (addresses.length === this.#pools.size) return;
     for (const address of addresses.reverse()) {
       const at = exports.zpoolIdentity(address, 2) >>> 0;
       const name = new TextDecoder().decode(bytes.subarray(at, at + exports.zpoolIdentity(address, 1)));
       const kind = exports.zpoolIdentity(address, 0);
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
-      if (!this.#pools.has(name)) this.#pools.set(name, new Zpool(this.#owner, address, allocator, name, undefined));
+      this.#pools.set(name, new Zpool(this.#owner, this.#core, address, allocator, name, undefined));
     }
+    return addresses.length === this.#pools.size;
   }
 
   /** All pools of the RAM, oldest first. */
   pools(): Zpool[] {
     this.#live('ram.pools');
-    this.#open();
     return [...this.#pools.values()];
   }
 
@@ -245,7 +252,6 @@ export class Ram {
   openZpool(name: string, callbacks: { evict?: EvictCallback } = {}): Zpool {
     const op = 'ram.openZpool';
     this.#live(op);
-    this.#open();
     const pool = this.#pools.get(name);
     if (pool === undefined) throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`);
     if (callbacks.evict !== undefined) {
@@ -263,7 +269,7 @@ export class Ram {
   codec(name: 'lz4'): Codec {
     this.#live('ram.codec');
     if (name !== 'lz4') throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: lz4`);
-    return new CoreLz4(() => this.#live('codec'));
+    return new CoreLz4((op) => this.#live(op));
   }
 
   // ── checks and figures ─────────────────────────────────────────────────────
@@ -274,7 +280,7 @@ export class Ram {
    */
   check(): void {
     const core = this.#live('ram.check');
-    if (core.exports.ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
+    if (core.inspect('ram.check').ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
   }
 
   /**
@@ -304,10 +310,7 @@ export class Ram {
     const { exports, bytes } = this.#live('ram.stats');
     const counter = (which: number): number => exports.ramCounter(which) >>> 0;
     const owners: RamStats['owners'] = {};
-    for (const pool of this.pools()) {
-      const { frames, metadataBytes } = pool.stats();
-      owners[pool.name] = { frames, metadataFrames: metadataBytes / PAGE_SIZE };
-    }
+    for (const pool of this.pools()) owners[pool.name] = pool.frameCounts();
     const fixedFrames = counter(7);
     return {
       bytes: bytes.length,

@@ -4,7 +4,7 @@
  * zpool       a pool of one allocator in a RAM
  * handle      a u32 that stands for an object of one pool
  * zspage      zsmalloc: a chain of frames cut into slots of one size
- * buddy       zbud: one of the two objects of a frame
+ * buddy       zbud, z3fold: one of the two or three objects of a frame
  * block       xcfmalloc: a run of 64-byte units of a frame; an object lies in one or two
  * reserve     xcfmalloc: wholly free frames that a pool holds
  * same-filled a page whose 32-bit words are all equal; it takes no memory
@@ -13,7 +13,7 @@
 
 declare const brand: unique symbol;
 
-export type AllocatorName = 'zbud' | 'zsmalloc' | 'xcfmalloc';
+export type AllocatorName = 'zbud' | 'z3fold' | 'zsmalloc' | 'xvmalloc' | 'xcfmalloc';
 
 /** Stands for one object of one zpool: a u32, never 0. */
 export type Handle = number & { readonly [brand]: 'Handle' };
@@ -75,6 +75,12 @@ export interface ZpoolOptions {
   evict?: EvictCallback;
   /** zbud: '6.1' keeps the first 64 bytes of a frame free (63 chunks, objects up to 3968), '2013' does not. Default '6.1'. */
   layout?: '6.1' | '2013';
+  /**
+   * z3fold: when the work that a free asks for is done (moving a lone object to another frame, closing gaps in the frame):
+   * right after each free (after a shrink, for frees inside its evict callback), or only in runDeferred() and compact().
+   * Until then the frame takes no new objects. Default 'afterFree'.
+   */
+  deferred?: 'afterFree' | 'manual';
   /** zsmalloc: the most frames of a zspage, 1 … 16. Default 8. */
   chainSize?: number;
   /** zsmalloc: how a class's chain is chosen: least waste in bytes (6.3+) or highest percentage used. Default 'bytes'. */
@@ -134,7 +140,7 @@ export interface ZpoolStats {
   density: number;
   /** liveBytes / (frames · 4096 + metadataBytes). */
   densityWithMetadata: number;
-  /** Copies made by compaction, since the pool exists. */
+  /** Copies made by compaction, since the pool exists; z3fold counts moves to another frame, not those inside one. */
   objectsMoved: number;
   /** Payload bytes of those copies. */
   bytesMoved: number;
@@ -145,7 +151,9 @@ export interface ZpoolStats {
   /** zsmalloc: its classes, smallest first. */
   classes?: ClassStats[];
   /**
-   * zbud: frames by free chunks (64 bytes each); index 0 holds the frames with two objects.
+   * zbud, z3fold: frames by free chunks (64 bytes each) in their largest gap. zbud: index 0 holds the frames with two
+   * objects. z3fold: frames with three objects, headless ones and those with deferred work are on no list.
+   * xvmalloc: free blocks by size, from 32 bytes in steps of 8.
    * xcfmalloc: free blocks of index + 1 units (64 bytes each); index 63 is the reserve.
    */
   lists?: number[];

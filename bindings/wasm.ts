@@ -41,7 +41,6 @@ export interface CoreExports {
   ramCounter(which: number): number;
   ramSaved(frame: number): number;
   ramFixed(frames: number): number;
-  ramCheck(frames: number): number;
   zpoolCreate(kind: number, a: number, b: number, c: number, name: number, nameBytes: number): number;
   zpoolDestroy(pool: number): number;
   zpoolNext(pool: number): number;
@@ -60,17 +59,25 @@ export interface CoreExports {
   zpoolIsolate(pool: number): number;
   zpoolVictimNext(pool: number, victim: number, cursor: number): number;
   zpoolRelease(pool: number, victim: number): number;
+  zpoolRunDeferred(pool: number, force: number): number;
   zpoolMetadataFrames(pool: number): number;
   /** f64 */
   zpoolCounter(pool: number, which: number): number;
   zpoolIdentity(pool: number, word: number): number;
+  pageStore(pool: number): number;
+  pageLoad(pool: number, handle: number): number;
+  pageFill(word: number): void;
+}
+
+/** Exports of the inspector (assembly/inspect.ts): what looks at a RAM and changes nothing. */
+export interface InspectorExports {
+  layoutVersion(): number;
+  attach(): void;
+  ramCheck(frames: number): number;
   zpoolSpanning(pool: number): number;
   zpoolTables(pool: number): number;
   zpoolTable(pool: number, nth: number): number;
   zpoolWalk(pool: number, frame: number): number;
-  pageStore(pool: number): number;
-  pageLoad(pool: number, handle: number): number;
-  pageFill(word: number): void;
 }
 
 /** One instance of the core on its memory. The memory never grows, so the views stay valid. */
@@ -80,6 +87,8 @@ export interface Core {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The result area. */
   readonly out: Uint32Array;
+  /** The inspector on the same memory, instantiated at the first call. ENODEV where the host does not compile it. */
+  readonly inspect: (op: string) => InspectorExports;
 }
 
 /** An import object, or an error of the host's making. */
@@ -127,8 +136,13 @@ function forbidden(op: string, cause: unknown): CompcacheError {
   return new CompcacheError('ENODEV', op, 'the host does not compile WebAssembly here (a Content-Security-Policy without wasm-unsafe-eval?)', { cause });
 }
 
-/** Instantiates a core on a memory. EINVAL for a module that is not this version's core. */
-export function instantiate(op: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Core {
+/**
+ * Instantiates a core on a memory. EINVAL for a module that is not this version's core.
+ * @param inspectorModule gives the compiled inspector when it is wanted
+ */
+export function instantiate(
+  op: string, module: WebAssembly.Module, memory: WebAssembly.Memory, inspectorModule: (op: string) => WebAssembly.Module,
+): Core {
   requireCore(op, module);
   let exports: CoreExports;
   try {
@@ -141,11 +155,21 @@ export function instantiate(op: string, module: WebAssembly.Module, memory: WebA
   }
   exports.attach();
   const bytes = new Uint8Array(memory.buffer as ArrayBuffer);
-  return { exports, memory, bytes, out: new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16) };
+  const out = new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16);
+  let inspector: InspectorExports | undefined;
+  const inspect = (caller: string): InspectorExports => (inspector ??= instantiateInspector(inspectorModule(caller), memory));
+  return { exports, memory, bytes, out, inspect };
+}
+
+/** The package's own module: nothing of it can be wrong. */
+function instantiateInspector(module: WebAssembly.Module, memory: WebAssembly.Memory): InspectorExports {
+  const exports = loader.instantiateSync(module, imports(memory)).instance.exports as unknown as InspectorExports;
+  exports.attach();
+  return exports;
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
-const REQUIRED = ['layoutVersion', 'attach', 'ramInit', 'ramCheck', 'ramSaved', 'zpoolCreate', 'zpoolRange', 'zpoolWalk', 'pageStore', 'pageLoad'];
+const REQUIRED = ['layoutVersion', 'attach', 'ramInit', 'ramSaved', 'zpoolCreate', 'zpoolRange', 'zpoolCounter', 'pageStore', 'pageLoad'];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
   const names = module instanceof WebAssembly.Module ? WebAssembly.Module.exports(module).map(({ name }) => name) : [];
@@ -168,4 +192,11 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
   return bytes;
+}
+
+/** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */
+export function closedCore(): Core {
+  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports;
+  const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
+  return { exports, memory, bytes: new Uint8Array(0), out: new Uint32Array(16), inspect: () => exports };
 }

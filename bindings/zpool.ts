@@ -1,32 +1,38 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
 import { DISPOSE } from './dispose.ts';
 import {
   CompcacheError, ERRNO_MIN, codeOf, isU32, requireBytes, requireU32, show, type ErrorCode,
 } from './errors.ts';
-import type { Ram } from './ram.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, type Core } from './wasm.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
-export const KINDS: Record<AllocatorName, number> = { zbud: 1, zsmalloc: 3, xcfmalloc: 5 };
+export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3, xvmalloc: 4, xcfmalloc: 5 };
+
+/** Names of the allocators. */
+export const ALLOCATORS = Object.keys(KINDS) as readonly AllocatorName[];
 
 const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
 const TRIES = 8;
 
 /** What a pool needs of its RAM beside the public API. */
 export interface Owner {
-  readonly ram: Ram;
-  readonly core: Core;
   /** Depth of evict callbacks that are running. */
   evicting: number;
   forget(name: string): void;
-  isClosed(): boolean;
 }
 
 /** Depth of evict callbacks in all RAMs of this realm, for Ram.restore. */
 export const callbacks = { running: 0 };
+
+// The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export interface Zpool {
+  [Symbol.dispose](): void;
+}
 
 /**
  * One pool of objects in a RAM. Made by {@link Ram.zpool}, {@link Ram.pools} or {@link Ram.openZpool}.
@@ -34,6 +40,7 @@ export const callbacks = { running: 0 };
  * Errors of every method: EINVAL for an argument that is no number of 0 … 2^32 - 1, or a handle that was never given out,
  * was freed, or belongs to another pool; ECLOSED after destroy, close, or closing the RAM. Nothing changes when one is thrown.
  */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Zpool {
   readonly allocator: AllocatorName;
   readonly name: string;
@@ -45,20 +52,26 @@ export class Zpool {
   readonly mallocSupportMovable: boolean;
 
   readonly #owner: Owner;
-  readonly #core: Core;
+  #core: Core;
   #address: number;
   #evict: EvictCallback | undefined;
 
   /** @internal */
-  constructor(owner: Owner, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
+  constructor(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
     this.#owner = owner;
-    this.#core = owner.core;
+    this.#core = core;
     this.#address = address;
     this.#evict = evict;
     this.allocator = allocator;
     this.name = name;
     this.canSleepMapped = allocator !== 'zsmalloc';
-    this.mallocSupportMovable = allocator === 'zsmalloc' || allocator === 'xcfmalloc';
+    this.mallocSupportMovable = allocator === 'zsmalloc' || allocator === 'z3fold' || allocator === 'xcfmalloc';
+  }
+
+  /** The RAM is closed: every further call is ECLOSED, and its memory is let go. @internal */
+  orphan(): void {
+    this.#address = 0;
+    this.#core = closedCore();
   }
 
   /** @internal */
@@ -70,12 +83,12 @@ export class Zpool {
 
   /**
    * Allocates an object. Its bytes are undefined until written.
-   * @param size bytes, 1 … the allocator's largest object (zsmalloc 4096; zbud 3968, layout '2013' 4096; xcfmalloc 4084)
+   * @param size bytes, 1 … the allocator's largest object (zsmalloc, z3fold 4096; xvmalloc 4088; xcfmalloc 4084; zbud 3968, layout '2013' 4096)
    * @throws EINVAL for 0, ENOSPC beyond the largest object, ENOMEM without a frame
    * @see Linux 6.1 mm/zpool.c zpool_malloc
    */
   malloc(size: number): Handle {
-    if (size >>> 0 !== size) requireU32('zpool.malloc', 'size', size);
+    if (!isU32(size)) requireU32('zpool.malloc', 'size', size);
     const handle = this.#core.exports.zpoolMalloc(this.#address, size) >>> 0;
     if (handle >= ERRNO_MIN) throw this.#failure('zpool.malloc', handle, size);
     return handle as Handle;
@@ -87,16 +100,24 @@ export class Zpool {
    * @see Linux 6.1 mm/zpool.c zpool_free
    */
   free(handle: Handle): void {
-    if (handle >>> 0 !== handle) this.#notAHandle('zpool.free', handle);
+    this.#free('zpool.free', handle);
+  }
+
+  #free(op: string, handle: number): void {
+    if (!isU32(handle)) this.#notAHandle(op, handle);
     const result = this.#core.exports.zpoolFree(this.#address, handle) >>> 0;
-    if (result !== 0) throw this.#failure('zpool.free', result, handle);
+    if (result !== 0) throw this.#failure(op, result, handle);
   }
 
   /** The bytes that were asked for. */
   size(handle: Handle): number {
-    if (!isU32(handle)) this.#notAHandle('zpool.size', handle);
+    return this.#size('zpool.size', handle);
+  }
+
+  #size(op: string, handle: number): number {
+    if (!isU32(handle)) this.#notAHandle(op, handle);
     const size = this.#core.exports.zpoolSize(this.#address, handle) >>> 0;
-    if (size >= ERRNO_MIN) throw this.#failure('zpool.size', size, handle);
+    if (size >= ERRNO_MIN) throw this.#failure(op, size, handle);
     return size;
   }
 
@@ -135,16 +156,20 @@ export class Zpool {
   read(handle: Handle, into?: Uint8Array, at = 0): Uint8Array {
     requireU32('zpool.read', 'at', at);
     if (into !== undefined) requireBytes('zpool.read', 'into', into);
-    const size = this.size(handle);
+    return this.#read('zpool.read', handle, into, at);
+  }
+
+  #read(op: string, handle: number, into: Uint8Array | undefined, at: number): Uint8Array {
+    const size = this.#size(op, handle);
     const length = size - at;
     if (length < 0 || (into !== undefined && into.length < length)) {
-      throw new CompcacheError('ERANGE', 'zpool.read', length < 0
+      throw new CompcacheError('ERANGE', op, length < 0
         ? `at is ${at}, the object has ${size} bytes`
         : `into has ${(into as Uint8Array).length} bytes, ${length} are needed`);
     }
     const core = this.#core;
     const address = core.exports.zpoolRange(this.#address, handle, at, length, 0) >>> 0;
-    if (address >= ERRNO_MIN) throw this.#failure('zpool.read', address, handle);
+    if (address >= ERRNO_MIN) throw this.#failure(op, address, handle);
     const target = into === undefined ? new Uint8Array(length) : into.length === length ? into : into.subarray(0, length);
     const second = core.out[OUT_SECOND] as number;
     if (second === 0) {
@@ -163,7 +188,8 @@ export class Zpool {
    * Maps of one object are counted. One that straddles two frames is mapped through a buffer that all its maps share; it
    * is written back at the last unmap if any map was 'rw' or 'wo'. A 'wo' map of such an object starts as zeros if it is
    * the first. The view is dead after unmap; using, posting or cloning it then is the caller's fault.
-   * @throws ENOMEM without a frame for the buffer; EBUSY at 1023 maps of a zsmalloc object, 65535 of a zbud or xcfmalloc one
+   * @throws ENOMEM without a frame for the buffer (xvmalloc: for the record of a second mapped object of one frame); EBUSY at
+   *   1023 maps of a zsmalloc or z3fold object, 65535 of a zbud, xvmalloc or xcfmalloc one
    * @see Linux 6.1 mm/zpool.c zpool_map_handle, mm/zsmalloc.c zs_map_object
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
@@ -214,6 +240,8 @@ export class Zpool {
   storePage(page: Uint8Array, codec?: Codec): PageEntry {
     requireBytes('zpool.storePage', 'page', page);
     if (page.length !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.storePage', `page must have ${PAGE_SIZE} bytes, not ${page.length}`);
+    if (this.#isGone()) throw this.#closed('zpool.storePage');
+    requireCodec('zpool.storePage', codec);
     if (codec !== undefined && codec.name !== 'lz4') return this.#storeWith(page, codec);
     const { exports, bytes, out } = this.#core;
     bytes.set(page, exports.pageBuffer() >>> 0);
@@ -249,9 +277,10 @@ export class Zpool {
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
     requireBytes('zpool.loadPage', 'into', into);
     if (into.length !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.loadPage', `into must have ${PAGE_SIZE} bytes, not ${into.length}`);
+    requireCodec('zpool.loadPage', codec);
     const { exports, bytes } = this.#core;
     const buffer = exports.pageBuffer() >>> 0;
-    if (entry < 0) {
+    if (typeof entry === 'number' && entry < 0) {
       if (!isU32(-1 - entry)) this.#notAHandle('zpool.loadPage', entry);
       if (this.#isGone()) throw this.#closed('zpool.loadPage');
       exports.pageFill(-1 - entry);
@@ -265,7 +294,7 @@ export class Zpool {
   }
 
   #loadWith(entry: PageEntry, into: Uint8Array, codec: Codec): void {
-    const stored = this.read(entry as unknown as Handle);
+    const stored = this.#read('zpool.loadPage', entry, undefined, 0);
     if (stored.length === PAGE_SIZE) {
       into.set(stored);
       return;
@@ -276,11 +305,11 @@ export class Zpool {
 
   /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */
   freePage(entry: PageEntry): void {
-    if (entry < 0 && isU32(-1 - entry)) {
+    if (typeof entry === 'number' && entry < 0 && isU32(-1 - entry)) {
       if (this.#isGone()) throw this.#closed('zpool.freePage');
       return;
     }
-    this.free(entry as unknown as Handle);
+    this.#free('zpool.freePage', entry);
   }
 
   // ── reclaim and compaction ─────────────────────────────────────────────────
@@ -305,6 +334,7 @@ export class Zpool {
     let freed = 0;
     while (freed < pages) {
       const { frames, code, cause } = this.#reclaim(evict);
+      this.#core.exports.zpoolRunDeferred(this.#address, 0);
       freed += frames;
       if (frames !== 0) continue;
       if (freed !== 0) break;
@@ -356,13 +386,13 @@ export class Zpool {
 
   /**
    * Moves objects so that frames come back.
-   * @param options.victims the most zspages to empty in this call; default no limit
-   * @returns frames given back; 0 for zbud, which cannot move
-   * xcfmalloc moves blocks, not objects, and needs no free frame; `victims` bounds the frames that it empties.
-   * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups)
+   * @param options.victims the most zspages to empty in this call (z3fold: frames, after its deferred work; xcfmalloc: frames); default no limit
+   * @returns frames given back; 0 for zbud and xvmalloc, which cannot move
+   * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups); 6.1 mm/z3fold.c do_compact_page
    */
-  compact(options: { victims?: number } = {}): number {
-    const victims = options.victims ?? 0xffffffff;
+  compact(options?: { victims?: number }): number {
+    if (options !== undefined && (typeof options !== 'object' || options === null)) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
+    const victims = options?.victims ?? 0xffffffff;
     requireU32('zpool.compact', 'victims', victims);
     return this.#number('zpool.compact', this.#core.exports.zpoolCompact(this.#address, victims));
   }
@@ -372,9 +402,9 @@ export class Zpool {
     return this.#number('zpool.freeable', this.#core.exports.zpoolFreeable(this.#address));
   }
 
-  /** Runs work that was put off. Only z3fold has any; nothing happens for the others. */
+  /** Does the work that frees have put off. Only z3fold with deferred: 'manual' has any; nothing happens for the others. */
   runDeferred(): void {
-    if (this.#isGone()) throw this.#closed('zpool.runDeferred');
+    this.#number('zpool.runDeferred', this.#core.exports.zpoolRunDeferred(this.#address, 1));
   }
 
   // ── statistics ─────────────────────────────────────────────────────────────
@@ -386,15 +416,20 @@ export class Zpool {
 
   /** totalPages × 4096. */
   get totalBytes(): number {
-    return this.totalPages * PAGE_SIZE;
+    return this.#counter('zpool.totalBytes', 0) * PAGE_SIZE;
+  }
+
+  /** Frames of objects and of metadata, without the cost of stats(). @internal */
+  frameCounts(): { frames: number; metadataFrames: number } {
+    const op = 'zpool.stats';
+    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
   }
 
   stats(): ZpoolStats {
     const op = 'zpool.stats';
-    const { exports } = this.#core;
-    const frames = this.#counter(op, 0);
+    const { frames, metadataFrames } = this.frameCounts();
     const liveBytes = this.#counter(op, 2);
-    const metadataBytes = this.#number(op, exports.zpoolMetadataFrames(this.#address)) * PAGE_SIZE;
+    const metadataBytes = metadataFrames * PAGE_SIZE;
     const total = frames * PAGE_SIZE;
     return {
       liveBytes,
@@ -405,22 +440,27 @@ export class Zpool {
       densityWithMetadata: liveBytes / (total + metadataBytes),
       objectsMoved: this.#counter(op, 4),
       bytesMoved: this.#counter(op, 5),
-      spanning: this.#number(op, exports.zpoolSpanning(this.#address)),
+      spanning: this.#number(op, this.#core.inspect(op).zpoolSpanning(this.#address)),
       maps: this.#counter(op, 3),
-      ...(this.allocator === 'zsmalloc' ? { classes: this.#classes() } : { lists: this.#tables().map((words) => words[0] as number) }),
-      ...(this.allocator === 'xcfmalloc' ? { reserveFrames: this.#tables()[63]?.[0] as number } : {}),
+      ...(this.allocator === 'zsmalloc' ? { classes: this.#classes() } : this.#lists()),
     };
   }
 
   /** The rows of the allocator's own table, as words. */
   #tables(): Uint32Array[] {
     const { exports, memory } = this.#core;
-    const rows = exports.zpoolTables(this.#address) >>> 0;
+    const inspector = this.#core.inspect('zpool.stats');
+    const rows = inspector.zpoolTables(this.#address) >>> 0;
     const buffer = exports.blockBuffer() >>> 0;
     return Array.from({ length: rows }, (_, nth) => {
-      exports.zpoolTable(this.#address, nth);
+      inspector.zpoolTable(this.#address, nth);
       return new Uint32Array(memory.buffer, buffer, 20).slice();
     });
+  }
+
+  #lists(): Pick<ZpoolStats, 'lists' | 'reserveFrames'> {
+    const lists = this.#tables().map((words) => words[0] as number);
+    return this.allocator === 'xcfmalloc' ? { lists, reserveFrames: lists[63] as number } : { lists };
   }
 
   #classes(): ClassStats[] {
@@ -438,9 +478,10 @@ export class Zpool {
    */
   walk(visit: (contents: FrameContents) => void): void {
     const { exports, memory, out } = this.#core;
+    const inspector = this.#core.inspect('zpool.walk');
     let frame = 0;
     for (;;) {
-      frame = exports.zpoolWalk(this.#address, frame) >>> 0;
+      frame = inspector.zpoolWalk(this.#address, frame) >>> 0;
       if (frame >= ERRNO_MIN) throw this.#failure('zpool.walk', frame, 0);
       if (frame === 0) return;
       const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, 3 * (out[OUT_A] as number)).slice();
@@ -482,7 +523,7 @@ export class Zpool {
   // ── errors ─────────────────────────────────────────────────────────────────
 
   #isGone(): boolean {
-    return this.#address === 0 || this.#owner.isClosed();
+    return this.#address === 0;
   }
 
   #closed(op: string): CompcacheError {
@@ -532,6 +573,13 @@ function isThenable(value: unknown): boolean {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
+/** Requires a codec, or none; EINVAL otherwise. */
+function requireCodec(op: string, codec: unknown): void {
+  if (codec === undefined) return;
+  const { compress, decompress } = (codec ?? {}) as Partial<Codec>;
+  if (typeof compress !== 'function' || typeof decompress !== 'function') throw new CompcacheError('EINVAL', op, `codec must be a Codec, not ${show(codec)}`);
+}
+
 function sameFilledEntry(word: number): PageEntry {
   return (-1 - word) as PageEntry;
 }
@@ -546,7 +594,9 @@ function sameFilledWord(page: Uint8Array): number | undefined {
 
 const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
   zbud: ['layout'],
+  z3fold: ['deferred'],
   zsmalloc: ['chainSize', 'chainRule', 'fullnessGroups'],
+  xvmalloc: [],
   xcfmalloc: ['blocks', 'reserve'],
 };
 
@@ -564,6 +614,8 @@ export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [n
   };
   if (options.evict !== undefined && typeof options.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
   if (allocator === 'zbud') return [pick('layout', options.layout, new Map([['6.1', 1], ['2013', 0]]), '6.1'), 0, 0];
+  if (allocator === 'z3fold') return [pick('deferred', options.deferred, new Map([['afterFree', 0], ['manual', 1]]), 'afterFree'), 0, 0];
+  if (allocator === 'xvmalloc') return [0, 0, 0];
   if (allocator === 'xcfmalloc') {
     const reserve = options.reserve ?? 32;
     if (!isU32(reserve) || reserve > 1024) throw new CompcacheError('EINVAL', op, `reserve must be 0 to 1024, not ${show(reserve)}`);

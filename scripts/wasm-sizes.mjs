@@ -27,7 +27,7 @@ while (at < bytes.length) {
       text();
       text();
       const kind = bytes[at++];
-      if (kind === 0) imported++, leb();
+      if (kind === 0) { imported++; leb(); }
       else if (kind === 2) { const flags = leb(); leb(); if (flags & 1) leb(); }
       else if (kind === 3) at += 2;
     }

@@ -9,8 +9,7 @@
  *    8 free: links of the list      used: 8 the object's other block, 0 for none
  *                                        12 buffer frame while mapped through one
  *   16 block on the left in the frame        20 block on the right, 0 at the ends
- *   24 u16 age: frees of objects that began here           26 u16 the same again
- *   28 zero
+ *   24 frees of objects that began here, since its slab frame began   28 the same again
  *
  *   entry of a data frame
  *    8 first block
@@ -21,7 +20,7 @@
  *         512 u64: which lists have a block
  *         520 frames of the reserve    524 used units, 64 for a raw page
  *         528 frames given back since a victim was isolated
- *         532 bits of a handle below its generation    536 generations
+ *         532 bits of a frame number    536 generation of all ones
  *
  * The neighbours of a block are named by its descriptor. So the header that S1
  * gives every block is kept free, since the geometry (and so every figure)
@@ -31,10 +30,9 @@
  */
 import { listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree } from '../mem/frame';
-import { frameBegins, generationsFor, recordFree } from '../mem/handle';
-import { FRAME_DATA, PAGE_SHIFT, entryOf, frameAddress, frameBits } from '../mem/layout';
+import { FRAME_DATA, PAGE_SHIFT, SLAB_FRESH, entryOf, frameAddress, frameBits, genA, genB, setGenA, setGenB } from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
-import { slabAlloc, slabFrames, slabUsed } from '../mem/slab';
+import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
 
 // ── constants ────────────────────────────────────────────────────────────────
 
@@ -44,6 +42,8 @@ import { slabAlloc, slabFrames, slabUsed } from '../mem/slab';
 @inline export const BLOCK_SHIFT: u32 = 5;
 // @ts-ignore: decorator
 @inline const BLOCKS_A_FRAME: u32 = 128; // descriptors in a slab frame
+// @ts-ignore: decorator
+@inline export const INDEX_BITS: u32 = 7;
 // @ts-ignore: decorator
 @inline export const HEADER: u32 = 12; // S1
 // @ts-ignore: decorator
@@ -83,9 +83,9 @@ import { slabAlloc, slabFrames, slabUsed } from '../mem/slab';
 // @ts-ignore: decorator
 @inline const GIVEN: usize = 528;
 // @ts-ignore: decorator
-@inline const PLACE_BITS: usize = 532;
+@inline const FRAME_BITS: usize = 532;
 // @ts-ignore: decorator
-@inline const GENERATIONS: usize = 536;
+@inline const GENERATION_MASK: usize = 536;
 
 @unmanaged
 export class Block {
@@ -96,8 +96,8 @@ export class Block {
   buffer: u32;
   left: u32;
   right: u32;
-  age: u32; // twice
-  zero: u32;
+  frees: u32;
+  freesAgain: u32;
 }
 
 @unmanaged
@@ -250,31 +250,75 @@ export function entryAt(frame: u32): usize {
   return entryAt(frameIn(blockAt(block).word));
 }
 
-/** Bits of a handle below its generation, as the pool keeps them. */
+// ── generations ──────────────────────────────────────────────────────────────
+// The generation of a handle is genA of the slab frame, as it was when that
+// began, plus the frees of the record since. genB is as far ahead of genA as the
+// most frees of any record, so that the next life of the frame can go on beyond.
+// Both only ever move forward, as in the hands of every other owner of a frame.
+
+// In the entry of a slab frame: records in use (mem/slab.ts).
 // @ts-ignore: decorator
-@inline export function placeBits(pool: usize): u32 {
-  return load<u32>(pool, PLACE_BITS);
+@inline const SLAB_USED: usize = 12;
+
+/** Bits of a frame number, as the pool keeps them. */
+// @ts-ignore: decorator
+@inline export function bitsOfFrame(pool: usize): u32 {
+  return load<u32>(pool, FRAME_BITS);
 }
 
-/** How many different generations a descriptor goes through, as the pool keeps it. */
+/** The generation of all ones, which no handle has: that keeps handles below the error numbers. */
 // @ts-ignore: decorator
-@inline export function generations(pool: usize): u32 {
-  return load<u32>(pool, GENERATIONS);
+@inline export function generationMask(pool: usize): u32 {
+  return load<u32>(pool, GENERATION_MASK);
 }
 
 /** Those two words, as the RAM's geometry demands them. */
 export function handleLayout(): u64 {
-  const bits = frameBits() + (PAGE_SHIFT - BLOCK_SHIFT);
-  return <u64>bits | (<u64>generationsFor(bits, 15) << 32);
+  const bits = frameBits();
+  const generation = min<u32>(16, 32 - INDEX_BITS - bits);
+  return <u64>bits | (<u64>((1 << generation) - 1) << 32);
 }
 
 export function setHandleLayout(pool: usize): void {
-  store<u64>(pool, handleLayout(), PLACE_BITS);
+  store<u64>(pool, handleLayout(), FRAME_BITS);
 }
 
 // @ts-ignore: decorator
 @inline export function hasHandleLayout(pool: usize): bool {
-  return load<u64>(pool, PLACE_BITS) == handleLayout();
+  return load<u64>(pool, FRAME_BITS) == handleLayout();
+}
+
+/** The most frees of a record of a slab frame. */
+// @ts-ignore: decorator
+@inline function mostFrees(entry: usize): u32 {
+  return (genB(entry) - genA(entry)) & 0xFFFF;
+}
+
+/** Whether a record of a slab frame has more frees than any had; the count ends at 65535. */
+// @ts-ignore: decorator
+@inline export function isMore(entry: usize, frees: u32): bool {
+  const most = mostFrees(entry);
+  return frees > most && most != 0xFFFF;
+}
+
+/** A slab frame begins: at the later of the two counters. */
+function slabBegins(entry: usize): void {
+  if (mostFrees(entry) < 0x8000) setGenA(entry, genB(entry));
+  else setGenB(entry, genA(entry));
+}
+
+/** A slab frame is given back: its next life begins beyond all generations of this one. */
+export function slabEnds(entry: usize): void {
+  setGenA(entry, genB(entry) + 1);
+  setGenB(entry, genA(entry));
+}
+
+/** One free more: the generation of a record moves on. */
+export function grow(entry: usize, block: usize): void {
+  const frees = blockAt(block).frees + 1;
+  blockAt(block).frees = frees;
+  blockAt(block).freesAgain = frees;
+  if (isMore(entry, frees)) setGenB(entry, genB(entry) + 1);
 }
 
 // ── lists (S5, S6) ───────────────────────────────────────────────────────────
@@ -323,15 +367,20 @@ export function enlistFrame(pool: usize, entry: usize, on: bool): void {
 
 // ── frames and descriptors ───────────────────────────────────────────────────
 
-/** A descriptor: its first word is 0, its maps are 0, its age is its own. 0 without a frame. */
+/** A descriptor: its first word is 0, its maps are 0, its frees are its own. 0 without a frame. */
 function takeRecord(pool: usize): usize {
   const record = slabAlloc(pool + POOL_DESCRIPTORS);
-  if (record != 0) frameBegins(entryOf(<u32>(record >> PAGE_SHIFT)), generations(pool));
+  if (record != 0) {
+    const entry = entryOf(<u32>(record >> PAGE_SHIFT));
+    if (load<u16>(entry + SLAB_USED) == 1 && load<u16>(entry + SLAB_FRESH) == 1) slabBegins(entry);
+  }
   return record;
 }
 
 export function dropRecord(pool: usize, record: usize): void {
-  recordFree(pool + POOL_DESCRIPTORS, record);
+  const entry = entryAt(<u32>(record >> PAGE_SHIFT));
+  if (load<u16>(entry + SLAB_USED) == 1) slabEnds(entry);
+  slabFree(pool + POOL_DESCRIPTORS, record);
 }
 
 /** Takes a frame from the RAM into the reserve: its only block, 0 without a frame or a descriptor. */

@@ -34,11 +34,11 @@
  * While an object in two blocks is mapped, a frame of type FRAME_BUFFER holds
  * its bytes:   entry   8 descriptor of the first block   12 1 = write back
  *
- * Handle: generation << placeBits | address of the descriptor >> 5, placeBits =
- * 7 + the bits of a frame number. The generation counts the frees of objects
- * that began at this descriptor, on top of where its slab frame began
- * (mem/handle.ts). Up to 15 bits of it fit: 2047 generations at 64 MiB, 127 at
- * 1 GiB, 31 at 4 GiB; descriptors come round in FIFO order within their frame.
+ * Handle: generation | index of the descriptor in its slab frame, 7 bits | that
+ * frame, from the high bits down. The generation has 11 bits at 64 MiB, 7 at
+ * 1 GiB, 5 at 4 GiB, never more than 16: a stale handle is refused until objects
+ * that began at this descriptor were freed 2^11 (or 2^7, 2^5) times more, less
+ * one; descriptors come round in FIFO order within their frame.
  *
  * Vital statistics: largest object 4084; overhead an object at most 63 + 12
  * bytes a block in the frame and 32 a descriptor; malloc and free O(1); density
@@ -68,15 +68,15 @@
  * and may empty frames as well: xcfRelease counts all frames that went back.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listNext, listPrevious, listPush, listRemove, listTail } from '../base/list';
+import { listCount, listNext, listPush } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
-import { generationAt, older } from '../mem/handle';
 import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE,
-  RECORD_FREE, boot, entryOf, entryOwner, entryType, frameAddress, frameExists, frameOf, genA, genB, setBoot,
+  BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE,
+  SLAB_FRESH, boot, entryOf, entryOwner, entryType, frameAddress, frameExists, frameOf, genA,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, countIsolated, countMap, countObject, poolAt, setPoolOption,
+  uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, pageBuffer, setOut } from '../mem/scratch';
 import { slabCheck, slabInit, slabNext, slabUsed } from '../mem/slab';
@@ -86,11 +86,11 @@ import {
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  BLOCK_BYTES, BLOCK_SHIFT, FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, RAW, RESERVE_LIST, SECOND, UNIT, UNITS, UNIT_SHIFT,
-  ALL_FREE, ISOLATED, addressIn, blockAt, addUsedUnits, blocksOption, carve, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, frameIn, generations,
-  hasHandleLayout, isIsolated, mappedBlocks, setHandleLayout, unitMask,
-  givenFrames, listCell, listHead, listMask, listsFrom, occupy, placeBits, releaseBlock, reserveFrames,
-  reserveOption, setGivenFrames, stateOf, takeFrame, topUp, trim, trimTo, unitsIn, unitsOf, usedUnits, wordAt,
+  ALL_FREE, BLOCK_BYTES, BLOCK_SHIFT, DataEntry, FIRST, FREE, HEADER, INDEX_BITS, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, SECOND,
+  UNIT, UNITS, UNIT_SHIFT, addUsedUnits, addressIn, bitsOfFrame, blockAt, blocksOption, carve, dataAt, delist, dropRecord,
+  enlist, enlistFrame, entryAt, entryFor, frameIn, generationMask, givenFrames, grow, hasHandleLayout, isIsolated, listCell,
+  isMore, listHead, listMask, listsFrom, occupy, releaseBlock, reserveFrames, reserveOption, setGivenFrames,
+  setHandleLayout, slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitMask, unitsIn, unitsOf, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
 // @ts-ignore: decorator
@@ -147,34 +147,35 @@ function dataOf(block: usize): u32 {
 
 // ── handles ──────────────────────────────────────────────────────────────────
 
-function handleOf(pool: usize, first: usize): u32 {
-  return (generationOf(pool, first) << placeBits(pool)) | (<u32>first >> BLOCK_SHIFT);
-}
-
 /** Generation of the object that begins, or would begin, at a descriptor. */
 // @ts-ignore: decorator
-@inline function generationOf(pool: usize, block: usize): u32 {
-  return generationAt(entryOf(<u32>(block >> PAGE_SHIFT)), blockAt(block).age & 0xFFFF, generations(pool));
+@inline function generationOf(pool: usize, entry: usize, block: usize): u32 {
+  return (genA(entry) + blockAt(block).frees) & generationMask(pool);
+}
+
+function handleOf(pool: usize, first: usize): u32 {
+  const frame = <u32>(first >> PAGE_SHIFT);
+  const index = (<u32>first & PAGE_MASK) >> BLOCK_SHIFT;
+  return (((generationOf(pool, entryOf(frame), first) << INDEX_BITS) | index) << bitsOfFrame(pool)) | frame;
 }
 
 /** The first block of a live object of this pool; 0 for any other number. */
 function resolve(pool: usize, handle: u32): usize {
-  const bits = placeBits(pool);
-  const place = handle & ((1 << bits) - 1);
-  const frame = place >> (PAGE_SHIFT - BLOCK_SHIFT);
+  const bits = bitsOfFrame(pool);
+  const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
-  if (entryOwner(entryOf(frame)) != (<u32>pool | FRAME_HANDLES)) return 0;
-  const block = <usize>(place << BLOCK_SHIFT);
+  const entry = entryOf(frame);
+  if (entryOwner(entry) != (<u32>pool | FRAME_SLAB)) return 0;
+  const rest = handle >> bits;
+  const block = frameAddress(frame) + <usize>((rest & ((1 << INDEX_BITS) - 1)) << BLOCK_SHIFT);
   // A record that was never used is zero: a free block.
   if ((blockAt(block).word & (RECORD_FREE | FIRST)) != FIRST) return 0;
-  return generationOf(pool, block) == handle >> bits ? block : 0;
+  return generationOf(pool, entry, block) == rest >> INDEX_BITS ? block : 0;
 }
 
-/** The handle of an object becomes stale. */
-// @ts-ignore: decorator
-@inline function retire(pool: usize, first: usize): void {
-  const entry = entryOf(<u32>(first >> PAGE_SHIFT));
-  blockAt(first).age = older(entry, blockAt(first).age & 0xFFFF, generations(pool)) * 0x10001;
+/** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
+export function xcfFrameEnds(entry: usize): void {
+  if (entryType(entry) == FRAME_SLAB) slabEnds(entry);
 }
 
 // ── algorithm ────────────────────────────────────────────────────────────────
@@ -185,7 +186,7 @@ export function xcfInit(pool: usize, blocks: u32, reserve: u32): u32 {
   setPoolOption(pool, 0, blocks);
   setPoolOption(pool, 1, reserve);
   setHandleLayout(pool);
-  slabInit(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_HANDLES);
+  slabInit(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_SLAB);
   topUp(pool, reserveOption(pool));
   return 0;
 }
@@ -201,6 +202,10 @@ function select(pool: usize, units: u32, split: bool): usize {
     if (smaller != 0) return listHead(pool, 63 - <u32>clz<u64>(smaller));
   }
   return fitting != 0 ? listHead(pool, best) : takeFrame(pool);
+}
+
+export function xcfMax(): u32 {
+  return SIZE_MAX;
 }
 
 /** S10..S15. EINVAL size 0, ENOSPC above 4084, ENOMEM without a frame. */
@@ -255,6 +260,8 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
     if (state == RAW) dataAt(entryFor(first)).owner = <u32>pool | FRAME_RAW;
   }
   countObject(pool, size);
+  const slab = entryOf(<u32>(first >> PAGE_SHIFT));
+  if (generationOf(pool, slab, first) == generationMask(pool)) grow(slab, first);
   return handleOf(pool, first);
 }
 
@@ -263,7 +270,7 @@ export function xcfFree(pool: usize, handle: u32): u32 {
   const first = resolve(pool, handle);
   if (first == 0) return EINVAL;
   if (blockAt(first).maps != 0) return EBUSY;
-  retire(pool, first);
+  grow(entryOf(<u32>(first >> PAGE_SHIFT)), first);
   let second = <usize>blockAt(first).other;
   uncountObject(pool, 0);
   for (let block = first; block != 0; second = 0) {
@@ -273,12 +280,6 @@ export function xcfFree(pool: usize, handle: u32): u32 {
   }
   trim(pool);
   return 0;
-}
-
-/** Size of a live object. EINVAL. */
-export function xcfSize(pool: usize, handle: u32): u32 {
-  const first = resolve(pool, handle);
-  return first == 0 ? EINVAL : sizeOf(first);
 }
 
 /** Address of the first byte; OUT_LENGTH bytes there, the rest of OUT_SIZE at OUT_SECOND (0: no rest). */
@@ -387,23 +388,13 @@ export function xcfUnmap(pool: usize, handle: u32): u32 {
 
 // ── reclaim ──────────────────────────────────────────────────────────────────
 
-/** Marks a frame as isolated or not, and counts it. */
-function setIsolated(pool: usize, entry: usize, isolated: u32): void {
-  const by = isolated * 2 - 1;
-  dataAt(entry).state ^= ISOLATED;
-  poolAt(pool).isolated += by;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + by);
-}
-
 /** Takes the least recently used frame without a block of a mapped object off all lists. Its frame number, 0 for none. */
 export function xcfIsolate(pool: usize): u32 {
-  const head = <usize>load<u32>(pool + POOL_LRU);
-  let entry = listTail(pool + POOL_LRU, LRU_LINKS);
-  while (entry != 0 && mappedBlocks(entry) != 0) entry = entry == head ? 0 : listPrevious(entry, LRU_LINKS);
+  // While a frame is on the LRU, its state is the count of those blocks.
+  const entry = victimTake(pool, LRU_LINKS, offsetof<DataEntry>('state'));
   if (entry == 0) return 0;
-  listRemove(pool + POOL_LRU, entry, LRU_LINKS);
+  dataAt(entry).state = ISOLATED;
   enlistFrame(pool, entry, false);
-  setIsolated(pool, entry, 1);
   return frameOf(entry);
 }
 
@@ -450,7 +441,8 @@ export function xcfRelease(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   const first = <usize>dataAt(entry).first;
-  setIsolated(pool, entry, 0);
+  countIsolated(pool, -1);
+  dataAt(entry).state ^= ISOLATED;
   if (dataAt(entry).free == ALL_FREE) {
     setGivenFrames(pool, givenFrames(pool) + 1);
     poolAt(pool).frames -= 1;
@@ -470,10 +462,7 @@ export function xcfRelease(pool: usize, victim: u32): u32 {
 
 /** Free blocks on one list: of list + 1 units; the last is the reserve. EINVAL beyond it. */
 export function xcfListLength(pool: usize, list: u32): u32 {
-  if (list >= UNITS) return EINVAL;
-  let length: u32 = 0;
-  for (let block = listHead(pool, list); block != 0; block = listNext(block, LIST_LINKS)) length += 1;
-  return length;
+  return list < UNITS ? listCount(listCell(pool, list), LIST_LINKS) : EINVAL;
 }
 
 /** Objects in two blocks. */
@@ -525,7 +514,7 @@ export function xcfCheck(pool: usize): u32 {
   let rule = RULE_POOL;
   if ((<u32>(blocksOption(pool) - 1 > 1) | <u32>(reserveOption(pool) > RESERVE_MAX) | (poolAt(pool).tableFrames ^ 1) | <u32>!hasHandleLayout(pool)
     | <u32>((load<u64>(pool, POOL_OPTIONS + 8) | load<u64>(pool, POOL_HANDLES) | load<u64>(pool, POOL_HANDLES + 8)) != 0)) == 0) {
-    let result = slabCheck(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_HANDLES);
+    let result = slabCheck(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_SLAB);
     memory.copy(copy, pool, PAGE_SIZE);
     memory.fill(copy + offsetof<Rest>('listed'), 0, 12);
     const bump = boot(BOOT_BUMP);
@@ -552,7 +541,7 @@ export function xcfCheck(pool: usize): u32 {
 
 /** Whether an address from anywhere is that of a descriptor in use. */
 function isBlock(pool: usize, block: usize): bool {
-  return isRecord(block, <u32>pool | FRAME_HANDLES, BLOCK_BYTES);
+  return isRecord(block, <u32>pool | FRAME_SLAB, BLOCK_BYTES);
 }
 
 /** One frame: blocks tile it, no two free ones meet, and its entry says what they add up to. */
@@ -605,9 +594,10 @@ function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
 function isSound(pool: usize, block: usize, state: u32): bool {
   const bytes = <u32>blockAt(block).bytes;
   const maps = <u32>blockAt(block).maps;
-  const age = blockAt(block).age & 0xFFFF;
+  const frees = blockAt(block).frees;
   const slab = entryAt(<u32>(block >> PAGE_SHIFT));
-  if ((blockAt(block).age ^ age * 0x10001) | blockAt(block).zero | <u32>(age > genB(slab)) | <u32>(genA(slab) >= generations(pool))) return false;
+  if ((blockAt(block).freesAgain ^ frees) | <u32>isMore(slab, frees)) return false;
+  if ((state & FIRST) != 0 && generationOf(pool, slab, block) == generationMask(pool)) return false;
   if (state == FREE) return (bytes % UNIT | maps) == 0;
   if (state == RAW) return (<u64>(bytes ^ PAGE_SIZE) | load<u64>(block, LIST_LINKS)) == 0;
   const other = <usize>blockAt(block).other;
@@ -633,7 +623,7 @@ function bufferCheck(pool: usize, entry: usize, frame: u32): bool {
 function listsCheck(pool: usize, left: u32): bool {
   let length: u32 = 0;
   for (let list: u32 = 0; list < UNITS; list++) {
-    length = listLength(listCell(pool, list), LIST_LINKS, left, <u32>pool | FRAME_HANDLES, BLOCK_BYTES);
+    length = listLength(listCell(pool, list), LIST_LINKS, left, <u32>pool | FRAME_SLAB, BLOCK_BYTES);
     // UNSOUND is more than `left`, too.
     if (<u32>(length > left) | (<u32>(length != 0) ^ <u32>(listMask(pool) >> list & 1))) return false;
     for (let block = listHead(pool, list); block != 0; block = listNext(block, LIST_LINKS)) {

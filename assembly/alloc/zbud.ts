@@ -33,10 +33,11 @@
  * A frame of type FRAME_RAW is one page kept as it is (page/path.ts): a FIRST
  * of 4096 bytes at offset 0, on the LRU, on no gap list.
  *
- * Handle: generation << placeBits | frame << 1 | (LAST), placeBits = 1 + the
- * bits of a frame number; the generation (genA for FIRST, genB for LAST) has up
- * to 16 bits, 17 of the 32 are left at 64 MiB, 11 at 4 GiB: a stale handle is
- * refused until its place was used 2^g - 1 times again.
+ * Handle: generation | FIRST or LAST | frame, from the high bits down; the frame
+ * lies lowest in the handles of every allocator (mem/handle.ts says why). The
+ * generation (genA for FIRST, genB for LAST) has up to 16 bits; 17 of the 32 are
+ * left at 64 MiB, 11 at 4 GiB: a stale handle is refused until its place was
+ * used 2^g - 1 times again.
  *
  * Vital statistics: largest object 3968 ('6.1') or 4096 ('2013'); overhead 0
  * bytes an object beside the frame table (and the header chunk); malloc and
@@ -48,17 +49,21 @@
  * frames, and free took any number.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { listCount, listNext, listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress,
-  frameBits, frameExists, frameOf, genA, genB, setBoot, setGenA, setGenB,
+  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress,
+  frameBits, frameExists, frameOf, genA, genB, setGenA, setGenB,
 } from '../mem/layout';
 import {
-  POOL_LRU, POOL_TABLES, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap, uncountObject,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, poolOption,
+  setPoolOption, uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
 import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
-import { RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, FRAME_EITHER, broken, listLength } from '../mem/verify';
+import {
+  FRAME_EITHER, RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken,
+  listLength,
+} from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 
 // ── constants ────────────────────────────────────────────────────────────────
@@ -75,6 +80,8 @@ import { walkFree, walkObject } from '../mem/walk';
 @inline const GAP_LINKS: usize = 16;
 // @ts-ignore: decorator
 @inline const LRU_LINKS: usize = 24;
+// @ts-ignore: decorator
+@inline const MAPS: usize = 12;
 // @ts-ignore: decorator
 @inline const MAPS_MAX: u32 = 0xFFFF;
 // @ts-ignore: decorator
@@ -127,11 +134,6 @@ import { walkFree, walkObject } from '../mem/walk';
 }
 
 // @ts-ignore: decorator
-@inline function isMapped(entry: usize): bool {
-  return load<u32>(entry, 12) != 0;
-}
-
-// @ts-ignore: decorator
 @inline function isRaw(entry: usize): bool {
   return (entryOwner(entry) & PAGE_MASK) == FRAME_RAW;
 }
@@ -171,19 +173,25 @@ function age(entry: usize, buddy: u32): void {
 }
 
 function handleOf(entry: usize, buddy: u32): u32 {
-  return (generationOf(entry, buddy) << (frameBits() + 1)) | (frameOf(entry) << 1) | buddy;
+  return (((generationOf(entry, buddy) << 1) | buddy) << frameBits()) | frameOf(entry);
+}
+
+/** FIRST or LAST, as a handle says. */
+// @ts-ignore: decorator
+@inline function buddyOf(handle: u32): u32 {
+  return (handle >> frameBits()) & 1;
 }
 
 /** The frame entry of a live handle of this pool, 0 for any other number. */
 function resolve(pool: usize, handle: u32): usize {
-  const bits = frameBits() + 1;
-  const frame = (handle & ((1 << bits) - 1)) >> 1;
+  const bits = frameBits();
+  const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
   const owner = entryOwner(entry);
   if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) return 0;
-  const buddy = handle & 1;
-  if (sizeOf(entry, buddy) == 0 || generationOf(entry, buddy) != handle >> bits) return 0;
+  const buddy = buddyOf(handle);
+  if (sizeOf(entry, buddy) == 0 || generationOf(entry, buddy) != handle >> (bits + 1)) return 0;
   return entry;
 }
 
@@ -291,7 +299,7 @@ export function zbudMallocRaw(pool: usize): u32 {
 export function zbudFree(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  const buddy = handle & 1;
+  const buddy = buddyOf(handle);
   if (mapsOf(entry, buddy) != 0) return EBUSY;
   uncountObject(pool, sizeOf(entry, buddy));
   age(entry, buddy);
@@ -314,17 +322,17 @@ export function zbudFree(pool: usize, handle: u32): u32 {
 export function zbudData(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  setOut(OUT_SIZE, sizeOf(entry, handle & 1));
-  return <u32>frameAddress(frameOf(entry)) + offsetOf(pool, entry, handle & 1);
+  setOut(OUT_SIZE, sizeOf(entry, buddyOf(handle)));
+  return <u32>frameAddress(frameOf(entry)) + offsetOf(pool, entry, buddyOf(handle));
 }
 
 /** Like zbudData, and counts the map. EBUSY at 65535 maps of one object. */
 export function zbudMap(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  const maps = mapsOf(entry, handle & 1);
+  const maps = mapsOf(entry, buddyOf(handle));
   if (maps == MAPS_MAX) return EBUSY;
-  setMaps(entry, handle & 1, maps + 1);
+  setMaps(entry, buddyOf(handle), maps + 1);
   countMap(pool);
   return zbudData(pool, handle);
 }
@@ -333,9 +341,9 @@ export function zbudMap(pool: usize, handle: u32): u32 {
 export function zbudUnmap(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  const maps = mapsOf(entry, handle & 1);
+  const maps = mapsOf(entry, buddyOf(handle));
   if (maps == 0) return EINVAL;
-  setMaps(entry, handle & 1, maps - 1);
+  setMaps(entry, buddyOf(handle), maps - 1);
   uncountMap(pool);
   return 0;
 }
@@ -344,15 +352,10 @@ export function zbudUnmap(pool: usize, handle: u32): u32 {
 
 /** Takes the least recently used frame without a mapped object off all lists. Its frame number, 0 for none. */
 export function zbudIsolate(pool: usize): u32 {
-  const first = <usize>load<u32>(pool + POOL_LRU);
-  let entry = listTail(pool + POOL_LRU, LRU_LINKS);
-  while (entry != 0 && isMapped(entry)) entry = entry == first ? 0 : listPrevious(entry, LRU_LINKS);
+  const entry = victimTake(pool, LRU_LINKS, MAPS);
   if (entry == 0) return 0;
-  listRemove(pool + POOL_LRU, entry, LRU_LINKS);
   if (!isRaw(entry)) delist(pool, entry);
   store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) | ISOLATED), 8);
-  poolAt(pool).isolated += 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + 1);
   return frameOf(entry);
 }
 
@@ -381,8 +384,7 @@ export function zbudRelease(pool: usize, victim: u32): u32 {
   if (!isVictim(pool, victim)) return EINVAL;
   const entry = entryOf(victim);
   store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) & ~ISOLATED), 8);
-  poolAt(pool).isolated -= 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) - 1);
+  countIsolated(pool, -1);
   if (sizeOf(entry, FIRST) == 0 && sizeOf(entry, LAST) == 0) {
     releaseFrame(pool, entry);
     return 1;
@@ -394,10 +396,7 @@ export function zbudRelease(pool: usize, victim: u32): u32 {
 
 /** Frames on one list: by free chunks, list 0 the full ones. EINVAL beyond the last list. */
 export function zbudListLength(pool: usize, list: u32): u32 {
-  if (list >= LISTS) return EINVAL;
-  let length: u32 = 0;
-  for (let entry = <usize>load<u32>(listCell(pool, list)); entry != 0; entry = listNext(entry, GAP_LINKS)) length += 1;
-  return length;
+  return list < LISTS ? listCount(listCell(pool, list), GAP_LINKS) : EINVAL;
 }
 
 // ── walk ─────────────────────────────────────────────────────────────────────
@@ -421,6 +420,10 @@ export function zbudCheck(pool: usize): u32 {
   const poolFrame = frameOfPool(pool);
   if (headerChunks(pool) > 1 || poolOption(pool, 1) != 0 || poolOption(pool, 2) != 0 || poolOption(pool, 3) != 0) {
     return broken(RULE_POOL, poolFrame);
+  }
+  // No descriptors, no handle records: the caches are empty.
+  for (let at = POOL_HANDLES; at < POOL_DESCRIPTORS + 16; at += 4) {
+    if (load<u32>(pool + at) != 0) return broken(RULE_POOL, poolFrame);
   }
   let frames: u32 = 0;
   let objects: u32 = 0;

@@ -18,7 +18,7 @@ import { PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
 import { POOL_TABLES } from '../mem/pool';
 
 // @ts-ignore: decorator
-@inline export const CLASSES: u32 = 255;
+@inline const CLASSES: u32 = 255;
 // @ts-ignore: decorator
 @inline export const CLASS_BYTES: u32 = 64;
 // @ts-ignore: decorator
@@ -81,7 +81,7 @@ export function chainPages(size: u32, chain: u32, rule: u32): u32 {
 }
 
 // @ts-ignore: decorator
-@inline export function classSize(index: u32): u32 {
+@inline function classSize(index: u32): u32 {
   return SIZE_MIN + (index << STEP_SHIFT);
 }
 
@@ -94,7 +94,7 @@ export function chainPages(size: u32, chain: u32, rule: u32): u32 {
 }
 
 /** Classes that are kept for this chain and rule. */
-export function countClasses(chain: u32, rule: u32): u32 {
+function countClasses(chain: u32, rule: u32): u32 {
   let count: u32 = 0;
   let lastPages: u32 = 0;
   let lastObjects: u32 = 0;
@@ -127,26 +127,36 @@ export function classFrames(chain: u32, rule: u32): u32 {
   return classAt(pool, load<u8>(pool + CLASS_MAP + <usize>classIndex(bytes)));
 }
 
-/** C5: fills map and records; ordinal 0 is the largest class. The frames are in place and zero. */
-export function buildClasses(pool: usize, chain: u32, rule: u32): void {
-  let count: u32 = 0;
+/**
+ * C5: lays out map and records, ordinal 0 the largest class; or, to verify, compares what is there with it.
+ * The frames of the records are in place (zero, when laying out). Returns false for a difference.
+ */
+export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bool {
+  let ordinal: u32 = 0xFFFFFFFF;
   let lastPages: u32 = 0;
   let lastObjects: u32 = 0;
+  let same = true;
   for (let index: i32 = CLASSES - 1; index >= 0; index--) {
     const size = classSize(index);
     const pages = chainPages(size, chain, rule);
     const objects = (pages << PAGE_SHIFT) / size;
     if (pages != lastPages || objects != lastObjects) {
-      const record = changetype<SizeClass>(classAt(pool, count));
-      record.size = <u16>size;
-      record.index = <u8>index;
-      record.pages = <u8>pages;
-      record.objects = <u16>objects;
-      count += 1;
+      ordinal += 1;
+      same = lay(classAt(pool, ordinal), size | (<u32>index << 16) | (pages << 24), verify) && same;
+      const record = changetype<SizeClass>(classAt(pool, ordinal));
+      if (!verify) record.objects = <u16>objects;
+      same = same && record.objects == objects;
     }
-    store<u8>(pool + CLASS_MAP + <usize>index, <u8>(count - 1));
+    if (!verify) store<u8>(pool + CLASS_MAP + <usize>index, <u8>ordinal);
+    same = same && <u32>load<u8>(pool + CLASS_MAP + <usize>index) == ordinal;
     lastPages = pages;
     lastObjects = objects;
   }
-  store<u32>(pool + CLASS_COUNT, count);
+  return lay(pool + CLASS_COUNT, ordinal + 1, verify) && same;
+}
+
+/** Stores a word, or compares it. */
+function lay(at: usize, word: u32, verify: bool): bool {
+  if (!verify) store<u32>(at, word);
+  return load<u32>(at) == word;
 }

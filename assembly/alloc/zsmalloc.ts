@@ -35,7 +35,8 @@
  *
  * While a straddling object is mapped its record names a buffer frame, and the
  * entry of that frame says where the object is:
- *   entry   8 location   12 handle record   16 1 = write back at the last unmap
+ *   entry   8 location   12 handle record   16 the record again: write back at the
+ *           last unmap; or its complement: do not
  *
  * Vital statistics: largest object 4096; overhead an object 4 (word) + 8
  * (record) + at most 15 (class step) bytes; a zspage 64 bytes at chain 8; malloc
@@ -56,30 +57,30 @@
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { invariant } from '../base/debug';
 import { listInsertAfter, listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
-import { frameAlloc, frameFree, needed } from '../mem/frame';
+import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
-  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleFree, handleInit, handleOf,
-  handleRecord, recordIsSound, recordMaps, recordSize, recordWord, setRecordWord,
+  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleCancel, handleFree, handleInit,
+  handleOf, handleRecord, recordIsSound, recordMaps, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_ISOLATED, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK,
-  PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress, frameExists, setBoot,
+  BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT,
+  PAGE_SIZE, boot, entryOf, entryOwner, frameAddress, frameExists,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countMap, countMoves, countObject, poolAt, poolOption,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, setOut } from '../mem/scratch';
 import { gather, scatter } from '../mem/span';
-import { slabAlloc, slabCheck, slabFree, slabInit, slabNext } from '../mem/slab';
+import { slabAlloc, slabCheck, slabFree, slabInit, slabNeeds, slabNext } from '../mem/slab';
 import {
   RULE_BUFFER, RULE_CLASS, RULE_ENTRY, RULE_HANDLE, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_POOL, RULE_POOL_COUNT,
   RULE_SLOT, RULE_ZSPAGE, UNSOUND, broken, isRecord, listLength,
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  CLASSES, CLASS_COUNT, CLASS_FRAMES, CLASS_MAP, RULE_PERCENT, SizeClass, WORD, buildClasses, chainPages, classAt,
-  classFor, classFrames, classIndex, classSize, countClasses,
+  CLASS_COUNT, CLASS_FRAMES, CLASS_MAP, RULE_PERCENT, WORD, classAt, classFor, classFrames, classIndex, layClasses,
+  SizeClass,
 } from './zsmalloc-classes';
 
 // ── layout ───────────────────────────────────────────────────────────────────
@@ -143,7 +144,7 @@ class BufferEntry {
   generations: u32;
   location: u32;
   record: u32;
-  dirty: u32;
+  writeback: u32;
   zero: u32;
   zeroes: u64;
 }
@@ -401,16 +402,14 @@ export function zsInit(pool: usize, chain: u32, rule: u32, groups: u32): u32 {
   setPoolOption(pool, 1, rule);
   setPoolOption(pool, 2, groups);
   const frames = classFrames(chain, rule);
+  if (!frameRoom(frames)) return ENOMEM;
   for (let i: u32 = 0; i < frames; i++) {
     const frame = frameAlloc(<u32>pool | FRAME_POOL_MORE);
-    if (frame == 0) {
-      needed(frames - i);
-      return ENOMEM;
-    }
+    if (frame == 0) return ENOMEM;
     store<u32>(pool + CLASS_FRAMES + (<usize>i << 2), <u32>frameAddress(frame));
     poolAt(pool).tableFrames += 1;
   }
-  buildClasses(pool, chain, rule);
+  layClasses(pool, chain, rule, false);
   handleInit(pool);
   slabInit(pool + POOL_DESCRIPTORS, descriptorBytes(chain), FRAME_SLAB);
   return 0;
@@ -422,12 +421,12 @@ export function zsMalloc(pool: usize, size: u32): u32 {
   if (size > PAGE_SIZE) return ENOSPC;
   const ordinal = <u32>load<u8>(pool + CLASS_MAP + <usize>classIndex(size));
   const cls = classAt(pool, ordinal);
-  const record = handleAlloc(pool, size);
-  if (record == 0) {
-    needed(1);
-    return ENOMEM;
-  }
   let zspage = fullest(cls);
+  let frames = slabNeeds(pool + POOL_HANDLES);
+  if (zspage == 0) frames += slabNeeds(pool + POOL_DESCRIPTORS) + <u32>sizeClass(cls).pages;
+  if (frames != 0 && !frameRoom(frames)) return ENOMEM;
+  const record = handleAlloc(pool, size);
+  if (record == 0) return ENOMEM;
   let slot: u32;
   if (zspage != 0) {
     slot = takeSlot(zspage, cls);
@@ -435,8 +434,7 @@ export function zsMalloc(pool: usize, size: u32): u32 {
   } else {
     zspage = zspageCreate(pool, ordinal);
     if (zspage == 0) {
-      handleFree(pool, record);
-      needed(sizeClass(cls).pages);
+      handleCancel(pool, record);
       return ENOMEM;
     }
     slot = takeSlot(zspage, cls);
@@ -477,12 +475,6 @@ export function zsFree(pool: usize, handle: u32): u32 {
   return 0;
 }
 
-/** Size of a live object. EINVAL. */
-export function zsSize(pool: usize, handle: u32): u32 {
-  const record = handleRecord(pool, handle);
-  return record == 0 ? EINVAL : recordSize(record);
-}
-
 /**
  * The bytes of an object where they lie: address of the first, OUT_LENGTH bytes
  * there, the rest at OUT_SECOND (0: all in one frame), OUT_SIZE in all. While
@@ -499,7 +491,7 @@ export function zsSpan(pool: usize, handle: u32, writing: bool): u32 {
   setOut(OUT_SIZE, size);
   const word = recordWord(record);
   if ((word & BUFFERED) != 0) {
-    if (writing) bufferEntry(word).dirty = 1;
+    if (writing) bufferEntry(word).writeback = <u32>record;
     setOut(OUT_LENGTH, size);
     setOut(OUT_SECOND, 0);
     return <u32>frameAddress(word & 0xFFFFF);
@@ -560,7 +552,7 @@ export function zsMap(pool: usize, handle: u32, writable: bool, discard: bool): 
   // S5: by the slot, not by the payload.
   if (straddles(sizeClass(cls).size, slotOf(place))) {
     if ((recordWord(record) & BUFFERED) == 0 && !attachBuffer(pool, record, place, address, discard)) return ENOMEM;
-    if (writable) bufferEntry(recordWord(record)).dirty = 1;
+    if (writable) bufferEntry(recordWord(record)).writeback = <u32>record;
     address = <u32>frameAddress(recordWord(record) & 0xFFFFF);
   }
   if (recordMaps(record) == 0) zspageAt(zspage).mapped += 1;
@@ -582,6 +574,7 @@ function attachBuffer(pool: usize, record: usize, place: u32, address: u32, disc
   const entry = changetype<BufferEntry>(entryOf(frame));
   entry.location = place;
   entry.record = <u32>record;
+  entry.writeback = ~<u32>record;
   setRecordWord(record, BUFFERED | frame);
   return true;
 }
@@ -599,7 +592,7 @@ export function zsUnmap(pool: usize, handle: u32): u32 {
   const word = recordWord(record);
   if ((word & BUFFERED) == 0) return 0;
   const buffer = word & 0xFFFFF;
-  if (bufferEntry(word).dirty != 0) {
+  if (bufferEntry(word).writeback == <u32>record) {
     const size = recordSize(record);
     scatter(frameAddress(buffer), payload(classOf(pool, zspage), zspage, slotOf(place), size), size);
   }
@@ -775,8 +768,7 @@ export function zsIsolate(pool: usize): u32 {
   listRemove(pool + POOL_LRU, zspage, LRU_LINKS);
   delist(pool, classOf(pool, zspage), zspage);
   zspageAt(zspage).state = <u8>ISOLATED;
-  poolAt(pool).isolated += 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + 1);
+  countIsolated(pool, 1);
   return frameInChain(zspage, 0);
 }
 
@@ -810,8 +802,7 @@ export function zsRelease(pool: usize, victim: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
   const cls = classOf(pool, zspage);
-  poolAt(pool).isolated -= 1;
-  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) - 1);
+  countIsolated(pool, -1);
   zspageAt(zspage).state = 0;
   rebuildFreeList(pool, cls, zspage);
   if (zspageAt(zspage).inuse == 0) return zspageFree(pool, zspage);
@@ -952,27 +943,7 @@ function zsClassesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32
       if (load<u32>(pool + CLASS_FRAMES + (<usize>j << 2)) == address) return broken(RULE_POOL, poolFrame);
     }
   }
-  const count = load<u32>(pool + CLASS_COUNT);
-  if (count != countClasses(chain, rule)) return broken(RULE_CLASS, poolFrame);
-  let ordinal: u32 = 0xFFFFFFFF;
-  let lastPages: u32 = 0;
-  let lastObjects: u32 = 0;
-  for (let index: i32 = CLASSES - 1; index >= 0; index--) {
-    const size = classSize(index);
-    const pages = chainPages(size, chain, rule);
-    const objects = (pages << PAGE_SHIFT) / size;
-    if (pages != lastPages || objects != lastObjects) {
-      ordinal += 1;
-      const cls = sizeClass(classAt(pool, ordinal));
-      if (cls.size != size || cls.index != index || cls.pages != pages || cls.objects != objects) {
-        return broken(RULE_CLASS, <u32>(classAt(pool, ordinal) >> PAGE_SHIFT));
-      }
-    }
-    if (load<u8>(pool + CLASS_MAP + <usize>index) != ordinal) return broken(RULE_CLASS, poolFrame);
-    lastPages = pages;
-    lastObjects = objects;
-  }
-  return 0;
+  return layClasses(pool, chain, rule, true) ? 0 : broken(RULE_CLASS, poolFrame);
 }
 
 /** Every zspage with its frames and slots; then what they add up to, class by class, and the lists. */
@@ -1134,7 +1105,7 @@ function zsFramesCheck(pool: usize, poolFrame: u32, bytes: u32): u32 {
       if (!isHuge(cls) && entry.record != 0) return broken(RULE_ENTRY, frame);
     } else if (owner == (<u32>pool | FRAME_BUFFER)) {
       const entry = changetype<BufferEntry>(entryOf(frame));
-      if (entry.dirty > 1 || entry.zero != 0 || entry.zeroes != 0) return broken(RULE_BUFFER, frame);
+      if ((entry.writeback != entry.record && entry.writeback != ~entry.record) || entry.zero != 0 || entry.zeroes != 0) return broken(RULE_BUFFER, frame);
       if (!isRecord(entry.record, <u32>pool | FRAME_HANDLES, RECORD_BYTES)) return broken(RULE_BUFFER, frame);
       if (recordWord(entry.record) != (BUFFERED | frame)) return broken(RULE_BUFFER, frame);
     }

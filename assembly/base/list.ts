@@ -29,6 +29,13 @@
   return first != 0 ? listPrevious(first, at) : 0;
 }
 
+/** Number of nodes. */
+export function listCount(cell: usize, at: usize): u32 {
+  let count: u32 = 0;
+  for (let node = <usize>load<u32>(cell); node != 0; node = listNext(node, at)) count += 1;
+  return count;
+}
+
 /** Inserts at the head. */
 export function listPush(cell: usize, node: usize, at: usize): void {
   const first = <usize>load<u32>(cell);

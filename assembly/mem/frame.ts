@@ -196,7 +196,17 @@ export function frameFree(frame: u32): void {
   setBoot(BOOT_USED, boot(BOOT_USED) - 1);
 }
 
-/** Notes, for the message of an ENOMEM, how many frames a request lacked. */
+/**
+ * Whether so many frames can be had, so that a request that needs several is
+ * refused before it changes anything. Notes the number for the message of an
+ * ENOMEM. (Injected failures strike later; what was taken then is given back.)
+ */
+export function frameRoom(frames: u32): bool {
+  setOut(OUT_NEEDED, frames);
+  return framesFree() >= frames;
+}
+
+/** Notes, for the message of an ENOMEM, how many frames a request needed. */
 // @ts-ignore: decorator
 @inline export function needed(frames: u32): void {
   setOut(OUT_NEEDED, frames);

@@ -18,11 +18,23 @@
  * object more than once in one compact().
  */
 import {
-  BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot, entryOf,
-  entryOwner, frameAddress, frameExists, setBoot,
+  BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot,
+  entryOf, entryOwner, frameAddress, frameExists, setBoot,
 } from './layout';
 import { frameAlloc, sealBoot } from './frame';
-import { listPush, listRemove } from '../base/list';
+import { listPrevious, listPush, listRemove, listTail } from '../base/list';
+
+/** Kinds of allocators; stored in pool headers, so never renumbered. */
+// @ts-ignore: decorator
+@inline export const ZBUD: u32 = 1;
+// @ts-ignore: decorator
+@inline export const Z3FOLD: u32 = 2;
+// @ts-ignore: decorator
+@inline export const ZSMALLOC: u32 = 3;
+// @ts-ignore: decorator
+@inline export const XVMALLOC: u32 = 4;
+// @ts-ignore: decorator
+@inline export const XCFMALLOC: u32 = 5;
 
 // @ts-ignore: decorator
 @inline export const NAME_BYTES: u32 = 64;
@@ -74,6 +86,11 @@ export function isPool(address: usize): bool {
     && entryOwner(entryOf(frame)) == (<u32>address | FRAME_POOL);
 }
 
+/** Kind of a pool, 0 for a number that is no pool. */
+export function kindOf(pool: usize): u32 {
+  return isPool(pool) ? poolAt(pool).kind : 0;
+}
+
 // @ts-ignore: decorator
 @inline export function poolOption(pool: usize, index: u32): u32 {
   return load<u32>(pool + POOL_OPTIONS + (<usize>index << 2));
@@ -84,12 +101,22 @@ export function isPool(address: usize): bool {
   store<u32>(pool + POOL_OPTIONS + (<usize>index << 2), value);
 }
 
+/** What the counters of moves add up to. */
+function movesWord(pool: usize): u32 {
+  return load<u32>(pool, 72) ^ rotl<u32>(load<u32>(pool, 76), 8) ^ rotl<u32>(load<u32>(pool, 80), 16) ^ rotl<u32>(load<u32>(pool, 84), 24);
+}
+
 /** What the words that nothing else can confirm add up to. */
 export function poolCheckWord(pool: usize): u32 {
   let sum: u32 = rotl<u32>(load<u32>(pool), 5);
-  for (let at: usize = 72; at < 88; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5);
   for (let at: usize = 92; at < POOL_TABLES; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
-  return sum;
+  return sum ^ movesWord(pool);
+}
+
+/** Counts the pool among those ever created: default names come from that. */
+export function poolNumber(): void {
+  setBoot(BOOT_SERIAL, boot(BOOT_SERIAL) + 1);
+  sealBoot();
 }
 
 export function sealPool(pool: usize): void {
@@ -98,9 +125,10 @@ export function sealPool(pool: usize): void {
 
 /** Counts objects moved by compaction and their payload. */
 export function countMoves(pool: usize, objects: f64, bytes: f64): void {
+  const before = movesWord(pool);
   poolAt(pool).objectsMoved += objects;
   poolAt(pool).bytesMoved += bytes;
-  sealPool(pool);
+  poolAt(pool).check ^= before ^ movesWord(pool);
 }
 
 /** Takes a header frame and puts the pool on the RAM's list. 0 when there is no frame. */
@@ -113,8 +141,6 @@ export function poolCreate(kind: u32): usize {
   poolAt(pool).tableFrames = 1;
   listPush(BOOT_POOL_HEAD, pool, POOL_LINKS);
   setBoot(BOOT_POOL_COUNT, boot(BOOT_POOL_COUNT) + 1);
-  setBoot(BOOT_SERIAL, boot(BOOT_SERIAL) + 1);
-  sealBoot();
   return pool;
 }
 
@@ -148,4 +174,28 @@ export function poolUnlink(pool: usize): void {
 @inline export function uncountMap(pool: usize): void {
   poolAt(pool).maps -= 1;
   setBoot(BOOT_MAPS, boot(BOOT_MAPS) - 1);
+}
+
+/** Counts a victim isolated (1) or released (-1). */
+export function countIsolated(pool: usize, by: i32): void {
+  poolAt(pool).isolated += by;
+  setBoot(BOOT_ISOLATED, boot(BOOT_ISOLATED) + by);
+}
+
+// ── victims ──────────────────────────────────────────────────────────────────
+
+/**
+ * Takes the least recently used entry without a mapped object off the LRU, as a
+ * victim of reclaim. 0 for none.
+ * @param links where an entry has its LRU links
+ * @param mapped where it has a word that is 0 while nothing in it is mapped
+ */
+export function victimTake(pool: usize, links: usize, mapped: usize): usize {
+  const first = <usize>load<u32>(pool + POOL_LRU);
+  let entry = listTail(pool + POOL_LRU, links);
+  while (entry != 0 && load<u32>(entry + mapped) != 0) entry = entry == first ? 0 : listPrevious(entry, links);
+  if (entry == 0) return 0;
+  listRemove(pool + POOL_LRU, entry, links);
+  countIsolated(pool, 1);
+  return entry;
 }

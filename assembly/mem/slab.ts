@@ -14,7 +14,7 @@
  *     8 u16 first free record (NONE)   10 u16 last free record
  *    12 u16 records in use             14 u16 records ever used ("fresh mark")
  *    16 links of the list of frames with room
- *    24 address of the cache           28 zero
+ *    24 address of the cache           28 zero (handle records: mem/handle.ts)
  *
  * The first word of a record belongs to the cache as far as its top bit goes:
  * set in a free record (next free record in the low bits), clear in a used one.
@@ -27,7 +27,7 @@ import { listPush, listRemove } from '../base/list';
 import { RULE_SLAB, RULE_SLAB_COUNT, RULE_SLAB_FREE, RULE_SLAB_LIST, broken, listLength } from './verify';
 import { frameAlloc, frameFree } from './frame';
 import {
-  BOOT_BUMP, BOOT_FIRST, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, boot, entryOf, entryOwner,
+  BOOT_BUMP, BOOT_FIRST, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, boot, entryOf, entryOwner,
   frameAddress, frameOf,
 } from './layout';
 
@@ -89,6 +89,7 @@ export function slabInit(cache: usize, bytes: u32, type: u32): void {
   cacheAt(cache).shape = bytes | (type << 16);
 }
 
+/** Records in use. */
 // @ts-ignore: decorator
 @inline export function slabUsed(cache: usize): u32 {
   return cacheAt(cache).used;
@@ -99,10 +100,10 @@ export function slabInit(cache: usize, bytes: u32, type: u32): void {
   return cacheAt(cache).frames;
 }
 
-/** Whether `index` of this slab frame was ever handed out. */
+/** Frames that the next slabAlloc takes: 0 or 1. */
 // @ts-ignore: decorator
-@inline export function slabTouched(entry: usize, index: u32): bool {
-  return index < <u32>slabAt(entry).fresh;
+@inline export function slabNeeds(cache: usize): u32 {
+  return cacheAt(cache).room == 0 ? 1 : 0;
 }
 
 /** Hands out a record, its words as the last user (or zero) left them but the first, which is 0. Returns 0 without a frame. */
@@ -202,7 +203,7 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
     if (entryOwner(entry) != owner) continue;
-    if (slabAt(entry).cache != <u32>cache || slabAt(entry).zero != 0) return broken(RULE_SLAB, frame);
+    if (slabAt(entry).cache != <u32>cache || (type == FRAME_SLAB && slabAt(entry).zero != 0)) return broken(RULE_SLAB, frame);
     frames += 1;
     used += <u32>slabAt(entry).used;
     if (<u32>slabAt(entry).used < most) room += 1;

@@ -6,10 +6,10 @@ import type { Core } from '../wasm.ts';
 /** Blocks of up to 64 KiB, 4 KiB in a RAM below 1 MiB: EINVAL beyond. */
 export class CoreLz4 implements Codec {
   readonly name = 'lz4';
-  readonly #core: () => Core;
+  readonly #core: (op: string) => Core;
 
-  /** @param core gives the instance, or throws ECLOSED */
-  constructor(core: () => Core) {
+  /** @param core gives the instance, or throws ECLOSED for a call */
+  constructor(core: (op: string) => Core) {
     this.#core = core;
   }
 
@@ -21,7 +21,7 @@ export class CoreLz4 implements Codec {
   compress(src: Uint8Array, dst: Uint8Array): number {
     requireBytes('codec.compress', 'src', src);
     requireBytes('codec.compress', 'dst', dst);
-    const { exports, bytes } = this.#core();
+    const { exports, bytes } = this.#core('codec.compress');
     const most = exports.pageBufferBytes();
     if (src.length > most) throw tooLong('codec.compress', src.length, most);
     bytes.set(src, exports.pageBuffer() >>> 0);
@@ -37,7 +37,7 @@ export class CoreLz4 implements Codec {
   decompress(src: Uint8Array, dst: Uint8Array): number {
     requireBytes('codec.decompress', 'src', src);
     requireBytes('codec.decompress', 'dst', dst);
-    const { exports, bytes } = this.#core();
+    const { exports, bytes } = this.#core('codec.decompress');
     const most = exports.blockBufferBytes();
     if (src.length > most) throw tooLong('codec.decompress', src.length, most);
     bytes.set(src, exports.blockBuffer() >>> 0);

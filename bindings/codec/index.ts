@@ -3,7 +3,8 @@ import { CompcacheError, show } from '../errors.ts';
 import type { Codec } from '../types.ts';
 
 /** Names that loadCodec knows. */
-export type LoadableCodec = 'lz4js';
+export const LOADABLE_CODECS = ['lz4js'] as const;
+export type LoadableCodec = (typeof LOADABLE_CODECS)[number];
 
 /**
  * Loads a codec that is not in the core.
@@ -12,5 +13,5 @@ export type LoadableCodec = 'lz4js';
  */
 export async function loadCodec(name: LoadableCodec): Promise<Codec> {
   if (name === 'lz4js') return (await import('./lz4js.ts')).loadLz4js();
-  throw new CompcacheError('EINVAL', 'loadCodec', `unknown codec ${show(name)}; known: lz4js`);
+  throw new CompcacheError('EINVAL', 'loadCodec', `unknown codec ${show(name)}; known: ${LOADABLE_CODECS.join(', ')}`);
 }

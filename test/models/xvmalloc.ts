@@ -7,8 +7,9 @@
  * Reclaim is ours (the original had none): API.md, "Zpool".
  *
  * Where API.md leaves room:
- * - A frame under reclaim is off the LRU, but its free blocks stay in their lists: a malloc made
- *   by an evict callback may land in it. It then survives as a try that failed.
+ * - A frame under reclaim is off the LRU; its free blocks keep their places in the lists and merge
+ *   as ever, but malloc passes over them, so none made by an evict callback lands in it. It is a
+ *   frame of the pool until its reclaim ends.
  * - Of the objects noted when the frame was taken, the callback is asked for those still alive.
  * - No frame on the LRU without a mapped object: EINVAL at the first try, EAGAIN later.
  * - shrink counts the frames that it emptied, not what callbacks free elsewhere.
@@ -157,8 +158,9 @@ export class XvmallocModel implements PoolModel {
     }
     // X17, X18
     if (frame.blocks.length === 1) {
+      if (frame.underReclaim) return 0;
       this.#frames.delete(frame);
-      if (this.#lru.has(frame)) this.#lru.remove(frame);
+      this.#lru.remove(frame);
     } else {
       this.#list(merged);
     }
@@ -215,7 +217,10 @@ export class XvmallocModel implements PoolModel {
         if (answer === 'keep') break;
       }
       frame.underReclaim = false;
-      if (!this.#frames.has(frame)) return 1;
+      if (this.#residents(frame).length === 0) {
+        this.#frames.delete(frame);
+        return 1;
+      }
       this.#lru.insertHead(frame);
     }
     return EAGAIN;
@@ -247,7 +252,8 @@ export class XvmallocModel implements PoolModel {
     for (const frame of this.#frames) {
       if (frame.underReclaim) claimed++;
       invariant(this.#lru.has(frame) !== frame.underReclaim, 'a frame is on the LRU or claimed');
-      invariant(this.#residents(frame).length > 0, 'X3: no frame without a used block');
+      const isEmpty = this.#residents(frame).length === 0;
+      invariant(!isEmpty || frame.underReclaim, 'X3: no frame without a used block');
       let end = 0;
       let previousFree = false;
       for (const block of frame.blocks) {
@@ -264,7 +270,7 @@ export class XvmallocModel implements PoolModel {
           invariant(block.owner.block === block, 'the owner knows its block');
           invariant(block.size === roundUp(block.owner.bytes), 'X2: size of a used block');
         }
-        const listIndex = isFree && block.size >= MIN_LISTED ? insertIndex(block.size) : -1;
+        const listIndex = isFree && !isEmpty && block.size >= MIN_LISTED ? insertIndex(block.size) : -1;
         invariant(block.list === this.#lists[listIndex], 'X4, X5: on the list of its size');
         if (block.list !== undefined) {
           listed++;
@@ -284,8 +290,10 @@ export class XvmallocModel implements PoolModel {
 
   #find(rounded: number): Block | undefined {
     for (let index = searchIndex(rounded); index < LISTS; index++) {
-      const block = this.#lists[index]?.head;
-      if (block !== undefined) return block;
+      const list = this.#lists[index];
+      if (list?.head?.frame.underReclaim !== true && list?.head !== undefined) return list.head;
+      const other = list?.toArray().find((block) => !block.frame.underReclaim);
+      if (other !== undefined) return other;
     }
     return undefined;
   }
@@ -328,7 +336,6 @@ export class XvmallocModel implements PoolModel {
   // ---- the LRU
 
   #touch(frame: Frame): void {
-    if (frame.underReclaim) return;
     if (this.#lru.has(frame)) this.#lru.remove(frame);
     this.#lru.insertHead(frame);
   }

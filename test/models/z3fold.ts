@@ -9,8 +9,8 @@
  * Where the texts leave room:
  * - An evict callback that calls shrink: deferred work still waits for the outermost reclaim (Z13).
  * - compact() runs the deferred work; it is all that z3fold can give back without evicting.
- * - Every frame on the LRU has a mapped object: EINVAL, nothing evictable (API.md). Some have
- *   none, but all of those have guests: EAGAIN (Z19).
+ * - Every frame on the LRU has a mapped object or a guest: EINVAL, nothing evictable, as API.md
+ *   has it for every allocator (Z19: EAGAIN for guests); after a failed try EAGAIN.
  * - Work that a callback starts on a frame under reclaim leaves it alone, empty or not (Z14.2, 3).
  */
 import {
@@ -226,10 +226,8 @@ export class Z3foldModel implements PoolModel {
   #tryReclaim(tries: number, evict: Evict): number {
     for (let attempt = 0; attempt < tries; attempt++) {
       // Z19
-      const unmapped = (page: Page): boolean => !this.#isMapped(page);
-      if (this.#lru.findFromTail(unmapped) === undefined) return EINVAL;
-      const page = this.#lru.findFromTail((p) => unmapped(p) && p.guests === 0);
-      if (page === undefined) return EAGAIN;
+      const page = this.#lru.findFromTail((p) => !this.#isMapped(p) && p.guests === 0);
+      if (page === undefined) return attempt === 0 ? EINVAL : EAGAIN;
       // Z20
       this.#unlist(page);
       this.#lru.remove(page);

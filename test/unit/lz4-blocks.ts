@@ -140,7 +140,7 @@ export function generate(kind: string, bytes: number, seed: number): Uint8Array 
   const out: number[] = [];
   for (let i = 0; out.length < bytes; ++i) {
     const piece = makers[kind]!(random, i);
-    if (typeof piece === 'string') out.push(...Buffer.from(piece, 'latin1'));
+    if (typeof piece === 'string') for (let k = 0; k < piece.length; ++k) out.push(piece.charCodeAt(k));
     else out.push(...piece);
   }
   return Uint8Array.from(out.slice(0, bytes));

@@ -1,13 +1,11 @@
 /**
  * The codec as the LZ4 tests see it: three functions on a memory of a chosen
- * size, nothing else in that memory. `codecUnderTest` is the one place that
- * knows where they come from; for now it compiles the two files by themselves.
+ * size, nothing else in that memory. scripts/build.mjs compiles the two files by
+ * themselves for it, because the core exports them on its own buffers only.
  */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fromBase64 } from '../../bindings/wasm.ts';
+import { base64 as scalar } from '../generated/codec-scalar.ts';
+import { base64 as simd } from '../generated/codec-simd.ts';
 
 export type Build = 'simd' | 'scalar';
 
@@ -33,29 +31,12 @@ interface Exports {
   sameFilled(page: number, bytes: number): number;
 }
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const modules = new Map<Build, WebAssembly.Module>();
-
-function compile(build: Build): WebAssembly.Module {
-  const folder = mkdtempSync(join(tmpdir(), 'lz4-'));
-  try {
-    const outFile = join(folder, 'codec.wasm');
-    execFileSync(process.execPath, [
-      join(ROOT, 'node_modules/assemblyscript/bin/asc.js'),
-      'assembly/codec/lz4.ts', 'assembly/codec/samefill.ts', '--config', 'none',
-      '-O3', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory', '--memoryBase', '8192',
-      build === 'simd' ? '--enable' : '--disable', 'simd', '--outFile', outFile,
-    ], { cwd: ROOT, stdio: 'pipe' });
-    return new WebAssembly.Module(readFileSync(outFile));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
 
 /** A fresh instance on its own memory of `pages` times 64 KiB. */
 export function codecUnderTest(build: Build, pages = 8): Codec {
   let module = modules.get(build);
-  if (module === undefined) modules.set(build, module = compile(build));
+  if (module === undefined) modules.set(build, (module = new WebAssembly.Module(fromBase64(build === 'simd' ? simd : scalar))));
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   const core = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
   return {

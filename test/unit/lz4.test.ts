@@ -1,15 +1,15 @@
-import { createRequire } from 'node:module';
+import js from 'lz4js';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { KINDS, generate, parseBlock, randomBlock, randomSource, referenceDecode, samples } from './lz4-blocks';
-import { EIO, FREE_FROM, PAGE, TABLE_BYTES, codecUnderTest } from './lz4-harness';
-import type { Build, Codec } from './lz4-harness';
+import { KINDS, generate, parseBlock, randomBlock, randomSource, referenceDecode, samples } from './lz4-blocks.ts';
+import { EIO, FREE_FROM, PAGE, TABLE_BYTES, codecUnderTest } from './lz4-harness.ts';
+import type { Build, Codec } from './lz4-harness.ts';
 
 /** lz4js: its table must be zeroed for every block and its source index be 0 (elsewhere it misjudges). */
 interface Lz4js {
   compressBlock(src: Uint8Array, dst: Uint8Array, index: number, length: number, table: Uint32Array): number;
   decompressBlock(src: Uint8Array, dst: Uint8Array, index: number, length: number, outIndex: number): number;
 }
-const lz4js = createRequire(import.meta.url)('lz4js') as Lz4js;
+const lz4js = js as Lz4js;
 
 const BUILDS: Build[] = ['simd', 'scalar'];
 const CANARY = 0xA5;
@@ -20,7 +20,9 @@ const LOW = TABLE + TABLE_BYTES + MARGIN; // where the buffer lies that is not a
 const bound = (bytes: number): number => bytes + Math.floor(bytes / 255) + 16;
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; ++i) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** Puts canaries on both sides of [at, at + bytes) and into it; the returned function looks at the sides. */
@@ -227,12 +229,38 @@ describe.each(BUILDS)('lz4, %s', (build) => {
   it('bears lengths that add up to almost 4 GiB', () => {
     const big = codecUnderTest(build, 270);
     const src = 128;
-    const bytes = big.bytes.length - src - 100;
-    const block = Math.min(bytes, 1 << 24);
+    const block = 1 << 24;
     big.bytes.fill(255, FREE_FROM, FREE_FROM + block);
     expect(big.decompress(FREE_FROM, block, src, 100)).toBe(EIO); // a literal run
     big.bytes.set([0x1F, 1, 1, 0], FREE_FROM); // a match
     expect(big.decompress(FREE_FROM, block, src, 100)).toBe(EIO);
+    // 15 + 255 * 16,843,009 + 1 = 2^32 + 15: in 32 bits a run of 15, which is there.
+    const count = 16_843_009;
+    big.bytes.fill(255, FREE_FROM, FREE_FROM + 1 + count);
+    big.bytes[FREE_FROM] = 0xF0;
+    big.bytes[FREE_FROM + 1 + count] = 1;
+    expect(big.decompress(FREE_FROM, 1 + count + 1 + 15, src, 100)).toBe(EIO);
+  });
+
+  it('refuses a match that begins one byte too early, anywhere in a block', () => {
+    const filler = compress(codec, generate('json', 600, 2))!;
+    for (let literals = 1; literals < 40; ++literals) {
+      for (const length of [4, 18, 19, 60]) {
+        for (const early of [0, 1, 2, 200]) {
+          const block = [Math.min(literals, 15) << 4 | Math.min(length - 4, 15)];
+          if (literals >= 15) block.push(literals - 15);
+          for (let i = 0; i < literals; ++i) block.push(i);
+          block.push(literals + early, 0);
+          if (length >= 19) block.push(length - 19);
+          for (const tail of [[0], [...filler]]) {
+            const whole = Uint8Array.from([...block, ...tail]);
+            const got = decompress(codec, whole, 1000);
+            if (early > 0) expect(got).toBeUndefined();
+            else expect(equal(got!, referenceDecode(whole, 1000)!)).toBe(true);
+          }
+        }
+      }
+    }
   });
 
   it('exchanges blocks with lz4js, both ways', () => {
@@ -283,7 +311,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
       for (const placement of PLACEMENTS) {
         const got = decompress(codec, block, capacity, placement);
         const same = got === undefined || expected === undefined ? got === expected : equal(got, expected);
-        if (!same) throw new Error(`case ${i}, ${placement}, capacity ${capacity}: ${Buffer.from(block).toString('hex')}`);
+        if (!same) throw new Error(`case ${i}, ${placement}, capacity ${capacity}: [${block.join()}]`);
       }
       if (expected !== undefined) ++accepted;
     }
@@ -309,7 +337,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     try {
       big = codecUnderTest(build, 65536);
     } catch {
-      skip('no 4 GiB of address space here');
+      return skip('no 4 GiB of address space here');
     }
     const data = generate('mixed', PAGE, 8);
     const block = compress(codec, data)!;
@@ -333,7 +361,15 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     expect(big.compress(FREE_FROM, PAGE, last, block.length, table)).toBe(block.length);
     expect(big.decompress(last, block.length, FREE_FROM + PAGE, PAGE)).toBe(PAGE);
     expect(equal(big.bytes.subarray(FREE_FROM + PAGE, FREE_FROM + 2 * PAGE), data)).toBe(true);
-    for (const kind of KINDS) { // whole blocks, damaged and cut, with each end at 2^32
+    for (const kind of KINDS) { // the search moves fast through what does not compress, and must not pass 2^32
+      for (const bytes of [13, 40, 600, 65536]) {
+        const source = generate(kind, bytes, 6);
+        big.bytes.set(source, 2 ** 32 - bytes);
+        const size = big.compress(2 ** 32 - bytes, bytes, FREE_FROM, bound(bytes), table);
+        expect(equal(big.bytes.subarray(FREE_FROM, FREE_FROM + size), compress(codec, source)!)).toBe(true);
+      }
+    }
+    for (const kind of KINDS) { // whole blocks and damaged ones, with each end at 2^32
       const random = randomSource(1);
       for (let i = 0; i < 300; ++i) {
         const source = generate(kind, 1 + random(400), i + 1);

@@ -1,0 +1,849 @@
+/**
+ * xvmalloc: blocks of any size inside a frame.
+ *
+ * What it is. The allocator of the first ramzswap: boundary tags and segregated
+ * free lists in the manner of TLSF, but never across a frame. A frame is tiled
+ * with blocks; a request takes the low end of a free block that is surely large
+ * enough, a freed block merges with its free neighbours, and a frame that is
+ * one free block goes back at once. Dense on mixed sizes, and every step O(1).
+ *
+ * What it is not. Good with objects above half a frame: two never share one,
+ * and what is left beside them waits for smaller requests. It cannot move
+ * objects, so a hole stays until a neighbour is freed (both were the reasons
+ * for its successors).
+ *
+ *   0    4              h    h+4                        k    k+4         4096
+ *   ┌────┬───────────┬──┬────┬──────────┬──────┬···─────┬────┬───────────┬──┐
+ *   │ hd │ payload   │  │ hd │ previous │ next │        │ hd │ payload   │  │
+ *   └────┴───────────┴──┴────┴──────────┴──────┴···─────┴────┴───────────┴──┘
+ *   used, padded to 4    free: on list (size - 32) / 8   used
+ *
+ *   header  bits  0..11 size without the header: as requested (used), a multiple of 4 (free)
+ *           bit  12 FREE    13 PREVIOUS_FREE    14..23 offset of the block before, / 4
+ *           bits 24..31 generation (used)
+ *   entry   8 starts: six u16, USED | data offset / 4 of a used block, or 0. Once there was a
+ *             seventh: u16 CROWDED, u16 0, u32 address of a crowd record, u32 0.
+ *             FRAME_RAW: USED, or 0 once its page is freed under reclaim, then RAW_LANE
+ *          20 link of the mapped objects
+ *          24 links: LRU; both 0 under reclaim
+ *   crowd   record of 132 bytes: frame, then a bit for each data offset / 4
+ *   map     record of 12 bytes: frame, link, count
+ *   count   key << 18 | maps << 2 | INLINE; key: data offset / 4, 4 bits made from it above
+ *   link    0, the address of a map record, or the count of the last (or only) mapped object
+ *   pool    256 heads of the 508 lists     2288 which have a block, u64 x 8
+ *
+ * Starts. A handle names a place in a frame, and what lies there may be payload
+ * that looks like a header. So the entry knows where used blocks begin, exactly,
+ * in the line that malloc and free need anyway. A frame that ever held more than
+ * six objects has a crowd record until it goes back. In the same way one mapped
+ * object is counted in the entry, and further ones of that frame in records.
+ *
+ * Handle: generation | 8-byte granule that the data begin in (9 bits) | frame,
+ * from the high bits down; two used blocks begin at least 8 bytes apart, so a
+ * granule names one at most. The generation is the frame's (genA) at the malloc;
+ * each free in the frame moves that on, and past the freed block's. So a stale
+ * handle stays refused until its frame has seen some 2^g - 1 frees since the
+ * handle was given out, g = min(8, 23 - bits of a frame number): 255 up to
+ * 128 MiB of RAM, 31 at 1 GiB, 7 at 4 GiB; and then still unless an object begins
+ * at that very place. Destroying a pool counts as a free in each of its frames.
+ *
+ * A frame of type FRAME_RAW is one page kept as it is (page/path.ts); its
+ * generation is the frame's.
+ *
+ * Reclaim (ours; the original had none). The LRU has the frames in the order of
+ * the last malloc into each. A victim is off the LRU and else as it was: its
+ * free blocks keep their places in the lists, but malloc passes over them; frees
+ * merge as ever; the frame goes back with its release, if nothing is left.
+ *
+ * Vital statistics: largest object 4088; 4 bytes an object and up to 3 of
+ * padding, beside the frame table nothing for a frame of up to six objects, 132
+ * bytes for others; malloc and free O(1) (while a frame is under reclaim: plus
+ * the free blocks of victims met). ENOMEM also where a seventh object of a frame
+ * or a second mapped one lacks a frame for its record.
+ *
+ * Source: the xvmalloc of the ramzswap v3 patches (2009), as it still was in
+ * Linux 2.6.39, drivers/staging/zram/xvmalloc.c. Rules X1..X19 are those of the
+ * project's notes on exact behaviour. Of the historic defects one is kept, since
+ * the figures are made of it: a block of 4-mod-8 size is invisible to a request
+ * of its own size (X8). Gone are: requests of 4089..4092 that grew the pool and
+ * failed, one error code for everything, destroy that leaked, double frees seen
+ * only until the block was merged. Different: the search scans one level of
+ * 8 words, a cache line or two, where the original had two levels.
+ */
+import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
+import { listCount, listPush, listRemove, listToFront } from '../base/list';
+import { frameAlloc, frameFree, needed } from '../mem/frame';
+import {
+  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot,
+  entryOf, entryOwner, frameAddress, frameBits, frameExists, frameOf, genA, setGenA,
+} from '../mem/layout';
+import {
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, POOL_TABLES, countIsolated, countMap, countObject, poolAt,
+  uncountMap, uncountObject, victimTake,
+} from '../mem/pool';
+import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, scratchBase, setOut } from '../mem/scratch';
+import { slabAlloc, slabCheck, slabFree, slabInit } from '../mem/slab';
+import {
+  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, isRecord,
+  listLength,
+} from '../mem/verify';
+import { walkFree, walkObject } from '../mem/walk';
+
+// ── layout ───────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline const HEADER: u32 = 4;
+// @ts-ignore: decorator
+@inline const MAX_SIZE: u32 = 4088;
+// @ts-ignore: decorator
+@inline const WHOLE: u32 = PAGE_SIZE - HEADER; // size of the block that is a frame
+// @ts-ignore: decorator
+@inline const SIZE_MASK: u32 = 0xFFF;
+// @ts-ignore: decorator
+@inline const FREE: u32 = 1 << 12;
+// @ts-ignore: decorator
+@inline const PREVIOUS_FREE: u32 = 1 << 13;
+// @ts-ignore: decorator
+@inline const PREVIOUS_MASK: u32 = 0xFFC000;
+// @ts-ignore: decorator
+@inline const PREVIOUS_SHIFT: u32 = 12; // of an offset, a multiple of 4
+// @ts-ignore: decorator
+@inline const GENERATION_SHIFT: u32 = 24;
+
+// @ts-ignore: decorator
+@inline const LISTS: u32 = 508;
+// @ts-ignore: decorator
+@inline const MIN_LISTED: u32 = 32;
+// @ts-ignore: decorator
+@inline const PREVIOUS: usize = 4; // links of a free block
+// @ts-ignore: decorator
+@inline const NEXT: usize = 8;
+// @ts-ignore: decorator
+@inline const LIST_MASKS: usize = POOL_TABLES + 4 * 508; // u64 x 8
+
+// @ts-ignore: decorator
+@inline const LANES: usize = 8;
+// @ts-ignore: decorator
+@inline const LANES_END: usize = 20;
+// @ts-ignore: decorator
+@inline const USED: u32 = 0x8000;
+// @ts-ignore: decorator
+@inline const CROWDED: u32 = 1;
+// @ts-ignore: decorator
+@inline const RAW_LANE: u32 = 0x10000; // what the second lane of a raw page holds
+// @ts-ignore: decorator
+@inline const CROWD_BYTES: u32 = 132;
+// @ts-ignore: decorator
+@inline const NONE: u32 = 0x8000; // instead of a start; what an empty lane reads as
+
+// @ts-ignore: decorator
+@inline const MAPPED: usize = 20;
+// @ts-ignore: decorator
+@inline const INLINE: u32 = 2;
+// @ts-ignore: decorator
+@inline const ONE_MAP: u32 = 4;
+// @ts-ignore: decorator
+@inline const MAPS_MASK: u32 = 0x3FFFC;
+// @ts-ignore: decorator
+@inline const KEY_SHIFT: u32 = 18;
+// @ts-ignore: decorator
+@inline const MAP_BYTES: u32 = 12;
+// @ts-ignore: decorator
+@inline const MAP_NEXT: usize = 4;
+// @ts-ignore: decorator
+@inline const MAP_WORD: usize = 8;
+
+// @ts-ignore: decorator
+@inline const LRU_LINKS: usize = 24;
+
+// ── accessors ────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline function roundUp(size: u32): u32 {
+  return (size + 3) & ~3;
+}
+
+// @ts-ignore: decorator
+@inline function offsetIn(address: usize): u32 {
+  return <u32>address & PAGE_MASK;
+}
+
+// @ts-ignore: decorator
+@inline function frameAt(address: usize): u32 {
+  return <u32>(address >> PAGE_SHIFT);
+}
+
+/** Entry of the frame that an address lies in. */
+function entryAt(address: usize): usize {
+  return entryOf(frameAt(address));
+}
+
+/** Entry of a frame of objects of this pool, 0 for any other number. */
+function ownEntry(pool: usize, frame: u32): usize {
+  if (!frameExists(frame)) return 0;
+  const entry = entryOf(frame);
+  return (entryOwner(entry) ^ <u32>pool) - FRAME_DATA <= FRAME_RAW - FRAME_DATA ? entry : 0;
+}
+
+/** X2: where the next block begins; the frame's end behind the last. */
+// @ts-ignore: decorator
+@inline function blockEnd(block: usize, header: u32): usize {
+  return block + HEADER + roundUp(header & SIZE_MASK);
+}
+
+/** Data offset / 4. */
+// @ts-ignore: decorator
+@inline function startOf(data: usize): u32 {
+  return offsetIn(data) >> 2;
+}
+
+/** Bytes of a live object. */
+function sizeAt(data: usize): u32 {
+  return offsetIn(data) == 0 ? PAGE_SIZE : load<u32>(data - HEADER) & SIZE_MASK;
+}
+
+// @ts-ignore: decorator
+@inline function isRaw(entry: usize): bool {
+  return (entryOwner(entry) & PAGE_MASK) == FRAME_RAW;
+}
+
+/** A frame is on the LRU (where no link to the previous one is 0) or under reclaim. */
+// @ts-ignore: decorator
+@inline function isIsolated(entry: usize): bool {
+  return load<u32>(entry, LRU_LINKS) == 0;
+}
+
+// ── starts ───────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline function isCrowded(entry: usize): bool {
+  return <u32>load<u16>(entry, LANES) == CROWDED;
+}
+
+// @ts-ignore: decorator
+@inline function crowdOf(entry: usize): usize {
+  return <usize>load<u32>(entry, LANES + 4);
+}
+
+/** The lane with this value but for its lowest bit; the lanes' end for none. */
+function laneOf(entry: usize, value: u32): usize {
+  const end = entry + LANES_END;
+  for (entry += LANES; entry < end; entry += 2) {
+    if ((<u32>load<u16>(entry) ^ value) <= 1) break;
+  }
+  return entry;
+}
+
+/** Start of the object whose data begin in an 8-byte granule of the frame, NONE for none. */
+function startIn(entry: usize, granule: u32): u32 {
+  const start = granule << 1;
+  if (isCrowded(entry)) {
+    const bits = (load<u32>(crowdOf(entry) + <usize>(start >> 5 << 2), 4) >> (start & 31)) & 3;
+    return bits - 1 < 2 ? start | (bits >> 1) : NONE;
+  }
+  const lane = laneOf(entry, USED | start);
+  return lane < entry + LANES_END ? <u32>load<u16>(lane) ^ USED : NONE;
+}
+
+/** The lowest start from `from` on, NONE for none. */
+function nextStart(entry: usize, from: u32): u32 {
+  let next = NONE;
+  if (isCrowded(entry)) {
+    while (from < 1024 && startIn(entry, from >> 1) != from) from += 1;
+    return from < 1024 ? from : next;
+  }
+  const end = entry + LANES_END;
+  for (entry += LANES; entry < end; entry += 2) {
+    const start = <u32>load<u16>(entry) ^ USED;
+    if (start >= from && start < next) next = start;
+  }
+  return next;
+}
+
+function flipStart(crowd: usize, start: u32): void {
+  const at = crowd + <usize>(start >> 5 << 2);
+  store<u32>(at, load<u32>(at, 4) ^ (1 << (start & 31)), 4);
+}
+
+/** False, and nothing is changed, when there is no frame for a record. */
+function addStart(pool: usize, entry: usize, data: usize): bool {
+  if (!isCrowded(entry)) {
+    let lane = laneOf(entry, 0);
+    if (lane < entry + LANES_END) {
+      store<u16>(lane, <u16>(USED | startOf(data)));
+      return true;
+    }
+    const crowd = slabAlloc(pool + POOL_DESCRIPTORS);
+    if (crowd == 0) return false;
+    memory.fill(crowd, 0, CROWD_BYTES);
+    store<u32>(crowd, frameAt(data));
+    for (lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
+      flipStart(crowd, <u32>load<u16>(lane) ^ USED);
+      store<u16>(lane, 0);
+    }
+    store<u32>(entry, CROWDED, LANES);
+    store<u32>(entry, <u32>crowd, LANES + 4);
+  }
+  flipStart(crowdOf(entry), startOf(data));
+  return true;
+}
+
+function removeStart(entry: usize, start: u32): void {
+  if (isCrowded(entry)) flipStart(crowdOf(entry), start);
+  else store<u16>(laneOf(entry, USED | start), 0);
+}
+
+// ── handles ──────────────────────────────────────────────────────────────────
+
+/** How many different generations a frame goes through. */
+function generations(): u32 {
+  return (1 << min<u32>(8, 23 - frameBits())) - 1;
+}
+
+/** Generation of a live object, by the address of its data. That of a raw page, the only object of its frame, is the frame's. */
+// @ts-ignore: decorator
+@inline function generationOf(entry: usize, data: usize): u32 {
+  return <u32>load<u8>(offsetIn(data) == 0 ? entry + 4 : data - 1);
+}
+
+// @ts-ignore: decorator
+@inline function makeHandle(generation: u32, data: usize): u32 {
+  return (((generation << 9) | (offsetIn(data) >> 3)) << frameBits()) | frameAt(data);
+}
+
+/** An object is freed: the frame's generation moves on, past the object's. */
+// @ts-ignore: decorator
+@inline function age(entry: usize, generation: u32): void {
+  const count = generations();
+  let next = genA(entry);
+  do {
+    next += 1;
+    if (next >= count) next = 0;
+  } while (next == generation);
+  setGenA(entry, next);
+}
+
+function handleOf(data: usize): u32 {
+  return makeHandle(generationOf(entryAt(data), data), data);
+}
+
+/** Address of the data of a live handle of this pool, 0 for any other number. That of a raw page begins its frame, no other does. */
+function resolve(pool: usize, handle: u32): usize {
+  const bits = frameBits();
+  const frame = handle & ((1 << bits) - 1);
+  handle >>= bits;
+  const entry = ownEntry(pool, frame);
+  if (entry == 0) return 0;
+  const start = startIn(entry, handle & 511);
+  if (start == NONE) return 0;
+  const data = frameAddress(frame) + <usize>(start << 2);
+  return generationOf(entry, data) == handle >> 9 ? data : 0;
+}
+
+// ── lists ────────────────────────────────────────────────────────────────────
+
+/** Where, POOL_TABLES aside, the head of a list lies. */
+// @ts-ignore: decorator
+@inline function listCell(pool: usize, list: u32): usize {
+  return pool + (<usize>list << 2);
+}
+
+/** Where, LIST_MASKS aside, the mask with a list's bit lies. */
+// @ts-ignore: decorator
+@inline function listMask(pool: usize, list: u32): usize {
+  return pool + (<usize>(list >> 6) << 3);
+}
+
+/**
+ * X4, X5, X7: puts a free block at the head of its list, or takes it out. Unlike the lists of base/list.ts these end with 0
+ * on both sides: a neighbour, whose line is cold, is written then and never read.
+ */
+function relist(pool: usize, block: usize, size: u32, insert: bool): void {
+  if (size < MIN_LISTED) return;
+  const list = (size - MIN_LISTED) >> 3;
+  const cell = listCell(pool, list);
+  let next = load<u32>(cell, POOL_TABLES);
+  let first = <u32>block;
+  if (insert) {
+    store<u64>(block, <u64>next << 32, PREVIOUS);
+    if (next != 0) store<u32>(next, first, PREVIOUS);
+  } else {
+    const previous = load<u32>(block, PREVIOUS);
+    first = next;
+    next = load<u32>(block, NEXT);
+    if (previous != 0) store<u32>(previous, next, NEXT);
+    else first = next;
+    if (next != 0) store<u32>(next, previous, PREVIOUS);
+  }
+  store<u32>(cell, first, POOL_TABLES);
+  const mask = listMask(pool, list);
+  const bit = <u64>1 << list;
+  const others = load<u64>(mask, LIST_MASKS) & ~bit;
+  store<u64>(mask, first != 0 ? others | bit : others, LIST_MASKS);
+}
+
+/** X6: head of the first list from `list` on, blocks of victims passed over; 0 for none. */
+function find(pool: usize, list: u32): usize {
+  while (list < LISTS) {
+    const mask = load<u64>(listMask(pool, list), LIST_MASKS) >> list;
+    if (mask == 0) {
+      list = (list | 63) + 1;
+      continue;
+    }
+    list += <u32>ctz<u64>(mask);
+    let block = <usize>load<u32>(listCell(pool, list), POOL_TABLES);
+    if (poolAt(pool).isolated == 0) return block;
+    while (block != 0 && isIsolated(entryAt(block))) block = load<u32>(block, NEXT);
+    if (block != 0) return block;
+    list += 1;
+  }
+  return 0;
+}
+
+// ── algorithm ────────────────────────────────────────────────────────────────
+
+export function xvInit(pool: usize): u32 {
+  slabInit(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
+  slabInit(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
+  return 0;
+}
+
+/** The largest object. */
+// @ts-ignore: decorator
+@inline export function xvMax(): u32 {
+  return MAX_SIZE;
+}
+
+/** Address of a new frame, at the front of the LRU; 0 when there is none. */
+function takeFrame(pool: usize, type: u32): usize {
+  const frame = frameAlloc(<u32>pool | type);
+  if (frame == 0) return 0;
+  const entry = entryOf(frame);
+  setGenA(entry, genA(entry) % generations());
+  poolAt(pool).frames += 1;
+  listPush(pool + POOL_LRU, entry, LRU_LINKS);
+  return frameAddress(frame);
+}
+
+/** X17: an empty frame that is off the LRU goes back. */
+function releaseFrame(pool: usize, entry: usize): void {
+  if (isCrowded(entry)) slabFree(pool + POOL_DESCRIPTORS, crowdOf(entry));
+  poolAt(pool).frames -= 1;
+  frameFree(frameOf(entry));
+}
+
+/** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
+export function xvFrameEnds(entry: usize): void {
+  setGenA(entry, genA(entry) + 1);
+}
+
+function noFrame(): u32 {
+  needed(1);
+  return ENOMEM;
+}
+
+/** X9..X15. EINVAL size 0, ENOSPC beyond 4088, ENOMEM without a frame. */
+export function xvMalloc(pool: usize, size: u32): u32 {
+  if (size == 0) return EINVAL;
+  if (size > MAX_SIZE) return ENOSPC;
+  const rounded = roundUp(size);
+  let block = find(pool, (max<u32>(rounded, MIN_LISTED) - (MIN_LISTED - 7)) >> 3);
+  if (block == 0) {
+    block = takeFrame(pool, FRAME_DATA);
+    if (block == 0) return noFrame();
+    store<u32>(block, WHOLE | FREE);
+    relist(pool, block, WHOLE, true);
+  }
+  const entry = entryAt(block);
+  if (!addStart(pool, entry, block + HEADER)) return noFrame();
+  const header = load<u32>(block);
+  const room = header & SIZE_MASK;
+  relist(pool, block, room, false);
+  let last = block;
+  let flag: u32 = 0;
+  if (room != rounded) {
+    // X12
+    last = block + HEADER + rounded;
+    const rest = room - rounded - HEADER;
+    store<u32>(last, rest | FREE | (offsetIn(block) << PREVIOUS_SHIFT));
+    relist(pool, last, rest, true);
+    flag = PREVIOUS_FREE;
+  }
+  tellNext(block + HEADER + room, last, flag); // X12, X13
+  const generation = genA(entry);
+  store<u32>(block, size | (header & PREVIOUS_MASK) | (generation << GENERATION_SHIFT));
+  listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+  countObject(pool, size);
+  return makeHandle(generation, block + HEADER);
+}
+
+/** Tells the block at `next`, if that is not the frame's end, which one is before it and whether that is free. */
+function tellNext(next: usize, block: usize, free: u32): void {
+  if (offsetIn(next) == 0) return;
+  store<u32>(next, (load<u32>(next) & ~(PREVIOUS_MASK | PREVIOUS_FREE)) | (offsetIn(block) << PREVIOUS_SHIFT) | free);
+}
+
+/** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
+export function xvMallocRaw(pool: usize): u32 {
+  const data = takeFrame(pool, FRAME_RAW);
+  if (data == 0) return noFrame();
+  const entry = entryAt(data);
+  store<u32>(entry, RAW_LANE | USED, LANES);
+  countObject(pool, PAGE_SIZE);
+  return handleOf(data);
+}
+
+/** EINVAL for a handle that is not live here, EBUSY while it is mapped. */
+export function xvFree(pool: usize, handle: u32): u32 {
+  const data = resolve(pool, handle);
+  if (data == 0) return EINVAL;
+  const entry = entryAt(data);
+  if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, startOf(data)) != 0) return EBUSY;
+  uncountObject(pool, sizeAt(data));
+  age(entry, generationOf(entry, data));
+  removeStart(entry, startOf(data));
+  if ((offsetIn(data) == 0 || freeBlock(pool, data - HEADER)) && !isIsolated(entry)) {
+    listRemove(pool + POOL_LRU, entry, LRU_LINKS);
+    releaseFrame(pool, entry);
+  }
+  return 0;
+}
+
+/** X16..X18. Whether the frame is one free block now; that is on no list. */
+function freeBlock(pool: usize, block: usize): bool {
+  let header = load<u32>(block);
+  let next = blockEnd(block, header);
+  // Both neighbours are read before either is asked: their lines are cold, the answers cannot be predicted.
+  const right = offsetIn(next) != 0 ? load<u32>(next) : 0;
+  const left = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
+  const before = load<u32>(left);
+  if ((right & FREE) != 0) {
+    relist(pool, next, right & SIZE_MASK, false);
+    next = blockEnd(next, right);
+  }
+  if ((header & PREVIOUS_FREE) != 0) {
+    block = left;
+    header = before;
+    relist(pool, block, header & SIZE_MASK, false);
+  }
+  const size = <u32>(next - block) - HEADER;
+  store<u32>(block, size | FREE | (header & PREVIOUS_MASK));
+  if (size == WHOLE) return true;
+  relist(pool, block, size, true);
+  tellNext(next, block, PREVIOUS_FREE);
+  return false;
+}
+
+/** Address of an object's first byte; OUT_SIZE and the other words of a span. EINVAL. */
+export function xvSpan(pool: usize, handle: u32): u32 {
+  const data = resolve(pool, handle);
+  if (data == 0) return EINVAL;
+  const size = sizeAt(data);
+  setOut(OUT_SIZE, size);
+  setOut(OUT_LENGTH, size);
+  setOut(OUT_SECOND, 0);
+  return <u32>data;
+}
+
+// ── mapping ──────────────────────────────────────────────────────────────────
+
+/** A start with its nibbles' sum in the 4 bits above: no slip makes it that of another object. */
+function mapKey(start: u32): u32 {
+  return start | ((start ^ (start >> 4) ^ (start >> 8)) & 15) << 10;
+}
+
+/** Where the maps of a link's object are counted. */
+// @ts-ignore: decorator
+@inline function mapWord(link: usize): usize {
+  const word = load<u32>(link);
+  return (word & INLINE) != 0 ? link : <usize>word + MAP_WORD;
+}
+
+/** The link of an object that is mapped, 0 for one that is not. */
+function mapLink(entry: usize, start: u32): usize {
+  const key = mapKey(start);
+  let link = entry + MAPPED;
+  while (load<u32>(link) != 0) {
+    const word = mapWord(link);
+    if (load<u32>(word) >> KEY_SHIFT == key) return link;
+    if (word == link) break;
+    link = <usize>load<u32>(link) + MAP_NEXT;
+  }
+  return 0;
+}
+
+/** Like xvSpan, and counts the map. EBUSY at 65535 maps of one object; ENOMEM for the second mapped object of a frame. */
+export function xvMap(pool: usize, handle: u32): u32 {
+  const data = resolve(pool, handle);
+  if (data == 0) return EINVAL;
+  const entry = entryAt(data);
+  const link = mapLink(entry, startOf(data));
+  if (link == 0) {
+    let word = (mapKey(startOf(data)) << KEY_SHIFT) | ONE_MAP | INLINE;
+    const first = load<u32>(entry, MAPPED);
+    if (first != 0) {
+      const record = slabAlloc(pool + POOL_HANDLES);
+      if (record == 0) return noFrame();
+      store<u32>(record, frameAt(data));
+      store<u32>(record, first, MAP_NEXT);
+      store<u32>(record, word, MAP_WORD);
+      word = <u32>record;
+    }
+    store<u32>(entry, word, MAPPED);
+  } else {
+    const word = mapWord(link);
+    const maps = load<u32>(word) + ONE_MAP;
+    if ((maps & MAPS_MASK) == 0) return EBUSY;
+    store<u32>(word, maps);
+  }
+  countMap(pool);
+  return xvSpan(pool, handle);
+}
+
+/** EINVAL also for an object that is not mapped. */
+export function xvUnmap(pool: usize, handle: u32): u32 {
+  const data = resolve(pool, handle);
+  if (data == 0) return EINVAL;
+  const link = mapLink(entryAt(data), startOf(data));
+  if (link == 0) return EINVAL;
+  const word = mapWord(link);
+  const maps = load<u32>(word) - ONE_MAP;
+  if ((maps & MAPS_MASK) != 0) {
+    store<u32>(word, maps);
+  } else if (word == link) {
+    store<u32>(link, 0);
+  } else {
+    const record = <usize>load<u32>(link);
+    store<u32>(link, load<u32>(record, MAP_NEXT));
+    slabFree(pool + POOL_HANDLES, record);
+  }
+  uncountMap(pool);
+  return 0;
+}
+
+// ── reclaim ──────────────────────────────────────────────────────────────────
+
+/** Takes the least recently used frame without a mapped object off the LRU. Its frame number, 0 for none. */
+export function xvIsolate(pool: usize): u32 {
+  return frameOf(victimTake(pool, LRU_LINKS, MAPPED));
+}
+
+/** The entry of a victim of this pool, 0 for any other number. */
+function victimEntry(pool: usize, victim: u32): usize {
+  const entry = ownEntry(pool, victim);
+  return entry != 0 && isIsolated(entry) ? entry : 0;
+}
+
+/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
+export function xvVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
+  const entry = victimEntry(pool, victim);
+  if (entry == 0) return EINVAL;
+  const start = nextStart(entry, cursor);
+  setOut(OUT_A, start + 1);
+  return start == NONE ? 0 : handleOf(frameAddress(victim) + <usize>(start << 2));
+}
+
+/** Ends the reclaim of a victim: frames given back (1), or 0 and it is at the front of the LRU again. EINVAL. */
+export function xvRelease(pool: usize, victim: u32): u32 {
+  const entry = victimEntry(pool, victim);
+  if (entry == 0) return EINVAL;
+  countIsolated(pool, -1);
+  if (nextStart(entry, 0) == NONE) {
+    releaseFrame(pool, entry);
+    return 1;
+  }
+  listPush(pool + POOL_LRU, entry, LRU_LINKS);
+  return 0;
+}
+
+// ── statistics and walk ──────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function xvLists(): u32 {
+  return LISTS;
+}
+
+/** Free blocks on one list: those of 32 + 8 · list bytes and 4 more. EINVAL beyond the last list. */
+export function xvListLength(pool: usize, list: u32): u32 {
+  return list < LISTS ? listCount(listCell(pool, list) + POOL_TABLES, PREVIOUS) : EINVAL;
+}
+
+/** Reports what lies in a frame of the pool to mem/walk.ts. */
+export function xvWalk(frame: u32): void {
+  const entry = entryOf(frame);
+  let block = frameAddress(frame);
+  if (isRaw(entry)) {
+    if (nextStart(entry, 0) == 0) walkObject(handleOf(block), 0, PAGE_SIZE);
+    return;
+  }
+  do {
+    const header = load<u32>(block);
+    const size = header & SIZE_MASK;
+    const at = offsetIn(block) + HEADER;
+    if ((header & FREE) == 0) walkObject(handleOf(block + HEADER), at, size);
+    else if (size != 0) walkFree(at, size);
+    block = blockEnd(block, header);
+  } while (offsetIn(block) != 0);
+}
+
+// ── check ────────────────────────────────────────────────────────────────────
+
+// In the scratch: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
+// @ts-ignore: decorator
+@inline const COPY: usize = 256;
+// @ts-ignore: decorator
+@inline const COPY_BYTES: usize = 72;
+// @ts-ignore: decorator
+@inline const LISTED: usize = COPY + COPY_BYTES;
+// @ts-ignore: decorator
+@inline const FRAMES: usize = COPY + 4;
+// @ts-ignore: decorator
+@inline const OBJECTS: usize = COPY + 8;
+// @ts-ignore: decorator
+@inline const LIVE_BYTES: usize = COPY + 12;
+// @ts-ignore: decorator
+@inline const MAPS: usize = COPY + 28;
+// @ts-ignore: decorator
+@inline const VICTIMS: usize = COPY + 32;
+// @ts-ignore: decorator
+@inline const MAP_RECORDS: usize = COPY + POOL_HANDLES + 8;
+// @ts-ignore: decorator
+@inline const CROWDS: usize = COPY + POOL_DESCRIPTORS + 8;
+
+function met(counter: usize, number: u32): void {
+  setOut(counter, out(counter) - number);
+}
+
+/** Verifies every frame, block, list, record and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
+export function xvCheck(pool: usize): u32 {
+  const poolFrame = frameAt(pool);
+  if ((load<u64>(pool, POOL_OPTIONS) | load<u64>(pool, POOL_OPTIONS + 8)) != 0 || poolAt(pool).tableFrames != 1) {
+    return broken(RULE_POOL, poolFrame);
+  }
+  let result = slabCheck(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
+  if (result == 0) result = slabCheck(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
+  if (result != 0) return result;
+  memory.copy(scratchBase() + COPY, pool, COPY_BYTES);
+  setOut(LISTED, 0);
+  const bump = boot(BOOT_BUMP);
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    const entry = ownEntry(pool, frame);
+    if (entry == 0) continue;
+    met(FRAMES, 1);
+    if (!frameIsSound(pool, entry, frame)) return broken(RULE_OBJECT, frame);
+    if (!mapsAreSound(pool, entry, frame)) return broken(RULE_MAPS, frame);
+  }
+  // Nothing may be left. (Of the records too: each names its frame and was met there.)
+  if ((out(FRAMES) | out(OBJECTS) | out(LIVE_BYTES) | out(MAPS) | out(VICTIMS) | out(MAP_RECORDS) | out(CROWDS)) != 0) {
+    return broken(RULE_POOL_COUNT, poolFrame);
+  }
+  const onLru = poolAt(pool).frames - poolAt(pool).isolated;
+  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, <u32>pool | FRAME_EITHER, 0) != onLru) return broken(RULE_LRU, poolFrame);
+  return listsCheck(pool, poolFrame);
+}
+
+/** X1..X3: blocks that tile the frame, and exactly the starts of the used ones. */
+function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
+  if (isCrowded(entry)) {
+    if (load<u32>(entry, LANES) != CROWDED || load<u32>(entry, LANES + 8) != 0
+      || !isRecord(crowdOf(entry), <u32>pool | FRAME_SLAB, CROWD_BYTES) || load<u32>(crowdOf(entry)) != frame) return false;
+    met(CROWDS, 1);
+  }
+  let start = nextStart(entry, 0);
+  if (isIsolated(entry)) {
+    if (load<u32>(entry, LRU_LINKS + 4) != 0) return false;
+    met(VICTIMS, 1);
+  } else if (start == NONE) return false;
+  const count = generations();
+  if (genA(entry) >= count) return false;
+  if (isRaw(entry)) {
+    if (start != NONE) metObject(PAGE_SIZE);
+    return (load<u32>(entry, LANES) & ~USED) == RAW_LANE && load<u64>(entry, LANES + 4) == 0;
+  }
+  const base = frameAddress(frame);
+  let used: u32 = 0;
+  let before: u32 = 0; // what a header must say of the block before
+  let at: u32 = 0;
+  do {
+    const header = load<u32>(base + <usize>at);
+    const size = header & SIZE_MASK;
+    const generation = header >> GENERATION_SHIFT;
+    if ((header & (PREVIOUS_MASK | PREVIOUS_FREE)) != before) return false;
+    before = at << PREVIOUS_SHIFT;
+    if ((header & FREE) != 0) {
+      if (((size & 3) | generation | (header & PREVIOUS_FREE)) != 0) return false;
+      if (size >= MIN_LISTED && size != WHOLE) setOut(LISTED, out(LISTED) + 1);
+      before |= PREVIOUS_FREE;
+    } else {
+      if (size == 0 || generation >= count || start != (at + HEADER) >> 2) return false;
+      start = nextStart(entry, start + 1);
+      used += 1;
+      metObject(size);
+    }
+    at += HEADER + roundUp(size);
+  } while (at < PAGE_SIZE);
+  if (at != PAGE_SIZE || start != NONE) return false;
+  if (isCrowded(entry)) return true;
+  for (let lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
+    used -= <u32>(load<u16>(lane) != 0);
+  }
+  return used == 0;
+}
+
+function metObject(size: u32): void {
+  met(OBJECTS, 1);
+  met(LIVE_BYTES, size);
+}
+
+/** The mapped objects of a frame whose starts are sound: each is live and there once. */
+function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
+  let link = entry + MAPPED;
+  while (load<u32>(link) != 0) {
+    const record = load<u32>(link);
+    if ((record & INLINE) == 0) {
+      if (!isRecord(record, <u32>pool | FRAME_HANDLES, MAP_BYTES) || load<u32>(record) != frame) return false;
+      met(MAP_RECORDS, 1);
+    }
+    const word = mapWord(link);
+    const map = load<u32>(word);
+    const start = (map >> KEY_SHIFT) & 1023;
+    if (map >> KEY_SHIFT != mapKey(start)) return false;
+    // The search ends here at the latest; earlier when the object, or the record, was met before.
+    if ((map & (ONE_MAP - 1)) != INLINE || (map & MAPS_MASK) == 0 || startIn(entry, start >> 1) != start
+      || mapLink(entry, start) != link) return false;
+    met(MAPS, (map & MAPS_MASK) / ONE_MAP);
+    if (word == link) break;
+    link = <usize>record + MAP_NEXT;
+  }
+  return true;
+}
+
+/** X4, X5: every free block of 32 bytes or more is on its list, and the masks say which lists have one. */
+function listsCheck(pool: usize, poolFrame: u32): u32 {
+  let left = out(LISTED);
+  for (let list: u32 = 0; list < LISTS; list++) {
+    const first = <usize>load<u32>(listCell(pool, list), POOL_TABLES);
+    let last: u32 = 0;
+    for (let block = first; block != 0; block = load<u32>(block, NEXT)) {
+      if (left == 0 || !isFreeBlock(pool, block, list) || load<u32>(block, PREVIOUS) != last) return broken(RULE_LIST, frameAt(block));
+      last = <u32>block;
+      left -= 1;
+    }
+    if ((load<u64>(listMask(pool, list), LIST_MASKS) >> list & 1) != <u64>(first != 0)) return broken(RULE_LIST, poolFrame);
+  }
+  return left == 0 && load<u64>(pool, LIST_MASKS + 56) >> 60 == 0 ? 0 : broken(RULE_LIST, poolFrame);
+}
+
+/** Whether an address is that of a free block of this list in a frame whose blocks are sound. */
+function isFreeBlock(pool: usize, block: usize, list: u32): bool {
+  const entry = ownEntry(pool, frameAt(block));
+  if (entry == 0 || isRaw(entry) || (block & 3) != 0) return false;
+  const header = load<u32>(block);
+  const size = header & SIZE_MASK;
+  if ((header & FREE) == 0 || size == WHOLE || (size - MIN_LISTED) >> 3 != list) return false;
+  if (offsetIn(block) == 0) return true;
+  // It begins where a used block ends (X3), and which those are is known.
+  const previous = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
+  const start = startOf(previous) + 1;
+  return startIn(entry, start >> 1 & 511) == start && blockEnd(previous, load<u32>(previous)) == block;
+}

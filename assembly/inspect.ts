@@ -1,0 +1,244 @@
+/**
+ * Inspection: what looks at a RAM and changes nothing.
+ *
+ * The check of every structure, the walk over the contents of frames, the tables
+ * of an allocator. It is a third of all code and none of it is hot, so it is
+ * compiled into a module of its own (inspector.ts), which the bindings
+ * instantiate on the same memory when it is first asked for: since all state
+ * lies there, a second module sees it just as the core does. The core stays small
+ * enough to ship to a page, and the checks may be as thorough as they like.
+ */
+import { EINVAL, isError } from './base/errno';
+import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
+import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
+import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
+import { xcfCheck, xcfListLength, xcfSpanning, xcfWalk } from './alloc/xcfmalloc';
+import { zsCheck, zsClasses, zsClassStats, zsSpanning, zsWalk } from './alloc/zsmalloc';
+import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
+import {
+  BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
+  BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
+  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_NEVER, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE, FRAME_TYPES,
+  LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX,
+  boot, entryOf, entryOwner, entryPool, entryType, frameExists,
+} from './mem/layout';
+import { NAME_BYTES, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord } from './mem/pool';
+import { blockBuffer } from './mem/scratch';
+import {
+  RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_MAPS, RULE_OWNER, RULE_POOL,
+  RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
+} from './mem/verify';
+import { walkStart } from './mem/walk';
+
+// ── statistics and walk ──────────────────────────────────────────────────────
+
+/** Objects that straddle two frames. EINVAL. */
+export function zpoolSpanning(pool: usize): u32 {
+  if (kindOf(pool) == ZSMALLOC) return zsSpanning(pool);
+  if (kindOf(pool) == XCFMALLOC) return xcfSpanning(pool);
+  return isPool(pool) ? 0 : EINVAL;
+}
+
+/** Rows of the allocator's own table: classes of zsmalloc, lists of the others. EINVAL. */
+export function zpoolTables(pool: usize): u32 {
+  switch (kindOf(pool)) {
+    case ZSMALLOC: return zsClasses(pool);
+    case ZBUD:
+    case Z3FOLD: return 64;
+    case XVMALLOC: return xvLists();
+    case XCFMALLOC: return 64;
+    default: return EINVAL;
+  }
+}
+
+/** One of them, as words in the block buffer: zsClassStats, or what is on the list: frames, for xvmalloc and xcfmalloc free blocks. EINVAL. */
+export function zpoolTable(pool: usize, nth: u32): u32 {
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  if (kind == ZSMALLOC) return zsClassStats(pool, nth, blockBuffer());
+  // z3fold has its lists at the same place as zbud.
+  const length = kind == XVMALLOC ? xvListLength(pool, nth) : kind == XCFMALLOC ? xcfListLength(pool, nth) : zbudListLength(pool, nth);
+  if (isError(length)) return length;
+  store<u32>(blockBuffer(), length);
+  return 0;
+}
+
+/**
+ * The pool's first frame of objects behind `frame` (0: from the start), 0 at the
+ * end. Its contents are in the scratch buffers (mem/walk.ts). EINVAL.
+ */
+export function zpoolWalk(pool: usize, frame: u32): u32 {
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  const bump = boot(BOOT_BUMP);
+  for (frame = max(frame + 1, boot(BOOT_FIRST)); frame < bump; frame++) {
+    const owner = entryOwner(entryOf(frame));
+    if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
+    walkStart();
+    if (kind == ZSMALLOC) zsWalk(pool, frame);
+    else if (kind == Z3FOLD) z3foldWalk(pool, frame);
+    else if (kind == XVMALLOC) xvWalk(frame);
+    else if (kind == XCFMALLOC) xcfWalk(pool, frame);
+    else zbudWalk(pool, frame);
+    return frame;
+  }
+  return 0;
+}
+
+// ── check ────────────────────────────────────────────────────────────────────
+
+/**
+ * Walks every structure of the RAM. 0, or EUCLEAN with the rule that is broken
+ * and the frame where in the scratch words. Survives any contents: it is also
+ * what decides whether an image from outside is a RAM.
+ * @param frames 4 KiB frames of the memory
+ */
+export function ramCheck(frames: u32): u32 {
+  let result = bootCheck(frames);
+  if (result == 0) result = entriesCheck();
+  if (result == 0) result = freeListCheck();
+  if (result == 0) result = poolsCheck();
+  return result;
+}
+
+/** Magic, geometry, words that nothing else confirms, rest zero. */
+function bootCheck(frames: u32): u32 {
+  const total = boot(BOOT_FRAMES);
+  if (boot(BOOT_MAGIC) != MAGIC || boot(BOOT_VERSION) != LAYOUT_VERSION) return broken(RULE_BOOT, 0);
+  if (total < 64 || total > frames || total > LAST_FRAME + 1) return broken(RULE_BOOT, 0);
+  if (boot(BOOT_SCRATCH) != fixedFrames(total) - SCRATCH_FRAME) return broken(RULE_BOOT, 0);
+  if (boot(BOOT_CHECK) != bootCheckWord()) return broken(RULE_BOOT_CHECK, 0);
+  const first = boot(BOOT_FIRST);
+  const bump = boot(BOOT_BUMP);
+  if (first < fixedFrames(total) || first >= frameEnd() || bump < first || bump > frameEnd()) return broken(RULE_BUMP, 0);
+  for (let at = BOOT_END; at < PAGE_SIZE; at += 4) {
+    if (boot(at) != 0) return broken(RULE_BOOT, 0);
+  }
+  return 0;
+}
+
+/** Owner word of every frame, and that what is free or was never used is empty. */
+function entriesCheck(): u32 {
+  const first = boot(BOOT_FIRST);
+  const bump = boot(BOOT_BUMP);
+  const fixed = fixedFrames(boot(BOOT_FRAMES));
+  for (let frame: u32 = 0; frame < fixed; frame++) {
+    if (entryOwner(entryOf(frame)) != (frame == TABLE_INDEX ? FRAME_TABLE : FRAME_FIXED)) return broken(RULE_OWNER, frame);
+    if (!isEmpty(entryOf(frame), 4)) return broken(RULE_ENTRY, frame);
+  }
+  for (let section = first >> SECTION_SHIFT; section <= lastSection(); section++) {
+    const table = (section << SECTION_SHIFT) | TABLE_INDEX;
+    if (entryOwner(entryOf(table)) != FRAME_TABLE || !isEmpty(entryOf(table), 4)) return broken(RULE_OWNER, table);
+  }
+  let used: u32 = 0;
+  let free: u32 = 0;
+  for (let frame = first; frame < bump; frame++) {
+    const entry = entryOf(frame);
+    const type = entryType(entry);
+    const pool = <u32>entryPool(entry);
+    if ((frame & SECTION_MASK) == TABLE_INDEX) continue;
+    if (type == FRAME_FREE) {
+      if (pool != 0) return broken(RULE_OWNER, frame);
+      if (!isEmpty(entry, 12)) return broken(RULE_ENTRY, frame);
+      free += 1;
+    } else {
+      if (type < FRAME_POOL || type >= FRAME_TYPES || !isPool(pool)) return broken(RULE_OWNER, frame);
+      if (type == FRAME_POOL && pool != frame << PAGE_SHIFT) return broken(RULE_OWNER, frame);
+      if ((type == FRAME_POOL || type == FRAME_POOL_MORE) && !isEmpty(entry, 8)) return broken(RULE_ENTRY, frame);
+      used += 1;
+    }
+  }
+  if (used != boot(BOOT_USED)) return broken(RULE_USED, 0);
+  if (free != boot(BOOT_FREE_COUNT)) return broken(RULE_FREE_LIST, 0);
+  return beyondBumpCheck(bump);
+}
+
+/** Entries behind the bump mark, in the section it has reached, were never written. */
+function beyondBumpCheck(bump: u32): u32 {
+  const last = min(bump, frameEnd() - 1);
+  const end = min((last | SECTION_MASK) + 1, boot(BOOT_FRAMES));
+  for (let frame = bump; frame < end; frame++) {
+    if (frame == TABLE_INDEX || (frame & SECTION_MASK) == TABLE_INDEX) continue;
+    if (entryOwner(entryOf(frame)) != FRAME_NEVER || !isEmpty(entryOf(frame), 4)) return broken(RULE_BUMP, frame);
+  }
+  return 0;
+}
+
+/** Whether an entry is zero from byte `at` on. */
+function isEmpty(entry: usize, at: u32): bool {
+  for (; at < 32; at += 4) {
+    if (load<u32>(entry + <usize>at) != 0) return false;
+  }
+  return true;
+}
+
+/** The list of free frames holds each of them once. */
+function freeListCheck(): u32 {
+  let left = boot(BOOT_FREE_COUNT);
+  let frame = boot(BOOT_FREE_HEAD);
+  for (; left != 0; left--) {
+    if (frame < boot(BOOT_FIRST) || !frameExists(frame) || entryType(entryOf(frame)) != FRAME_FREE) return broken(RULE_FREE_LIST, frame);
+    frame = freeNext(entryOf(frame));
+  }
+  return frame == 0 ? 0 : broken(RULE_FREE_LIST, frame);
+}
+
+/** The list of pools, then each pool. */
+function poolsCheck(): u32 {
+  const count = boot(BOOT_POOL_COUNT);
+  let pool = boot(BOOT_POOL_HEAD);
+  let last: u32 = 0;
+  let maps: u32 = 0;
+  let isolated: u32 = 0;
+  for (let left = count; left != 0; left--) {
+    if (!isPool(pool) || (last != 0 && poolAt(pool).previous != last)) return broken(RULE_POOL_LIST, pool >> PAGE_SHIFT);
+    const result = poolCheck(pool);
+    if (result != 0) return result;
+    maps += poolAt(pool).maps;
+    isolated += poolAt(pool).isolated;
+    last = pool;
+    pool = poolAt(pool).next;
+  }
+  if (pool != 0) return broken(RULE_POOL_LIST, 0);
+  if (last != 0 && poolAt(boot(BOOT_POOL_HEAD)).previous != last) return broken(RULE_POOL_LIST, 0);
+  if (maps != boot(BOOT_MAPS) || isolated != boot(BOOT_ISOLATED)) return broken(RULE_MAPS, 0);
+  return poolFramesCheck(count);
+}
+
+/** As many pool headers as pools on the list. */
+function poolFramesCheck(count: u32): u32 {
+  const bump = boot(BOOT_BUMP);
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    if (entryType(entryOf(frame)) == FRAME_POOL) count -= 1;
+  }
+  return count == 0 ? 0 : broken(RULE_POOL_LIST, 0);
+}
+
+function poolCheck(pool: usize): u32 {
+  const frame = <u32>(pool >> PAGE_SHIFT);
+  if (poolAt(pool).check != poolCheckWord(pool) || poolAt(pool).nameBytes - 1 >= NAME_BYTES) return broken(RULE_POOL, frame);
+  // Frames of types that the allocator has none of would otherwise be looked at by nobody.
+  const kind = poolAt(pool).kind;
+  let tables: u32 = 0;
+  const bump = boot(BOOT_BUMP);
+  for (let other = boot(BOOT_FIRST); other < bump; other++) {
+    const entry = entryOf(other);
+    if (entryPool(entry) != pool) continue;
+    const type = entryType(entry);
+    if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
+    else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
+    else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
+    else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
+    else if (kind == ZSMALLOC && type == FRAME_RAW) return broken(RULE_OWNER, other);
+    else if (kind == XCFMALLOC && type == FRAME_HANDLES) return broken(RULE_OWNER, other);
+  }
+  if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
+  switch (kind) {
+    case ZSMALLOC: return zsCheck(pool);
+    case Z3FOLD: return z3foldCheck(pool);
+    case XVMALLOC: return xvCheck(pool);
+    case XCFMALLOC: return xcfCheck(pool);
+    case ZBUD: return zbudCheck(pool);
+    default: return broken(RULE_POOL, frame);
+  }
+}

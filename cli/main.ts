@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+/**
+ * The command line `compcache`.
+ *
+ * Exit codes: 0 done; 1 a page came back different; 2 a fault of the caller's or of what was given, said in one line on
+ * stderr; 70 a fault of this program.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError } from 'commander';
+import { CompcacheError } from '../bindings/index.ts';
+import { addEstimate } from './estimate.ts';
+import { InputError } from './pages.ts';
+import { printable } from './report.ts';
+
+const EXIT_USAGE = 2;
+const EXIT_INTERNAL = 70;
+
+/** The version in the package.json above this file, which runs from cli/ and from dist/cli/. */
+function version(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+function createProgram(): Command {
+  const program = new Command('compcache')
+    .description('Compressed memory: the Linux allocators zbud, zsmalloc and others, on your own pages.')
+    .version(version())
+    .exitOverride()
+    .configureOutput({ writeErr: () => {}, outputError: () => {} });
+  addEstimate(program);
+  return program;
+}
+
+/** Says what went wrong, and gives the exit code for it. */
+function fail(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : complain(usage(error));
+  if (error instanceof InputError || error instanceof CompcacheError) return complain(error.message);
+  process.stderr.write(`compcache: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
+  return EXIT_INTERNAL;
+}
+
+function complain(message: string): number {
+  process.stderr.write(`compcache: ${printable(message)}\n`);
+  return EXIT_USAGE;
+}
+
+function usage({ code, message }: CommanderError): string {
+  return code === 'commander.help' ? 'a command is needed; see compcache --help' : message.replace(/^error: /, '');
+}
+
+/** A reader that has gone away (`| head`) is no fault; anything else is. */
+function outputFailed(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') process.exitCode = complain(`cannot write the output: ${error.message}`);
+}
+
+process.stdout.on('error', outputFailed);
+process.stderr.on('error', () => {});
+try {
+  await createProgram().parseAsync();
+} catch (error) {
+  process.exitCode = fail(error);
+}

@@ -1,0 +1,130 @@
+/** What `estimate` shows: the table, the JSON object, and the progress bar on a terminal. */
+import { SingleBar } from 'cli-progress';
+import type { Report, Result } from './estimate.ts';
+import type { InputSummary, ProcessSummary } from './pages.ts';
+
+const NONE = '-';
+const MIB = 2 ** 20;
+
+// ── table ────────────────────────────────────────────────────────────────────
+
+interface Column {
+  title: string;
+  cell: (result: Result) => string;
+}
+
+const COLUMNS: Column[] = [
+  { title: 'allocator', cell: (result) => result.allocator },
+  { title: 'pages in', cell: (result) => whole(result.pages) },
+  { title: 'same-filled', cell: (result) => whole(result.sameFilled) },
+  { title: 'incompressible', cell: (result) => whole(result.incompressible) },
+  { title: 'compressed bytes', cell: (result) => whole(result.compressedBytes) },
+  { title: 'frames used', cell: (result) => whole(result.framesUsed) },
+  { title: 'effective ratio', cell: (result) => fixed(result.effectiveRatio, 3) },
+  { title: 'density', cell: (result) => fixed(result.density, 3) },
+  { title: 'µs/store', cell: (result) => fixed(result.storeMicroseconds, 2) },
+  { title: 'µs/load', cell: (result) => fixed(result.loadMicroseconds, 2) },
+];
+
+/** The header and the table, for people. */
+export function toText(report: Report): string {
+  return `${describe(report.input)}\n${settings(report)}\n\n${table(report.results)}\n`;
+}
+
+/** One JSON object, for programs. */
+export function toJson(report: Report): string {
+  return `${JSON.stringify(report, null, 2)}\n`;
+}
+
+function describe(input: InputSummary): string {
+  const { name, pages, bytes, paddedBytes, limited, process } = input;
+  const parts = [`${limited ? 'first ' : ''}${plural(pages, 'page')}`, plural(bytes, 'byte')];
+  if (paddedBytes !== 0) parts.push(`padded with ${plural(paddedBytes, 'zero byte')}`);
+  return `${printable(name)}: ${parts.join(', ')}${process === undefined ? '' : skipped(process)}`;
+}
+
+function skipped({ absentPages, swappedPages, unreadablePages }: ProcessSummary): string {
+  const unreadable = unreadablePages === 0 ? '' : `, ${whole(unreadablePages)} unreadable`;
+  return `; pages left out: ${whole(absentPages)} absent, ${whole(swappedPages)} swapped${unreadable}`;
+}
+
+function settings({ codec, ramBytes, results }: Report): string {
+  const rams = Math.max(...results.map((result) => result.rams));
+  const cut = rams > 1 ? `, cut into ${rams} of them` : '';
+  return `codec ${codec}, RAM of ${ramBytes % MIB === 0 ? `${ramBytes / MIB} MiB` : `${ramBytes / 1024} KiB`}${cut}`;
+}
+
+/** Rows with their cells right-aligned; the first column, of names, is left-aligned. */
+function table(results: readonly Result[]): string {
+  const rows = [COLUMNS.map(({ title }) => title), ...results.map((result) => COLUMNS.map(({ cell }) => cell(result)))];
+  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)));
+  const align = (cell: string, column: number): string =>
+    column === 0 ? cell.padEnd(widths[column] as number) : cell.padStart(widths[column] as number);
+  return rows.map((row) => row.map(align).join('  ')).join('\n');
+}
+
+function whole(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+function fixed(value: number | null, digits: number): string {
+  return value === null ? NONE : value.toFixed(digits);
+}
+
+function plural(value: number, noun: string): string {
+  return `${whole(value)} ${noun}${value === 1 ? '' : 's'}`;
+}
+
+/** A name without what could move the cursor. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}+/gu, ' ');
+}
+
+// ── progress ─────────────────────────────────────────────────────────────────
+
+/** Steps are pages stored and pages loaded, under each allocator. */
+export interface Progress {
+  /** @param steps all that are known of so far; may grow */
+  expect(steps: number): void;
+  step(steps: number, doing: string): void;
+  stop(): void;
+}
+
+const SILENT: Progress = { expect() {}, step() {}, stop() {} };
+const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM'];
+
+/** A bar on a terminal, nothing elsewhere. */
+export function createProgress(stream: NodeJS.WriteStream): Progress {
+  return stream.isTTY ? new Bar(stream) : SILENT;
+}
+
+class Bar implements Progress {
+  readonly #bar: SingleBar;
+  #total = 0;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#bar = new SingleBar({ stream, format: '{bar} {percentage}% {doing}', clearOnComplete: true, barsize: 30 });
+    this.#bar.start(1, 0, { doing: 'reading' });
+    for (const signal of SIGNALS) process.once(signal, this.#interrupted);
+  }
+
+  expect(steps: number): void {
+    this.#total = Math.max(this.#total, steps);
+    this.#bar.setTotal(Math.max(1, this.#total));
+  }
+
+  step(steps: number, doing: string): void {
+    this.#bar.increment(steps, { doing });
+  }
+
+  stop(): void {
+    for (const signal of SIGNALS) process.off(signal, this.#interrupted);
+    this.#bar.stop();
+  }
+
+  /** Leaves the terminal as it was and dies of the signal, as without a bar. */
+  readonly #interrupted = (signal: NodeJS.Signals): void => {
+    this.stop();
+    process.kill(process.pid, signal);
+  };
+}

@@ -1,0 +1,52 @@
+// The whole check: build, types, lint, tests in Node and in Chromium. Ends with "N passed, N failed".
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable'];
+
+function run(command, args, options = {}) {
+  return spawnSync(command, args, { stdio: 'inherit', ...options }).status === 0;
+}
+
+function step(title, command, args, options) {
+  console.log(`\n── ${title}`);
+  if (run(command, args, options)) return;
+  console.error(`${title}: failed`);
+  console.log('0 passed, 1 failed');
+  process.exit(1);
+}
+
+/** A Chromium: the one named by CHROMIUM, one that is installed, or Debian's package where we may install it. */
+function chromium() {
+  const found = [process.env.CHROMIUM, ...BROWSERS].find((path) => path && existsSync(path));
+  if (found) return found;
+  console.log('── Chromium: not found, installing the Debian package');
+  if (process.getuid?.() === 0) {
+    run('apt-get', ['update', '-qq']);
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'chromium'], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  }
+  const installed = BROWSERS.find((path) => existsSync(path));
+  if (installed) return installed;
+  console.error('The browser tests need Chromium: install it (Debian: sudo apt-get install chromium), or set CHROMIUM to its path.');
+  console.log('0 passed, 1 failed');
+  process.exit(1);
+}
+
+const bin = (name) => join('node_modules', '.bin', name);
+const env = { ...process.env, CHROMIUM: chromium() };
+step('build', process.execPath, ['scripts/build.mjs']);
+step('types', bin('tsc'), ['-p', 'tsconfig.json']);
+step('lint', bin('eslint'), ['.', '--max-warnings', '0']);
+
+console.log('\n── tests');
+const folder = mkdtempSync(join(tmpdir(), 'compcache-test-'));
+const report = join(folder, 'report.json');
+const passed = run(bin('vitest'), ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)], { env });
+const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : { numPassedTests: 0, numFailedTests: 0 };
+rmSync(folder, { recursive: true, force: true });
+// A suite that did not load has no failed test of its own.
+const failed = Math.max(counts.numFailedTests, passed ? 0 : 1);
+console.log(`${counts.numPassedTests} passed, ${failed} failed`);
+process.exit(passed && counts.numPassedTests > 0 ? 0 : 1);

@@ -1,0 +1,81 @@
+/** The house: imports point one way, and Node's modules are imported only where they may be. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+function sources(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts') && !name.includes('generated'))
+    .map((name) => join(folder, name));
+}
+
+interface Import {
+  from: string;
+  to: string;
+}
+
+/** Imports and re-exports of values; types cost nothing at run time and may point anywhere. */
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(ROOT, file), 'utf8');
+  const found = text.matchAll(/^\s*(?:import|export)\s+(?!type\b)[^;]*?from\s+'([^']+)'|import\('([^']+)'\)(?!\.)/gms);
+  return [...found].map((match) => ({ from: file, to: (match[1] ?? match[2]) as string }));
+}
+
+function target({ from, to }: Import): string {
+  return to.startsWith('.') ? normalize(join(dirname(from), to)).replace(/\.ts$/, '') : to;
+}
+
+/** Layers from the bottom; a file may import from its own and those below. */
+const CORE = [/^assembly\/base\//, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/(zpool|inspect)$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/(index|inspector)$/];
+const BINDINGS = [
+  /^bindings\/(errors|types|sizes|rules|dispose|generated\/.*)$/, /^bindings\/(wasm|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
+  /^bindings\/zpool$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
+];
+
+function layer(layers: RegExp[], file: string): number {
+  return layers.findIndex((pattern) => pattern.test(file.replace(/\.ts$/, '')));
+}
+
+function wrong(layers: RegExp[], found: Import): boolean {
+  const to = layer(layers, target(found));
+  return to === -1 || to > layer(layers, found.from);
+}
+
+describe('imports', () => {
+  test('of the core point one way', () => {
+    const files = sources('assembly');
+    expect(files.length).toBeGreaterThan(15);
+    for (const file of files) expect(layer(CORE, file), `${file} is in no layer`).toBeGreaterThanOrEqual(0);
+    expect(files.flatMap(importsOf).filter((found) => wrong(CORE, found))).toEqual([]);
+  });
+
+  test('no allocator imports another', () => {
+    const name = (path: string): string => relative('assembly/alloc', path).replace(/\.ts$/, '').split('-')[0] as string;
+    const between = sources('assembly/alloc').flatMap(importsOf).filter((found) => target(found).startsWith('assembly/alloc/') && name(target(found)) !== name(found.from));
+    expect(between).toEqual([]);
+  });
+
+  test('of the bindings point one way; only backing/file.ts may import Node, and none but wasm.ts the loader', () => {
+    const files = sources('bindings');
+    for (const file of files) expect(layer(BINDINGS, file), `${file} is in no layer`).toBeGreaterThanOrEqual(0);
+    const all = files.flatMap(importsOf);
+    expect(all.filter(({ to }) => to.startsWith('.')).filter((found) => wrong(BINDINGS, found))).toEqual([]);
+    const packages = all.filter(({ to }) => !to.startsWith('.')).map(({ from, to }) => `${from} ${to}`);
+    expect(packages.filter((row) => !row.startsWith('bindings/backing/file.ts')).sort()).toEqual([
+      'bindings/codec/lz4js.ts lz4js', 'bindings/wasm.ts @assemblyscript/loader',
+    ]);
+  });
+
+  test('of the command line use the public API only', () => {
+    const inner = sources('cli').flatMap(importsOf).map(target).filter((to) => to.startsWith('bindings/') && to !== 'bindings/index');
+    expect(inner).toEqual([]);
+  });
+
+  test('a wrong import is noticed', () => {
+    expect(wrong(CORE, { from: 'assembly/mem/frame.ts', to: '../alloc/zbud' })).toBe(true);
+    expect(wrong(CORE, { from: 'assembly/page/path.ts', to: '../zpool' })).toBe(false);
+    expect(wrong(BINDINGS, { from: 'bindings/wasm.ts', to: './ram.ts' })).toBe(true);
+  });
+});

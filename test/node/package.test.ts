@@ -1,0 +1,154 @@
+/** The package as it is published: packed, unpacked beside a stranger's program, imported, bundled, run in a browser. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { brotliCompressSync } from 'node:zlib';
+import { build } from 'esbuild';
+import { chromium } from 'playwright';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+/** The README's first example, as a stranger would write it. */
+const PROGRAM = `
+import { CompcacheError, Ram, loadCodec } from 'compcache';
+export async function main() {
+  const ram = await Ram.create({ bytes: '1MiB' });
+  const pool = ram.zpool('zsmalloc');
+  const page = new Uint8Array(4096).fill(7, 0, 2000);
+  const entry = pool.storePage(page);
+  const into = new Uint8Array(4096);
+  pool.loadPage(entry, into);
+  ram.check();
+  const checked = await Ram.restore(ram.snapshot(), { build: 'checked' });
+  checked.check();
+  const lz4js = await loadCodec('lz4js');
+  const block = new Uint8Array(4096);
+  const length = ram.codec('lz4').compress(page, block);
+  const out = new Uint8Array(4096);
+  const bytes = lz4js.decompress(block.subarray(0, length), out);
+  return [into.every((byte, i) => byte === page[i]), out.every((byte, i) => byte === page[i]), bytes, CompcacheError.name].join(' ');
+}
+`;
+const EXPECTED = 'true true 4096 CompcacheError';
+
+let home = '';
+let packed: string[] = [];
+
+beforeAll(() => {
+  if (!existsSync(join(ROOT, 'dist/bindings/index.js'))) throw new Error('dist/ is missing: npm run build');
+  home = mkdtempSync(join(tmpdir(), 'compcache-package-'));
+  const [tarball] = JSON.parse(execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', home], { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) as [{ filename: string; files: { path: string }[] }];
+  packed = tarball.files.map(({ path }) => path);
+  mkdirSync(join(home, 'node_modules/compcache'), { recursive: true });
+  execFileSync('tar', ['xzf', join(home, tarball.filename), '--strip-components=1', '-C', join(home, 'node_modules/compcache')]);
+  // Its dependencies, as npm would put them; nothing else of ours is in reach.
+  const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { dependencies: Record<string, string> };
+  for (const name of Object.keys(dependencies)) {
+    mkdirSync(join(home, 'node_modules', name, '..'), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules', name), join(home, 'node_modules', name));
+  }
+  writeFileSync(join(home, 'program.mjs'), PROGRAM);
+  writeFileSync(join(home, 'run.mjs'), `import { main } from './program.mjs';\nconsole.log(await main());\n`);
+  writeFileSync(join(home, 'page.mjs'), `import { main } from './program.mjs';\nmain().then((text) => { document.title = text; }, (error) => { document.title = error.code + ' ' + error.message; });\n`);
+}, 60_000);
+
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+describe('the packed package', () => {
+  test('has what it needs and nothing else', () => {
+    expect(packed).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'CHANGELOG.md', 'dist/core.wasm', 'dist/core-scalar.wasm', 'dist/core-checked.wasm', 'dist/bindings/index.d.ts', 'dist/cli/main.js']));
+    expect(packed.filter((path) => !/^(dist\/|README|LICENSE|CHANGELOG|package\.json)/.test(path))).toEqual([]);
+  });
+
+  test('each release build is at most 32 KB, 12 KB compressed', () => {
+    for (const name of ['core', 'core-scalar']) {
+      const file = join(ROOT, `dist/${name}.wasm`);
+      expect(statSync(file).size).toBeLessThanOrEqual(32 * 1024);
+      expect(brotliCompressSync(readFileSync(file)).length).toBeLessThanOrEqual(12 * 1024);
+    }
+  });
+
+  test('runs in Node', () => {
+    expect(execFileSync(process.execPath, ['run.mjs'], { cwd: home, encoding: 'utf8' }).trim()).toBe(EXPECTED);
+  });
+
+  test('its subpaths resolve', () => {
+    const script = `
+      import { readFile } from 'node:fs/promises';
+      import { Ram } from 'compcache';
+      import { wasm } from 'compcache/checked';
+      for (const name of ['core', 'core-scalar', 'core-checked']) {
+        const bytes = await readFile(new URL(import.meta.resolve('compcache/' + name + '.wasm')));
+        Ram.createSync({ bytes: '256KiB', module: new WebAssembly.Module(bytes) }).check();
+      }
+      Ram.createSync({ bytes: '256KiB', module: new WebAssembly.Module(wasm()) }).check();
+      console.log(import.meta.resolve('compcache/package.json').endsWith('package.json'));`;
+    expect(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: home, encoding: 'utf8' }).trim()).toBe('true');
+  });
+
+  test('its types are those a strict program wants', () => {
+    writeFileSync(join(home, 'typed.ts'), `
+      import { Ram, type Handle, type Zpool, type AllocatorName } from 'compcache';
+      const name: AllocatorName = 'zbud';
+      const ram: Ram = Ram.createSync({ bytes: 1 << 20, limit: '512K' });
+      const pool: Zpool = ram.zpool(name, { evict: (handle: Handle, owner: Zpool) => owner.free(handle) });
+      const handle: Handle = pool.malloc(1);
+      // @ts-expect-error a plain number is no handle
+      pool.free(12);
+      pool.free(handle);
+    `);
+    execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext', '--lib', 'es2022,dom', 'typed.ts'], { cwd: home, encoding: 'utf8' });
+  });
+
+  test('importing it does nothing: a bundle that uses only the error is small', async () => {
+    const { outputFiles } = await build({ stdin: { contents: `export { CompcacheError } from 'compcache';`, resolveDir: home }, bundle: true, format: 'esm', minify: true, write: false });
+    expect(outputFiles[0]?.contents.length).toBeLessThan(3000);
+    expect(readdirSync(home)).toContain('node_modules');
+  });
+});
+
+describe('bundled for a browser', () => {
+  let server: Server;
+  let bundle: Uint8Array;
+
+  beforeAll(async () => {
+    const { outputFiles } = await build({ entryPoints: [join(home, 'page.mjs')], bundle: true, format: 'esm', platform: 'browser', write: false, logLevel: 'silent' });
+    bundle = outputFiles[0]?.contents as Uint8Array;
+    server = createServer((request, response) => {
+      if (request.url === '/page.js') {
+        response.writeHead(200, { 'content-type': 'text/javascript' }).end(bundle);
+        return;
+      }
+      const policy = request.url === '/strict' ? "script-src 'self'" : "script-src 'self' 'wasm-unsafe-eval'";
+      response.writeHead(200, { 'content-type': 'text/html', 'content-security-policy': policy }).end('<script type="module" src="/page.js"></script>');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  });
+
+  afterAll(() => void server.close());
+
+  /** What the page put into its title. */
+  async function titleOf(path: string): Promise<string> {
+    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'] });
+    try {
+      const page = await browser.newPage();
+      await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
+      await page.waitForFunction('document.title !== ""', undefined, { timeout: 20_000 });
+      return await page.title();
+    } finally {
+      await browser.close();
+    }
+  }
+
+  test('it runs in Chromium under a Content-Security-Policy with wasm-unsafe-eval', async () => {
+    expect(await titleOf('/')).toBe(EXPECTED);
+  });
+
+  test('where the policy forbids WebAssembly, ENODEV says so', async () => {
+    expect(await titleOf('/strict')).toMatch(/^ENODEV .*Content-Security-Policy/);
+  });
+});

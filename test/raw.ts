@@ -1,0 +1,53 @@
+/** Raw access for tests: an image loaded into a bare core, whose memory may be changed at will. */
+import { inspectorModule, moduleFor } from '../bindings/builds.ts';
+import { loadImage, parseImage } from '../bindings/image.ts';
+import type { RamOptions } from '../bindings/types.ts';
+import { PAGE_SIZE, instantiate, reserve, type Core } from '../bindings/wasm.ts';
+
+export interface Raw {
+  core: Core;
+  words: Uint32Array;
+  frames: number;
+  /** ramCheck's result, unsigned. */
+  check(): number;
+  word(address: number): number;
+  setWord(address: number, value: number): void;
+}
+
+/** A bare core with the state of an image. */
+export async function rawOf(image: Uint8Array, options: RamOptions = {}): Promise<Raw> {
+  const parsed = parseImage('test', image);
+  const core = instantiate('test', await moduleFor('test', options), reserve('test', parsed.totalFrames * PAGE_SIZE), inspectorModule);
+  loadImage('test', core, parsed, core.exports.ramFixed(parsed.totalFrames));
+  const words = new Uint32Array(core.memory.buffer);
+  return {
+    core,
+    words,
+    frames: parsed.totalFrames,
+    check: () => core.inspect('test').ramCheck(parsed.totalFrames) >>> 0,
+    word: (address) => words[address >>> 2] as number,
+    setWord: (address, value) => void (words[address >>> 2] = value),
+  };
+}
+
+/** Address of a frame's table entry (assembly/mem/layout.ts). */
+export function entryOf(frame: number): number {
+  return (frame >>> 7) * 128 * PAGE_SIZE + PAGE_SIZE + (frame & 127) * 32;
+}
+
+/** CRC-32C, written out bit by bit: independent of the core's tables. */
+export function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (0x82f63b78 & -(crc & 1));
+  }
+  return ~crc >>> 0;
+}
+
+/** The image with its checksum made right again. */
+export function resealed(image: Uint8Array): Uint8Array {
+  const copy = image.slice();
+  new DataView(copy.buffer).setUint32(copy.length - 4, crc32c(copy.subarray(0, copy.length - 4)), true);
+  return copy;
+}

@@ -1,0 +1,213 @@
+/** Images: snapshot, restore, and everything that must be refused. */
+import { describe, expect, test } from 'vitest';
+import { CompcacheError, PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
+import { expectSameBytes } from '../bytes.ts';
+import { crc32c, entryOf, rawOf, resealed } from '../raw.ts';
+
+const BUILDS = [{ simd: true }, { simd: false }, { build: 'checked' }] as const;
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(() => 'nothing thrown', (error: unknown) => (error instanceof CompcacheError ? error.code : String(error)));
+}
+
+/** A RAM with two pools in use: live, freed and written objects. */
+async function used(options = {}): Promise<{ ram: Ram; pools: Zpool[]; handles: Handle[][]; stale: Handle[][] }> {
+  const ram = await Ram.create({ bytes: '2MiB', ...options });
+  const pools = [ram.zpool('zbud', { name: 'first' }), ram.zpool('zsmalloc', { name: 'zweitér' })];
+  const handles: Handle[][] = [[], []];
+  const stale: Handle[][] = [[], []];
+  pools.forEach((pool, p) => {
+    for (let i = 0; i < 60; i++) {
+      const handle = pool.malloc(1 + ((i * 733) % 3000));
+      if (i % 4 !== 3) pool.write(handle, new Uint8Array(pool.size(handle)).fill(i));
+      (i % 5 === 4 ? (stale[p] as Handle[]) : (handles[p] as Handle[])).push(handle);
+    }
+    stale[p]?.forEach((handle) => pool.free(handle));
+  });
+  return { ram, pools, handles, stale };
+}
+
+/** The same calls on any copy. */
+function goOn(ram: Ram): void {
+  const evicted: Handle[] = [];
+  for (const name of ['first', 'zweitér']) {
+    const pool = ram.openZpool(name, { evict: (handle, owner) => { evicted.push(handle); owner.free(handle); } });
+    const more = Array.from({ length: 40 }, (_, i) => pool.malloc(10 + i * 70));
+    more.forEach((handle, i) => pool.write(handle, new Uint8Array([i]), 3));
+    pool.shrink(4);
+    pool.compact();
+  }
+  expect(evicted.length).toBeGreaterThan(0);
+}
+
+describe('equal states', () => {
+  test('give equal bytes, and go on equally from all copies, in every build', async () => {
+    const { ram, handles, stale } = await used();
+    const image = ram.snapshot();
+    goOn(ram);
+    const after = ram.snapshot();
+    for (const build of BUILDS) {
+      const copy = await Ram.restore(image, build);
+      expectSameBytes(copy.snapshot(), image);
+      copy.check();
+      expect(copy.pools().map((pool) => [pool.name, pool.allocator])).toEqual([['first', 'zbud'], ['zweitér', 'zsmalloc']]);
+      copy.pools().forEach((pool, p) => {
+        for (const handle of handles[p] as Handle[]) pool.read(handle);
+        for (const handle of [...(stale[p] as Handle[]), ...(handles[1 - p] as Handle[])]) {
+          expect(() => pool.read(handle)).toThrowError(expect.objectContaining({ code: 'EINVAL' }) as Error);
+        }
+      });
+      goOn(copy);
+      expectSameBytes(copy.snapshot(), after);
+    }
+  });
+
+  test('an image taken in one build is that of any other', async () => {
+    const images = await Promise.all(BUILDS.map(async (build) => (await used(build)).ram.snapshot()));
+    for (const other of images.slice(1)) expectSameBytes(other, images[0] as Uint8Array);
+  });
+
+  test('limits and an armed fault injector are part of the state', async () => {
+    const ram = await Ram.create({ bytes: '1MiB', limit: '100K' });
+    ram.zpool('zbud', { name: 'p' });
+    ram.failFrames(3, 1);
+    const copy = await Ram.restore(ram.snapshot());
+    const pool = copy.openZpool('p');
+    for (let i = 0; i < 3; i++) pool.malloc(3000);
+    expect(() => pool.malloc(3000)).toThrowError(expect.objectContaining({ code: 'ENOMEM' }) as Error);
+    expect(copy.stats().limitFrames).toBe(25);
+    while (copy.freeFrames > 0) pool.malloc(3000);
+    expect(pool.totalPages).toBe(24);
+    expect((await Ram.restore(ram.snapshot(), { limit: '200K' })).stats().limitFrames).toBe(50);
+  });
+
+  test('a restored pool keeps its name taken and new names fresh', async () => {
+    const { ram } = await used();
+    const copy = await Ram.restore(ram.snapshot());
+    expect(() => copy.zpool('zbud', { name: 'first' })).toThrowError(expect.objectContaining({ code: 'EEXIST' }) as Error);
+    const names = new Set([copy.zpool('zbud').name, copy.zpool('zbud').name]);
+    expect(names.size).toBe(2);
+    expect(() => copy.openZpool('nobody')).toThrowError(expect.objectContaining({ code: 'ENOENT' }) as Error);
+  });
+});
+
+describe('size and parts', () => {
+  test('4 GiB with 100 frames used is under 1 MB', async () => {
+    const ram = await Ram.create({ bytes: '4GiB' });
+    const pool = ram.zpool('zbud');
+    for (let i = 0; i < 99; i++) pool.malloc(3000);
+    expect(ram.stats().usedFrames).toBe(100);
+    const image = ram.snapshot();
+    expect(image.length).toBeLessThan(1_000_000);
+    const copy = await Ram.restore(image);
+    expect(copy.totalFrames).toBe(2 ** 20);
+  });
+
+  test('the chunks are the snapshot; a change in between is EBUSY', async () => {
+    const { ram, pools, handles } = await used();
+    const chunks = [...ram.snapshotChunks()];
+    expect(chunks.length).toBeGreaterThan(2);
+    const joined = new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+    expectSameBytes(joined, ram.snapshot());
+    const iterator = ram.snapshotChunks()[Symbol.iterator]();
+    iterator.next();
+    iterator.next();
+    (pools[0] as Zpool).write(handles[0]?.[1] as Handle, new Uint8Array([99, 98]));
+    (pools[0] as Zpool).malloc(77);
+    expect(() => { while (!iterator.next().done); }).toThrowError(expect.objectContaining({ code: 'EBUSY' }) as Error);
+  });
+
+  test('EBUSY while anything is mapped', async () => {
+    const { ram, pools, handles } = await used();
+    const handle = handles[1]?.[0] as Handle;
+    (pools[1] as Zpool).map(handle, 'ro');
+    expect(() => ram.snapshot()).toThrowError(expect.objectContaining({ code: 'EBUSY' }) as Error);
+    expect(() => ram.snapshotChunks()).toThrowError(expect.objectContaining({ code: 'EBUSY' }) as Error);
+    (pools[1] as Zpool).unmap(handle);
+    ram.snapshot();
+  });
+
+  test('bytes: at least those of the image, more are allowed', async () => {
+    const image = (await used()).ram.snapshot();
+    expect(await codeOf(Ram.restore(image, { bytes: '1MiB' }))).toBe('EINVAL');
+    const larger = await Ram.restore(image, { bytes: '4MiB' });
+    larger.check();
+    expectSameBytes(larger.snapshot(), image);
+  });
+});
+
+describe('what is no image is EIO', () => {
+  test('damaged, truncated, lengthened, foreign', async () => {
+    const image = (await used()).ram.snapshot();
+    for (const length of [0, 1, 23, 24, 100, image.length - PAGE_SIZE, image.length - 1]) {
+      expect(await codeOf(Ram.restore(image.slice(0, length)))).toBe('EIO');
+    }
+    const longer = new Uint8Array(image.length + 1);
+    longer.set(image);
+    expect(await codeOf(Ram.restore(longer))).toBe('EIO');
+    expect(await codeOf(Ram.restore(crypto.getRandomValues(new Uint8Array(10_000))))).toBe('EIO');
+    for (let at = 0; at < image.length; at += 7919) {
+      const damaged = image.slice();
+      (damaged[at] as number) ^= 0x10;
+      expect(await codeOf(Ram.restore(damaged))).toBe('EIO');
+    }
+    expect(await codeOf(Ram.restore('image' as never))).toBe('EINVAL');
+  });
+
+  test('a header that lies, with a checksum that does not', async () => {
+    const image = (await used()).ram.snapshot();
+    const lies: [at: number, value: number][] = [
+      [0, 1], [4, 2], [8, 2], [12, 0], [12, 2 ** 20 + 16], [12, 0xffffffff], [12, 64], [16, 0], [16, 0xffffffff], [20, 0],
+      [20, 0xffffffff], [24, 1], [28, 0], [28, 1], [28, 0xffffffff], [32, 2], [32, 4], [32, 0xffffffff], [36, 0xffffffff],
+    ];
+    for (const [at, value] of lies) {
+      const copy = image.slice();
+      new DataView(copy.buffer).setUint32(at, value, true);
+      expect(await codeOf(Ram.restore(resealed(copy)))).toBe('EIO');
+    }
+  });
+
+  test('the checksum of the core is CRC-32C', async () => {
+    expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283);
+    const image = (await used()).ram.snapshot();
+    expectSameBytes(resealed(image), image);
+  });
+
+  test('well-checksummed tables that do not hold together: never a trap, a loop or a silent wrong RAM', async () => {
+    const { ram, pools, handles } = await used();
+    // Some structure is only there while something is mapped; an image cannot have that, a forged one may claim it.
+    (pools[1] as Zpool).read(handles[1]?.[0] as Handle);
+    const image = ram.snapshot();
+    let seed = 12345;
+    const draw = (below: number): number => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      return Math.floor((seed / 2 ** 32) * below);
+    };
+    for (const options of [{}, { build: 'checked' }] as const) {
+      const raw = await rawOf(image, options);
+      // Everything that is not the bytes of objects: those may be anything.
+      const places: number[] = [];
+      for (let frame = 0; frame < raw.word(20); frame++) {
+        if (frame > 1 && [0, 2, 8, 9].includes(raw.word(entryOf(frame)) & 4095)) continue;
+        for (let at = frame * PAGE_SIZE; at < (frame + 1) * PAGE_SIZE; at += 4) if (raw.word(at) !== 0) places.push(at);
+      }
+      let noticed = 0;
+      for (let round = 0; round < 4000; round++) {
+        const saved = new Map<number, number>();
+        for (let changes = 1 + draw(3); changes > 0; changes--) {
+          const at = places[draw(places.length)] as number;
+          const word = raw.word(at);
+          if (!saved.has(at)) saved.set(at, word);
+          const other = raw.word(places[draw(places.length)] as number);
+          raw.setWord(at, [0, 0xffffffff, draw(2 ** 32), word ^ (1 << draw(32)), other][draw(5)] as number);
+        }
+        const result = raw.check();
+        expect([0, 0xffffff8b]).toContain(result);
+        if (result !== 0) noticed += 1;
+        saved.forEach((word, at) => raw.setWord(at, word));
+      }
+      expect(raw.check()).toBe(0);
+      expect(noticed).toBeGreaterThan(3000);
+    }
+  });
+});

@@ -1,0 +1,174 @@
+/**
+ * Mutation: every link, count, flag and owner word of a live RAM is changed, one at a time and in several ways, and
+ * check() notices each.
+ *
+ * Not in it, because nothing can contradict them: the contents of objects, generation counters, records and slots that
+ * are free (but for their links), bytes behind a fresh mark.
+ */
+import { describe, expect, test } from 'vitest';
+import { PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
+import { entryOf, rawOf, type Raw } from '../raw.ts';
+
+const TYPE = { free: 1, table: 3, pool: 4, more: 5, slab: 6, handles: 7, data: 8, raw: 9 };
+const EUCLEAN = 0xffffff8b;
+
+/** Bits to flip in a word: each on its own would be slow and tell no more. */
+const FLIPS = [1, 2, 0x10, 0x100, 0x8000, 0x10000, 0x400000, 0x80000000];
+
+/** A change of a word; `mask` has the bits that mean something. */
+function notices(raw: Raw, address: number, what: string, mask = 0xffffffff): void {
+  const word = raw.word(address);
+  for (const flip of FLIPS) {
+    if ((flip & mask) === 0) continue;
+    raw.setWord(address, word ^ flip);
+    expect(raw.check(), `${what} at ${address}: ${word.toString(16)} ^ ${flip.toString(16)}`).toBe(EUCLEAN);
+  }
+  raw.setWord(address, word);
+}
+
+function populate(pool: Zpool, page?: Uint8Array): Handle[] {
+  const handles = Array.from({ length: 90 }, (_, i) => pool.malloc(1 + ((i * 613) % 3300)));
+  handles.forEach((handle, i) => i % 3 === 0 && pool.write(handle, new Uint8Array([i])));
+  handles.filter((_, i) => i % 4 === 1).forEach((handle) => pool.free(handle));
+  if (page !== undefined) pool.storePage(page);
+  return handles.filter((_, i) => i % 4 !== 1);
+}
+
+async function image(): Promise<{ bytes: Uint8Array; slots: number[] }> {
+  const ram = await Ram.create({ bytes: '4MiB' });
+  const noise = crypto.getRandomValues(new Uint8Array(PAGE_SIZE));
+  const pools = [ram.zpool('zbud'), ram.zpool('zbud', { layout: '2013' }), ram.zpool('zsmalloc'), ram.zpool('zsmalloc', { chainSize: 4, fullnessGroups: 4 })];
+  const slots: number[] = [];
+  for (const pool of pools) {
+    populate(pool, noise);
+    if (pool.allocator !== 'zsmalloc') continue;
+    pool.walk(({ frame, objects }) => {
+      for (const { handle } of objects) {
+        const { frame: first, offset } = pool.locate(handle);
+        if (first === frame && pool.size(handle) <= 4092) slots.push(first * PAGE_SIZE + offset - 4);
+      }
+    });
+  }
+  // Frames on the free list, several of them.
+  const gone = ram.zpool('zbud');
+  populate(gone);
+  gone.destroy();
+  ram.check();
+  return { bytes: ram.snapshot(), slots };
+}
+
+describe('check() notices a change of', () => {
+  test('every word of the boot frame', async () => {
+    const raw = await rawOf((await image()).bytes);
+    expect(raw.check()).toBe(0);
+    for (let at = 0; at < 80; at += 4) notices(raw, at, 'boot');
+    notices(raw, 4092, 'boot, last word');
+    expect(raw.check()).toBe(0);
+  });
+
+  test('every word of the frame table but the generations', async () => {
+    const raw = await rawOf((await image()).bytes);
+    const bump = raw.word(20);
+    for (let frame = 0; frame < bump + 3; frame++) {
+      const entry = entryOf(frame);
+      for (let at = 0; at < 32; at += 4) {
+        if (at !== 4) notices(raw, entry + at, `entry of frame ${frame}, type ${raw.word(entry) & 4095}, word`);
+      }
+    }
+    expect(raw.check()).toBe(0);
+  });
+
+  test('every word of pool headers and class tables', async () => {
+    const raw = await rawOf((await image()).bytes);
+    const bump = raw.word(20);
+    let classes = 0;
+    for (let frame = 0; frame < bump; frame++) {
+      const type = raw.word(entryOf(frame)) & 4095;
+      const base = frame * PAGE_SIZE;
+      if (type === TYPE.pool) {
+        const kind = raw.word(base);
+        for (let at = 0; at < (kind === 1 ? 520 : 256 + 276); at += 4) notices(raw, base + at, `header of a pool of kind ${kind}`, at === 508 && kind === 3 ? 0xffffff : undefined);
+      } else if (type === TYPE.more) {
+        for (let record = 0; record < PAGE_SIZE; record += 64) {
+          if (raw.word(base + record) === 0) continue;
+          classes += 1;
+          for (let at = 0; at < 64; at += 4) notices(raw, base + record + at, 'size class');
+        }
+      }
+    }
+    expect(classes).toBe(119 + 69);
+    expect(raw.check()).toBe(0);
+  });
+
+  test('every word of a used descriptor, location, size and map count of a used handle record, and links of free ones', async () => {
+    const raw = await rawOf((await image()).bytes);
+    const bump = raw.word(20);
+    let records = 0;
+    for (let frame = 0; frame < bump; frame++) {
+      const entry = entryOf(frame);
+      const owner = raw.word(entry);
+      const type = owner & 4095;
+      if (type !== TYPE.slab && type !== TYPE.handles) continue;
+      const bytes = raw.word(raw.word(entry + 24)) & 0xffff;
+      const fresh = raw.word(entry + 12) >>> 16;
+      for (let at = frame * PAGE_SIZE; at < frame * PAGE_SIZE + fresh * bytes; at += bytes) {
+        const isFree = raw.word(at) >>> 31 === 1;
+        records += 1;
+        if (type === TYPE.handles) {
+          notices(raw, at, 'record');
+          if (!isFree) notices(raw, at + 4, 'record', 0x3fffff);
+        } else {
+          for (let word = 0; word < (isFree ? 4 : 28); word += 4) {
+            // A free-slot link of a full zspage or the unused half of a word is verified too; nothing is left out.
+            notices(raw, at + word, `descriptor${isFree ? ' (free)' : ''}, word ${word}`);
+          }
+          const places = (bytes - 28) >> 2;
+          for (let place = 0; place < places && !isFree; place++) notices(raw, at + 28 + 4 * place, 'frame of a zspage');
+        }
+      }
+    }
+    expect(records).toBeGreaterThan(150);
+    expect(raw.check()).toBe(0);
+  });
+
+  test('the word of every slot in use', async () => {
+    const { bytes, slots } = await image();
+    const raw = await rawOf(bytes);
+    expect(slots.length).toBeGreaterThan(100);
+    for (const at of slots) notices(raw, at, 'slot');
+    expect(raw.check()).toBe(0);
+  });
+
+  test('map counts, buffers and isolated victims while there are some', async () => {
+    const raw = await rawOf((await image()).bytes);
+    const { exports, out } = raw.core;
+    const inspector = raw.core.inspect('test');
+    const pools: number[] = [];
+    for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) pools.push(pool);
+    const mapped: [pool: number, handle: number, frame: number][] = [];
+    for (const pool of pools) {
+      const handles = new Set<number>();
+      for (let frame = inspector.zpoolWalk(pool, 0); frame !== 0; frame = inspector.zpoolWalk(pool, frame)) {
+        const at = exports.blockBuffer() >>> 2;
+        for (let i = 0; i < (out[4] as number); i++) handles.add(raw.words[at + 3 * i] as number);
+      }
+      for (const handle of [...handles].slice(0, 12)) {
+        exports.zpoolMap(pool, handle, handle % 3);
+        mapped.push([pool, handle, exports.zpoolLocate(pool, handle)]);
+      }
+      expect(exports.zpoolIsolate(pool)).toBeGreaterThan(0);
+    }
+    expect(raw.check()).toBe(0);
+    let buffers = 0;
+    for (let frame = 0; frame < raw.word(20); frame++) {
+      const entry = entryOf(frame);
+      if ((raw.word(entry) & 4095) === 10) buffers += 1;
+      for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entry + at, `entry of frame ${frame}`);
+    }
+    expect(buffers).toBeGreaterThan(0);
+    for (const pool of pools) for (let at = 0; at < 96; at += 4) notices(raw, pool + at, 'header of a pool');
+    for (const at of [48, 52]) notices(raw, at, 'boot');
+    for (const [pool, handle] of mapped) exports.zpoolUnmap(pool, handle);
+    expect(raw.check()).toBe(0);
+  });
+});
