@@ -32,7 +32,8 @@
  * of 64 units without a header. It is taken as any other wholly free frame is.
  *
  * While an object in two blocks is mapped, a frame of type FRAME_BUFFER holds
- * its bytes:   entry   8 descriptor of the first block   12 1 = write back
+ * its bytes:   entry   8 descriptor of the first block   12 that to write back, its
+ * complement not to
  *
  * Handle: generation | index of the descriptor in its slab frame, 7 bits | that
  * frame, from the high bits down. The generation has 11 bits at 64 MiB, 7 at
@@ -105,7 +106,7 @@ class BufferEntry {
   owner: u32;
   generations: u32;
   first: u32;
-  dirty: u32;
+  writeback: u32;
   zeroes: u64;
   moreZeroes: u64;
 }
@@ -302,7 +303,7 @@ export function xcfSpan(pool: usize, handle: u32, writing: bool): u32 {
   const address = parts(first);
   const buffer = blockAt(first).buffer;
   if (buffer == 0) return address;
-  if (writing) bufferAt(buffer).dirty = 1;
+  if (writing) bufferAt(buffer).writeback = <u32>first;
   setOut(OUT_LENGTH, out(OUT_SIZE));
   setOut(OUT_SECOND, 0);
   return <u32>frameAddress(buffer);
@@ -357,9 +358,10 @@ export function xcfMap(pool: usize, handle: u32, writable: bool, discard: bool):
       }
       if (!discard) gather(frameAddress(buffer), address, out(OUT_SIZE));
       bufferAt(buffer).first = <u32>first;
+      bufferAt(buffer).writeback = ~(<u32>first);
       blockAt(first).buffer = buffer;
     }
-    if (writable) bufferAt(buffer).dirty = 1;
+    if (writable) bufferAt(buffer).writeback = <u32>first;
     address = <u32>frameAddress(buffer);
   }
   if (maps == 0) mapBlocks(first, 1);
@@ -381,7 +383,7 @@ export function xcfUnmap(pool: usize, handle: u32): u32 {
   if (buffer == 0) return 0;
   blockAt(first).buffer = 0;
   const address = parts(first);
-  if (bufferAt(buffer).dirty != 0) scatter(frameAddress(buffer), address, out(OUT_SIZE));
+  if (bufferAt(buffer).writeback == <u32>first) scatter(frameAddress(buffer), address, out(OUT_SIZE));
   frameFree(buffer);
   return 0;
 }
@@ -615,7 +617,7 @@ function isSound(pool: usize, block: usize, state: u32): bool {
 function bufferCheck(pool: usize, entry: usize, frame: u32): bool {
   const buffer = changetype<BufferEntry>(entry);
   const first = <usize>buffer.first;
-  return (buffer.zeroes | buffer.moreZeroes | <u64>(buffer.dirty >> 1)) == 0 && isBlock(pool, first)
+  return (buffer.zeroes | buffer.moreZeroes) == 0 && (buffer.writeback == <u32>first || buffer.writeback == ~(<u32>first)) && isBlock(pool, first)
     && ((stateOf(first) ^ FIRST) | (blockAt(first).buffer ^ frame)) == 0;
 }
 

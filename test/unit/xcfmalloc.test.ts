@@ -8,7 +8,6 @@ import { createDraw, runT1, runT3, runT6, size1, type Draw, type TraceTarget } f
 import { XcfmallocModel } from '../models/xcfmalloc.ts';
 
 const LONG = { timeout: 60_000 };
-const UNIT = 64;
 const HEADER = 12;
 const MAX = PAGE_SIZE - HEADER;
 
