@@ -343,7 +343,15 @@ export function grow(entry: usize, block: usize): void {
 /** S6: at the head. */
 export function enlist(pool: usize, block: usize): void {
   const list = unitsOf(block) - 1;
-  listPush(listCell(pool, list), block, LIST_LINKS);
+  const first = listHead(pool, list);
+  let last = block;
+  if (first != 0) {
+    last = <usize>blockAt(first).other;
+    blockAt(first).other = <u32>block;
+  }
+  blockAt(block).other = <u32>last;
+  blockAt(block).buffer = <u32>first;
+  store<u32>(listCell(pool, list), <u32>block);
   setListMask(pool, listMask(pool) | (<u64>1 << list));
   if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) + 1);
 }

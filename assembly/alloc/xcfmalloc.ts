@@ -20,8 +20,9 @@
  *   │ 12 │ B, 2nd │ 12 │ free, 58 units           ◄─────┘                       │
  *   └────┴────────┴────┴────────────────────────────────────────────────────────┘
  *
- * Each block pays 12 bytes of header (S1). Descriptors, entries and lists are
- * drawn in xcfmalloc-blocks.ts. The free blocks of u units are on list u - 1;
+ * Each block pays 12 bytes of header (S1): kept free, since the geometry depends
+ * on it, but what it held is in the descriptors. They, the entries and the lists
+ * are drawn in xcfmalloc-blocks.ts. The free blocks of u units are on list u - 1;
  * the last list, of the wholly free frames, is the reserve. A malloc first tops
  * the reserve up from the RAM, then takes an exactly fitting block, else (for
  * the first of two blocks) the largest smaller one, else the smallest larger
@@ -80,7 +81,7 @@ import {
   uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, pageBuffer, setOut } from '../mem/scratch';
-import { slabCheck, slabInit, slabNext, slabUsed } from '../mem/slab';
+import { slabCheck, slabInit, slabNeeds, slabNext, slabUsed } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import {
   FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, isRecord, listLength,
@@ -227,7 +228,7 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
   let first: usize = 0;
   let length: u32 = 0;
   let block: usize = 0;
-  topUp(pool, reserveOption(pool));
+  if (reserveFrames(pool) < reserveOption(pool)) topUp(pool, reserveOption(pool));
   while (true) {
     const units = unitsIn(rest);
     block = select(pool, units, first == 0 && state == FIRST && blocksOption(pool) == 2);
@@ -249,7 +250,7 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
     // S15
     if (first != 0) enlist(pool, first);
     trimTo(pool, frames);
-    needed(1);
+    needed(1 + slabNeeds(pool + POOL_DESCRIPTORS));
     return ENOMEM;
   }
   if (first != 0) {
@@ -279,7 +280,7 @@ export function xcfFree(pool: usize, handle: u32): u32 {
     releaseBlock(pool, block);
     block = second;
   }
-  trim(pool);
+  if (reserveFrames(pool) > reserveOption(pool) || poolAt(pool).objects == 0) trim(pool);
   return 0;
 }
 
