@@ -12,16 +12,19 @@ import { EINVAL, isError } from './base/errno';
 import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
 import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
 import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
+import { xcfCheck, xcfListLength, xcfSpanning, xcfWalk } from './alloc/xcfmalloc';
 import { zsCheck, zsClasses, zsClassStats, zsSpanning, zsWalk } from './alloc/zsmalloc';
 import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
   BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
-  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE, FRAME_TYPES, LAST_FRAME,
-  LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot,
-  entryOf, entryOwner, entryPool, entryType, frameExists,
+  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE,
+  FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT,
+  TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
-import { NAME_BYTES, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord } from './mem/pool';
+import {
+  NAME_BYTES, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord,
+} from './mem/pool';
 import { blockBuffer } from './mem/scratch';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_MAPS, RULE_OWNER, RULE_POOL,
@@ -34,6 +37,7 @@ import { walkStart } from './mem/walk';
 /** Objects that straddle two frames. EINVAL. */
 export function zpoolSpanning(pool: usize): u32 {
   if (kindOf(pool) == ZSMALLOC) return zsSpanning(pool);
+  if (kindOf(pool) == XCFMALLOC) return xcfSpanning(pool);
   return isPool(pool) ? 0 : EINVAL;
 }
 
@@ -44,17 +48,18 @@ export function zpoolTables(pool: usize): u32 {
     case ZBUD:
     case Z3FOLD: return 64;
     case XVMALLOC: return xvLists();
+    case XCFMALLOC: return 64;
     default: return EINVAL;
   }
 }
 
-/** One of them, as words in the block buffer: zsClassStats, or what is on the list: frames, for xvmalloc free blocks. EINVAL. */
+/** One of them, as words in the block buffer: zsClassStats, or what is on the list: frames, for xvmalloc and xcfmalloc free blocks. EINVAL. */
 export function zpoolTable(pool: usize, nth: u32): u32 {
   const kind = kindOf(pool);
   if (kind == 0) return EINVAL;
   if (kind == ZSMALLOC) return zsClassStats(pool, nth, blockBuffer());
   // z3fold has its lists at the same place as zbud.
-  const length = kind == XVMALLOC ? xvListLength(pool, nth) : zbudListLength(pool, nth);
+  const length = kind == XVMALLOC ? xvListLength(pool, nth) : kind == XCFMALLOC ? xcfListLength(pool, nth) : zbudListLength(pool, nth);
   if (isError(length)) return length;
   store<u32>(blockBuffer(), length);
   return 0;
@@ -75,6 +80,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
     if (kind == ZSMALLOC) zsWalk(pool, frame);
     else if (kind == Z3FOLD) z3foldWalk(pool, frame);
     else if (kind == XVMALLOC) xvWalk(frame);
+    else if (kind == XCFMALLOC) xcfWalk(pool, frame);
     else zbudWalk(pool, frame);
     return frame;
   }
@@ -233,12 +239,14 @@ function poolCheck(pool: usize): u32 {
     else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
     else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
     else if (kind == ZSMALLOC && type == FRAME_RAW) return broken(RULE_OWNER, other);
+    else if (kind == XCFMALLOC && type == FRAME_HANDLES) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);
     case Z3FOLD: return z3foldCheck(pool);
     case XVMALLOC: return xvCheck(pool);
+    case XCFMALLOC: return xcfCheck(pool);
     case ZBUD: return zbudCheck(pool);
     default: return broken(RULE_POOL, frame);
   }

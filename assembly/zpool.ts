@@ -28,6 +28,11 @@ import {
   zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
   zsUnmap, zsVictimNext,
 } from './alloc/zsmalloc';
+import {
+  xcfFrameEnds, xcfFree, xcfInit, xcfIsolate, xcfLocate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease,
+  xcfSpan, xcfUnmap, xcfVictimNext,
+} from './alloc/xcfmalloc';
+import { xcfCompact, xcfFreeable } from './alloc/xcfmalloc-compact';
 import { frameFree, frameRoom } from './mem/frame';
 import { handleFrameEnds } from './mem/handle';
 import {
@@ -35,8 +40,8 @@ import {
   PAGE_SIZE, boot, entryOf, entryOwner, entryPool, entryType,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt,
-  poolCreate, poolNumber, poolOption, poolUnlink, sealPool,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf,
+  poolAt, poolCreate, poolNumber, poolOption, poolUnlink, sealPool,
 } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
@@ -54,16 +59,17 @@ import { scatter } from './mem/span';
 
 /**
  * Creates a pool.
- * @param kind ZBUD, Z3FOLD, ZSMALLOC, XVMALLOC (no options)
- * @param a zbud: header chunks 0 or 1; z3fold: deferred work 0 after each free, 1 when asked for; zsmalloc: chain 1..16
- * @param b zsmalloc: chain rule, 0 bytes, 1 percent
+ * @param kind ZBUD, Z3FOLD, ZSMALLOC, XVMALLOC (no options), XCFMALLOC
+ * @param a zbud: header chunks 0 or 1; z3fold: deferred work 0 after each free, 1 when asked for; zsmalloc: chain 1..16;
+ *   xcfmalloc: blocks of an object, 1 or 2
+ * @param b zsmalloc: chain rule, 0 bytes, 1 percent; xcfmalloc: frames of the reserve, 0..1024
  * @param c zsmalloc: fullness groups, 12 or 4
  * @param name address of the name, UTF-8
  * @param nameBytes 1..64; that the name is free is the caller's to see to
  * @returns the pool; EINVAL, ENOMEM
  */
 export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, nameBytes: u32): u32 {
-  if (kind < ZBUD || kind > XVMALLOC || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if (kind < ZBUD || kind > XCFMALLOC || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
   if (!frameRoom(kind == ZSMALLOC ? 1 + zsTableFrames(a, b) : 1)) return ENOMEM;
   const pool = poolCreate(kind);
   if (pool == 0) return ENOMEM;
@@ -84,6 +90,7 @@ function initPool(pool: usize, kind: u32, a: u32, b: u32, c: u32): u32 {
     case ZSMALLOC: return zsInit(pool, a, b, c);
     case ZBUD: return zbudInit(pool, a);
     case Z3FOLD: return z3foldInit(pool, a);
+    case XCFMALLOC: return xcfInit(pool, a, b);
     default: return xvInit(pool);
   }
 }
@@ -97,7 +104,8 @@ function giveFramesBack(pool: usize): void {
     const entry = entryOf(frame);
     if (entryPool(entry) != pool) continue;
     const type = entryType(entry);
-    if (type == FRAME_HANDLES) handleFrameEnds(entry);
+    if (kind == XCFMALLOC) xcfFrameEnds(entry);
+    else if (type == FRAME_HANDLES) handleFrameEnds(entry);
     else if (kind == ZBUD && (type == FRAME_DATA || type == FRAME_RAW)) zbudFrameEnds(entry);
     else if (kind == XVMALLOC) xvFrameEnds(entry);
     frameFree(frame);
@@ -127,6 +135,7 @@ export function zpoolMalloc(pool: usize, size: u32): u32 {
     case Z3FOLD: return z3foldMalloc(pool, size);
     case ZBUD: return zbudMalloc(pool, size);
     case XVMALLOC: return xvMalloc(pool, size);
+    case XCFMALLOC: return xcfMalloc(pool, size);
     default: return EINVAL;
   }
 }
@@ -138,6 +147,7 @@ export function zpoolMax(pool: usize): u32 {
     case Z3FOLD: return PAGE_SIZE;
     case ZBUD: return zbudMax(pool);
     case XVMALLOC: return xvMax();
+    case XCFMALLOC: return xcfMax();
     default: return EINVAL;
   }
 }
@@ -150,6 +160,7 @@ export function zpoolMax(pool: usize): u32 {
 export function zpoolMallocRaw(pool: usize): u32 {
   if (kindOf(pool) == ZBUD && zbudMax(pool) < PAGE_SIZE) return zbudMallocRaw(pool);
   if (kindOf(pool) == XVMALLOC) return xvMallocRaw(pool);
+  if (kindOf(pool) == XCFMALLOC) return xcfMallocRaw(pool);
   return zpoolMalloc(pool, PAGE_SIZE);
 }
 
@@ -160,6 +171,7 @@ export function zpoolFree(pool: usize, handle: u32): u32 {
     case Z3FOLD: return z3foldFree(pool, handle);
     case ZBUD: return zbudFree(pool, handle);
     case XVMALLOC: return xvFree(pool, handle);
+    case XCFMALLOC: return xcfFree(pool, handle);
     default: return EINVAL;
   }
 }
@@ -180,6 +192,7 @@ export function zpoolSpan(pool: usize, handle: u32, writing: u32): u32 {
   let address: u32;
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsSpan(pool, handle, writing != 0);
+    case XCFMALLOC: return xcfSpan(pool, handle, writing != 0);
     case ZBUD: address = zbudData(pool, handle); break;
     case Z3FOLD: address = z3foldData(pool, handle); break;
     case XVMALLOC: address = xvSpan(pool, handle); break;
@@ -235,6 +248,7 @@ export function zpoolMap(pool: usize, handle: u32, mode: u32): u32 {
     case Z3FOLD: return z3foldMap(pool, handle);
     case ZBUD: return zbudMap(pool, handle);
     case XVMALLOC: return xvMap(pool, handle);
+    case XCFMALLOC: return xcfMap(pool, handle, mode != MODE_RO, mode == MODE_WO);
     default: return EINVAL;
   }
 }
@@ -246,13 +260,15 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
     case Z3FOLD: return z3foldUnmap(pool, handle);
     case ZBUD: return zbudUnmap(pool, handle);
     case XVMALLOC: return xvUnmap(pool, handle);
+    case XCFMALLOC: return xcfUnmap(pool, handle);
     default: return EINVAL;
   }
 }
 
-/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C. EINVAL. */
+/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C; xcfmalloc: see xcfLocate. EINVAL. */
 export function zpoolLocate(pool: usize, handle: u32): u32 {
   if (kindOf(pool) == ZSMALLOC) return zsLocate(pool, handle);
+  if (kindOf(pool) == XCFMALLOC) return xcfLocate(pool, handle);
   const address = zpoolSpan(pool, handle, 0);
   if (isError(address)) return address;
   setOut(OUT_A, address & PAGE_MASK);
@@ -266,6 +282,7 @@ export function zpoolCompact(pool: usize, victims: u32): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsCompact(pool, victims);
     case Z3FOLD: return z3foldCompact(pool, victims);
+    case XCFMALLOC: return xcfCompact(pool, victims);
     default: return isPool(pool) ? 0 : EINVAL;
   }
 }
@@ -275,6 +292,7 @@ export function zpoolFreeable(pool: usize): u32 {
   switch (kindOf(pool)) {
     case ZSMALLOC: return zsFreeable(pool);
     case Z3FOLD: return z3foldFreeable(pool);
+    case XCFMALLOC: return xcfFreeable(pool);
     default: return isPool(pool) ? 0 : EINVAL;
   }
 }
@@ -286,6 +304,7 @@ export function zpoolIsolate(pool: usize): u32 {
     case Z3FOLD: return z3foldIsolate(pool);
     case ZBUD: return zbudIsolate(pool);
     case XVMALLOC: return xvIsolate(pool);
+    case XCFMALLOC: return xcfIsolate(pool);
     default: return EINVAL;
   }
 }
@@ -297,6 +316,7 @@ export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
     case Z3FOLD: return z3foldVictimNext(pool, victim, cursor);
     case ZBUD: return zbudVictimNext(pool, victim, cursor);
     case XVMALLOC: return xvVictimNext(pool, victim, cursor);
+    case XCFMALLOC: return xcfVictimNext(pool, victim, cursor);
     default: return EINVAL;
   }
 }
@@ -308,6 +328,7 @@ export function zpoolRelease(pool: usize, victim: u32): u32 {
     case Z3FOLD: return z3foldRelease(pool, victim);
     case ZBUD: return zbudRelease(pool, victim);
     case XVMALLOC: return xvRelease(pool, victim);
+    case XCFMALLOC: return xcfRelease(pool, victim);
     default: return EINVAL;
   }
 }

@@ -5,13 +5,15 @@
  * handle      a u32 that stands for an object of one pool
  * zspage      zsmalloc: a chain of frames cut into slots of one size
  * buddy       zbud, z3fold: one of the two or three objects of a frame
+ * block       xcfmalloc: a run of 64-byte units of a frame; an object lies in one or two
+ * reserve     xcfmalloc: wholly free frames that a pool holds
  * same-filled a page whose 32-bit words are all equal; it takes no memory
  * raw page    a page kept as it is because its block is too large
  */
 
 declare const brand: unique symbol;
 
-export type AllocatorName = 'zbud' | 'z3fold' | 'zsmalloc' | 'xvmalloc';
+export type AllocatorName = 'zbud' | 'z3fold' | 'zsmalloc' | 'xvmalloc' | 'xcfmalloc';
 
 /** Stands for one object of one zpool: a u32, never 0. */
 export type Handle = number & { readonly [brand]: 'Handle' };
@@ -85,6 +87,13 @@ export interface ZpoolOptions {
   chainRule?: 'bytes' | 'percent';
   /** zsmalloc: 12 fullness groups (6.4+) or 4, each with its own list insertion and compaction. Default 12. */
   fullnessGroups?: 12 | 4;
+  /** xcfmalloc: the most blocks of an object. 2 fills small holes; 1 is the text of 2011 as written. Default 2. */
+  blocks?: 1 | 2;
+  /**
+   * xcfmalloc: wholly free frames that the pool holds, 0 … 1024. They are taken at creation, as far as the RAM has them,
+   * topped up by every malloc and count in totalPages. With 0 a malloc that finds no block takes one frame. Default 32.
+   */
+  reserve?: number;
 }
 
 export interface Location {
@@ -96,6 +105,8 @@ export interface Location {
   classIndex?: number;
   /** zsmalloc: slot in the zspage, from 0. */
   objectIndex?: number;
+  /** xcfmalloc: the object's one or two blocks in their order, each where its header begins (its data 12 bytes behind). */
+  blocks?: { frame: number; offset: number }[];
 }
 
 export interface ClassStats {
@@ -133,7 +144,7 @@ export interface ZpoolStats {
   objectsMoved: number;
   /** Payload bytes of those copies. */
   bytesMoved: number;
-  /** Objects that straddle two frames now. */
+  /** Objects that straddle two frames now; for xcfmalloc, those in two blocks. */
   spanning: number;
   /** Live maps. */
   maps: number;
@@ -143,8 +154,11 @@ export interface ZpoolStats {
    * zbud, z3fold: frames by free chunks (64 bytes each) in their largest gap. zbud: index 0 holds the frames with two
    * objects. z3fold: frames with three objects, headless ones and those with deferred work are on no list.
    * xvmalloc: free blocks by size, from 32 bytes in steps of 8.
+   * xcfmalloc: free blocks of index + 1 units (64 bytes each); index 63 is the reserve.
    */
   lists?: number[];
+  /** xcfmalloc: frames of the reserve. */
+  reserveFrames?: number;
 }
 
 /** What lies in one frame. A straddling object appears in both of its frames, with its part in each. */

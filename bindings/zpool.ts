@@ -11,7 +11,7 @@ import type {
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
-export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3, xvmalloc: 4 };
+export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3, xvmalloc: 4, xcfmalloc: 5 };
 
 /** Names of the allocators. */
 export const ALLOCATORS = Object.keys(KINDS) as readonly AllocatorName[];
@@ -66,7 +66,7 @@ export class Zpool {
     this.allocator = allocator;
     this.name = name;
     this.canSleepMapped = allocator !== 'zsmalloc';
-    this.mallocSupportMovable = allocator === 'zsmalloc' || allocator === 'z3fold';
+    this.mallocSupportMovable = allocator === 'zsmalloc' || allocator === 'z3fold' || allocator === 'xcfmalloc';
   }
 
   /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. @internal */
@@ -84,7 +84,7 @@ export class Zpool {
 
   /**
    * Allocates an object. Its bytes are undefined until written.
-   * @param size bytes, 1 … the allocator's largest object (zsmalloc, z3fold 4096; xvmalloc 4088; zbud 3968, layout '2013' 4096)
+   * @param size bytes, 1 … the allocator's largest object (zsmalloc, z3fold 4096; xvmalloc 4088; xcfmalloc 4084; zbud 3968, layout '2013' 4096)
    * @throws EINVAL for 0, ENOSPC beyond the largest object, ENOMEM without a frame
    * @see Linux 6.1 mm/zpool.c zpool_malloc
    */
@@ -190,7 +190,7 @@ export class Zpool {
    * is written back at the last unmap if any map was 'rw' or 'wo'. A 'wo' map of such an object starts as zeros if it is
    * the first. The view is dead after unmap; using, posting or cloning it then is the caller's fault.
    * @throws ENOMEM without a frame for the buffer (xvmalloc: for the record of a second mapped object of one frame); EBUSY at
-   *   1023 maps of a zsmalloc or z3fold object, 65535 of a zbud or xvmalloc one
+   *   1023 maps of a zsmalloc or z3fold object, 65535 of a zbud, xvmalloc or xcfmalloc one
    * @see Linux 6.1 mm/zpool.c zpool_map_handle, mm/zsmalloc.c zs_map_object
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
@@ -217,6 +217,11 @@ export class Zpool {
     const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
     const offset = out[OUT_A] as number;
+    if (this.allocator === 'xcfmalloc') {
+      const blocks = [{ frame, offset: offset - (offset % 64) }];
+      if (out[OUT_B] !== 0) blocks.push({ frame: out[OUT_B] as number, offset: out[OUT_C] as number });
+      return { frame, offset, blocks };
+    }
     return this.allocator === 'zsmalloc'
       ? { frame, offset, classIndex: out[OUT_B] as number, objectIndex: out[OUT_C] as number }
       : { frame, offset };
@@ -319,8 +324,10 @@ export class Zpool {
    * object of a victim, in the allocator's order, and frees it; a victim that keeps an object goes to the front of the
    * LRU and costs one of eight tries. Victims with a mapped object are passed over, keep their place and cost no try.
    * @param pages frames wanted; 0 does nothing
-   * @returns frames that came back from victims; a zspage may bring several more than were wanted
-   * @throws only when none came back: EINVAL nothing evictable, no evict callback, or one that gives a Promise; EAGAIN after eight tries (the
+   * @returns frames that came back; a zspage may bring several more than were wanted, and for xcfmalloc those are counted
+   *   that second blocks of evicted objects have emptied
+   * @throws only when none came back: EINVAL nothing evictable, no evict callback, or one that gives a Promise; EAGAIN after
+   *   eight tries (the
    *   callback's last throw is its cause)
    * @see Linux 6.1 mm/zbud.c zbud_reclaim_page; 6.2 mm/zsmalloc.c zs_reclaim_page
    */
@@ -392,7 +399,7 @@ export class Zpool {
 
   /**
    * Moves objects so that frames come back.
-   * @param options.victims the most zspages to empty in this call (z3fold: frames, after its deferred work); default no limit
+   * @param options.victims the most zspages to empty in this call (z3fold: frames, after its deferred work; xcfmalloc: frames); default no limit
    * @returns frames given back; 0 for zbud and xvmalloc, which cannot move
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups); 6.1 mm/z3fold.c do_compact_page
    */
@@ -415,7 +422,7 @@ export class Zpool {
 
   // ── statistics ─────────────────────────────────────────────────────────────
 
-  /** Frames of objects. */
+  /** Frames of objects; xcfmalloc's reserve is among them. */
   get totalPages(): number {
     return this.#counter('zpool.totalPages', 0);
   }
@@ -448,7 +455,7 @@ export class Zpool {
       bytesMoved: this.#counter(op, 5),
       spanning: this.#number(op, this.#core.inspect(op).zpoolSpanning(this.#address)),
       maps: this.#counter(op, 3),
-      ...(this.allocator === 'zsmalloc' ? { classes: this.#classes() } : { lists: this.#tables().map((words) => words[0] as number) }),
+      ...(this.allocator === 'zsmalloc' ? { classes: this.#classes() } : this.#lists()),
     };
   }
 
@@ -462,6 +469,11 @@ export class Zpool {
       inspector.zpoolTable(this.#address, nth);
       return new Uint32Array(memory.buffer, buffer, 20).slice();
     });
+  }
+
+  #lists(): Pick<ZpoolStats, 'lists' | 'reserveFrames'> {
+    const lists = this.#tables().map((words) => words[0] as number);
+    return this.allocator === 'xcfmalloc' ? { lists, reserveFrames: lists[63] as number } : { lists };
   }
 
   #classes(): ClassStats[] {
@@ -620,6 +632,7 @@ const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
   z3fold: ['deferred'],
   zsmalloc: ['chainSize', 'chainRule', 'fullnessGroups'],
   xvmalloc: [],
+  xcfmalloc: ['blocks', 'reserve'],
 };
 
 /** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value or another allocator's option. */
@@ -635,6 +648,11 @@ export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [n
   if (allocator === 'zbud') return [pick('layout', options.layout, new Map([['6.1', 1], ['2013', 0]]), '6.1'), 0, 0];
   if (allocator === 'z3fold') return [pick('deferred', options.deferred, new Map([['afterFree', 0], ['manual', 1]]), 'afterFree'), 0, 0];
   if (allocator === 'xvmalloc') return [0, 0, 0];
+  if (allocator === 'xcfmalloc') {
+    const reserve = options.reserve ?? 32;
+    if (!isU32(reserve) || reserve > 1024) throw new CompcacheError('EINVAL', op, `reserve must be 0 to 1024, not ${show(reserve)}`);
+    return [pick('blocks', options.blocks, new Map([[1, 1], [2, 2]]), 2), reserve, 0];
+  }
   const chain = options.chainSize ?? 8;
   if (!isU32(chain) || chain < 1 || chain > 16) throw new CompcacheError('EINVAL', op, `chainSize must be 1 to 16, not ${show(chain)}`);
   return [

@@ -71,6 +71,17 @@ export function listRemove(cell: usize, node: usize, at: usize): void {
   store<u64>(node + at, 0);
 }
 
+/** Puts a node back to where listRemove took it from, given its links of then; all later changes have been undone before. */
+export function listRestore(cell: usize, node: usize, at: usize, links: u64): void {
+  store<u64>(node + at, links);
+  const next = listNext(node, at);
+  const first = <usize>load<u32>(cell);
+  if (first == next) store<u32>(cell, <u32>node);
+  else store<u32>(listPrevious(node, at) + at + 4, <u32>node);
+  if (next != 0) store<u32>(next + at, <u32>node);
+  else if (first != 0) store<u32>(first + at, <u32>node);
+}
+
 /** Moves a node that is in the list to its head. */
 export function listToFront(cell: usize, node: usize, at: usize): void {
   if (<usize>load<u32>(cell) == node) return;

@@ -33,6 +33,8 @@ import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 @inline export const ZSMALLOC: u32 = 3;
 // @ts-ignore: decorator
 @inline export const XVMALLOC: u32 = 4;
+// @ts-ignore: decorator
+@inline export const XCFMALLOC: u32 = 5;
 
 // @ts-ignore: decorator
 @inline export const NAME_BYTES: u32 = 64;

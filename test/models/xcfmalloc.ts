@@ -12,15 +12,17 @@
  *   out, then a new one. A core whose descriptors take frames between may number otherwise.
  * - victims (C8) bounds the frames given back, so that repeated calls get ahead; plans that were
  *   undone do not count.
- * - A frame under reclaim is off the LRU; its free blocks stay in their lists (a malloc of an evict
- *   callback may land in it; it then survives as a try that failed); compaction does not empty it.
+ * - A frame under reclaim is off the LRU and its free blocks are off their lists, so that nothing is
+ *   placed in it meanwhile; compaction neither empties nor fills it. When it is kept, its free
+ *   blocks return to the heads of their lists in address order.
  * - Of the objects noted when the frame was taken, the callback is asked for those still alive.
  * - No frame on the LRU without a block of a mapped object: EINVAL at the first try, EAGAIN later.
  * - A frame that reclaim emptied goes back to the RAM directly, not to the reserve (as in C6), so
  *   that each success brings a frame; until the callbacks are through it is in no list.
- * - shrink and reclaim count all frames given back meanwhile, those of second blocks included.
+ * - The end of a try counts all frames given back since the last one ended (or since the first of
+ *   nested reclaims began), those of second blocks included; if there are any, it was a success.
  */
-import { EAGAIN, EBUSY, EINVAL, ENOSPC, invariant, isU32, List, PAGE_SIZE } from './types.ts';
+import { EAGAIN, EBUSY, EINVAL, ENOSPC, invariant, isU32, List, PAGE_SIZE, shrinkByReclaim } from './types.ts';
 import type { Evict, MapMode, PoolModel } from './types.ts';
 
 const UNIT = 64;
@@ -34,7 +36,7 @@ export interface XcfmallocModelOptions {
 }
 
 interface Frame {
-  readonly number: number;
+  number: number;
   /** In address order. */
   readonly blocks: Block[];
   underReclaim: boolean;
@@ -85,7 +87,9 @@ export class XcfmallocModel implements PoolModel {
   #nextNumber = 0;
   #nextId = 1;
   #nextSerial = 1;
+  /** Frames given back that the end of no reclaim has counted yet. */
   #givenBack = 0;
+  #reclaims = 0;
 
   constructor(options: XcfmallocModelOptions = {}) {
     this.maxBlocks = options.blocks ?? 2;
@@ -207,34 +211,35 @@ export class XcfmallocModel implements PoolModel {
   // ---- reclaim (API.md)
 
   shrink(pages: number, evict?: Evict): number {
-    const before = this.#givenBack;
-    while (this.#givenBack - before < pages) {
-      const result = this.reclaim(8, evict);
-      if (result < 0) return this.#givenBack > before ? this.#givenBack - before : result;
-    }
-    return this.#givenBack - before;
+    return shrinkByReclaim(pages, () => this.reclaim(8, evict));
   }
 
   reclaim(tries: number, evict?: Evict): number {
     if (evict === undefined || tries === 0 || this.#victim() === undefined) return EINVAL;
-    const before = this.#givenBack;
     for (let attempt = 0; attempt < tries; attempt++) {
       const frame = this.#victim();
       if (frame === undefined) return EAGAIN;
       this.#lru.remove(frame);
+      for (const block of frame.blocks) if (block.owner === undefined) this.#unlist(block);
       frame.underReclaim = true;
+      this.#reclaims++;
       for (const object of this.#residents(frame)) {
         if (!this.#objects.has(object.id)) continue;
         const answer = evict(object.id);
         if (answer === 'free' && this.#objects.has(object.id)) this.free(object.id);
         if (answer === 'keep') break;
       }
-      frame.underReclaim = false;
       if (usedUnits(frame) === 0) {
         this.#giveBack(frame);
-        return this.#givenBack - before;
+      } else {
+        for (const block of frame.blocks) if (block.owner === undefined) this.#list(block.units).push(block);
+        this.#lru.insertHead(frame);
       }
-      this.#lru.insertHead(frame);
+      frame.underReclaim = false;
+      this.#reclaims--;
+      const given = this.#givenBack;
+      this.#givenBack = 0;
+      if (given > 0) return given;
     }
     return EAGAIN;
   }
@@ -264,7 +269,7 @@ export class XcfmallocModel implements PoolModel {
   #compactPass(limit: number): number {
     this.counts.passes++;
     // C1
-    const frames = this.#usedFrames();
+    const frames = this.#usedFrames().filter((frame) => !frame.underReclaim);
     frames.sort((a, b) => usedUnits(a) - usedUnits(b) || a.number - b.number);
     // C2
     for (let units = 1; units < FRAME_UNITS; units++) this.#list(units).length = 0;
@@ -277,7 +282,7 @@ export class XcfmallocModel implements PoolModel {
     let freed = 0;
     for (const frame of frames) {
       if (freed === limit) break;
-      if (frame.underReclaim || this.#hasMapped(frame)) continue;
+      if (this.#hasMapped(frame)) continue;
       if (this.#emptyOut(frame)) freed++;
     }
     return freed;
@@ -393,6 +398,14 @@ export class XcfmallocModel implements PoolModel {
     }));
   }
 
+  /** Numbers the frames with objects as another implementation has: frame by frame of an object's blocks. */
+  renumber(framesOf: (id: number) => number[]): void {
+    for (const object of this.#objects.values()) {
+      const numbers = framesOf(object.id);
+      object.blocks.forEach((block, i) => (block.frame.number = numbers[i] ?? -1));
+    }
+  }
+
   where(id: number): number {
     const object = this.#objects.get(id);
     if (object === undefined) throw new Error(`no object ${id}`);
@@ -410,7 +423,6 @@ export class XcfmallocModel implements PoolModel {
     let used = 0;
     let free = 0;
     let claimed = 0;
-    let emptied = 0;
     for (const frame of this.#frames) {
       let end = 0;
       let previousFree = false;
@@ -423,11 +435,9 @@ export class XcfmallocModel implements PoolModel {
         end = block.unit + block.units;
         previousFree = isFree;
         if (block.owner === undefined) {
-          const isEmptied = frame.underReclaim && block.units === FRAME_UNITS;
-          if (isEmptied) emptied++;
-          else free++;
+          if (!frame.underReclaim) free++;
           const isListed = this.#list(block.units).includes(block);
-          invariant(isListed !== isEmptied, 'S5: a free block is on its list');
+          invariant(isListed !== frame.underReclaim, 'S5: a free block is on its list');
         } else {
           usedHere++;
           invariant(block.units === Math.ceil(block.stored / UNIT), 'S2: extent of a used block');
@@ -450,10 +460,10 @@ export class XcfmallocModel implements PoolModel {
     }
     invariant(chained === used, 'every used block is in a chain');
     invariant(this.freeBlocks + this.reserve === free, 'nothing else is on a list');
-    invariant(emptied <= claimed, 'only a frame under reclaim is free and on no list');
     invariant(this.reserve <= this.reserveTarget, 'S8: the reserve is trimmed');
     const usedFrames = this.#frames.size - this.reserve;
     invariant(this.#lru.size + claimed === usedFrames, 'nothing else is on the LRU');
+    invariant(this.#reclaims === claimed, 'reclaims under way');
   }
 
   // ---- blocks and lists
@@ -512,22 +522,21 @@ export class XcfmallocModel implements PoolModel {
     let from = index;
     let count = 1;
     if (previous !== undefined && previous.owner === undefined) {
-      this.#unlist(previous);
+      if (!frame.underReclaim) this.#unlist(previous);
       unit = previous.unit;
       units += previous.units;
       from--;
       count++;
     }
     if (next !== undefined && next.owner === undefined) {
-      this.#unlist(next);
+      if (!frame.underReclaim) this.#unlist(next);
       units += next.units;
       count++;
     }
     const merged = this.#newBlock(frame, unit, units);
     frame.blocks.splice(from, count, merged);
-    const isWhole = units === FRAME_UNITS;
-    if (isWhole && this.#lru.has(frame)) this.#lru.remove(frame);
-    if (isWhole && frame.underReclaim) return;
+    if (frame.underReclaim) return;
+    if (units === FRAME_UNITS) this.#lru.remove(frame);
     this.#list(units).push(merged);
   }
 
@@ -556,7 +565,7 @@ export class XcfmallocModel implements PoolModel {
   #giveBack(frame: Frame): void {
     this.#frames.delete(frame);
     this.#freeNumbers.push(frame.number);
-    this.#givenBack++;
+    if (this.#reclaims > 0) this.#givenBack++;
   }
 
   #usedFrames(): Frame[] {
@@ -564,7 +573,6 @@ export class XcfmallocModel implements PoolModel {
   }
 
   #touch(frame: Frame): void {
-    if (frame.underReclaim) return;
     if (this.#lru.has(frame)) this.#lru.remove(frame);
     this.#lru.insertHead(frame);
   }

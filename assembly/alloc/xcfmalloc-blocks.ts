@@ -1,0 +1,573 @@
+/**
+ * Blocks of xcfmalloc: their layout, lists, cutting and merging. The allocator
+ * is in xcfmalloc.ts, the compaction in xcfmalloc-compact.ts.
+ *
+ *   descriptor of a block, free or used: 32 bytes in a slab
+ *    0 frame << 8 | unit << 2 | state         (bit 31 is the slab's)
+ *    4 u16 bytes: extent of a free block, data + 12 of a used one (S2)
+ *    6 u16 maps, of an object's first block
+ *    8 free: links of the list      used: 8 the object's other block, 0 for none
+ *                                        12 buffer frame while mapped through one
+ *   16 block on the left in the frame        20 block on the right, 0 at the ends
+ *   24 frees of objects that began here, since its slab frame began   28 the same again
+ *
+ *   entry of a data frame
+ *    8 first block
+ *   12 blocks of mapped objects | isolated << 8 | next frame in the order of a compaction << 12
+ *   16 links: LRU                            24 u64: free units
+ *
+ *   pool  256 lists of free blocks by units, 64 cells; the last is the reserve
+ *         512 u64: which lists have a block
+ *         520 frames of the reserve    524 used units, 64 for a raw page
+ *         528 frames given back since a victim was isolated
+ *         532 bits of a frame number    536 generation of all ones
+ *
+ * The neighbours of a block are named by its descriptor. So the header that S1
+ * gives every block is kept free, since the geometry (and so every figure)
+ * depends on it, but nothing is stored there: cutting and merging touch
+ * descriptors, never a cold frame. And the entry knows which units are free, so
+ * the descriptors of neighbours are not touched unless there is one to merge.
+ */
+import { listPush, listRemove, listToFront } from '../base/list';
+import { frameAlloc, frameFree } from '../mem/frame';
+import { FRAME_DATA, PAGE_SHIFT, SLAB_FRESH, entryOf, frameAddress, frameBits, genA, genB, setGenA, setGenB } from '../mem/layout';
+import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
+import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
+
+// ── constants ────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export const BLOCK_BYTES: u32 = 32; // of a descriptor
+// @ts-ignore: decorator
+@inline export const BLOCK_SHIFT: u32 = 5;
+// @ts-ignore: decorator
+@inline const BLOCKS_A_FRAME: u32 = 128; // descriptors in a slab frame
+// @ts-ignore: decorator
+@inline export const INDEX_BITS: u32 = 7;
+// @ts-ignore: decorator
+@inline export const HEADER: u32 = 12; // S1
+// @ts-ignore: decorator
+@inline export const UNIT: u32 = 64;
+// @ts-ignore: decorator
+@inline export const UNIT_SHIFT: u32 = 6;
+// @ts-ignore: decorator
+@inline export const UNITS: u32 = 64; // of a frame; also the number of lists
+// @ts-ignore: decorator
+@inline export const RESERVE_LIST: u32 = 63;
+
+// States of a block. FIRST and RAW are what handles stand for: bit 0.
+// @ts-ignore: decorator
+@inline export const FREE: u32 = 0;
+// @ts-ignore: decorator
+@inline export const FIRST: u32 = 1;
+// @ts-ignore: decorator
+@inline export const SECOND: u32 = 2;
+// @ts-ignore: decorator
+@inline export const RAW: u32 = 3; // a page kept as it is: the whole frame, no header
+// @ts-ignore: decorator
+@inline export const STATE: u32 = 3;
+// @ts-ignore: decorator
+@inline const PLACE_SHIFT: u32 = 2;
+
+// @ts-ignore: decorator
+@inline export const LIST_LINKS: usize = 8;
+// @ts-ignore: decorator
+@inline export const LRU_LINKS: usize = 16;
+// In the pool.
+// @ts-ignore: decorator
+@inline const LIST_MASK: usize = 512;
+// @ts-ignore: decorator
+@inline const RESERVE: usize = 520;
+// @ts-ignore: decorator
+@inline const USED_UNITS: usize = 524;
+// @ts-ignore: decorator
+@inline const GIVEN: usize = 528;
+// @ts-ignore: decorator
+@inline const FRAME_BITS: usize = 532;
+// @ts-ignore: decorator
+@inline const GENERATION_MASK: usize = 536;
+
+@unmanaged
+export class Block {
+  word: u32;
+  bytes: u16;
+  maps: u16;
+  other: u32;
+  buffer: u32;
+  left: u32;
+  right: u32;
+  frees: u32;
+  freesAgain: u32;
+}
+
+@unmanaged
+export class DataEntry {
+  owner: u32;
+  generations: u32;
+  first: u32;
+  state: u32;
+  lruPrevious: u32;
+  lruNext: u32;
+  free: u64;
+}
+
+// In the state of a data frame.
+// @ts-ignore: decorator
+@inline export const ISOLATED: u32 = 0x100;
+// @ts-ignore: decorator
+@inline const MAPPED: u32 = 0xFF;
+// @ts-ignore: decorator
+@inline export const ORDER_SHIFT: u32 = 12;
+/** Free units of a frame without a used block. */
+// @ts-ignore: decorator
+@inline export const ALL_FREE: u64 = 0xFFFFFFFFFFFFFFFF;
+
+// ── accessors ────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function blockAt(block: usize): Block {
+  return changetype<Block>(block);
+}
+
+// @ts-ignore: decorator
+@inline export function dataAt(entry: usize): DataEntry {
+  return changetype<DataEntry>(entry);
+}
+
+/** The lists that have a block. */
+// @ts-ignore: decorator
+@inline export function listMask(pool: usize): u64 {
+  return load<u64>(pool, LIST_MASK);
+}
+
+// @ts-ignore: decorator
+@inline export function setListMask(pool: usize, mask: u64): void {
+  store<u64>(pool, mask, LIST_MASK);
+}
+
+/** Frames of the reserve. */
+// @ts-ignore: decorator
+@inline export function reserveFrames(pool: usize): u32 {
+  return load<u32>(pool, RESERVE);
+}
+
+// @ts-ignore: decorator
+@inline function setReserveFrames(pool: usize, frames: u32): void {
+  store<u32>(pool, frames, RESERVE);
+}
+
+// @ts-ignore: decorator
+@inline export function usedUnits(pool: usize): u32 {
+  return load<u32>(pool, USED_UNITS);
+}
+
+// @ts-ignore: decorator
+@inline export function addUsedUnits(pool: usize, units: u32): void {
+  store<u32>(pool, load<u32>(pool, USED_UNITS) + units, USED_UNITS);
+}
+
+// @ts-ignore: decorator
+@inline export function isIsolated(entry: usize): bool {
+  return (dataAt(entry).state & ISOLATED) != 0;
+}
+
+/** Blocks of mapped objects in a frame. */
+// @ts-ignore: decorator
+@inline export function mappedBlocks(entry: usize): u32 {
+  return dataAt(entry).state & MAPPED;
+}
+
+/** Used units of a frame. */
+// @ts-ignore: decorator
+@inline export function unitsUsed(entry: usize): u32 {
+  return UNITS - <u32>popcnt<u64>(dataAt(entry).free);
+}
+
+/** Frames given back since a victim was isolated, which no release has counted yet. */
+// @ts-ignore: decorator
+@inline export function givenFrames(pool: usize): u32 {
+  return load<u32>(pool, GIVEN);
+}
+
+// @ts-ignore: decorator
+@inline export function setGivenFrames(pool: usize, frames: u32): void {
+  store<u32>(pool, frames, GIVEN);
+}
+
+/** Most blocks of an object: option word 0. */
+// @ts-ignore: decorator
+@inline export function blocksOption(pool: usize): u32 {
+  return load<u32>(pool, POOL_OPTIONS);
+}
+
+/** Frames that the reserve is held at: option word 1. */
+// @ts-ignore: decorator
+@inline export function reserveOption(pool: usize): u32 {
+  return load<u32>(pool, POOL_OPTIONS + 4);
+}
+
+// @ts-ignore: decorator
+@inline export function stateOf(block: usize): u32 {
+  return blockAt(block).word & STATE;
+}
+
+/** S2: units that so many bytes take. */
+// @ts-ignore: decorator
+@inline export function unitsIn(bytes: u32): u32 {
+  return (bytes + (UNIT - 1)) >> UNIT_SHIFT;
+}
+
+// @ts-ignore: decorator
+@inline export function unitsOf(block: usize): u32 {
+  return unitsIn(blockAt(block).bytes);
+}
+
+/** Frame that a block's first word names. */
+// @ts-ignore: decorator
+@inline export function frameIn(word: u32): u32 {
+  return word >> 8;
+}
+
+/** Word of a free block at a place. */
+// @ts-ignore: decorator
+@inline export function wordAt(frame: u32, unit: u32): u32 {
+  return (frame << 8) | (unit << PLACE_SHIFT);
+}
+
+/** Address of the first byte of the block that a word places: its header. */
+export function addressIn(word: u32): usize {
+  return frameAddress(frameIn(word)) + <usize>((word & 0xFC) << (UNIT_SHIFT - PLACE_SHIFT));
+}
+
+/** entryOf, not inlined: for code that runs seldom. */
+export function entryAt(frame: u32): usize {
+  return entryOf(frame);
+}
+
+/** Table entry of a block's frame. */
+// @ts-ignore: decorator
+@inline export function entryFor(block: usize): usize {
+  return entryAt(frameIn(blockAt(block).word));
+}
+
+// ── generations ──────────────────────────────────────────────────────────────
+// The generation of a handle is genA of the slab frame, as it was when that
+// began, plus the frees of the record since. genB is as far ahead of genA as the
+// most frees of any record, so that the next life of the frame can go on beyond.
+// Both only ever move forward, as in the hands of every other owner of a frame.
+
+// In the entry of a slab frame: records in use (mem/slab.ts).
+// @ts-ignore: decorator
+@inline const SLAB_USED: usize = 12;
+
+/** Bits of a frame number, as the pool keeps them. */
+// @ts-ignore: decorator
+@inline export function bitsOfFrame(pool: usize): u32 {
+  return load<u32>(pool, FRAME_BITS);
+}
+
+/** The generation of all ones, which no handle has: that keeps handles below the error numbers. */
+// @ts-ignore: decorator
+@inline export function generationMask(pool: usize): u32 {
+  return load<u32>(pool, GENERATION_MASK);
+}
+
+/** Those two words, as the RAM's geometry demands them. */
+export function handleLayout(): u64 {
+  const bits = frameBits();
+  const generation = min<u32>(16, 32 - INDEX_BITS - bits);
+  return <u64>bits | (<u64>((1 << generation) - 1) << 32);
+}
+
+export function setHandleLayout(pool: usize): void {
+  store<u64>(pool, handleLayout(), FRAME_BITS);
+}
+
+// @ts-ignore: decorator
+@inline export function hasHandleLayout(pool: usize): bool {
+  return load<u64>(pool, FRAME_BITS) == handleLayout();
+}
+
+/** The most frees of a record of a slab frame. */
+// @ts-ignore: decorator
+@inline function mostFrees(entry: usize): u32 {
+  return (genB(entry) - genA(entry)) & 0xFFFF;
+}
+
+/** Whether a record of a slab frame has more frees than any had; the count ends at 65535. */
+// @ts-ignore: decorator
+@inline export function isMore(entry: usize, frees: u32): bool {
+  const most = mostFrees(entry);
+  return frees > most && most != 0xFFFF;
+}
+
+/** A slab frame begins: at the later of the two counters. */
+function slabBegins(entry: usize): void {
+  if (mostFrees(entry) < 0x8000) setGenA(entry, genB(entry));
+  else setGenB(entry, genA(entry));
+}
+
+/** A slab frame is given back: its next life begins beyond all generations of this one. */
+export function slabEnds(entry: usize): void {
+  setGenA(entry, genB(entry) + 1);
+  setGenB(entry, genA(entry));
+}
+
+/** One free more: the generation of a record moves on. */
+export function grow(entry: usize, block: usize): void {
+  const frees = blockAt(block).frees + 1;
+  blockAt(block).frees = frees;
+  blockAt(block).freesAgain = frees;
+  if (isMore(entry, frees)) setGenB(entry, genB(entry) + 1);
+}
+
+// ── lists (S5, S6) ───────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function listCell(pool: usize, list: u32): usize {
+  return pool + POOL_TABLES + (<usize>list << 2);
+}
+
+// @ts-ignore: decorator
+@inline export function listHead(pool: usize, list: u32): usize {
+  return <usize>load<u32>(pool + (<usize>list << 2), POOL_TABLES);
+}
+
+/** Of a set of lists, those of at least so many units. */
+// @ts-ignore: decorator
+@inline export function listsFrom(mask: u64, units: u32): u64 {
+  const list = <u64>(units - 1);
+  return mask >> list << list;
+}
+
+/** S6: at the head. */
+export function enlist(pool: usize, block: usize): void {
+  const list = unitsOf(block) - 1;
+  const first = listHead(pool, list);
+  let last = block;
+  if (first != 0) {
+    last = <usize>blockAt(first).other;
+    blockAt(first).other = <u32>block;
+  }
+  blockAt(block).other = <u32>last;
+  blockAt(block).buffer = <u32>first;
+  store<u32>(listCell(pool, list), <u32>block);
+  setListMask(pool, listMask(pool) | (<u64>1 << list));
+  if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) + 1);
+}
+
+export function delist(pool: usize, block: usize): void {
+  const list = unitsOf(block) - 1;
+  const cell = listCell(pool, list);
+  listRemove(cell, block, LIST_LINKS);
+  if (load<u32>(cell) == 0) setListMask(pool, listMask(pool) & ~(<u64>1 << list));
+  if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) - 1);
+}
+
+/** Puts all free blocks of a frame on their lists, in address order, or takes them off. */
+export function enlistFrame(pool: usize, entry: usize, on: bool): void {
+  for (let block = <usize>dataAt(entry).first; block != 0; block = blockAt(block).right) {
+    if (stateOf(block) != FREE) continue;
+    if (on) enlist(pool, block);
+    else delist(pool, block);
+  }
+}
+
+// ── frames and descriptors ───────────────────────────────────────────────────
+
+/** A descriptor: its first word is 0, its maps are 0, its frees are its own. 0 without a frame. */
+function takeRecord(pool: usize): usize {
+  const record = slabAlloc(pool + POOL_DESCRIPTORS);
+  if (record != 0) {
+    const entry = entryOf(<u32>(record >> PAGE_SHIFT));
+    if (load<u16>(entry + SLAB_USED) == 1 && load<u16>(entry + SLAB_FRESH) == 1) slabBegins(entry);
+  }
+  return record;
+}
+
+export function dropRecord(pool: usize, record: usize): void {
+  const entry = entryAt(<u32>(record >> PAGE_SHIFT));
+  if (load<u16>(entry + SLAB_USED) == 1) slabEnds(entry);
+  slabFree(pool + POOL_DESCRIPTORS, record);
+}
+
+/** Takes a frame from the RAM into the reserve: its only block, 0 without a frame or a descriptor. */
+export function takeFrame(pool: usize): usize {
+  const frame = frameAlloc(<u32>pool | FRAME_DATA);
+  if (frame == 0) return 0;
+  const block = takeRecord(pool);
+  if (block == 0) {
+    frameFree(frame);
+    return 0;
+  }
+  const entry = entryAt(frame);
+  dataAt(entry).first = <u32>block;
+  dataAt(entry).free = ALL_FREE;
+  blockAt(block).word = wordAt(frame, 0);
+  blockAt(block).bytes = <u16>(UNITS * UNIT);
+  store<u64>(block, 0, LIST_LINKS + 8);
+  enlist(pool, block);
+  poolAt(pool).frames += 1;
+  return block;
+}
+
+/** Gives a frame that is off all lists back to the RAM. */
+export function giveFrame(pool: usize, frame: u32): void {
+  poolAt(pool).frames -= 1;
+  if (poolAt(pool).isolated != 0) setGivenFrames(pool, givenFrames(pool) + 1);
+  frameFree(frame);
+}
+
+/** S7: fills the reserve as far as the RAM has frames. */
+export function topUp(pool: usize, frames: u32): void {
+  while (reserveFrames(pool) < frames && takeFrame(pool) != 0);
+}
+
+/** Gives a frame of the reserve back; its descriptor is left over. */
+function shed(pool: usize): usize {
+  const block = listHead(pool, RESERVE_LIST);
+  delist(pool, block);
+  giveFrame(pool, frameIn(blockAt(block).word));
+  return block;
+}
+
+/**
+ * S8. And when the last object is gone, the descriptors of the reserve may lie
+ * in many slab frames: then the reserve is made anew, so that those come back.
+ */
+export function trim(pool: usize): void {
+  const keep = min(reserveFrames(pool), reserveOption(pool));
+  let most = keep;
+  const cache = pool + POOL_DESCRIPTORS;
+  if ((poolAt(pool).objects | poolAt(pool).isolated) == 0 && slabFrames(cache) > slabUsed(cache) / BLOCKS_A_FRAME + 1) most = 0;
+  while (reserveFrames(pool) > most) dropRecord(pool, shed(pool));
+  topUp(pool, keep);
+}
+
+/** After a request that failed: the frames that it took, all of them in the reserve, go back. */
+export function trimTo(pool: usize, frames: u32): void {
+  while (poolAt(pool).frames > frames) dropRecord(pool, shed(pool));
+}
+
+/**
+ * A descriptor for the rest of a cut. Where the RAM has no frame for one, a
+ * frame of the reserve is given back and its descriptor used.
+ */
+function restRecord(pool: usize): usize {
+  const record = takeRecord(pool);
+  return record != 0 || reserveFrames(pool) == 0 ? record : shed(pool);
+}
+
+// ── cutting and merging ──────────────────────────────────────────────────────
+
+/** Makes two blocks of a frame neighbours; `left` 0: `right` is the first block. */
+// @ts-ignore: decorator
+@inline function join(entry: usize, left: usize, right: usize): void {
+  blockAt(right).left = <u32>left;
+  if (left != 0) blockAt(left).right = <u32>right;
+  else dataAt(entry).first = <u32>right;
+}
+
+/** Puts a block between a block and what is on that one's left. */
+export function insertLeft(entry: usize, block: usize, right: usize): void {
+  join(entry, blockAt(right).left, block);
+  blockAt(right).left = <u32>block;
+  blockAt(block).right = <u32>right;
+}
+
+/** Takes a block out from between its neighbours; it is not the first one. */
+export function takeOut(block: usize): void {
+  const left = <usize>blockAt(block).left;
+  const right = <usize>blockAt(block).right;
+  blockAt(left).right = <u32>right;
+  if (right != 0) blockAt(right).left = <u32>left;
+}
+
+/**
+ * S12: takes the low `units` of a listed free block off its list; what is left
+ * keeps the descriptor and goes to the head of its own list, so that those of
+ * freed objects come round as late as can be. Returns the block taken, still of
+ * state FREE; 0 without a descriptor, and nothing has changed.
+ */
+export function carve(pool: usize, free: usize, units: u32): usize {
+  const rest = unitsOf(free) - units;
+  delist(pool, free);
+  if (rest == 0) return free;
+  const block = restRecord(pool);
+  if (block != 0) {
+    const word = blockAt(free).word;
+    blockAt(block).word = word;
+    blockAt(free).word = word + wordAt(0, units);
+    blockAt(free).bytes = <u16>(rest << UNIT_SHIFT);
+    insertLeft(entryAt(frameIn(word)), block, free);
+  }
+  enlist(pool, free);
+  return block;
+}
+
+/** The units of a block as bits. */
+// @ts-ignore: decorator
+@inline export function unitMask(word: u32, units: u32): u64 {
+  return ALL_FREE >> <u64>(UNITS - units) << <u64>(word >> PLACE_SHIFT);
+}
+
+/** Makes a block of a frame a used one: its place and state as a word, its bytes. */
+export function fill(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
+  const units = unitsIn(bytes);
+  blockAt(block).word = word;
+  blockAt(block).bytes = <u16>bytes;
+  dataAt(entry).free &= ~unitMask(word, units);
+  addUsedUnits(pool, units);
+}
+
+/** Makes a block that carve() gave a used one, and its frame the most recently used. */
+export function occupy(pool: usize, block: usize, state: u32, bytes: u32, other: usize): void {
+  const entry = entryOf(frameIn(blockAt(block).word));
+  if (dataAt(entry).free != ALL_FREE) listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+  else listPush(pool + POOL_LRU, entry, LRU_LINKS);
+  fill(pool, entry, block, blockAt(block).word | state, bytes);
+  blockAt(block).other = <u32>other;
+  blockAt(block).buffer = 0;
+}
+
+/** Merges a free block with a free one on its right, which is off its list. */
+function absorb(pool: usize, left: usize, right: usize): void {
+  blockAt(left).bytes += blockAt(right).bytes;
+  takeOut(right);
+  dropRecord(pool, right);
+}
+
+/**
+ * S16: makes a used block free and merges it with free neighbours. In an
+ * isolated frame free blocks are on no list.
+ */
+export function releaseBlock(pool: usize, block: usize): void {
+  const word = blockAt(block).word;
+  const entry = entryOf(frameIn(word));
+  const units = unitsOf(block);
+  const mask = unitMask(word, units);
+  const listed = !isIsolated(entry);
+  const left = <usize>blockAt(block).left;
+  const right = <usize>blockAt(block).right;
+  const free = dataAt(entry).free;
+  dataAt(entry).owner = <u32>pool | FRAME_DATA; // a raw page is one no more
+  dataAt(entry).free = free | mask;
+  addUsedUnits(pool, 0 - units);
+  blockAt(block).word = word & ~STATE;
+  blockAt(block).bytes = <u16>(units << UNIT_SHIFT);
+  if ((free & (mask << 1)) != 0) {
+    if (listed) delist(pool, right);
+    absorb(pool, block, right);
+  }
+  if ((free & (mask >> 1)) != 0) {
+    if (listed) delist(pool, left);
+    absorb(pool, left, block);
+    block = left;
+  }
+  if (!listed) {
+    store<u64>(block, 0, LIST_LINKS);
+    return;
+  }
+  enlist(pool, block);
+  if (dataAt(entry).free == ALL_FREE) listRemove(pool + POOL_LRU, entry, LRU_LINKS);
+}
