@@ -65,7 +65,7 @@ import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
 // @ts-ignore: decorator
 @inline export const RAW: u32 = 3; // a page kept as it is: the whole frame, no header
 // @ts-ignore: decorator
-@inline export const STATE: u32 = 3;
+@inline const STATE: u32 = 3;
 // @ts-ignore: decorator
 @inline const PLACE_SHIFT: u32 = 2;
 
@@ -273,7 +273,7 @@ export function entryAt(frame: u32): usize {
 }
 
 /** Those two words, as the RAM's geometry demands them. */
-export function handleLayout(): u64 {
+function handleLayout(): u64 {
   const bits = frameBits();
   const generation = min<u32>(16, 32 - INDEX_BITS - bits);
   return <u64>bits | (<u64>((1 << generation) - 1) << 32);

@@ -24,9 +24,10 @@ import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOwner, frameOf } from '..
 import { POOL_LRU, POOL_TABLES, countMoves, poolAt } from '../mem/pool';
 import { OUT_A, OUT_B, out, pageBuffer, setOut } from '../mem/scratch';
 import {
-  FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, ORDER_SHIFT, addUsedUnits, addressIn, blockAt,
-  blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, giveFrame, insertLeft, listCell, listHead,
-  isIsolated, listMask, mappedBlocks, unitsUsed, listsFrom, reserveFrames, setListMask, stateOf, takeOut, unitsIn, unitsOf, usedUnits, wordAt,
+  FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, ORDER_SHIFT, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, addUsedUnits, addressIn,
+  blockAt, blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, giveFrame, insertLeft,
+  isIsolated, listCell, listHead, listMask, listsFrom, mappedBlocks, reserveFrames, setListMask, stateOf, takeOut, unitsIn,
+  unitsOf, unitsUsed, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
 @unmanaged

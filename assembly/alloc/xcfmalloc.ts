@@ -74,7 +74,7 @@ import { listCount, listNext, listPush } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE,
-  SLAB_FRESH, boot, entryOf, entryOwner, entryType, frameAddress, frameExists, frameOf, genA,
+  boot, entryOf, entryOwner, entryType, frameAddress, frameExists, frameOf, genA,
 } from '../mem/layout';
 import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, countIsolated, countMap, countObject, poolAt, setPoolOption,
