@@ -330,6 +330,7 @@ function place(entry: usize, record: usize, chunks: u32, guest: u32): void {
 function takeFrame(pool: usize): usize {
   const descriptor = slabAlloc(pool + POOL_DESCRIPTORS);
   if (descriptor == 0) return 0;
+  memory.fill(descriptor, 0, DESCRIPTOR_BYTES);
   const frame = frameAlloc(<u32>pool | FRAME_DATA);
   if (frame == 0) {
     slabFree(pool + POOL_DESCRIPTORS, descriptor);

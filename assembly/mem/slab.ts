@@ -227,6 +227,9 @@ function slabFrameCheck(entry: usize, frame: u32, bytes: u32, most: u32): u32 {
   const used = <u32>slabAt(entry).used;
   if (used == 0 || used > fresh || fresh > most) return broken(RULE_SLAB_COUNT, frame);
   const base = frameAddress(frame);
+  for (let at = fresh * bytes; at < PAGE_SIZE; at += 4) {
+    if (load<u32>(base + <usize>at) != 0) return broken(RULE_SLAB_FREE, frame);
+  }
   let marked: u32 = 0;
   for (let index: u32 = 0; index < fresh; index++) {
     if ((load<u32>(base + <usize>(index * bytes)) & RECORD_FREE) != 0) marked += 1;

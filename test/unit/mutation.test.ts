@@ -111,6 +111,7 @@ describe('check() notices a change of', () => {
       if (type !== TYPE.slab && type !== TYPE.handles) continue;
       const bytes = raw.word(raw.word(entry + 24)) & 0xffff;
       const fresh = raw.word(entry + 12) >>> 16;
+      if (fresh * bytes < PAGE_SIZE) notices(raw, frame * PAGE_SIZE + fresh * bytes + 4, 'record that was never used');
       for (let at = frame * PAGE_SIZE; at < frame * PAGE_SIZE + fresh * bytes; at += bytes) {
         const isFree = raw.word(at) >>> 31 === 1;
         records += 1;
