@@ -54,7 +54,8 @@ describe('figures', () => {
 
   it.each(ALLOCATORS)('%s: random pages are incompressible and kept raw', async (allocator) => {
     const result = resultOf(await estimateOf('random', randomPages(100)), allocator);
-    const poolFrames = 100 + idle(allocator);
+    // The last page of xcfmalloc has taken a frame of the reserve, which is topped up by the next.
+    const poolFrames = allocator === 'xcfmalloc' ? 100 + idle(allocator) - 1 : 100;
     expect(result).toMatchObject({ pages: 100, sameFilled: 0, incompressible: 100, compressedBytes: 100 * PAGE_SIZE, poolFrames, density: 100 / poolFrames });
     expect(result.framesUsed).toBeGreaterThan(100);
   });
