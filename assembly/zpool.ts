@@ -47,11 +47,9 @@ import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scra
 import { slabFrames } from './mem/slab';
 import { scatter } from './mem/span';
 
-/** Map modes. */
+/** Map modes; 1 is rw. */
 // @ts-ignore: decorator
 @inline const MODE_RO: u32 = 0;
-// @ts-ignore: decorator
-@inline const MODE_RW: u32 = 1;
 // @ts-ignore: decorator
 @inline const MODE_WO: u32 = 2;
 
@@ -209,10 +207,11 @@ export function zpoolSpan(pool: usize, handle: u32, writing: u32): u32 {
  * OUT_SECOND are those of the part. ERANGE, and no LRU changes, when it does not fit.
  */
 export function zpoolRange(pool: usize, handle: u32, at: u32, length: u32, writing: u32): u32 {
-  const size = zpoolSize(pool, handle);
-  if (isError(size)) return size;
+  let address = zpoolSpan(pool, handle, 0);
+  if (isError(address)) return address;
+  const size = out(OUT_SIZE);
   if (at > size || length > size - at) return ERANGE;
-  let address = zpoolSpan(pool, handle, writing);
+  if (writing != 0) address = zpoolSpan(pool, handle, 1);
   const first = out(OUT_LENGTH);
   if (at >= first && out(OUT_SECOND) != 0) {
     address = out(OUT_SECOND) + (at - first);

@@ -82,7 +82,7 @@ import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, POOL_TABLES, countIsolated, countMap, countObject, poolAt,
   uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
-import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, scratchBase, setOut } from '../mem/scratch';
+import { OUT_A, OUT_SIZE, out, scratchBase, setOut } from '../mem/scratch';
 import { slabAlloc, slabCheck, slabFree, slabInit } from '../mem/slab';
 import {
   FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, isRecord,
@@ -532,14 +532,11 @@ function freeBlock(pool: usize, block: usize): bool {
   return false;
 }
 
-/** Address of an object's first byte; OUT_SIZE and the other words of a span. EINVAL. */
+/** Address of an object's first byte; its size in OUT_SIZE. EINVAL. */
 export function xvSpan(pool: usize, handle: u32): u32 {
   const data = resolve(pool, handle);
   if (data == 0) return EINVAL;
-  const size = sizeAt(data);
-  setOut(OUT_SIZE, size);
-  setOut(OUT_LENGTH, size);
-  setOut(OUT_SECOND, 0);
+  setOut(OUT_SIZE, sizeAt(data));
   return <u32>data;
 }
 

@@ -20,9 +20,9 @@ import { POOL_TABLES } from '../mem/pool';
 // @ts-ignore: decorator
 @inline const CLASSES: u32 = 255;
 // @ts-ignore: decorator
-@inline export const CLASS_BYTES: u32 = 64;
+@inline const CLASS_BYTES: u32 = 64;
 // @ts-ignore: decorator
-@inline export const CLASS_SHIFT: u32 = 6;
+@inline const CLASS_SHIFT: u32 = 6;
 // @ts-ignore: decorator
 @inline const SIZE_MIN: u32 = 32;
 // @ts-ignore: decorator
@@ -40,7 +40,7 @@ import { POOL_TABLES } from '../mem/pool';
 
 /** Chain rules. */
 // @ts-ignore: decorator
-@inline export const RULE_BYTES: u32 = 0;
+@inline const RULE_BYTES: u32 = 0;
 // @ts-ignore: decorator
 @inline export const RULE_PERCENT: u32 = 1;
 
@@ -56,7 +56,7 @@ export class SizeClass {
 }
 
 /** C2, C3: frames of a zspage for objects of this size. */
-export function chainPages(size: u32, chain: u32, rule: u32): u32 {
+function chainPages(size: u32, chain: u32, rule: u32): u32 {
   if (rule == RULE_BYTES && (size & (size - 1)) == 0) return 1;
   let best: u32 = 1;
   let bestWaste: u32 = PAGE_SIZE;

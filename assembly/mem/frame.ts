@@ -30,7 +30,7 @@ import { LARGE_SCRATCH_FROM, OUT_NEEDED, SCRATCH_LARGE, SCRATCH_SMALL, setOut } 
 
 /** "Never": for the two words of the fault injector. */
 // @ts-ignore: decorator
-@inline export const NEVER: u32 = 0xFFFFFFFF;
+@inline const NEVER: u32 = 0xFFFFFFFF;
 
 // @ts-ignore: decorator
 @inline const ENTRY_FREE_NEXT: usize = 8; // next frame on the free list

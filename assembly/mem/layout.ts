@@ -60,7 +60,7 @@
 // @ts-ignore: decorator
 @inline export const TABLE_INDEX: u32 = 1; // place of the table in its section
 // @ts-ignore: decorator
-@inline export const ENTRY_SHIFT: u32 = 5;
+@inline const ENTRY_SHIFT: u32 = 5;
 // @ts-ignore: decorator
 @inline export const ENTRY_BYTES: u32 = 32;
 // Frames 2 and 3 hold static data: asconfig.json has memoryBase = 2 * 4096.
@@ -75,8 +75,7 @@
 @inline export const LAYOUT_VERSION: u32 = 1;
 
 // Types of frames (low bits of the owner word).
-// @ts-ignore: decorator
-@inline export const FRAME_NEVER: u32 = 0; // beyond the bump mark
+// 0: never handed out, beyond the bump mark
 // @ts-ignore: decorator
 @inline export const FRAME_FREE: u32 = 1; // given back, on the free list
 // @ts-ignore: decorator

@@ -52,7 +52,7 @@ import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 @inline export const POOL_DESCRIPTORS: usize = 56; // cache of descriptors
 
 // @ts-ignore: decorator
-@inline export const POOL_LINKS: usize = 20;
+@inline const POOL_LINKS: usize = 20;
 
 @unmanaged
 export class Pool {

@@ -70,7 +70,7 @@ export function broken(rule: u32, frame: u32): u32 {
 }
 
 /** Whether an address is that of the table entry of a frame below the bump mark. */
-export function isEntry(address: usize): bool {
+function isEntry(address: usize): bool {
   if ((<u32>address & (ENTRY_BYTES - 1)) != 0) return false;
   const frame = <u32>(address >> PAGE_SHIFT);
   if ((frame & SECTION_MASK) != TABLE_INDEX) return false;

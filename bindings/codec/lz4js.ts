@@ -65,7 +65,7 @@ function literals(src: Uint8Array, block: Uint8Array): number {
 }
 
 /** Walks a block's sequences; the length it decodes to, -1 when it is malformed. */
-export function decodedLength(src: Uint8Array): number {
+function decodedLength(src: Uint8Array): number {
   let at = 0;
   let length = 0;
   const extra = (base: number): number => {
