@@ -40,7 +40,7 @@ import {
   PAGE_SIZE, boot, entryOf, entryOwner, entryPool, entryType,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, kindOfPool,
   poolAt, poolCreate, poolNumber, poolOption, poolUnlink, sealPool,
 } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
@@ -128,7 +128,7 @@ export function zpoolNext(pool: usize): u32 {
 
 /** @returns the handle; EINVAL size 0 (or no pool), ENOSPC beyond the largest object, ENOMEM no frame */
 export function zpoolMalloc(pool: usize, size: u32): u32 {
-  switch (kindOf(pool)) {
+  switch (kindOfPool(pool)) {
     case ZSMALLOC: return zsMalloc(pool, size);
     case Z3FOLD: return z3foldMalloc(pool, size);
     case ZBUD: return zbudMalloc(pool, size);
@@ -164,7 +164,7 @@ export function zpoolMallocRaw(pool: usize): u32 {
 
 /** EINVAL never allocated, freed, foreign; EBUSY mapped. Nothing changes then. */
 export function zpoolFree(pool: usize, handle: u32): u32 {
-  switch (kindOf(pool)) {
+  switch (kindOfPool(pool)) {
     case ZSMALLOC: return zsFree(pool, handle);
     case Z3FOLD: return z3foldFree(pool, handle);
     case ZBUD: return zbudFree(pool, handle);
