@@ -25,7 +25,7 @@ import {
   xvVictimNext,
 } from './alloc/xvmalloc';
 import {
-  zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
+  zsCompact, zsDescriptorFrames, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
   zsUnmap, zsVictimNext,
 } from './alloc/zsmalloc';
 import {
@@ -348,8 +348,10 @@ export function zpoolRunDeferred(pool: usize, force: u32): u32 {
 
 /** Frames of tables, descriptors, records and buffers that a pool owns. EINVAL. */
 export function zpoolMetadataFrames(pool: usize): u32 {
-  if (kindOf(pool) == 0) return EINVAL;
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + slabFrames(pool + POOL_DESCRIPTORS) + bufferFrames(pool);
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  const descriptors = kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + bufferFrames(pool);
 }
 
 /** Buffers of mapped objects: not counted anywhere, because a map is brief. */
