@@ -384,19 +384,16 @@ function delist(cls: usize, zspage: usize): void {
   sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups & ~(<u32>isEmpty(ring) << group));
 }
 
-/** L4: gives a zspage its new first word. If its group did not change it keeps its place. */
-// @ts-ignore: decorator
-@inline function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
-  if (twelveGroups(pool)) regroupTwelve(cls, zspage, word);
-  else regroupFour(pool, cls, zspage, word);
-}
-
 /**
- * Whether the group changes can hardly be predicted, and would be known late, when
- * the zspage is cold: so all is done in either case, and there is no question.
+ * L4: gives a zspage its new first word. If its group did not change it keeps its place.
+ * Whether that is so can hardly be predicted, and would be known late when the
+ * zspage is cold: so all is done in either case, and there is no question.
  */
-// @ts-ignore: decorator
-@inline function regroupTwelve(cls: usize, zspage: usize, word: u32): void {
+function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
+  if (!twelveGroups(pool)) {
+    regroupFour(pool, cls, zspage, word);
+    return;
+  }
   const old = (word >> STATE_SHIFT) & GROUP_MASK;
   const group = groupOfTwelve(cls, word & LOW);
   const moves = group != old;

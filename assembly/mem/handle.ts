@@ -36,7 +36,7 @@ import {
   frameAddress, frameAround, frameBits, frameExists, genA, setGenA,
 } from './layout';
 import { generationMask } from './generation';
-import { slabGive, slabGrow, slabInit, slabRoom, slabShrink, slabTake } from './slab';
+import { slabAlloc, slabFree, slabGrow, slabInit, slabRoom, slabShrink } from './slab';
 import { POOL_HANDLES } from './pool';
 
 // @ts-ignore: decorator
@@ -121,7 +121,7 @@ export function handleInit(pool: usize): void {
   slabInit(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
 }
 
-/** Sees to it that the next handleTake needs no frame. False without one. */
+/** Sees to it that the next handleAlloc needs no frame. False without one. */
 export function handleReady(pool: usize): bool {
   return slabRoom(pool + POOL_HANDLES) != 0 || slabGrow(pool + POOL_HANDLES);
 }
@@ -134,7 +134,7 @@ export function handleUnready(pool: usize): void {
 
 /** Takes a record, which handleReady has seen to, for an object of `size` bytes. Returns the handle; the location is for the caller to set. */
 export function handleAlloc(pool: usize, size: u32): u32 {
-  const record = slabTake(pool + POOL_HANDLES, RECORD_BYTES);
+  const record = slabAlloc(pool + POOL_HANDLES);
   const entry = entryAround(record);
   let word = (load<u32>(record, 4) & GENERATION_MASK) | (size - 1);
   let generation = generationIn(entry, word);
@@ -158,7 +158,7 @@ export function handleFree(pool: usize, record: usize): void {
   const entry = entryAround(record);
   store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) + ONE_FREE, 4);
   if (load<u16>(entry + SLAB_USED) == RECORD_BYTES) handleFrameEnds(entry);
-  slabGive(pool + POOL_HANDLES, entry, record, RECORD_BYTES);
+  slabFree(pool + POOL_HANDLES, record);
 }
 
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
