@@ -17,7 +17,7 @@ export {
 } from './mem/frame';
 export {
   zpoolCreate, zpoolDestroy, zpoolNext, zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize,
-  zpoolRange, zpoolMap, zpoolUnmap, zpoolLocate, zpoolCompact, zpoolFreeable, zpoolIsolate, zpoolVictimNext,
+  zpoolRange, zpoolMap, zpoolUnmap, zpoolCompact, zpoolFreeable, zpoolIsolate, zpoolVictimNext,
   zpoolRelease, zpoolRunDeferred, zpoolMetadataFrames, zpoolCounter, zpoolIdentity,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';

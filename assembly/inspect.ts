@@ -12,27 +12,38 @@ import { EINVAL, isError } from './base/errno';
 import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
 import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
 import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
-import { xcfCheck, xcfListLength, xcfSpanning, xcfWalk } from './alloc/xcfmalloc';
-import { zsCheck, zsClasses, zsClassStats, zsSpanning, zsWalk } from './alloc/zsmalloc';
+import { xcfCheck, xcfListLength, xcfLocate, xcfSpanning, xcfWalk } from './alloc/xcfmalloc';
+import { zsCheck, zsClasses, zsClassStats, zsLocate, zsSpanning, zsWalk } from './alloc/zsmalloc';
 import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
   BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
   FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE,
-  FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT,
+  FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT,
   TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
 import {
   NAME_BYTES, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord,
 } from './mem/pool';
-import { blockBuffer } from './mem/scratch';
+import { OUT_A, blockBuffer, setOut } from './mem/scratch';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_MAPS, RULE_OWNER, RULE_POOL,
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
+import { zpoolSpan } from './zpool';
 
 // ── statistics and walk ──────────────────────────────────────────────────────
+
+/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C; xcfmalloc: see xcfLocate. EINVAL. */
+export function zpoolLocate(pool: usize, handle: u32): u32 {
+  if (kindOf(pool) == ZSMALLOC) return zsLocate(pool, handle);
+  if (kindOf(pool) == XCFMALLOC) return xcfLocate(pool, handle);
+  const address = zpoolSpan(pool, handle, 0);
+  if (isError(address)) return address;
+  setOut(OUT_A, address & PAGE_MASK);
+  return address >> PAGE_SHIFT;
+}
 
 /** Objects that straddle two frames. EINVAL. */
 export function zpoolSpanning(pool: usize): u32 {

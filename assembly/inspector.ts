@@ -4,7 +4,7 @@
 import { LAYOUT_VERSION, SCRATCH_FRAME, frameAddress } from './mem/layout';
 import { setScratch } from './mem/scratch';
 
-export { ramCheck, zpoolSpanning, zpoolTable, zpoolTables, zpoolWalk } from './inspect';
+export { ramCheck, zpoolLocate, zpoolSpanning, zpoolTable, zpoolTables, zpoolWalk } from './inspect';
 
 /** Version of the RAM layout that this module works on. */
 export function layoutVersion(): u32 {

@@ -25,25 +25,24 @@ import {
   xvVictimNext,
 } from './alloc/xvmalloc';
 import {
-  zsCompact, zsDescriptorFrames, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
+  zsCompact, zsDescriptorFrames, zsFree, zsFreeable, zsInit, zsIsolate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
   zsUnmap, zsVictimNext,
 } from './alloc/zsmalloc';
 import {
-  xcfFrameEnds, xcfFree, xcfInit, xcfIsolate, xcfLocate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease,
+  xcfFrameEnds, xcfFree, xcfInit, xcfIsolate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease,
   xcfSpan, xcfUnmap, xcfVictimNext,
 } from './alloc/xcfmalloc';
 import { xcfCompact, xcfFreeable } from './alloc/xcfmalloc-compact';
 import { frameFree, frameRoom } from './mem/frame';
 import { handleFrameEnds } from './mem/handle';
 import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_POOL_HEAD, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, PAGE_MASK, PAGE_SHIFT,
-  PAGE_SIZE, boot, entryOf, entryOwner, entryPool, entryType,
+  BOOT_BUMP, BOOT_FIRST, BOOT_POOL_HEAD, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, PAGE_SIZE, boot, entryOf, entryOwner, entryPool, entryType,
 } from './mem/layout';
 import {
   NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, kindOfPool,
   poolAt, poolCreate, poolNumber, poolOption, poolUnlink, sealPool,
 } from './mem/pool';
-import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
+import { OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
 import { scatter } from './mem/span';
 
@@ -262,16 +261,6 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
     case XCFMALLOC: return xcfUnmap(pool, handle);
     default: return EINVAL;
   }
-}
-
-/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C; xcfmalloc: see xcfLocate. EINVAL. */
-export function zpoolLocate(pool: usize, handle: u32): u32 {
-  if (kindOf(pool) == ZSMALLOC) return zsLocate(pool, handle);
-  if (kindOf(pool) == XCFMALLOC) return xcfLocate(pool, handle);
-  const address = zpoolSpan(pool, handle, 0);
-  if (isError(address)) return address;
-  setOut(OUT_A, address & PAGE_MASK);
-  return address >> PAGE_SHIFT;
 }
 
 // ── compaction and reclaim ───────────────────────────────────────────────────

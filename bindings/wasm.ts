@@ -52,7 +52,6 @@ export interface CoreExports {
   zpoolRange(pool: number, handle: number, at: number, length: number, writing: number): number;
   zpoolMap(pool: number, handle: number, mode: number): number;
   zpoolUnmap(pool: number, handle: number): number;
-  zpoolLocate(pool: number, handle: number): number;
   zpoolCompact(pool: number, victims: number): number;
   zpoolFreeable(pool: number): number;
   zpoolIsolate(pool: number): number;
@@ -73,6 +72,7 @@ export interface InspectorExports {
   layoutVersion(): number;
   attach(): void;
   ramCheck(frames: number): number;
+  zpoolLocate(pool: number, handle: number): number;
   zpoolSpanning(pool: number): number;
   zpoolTables(pool: number): number;
   zpoolTable(pool: number, nth: number): number;

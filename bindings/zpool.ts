@@ -213,8 +213,8 @@ export class Zpool {
   /** Where an object's data lie. Moves with compaction, unless the object is mapped. */
   locate(handle: Handle): Location {
     if (!isU32(handle)) this.#notAHandle('zpool.locate', handle);
-    const { exports, out } = this.#core;
-    const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
+    const { out } = this.#core;
+    const frame = this.#core.inspect('zpool.locate').zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
     const offset = out[OUT_A] as number;
     if (this.allocator === 'xcfmalloc') {

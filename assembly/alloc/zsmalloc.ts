@@ -389,11 +389,9 @@ function delist(cls: usize, zspage: usize): void {
  * Whether that is so can hardly be predicted, and would be known late when the
  * zspage is cold: so all is done in either case, and there is no question.
  */
-function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
-  if (!twelveGroups(pool)) {
-    regroupFour(pool, cls, zspage, word);
-    return;
-  }
+// @ts-ignore: decorator
+@inline function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
+  if (!twelveGroups(pool)) return regroupFour(pool, cls, zspage, word);
   const old = (word >> STATE_SHIFT) & GROUP_MASK;
   const group = groupOfTwelve(cls, word & LOW);
   const moves = group != old;
@@ -443,7 +441,7 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
 /** F2: takes the last freed slot, else the next one never used. */
 // @ts-ignore: decorator
 @inline function takeSlot(zspage: usize, cls: usize): u32 {
-  invariant(inuseOf(zspage) < sizeClass(cls).objects);
+  if (!ASC_NO_ASSERT) invariant(inuseOf(zspage) < sizeClass(cls).objects);
   const slots = zspageAt(zspage).slots;
   let slot = slots & LOW;
   if (slot != NONE) {
@@ -498,7 +496,7 @@ function freeFrames(slab: usize, descriptor: usize, pages: u32): void {
 function zspageFree(pool: usize, zspage: usize): u32 {
   const cls = classOf(pool, zspage);
   const pages = <u32>sizeClass(cls).pages;
-  invariant(inuseOf(zspage) == 0);
+  if (!ASC_NO_ASSERT) invariant(inuseOf(zspage) == 0);
   if ((stateOf(zspage) & ON_LRU) != 0) listRemove(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
   sizeClass(cls).allocated -= <u32>sizeClass(cls).objects;
   poolAt(pool).frames -= pages;

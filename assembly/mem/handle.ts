@@ -36,7 +36,7 @@ import {
   frameAddress, frameAround, frameBits, frameExists, genA, setGenA,
 } from './layout';
 import { generationMask } from './generation';
-import { slabAlloc, slabFree, slabGrow, slabInit, slabRoom, slabShrink } from './slab';
+import { slabGive, slabGrow, slabInit, slabRoom, slabShrink, slabTake } from './slab';
 import { POOL_HANDLES } from './pool';
 
 // @ts-ignore: decorator
@@ -134,7 +134,7 @@ export function handleUnready(pool: usize): void {
 
 /** Takes a record, which handleReady has seen to, for an object of `size` bytes. Returns the handle; the location is for the caller to set. */
 export function handleAlloc(pool: usize, size: u32): u32 {
-  const record = slabAlloc(pool + POOL_HANDLES);
+  const record = slabTake(pool + POOL_HANDLES, RECORD_BYTES);
   const entry = entryAround(record);
   let word = (load<u32>(record, 4) & GENERATION_MASK) | (size - 1);
   let generation = generationIn(entry, word);
@@ -158,7 +158,7 @@ export function handleFree(pool: usize, record: usize): void {
   const entry = entryAround(record);
   store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) + ONE_FREE, 4);
   if (load<u16>(entry + SLAB_USED) == RECORD_BYTES) handleFrameEnds(entry);
-  slabFree(pool + POOL_HANDLES, record);
+  slabGive(pool + POOL_HANDLES, entry, record, RECORD_BYTES);
 }
 
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
@@ -184,7 +184,6 @@ export function handleRecord(pool: usize, handle: u32): usize {
   if (word == 0 || (word & (RECORD_FREE | DEFERRED)) != 0) return 0;
   return generationIn(entry, load<u32>(record, 4)) == handle >> placeBits() ? record : 0;
 }
-
 /** Whether a used record has a generation that a handle may have; for check(). */
 export function recordIsSound(record: usize): bool {
   return generationIn(entryAround(record), load<u32>(record, 4)) != mask();

@@ -153,10 +153,12 @@ export function slabShrink(cache: usize, entry: usize): void {
   return <usize>cacheAt(cache).room;
 }
 
-/** Hands out a record, its words as the last user (or zero) left them but the first, which is 0. Returns 0 without a frame. */
-export function slabAlloc(cache: usize): usize {
-  if (slabRoom(cache) == 0 && !slabGrow(cache)) return 0;
-  const size = slabRecordBytes(cache);
+/**
+ * Hands out a record of a cache that has room, its words as the last user (or
+ * zero) left them but the first, which is 0. Inlined; `size` is the cache's.
+ */
+// @ts-ignore: decorator
+@inline export function slabTake(cache: usize, size: u32): usize {
   const entry = slabRoom(cache);
   const counts = slabAt(entry).counts + size;
   const free = slabAt(entry).free;
@@ -179,11 +181,10 @@ export function slabAlloc(cache: usize): usize {
   return record;
 }
 
-/** Takes a record back. Its words but the first stay until it is used again. */
-export function slabFree(cache: usize, record: usize): void {
-  const size = slabRecordBytes(cache);
-  const entry = entryAround(record);
-  invariant(entryOwner(entry) == ownerOf(cache));
+/** Takes a record back, inlined; `entry` is that of its frame. Its words but the first stay until it is used again. */
+// @ts-ignore: decorator
+@inline export function slabGive(cache: usize, entry: usize, record: usize, size: u32): void {
+  if (!ASC_NO_ASSERT) invariant(entryOwner(entry) == ownerOf(cache));
   const counts = slabAt(entry).counts;
   const at = <u32>record & PAGE_MASK;
   cacheAt(cache).used -= 1;
@@ -195,6 +196,15 @@ export function slabFree(cache: usize, record: usize): void {
   slabAt(entry).free = (free == EMPTY ? at : free & LOW) | (at << 16);
   if ((counts & LOW) + size > PAGE_SIZE) link(cache + 4, entry, LINKS);
   if ((counts & LOW) == size) slabShrink(cache, entry);
+}
+
+/** slabTake, in a new frame if need be. Returns 0 without one. */
+export function slabAlloc(cache: usize): usize {
+  return slabRoom(cache) != 0 || slabGrow(cache) ? slabTake(cache, slabRecordBytes(cache)) : 0;
+}
+
+export function slabFree(cache: usize, record: usize): void {
+  slabGive(cache, entryAround(record), record, slabRecordBytes(cache));
 }
 
 // ── walk ─────────────────────────────────────────────────────────────────────

@@ -133,7 +133,7 @@ describe('check() notices a change of', () => {
       }
       for (const handle of [...handles].slice(0, 12)) {
         exports.zpoolMap(pool, handle, handle % 3);
-        mapped.push([pool, handle, exports.zpoolLocate(pool, handle)]);
+        mapped.push([pool, handle, inspector.zpoolLocate(pool, handle)]);
       }
       expect(exports.zpoolIsolate(pool)).toBeGreaterThan(0);
     }
