@@ -25,7 +25,7 @@ import { POOL_LRU, POOL_TABLES, countMoves, poolAt } from '../mem/pool';
 import { OUT_A, OUT_B, out, pageBuffer, setOut } from '../mem/scratch';
 import {
   FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, ORDER_SHIFT, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, addUsedUnits, addressIn,
-  blockAt, blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, giveFrame, insertLeft,
+  blockAt, blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, freeBlocks, giveFrame, insertLeft,
   isIsolated, listCell, listHead, listMask, listsFrom, mappedBlocks, reserveFrames, setListMask, stateOf, takeOut, unitsIn,
   unitsOf, unitsUsed, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
@@ -220,16 +220,20 @@ function commit(pool: usize, at: usize, end: usize): void {
 function emptyOut(pool: usize, entry: usize): u32 {
   const start = pageBuffer() + LOG;
   let log = start;
-  for (let used = 0; used < 2; used++) {
-    for (let block = <usize>dataAt(entry).first; block != 0; block = blockAt(block).right) {
-      if ((stateOf(block) != FREE) != (used != 0)) continue;
-      const end = used != 0 ? plan(pool, block, log) : take(pool, block, 0, blockAt(block).bytes, log);
-      if (end == 0) {
-        undo(pool, start, log);
-        return 0;
-      }
-      log = end;
+  let holes = freeBlocks(entry);
+  for (let block = <usize>dataAt(entry).first; holes != 0; block = blockAt(block).right) {
+    if (stateOf(block) != FREE) continue;
+    holes -= 1;
+    log = take(pool, block, 0, blockAt(block).bytes, log);
+  }
+  for (let block = <usize>dataAt(entry).first; block != 0; block = blockAt(block).right) {
+    if (stateOf(block) == FREE) continue;
+    const end = plan(pool, block, log);
+    if (end == 0) {
+      undo(pool, start, log);
+      return 0;
     }
+    log = end;
   }
   addUsedUnits(pool, 0 - unitsUsed(entry));
   commit(pool, start, log);
