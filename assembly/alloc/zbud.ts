@@ -179,13 +179,8 @@ import { walkFree, walkObject } from '../mem/walk';
   store<u16>(entry + (<usize>buddy << 1), <u16>advanced(counterOf(entry, buddy), mask()), 4);
 }
 
-// @ts-ignore: decorator
-@inline function makeHandle(entry: usize, buddy: u32): u32 {
-  return (((generationOf(entry, buddy) << 1) | buddy) << frameBits()) | frameOf(entry);
-}
-
 function handleOf(entry: usize, buddy: u32): u32 {
-  return makeHandle(entry, buddy);
+  return (((generationOf(entry, buddy) << 1) | buddy) << frameBits()) | frameOf(entry);
 }
 
 /** FIRST or LAST, as a handle says. */
@@ -315,7 +310,7 @@ export function zbudMalloc(pool: usize, size: u32): u32 {
     enlist(pool, entry);
   }
   countObject(pool, size);
-  return makeHandle(entry, buddy);
+  return handleOf(entry, buddy);
 }
 
 /** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
