@@ -17,7 +17,7 @@
  * The 4 bytes are kept free, since the geometry (and so every figure) depends on
  * them, but nothing is stored there: the words of slots are in the descriptor of
  * their zspage. In the slot each free and each malloc would touch a cold line of a
- * cold page, which was half of what they cost. What both ask of a zspage lies in the
+ * cold page, which was a fifth of what they cost. What both ask of a zspage lies in the
  * table entry of its first frame, so the way there is record, entry, class.
  *
  *   record  word 0 (mem/handle.ts): first frame of the zspage << 8 | slot
@@ -35,7 +35,9 @@
  * from the fresh mark once the list of freed slots (last freed first) is empty,
  * which is the same order as a list made of all of them (F1, F2).
  *
- * Full zspages are on no list of their class: nothing looks for them (G3).
+ * Each fullness group of a class has a list, that of the full ones too, though
+ * nothing looks there (G3): so a zspage that changes its group always leaves a
+ * list and joins one.
  *
  * While a straddling object is mapped its record names a buffer frame, and the
  * entry of that frame says where the object is:
@@ -84,7 +86,7 @@ import {
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  CLASS_BYTES, CLASS_COUNT, CLASS_END, CLASS_FRAMES, CLASS_FRAMES_MAX, CLASS_MAP, GROUPS, RING_LINKS, RULE_PERCENT, SCALE_SHIFT,
+  CLASS_BYTES, CLASS_COUNT, CLASS_END, CLASS_FRAMES, CLASS_FRAMES_MAX, GROUPS, RING_LINKS, RULE_PERCENT, SCALE_SHIFT,
   SizeClass, WORD, classAt, classFor, classFrames, layClasses, ordinalFor, ringOf, scaleOf,
 } from './zsmalloc-classes';
 

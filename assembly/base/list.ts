@@ -86,16 +86,6 @@ export function listPush(cell: usize, node: usize, at: usize): void {
   link(cell, node, at);
 }
 
-/** Inserts right behind `left`, which is in the list. */
-export function listInsertAfter(cell: usize, left: usize, node: usize, at: usize): void {
-  const right = listNext(left, at);
-  store<u32>(node + at, <u32>left);
-  store<u32>(node + at + 4, <u32>right);
-  store<u32>(left + at + 4, <u32>node);
-  const follower = right != 0 ? right : <usize>load<u32>(cell);
-  store<u32>(follower + at, <u32>node);
-}
-
 /** Takes a node out and clears its links. */
 export function listRemove(cell: usize, node: usize, at: usize): void {
   unlink(cell, node, at);
