@@ -5,10 +5,10 @@
  * a value >= 0xFFFFF000 is a negative errno.
  */
 import { crc32c, crcInit } from './base/crc';
-import { LAYOUT_VERSION, SCRATCH_FRAME, frameAddress } from './mem/layout';
 import {
-  blockBuffer, blockBufferBytes, crcTables, hashTable, pageBuffer, pageBufferBytes, scratchBase, setScratch,
+  blockBuffer, blockBufferBytes, crcTables, hashTable, pageBuffer, pageBufferBytes, scratchBase,
 } from './mem/scratch';
+import { attach as findScratch } from './mem/module';
 import { lz4Compress, lz4Decompress } from './codec/lz4';
 
 export {
@@ -17,20 +17,16 @@ export {
 } from './mem/frame';
 export {
   zpoolCreate, zpoolDestroy, zpoolNext, zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize,
-  zpoolRange, zpoolMap, zpoolUnmap, zpoolLocate, zpoolCompact, zpoolFreeable, zpoolIsolate, zpoolVictimNext,
+  zpoolRange, zpoolMap, zpoolUnmap, zpoolLocate, zpoolIsolate, zpoolVictimNext,
   zpoolRelease, zpoolRunDeferred, zpoolMetadataFrames, zpoolCounter, zpoolIdentity,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';
+export { layoutVersion } from './mem/module';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };
-
-/** Version of the RAM layout that this module works on. */
-export function layoutVersion(): u32 {
-  return LAYOUT_VERSION;
-}
 
 /** Readies an instance for its RAM: places the scratch, makes the checksum tables. */
 export function attach(): void {
-  setScratch(frameAddress(SCRATCH_FRAME));
+  findScratch();
   crcInit(crcTables());
 }
 

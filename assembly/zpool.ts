@@ -9,7 +9,8 @@
  * between: isolate a victim (a frame, or the first frame of a zspage), list its
  * live handles, release it. The loop over them (shrink) is the caller's.
  *
- * What only looks (check, walk, tables) is in inspect.ts, a module of its own.
+ * Two modules of their own, on the same memory, have what is rarely wanted: inspect.ts what only looks (check, walk,
+ * tables), compact.ts what moves objects to give frames back.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC, ERANGE, isError } from './base/errno';
 import {
@@ -17,22 +18,21 @@ import {
   zbudUnmap, zbudVictimNext,
 } from './alloc/zbud';
 import {
-  z3foldCompact, z3foldData, z3foldFree, z3foldFreeable, z3foldInit, z3foldIsolate, z3foldMalloc, z3foldMap,
-  z3foldRelease, z3foldRunDeferred, z3foldUnmap, z3foldVictimNext,
+  z3foldData, z3foldFree, z3foldInit, z3foldIsolate, z3foldMalloc, z3foldMap, z3foldRelease,
+  z3foldRunDeferred, z3foldUnmap, z3foldVictimNext,
 } from './alloc/z3fold';
 import {
   xvFrameEnds, xvFree, xvInit, xvIsolate, xvMalloc, xvMallocRaw, xvMap, xvMax, xvRelease, xvSpan, xvUnmap,
   xvVictimNext,
 } from './alloc/xvmalloc';
 import {
-  zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
+  zsFree, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
   zsUnmap, zsVictimNext,
 } from './alloc/zsmalloc';
 import {
   xcfFrameEnds, xcfFree, xcfInit, xcfIsolate, xcfLocate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease,
   xcfSpan, xcfUnmap, xcfVictimNext,
 } from './alloc/xcfmalloc';
-import { xcfCompact, xcfFreeable } from './alloc/xcfmalloc-compact';
 import { frameFree, frameRoom } from './mem/frame';
 import { handleFrameEnds } from './mem/handle';
 import {
@@ -274,27 +274,7 @@ export function zpoolLocate(pool: usize, handle: u32): u32 {
   return address >> PAGE_SHIFT;
 }
 
-// ── compaction and reclaim ───────────────────────────────────────────────────
-
-/** Frames given back; 0 where objects cannot move. @param victims budget. EINVAL. */
-export function zpoolCompact(pool: usize, victims: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsCompact(pool, victims);
-    case Z3FOLD: return z3foldCompact(pool, victims);
-    case XCFMALLOC: return xcfCompact(pool, victims);
-    default: return isPool(pool) ? 0 : EINVAL;
-  }
-}
-
-/** Frames that zpoolCompact would give back. EINVAL. */
-export function zpoolFreeable(pool: usize): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsFreeable(pool);
-    case Z3FOLD: return z3foldFreeable(pool);
-    case XCFMALLOC: return xcfFreeable(pool);
-    default: return isPool(pool) ? 0 : EINVAL;
-  }
-}
+// ── reclaim ───────────────────────────────────────────────────
 
 /** Takes the least recently used victim off all lists: its frame number, 0 when nothing is evictable. EINVAL. */
 export function zpoolIsolate(pool: usize): u32 {

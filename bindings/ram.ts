@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
-import { inspectorModule, moduleFor, moduleForSync } from './builds.ts';
+import { buildFor, buildForSync } from './builds.ts';
 import { CoreLz4 } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireOptions, requireU32, show } from './errors.ts';
@@ -8,7 +8,7 @@ import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
-import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Core } from './wasm.ts';
+import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Build, type Core } from './wasm.ts';
 import { KINDS, Zpool, callbacks, optionWords, type Owner } from './zpool.ts';
 
 const MIN_BYTES = 256 * 1024;
@@ -70,7 +70,7 @@ export class Ram {
    */
   static async create(options: RamOptions = {}): Promise<Ram> {
     requireOptions('Ram.create', options, OPTIONS);
-    return Ram.#make('Ram.create', options, await moduleFor('Ram.create', options));
+    return Ram.#make('Ram.create', options, await buildFor('Ram.create', options));
   }
 
   /**
@@ -79,15 +79,15 @@ export class Ram {
    */
   static createSync(options: RamOptions = {}): Ram {
     requireOptions('Ram.createSync', options, OPTIONS);
-    return Ram.#make('Ram.createSync', options, moduleForSync('Ram.createSync', options));
+    return Ram.#make('Ram.createSync', options, buildForSync('Ram.createSync', options));
   }
 
-  static #make(op: string, options: RamOptions, module: WebAssembly.Module): Ram {
+  static #make(op: string, options: RamOptions, build: Build): Ram {
     const bytes = memoryBytes(op, options, '64MiB');
     const limit = limitFrames(op, options, bytes);
     const first = options.firstFrame === undefined ? 0 : options.firstFrame;
     requireU32(op, 'firstFrame', first);
-    const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
+    const core = instantiate(op, build, reserve(op, bytes));
     if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
       throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
     }
@@ -108,13 +108,13 @@ export class Ram {
     if (callbacks.running !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
     requireOptions(op, options, OPTIONS.filter((key) => key !== 'firstFrame'));
     requireBytes(op, 'image', image);
-    const module = await moduleFor(op, options);
+    const build = await buildFor(op, options);
     const parsed = parseImage(op, image);
     const least = parsed.totalFrames * PAGE_SIZE;
     const bytes = memoryBytes(op, options, least);
     if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
     const limit = limitFrames(op, options, bytes);
-    const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
+    const core = instantiate(op, build, reserve(op, bytes));
     loadImage(op, core, parsed, core.exports.ramFixed(parsed.totalFrames));
     if (core.inspect(op).ramCheck(parsed.totalFrames) !== 0) {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });

@@ -53,8 +53,6 @@ export interface CoreExports {
   zpoolMap(pool: number, handle: number, mode: number): number;
   zpoolUnmap(pool: number, handle: number): number;
   zpoolLocate(pool: number, handle: number): number;
-  zpoolCompact(pool: number, victims: number): number;
-  zpoolFreeable(pool: number): number;
   zpoolIsolate(pool: number): number;
   zpoolVictimNext(pool: number, victim: number, cursor: number): number;
   zpoolRelease(pool: number, victim: number): number;
@@ -79,6 +77,21 @@ export interface InspectorExports {
   zpoolWalk(pool: number, frame: number): number;
 }
 
+/** Exports of the compactor (assembly/compact.ts): what moves objects together. */
+export interface CompactorExports {
+  layoutVersion(): number;
+  attach(): void;
+  zpoolCompact(pool: number, victims: number): number;
+  zpoolFreeable(pool: number): number;
+}
+
+/** Compiled modules of one build. The companions work on the memory of the core and are compiled when first asked for. */
+export interface Build {
+  readonly core: WebAssembly.Module;
+  readonly inspector: (op: string) => WebAssembly.Module;
+  readonly compactor: (op: string) => WebAssembly.Module;
+}
+
 /** One instance of the core on its memory. The memory never grows, so the views stay valid. */
 export interface Core {
   readonly exports: CoreExports;
@@ -88,6 +101,8 @@ export interface Core {
   readonly out: Uint32Array;
   /** The inspector on the same memory, instantiated at the first call. ENODEV where the host does not compile it. */
   readonly inspect: (op: string) => InspectorExports;
+  /** The compactor, likewise. */
+  readonly compactor: (op: string) => CompactorExports;
 }
 
 /** An import object, or an error of the host's making. */
@@ -135,17 +150,12 @@ function forbidden(op: string, cause: unknown): CompcacheError {
   return new CompcacheError('ENODEV', op, 'the host does not compile WebAssembly here (a Content-Security-Policy without wasm-unsafe-eval?)', { cause });
 }
 
-/**
- * Instantiates a core on a memory. EINVAL for a module that is not this version's core.
- * @param inspectorModule gives the compiled inspector when it is wanted
- */
-export function instantiate(
-  op: string, module: WebAssembly.Module, memory: WebAssembly.Memory, inspectorModule: (op: string) => WebAssembly.Module,
-): Core {
-  requireCore(op, module);
+/** Instantiates a core on a memory. EINVAL for a module that is not this version's core. */
+export function instantiate(op: string, build: Build, memory: WebAssembly.Memory): Core {
+  requireCore(op, build.core);
   let exports: CoreExports;
   try {
-    exports = loader.instantiateSync(module, imports(memory)).instance.exports as unknown as CoreExports;
+    exports = exportsOn<CoreExports>(build.core, memory);
   } catch (cause) {
     throw new CompcacheError('EINVAL', op, 'module cannot be instantiated as a compcache core', { cause });
   }
@@ -153,18 +163,30 @@ export function instantiate(
     throw new CompcacheError('EINVAL', op, `module is a core of layout ${exports.layoutVersion()}, not ${LAYOUT_VERSION}`);
   }
   exports.attach();
-  const bytes = new Uint8Array(memory.buffer as ArrayBuffer);
-  const out = new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16);
-  let inspector: InspectorExports | undefined;
-  const inspect = (caller: string): InspectorExports => (inspector ??= instantiateInspector(inspectorModule(caller), memory));
-  return { exports, memory, bytes, out, inspect };
+  return {
+    exports,
+    memory,
+    bytes: new Uint8Array(memory.buffer as ArrayBuffer),
+    out: new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16),
+    inspect: companion<InspectorExports>(build.inspector, memory),
+    compactor: companion<CompactorExports>(build.compactor, memory),
+  };
 }
 
-/** The package's own module: nothing of it can be wrong. */
-function instantiateInspector(module: WebAssembly.Module, memory: WebAssembly.Memory): InspectorExports {
-  const exports = loader.instantiateSync(module, imports(memory)).instance.exports as unknown as InspectorExports;
-  exports.attach();
-  return exports;
+function exportsOn<T>(module: WebAssembly.Module, memory: WebAssembly.Memory): T {
+  return loader.instantiateSync(module, imports(memory)).instance.exports as unknown as T;
+}
+
+/** A companion that is instantiated at the first call. It is the package's own: nothing of it can be wrong. */
+function companion<T extends { attach(): void }>(module: (op: string) => WebAssembly.Module, memory: WebAssembly.Memory): (op: string) => T {
+  let exports: T | undefined;
+  return (op) => {
+    if (exports === undefined) {
+      exports = exportsOn<T>(module(op), memory);
+      exports.attach();
+    }
+    return exports;
+  };
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
@@ -204,7 +226,7 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
 
 /** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */
 export function closedCore(): Core {
-  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports;
+  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports & CompactorExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
-  return { exports, memory, bytes: new Uint8Array(0), out: new Uint32Array(16), inspect: () => exports };
+  return { exports, memory, bytes: new Uint8Array(0), out: new Uint32Array(16), inspect: () => exports, compactor: () => exports };
 }

@@ -407,12 +407,12 @@ export class Zpool {
     if (options !== undefined && (typeof options !== 'object' || options === null)) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
     const victims = options?.victims ?? 0xffffffff;
     requireU32('zpool.compact', 'victims', victims);
-    return this.#number('zpool.compact', this.#core.exports.zpoolCompact(this.#address, victims));
+    return this.#number('zpool.compact', this.#core.compactor('zpool.compact').zpoolCompact(this.#address, victims));
   }
 
   /** Frames that compact() would give back; it may give back fewer when objects are mapped, never more. */
   freeable(): number {
-    return this.#number('zpool.freeable', this.#core.exports.zpoolFreeable(this.#address));
+    return this.#number('zpool.freeable', this.#core.compactor('zpool.freeable').zpoolFreeable(this.#address));
   }
 
   /** Does the work that frees have put off. Only z3fold with deferred: 'manual' has any; nothing happens for the others. */

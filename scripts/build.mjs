@@ -14,6 +14,8 @@ const TARGETS = {
   scalar: ['core-scalar', 'index'],
   checked: ['core-checked', 'index'],
   inspector: ['inspector', 'inspector'],
+  compactor: ['compactor', 'compactor'],
+  'compactor-checked': ['compactor-checked', 'compactor'],
 };
 const resolve = createRequire(import.meta.url).resolve;
 
