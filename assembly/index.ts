@@ -21,6 +21,9 @@ export {
   zpoolRelease, zpoolRunDeferred, zpoolMetadataFrames, zpoolCounter, zpoolIdentity,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';
+export {
+  tableOpen, tableKind, tableCount, tableSet, tablePut, tableGet, tableLoad, tableDelete, tableClear, tableSeek,
+} from './page/store';
 export { layoutVersion } from './mem/module';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };
 

@@ -18,12 +18,12 @@ import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './m
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
   BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
-  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE,
+  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_INDEX, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE,
   FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT,
   TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
 import {
-  NAME_BYTES, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord,
+  NAME_BYTES, POOL_INDEX, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord,
 } from './mem/pool';
 import { blockBuffer } from './mem/scratch';
 import {
@@ -31,6 +31,7 @@ import {
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
+import { FILL, tableCheck } from './page/table';
 
 // ── statistics and walk ──────────────────────────────────────────────────────
 
@@ -235,6 +236,7 @@ function poolCheck(pool: usize): u32 {
     if (entryPool(entry) != pool) continue;
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
+    else if (type == FRAME_INDEX) continue;
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
     else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
     else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
@@ -242,6 +244,8 @@ function poolCheck(pool: usize): u32 {
     else if (kind == XCFMALLOC && type == FRAME_HANDLES) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
+  const result = tableCheck(pool + POOL_INDEX, FILL);
+  if (result != 0) return result;
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);
     case Z3FOLD: return z3foldCheck(pool);

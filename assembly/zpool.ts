@@ -40,8 +40,8 @@ import {
   PAGE_SIZE, boot, entryOf, entryOwner, entryPool, entryType,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf,
-  poolAt, poolCreate, poolNumber, poolOption, poolUnlink, sealPool,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, indexFrames, isPool,
+  kindOf, poolAt, poolCreate, poolNumber, poolOption, poolUnlink, sealPool,
 } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
@@ -326,10 +326,10 @@ export function zpoolRunDeferred(pool: usize, force: u32): u32 {
 
 // ── statistics ──────────────────────────────────────────────────────
 
-/** Frames of tables, descriptors, records and buffers that a pool owns. EINVAL. */
+/** Frames of tables, descriptors, records, buffers and page table that a pool owns. EINVAL. */
 export function zpoolMetadataFrames(pool: usize): u32 {
   if (kindOf(pool) == 0) return EINVAL;
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + slabFrames(pool + POOL_DESCRIPTORS) + bufferFrames(pool);
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + slabFrames(pool + POOL_DESCRIPTORS) + bufferFrames(pool) + indexFrames(pool);
 }
 
 /** Buffers of mapped objects: not counted anywhere, because a map is brief. */

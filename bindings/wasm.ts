@@ -63,7 +63,17 @@ export interface CoreExports {
   zpoolIdentity(pool: number, word: number): number;
   pageStore(pool: number): number;
   pageLoad(pool: number, handle: number): number;
-  pageFill(word: number): void;
+  pageFill(word: number): number;
+  tableOpen(pool: number, shape: number): number;
+  tableKind(pool: number): number;
+  tableCount(pool: number): number;
+  tablePut(pool: number, low: number, high: number): number;
+  tableSet(pool: number, low: number, high: number, value: number, state: number): number;
+  tableGet(pool: number, low: number, high: number): number;
+  tableLoad(pool: number, low: number, high: number): number;
+  tableDelete(pool: number, low: number, high: number): number;
+  tableClear(pool: number): number;
+  tableSeek(pool: number, place: number): number;
 }
 
 /** Exports of the inspector (assembly/inspect.ts): what looks at a RAM and changes nothing. */
@@ -99,6 +109,9 @@ export interface Core {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The result area. */
   readonly out: Uint32Array;
+  /** Address of the page buffer, and its first 4096 bytes. */
+  readonly pageAddress: number;
+  readonly page: Uint8Array<ArrayBuffer>;
   /** The inspector on the same memory, instantiated at the first call. ENODEV where the host does not compile it. */
   readonly inspect: (op: string) => InspectorExports;
   /** The compactor, likewise. */
@@ -163,11 +176,14 @@ export function instantiate(op: string, build: Build, memory: WebAssembly.Memory
     throw new CompcacheError('EINVAL', op, `module is a core of layout ${exports.layoutVersion()}, not ${LAYOUT_VERSION}`);
   }
   exports.attach();
+  const pageAddress = exports.pageBuffer() >>> 0;
   return {
     exports,
     memory,
     bytes: new Uint8Array(memory.buffer as ArrayBuffer),
     out: new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16),
+    pageAddress,
+    page: new Uint8Array(memory.buffer as ArrayBuffer, pageAddress, PAGE_SIZE),
     inspect: companion<InspectorExports>(build.inspector, memory),
     compactor: companion<CompactorExports>(build.compactor, memory),
   };
@@ -224,9 +240,11 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */
 export function closedCore(): Core {
   const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports & CompactorExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
-  return { exports, memory, bytes: new Uint8Array(0), out: new Uint32Array(16), inspect: () => exports, compactor: () => exports };
+  return { exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, inspect: () => exports, compactor: () => exports };
 }

@@ -1,10 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import { CoreLz4 } from './codec/core.ts';
+import { isCoreCodec, requireCodec, requirePage } from './codec/pages.ts';
 import { DISPOSE } from './dispose.ts';
 import {
   CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requireOptions, requireU32, show, type ErrorCode,
 } from './errors.ts';
+import { PageTable, SHAPES, type PageTableKeys } from './page-table.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
@@ -56,6 +57,7 @@ export class Zpool {
   #core: Core;
   #address: number;
   #evict: EvictCallback | undefined;
+  #pages: PageTable | undefined;
 
   /** @internal */
   constructor(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
@@ -73,6 +75,7 @@ export class Zpool {
   orphan(): void {
     this.#address = 0;
     this.#core = closedCore();
+    this.#pages?.orphan();
   }
 
   /** @internal */
@@ -239,13 +242,12 @@ export class Zpool {
    * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame; EIO for a codec that gives nonsense
    */
   storePage(page: Uint8Array, codec?: Codec): PageEntry {
-    requireBytes('zpool.storePage', 'page', page);
-    if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.storePage', `page must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
+    requirePage('zpool.storePage', 'page', page);
     if (this.#isGone()) throw this.#closed('zpool.storePage');
     requireCodec('zpool.storePage', codec);
-    if (!isCoreLz4(codec)) return this.#storeWith(page, codec);
-    const { exports, bytes, out } = this.#core;
-    bytes.set(page, exports.pageBuffer() >>> 0);
+    if (!isCoreCodec(codec)) return this.#storeWith(page, codec);
+    const { exports, bytes, out, pageAddress } = this.#core;
+    bytes.set(page, pageAddress);
     const entry = exports.pageStore(this.#address) >>> 0;
     if (entry >= ERRNO_MIN) throw this.#failure('zpool.storePage', entry, PAGE_SIZE);
     return (entry === 0 ? sameFilledEntry(out[OUT_A] as number) : entry) as PageEntry;
@@ -280,22 +282,20 @@ export class Zpool {
    * @throws EINVAL for a bad entry or into; EIO when the object is no page of that codec
    */
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
-    requireBytes('zpool.loadPage', 'into', into);
-    if (lengthOf(into) !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.loadPage', `into must have ${PAGE_SIZE} bytes, not ${lengthOf(into)}`);
+    requirePage('zpool.loadPage', 'into', into);
     requireCodec('zpool.loadPage', codec);
-    const { exports, bytes } = this.#core;
-    const buffer = exports.pageBuffer() >>> 0;
+    const { exports, page } = this.#core;
     if (typeof entry === 'number' && entry < 0) {
       if (!isU32(-1 - entry)) this.#notAHandle('zpool.loadPage', entry);
       if (this.#isGone()) throw this.#closed('zpool.loadPage');
       exports.pageFill(-1 - entry);
     } else {
       if (!isU32(entry)) this.#notAHandle('zpool.loadPage', entry);
-      if (!isCoreLz4(codec)) return this.#loadWith(entry, into, codec);
+      if (!isCoreCodec(codec)) return this.#loadWith(entry, into, codec);
       const result = exports.pageLoad(this.#address, entry) >>> 0;
       if (result !== PAGE_SIZE) throw this.#failure('zpool.loadPage', result, entry);
     }
-    into.set(bytes.subarray(buffer, buffer + PAGE_SIZE));
+    into.set(page);
   }
 
   #loadWith(entry: PageEntry, into: Uint8Array, codec: Codec): void {
@@ -315,6 +315,25 @@ export class Zpool {
       return;
     }
     this.#free('zpool.freePage', entry);
+  }
+
+  /**
+   * The pool's page table: pages under numbers instead of entries. It is made at the first call and lies in the RAM, so
+   * after restore it is there again. A pool has at most one; what storePage and malloc give is beside it.
+   * @param keys 'dense' for keys close together (up to 2^32 - 1), 'sparse' for any up to 2^53 - 1. Default: what the table
+   *   is, or 'dense' for a new one
+   * @throws EEXIST when the table is of the other kind; EINVAL
+   */
+  pageTable(keys?: PageTableKeys): PageTable {
+    const op = 'zpool.pageTable';
+    if (keys !== undefined && keys !== 'dense' && keys !== 'sparse') throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
+    if (this.#isGone()) throw this.#closed(op);
+    const { exports } = this.#core;
+    const is = SHAPES[exports.tableKind(this.#address)] as 'none' | PageTableKeys;
+    const wanted = keys ?? (is === 'none' ? 'dense' : is);
+    if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.name)} is ${is}`);
+    this.#number(op, exports.tableOpen(this.#address, SHAPES.indexOf(wanted)));
+    return (this.#pages ??= new PageTable(this, this.#core, this.#address, wanted));
   }
 
   // ── reclaim and compaction ─────────────────────────────────────────────────
@@ -583,11 +602,6 @@ export class Zpool {
   }
 }
 
-/** Whether to take the core's own path; any codec of the core is the same there. */
-function isCoreLz4(codec: Codec | undefined): codec is undefined | CoreLz4 {
-  return codec === undefined || codec instanceof CoreLz4;
-}
-
 /** Calls a codec that is not ours: what it throws becomes EIO, unless it is one of our errors. */
 function runCodec(op: string, call: () => unknown): unknown {
   try {
@@ -606,13 +620,6 @@ function isPromise(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
   Promise.resolve(value).catch(() => undefined);
   return true;
-}
-
-/** Requires a codec, or none; EINVAL otherwise. */
-function requireCodec(op: string, codec: unknown): void {
-  if (codec === undefined) return;
-  const { compress, decompress } = (codec ?? {}) as Partial<Codec>;
-  if (typeof compress !== 'function' || typeof decompress !== 'function') throw new CompcacheError('EINVAL', op, `codec must be a Codec, not ${show(codec)}`);
 }
 
 function sameFilledEntry(word: number): PageEntry {

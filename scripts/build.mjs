@@ -60,7 +60,10 @@ async function buildCore() {
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true }); // a failed asc would leave the old one in place
     run(asc, [`assembly/${entry}.ts`, '--target', target]);
-    if ((await staticEnd(file)) > STATIC_END) throw new Error(`${file}: static data beyond frame 3`);
+    const end = await staticEnd(file);
+    if (end > STATIC_END) throw new Error(`${file}: static data beyond frame 3`);
+    // A companion is instantiated on a memory in use: its data would overwrite the core's.
+    if (entry !== 'index' && end !== 0) throw new Error(`${file}: a companion must have no static data`);
     const wasm = readFileSync(file);
     if (target !== 'checked' && wasm.length > RELEASE_MAX) throw new Error(`${file}: ${wasm.length} bytes, at most ${RELEASE_MAX}`);
     inline(`bindings/generated/${name}.ts`, wasm);

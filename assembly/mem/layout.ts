@@ -97,7 +97,9 @@
 // @ts-ignore: decorator
 @inline export const FRAME_BUFFER: u32 = 10; // copy of a straddling object while it is mapped
 // @ts-ignore: decorator
-@inline export const FRAME_TYPES: u32 = 11;
+@inline export const FRAME_INDEX: u32 = 11; // node, directory or leaf of a page table
+// @ts-ignore: decorator
+@inline export const FRAME_TYPES: u32 = 12;
 
 // Offsets in the boot frame.
 // @ts-ignore: decorator

@@ -62,8 +62,10 @@ export function pageLoad(pool: usize, handle: u32): u32 {
   return lz4Decompress(block, bytes, pageBuffer(), PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
 }
 
-/** Fills the page buffer with one word. */
-export function pageFill(word: u32): void {
+/** Fills the page buffer with one word. Returns its 4096 bytes. */
+export function pageFill(word: u32): u32 {
   const page = pageBuffer();
-  for (let at: usize = 0; at < PAGE_SIZE; at += 4) store<u32>(page + at, word);
+  const words = <u64>word | (<u64>word << 32);
+  for (let at: usize = 0; at < PAGE_SIZE; at += 8) store<u64>(page + at, words);
+  return PAGE_SIZE;
 }
