@@ -9,42 +9,28 @@
  * between: isolate a victim (a frame, or the first frame of a zspage), list its
  * live handles, release it. The loop over them (shrink) is the caller's.
  *
- * Two modules of their own, on the same memory, have what is rarely wanted: inspect.ts what only looks (check, walk,
- * tables), compact.ts what moves objects to give frames back.
+ * Two modules of their own, on the same memory, have what is rarely wanted: inspect.ts what only looks, keep.ts what
+ * creates and destroys pools and compacts them.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC, ERANGE, isError } from './base/errno';
 import {
-  zbudData, zbudFrameEnds, zbudFree, zbudInit, zbudIsolate, zbudMalloc, zbudMallocRaw, zbudMap, zbudMax, zbudRelease,
-  zbudUnmap, zbudVictimNext,
+  zbudData, zbudFree, zbudIsolate, zbudMalloc, zbudMallocRaw, zbudMap, zbudMax, zbudRelease, zbudUnmap,
+  zbudVictimNext,
 } from './alloc/zbud';
 import {
-  z3foldData, z3foldFree, z3foldInit, z3foldIsolate, z3foldMalloc, z3foldMap, z3foldRelease,
-  z3foldRunDeferred, z3foldUnmap, z3foldVictimNext,
+  z3foldData, z3foldFree, z3foldIsolate, z3foldMalloc, z3foldMap, z3foldRelease, z3foldRunDeferred, z3foldUnmap,
+  z3foldVictimNext,
 } from './alloc/z3fold';
 import {
-  xvFrameEnds, xvFree, xvInit, xvIsolate, xvMalloc, xvMallocRaw, xvMap, xvMax, xvRelease, xvSpan, xvUnmap,
-  xvVictimNext,
+  xvFree, xvIsolate, xvMalloc, xvMallocRaw, xvMap, xvMax, xvRelease, xvSpan, xvUnmap, xvVictimNext,
 } from './alloc/xvmalloc';
+import { zsFree, zsIsolate, zsMalloc, zsMap, zsRelease, zsSpan, zsUnmap, zsVictimNext } from './alloc/zsmalloc';
 import {
-  zsFree, zsInit, zsIsolate, zsLocate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames,
-  zsUnmap, zsVictimNext,
-} from './alloc/zsmalloc';
-import {
-  xcfFrameEnds, xcfFree, xcfInit, xcfIsolate, xcfLocate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease,
-  xcfSpan, xcfUnmap, xcfVictimNext,
+  xcfFree, xcfIsolate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease, xcfSpan, xcfUnmap, xcfVictimNext,
 } from './alloc/xcfmalloc';
-import { frameFree, frameRoom } from './mem/frame';
-import { handleFrameEnds } from './mem/handle';
-import {
-  BOOT_BUMP, BOOT_FIRST, BOOT_POOL_HEAD, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, PAGE_MASK, PAGE_SHIFT,
-  PAGE_SIZE, boot, entryOf, entryOwner, entryPool, entryType,
-} from './mem/layout';
-import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, indexFrames, isPool,
-  kindOf, poolAt, poolCreate, poolNumber, poolOption, poolUnlink, sealPool,
-} from './mem/pool';
+import { PAGE_SIZE } from './mem/layout';
+import { XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, kindOf } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
-import { slabFrames } from './mem/slab';
 import { scatter } from './mem/span';
 
 /** Map modes; 1 is rw. */
@@ -52,77 +38,6 @@ import { scatter } from './mem/span';
 @inline const MODE_RO: u32 = 0;
 // @ts-ignore: decorator
 @inline const MODE_WO: u32 = 2;
-
-// ── life of a pool ───────────────────────────────────────────────────────────
-
-/**
- * Creates a pool.
- * @param kind ZBUD, Z3FOLD, ZSMALLOC, XVMALLOC (no options), XCFMALLOC
- * @param a zbud: header chunks 0 or 1; z3fold: deferred work 0 after each free, 1 when asked for; zsmalloc: chain 1..16;
- *   xcfmalloc: blocks of an object, 1 or 2
- * @param b zsmalloc: chain rule, 0 bytes, 1 percent; xcfmalloc: frames of the reserve, 0..1024
- * @param c zsmalloc: fullness groups, 12 or 4
- * @param name address of the name, UTF-8
- * @param nameBytes 1..64; that the name is free is the caller's to see to
- * @returns the pool; EINVAL, ENOMEM
- */
-export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, nameBytes: u32): u32 {
-  if (kind < ZBUD || kind > XCFMALLOC || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
-  if (!frameRoom(kind == ZSMALLOC ? 1 + zsTableFrames(a, b) : 1)) return ENOMEM;
-  const pool = poolCreate(kind);
-  if (pool == 0) return ENOMEM;
-  memory.copy(pool + POOL_NAME, name, nameBytes);
-  poolAt(pool).nameBytes = nameBytes;
-  const result = initPool(pool, kind, a, b, c);
-  if (result != 0) {
-    giveFramesBack(pool);
-    return result;
-  }
-  sealPool(pool);
-  poolNumber();
-  return <u32>pool;
-}
-
-function initPool(pool: usize, kind: u32, a: u32, b: u32, c: u32): u32 {
-  switch (kind) {
-    case ZSMALLOC: return zsInit(pool, a, b, c);
-    case ZBUD: return zbudInit(pool, a);
-    case Z3FOLD: return z3foldInit(pool, a);
-    case XCFMALLOC: return xcfInit(pool, a, b);
-    default: return xvInit(pool);
-  }
-}
-
-/** Takes a pool off the list and gives back every frame that it owns. */
-function giveFramesBack(pool: usize): void {
-  const kind = poolAt(pool).kind;
-  const bump = boot(BOOT_BUMP);
-  poolUnlink(pool);
-  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
-    const entry = entryOf(frame);
-    if (entryPool(entry) != pool) continue;
-    const type = entryType(entry);
-    if (kind == XCFMALLOC) xcfFrameEnds(entry);
-    else if (type == FRAME_HANDLES) handleFrameEnds(entry);
-    else if (kind == ZBUD && (type == FRAME_DATA || type == FRAME_RAW)) zbudFrameEnds(entry);
-    else if (kind == XVMALLOC) xvFrameEnds(entry);
-    frameFree(frame);
-  }
-}
-
-/** Destroys a pool, live objects included. EINVAL; EBUSY while an object is mapped or a victim isolated. */
-export function zpoolDestroy(pool: usize): u32 {
-  if (kindOf(pool) == 0) return EINVAL;
-  if (poolAt(pool).maps != 0 || poolAt(pool).isolated != 0) return EBUSY;
-  giveFramesBack(pool);
-  return 0;
-}
-
-/** The pool after this one (0: the first), newest first; 0 at the end. EINVAL. */
-export function zpoolNext(pool: usize): u32 {
-  if (pool == 0) return boot(BOOT_POOL_HEAD);
-  return kindOf(pool) == 0 ? EINVAL : poolAt(pool).next;
-}
 
 // ── objects ──────────────────────────────────────────────────────────────────
 
@@ -264,16 +179,6 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
   }
 }
 
-/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C; xcfmalloc: see xcfLocate. EINVAL. */
-export function zpoolLocate(pool: usize, handle: u32): u32 {
-  if (kindOf(pool) == ZSMALLOC) return zsLocate(pool, handle);
-  if (kindOf(pool) == XCFMALLOC) return xcfLocate(pool, handle);
-  const address = zpoolSpan(pool, handle, 0);
-  if (isError(address)) return address;
-  setOut(OUT_A, address & PAGE_MASK);
-  return address >> PAGE_SHIFT;
-}
-
 // ── reclaim ───────────────────────────────────────────────────
 
 /** Takes the least recently used victim off all lists: its frame number, 0 when nothing is evictable. EINVAL. */
@@ -322,48 +227,4 @@ export function zpoolRunDeferred(pool: usize, force: u32): u32 {
   const kind = kindOf(pool);
   if (kind == 0) return EINVAL;
   return kind == Z3FOLD ? z3foldRunDeferred(pool, force) : 0;
-}
-
-// ── statistics ──────────────────────────────────────────────────────
-
-/** Frames of tables, descriptors, records, buffers and page table that a pool owns. EINVAL. */
-export function zpoolMetadataFrames(pool: usize): u32 {
-  if (kindOf(pool) == 0) return EINVAL;
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + slabFrames(pool + POOL_DESCRIPTORS) + bufferFrames(pool) + indexFrames(pool);
-}
-
-/** Buffers of mapped objects: not counted anywhere, because a map is brief. */
-function bufferFrames(pool: usize): u32 {
-  if (poolAt(pool).maps == 0) return 0;
-  const bump = boot(BOOT_BUMP);
-  let frames: u32 = 0;
-  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
-    if (entryOwner(entryOf(frame)) == (<u32>pool | FRAME_BUFFER)) frames += 1;
-  }
-  return frames;
-}
-
-/** One counter: 0 frames, 1 objects, 2 live bytes, 3 live maps, 4 objects moved, 5 payload bytes moved. -1 for no pool. */
-export function zpoolCounter(pool: usize, which: u32): f64 {
-  if (kindOf(pool) == 0) return -1;
-  switch (which) {
-    case 0: return <f64>poolAt(pool).frames;
-    case 1: return <f64>poolAt(pool).objects;
-    case 2: return <f64>poolAt(pool).liveBytes;
-    case 3: return <f64>poolAt(pool).maps;
-    case 4: return poolAt(pool).objectsMoved;
-    default: return poolAt(pool).bytesMoved;
-  }
-}
-
-/** What a pool is: word 0 its kind, 1 bytes of its name, 2 address of its name, 3.. its options. EINVAL. */
-export function zpoolIdentity(pool: usize, word: u32): u32 {
-  const kind = kindOf(pool);
-  if (kind == 0) return EINVAL;
-  switch (word) {
-    case 0: return kind;
-    case 1: return poolAt(pool).nameBytes;
-    case 2: return <u32>(pool + POOL_NAME);
-    default: return word < 6 ? poolOption(pool, word - 3) : EINVAL;
-  }
 }

@@ -1,6 +1,6 @@
 /** Which core to run, with its companions, and their compilation, shared by all RAMs of a realm. */
 import { CompcacheError, show } from './errors.ts';
-import { base64 as compactorWasm } from './generated/compactor.ts';
+import { base64 as keeperWasm } from './generated/keeper.ts';
 import { base64 as scalarCore } from './generated/core-scalar.ts';
 import { base64 as simdCore } from './generated/core.ts';
 import { base64 as inspectorWasm } from './generated/inspector.ts';
@@ -42,7 +42,7 @@ function released(core: WebAssembly.Module): Build {
   return {
     core,
     inspector: (op) => keptSync(op, 'inspector', () => fromBase64(inspectorWasm)),
-    compactor: (op) => keptSync(op, 'compactor', () => fromBase64(compactorWasm)),
+    keeper: (op) => keptSync(op, 'keeper', () => fromBase64(keeperWasm)),
   };
 }
 
@@ -53,7 +53,7 @@ export async function buildFor(op: string, options: RamOptions): Promise<Build> 
   if (options.build !== 'checked') return released(await kept(op, ...release(options)));
   const checked = await import('./checked.ts');
   const build = released(await kept(op, 'core-checked', checked.wasm));
-  return { ...build, compactor: (caller) => keptSync(caller, 'compactor-checked', checked.compactorWasm) };
+  return { ...build, keeper: (caller) => keptSync(caller, 'keeper-checked', checked.keeperWasm) };
 }
 
 /** The same, at once: the checked build must come as a module then. */

@@ -1,5 +1,5 @@
 /** `compcache/checked`: the core with its assertions on. Loaded lazily, because few programs want it. */
-import { base64 as compactorChecked } from './generated/compactor-checked.ts';
+import { base64 as keeperChecked } from './generated/keeper-checked.ts';
 import { base64 as coreChecked } from './generated/core-checked.ts';
 import { fromBase64 } from './wasm.ts';
 
@@ -8,7 +8,7 @@ export function wasm(): Uint8Array<ArrayBuffer> {
   return fromBase64(coreChecked);
 }
 
-/** The bytes of its companion that compacts. @internal */
-export function compactorWasm(): Uint8Array<ArrayBuffer> {
-  return fromBase64(compactorChecked);
+/** The bytes of its keeper. @internal */
+export function keeperWasm(): Uint8Array<ArrayBuffer> {
+  return fromBase64(keeperChecked);
 }

@@ -88,7 +88,7 @@ export class Ram {
     const first = options.firstFrame === undefined ? 0 : options.firstFrame;
     requireU32(op, 'firstFrame', first);
     const core = instantiate(op, build, reserve(op, bytes));
-    if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
+    if (core.keep(op).ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
       throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
     }
     return new Ram(core);
@@ -115,7 +115,7 @@ export class Ram {
     if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
     const limit = limitFrames(op, options, bytes);
     const core = instantiate(op, build, reserve(op, bytes));
-    loadImage(op, core, parsed, core.exports.ramFixed(parsed.totalFrames));
+    loadImage(op, core, parsed, core.inspect(op).ramFixed(parsed.totalFrames));
     if (core.inspect(op).ramCheck(parsed.totalFrames) !== 0) {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
     }
@@ -182,7 +182,7 @@ export class Ram {
   #still(op: string): Core {
     const core = this.#live(op);
     this.#idle(op);
-    if (core.exports.ramCounter(4) !== 0 || core.exports.ramCounter(5) !== 0) {
+    if (core.inspect(op).ramCounter(4) !== 0 || core.inspect(op).ramCounter(5) !== 0) {
       throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
     }
     return core;
@@ -210,7 +210,7 @@ export class Ram {
     if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`);
     const at = core.exports.pageBuffer() >>> 0;
     core.bytes.set(utf8, at);
-    const address = core.exports.zpoolCreate(kind, ...words, at, utf8.length) >>> 0;
+    const address = core.keep(op).zpoolCreate(kind, ...words, at, utf8.length) >>> 0;
     if (address >= ERRNO_MIN) {
       throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
     }
@@ -221,20 +221,21 @@ export class Ram {
 
   /** A name that is not taken: 'allocator#n', n counting the pools of this RAM. */
   #freshName(allocator: AllocatorName): string {
-    let n = (this.#core.exports.ramCounter(6) >>> 0) + 1;
+    let n = (this.#core.inspect('ram.zpool').ramCounter(6) >>> 0) + 1;
     while (this.#pools.has(`${allocator}#${n}`)) n += 1;
     return `${allocator}#${n}`;
   }
 
   /** Gives every pool that lies in a restored RAM its object. False when two have one name. */
   #open(): boolean {
-    const { exports, bytes } = this.#core;
+    const { bytes } = this.#core;
+    const inspector = this.#core.inspect('Ram.restore');
     const addresses: number[] = [];
-    for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
+    for (let pool = inspector.zpoolNext(0) >>> 0; pool !== 0; pool = inspector.zpoolNext(pool) >>> 0) addresses.push(pool);
     for (const address of addresses.reverse()) {
-      const at = exports.zpoolIdentity(address, 2) >>> 0;
-      const name = decodeName(bytes.slice(at, at + exports.zpoolIdentity(address, 1)));
-      const kind = exports.zpoolIdentity(address, 0);
+      const at = inspector.zpoolIdentity(address, 2) >>> 0;
+      const name = decodeName(bytes.slice(at, at + inspector.zpoolIdentity(address, 1)));
+      const kind = inspector.zpoolIdentity(address, 0);
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
       this.#pools.set(name, new Zpool(this.#owner, this.#core, address, allocator, name, undefined));
     }
@@ -302,7 +303,7 @@ export class Ram {
 
   /** Frames of the memory, metadata included. */
   get totalFrames(): number {
-    return this.#live('ram.totalFrames').exports.ramCounter(0) >>> 0;
+    return this.#live('ram.totalFrames').inspect('ram.totalFrames').ramCounter(0) >>> 0;
   }
 
   /** Frames that can still be handed out. */
@@ -311,8 +312,8 @@ export class Ram {
   }
 
   stats(): RamStats {
-    const { exports, bytes } = this.#live('ram.stats');
-    const counter = (which: number): number => exports.ramCounter(which) >>> 0;
+    const { exports, bytes, inspect } = this.#live('ram.stats');
+    const counter = (which: number): number => inspect('ram.stats').ramCounter(which) >>> 0;
     const owners: RamStats['owners'] = {};
     for (const pool of this.pools()) owners[pool.name] = pool.frameCounts();
     const fixedFrames = counter(7);
@@ -338,7 +339,7 @@ function decodeName(utf8: Uint8Array): string {
 
 /** Refuses an image that has more frames, other frames, or things under way that no image can have. EIO. */
 function requireWhole(op: string, core: Core, image: ParsedImage): void {
-  const counter = (which: number): number => core.exports.ramCounter(which) >>> 0;
+  const counter = (which: number): number => core.inspect(op).ramCounter(which) >>> 0;
   const sameRuns = JSON.stringify(runsOf(core)) === JSON.stringify(image.runs);
   if (counter(0) !== image.totalFrames || counter(4) !== 0 || counter(5) !== 0 || !sameRuns) {
     throw new CompcacheError('EIO', op, 'the image has frames or work under way that no image has');

@@ -26,7 +26,6 @@ export const OUT_FRAME = 8;
 export interface CoreExports {
   layoutVersion(): number;
   attach(): void;
-  checksum(from: number, bytes: number, crc: number): number;
   scratchBase(): number;
   pageBuffer(): number;
   pageBufferBytes(): number;
@@ -34,16 +33,9 @@ export interface CoreExports {
   blockBufferBytes(): number;
   codecCompress(bytes: number, most: number): number;
   codecDecompress(bytes: number, most: number): number;
-  ramInit(frames: number, limit: number, first: number): number;
   ramFail(after: number, times: number): void;
   ramLimit(frames: number): void;
   ramFree(): number;
-  ramCounter(which: number): number;
-  ramSaved(frame: number): number;
-  ramFixed(frames: number): number;
-  zpoolCreate(kind: number, a: number, b: number, c: number, name: number, nameBytes: number): number;
-  zpoolDestroy(pool: number): number;
-  zpoolNext(pool: number): number;
   zpoolMalloc(pool: number, size: number): number;
   zpoolMallocRaw(pool: number): number;
   zpoolMax(pool: number): number;
@@ -52,19 +44,13 @@ export interface CoreExports {
   zpoolRange(pool: number, handle: number, at: number, length: number, writing: number): number;
   zpoolMap(pool: number, handle: number, mode: number): number;
   zpoolUnmap(pool: number, handle: number): number;
-  zpoolLocate(pool: number, handle: number): number;
   zpoolIsolate(pool: number): number;
   zpoolVictimNext(pool: number, victim: number, cursor: number): number;
   zpoolRelease(pool: number, victim: number): number;
   zpoolRunDeferred(pool: number, force: number): number;
-  zpoolMetadataFrames(pool: number): number;
-  /** f64 */
-  zpoolCounter(pool: number, which: number): number;
-  zpoolIdentity(pool: number, word: number): number;
   pageStore(pool: number): number;
   pageLoad(pool: number, handle: number): number;
   pageFill(word: number): number;
-  tableOpen(pool: number, shape: number): number;
   tableKind(pool: number): number;
   tableCount(pool: number): number;
   tablePut(pool: number, low: number, high: number): number;
@@ -73,7 +59,6 @@ export interface CoreExports {
   tableLoad(pool: number, low: number, high: number): number;
   tableDelete(pool: number, low: number, high: number): number;
   tableClear(pool: number): number;
-  tableSeek(pool: number, place: number): number;
 }
 
 /** Exports of the inspector (assembly/inspect.ts): what looks at a RAM and changes nothing. */
@@ -81,16 +66,31 @@ export interface InspectorExports {
   layoutVersion(): number;
   attach(): void;
   ramCheck(frames: number): number;
+  checksum(from: number, bytes: number, crc: number): number;
+  ramCounter(which: number): number;
+  ramSaved(frame: number): number;
+  ramFixed(frames: number): number;
+  zpoolNext(pool: number): number;
+  zpoolLocate(pool: number, handle: number): number;
+  zpoolMetadataFrames(pool: number): number;
+  /** f64 */
+  zpoolCounter(pool: number, which: number): number;
+  zpoolIdentity(pool: number, word: number): number;
+  tableSeek(pool: number, place: number): number;
   zpoolSpanning(pool: number): number;
   zpoolTables(pool: number): number;
   zpoolTable(pool: number, nth: number): number;
   zpoolWalk(pool: number, frame: number): number;
 }
 
-/** Exports of the compactor (assembly/compact.ts): what moves objects together. */
-export interface CompactorExports {
+/** Exports of the keeper (assembly/keep.ts): what is seldom done and changes pools. */
+export interface KeeperExports {
   layoutVersion(): number;
   attach(): void;
+  ramInit(frames: number, limit: number, first: number): number;
+  zpoolCreate(kind: number, a: number, b: number, c: number, name: number, nameBytes: number): number;
+  zpoolDestroy(pool: number): number;
+  tableOpen(pool: number, shape: number): number;
   zpoolCompact(pool: number, victims: number): number;
   zpoolFreeable(pool: number): number;
 }
@@ -99,7 +99,7 @@ export interface CompactorExports {
 export interface Build {
   readonly core: WebAssembly.Module;
   readonly inspector: (op: string) => WebAssembly.Module;
-  readonly compactor: (op: string) => WebAssembly.Module;
+  readonly keeper: (op: string) => WebAssembly.Module;
 }
 
 /** One instance of the core on its memory. The memory never grows, so the views stay valid. */
@@ -114,8 +114,8 @@ export interface Core {
   readonly page: Uint8Array<ArrayBuffer>;
   /** The inspector on the same memory, instantiated at the first call. ENODEV where the host does not compile it. */
   readonly inspect: (op: string) => InspectorExports;
-  /** The compactor, likewise. */
-  readonly compactor: (op: string) => CompactorExports;
+  /** The keeper, likewise. */
+  readonly keep: (op: string) => KeeperExports;
 }
 
 /** An import object, or an error of the host's making. */
@@ -185,7 +185,7 @@ export function instantiate(op: string, build: Build, memory: WebAssembly.Memory
     pageAddress,
     page: new Uint8Array(memory.buffer as ArrayBuffer, pageAddress, PAGE_SIZE),
     inspect: companion<InspectorExports>(build.inspector, memory),
-    compactor: companion<CompactorExports>(build.compactor, memory),
+    keep: companion<KeeperExports>(build.keeper, memory),
   };
 }
 
@@ -206,7 +206,7 @@ function companion<T extends { attach(): void }>(module: (op: string) => WebAsse
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
-const REQUIRED = ['layoutVersion', 'attach', 'ramInit', 'ramSaved', 'zpoolCreate', 'zpoolRange', 'zpoolCounter', 'pageStore', 'pageLoad'];
+const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'pageStore', 'pageLoad', 'tablePut'];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
   const names = exportsOf(module).filter(({ kind }) => kind === 'function').map(({ name }) => name);
@@ -244,7 +244,7 @@ const NOTHING = new Uint8Array(0);
 
 /** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */
 export function closedCore(): Core {
-  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports & CompactorExports;
+  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports & KeeperExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
-  return { exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, inspect: () => exports, compactor: () => exports };
+  return { exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, inspect: () => exports, keep: () => exports };
 }

@@ -216,8 +216,8 @@ export class Zpool {
   /** Where an object's data lie. Moves with compaction, unless the object is mapped. */
   locate(handle: Handle): Location {
     if (!isU32(handle)) this.#notAHandle('zpool.locate', handle);
-    const { exports, out } = this.#core;
-    const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
+    const { out, inspect } = this.#core;
+    const frame = inspect('zpool.locate').zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
     const offset = out[OUT_A] as number;
     if (this.allocator === 'xcfmalloc') {
@@ -332,7 +332,7 @@ export class Zpool {
     const is = SHAPES[exports.tableKind(this.#address)] as 'none' | PageTableKeys;
     const wanted = keys ?? (is === 'none' ? 'dense' : is);
     if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.name)} is ${is}`);
-    this.#number(op, exports.tableOpen(this.#address, SHAPES.indexOf(wanted)));
+    this.#number(op, this.#core.keep(op).tableOpen(this.#address, SHAPES.indexOf(wanted)));
     return (this.#pages ??= new PageTable(this, this.#core, this.#address, wanted));
   }
 
@@ -426,12 +426,12 @@ export class Zpool {
     if (options !== undefined && (typeof options !== 'object' || options === null)) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
     const victims = options?.victims ?? 0xffffffff;
     requireU32('zpool.compact', 'victims', victims);
-    return this.#number('zpool.compact', this.#core.compactor('zpool.compact').zpoolCompact(this.#address, victims));
+    return this.#number('zpool.compact', this.#core.keep('zpool.compact').zpoolCompact(this.#address, victims));
   }
 
   /** Frames that compact() would give back; it may give back fewer when objects are mapped, never more. */
   freeable(): number {
-    return this.#number('zpool.freeable', this.#core.compactor('zpool.freeable').zpoolFreeable(this.#address));
+    return this.#number('zpool.freeable', this.#core.keep('zpool.freeable').zpoolFreeable(this.#address));
   }
 
   /** Does the work that frees have put off. Only z3fold with deferred: 'manual' has any; nothing happens for the others. */
@@ -454,7 +454,7 @@ export class Zpool {
   /** Frames of objects and of metadata, without the cost of stats(). @internal */
   frameCounts(): { frames: number; metadataFrames: number } {
     const op = 'zpool.stats';
-    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
+    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.inspect(op).zpoolMetadataFrames(this.#address)) };
   }
 
   stats(): ZpoolStats {
@@ -497,7 +497,7 @@ export class Zpool {
 
   #classes(): ClassStats[] {
     const rows = this.#tables();
-    const groups = this.#number('zpool.stats', this.#core.exports.zpoolIdentity(this.#address, 5));
+    const groups = this.#number('zpool.stats', this.#core.inspect('zpool.stats').zpoolIdentity(this.#address, 5));
     return rows.map((words) => {
       const [index, size, pages, objectsPerZspage, allocated, used, freeable, zspages] = words as unknown as [number, number, number, number, number, number, number, number];
       return { index, size, pages, objectsPerZspage, allocated, used, freeable, zspages, groups: Array.from(words.subarray(8, 8 + groups)) };
@@ -538,7 +538,7 @@ export class Zpool {
   destroy(): void {
     if (this.#isGone()) throw this.#closed('zpool.destroy');
     if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', 'zpool.destroy', 'an evict callback is running');
-    const result = this.#core.exports.zpoolDestroy(this.#address) >>> 0;
+    const result = this.#core.keep('zpool.destroy').zpoolDestroy(this.#address) >>> 0;
     if (result !== 0) throw this.#failure('zpool.destroy', result, 0);
     this.orphan();
     this.#owner.forget(this.name);
@@ -574,7 +574,7 @@ export class Zpool {
   }
 
   #counter(op: string, which: number): number {
-    const value = this.#core.exports.zpoolCounter(this.#address, which);
+    const value = this.#core.inspect(op).zpoolCounter(this.#address, which);
     if (value < 0) throw this.#closed(op);
     return value;
   }

@@ -14,8 +14,8 @@ const TARGETS = {
   scalar: ['core-scalar', 'index'],
   checked: ['core-checked', 'index'],
   inspector: ['inspector', 'inspector'],
-  compactor: ['compactor', 'compactor'],
-  'compactor-checked': ['compactor-checked', 'compactor'],
+  keeper: ['keeper', 'keeper'],
+  'keeper-checked': ['keeper-checked', 'keeper'],
 };
 const resolve = createRequire(import.meta.url).resolve;
 

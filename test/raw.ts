@@ -18,7 +18,7 @@ export interface Raw {
 export async function rawOf(image: Uint8Array, options: RamOptions = {}): Promise<Raw> {
   const parsed = parseImage('test', image);
   const core = instantiate('test', await buildFor('test', options), reserve('test', parsed.totalFrames * PAGE_SIZE));
-  loadImage('test', core, parsed, core.exports.ramFixed(parsed.totalFrames));
+  loadImage('test', core, parsed, core.inspect('test').ramFixed(parsed.totalFrames));
   const words = new Uint32Array(core.memory.buffer);
   return {
     core,

@@ -12,13 +12,15 @@
  * callback, say): then its page is gone, and the first call that meets it drops
  * the key. check() does not mind such a key.
  */
-import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, isError } from '../base/errno';
-import { POOL_INDEX, isPool, poolAt, sealPool } from '../mem/pool';
+import { EBUSY, EINVAL, ENOENT, ENOMEM, isError } from '../base/errno';
+import { POOL_INDEX, isPool, poolAt } from '../mem/pool';
 import { OUT_A, OUT_C, out, setOut } from '../mem/scratch';
 import { needed } from '../mem/frame';
 import { zpoolFree } from '../zpool';
 import { pageFill, pageLoad, pageStore } from './path';
-import { DENSE, FILL, HANDLE, SPARSE, stateOf, tableFind, tableKeys, tableMake, tableNext, tableRemove, tableShape, tableStart } from './table';
+import {
+  DENSE, FILL, HANDLE, stateOf, tableFind, tableKeys, tableMake, tableNext, tableRemove, tableShape,
+} from './table';
 
 
 /** Root of a pool's page table, 0 when it has none (or is no pool). */
@@ -26,16 +28,6 @@ function rootOf(pool: usize): usize {
   if (!isPool(pool)) return 0;
   const root = pool + POOL_INDEX;
   return tableShape(root) != 0 ? root : 0;
-}
-
-/** Gives a pool a page table. 0, also when it has one of that shape; EEXIST one of the other; EINVAL no pool, no shape. */
-export function tableOpen(pool: usize, shape: u32): u32 {
-  if (!isPool(pool) || shape < DENSE || shape > SPARSE) return EINVAL;
-  const root = pool + POOL_INDEX;
-  if (tableShape(root) != 0) return tableShape(root) == shape ? 0 : EEXIST;
-  tableStart(root, shape);
-  sealPool(pool);
-  return 0;
 }
 
 /** Shape of a pool's page table, 0 for none. */
@@ -132,14 +124,4 @@ export function tableClear(pool: usize): u32 {
     }
   }
   return 0;
-}
-
-/**
- * The first key at or behind a place; 1 with the key in OUT_A (low) and OUT_B
- * (high) and its place in OUT_C; 0 at the end. EINVAL no table.
- */
-export function tableSeek(pool: usize, place: u32): u32 {
-  const root = rootOf(pool);
-  if (root == 0) return EINVAL;
-  return tableNext(root, place) != 0 ? 1 : 0;
 }

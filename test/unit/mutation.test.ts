@@ -145,7 +145,7 @@ describe('check() notices a change of', () => {
     const { exports, out } = raw.core;
     const inspector = raw.core.inspect('test');
     const pools: number[] = [];
-    for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) pools.push(pool);
+    for (let pool = inspector.zpoolNext(0) >>> 0; pool !== 0; pool = inspector.zpoolNext(pool) >>> 0) pools.push(pool);
     const mapped: [pool: number, handle: number, frame: number][] = [];
     for (const pool of pools) {
       const handles = new Set<number>();
@@ -155,7 +155,7 @@ describe('check() notices a change of', () => {
       }
       for (const handle of [...handles].slice(0, 12)) {
         exports.zpoolMap(pool, handle, handle % 3);
-        mapped.push([pool, handle, exports.zpoolLocate(pool, handle)]);
+        mapped.push([pool, handle, inspector.zpoolLocate(pool, handle)]);
       }
       expect(exports.zpoolIsolate(pool)).toBeGreaterThan(0);
     }

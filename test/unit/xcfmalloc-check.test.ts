@@ -30,7 +30,7 @@ async function populated(): Promise<{ raw: Raw; pool: number; handles: number[] 
   ram.check();
   const raw = await rawOf(ram.snapshot());
   expect(raw.check()).toBe(0);
-  return { raw, pool: raw.core.exports.zpoolNext(0) >>> 0, handles: live };
+  return { raw, pool: raw.core.inspect('test').zpoolNext(0) >>> 0, handles: live };
 }
 
 /** Flips each bit of a word: check() notices each time. */
