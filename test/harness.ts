@@ -59,6 +59,12 @@ export interface AllocatorRow {
   readonly idleFrames: number;
   /** Frames of a pool in which so many objects have been allocated that fill a frame each, and nothing freed since but by eviction. */
   framesFilled(count: number): number;
+  /** Options with which a malloc takes no frame that it does not need at once. */
+  readonly frugal: ZpoolOptions;
+  /** shrink() counts every frame that goes back to the RAM meanwhile, not only the victims. */
+  readonly countsAllFrames: boolean;
+  /** Objects may lie in two frames, and are mapped through a buffer then. */
+  readonly straddles: boolean;
   /** The order of compact() goes by frame numbers, which the model has to be told. */
   readonly compactsByFrame: boolean;
   /** In a RAM of a few MiB a place (or its frame, where that carries the generation) can be reused so often before a handle comes back. */
@@ -96,6 +102,7 @@ export function zbudRow(layout: ZbudLayout): AllocatorRow {
     lruByWrite: false,
     rawFrames: layout === '6.1',
     ...NO_RESERVE,
+    straddles: false,
     compactsByFrame: false,
     staleUses: 2000,
     edges: range(64, largest - 64, 64),
@@ -110,7 +117,7 @@ function frameOfWhere(model: PoolModel, id: number): string[] {
   return [String(Math.floor(model.where(id) / PAGE_SIZE))];
 }
 
-const NO_RESERVE = { idleFrames: 0, framesFilled: (count: number) => count };
+const NO_RESERVE = { idleFrames: 0, framesFilled: (count: number) => count, frugal: {}, countsAllFrames: false };
 
 export function z3foldRow(deferred: 'afterFree' | 'manual' = 'afterFree'): AllocatorRow {
   return {
@@ -123,6 +130,7 @@ export function z3foldRow(deferred: 'afterFree' | 'manual' = 'afterFree'): Alloc
     lruByWrite: false,
     rawFrames: false,
     ...NO_RESERVE,
+    straddles: false,
     compactsByFrame: true,
     staleUses: 1000,
     edges: range(64, 3968, 64),
@@ -143,6 +151,7 @@ export function xvmallocRow(): AllocatorRow {
     lruByWrite: false,
     rawFrames: true,
     ...NO_RESERVE,
+    straddles: false,
     compactsByFrame: false,
     staleUses: 250,
     edges: range(32, 4080, 8),
@@ -165,6 +174,9 @@ export function xcfmallocRow(blocks: 1 | 2): AllocatorRow {
     rawFrames: true,
     idleFrames: 32,
     framesFilled: (count) => (count === 0 ? 32 : count + 31),
+    frugal: { reserve: 0 },
+    countsAllFrames: true,
+    straddles: blocks === 2,
     compactsByFrame: true,
     staleUses: 2000,
     edges: range(52, 4020, 64),
@@ -211,6 +223,7 @@ export function zsmallocRow(options: ZsmallocModelOptions): AllocatorRow {
     lruByWrite: true,
     rawFrames: false,
     ...NO_RESERVE,
+    straddles: chainSize > 1,
     compactsByFrame: false,
     staleUses: 1000,
     edges: sizes.slice(0, -1),
@@ -370,6 +383,12 @@ export function putUntilFull(pool: Zpool, sizeOf: (i: number) => number): Stored
     pool.write(handle, bytes);
     stored.push({ handle, bytes });
   }
+}
+
+/** Frees objects, and has the work done that this leaves: only z3fold with deferred 'manual' has any. */
+export function freeAll(pool: Zpool, handles: Iterable<Handle>): void {
+  for (const handle of handles) pool.free(handle);
+  pool.runDeferred();
 }
 
 export function expectIntact(pool: Zpool, stored: readonly Stored[]): void {
