@@ -276,7 +276,10 @@ export function xcfCompact(pool: usize, victims: u32): u32 {
   return freed;
 }
 
-/** C9: frames with used blocks, less those that their units would fill. Never less than compact() gives back. */
+/**
+ * C9: frames outside the reserve (a victim that was emptied is one until its reclaim ends), less those that their used
+ * units would fill. Never less than compact() gives back.
+ */
 export function xcfFreeable(pool: usize): u32 {
   return poolAt(pool).frames - reserveFrames(pool) - (usedUnits(pool) + (UNITS - 1)) / UNITS;
 }

@@ -198,12 +198,12 @@ describe('z3fold', () => {
       full: 39860,
       freeMarks: [39858, 39823, 39482, 36003, 20585],
       half: 20585,
-      compactFreed: 0,
-      moved: 0,
       placement: 419192144,
       liveBytes: 77783483,
     });
-    expect(result.density.toFixed(4)).toBe('0.9225');
+    expect((result.liveBytes / (result.half * 4096)).toFixed(4)).toBe('0.9225');
+    // Ours: three lone objects found no room when they became lone, and find it now.
+    expect(result).toMatchObject({ compacted: 20582, compactFreed: 3, moved: 3, compactAgain: 0 });
     freeAll(pool, pool.ids());
     expect(pool.pages).toBe(0);
   });
@@ -355,7 +355,8 @@ describe('z3fold', () => {
     expect(pool.pages).toBe(2);
     pool.free(b);
     expect(pool.pages).toBe(2);
-    expect(pool.freeable()).toBe(1);
+    // The page that is empty, and the one with a lone object: while there is work it counts as movable.
+    expect(pool.freeable()).toBe(2);
     pool.check();
     pool.runDeferred();
     expect(pool.pages).toBe(1);

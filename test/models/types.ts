@@ -44,10 +44,17 @@ export interface PoolModel {
   shrink(pages: number, evict?: Evict): number;
   /** One reclaim of up to `tries` attempts; the frames of the page or zspage freed, or an errno. */
   reclaim(tries: number, evict?: Evict): number;
-  /** Frames given back. */
-  compact(): number;
+  /** Frames given back. @param options.victims the most places to empty */
+  compact(options?: { victims?: number }): number;
   /** What compact() would give back, never less. */
   freeable(): number;
+  /** Does what frees have put off (z3fold). */
+  runDeferred(): void;
+  /**
+   * Numbers the frames as the RAM of another implementation has, frame by frame of each object: where the order of a
+   * compaction goes by frame numbers.
+   */
+  renumber(framesOf: (id: number) => readonly number[]): void;
   /** p of the placement checksum, for the object's present place. */
   placement(id: number): number;
   /** A number that changes if and only if the object moves. */

@@ -23,7 +23,6 @@ interface Round {
   row: AllocatorRow;
   build: Build;
   bytes: string;
-  modelled: boolean;
   actions: Action[];
 }
 
@@ -60,7 +59,7 @@ function size(dice: Dice, row: AllocatorRow): number {
 const KINDS: readonly Action['kind'][] = [
   ...new Array<Action['kind']>(12).fill('write'), ...new Array<Action['kind']>(12).fill('read'),
   ...new Array<Action['kind']>(10).fill('map'), ...new Array<Action['kind']>(10).fill('unmap'),
-  ...new Array<Action['kind']>(3).fill('shrink'), ...new Array<Action['kind']>(5).fill('bad'), 'compact', 'fail',
+  ...new Array<Action['kind']>(3).fill('shrink'), ...new Array<Action['kind']>(5).fill('bad'), 'compact', 'run deferred', 'fail',
 ];
 
 /** The next action, for about so many objects. */
@@ -77,15 +76,16 @@ function next(dice: Dice, row: AllocatorRow, live: number, target: number): Acti
     case 'shrink': return { kind: 'shrink', pages: dice.below(5), policies: Array.from({ length: 1 + dice.below(4) }, () => dice.of(POLICIES)), salt: salt % 10 };
     case 'bad': return { kind: 'bad', what: dice.of(BAD_HANDLES), pick, call: salt };
     case 'compact': return { kind: 'compact' };
+    case 'run deferred': return { kind: 'run deferred' };
     case 'fail': return { kind: 'fail', after: dice.below(8), times: 1 + dice.below(3) };
     default: return { kind: 'read', pick, at: dice.below(3) === 0 ? salt : 0 };
   }
 }
 
 /** Plays a list of actions from the start; the error, or undefined. */
-async function play({ row, build, bytes, modelled, actions }: Round): Promise<unknown> {
+async function play({ row, build, bytes, actions }: Round): Promise<unknown> {
   try {
-    const machine = await Machine.create(row, build, { bytes }, modelled);
+    const machine = await Machine.create(row, build, { bytes });
     for (const action of actions) await machine.apply(action);
     machine.finish();
   } catch (error) {
@@ -121,8 +121,8 @@ async function run(row: AllocatorRow, operations: number, seed: number): Promise
   for (let number = 0; done < operations; number++) {
     const dice = new Dice(seed + number);
     const large = number % 4 === 3;
-    const round: Round = { row, build: dice.of(ALL_BUILDS), bytes: large ? '32MiB' : dice.of(['256KiB', '1MiB', '1MiB', '2MiB']), modelled: row.compactIsModelled || number % 3 > 0, actions: [] };
-    const machine = await Machine.create(row, round.build, { bytes: round.bytes }, round.modelled);
+    const round: Round = { row, build: dice.of(ALL_BUILDS), bytes: large ? '32MiB' : dice.of(['256KiB', '1MiB', '1MiB', '2MiB']), actions: [] };
+    const machine = await Machine.create(row, round.build, { bytes: round.bytes });
     let target = 0;
     try {
       for (let i = 0; i < ROUND && done < operations; i++, done++) {

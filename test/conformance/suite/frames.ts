@@ -2,8 +2,10 @@
 import { expect, test } from 'vitest';
 import type { Handle, PageEntry, Ram, Zpool } from '../../../bindings/index.ts';
 import {
-  allocators, changesNothing, createPool, expectBytes, expectIntact, fault, mixedSizes, noise, otherRow, outcome, picture, put, putAll, putUntilFull,
+  allocators, changesNothing, createPool, expectBytes, expectIntact, fault, freeAll, mixedSizes, noise, otherRow, outcome, picture, put, putAll,
+  putUntilFull,
 } from '../../harness.ts';
+import type { Stored } from '../../harness.ts';
 import type { Subject } from './subject.ts';
 
 const ENOMEM_SAYS = /\d+ needed, \d+ free/;
@@ -32,6 +34,8 @@ function atEveryFailure(ram: Ram, op: string, operation: () => void): number {
   throw new Error(`${op} does not succeed with 200 frames`);
 }
 
+const handlesOf = (stored: readonly Stored[]): Handle[] => stored.map(({ handle }) => handle);
+
 export function frames(subject: Subject): void {
   const { row } = subject;
 
@@ -45,7 +49,7 @@ export function frames(subject: Subject): void {
       counts.push(stored.length);
       changesNothing(ram, () => fault({ code: 'ENOMEM', op: 'zpool.malloc', says: ENOMEM_SAYS }, () => pool.malloc(sizes[stored.length] as number)));
       expectIntact(pool, stored);
-      for (const { handle } of stored) pool.free(handle);
+      freeAll(pool, handlesOf(stored));
       expect([ram.stats().usedFrames, pool.totalPages, pool.stats().objects]).toEqual([usedFrames, row.idleFrames, 0]);
     }
     expect(new Set(counts).size).toBe(1);
@@ -67,7 +71,7 @@ export function frames(subject: Subject): void {
     const { ram, pool } = await subject.fresh({ bytes: '256KiB' });
     const stored = putUntilFull(pool, () => 1500);
     const { handle } = stored[stored.length >> 1] as (typeof stored)[number];
-    pool.free(handle);
+    freeAll(pool, [handle]);
     put(pool, 1500);
     ram.check();
   });
@@ -80,7 +84,7 @@ export function frames(subject: Subject): void {
       const sizes = mixedSizes(shape, 5000);
       const stored = putUntilFull(pool, (i) => sizes[i] as number);
       expect(stored.length).toBeGreaterThan(50);
-      for (const { handle } of stored) pool.free(handle);
+      freeAll(pool, handlesOf(stored));
       expect(pool.totalPages).toBe(shape.idleFrames);
       pool.destroy();
       expect([ram.freeFrames, ram.stats().usedFrames]).toEqual([freeFrames, 0]);
@@ -135,7 +139,7 @@ export function frames(subject: Subject): void {
         atEveryFailure(ram, 'zpool.malloc', () => seen.push(pool.malloc(size)));
         expect(seen.length).toBe(1);
         expectIntact(pool, stored);
-        for (const { handle } of stored) pool.free(handle);
+        freeAll(pool, handlesOf(stored));
         pool.free(seen[0] as Handle);
         expect(pool.totalPages).toBe(row.idleFrames);
         ram.check();
@@ -206,7 +210,7 @@ export function frames(subject: Subject): void {
   });
 
   test('failFrames: after so many, so many times, until null; EINVAL', async () => {
-    const { ram, pool } = await subject.fresh();
+    const { ram, pool } = await subject.fresh({}, row.frugal);
     const attempt = (): boolean => outcome(() => pool.malloc(row.largest)) !== 'ENOMEM';
     for (let i = 0; i < 3; i++) attempt(); // handle and descriptor frames are there now
     ram.failFrames(2, 3);
@@ -225,7 +229,7 @@ export function frames(subject: Subject): void {
   });
 
   test('fault injection while the pool is used: what failed can be repeated', async () => {
-    const { ram, pool } = await subject.fresh();
+    const { ram, pool } = await subject.fresh({}, row.frugal);
     const live: { handle: Handle; bytes: Uint8Array }[] = [];
     const sizes = mixedSizes(row, 200);
     let failed = 0;

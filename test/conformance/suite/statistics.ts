@@ -1,7 +1,7 @@
 /** stats, walk and locate say the same, after any sequence. */
 import { expect, test } from 'vitest';
 import { PAGE_SIZE } from '../../../bindings/index.ts';
-import type { FrameContents, Handle, Ram, Zpool } from '../../../bindings/index.ts';
+import type { AllocatorName, FrameContents, Handle, Ram, Zpool } from '../../../bindings/index.ts';
 import { expectIntact, mixedSizes, must, noise, put, putAll, slotBytes } from '../../harness.ts';
 import type { Stored } from '../../harness.ts';
 import { createDraw } from '../../models/trace.ts';
@@ -45,18 +45,20 @@ function verifyParts(pool: Zpool, { parts }: Recount, live: readonly Stored[]): 
   }
 }
 
-function verifyCounters(ram: Ram, pool: Zpool, { frames, parts }: Recount, live: readonly Stored[], idleFrames: number): void {
+function verifyCounters(ram: Ram, pool: Zpool, { frames, parts }: Recount, live: readonly Stored[]): void {
   const stats = pool.stats();
   const liveBytes = live.reduce((sum, { bytes }) => sum + bytes.length, 0);
   const total = stats.frames * PAGE_SIZE;
   expect(stats).toMatchObject({ liveBytes, objects: parts.size, maps: 0 });
-  expect(stats.frames - frames.length).toBeGreaterThanOrEqual(0);
-  expect(stats.frames - frames.length).toBeLessThanOrEqual(idleFrames);
+  expect(stats.frames).toBe(frames.length);
   expect([pool.totalPages, pool.totalBytes]).toEqual([stats.frames, total]);
   expect(stats.density).toBe(total === 0 ? 0 : liveBytes / total);
   expect(stats.densityWithMetadata).toBe(liveBytes / (total + stats.metadataBytes));
   expect(stats.metadataBytes % PAGE_SIZE).toBe(0);
-  expect(stats.spanning).toBeGreaterThanOrEqual([...parts.values()].filter(({ length }) => length > 1).length);
+  const inParts = [...parts.values()].filter(({ length }) => length > 1).length;
+  // zsmalloc: a slot may straddle where the object in it does not; see verifyClasses.
+  if (pool.allocator === 'zsmalloc') expect(stats.spanning).toBeGreaterThanOrEqual(inParts);
+  else expect(stats.spanning).toBe(inParts);
   const { owners, usedFrames, freeFrames, metadataFrames, limitFrames, totalFrames, fixedFrames } = ram.stats();
   expect(owners[pool.name]).toEqual({ frames: stats.frames, metadataFrames: stats.metadataBytes / PAGE_SIZE });
   expect(Object.values(owners).reduce((sum, owner) => sum + owner.frames + owner.metadataFrames, 0)).toBe(usedFrames);
@@ -89,16 +91,41 @@ function verifyClasses(pool: Zpool, live: readonly Stored[]): void {
   expect(classes.reduce((sum, { freeable }) => sum + freeable, 0)).toBe(pool.freeable());
 }
 
-/** zbud: frames by their gap, from the walk. */
+/** The table of lists, counted anew from the walk. */
 function verifyLists(pool: Zpool, { frames }: Recount): void {
-  const { lists } = pool.stats();
-  if (pool.allocator !== 'zbud') return;
-  const expected = new Array<number>(64).fill(0);
-  for (const { objects, free } of frames) {
-    const gap = objects.length === 2 ? 0 : free.reduce((sum, { bytes }) => sum + bytes, 0) / 64;
-    expected[gap] = (expected[gap] as number) + 1;
-  }
+  const { lists, reserveFrames } = pool.stats();
+  if (pool.allocator === 'zsmalloc') return;
+  const expected = new Array<number>(lists?.length ?? 0).fill(0);
+  const count = (list: number): void => void (expected[list] = (expected[list] as number) + 1);
+  for (const contents of frames) LISTS[pool.allocator](contents, count);
   expect(lists).toEqual(expected);
+  expect(reserveFrames).toBe(pool.allocator === 'xcfmalloc' ? expected[63] : undefined);
+}
+
+/** On which lists a frame, or what is free in it, must be. */
+const LISTS: Record<Exclude<AllocatorName, 'zsmalloc'>, (contents: FrameContents, count: (list: number) => void) => void> = {
+  zbud: ({ objects, free }, count) => count(objects.length === 2 ? 0 : free.reduce((sum, { bytes }) => sum + bytes, 0) / 64),
+  z3fold: (contents, count) => {
+    const gap = z3foldGap(contents);
+    if (gap !== undefined) count(gap);
+  },
+  xvmalloc: ({ free }, count) => {
+    for (const { bytes } of free) if (bytes >= 32) count(Math.min(Math.floor((bytes - 32) / 8), 507));
+  },
+  xcfmalloc: ({ free }, count) => {
+    for (const { bytes } of free) count(bytes / 64 - 1);
+  },
+};
+
+/** Z4: the largest gap at an open end, in chunks; undefined for a frame that is on no list. FIRST begins at 64, LAST ends the frame. */
+function z3foldGap({ objects }: FrameContents): number | undefined {
+  const places = objects.map(({ offset, bytes }) => ({ start: offset / 64, end: offset / 64 + Math.ceil(bytes / 64) }));
+  const first = places.find(({ start }) => start <= 1);
+  const last = places.find(({ end }) => end === 64);
+  const middle = places.find((one) => one !== first && one !== last);
+  if (first?.start === 0 || (first !== undefined && middle !== undefined && last !== undefined)) return undefined;
+  if (middle === undefined) return (last?.start ?? 64) - (first?.end ?? 1);
+  return Math.max(first === undefined ? middle.start - 1 : 0, last === undefined ? 64 - middle.end : 0);
 }
 
 export function statistics(subject: Subject): void {
@@ -114,9 +141,10 @@ export function statistics(subject: Subject): void {
       else pool.free((live.splice(draw() % live.length, 1)[0] as Stored).handle);
       if (step % 400 === 0) pool.compact();
       if (step % 200 !== 0) continue;
+      pool.runDeferred();
       const counted = recount(pool);
       verifyParts(pool, counted, live);
-      verifyCounters(ram, pool, counted, live, row.idleFrames);
+      verifyCounters(ram, pool, counted, live);
       verifyClasses(pool, live);
       verifyLists(pool, counted);
     }
@@ -127,19 +155,26 @@ export function statistics(subject: Subject): void {
     const { ram, pool } = await subject.fresh({ bytes: '8MiB' });
     const all = putAll(pool, mixedSizes(row, 400));
     const live = all.filter(({ handle }, i) => i % 3 === 0 || void pool.free(handle));
-    const place = ({ handle }: Stored): string => JSON.stringify(pool.locate(handle));
-    const before = live.map(place);
+    const before = { stats: pool.stats(), parts: recount(pool).parts };
     pool.compact();
-    const moved = live.filter((one, i) => place(one) !== before[i]);
-    const { objectsMoved, bytesMoved } = pool.stats();
+    const after = recount(pool).parts;
+    // What lies elsewhere than before; z3fold does not count what it moves inside a frame.
+    const moved = live.map(({ handle }) => (after.get(handle) ?? []).filter(({ frame, offset }) =>
+      !(before.parts.get(handle) ?? []).some((old) => old.frame === frame && (row.allocator === 'z3fold' || old.offset === offset)))).filter(({ length }) => length > 0);
+    const objectsMoved = pool.stats().objectsMoved - before.stats.objectsMoved;
+    const bytesMoved = pool.stats().bytesMoved - before.stats.bytesMoved;
+    const bytes = moved.flat().reduce((sum, part) => sum + part.bytes, 0);
     expect(objectsMoved).toBeGreaterThanOrEqual(moved.length);
-    expect(bytesMoved).toBeGreaterThanOrEqual(moved.reduce((sum, { bytes }) => sum + bytes.length, 0));
-    if (row.allocator === 'zsmalloc' && row.options.fullnessGroups !== 4) expect(objectsMoved).toBe(moved.length); // K5
+    expect(bytesMoved).toBeGreaterThanOrEqual(bytes);
+    // K5: with 12 groups no object is copied twice; nor is a guest of z3fold.
+    if (row.allocator === 'z3fold' || (row.allocator === 'zsmalloc' && row.options.fullnessGroups !== 4)) {
+      expect([objectsMoved, bytesMoved]).toEqual([moved.length, bytes]);
+    }
     expect(moved.length > 0).toBe(row.movable);
     expectIntact(pool, live);
     const counted = recount(pool);
     verifyParts(pool, counted, live);
-    verifyCounters(ram, pool, counted, live, row.idleFrames);
+    verifyCounters(ram, pool, counted, live);
   });
 
   test('mapped objects are walked like others; their maps are counted', async () => {
@@ -171,6 +206,7 @@ export function statistics(subject: Subject): void {
       }
     });
     expect(gone.size).toBe(live.length);
+    pool.runDeferred();
     expect(pool.totalPages).toBe(row.idleFrames);
     put(pool, 100);
     expect(() => pool.walk(() => {
