@@ -58,6 +58,7 @@ export class Zpool {
   #address: number;
   #evict: EvictCallback | undefined;
   #pages: PageTable | undefined;
+  #spare: Uint8Array | undefined;
 
   /** @internal */
   constructor(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
@@ -253,25 +254,37 @@ export class Zpool {
     return (entry === 0 ? sameFilledEntry(out[OUT_A] as number) : entry) as PageEntry;
   }
 
-  /** The two-step path of a codec in JavaScript: compress there, then malloc and write. */
+  /** The two-step path of a codec in JavaScript: compress into the spare buffer, then malloc and write. */
   #storeWith(page: Uint8Array, codec: Codec): PageEntry {
     const op = 'zpool.storePage';
     const word = sameFilledWord(page);
     if (word !== undefined) return sameFilledEntry(word);
-    const { exports } = this.#core;
-    const most = Math.min(exports.zpoolMax(this.#address) >>> 0, PAGE_SIZE - 1);
-    const block = new Uint8Array(most);
-    const written = runCodec(op, () => codec.compress(page, block));
-    if (!isU32(written) || written > most) {
+    const most = Math.min(this.#core.exports.zpoolMax(this.#address) >>> 0, PAGE_SIZE - 1);
+    const buffer = this.#takeSpare();
+    const written = runCodec(op, () => codec.compress(page, buffer.subarray(0, most)));
+    // The codec was foreign code: it may have detached the page or the buffer, or closed the pool or the RAM.
+    if (!isU32(written) || written > most || buffer.length === 0) {
       throw new CompcacheError('EIO', op, `the codec says it wrote ${show(written)} bytes into ${most}`);
     }
-    // The codec was foreign code: it may have detached the page, or freed the pool.
-    const bytes = written !== 0 ? block.subarray(0, written) : page;
+    const bytes = written !== 0 ? buffer.subarray(0, written) : page;
     requireBytes(op, 'page', bytes);
+    const { exports } = this.#core;
     const handle = (written !== 0 ? exports.zpoolMalloc(this.#address, written) : exports.zpoolMallocRaw(this.#address)) >>> 0;
     if (handle >= ERRNO_MIN) throw this.#failure(op, handle, written);
     this.write(handle as Handle, bytes);
+    this.#spare = buffer;
     return handle as PageEntry;
+  }
+
+  /**
+   * The buffer between a codec in JavaScript and the objects. It is the codec's while that runs: when the codec uses the
+   * pool meanwhile, another is made, and one that is not put back, or was detached, is let go. A view of the RAM itself
+   * would spare a copy of the block on the way out, but what a codec does meanwhile could move or free it.
+   */
+  #takeSpare(): Uint8Array {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare !== undefined && spare.length !== 0 ? spare : new Uint8Array(PAGE_SIZE);
   }
 
   /**
@@ -299,13 +312,16 @@ export class Zpool {
   }
 
   #loadWith(entry: PageEntry, into: Uint8Array, codec: Codec): void {
-    const stored = this.#read('zpool.loadPage', entry, undefined, 0);
+    const op = 'zpool.loadPage';
+    const buffer = this.#takeSpare();
+    const stored = this.#read(op, entry, buffer, 0);
     if (stored.length === PAGE_SIZE) {
       into.set(stored);
-      return;
+    } else {
+      const written = runCodec(op, () => codec.decompress(stored, into));
+      if (written !== PAGE_SIZE) throw new CompcacheError('EIO', op, `the codec gave ${show(written)} bytes, not a page`);
     }
-    const written = runCodec('zpool.loadPage', () => codec.decompress(stored, into));
-    if (written !== PAGE_SIZE) throw new CompcacheError('EIO', 'zpool.loadPage', `the codec gave ${show(written)} bytes, not a page`);
+    this.#spare = buffer;
   }
 
   /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */

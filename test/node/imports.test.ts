@@ -64,7 +64,7 @@ describe('imports', () => {
     expect(all.filter(({ to }) => to.startsWith('.')).filter((found) => wrong(BINDINGS, found))).toEqual([]);
     const packages = all.filter(({ to }) => !to.startsWith('.')).map(({ from, to }) => `${from} ${to}`);
     expect(packages.filter((row) => !row.startsWith('bindings/backing/file.ts')).sort()).toEqual([
-      'bindings/codec/lz4js.ts lz4js', 'bindings/wasm.ts @assemblyscript/loader',
+      'bindings/codec/fflate.ts fflate', 'bindings/codec/lz4js.ts lz4js', 'bindings/wasm.ts @assemblyscript/loader',
     ]);
   });
 
