@@ -131,6 +131,7 @@ describe.each(builds)('page tables, %s', (build) => {
         table.clear();
         ram.check();
         expect(pool.stats().objects).toBe(0);
+        pool.runDeferred();
         expect(pool.totalPages).toBe(row.idleFrames);
         pool.destroy();
         expect(ram.stats().usedFrames).toBe(0);
