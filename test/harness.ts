@@ -72,7 +72,7 @@ export interface AllocatorRow {
   /** Sizes at which the placement changes: an object of this size differs from one a byte larger. */
   readonly edges: readonly number[];
   createModel(): PoolModel;
-  /** p of GOLDEN.md's placement checksum. */
+  /** p of the placement checksum (docs/rules/README.md). */
   placement(location: Location): number;
   /** Names, for each part of a live object of the model, the frame in which it lies or begins: those of locations(). */
   frameKeys(model: PoolModel, id: number): string[];

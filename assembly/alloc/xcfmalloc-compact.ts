@@ -1,7 +1,8 @@
 /**
  * Compaction of xcfmalloc: sparse frames are emptied into the holes of fuller
- * ones, block by block. Never shipped by the original; the algorithm, its bounds
- * and the figures it must reach are rules C1..C9 and I1..I7 of the notes.
+ * ones, block by block. Never shipped by the original; the algorithm, its
+ * bounds and the figures it must reach are rules C1..C9 and I1..I7 of
+ * docs/rules/xvmalloc-xcfmalloc.md.
  *
  * A pass threads the frames that have a used block through their entries,
  * emptiest first (C1), rebuilds the lists so that at the head of each is a hole

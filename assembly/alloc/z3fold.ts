@@ -59,14 +59,15 @@
  * only in runDeferred and compact. In either, a frame that was full is worked on
  * inside the free (Z12).
  *
- * Source: Linux mm/z3fold.c of 6.1, 32-bit geometry; rules Z1..Z24 of the
- * project's notes, cited below. Differences: real map counts (the original's
- * MIDDLE has one bit, its page two); a frame with a mapped object is no victim;
- * there is a compact(); when every frame has guests or maps shrink gives EINVAL,
- * nothing evictable, where Z19 has EAGAIN. Of its defects none: no table leaks (6 a, b); a frame emptied by
- * reclaim is released although work is pending (6 c); an isolated frame is no
- * candidate again (6 d); also for a headless page what is left decides, not the
- * handler's answer (6 e). As in the original, unmap asks for no work (6 f).
+ * Source: Linux mm/z3fold.c of 6.1, 32-bit geometry; rules Z1..Z24 of
+ * docs/rules/zbud-z3fold.md, cited below. Differences: real map counts (the
+ * original's MIDDLE has one bit, its page two); a frame with a mapped object is
+ * no victim; there is a compact(); when every frame has guests or maps shrink
+ * gives EINVAL, nothing evictable, where Z19 has EAGAIN. Of its defects none:
+ * no table leaks (6 a, b); a frame emptied by reclaim is released although work
+ * is pending (6 c); an isolated frame is no candidate again (6 d); also for a
+ * headless page what is left decides, not the handler's answer (6 e). As in the
+ * original, unmap asks for no work (6 f).
  *
  * Compaction. A lone object that found no room when it became lone, or was mapped
  * then, is looked at by no free again; compact() does. First the deferred work,

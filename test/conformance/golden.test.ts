@@ -1,6 +1,6 @@
 /**
- * The golden traces on the real pools: published figures where there are any (GOLDEN.md, EXACT-z3fold.md section 5,
- * test/models/models.test.ts for zbud 2013), and the independent models on the same trace for everything.
+ * The golden traces on the real pools: published figures where there are any (docs/rules: README.md,
+ * zbud-z3fold.md section 5), and the independent models on the same trace for everything.
  *
  * Large traces run on the release build; the other builds run shorter ones against the models.
  */
@@ -53,7 +53,7 @@ interface Figures {
   };
 }
 
-/** GOLDEN.md, "Figures". What compact() does of z3fold's is ours, and the model's. */
+/** docs/rules/README.md, "Golden figures". What compact() does of z3fold's is ours, and the model's. */
 const PUBLISHED: Partial<Record<RowName, Figures>> = {
   zbud61: {
     t1: { pages: 50000, placement: 310588432, density: '0.7583' },

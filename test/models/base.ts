@@ -1,6 +1,6 @@
 /**
- * What the five models share: ids, sizes and codes, map counts, and the loop of reclaim (API.md,
- * "Errors", "Zpool"). A model adds where objects lie, and what becomes of a frame.
+ * What the five models share: ids, sizes and codes, map counts, and the loop of reclaim (R1 to
+ * R5 of docs/rules/README.md). A model adds where objects lie, and what becomes of a frame.
  */
 import { EAGAIN, EBUSY, EINVAL, ENOSPC, isU32, shrinkByReclaim } from './types.ts';
 import type { Evict, MapMode, PoolModel } from './types.ts';

@@ -1,16 +1,16 @@
 /**
  * The deterministic traces, as drivers over a small interface, for models and real pools alike.
  *
- * T1, T3, the draw and the placement checksum follow GOLDEN.md ("Trace specification"); E6 to E10
- * and the eviction checksum EXACT-z3fold.md section 5; T6 EXACT-xvmalloc-xcfmalloc.md section 4.
- * `churn` is of GOLDEN.md's "same family" (no published figures here).
+ * T1, T3, the draw and the placement checksum follow docs/rules/README.md ("Trace specification"),
+ * the eviction checksum too; E6 to E10 zbud-z3fold.md section 5, T6 xvmalloc-xcfmalloc.md section 4
+ * there. `churn` is the family of T2 and T6.
  * Every driver asserts nothing: it returns plain figures. A malloc that fails ends it by a throw.
  */
 import { EAGAIN } from './types.ts';
 
 // ---- draws
 
-/** One draw per call: 24 random bits (GOLDEN.md). */
+/** One draw per call: 24 random bits (docs/rules/README.md). */
 export type Draw = () => number;
 
 /** A size takes as many draws as it needs. */
@@ -71,7 +71,7 @@ export interface TraceTarget {
   malloc(size: number): number;
   free(handle: number): unknown;
   /**
-   * p of GOLDEN.md's checksum, of an object just allocated. For xcfmalloc p is the whole of
+   * p of the placement checksum, of an object just allocated. For xcfmalloc p is the whole of
    * (o1 + 1) + 7·(o2 + 1); the checksum adds its 1 to that as well.
    */
   placement(handle: number): number;
@@ -228,7 +228,7 @@ export interface FillResult {
   drained: number;
 }
 
-/** T1: seed 1, 100,000 mallocs. Fewer give the checkpoints of EXACT-z3fold.md section 3. */
+/** T1: seed 1, 100,000 mallocs. Fewer give the checkpoints of docs/rules/zbud-z3fold.md section 3. */
 export function runT1(target: TraceTarget, options: TraceOptions = {}, count = 100_000): FillResult {
   const run = new Run(target, 1, size1, options);
   run.mallocs(0, count);

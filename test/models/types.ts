@@ -3,8 +3,8 @@
  *
  * A model is the allocator as the texts describe it, in plain objects, without memory: it knows
  * where every object is, never what it holds. Tests run the same calls on a model and on the
- * real core and compare. Codes, shrink and the treatment of mapped objects follow API.md
- * ("Errors", "Zpool"); placement follows GOLDEN.md ("Placement checksum").
+ * real core and compare. Codes, shrink and the treatment of mapped objects are R1
+ * to R5 of docs/rules/README.md; placement is that of its placement checksum.
  */
 
 export const EAGAIN = -11;
@@ -77,7 +77,7 @@ export function invariant(condition: boolean, rule: string): void {
 }
 
 /**
- * API.md, shrink: reclaim with eight tries each time, until at least `pages` frames came back.
+ * R3: reclaim with eight tries each time, until at least `pages` frames came back.
  * An error counts only when none came back.
  */
 export function shrinkByReclaim(pages: number, reclaim: () => number): number {

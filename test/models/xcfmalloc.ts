@@ -2,9 +2,9 @@
  * xcfmalloc as a plain model: objects of one or two blocks of 64-byte units, a reserve of wholly
  * free frames, and the compaction that the original never had.
  *
- * Follows EXACT-xvmalloc-xcfmalloc.md section 2 (rules S1 to S17) and section 6 (C1 to C9). A
+ * Follows docs/rules/xvmalloc-xcfmalloc.md section 2 (rules S1 to S17) and section 6 (C1 to C9). A
  * frame is an array of blocks in address order, so that in-frame headers need no model, and each
- * block stands for its descriptor. Reclaim is ours (the original had none): API.md, "Zpool".
+ * block stands for its descriptor. Reclaim is ours (the original had none): R7.
  *
  * Where the texts leave room:
  * - reserve 0 (S7 with nothing to search): a malloc that finds no block takes one frame for itself.
@@ -183,7 +183,7 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
     for (const { frame } of frames) this.#drop(frame);
   }
 
-  // ---- reclaim (API.md)
+  // ---- reclaim (R7)
 
   protected override victim(): Frame | undefined {
     return this.#lru.findFromTail((frame) => !this.#hasMapped(frame));

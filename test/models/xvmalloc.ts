@@ -2,11 +2,11 @@
  * xvmalloc as a plain model: blocks that tile a frame, merged with their neighbours when freed,
  * in 508 lists by size.
  *
- * Follows EXACT-xvmalloc-xcfmalloc.md section 1 (rules X1 to X19). A frame is an array of blocks
- * in address order, so that headers, flags and previous offsets (X1, X12, X13, X18) need no model.
- * Reclaim is ours (the original had none): API.md, "Zpool".
+ * Follows docs/rules/xvmalloc-xcfmalloc.md section 1 (rules X1 to X19). A frame is an array of
+ * blocks in address order, so that headers, flags and previous offsets (X1, X12, X13, X18) need no
+ * model. Reclaim is ours (the original had none): R7.
  *
- * Where API.md leaves room:
+ * Where R7 leaves room:
  * - A frame under reclaim is off the LRU; its free blocks keep their places in the lists and merge
  *   as ever, but malloc passes over them, so none made by an evict callback lands in it. It is a
  *   frame of the pool until its reclaim ends.
@@ -128,7 +128,7 @@ export class XvmallocModel extends BaseModel<Resident, Frame> {
     }
   }
 
-  // ---- reclaim (API.md)
+  // ---- reclaim (R7)
 
   protected override victim(): Frame | undefined {
     return this.#lru.findFromTail((frame) => frame.blocks.every((block) => (block.owner?.maps ?? 0) === 0));

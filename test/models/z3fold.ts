@@ -2,14 +2,14 @@
  * z3fold as a plain model: up to three objects in a frame, FIRST from the left, LAST from the
  * right, MIDDLE between them; or one headless object in a frame of its own.
  *
- * Follows EXACT-z3fold.md section 2 (rules Z1 to Z22; Z23 and Z24, handle tables, show in no
- * figure and are not modelled). 32-bit geometry is one header chunk; two give the 64-bit one.
- * Passing over frames with a mapped object, and the error codes, follow API.md.
+ * Follows docs/rules/zbud-z3fold.md section 2 (rules Z1 to Z22; Z23 and Z24, handle tables, show in
+ * no figure and are not modelled). 32-bit geometry is one header chunk; two give the 64-bit one.
+ * Passing over frames with a mapped object, and the error codes, are R1 to R5.
  *
  * Where the texts leave room:
  * - An evict callback that calls shrink: deferred work still waits for the outermost reclaim (Z13).
  * - compact() and freeable() are ours: the original has neither.
- * - Every frame on the LRU has a mapped object or a guest: EINVAL, nothing evictable, as API.md
+ * - Every frame on the LRU has a mapped object or a guest: EINVAL, nothing evictable, as R4
  *   has it for every allocator (Z19: EAGAIN for guests); after a failed try EAGAIN.
  * - Work that a callback starts on a frame under reclaim leaves it alone, empty or not (Z14.2, 3).
  */

@@ -1,9 +1,9 @@
 /**
  * zbud as a plain model: up to two objects in a frame, FIRST from the left, LAST from the right.
  *
- * Follows EXACT-z3fold.md section 1 (rules B1 to B9); layout '2013' follows GOLDEN.md's note and
- * FACTS.md 1.1: 64 chunks, no header in the frame, sizes to 4096. Passing over frames with a
- * mapped object, and the error codes, follow API.md.
+ * Follows docs/rules/zbud-z3fold.md section 1 (rules B1 to B9); layout '2013' as at
+ * the end of it: 64 chunks, no header in the frame, sizes to 4096. Passing over frames with a
+ * mapped object, and the error codes, are R1 to R5.
  */
 import { BaseModel } from './base.ts';
 import type { LiveObject } from './base.ts';

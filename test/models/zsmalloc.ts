@@ -1,9 +1,9 @@
 /**
  * zsmalloc as a plain model: size classes, zspages, fullness groups, compaction, LRU and reclaim.
  *
- * Follows EXACT-zsmalloc.md; the rule numbers (C, F, G, L, M, D, K, J, U, E) stand at the code
+ * Follows docs/rules/zsmalloc.md; the rule numbers (C, F, G, L, M, D, K, J, U, E) stand at the code
  * that follows them. Geometry: 4096-byte frames, one 4-byte word per object. Reclaim is there in
- * every variant, and passes over zspages with a mapped object (API.md).
+ * every variant, and passes over zspages with a mapped object (R4).
  */
 import { BaseModel } from './base.ts';
 import type { LiveObject } from './base.ts';
