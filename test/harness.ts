@@ -338,9 +338,15 @@ export function noise(length: number, seed: number): Uint8Array {
   return bytes;
 }
 
-/** Equality of bytes, quick where expect().toEqual is slow. */
+/** Equality of bytes, by words where both arrays are aligned: the long runs spend half of their time here. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  const { length } = a;
+  if (length !== b.length) return false;
+  const words = ((a.byteOffset | b.byteOffset) & 3) === 0 ? length >> 2 : 0;
+  const [left, right] = [new Uint32Array(a.buffer, words && a.byteOffset, words), new Uint32Array(b.buffer, words && b.byteOffset, words)];
+  for (let i = 0; i < words; i++) if (left[i] !== right[i]) return false;
+  for (let i = 4 * words; i < length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** Fails, and says where, unless the bytes are equal. */
@@ -468,6 +474,7 @@ export function traceTarget(ram: Ram, row: AllocatorRow): TraceTarget & { readon
     write: (handle) => pool.write(handle as Handle, word.subarray(0, Math.min(4, pool.size(handle as Handle)))),
     map: (handle, mode) => pool.map(handle as Handle, mode),
     unmap: (handle) => pool.unmap(handle as Handle),
+    runDeferred: () => pool.runDeferred(),
     shrink: (pages, evict) => {
       answer = evict;
       const freed = outcome(() => pool.shrink(pages));

@@ -8,8 +8,8 @@ import { describe, expect, test } from 'vitest';
 import type { Ram } from '../../bindings/index.ts';
 import { builds, createPool, createRam, traceTarget, xcfmallocRow, xvmallocRow, z3foldRow, zbudRow, zsmallocRow } from '../harness.ts';
 import type { AllocatorRow, Build } from '../harness.ts';
-import { runChurn, runChurn2, runE6, runE7, runE8, runE9, runT1, runT3, runT6, size1, size6 } from '../models/trace.ts';
-import type { SizeOf, TraceOptions, TraceTarget } from '../models/trace.ts';
+import { runChurn, runChurn2, runChurnSmall, runE6, runE7, runE8, runE9, runT1, runT3, runT6, size1, size6, skewed } from '../models/trace.ts';
+import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { ZsmallocModel } from '../models/zsmalloc.ts';
 import chain4bytes from '../data/zsmalloc-classes/zsmalloc-classes-chain4-bytes.tsv?raw';
 import chain4percent from '../data/zsmalloc-classes/zsmalloc-classes-chain4-percent.tsv?raw';
@@ -194,12 +194,6 @@ describe('zbud 6.1, published figures', () => {
   });
 });
 
-/** Mostly small, with a tail to the largest that every allocator takes: like T4. */
-const skewed: SizeOf = (draw) => {
-  const r = draw();
-  return draw() % 4 === 0 ? 1 + (r % 3968) : 1 + (r % 300);
-};
-
 describe.each(Object.keys(ROWS) as RowName[])('%s like its model', (name) => {
   const row = ROWS[name];
 
@@ -208,8 +202,7 @@ describe.each(Object.keys(ROWS) as RowName[])('%s like its model', (name) => {
   });
 
   test('churn of small sizes, 100,000 steps on 50,000 objects', async () => {
-    await likeTheModel(big as Build, row, (target, options) =>
-      runChurn(target, { ...options, seed: 4, live: 50_000, steps: 100_000, sizeOf: skewed, markEvery: 10_000 }));
+    await likeTheModel(big as Build, row, (target, options) => runChurnSmall(target, 100_000, options));
   });
 
   test('T6, edge sizes', async () => {

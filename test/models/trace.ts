@@ -39,6 +39,12 @@ export const size6: SizeOf = (draw) => {
   return 1 + (r % 4080);
 };
 
+/** Two draws; mostly small, with a tail to the largest that every allocator takes. */
+export const skewed: SizeOf = (draw) => {
+  const r = draw();
+  return draw() % 4 === 0 ? 1 + (r % 3968) : 1 + (r % 300);
+};
+
 // ---- checksums
 
 /** Sum of k·(p + 1) mod 2^32 over all mallocs, k = 1, 2, … */
@@ -77,6 +83,8 @@ export interface TraceTarget {
   placement(handle: number): number;
   readonly pages: number;
   compact?(): number;
+  /** Does what frees have put off; churn does it at every mark. */
+  runDeferred?(): unknown;
   /** A number that changes if and only if the object moves; needed for T3's `moved`. */
   where?(handle: number): number;
   write?(handle: number): unknown;
@@ -339,7 +347,9 @@ export function runChurn(target: TraceTarget, options: ChurnOptions): ChurnResul
     const index = run.draw() % live;
     run.free(index);
     run.malloc(index);
-    if (step % markEvery === 0) marks.push(target.pages);
+    if (step % markEvery !== 0) continue;
+    target.runDeferred?.();
+    marks.push(target.pages);
   }
   return {
     filled,
@@ -360,6 +370,12 @@ export function runChurn2(
 ): ChurnResult {
   const markEvery = Math.max(1, Math.floor(steps / 10));
   return runChurn(target, { ...options, seed: 2, live: 50_000, steps, sizeOf: size1, markEvery });
+}
+
+/** The same with seed 4 and sizes skewed to small. */
+export function runChurnSmall(target: TraceTarget, steps: number, options: TraceOptions = {}): ChurnResult {
+  const markEvery = Math.max(1, Math.floor(steps / 10));
+  return runChurn(target, { ...options, seed: 4, live: 50_000, steps, sizeOf: skewed, markEvery });
 }
 
 /** T6, the edge trace: sizes 1..4080, so not for zbud. */

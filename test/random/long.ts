@@ -1,7 +1,10 @@
 /**
- * Random actions for as long as one likes:
+ * Long traces, and random actions for as long as one likes:
  *
  *   tsx test/random/long.ts [allocator|all] [operations] [seed]
+ *
+ * First, for every allocator, a million steps of churn on 50,000 live objects, the same of small sizes, and reclaim of
+ * 500 frames with the order of eviction: pool and model must give the same figures. Then random actions.
  *
  * allocator: the beginning of a title of test/harness.ts ("zbud", "zsmalloc chain 8"); default all, each for so many
  * operations (default 10,000,000). Below 200 live objects everything is checked after each operation, above every
@@ -10,9 +13,10 @@
  * A round is a new RAM: small and crowded (fault injection, images, exhaustion), or large with thousands of objects.
  * On failure the round is repeated with ever fewer actions; what is left is printed with the seed, exit code 1.
  */
-import { ALL_BUILDS, allocators } from '../harness.ts';
+import { ALL_BUILDS, allocators, createRam, must, traceTarget } from '../harness.ts';
 import type { AllocatorRow, Build } from '../harness.ts';
-import { createDraw } from '../models/trace.ts';
+import { createDraw, runChurn2, runChurnSmall, runE6 } from '../models/trace.ts';
+import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { BAD_HANDLES, MODES, Machine, POLICIES } from './machine.ts';
 import type { Action } from './machine.ts';
 
@@ -115,6 +119,26 @@ async function report(round: Round, seed: number, done: number, error: unknown):
   process.exit(1);
 }
 
+const TRACES: Record<string, (target: TraceTarget, options: TraceOptions) => unknown> = {
+  'a million steps of churn': (target, options) => runChurn2(target, 1_000_000, options),
+  'a million steps of churn, small sizes': (target, options) => runChurnSmall(target, 1_000_000, options),
+  'reclaim of 500 frames': (target, options) => runE6(target, options),
+};
+
+/** The same figures from the pool as from the model. */
+async function traces(row: AllocatorRow): Promise<void> {
+  for (const [name, trace] of Object.entries(TRACES)) {
+    const started = Date.now();
+    const ram = await createRam('release', { bytes: '320MiB' });
+    const options = { write: row.lruByWrite };
+    const [figures, expected] = [trace(traceTarget(ram, row), options), trace(row.createModel(), options)].map((result) => JSON.stringify(result));
+    ram.check();
+    ram.close();
+    must(figures === expected, `${row.title}, ${name}: ${figures}, the model says ${expected}`);
+    console.log(`${row.title}: ${name}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
+  }
+}
+
 async function run(row: AllocatorRow, operations: number, seed: number): Promise<void> {
   const started = Date.now();
   let done = 0;
@@ -147,4 +171,7 @@ if (chosen.length === 0 || !(Number(operations) > 0) || !Number.isInteger(Number
   console.error(`usage: tsx test/random/long.ts [allocator|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
   process.exit(2);
 }
-for (const row of chosen) await run(row, Number(operations), Number(seed));
+for (const row of chosen) {
+  await traces(row);
+  await run(row, Number(operations), Number(seed));
+}
