@@ -7,9 +7,10 @@
 import { crc32c, crcInit } from './base/crc';
 import { LAYOUT_VERSION, SCRATCH_FRAME, frameAddress } from './mem/layout';
 import {
-  blockBuffer, blockBufferBytes, crcTables, hashTable, pageBuffer, pageBufferBytes, scratchBase, setScratch,
+  blockBuffer, blockBufferBytes, compressorTables, crcTables, pageBuffer, pageBufferBytes, scratchBase, setScratch,
 } from './mem/scratch';
 import { lz4Compress, lz4Decompress } from './codec/lz4';
+import { lz4hcCompress } from './codec/lz4hc';
 
 export {
   frameInit as ramInit, frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree, frameCounter as ramCounter,
@@ -41,10 +42,15 @@ export function checksum(from: usize, bytes: u32, crc: u32): u32 {
 
 /** LZ4: page buffer to block buffer. Bytes written, 0 when they exceed `most`. */
 export function codecCompress(bytes: u32, most: u32): u32 {
-  return lz4Compress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), hashTable());
+  return lz4Compress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), compressorTables());
 }
 
-/** LZ4: block buffer to page buffer. Bytes written, EIO for anything malformed. */
+/** The same, densely and slowly. */
+export function codecCompressHc(bytes: u32, most: u32): u32 {
+  return lz4hcCompress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), compressorTables());
+}
+
+/** LZ4, dense or not: block buffer to page buffer. Bytes written, EIO for anything malformed. */
 export function codecDecompress(bytes: u32, most: u32): u32 {
   return lz4Decompress(blockBuffer(), min(bytes, blockBufferBytes()), pageBuffer(), min(most, pageBufferBytes()));
 }

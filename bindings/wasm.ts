@@ -33,6 +33,7 @@ export interface CoreExports {
   blockBuffer(): number;
   blockBufferBytes(): number;
   codecCompress(bytes: number, most: number): number;
+  codecCompressHc(bytes: number, most: number): number;
   codecDecompress(bytes: number, most: number): number;
   ramInit(frames: number, limit: number, first: number): number;
   ramFail(after: number, times: number): void;
@@ -63,7 +64,7 @@ export interface CoreExports {
   /** f64 */
   zpoolCounter(pool: number, which: number): number;
   zpoolIdentity(pool: number, word: number): number;
-  pageStore(pool: number): number;
+  pageStore(pool: number, codec: number): number;
   pageLoad(pool: number, handle: number): number;
   pageFill(word: number): void;
 }
@@ -168,7 +169,7 @@ function instantiateInspector(module: WebAssembly.Module, memory: WebAssembly.Me
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
-const REQUIRED = ['layoutVersion', 'attach', 'ramInit', 'ramSaved', 'zpoolCreate', 'zpoolRange', 'zpoolCounter', 'pageStore', 'pageLoad'];
+const REQUIRED = ['layoutVersion', 'attach', 'ramInit', 'ramSaved', 'zpoolCreate', 'zpoolRange', 'zpoolCounter', 'codecCompressHc', 'pageStore', 'pageLoad'];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
   const names = exportsOf(module).filter(({ kind }) => kind === 'function').map(({ name }) => name);

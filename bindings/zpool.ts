@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import { CoreLz4 } from './codec/core.ts';
+import { CoreCodec } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import {
   CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requireOptions, requireU32, show, type ErrorCode,
@@ -232,9 +232,9 @@ export class Zpool {
   /**
    * Stores a page of 4096 bytes, compressed.
    *
-   * With the core's LZ4 (the default) it is one call into the core: same-filled test, compress, malloc, copy. A page
-   * whose block would exceed the allocator's largest object is kept as it is, in a whole frame if need be.
-   * @param codec for blocks of another kind; the same one must load the page
+   * With a codec of the core (lz4, the default, or lz4hc) it is one call into it: same-filled test, compress, malloc,
+   * copy. A page whose block would exceed the allocator's largest object is kept as it is, in a whole frame if need be.
+   * @param codec default lz4; one that is not of the core must load the page too
    * @returns an entry for loadPage and freePage: a handle of this pool, or a negative number for a same-filled page
    * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame; EIO for a codec that gives nonsense
    */
@@ -243,10 +243,10 @@ export class Zpool {
     if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.storePage', `page must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
     if (this.#isGone()) throw this.#closed('zpool.storePage');
     requireCodec('zpool.storePage', codec);
-    if (!isCoreLz4(codec)) return this.#storeWith(page, codec);
+    if (!isCoreCodec(codec)) return this.#storeWith(page, codec);
     const { exports, bytes, out } = this.#core;
     bytes.set(page, exports.pageBuffer() >>> 0);
-    const entry = exports.pageStore(this.#address) >>> 0;
+    const entry = exports.pageStore(this.#address, codec?.number ?? 0) >>> 0;
     if (entry >= ERRNO_MIN) throw this.#failure('zpool.storePage', entry, PAGE_SIZE);
     return (entry === 0 ? sameFilledEntry(out[OUT_A] as number) : entry) as PageEntry;
   }
@@ -276,7 +276,7 @@ export class Zpool {
    * Loads a stored page.
    * @param entry what storePage gave
    * @param into 4096 bytes
-   * @param codec the one that stored it, default the core's LZ4
+   * @param codec the one that stored it, default the core's, which load each other's pages
    * @throws EINVAL for a bad entry or into; EIO when the object is no page of that codec
    */
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
@@ -291,7 +291,7 @@ export class Zpool {
       exports.pageFill(-1 - entry);
     } else {
       if (!isU32(entry)) this.#notAHandle('zpool.loadPage', entry);
-      if (!isCoreLz4(codec)) return this.#loadWith(entry, into, codec);
+      if (!isCoreCodec(codec)) return this.#loadWith(entry, into, codec);
       const result = exports.pageLoad(this.#address, entry) >>> 0;
       if (result !== PAGE_SIZE) throw this.#failure('zpool.loadPage', result, entry);
     }
@@ -584,8 +584,8 @@ export class Zpool {
 }
 
 /** Whether to take the core's own path; any codec of the core is the same there. */
-function isCoreLz4(codec: Codec | undefined): codec is undefined | CoreLz4 {
-  return codec === undefined || codec instanceof CoreLz4;
+function isCoreCodec(codec: Codec | undefined): codec is undefined | CoreCodec {
+  return codec === undefined || codec instanceof CoreCodec;
 }
 
 /** Calls a codec that is not ours: what it throws becomes EIO, unless it is one of our errors. */
