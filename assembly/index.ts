@@ -4,8 +4,11 @@
  * Every function returns a u32 (JavaScript sees it signed and shifts it back);
  * a value >= 0xFFFFF000 is a negative errno.
  */
-import { blockBuffer, blockBufferBytes, hashTable, pageBuffer, pageBufferBytes, scratchBase } from './mem/scratch';
+import {
+  blockBuffer, blockBufferBytes, compressorTables, pageBuffer, pageBufferBytes, scratchBase,
+} from './mem/scratch';
 import { lz4Compress, lz4Decompress } from './codec/lz4';
+import { lz4hcCompress } from './codec/lz4hc';
 
 export { frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree } from './mem/frame';
 export {
@@ -21,10 +24,15 @@ export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase
 
 /** LZ4: page buffer to block buffer. Bytes written, 0 when they exceed `most`. */
 export function codecCompress(bytes: u32, most: u32): u32 {
-  return lz4Compress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), hashTable());
+  return lz4Compress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), compressorTables());
 }
 
-/** LZ4: block buffer to page buffer. Bytes written, EIO for anything malformed. */
+/** The same, densely and slowly. */
+export function codecCompressHc(bytes: u32, most: u32): u32 {
+  return lz4hcCompress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), compressorTables());
+}
+
+/** LZ4, dense or not: block buffer to page buffer. Bytes written, EIO for anything malformed. */
 export function codecDecompress(bytes: u32, most: u32): u32 {
   return lz4Decompress(blockBuffer(), min(bytes, blockBufferBytes()), pageBuffer(), min(most, pageBufferBytes()));
 }

@@ -65,7 +65,7 @@ export class PageTable {
     if (!isCoreCodec(codec)) return this.#putWith(key, page, codec);
     const { bytes, pageAddress, exports } = this.#core;
     bytes.set(page, pageAddress);
-    const result = exports.tablePut(this.#address, key, highOf(key)) >>> 0;
+    const result = exports.tablePut(this.#address, key, highOf(key), codec?.number ?? 0) >>> 0;
     if (result !== 0) throw this.#failure(op, result);
   }
 

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
 import { buildFor, buildForSync } from './builds.ts';
-import { CoreLz4 } from './codec/core.ts';
+import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireOptions, requireU32, show } from './errors.ts';
 import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
@@ -268,13 +268,16 @@ export class Ram {
 
   /**
    * A codec of the core, for bytes of the caller's.
-   * @param name 'lz4'
+   * @param name 'lz4'; or 'lz4hc', which writes smaller blocks in ten times the time: for what is cold. Each decodes the
+   *   blocks of the other, as fast
    * @throws EINVAL for an unknown name
    */
-  codec(name: 'lz4'): Codec {
+  codec(name: CoreCodecName): Codec {
     this.#live('ram.codec');
-    if (name !== 'lz4') throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: lz4`);
-    return new CoreLz4((op) => this.#live(op));
+    if (typeof name !== 'string' || !Object.hasOwn(CORE_CODECS, name)) {
+      throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: ${Object.keys(CORE_CODECS).join(', ')}`);
+    }
+    return new CoreCodec(name, (op) => this.#live(op));
   }
 
   // ── checks and figures ─────────────────────────────────────────────────────

@@ -32,6 +32,7 @@ export interface CoreExports {
   blockBuffer(): number;
   blockBufferBytes(): number;
   codecCompress(bytes: number, most: number): number;
+  codecCompressHc(bytes: number, most: number): number;
   codecDecompress(bytes: number, most: number): number;
   ramFail(after: number, times: number): void;
   ramLimit(frames: number): void;
@@ -48,12 +49,12 @@ export interface CoreExports {
   zpoolVictimNext(pool: number, victim: number, cursor: number): number;
   zpoolRelease(pool: number, victim: number): number;
   zpoolRunDeferred(pool: number, force: number): number;
-  pageStore(pool: number): number;
+  pageStore(pool: number, codec: number): number;
   pageLoad(pool: number, handle: number): number;
   pageFill(word: number): number;
   tableKind(pool: number): number;
   tableCount(pool: number): number;
-  tablePut(pool: number, low: number, high: number): number;
+  tablePut(pool: number, low: number, high: number, codec: number): number;
   tableSet(pool: number, low: number, high: number, value: number, state: number): number;
   tableGet(pool: number, low: number, high: number): number;
   tableLoad(pool: number, low: number, high: number): number;
@@ -206,7 +207,7 @@ function companion<T extends { attach(): void }>(module: (op: string) => WebAsse
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
-const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'pageStore', 'pageLoad', 'tablePut'];
+const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'codecCompressHc', 'pageStore', 'pageLoad', 'tablePut'];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
   const names = exportsOf(module).filter(({ kind }) => kind === 'function').map(({ name }) => name);

@@ -236,9 +236,9 @@ export class Zpool {
   /**
    * Stores a page of 4096 bytes, compressed.
    *
-   * With the core's LZ4 (the default) it is one call into the core: same-filled test, compress, malloc, copy. A page
-   * whose block would exceed the allocator's largest object is kept as it is, in a whole frame if need be.
-   * @param codec for blocks of another kind; the same one must load the page
+   * With a codec of the core (lz4, the default, or lz4hc) it is one call into it: same-filled test, compress, malloc,
+   * copy. A page whose block would exceed the allocator's largest object is kept as it is, in a whole frame if need be.
+   * @param codec default lz4; one that is not of the core must load the page too
    * @returns an entry for loadPage and freePage: a handle of this pool, or a negative number for a same-filled page
    * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame; EIO for a codec that gives nonsense
    */
@@ -249,7 +249,7 @@ export class Zpool {
     if (!isCoreCodec(codec)) return this.#storeWith(page, codec);
     const { exports, bytes, out, pageAddress } = this.#core;
     bytes.set(page, pageAddress);
-    const entry = exports.pageStore(this.#address) >>> 0;
+    const entry = exports.pageStore(this.#address, codec?.number ?? 0) >>> 0;
     if (entry >= ERRNO_MIN) throw this.#failure('zpool.storePage', entry, PAGE_SIZE);
     return (entry === 0 ? sameFilledEntry(out[OUT_A] as number) : entry) as PageEntry;
   }
@@ -291,7 +291,7 @@ export class Zpool {
    * Loads a stored page.
    * @param entry what storePage gave
    * @param into 4096 bytes
-   * @param codec the one that stored it, default the core's LZ4
+   * @param codec the one that stored it, default the core's, which load each other's pages
    * @throws EINVAL for a bad entry or into; EIO when the object is no page of that codec
    */
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {

@@ -48,7 +48,7 @@ function buildCodec(asc) {
   for (const [name, flag] of [['codec-simd', '--enable'], ['codec-scalar', '--disable']]) {
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true });
-    run(asc, ['assembly/codec/lz4.ts', 'assembly/codec/samefill.ts', '--config', 'none', ...CODEC_OPTIONS, flag, 'simd', '--outFile', file]);
+    run(asc, ['assembly/codec/lz4.ts', 'assembly/codec/lz4hc.ts', 'assembly/codec/samefill.ts', '--config', 'none', ...CODEC_OPTIONS, flag, 'simd', '--outFile', file]);
     inline(`test/generated/${name}.ts`, readFileSync(file));
   }
 }

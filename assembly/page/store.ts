@@ -65,10 +65,10 @@ export function tableSet(pool: usize, low: u32, high: u32, value: u32, state: u3
   return 0;
 }
 
-/** Stores the page in the page buffer under a key. 0, or an error of pageStore or tableSet, and the old page stays. */
-export function tablePut(pool: usize, low: u32, high: u32): u32 {
+/** Stores the page in the page buffer under a key, with that codec. 0, or an error of pageStore or tableSet, and the old page stays. */
+export function tablePut(pool: usize, low: u32, high: u32, codec: u32): u32 {
   if (rootOf(pool) == 0) return EINVAL;
-  const handle = pageStore(pool);
+  const handle = pageStore(pool, codec);
   if (isError(handle)) return handle;
   const result = handle != 0 ? tableSet(pool, low, high, handle, HANDLE) : tableSet(pool, low, high, out(OUT_A), FILL);
   if (result != 0 && handle != 0) zpoolFree(pool, handle);

@@ -1,15 +1,23 @@
-/** LZ4 in the core, as a Codec: source and destination are copied through the scratch buffers. */
+/** The core's LZ4 codecs, as a Codec: source and destination are copied through the scratch buffers. */
 import { CompcacheError, ERRNO_MIN, lengthOf, requireBytes } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import type { Core } from '../wasm.ts';
 
+/** The core's codecs: their numbers there (assembly/page/path.ts). Both write blocks of one format. */
+export const CORE_CODECS = { lz4: 0, lz4hc: 1 } as const;
+export type CoreCodecName = keyof typeof CORE_CODECS;
+
 /** Blocks of up to 64 KiB, 4 KiB in a RAM below 1 MiB: EINVAL beyond. */
-export class CoreLz4 implements Codec {
-  readonly name = 'lz4';
+export class CoreCodec implements Codec {
+  readonly name: CoreCodecName;
+  /** Number of the compressor. */
+  readonly number: number;
   readonly #core: (op: string) => Core;
 
   /** @param core gives the instance, or throws ECLOSED for a call */
-  constructor(core: (op: string) => Core) {
+  constructor(name: CoreCodecName, core: (op: string) => Core) {
+    this.name = name;
+    this.number = CORE_CODECS[name];
     this.#core = core;
   }
 
@@ -25,7 +33,8 @@ export class CoreLz4 implements Codec {
     const most = exports.pageBufferBytes();
     if (lengthOf(src) > most) throw tooLong('codec.compress', `src is ${lengthOf(src)} bytes`, most);
     bytes.set(src, exports.pageBuffer() >>> 0);
-    const written = exports.codecCompress(lengthOf(src), lengthOf(dst)) >>> 0;
+    const dense = this.number === CORE_CODECS.lz4hc;
+    const written = (dense ? exports.codecCompressHc(lengthOf(src), lengthOf(dst)) : exports.codecCompress(lengthOf(src), lengthOf(dst))) >>> 0;
     if (written !== 0) copyOut(bytes, exports.blockBuffer() >>> 0, written, dst);
     return written;
   }

@@ -2,11 +2,11 @@
 import { CompcacheError, lengthOf, requireBytes, show } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
-import { CoreLz4 } from './core.ts';
+import { CoreCodec } from './core.ts';
 
 /** Whether to take the core's own path; any codec of the core is the same there. */
-export function isCoreCodec(codec: Codec | undefined): codec is undefined | CoreLz4 {
-  return codec === undefined || codec instanceof CoreLz4;
+export function isCoreCodec(codec: Codec | undefined): codec is undefined | CoreCodec {
+  return codec === undefined || codec instanceof CoreCodec;
 }
 
 /** Requires a codec, or none; EINVAL otherwise. */

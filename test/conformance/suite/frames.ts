@@ -69,10 +69,11 @@ export function frames(subject: Subject): void {
 
   test('when full, an object that fits a place that is left is still taken', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '256KiB' });
-    const stored = putUntilFull(pool, () => 1500);
+    // A multiple of 8: xvmalloc does not find a free block of another size for a request of the same (X8).
+    const stored = putUntilFull(pool, () => 1504);
     const { handle } = stored[stored.length >> 1] as (typeof stored)[number];
     freeAll(pool, [handle]);
-    put(pool, 1500);
+    put(pool, 1504);
     ram.check();
   });
 
