@@ -13,7 +13,7 @@ import { xcfCheck, xcfListLength, xcfLocate, xcfSpanning, xcfWalk } from './allo
 import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
 import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
 import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
-import { zsCheck, zsClasses, zsClassStats, zsLocate, zsSpanning, zsWalk } from './alloc/zsmalloc';
+import { zsCheck, zsClasses, zsClassStats, zsDescriptorFrames, zsLocate, zsSpanning, zsWalk } from './alloc/zsmalloc';
 import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
@@ -56,8 +56,10 @@ export function zpoolLocate(pool: usize, handle: u32): u32 {
 
 /** Frames of tables, descriptors, records, buffers and page table that a pool owns. EINVAL. */
 export function zpoolMetadataFrames(pool: usize): u32 {
-  if (kindOf(pool) == 0) return EINVAL;
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + slabFrames(pool + POOL_DESCRIPTORS) + bufferFrames(pool) + indexFrames(pool);
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  const descriptors = kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + bufferFrames(pool) + indexFrames(pool);
 }
 
 /** Buffers of mapped objects: not counted anywhere, because a map is brief. */

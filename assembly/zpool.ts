@@ -29,7 +29,7 @@ import {
   xcfFree, xcfIsolate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease, xcfSpan, xcfUnmap, xcfVictimNext,
 } from './alloc/xcfmalloc';
 import { PAGE_SIZE } from './mem/layout';
-import { XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, kindOf } from './mem/pool';
+import { XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, kindOf, kindOfPool } from './mem/pool';
 import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
 import { scatter } from './mem/span';
 
@@ -43,7 +43,7 @@ import { scatter } from './mem/span';
 
 /** @returns the handle; EINVAL size 0 (or no pool), ENOSPC beyond the largest object, ENOMEM no frame */
 export function zpoolMalloc(pool: usize, size: u32): u32 {
-  switch (kindOf(pool)) {
+  switch (kindOfPool(pool)) {
     case ZSMALLOC: return zsMalloc(pool, size);
     case Z3FOLD: return z3foldMalloc(pool, size);
     case ZBUD: return zbudMalloc(pool, size);
@@ -79,7 +79,7 @@ export function zpoolMallocRaw(pool: usize): u32 {
 
 /** EINVAL never allocated, freed, foreign; EBUSY mapped. Nothing changes then. */
 export function zpoolFree(pool: usize, handle: u32): u32 {
-  switch (kindOf(pool)) {
+  switch (kindOfPool(pool)) {
     case ZSMALLOC: return zsFree(pool, handle);
     case Z3FOLD: return z3foldFree(pool, handle);
     case ZBUD: return zbudFree(pool, handle);

@@ -30,7 +30,7 @@
  */
 import { listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree } from '../mem/frame';
-import { FRAME_DATA, PAGE_SHIFT, SLAB_FRESH, entryOf, frameAddress, frameBits, genA, genB, setGenA, setGenB } from '../mem/layout';
+import { FRAME_DATA, PAGE_SHIFT, SLAB_USED, entryOf, frameAddress, frameBits, genA, genB, setGenA, setGenB } from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
 import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
 
@@ -256,10 +256,6 @@ export function entryAt(frame: u32): usize {
 // most frees of any record, so that the next life of the frame can go on beyond.
 // Both only ever move forward, as in the hands of every other owner of a frame.
 
-// In the entry of a slab frame: records in use (mem/slab.ts).
-// @ts-ignore: decorator
-@inline const SLAB_USED: usize = 12;
-
 /** Bits of a frame number, as the pool keeps them. */
 // @ts-ignore: decorator
 @inline export function bitsOfFrame(pool: usize): u32 {
@@ -380,14 +376,15 @@ function takeRecord(pool: usize): usize {
   const record = slabAlloc(pool + POOL_DESCRIPTORS);
   if (record != 0) {
     const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-    if (load<u16>(entry + SLAB_USED) == 1 && load<u16>(entry + SLAB_FRESH) == 1) slabBegins(entry);
+    // The first record of a frame that has just begun.
+    if (load<u32>(entry + SLAB_USED) == (BLOCK_BYTES | (BLOCK_BYTES << 16))) slabBegins(entry);
   }
   return record;
 }
 
 export function dropRecord(pool: usize, record: usize): void {
   const entry = entryAt(<u32>(record >> PAGE_SHIFT));
-  if (load<u16>(entry + SLAB_USED) == 1) slabEnds(entry);
+  if (load<u16>(entry + SLAB_USED) == BLOCK_BYTES) slabEnds(entry);
   slabFree(pool + POOL_DESCRIPTORS, record);
 }
 

@@ -81,8 +81,8 @@ import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleFree, handleInit, handleOf, handleRecord, recordIsSound,
-  recordMaps, recordSize, recordWord, setRecordWord,
+  MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleFree, handleInit, handleOf, handleReady, handleRecord,
+  handleUnready, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner,
@@ -93,7 +93,7 @@ import {
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
 import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
-import { slabAlloc, slabCheck, slabFree, slabInit, slabNext, slabUsed } from '../mem/slab';
+import { slabAlloc, slabCheck, slabFree, slabInit, slabNext, slabRoom, slabUsed } from '../mem/slab';
 import {
   RULE_ENTRY, RULE_HANDLE, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken, isRecord,
   listLength,
@@ -454,25 +454,30 @@ export function z3foldInit(pool: usize, deferred: u32): u32 {
 
 /** Z9. EINVAL size 0, ENOSPC above 4096, ENOMEM without a frame. */
 export function z3foldMalloc(pool: usize, size: u32): u32 {
-  if (size == 0) return EINVAL;
-  if (size > PAGE_SIZE) return ENOSPC;
-  const record = handleAlloc(pool, size);
+  if (size - 1 >= PAGE_SIZE) return size == 0 ? EINVAL : ENOSPC;
   const chunks = chunksOf(size);
   let entry: usize = 0;
-  if (record != 0) {
-    if (chunks <= BUDDY_MAX) entry = search(pool, chunks);
-    if (entry != 0) listToFront(pool + POOL_LRU, entry, LRU_LINKS);
-    else entry = takeFrame(pool);
-    if (entry == 0) handleFree(pool, record);
+  if (slabRoom(pool + POOL_HANDLES) == 0 && !handleReady(pool)) return noFrame();
+  if (chunks <= BUDDY_MAX) entry = search(pool, chunks);
+  if (entry != 0) {
+    listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+  } else {
+    entry = takeFrame(pool);
+    if (entry == 0) {
+      handleUnready(pool);
+      return noFrame();
+    }
   }
-  if (entry == 0) {
-    needed(1);
-    return ENOMEM;
-  }
-  place(entry, record, chunks, 0);
+  const handle = handleAlloc(pool, size);
+  place(entry, recordOf(handle), chunks, 0);
   enlist(pool, entry);
   countObject(pool, size);
-  return handleOf(record);
+  return handle;
+}
+
+function noFrame(): u32 {
+  needed(1);
+  return ENOMEM;
 }
 
 /** Z10, Z12. EINVAL for a handle that is not live here, EBUSY while it is mapped. */

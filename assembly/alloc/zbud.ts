@@ -27,8 +27,11 @@
  *   entry   8 size of FIRST (bit 15: isolated)   10 size of LAST
  *          12 maps of FIRST                      14 maps of LAST
  *          16 links: list of the gap             24 links: LRU
- *   pool   256 lists by gap in chunks, 64 cells; list 0 holds the full frames
- *          512 u64: which lists have a frame
+ *   pool   256 lists by gap in chunks, 64 cells   512 u64: which lists have a frame
+ *
+ * A full frame is on no list: a request never looks for one, and the order of
+ * full frames shows nowhere. So a free and the malloc that follows touch one
+ * frame each and its two neighbours on the LRU.
  *
  * A frame of type FRAME_RAW is one page kept as it is (page/path.ts): a FIRST
  * of 4096 bytes at offset 0, on the LRU, on no gap list.
@@ -49,7 +52,7 @@
  * leaked live frames, and free took any number.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listCount, listNext, listPush, listRemove, listToFront } from '../base/list';
+import { link, listCount, listNext, listPush, listRemove, toFront, unlink } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import { advanced, generationMask, settled } from '../mem/generation';
 import {
@@ -58,7 +61,7 @@ import {
 } from '../mem/layout';
 import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, poolOption,
-  setPoolOption, uncountMap, uncountObject, victimTake,
+  ZBUD, setPoolOption, uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
 import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
 import {
@@ -159,9 +162,10 @@ import { walkFree, walkObject } from '../mem/walk';
   return generationMask(min<u32>(16, 31 - frameBits()));
 }
 
+/** Generation counter of a place: genA for FIRST, genB for LAST, found without asking which, since nothing predicts that. */
 // @ts-ignore: decorator
 @inline function counterOf(entry: usize, buddy: u32): u32 {
-  return buddy == FIRST ? genA(entry) : genB(entry);
+  return <u32>load<u16>(entry + (<usize>buddy << 1), 4);
 }
 
 // @ts-ignore: decorator
@@ -170,14 +174,18 @@ import { walkFree, walkObject } from '../mem/walk';
 }
 
 /** The place is freed: what was given out for it is stale. */
-function age(entry: usize, buddy: u32): void {
-  const next = advanced(counterOf(entry, buddy), mask());
-  if (buddy == FIRST) setGenA(entry, next);
-  else setGenB(entry, next);
+// @ts-ignore: decorator
+@inline function age(entry: usize, buddy: u32): void {
+  store<u16>(entry + (<usize>buddy << 1), <u16>advanced(counterOf(entry, buddy), mask()), 4);
+}
+
+// @ts-ignore: decorator
+@inline function makeHandle(entry: usize, buddy: u32): u32 {
+  return (((generationOf(entry, buddy) << 1) | buddy) << frameBits()) | frameOf(entry);
 }
 
 function handleOf(entry: usize, buddy: u32): u32 {
-  return (((generationOf(entry, buddy) << 1) | buddy) << frameBits()) | frameOf(entry);
+  return makeHandle(entry, buddy);
 }
 
 /** FIRST or LAST, as a handle says. */
@@ -187,16 +195,20 @@ function handleOf(entry: usize, buddy: u32): u32 {
 }
 
 /** The frame entry of a live handle of this pool, 0 for any other number. */
-function resolve(pool: usize, handle: u32): usize {
+// @ts-ignore: decorator
+@inline function entryFor(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
-  const owner = entryOwner(entry);
-  if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) return 0;
+  // FRAME_DATA or FRAME_RAW
+  if ((entryOwner(entry) ^ <u32>pool) - FRAME_DATA > FRAME_RAW - FRAME_DATA) return 0;
   const buddy = buddyOf(handle);
-  if (sizeOf(entry, buddy) == 0 || generationOf(entry, buddy) != handle >> (bits + 1)) return 0;
-  return entry;
+  return sizeOf(entry, buddy) != 0 && generationOf(entry, buddy) == handle >> (bits + 1) ? entry : 0;
+}
+
+function resolve(pool: usize, handle: u32): usize {
+  return entryFor(pool, handle);
 }
 
 // ── lists ────────────────────────────────────────────────────────────────────
@@ -206,23 +218,45 @@ function resolve(pool: usize, handle: u32): usize {
   return pool + POOL_TABLES + (<usize>gap << 2);
 }
 
-/** The list on which a frame with an object belongs: 0 when both places are taken (B2, B5). */
-// @ts-ignore: decorator
-@inline function listOf(pool: usize, entry: usize): u32 {
+/** The list on which a frame with an object belongs: 0, which is none, when both places are taken (B2, B5). */
+function listOf(pool: usize, entry: usize): u32 {
   return sizeOf(entry, FIRST) != 0 && sizeOf(entry, LAST) != 0 ? 0 : gapOf(pool, entry);
 }
 
+// @ts-ignore: decorator
+@inline function setListMask(pool: usize, mask: u64): void {
+  store<u64>(pool, mask, LIST_MASK);
+}
+
+// @ts-ignore: decorator
+@inline function listMask(pool: usize): u64 {
+  return load<u64>(pool, LIST_MASK);
+}
+
+/** Puts a frame on a list. */
+// @ts-ignore: decorator
+@inline function enlistAt(pool: usize, entry: usize, list: u32): void {
+  if (list == 0) return;
+  link(listCell(pool, list), entry, GAP_LINKS);
+  setListMask(pool, listMask(pool) | (<u64>1 << list));
+}
+
+/** Takes a frame off a list. */
+// @ts-ignore: decorator
+@inline function delistAt(pool: usize, entry: usize, list: u32): void {
+  if (list == 0) return;
+  const cell = listCell(pool, list);
+  unlink(cell, entry, GAP_LINKS);
+  store<u64>(entry, 0, GAP_LINKS);
+  if (load<u32>(cell) == 0) setListMask(pool, listMask(pool) & ~(<u64>1 << list));
+}
+
 function enlist(pool: usize, entry: usize): void {
-  const list = listOf(pool, entry);
-  listPush(listCell(pool, list), entry, GAP_LINKS);
-  store<u64>(pool, load<u64>(pool, LIST_MASK) | (<u64>1 << list), LIST_MASK);
+  enlistAt(pool, entry, listOf(pool, entry));
 }
 
 function delist(pool: usize, entry: usize): void {
-  const list = listOf(pool, entry);
-  const cell = listCell(pool, list);
-  listRemove(cell, entry, GAP_LINKS);
-  if (load<u32>(cell) == 0) store<u64>(pool, load<u64>(pool, LIST_MASK) & ~(<u64>1 << list), LIST_MASK);
+  delistAt(pool, entry, listOf(pool, entry));
 }
 
 // ── algorithm ────────────────────────────────────────────────────────────────
@@ -267,24 +301,26 @@ export function zbudFrameEnds(entry: usize): void {
 export function zbudMalloc(pool: usize, size: u32): u32 {
   if (size == 0) return EINVAL;
   if (size > zbudMax(pool)) return ENOSPC;
-  const fitting = load<u64>(pool, LIST_MASK) >> chunksOf(size) << chunksOf(size);
+  const chunks = chunksOf(size);
+  const fitting = listMask(pool) >> 1 >> (chunks - 1) << chunks; // 64 chunks fit nowhere
   let entry: usize;
   let buddy = FIRST;
-  if (chunksOf(size) < LISTS && fitting != 0) {
-    entry = <usize>load<u32>(listCell(pool, <u32>ctz<u64>(fitting)));
-    delist(pool, entry);
-    if (sizeOf(entry, FIRST) != 0) buddy = LAST;
+  if (fitting != 0) {
+    const list = <u32>ctz<u64>(fitting);
+    entry = <usize>load<u32>(listCell(pool, list));
+    delistAt(pool, entry, list);
+    buddy = <u32>(sizeOf(entry, FIRST) != 0);
     setSize(entry, buddy, size);
-    listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+    toFront(pool + POOL_LRU, entry, LRU_LINKS);
   } else {
     entry = takeFrame(pool, FRAME_DATA);
     if (entry == 0) return ENOMEM;
     setSize(entry, FIRST, size);
     listPush(pool + POOL_LRU, entry, LRU_LINKS);
+    enlist(pool, entry);
   }
-  enlist(pool, entry);
   countObject(pool, size);
-  return handleOf(entry, buddy);
+  return makeHandle(entry, buddy);
 }
 
 /** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
@@ -299,25 +335,32 @@ export function zbudMallocRaw(pool: usize): u32 {
 
 /** B6. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
 export function zbudFree(pool: usize, handle: u32): u32 {
-  const entry = resolve(pool, handle);
+  const entry = entryFor(pool, handle);
   if (entry == 0) return EINVAL;
   const buddy = buddyOf(handle);
   if (mapsOf(entry, buddy) != 0) return EBUSY;
   uncountObject(pool, sizeOf(entry, buddy));
   age(entry, buddy);
-  if (isIsolated(entry)) {
+  const other = sizeOf(entry, buddy ^ 1);
+  if (other == 0) {
+    freeLast(pool, entry);
+  } else {
     setSize(entry, buddy, 0);
-    return 0;
+    // It was full, so on no list.
+    if (!isIsolated(entry)) enlistAt(pool, entry, LISTS - headerChunks(pool) - chunksOf(other));
   }
-  if (!isRaw(entry)) delist(pool, entry);
-  setSize(entry, buddy, 0);
-  if (sizeOf(entry, buddy ^ 1) == 0) {
+  return 0;
+}
+
+/** Frees the only object of a frame, and the frame unless that is under reclaim. */
+function freeLast(pool: usize, entry: usize): void {
+  if (!isIsolated(entry)) {
+    if (!isRaw(entry)) delist(pool, entry);
     listRemove(pool + POOL_LRU, entry, LRU_LINKS);
     releaseFrame(pool, entry);
   } else {
-    enlist(pool, entry);
+    store<u32>(entry, ISOLATED, 8);
   }
-  return 0;
 }
 
 /** Address of an object's first byte; its size in OUT_SIZE. EINVAL. */
@@ -396,9 +439,17 @@ export function zbudRelease(pool: usize, victim: u32): u32 {
   return 0;
 }
 
-/** Frames on one list: by free chunks, list 0 the full ones. EINVAL beyond the last list. */
+/** Frames with so many free chunks, or, for 0, the full ones. EINVAL beyond the last list. (z3fold has its lists at the same place.) */
 export function zbudListLength(pool: usize, list: u32): u32 {
-  return list < LISTS ? listCount(listCell(pool, list), GAP_LINKS) : EINVAL;
+  if (list >= LISTS) return EINVAL;
+  if (list != 0 || poolAt(pool).kind != ZBUD) return listCount(listCell(pool, list), GAP_LINKS);
+  let full: u32 = 0;
+  const bump = boot(BOOT_BUMP);
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    const entry = entryOf(frame);
+    if (entryOwner(entry) == (<u32>pool | FRAME_DATA) && !isIsolated(entry) && listOf(pool, entry) == 0) full += 1;
+  }
+  return full;
 }
 
 // ── walk ─────────────────────────────────────────────────────────────────────
@@ -432,7 +483,7 @@ export function zbudCheck(pool: usize): u32 {
   let bytes: u32 = 0;
   let maps: u32 = 0;
   let isolated: u32 = 0;
-  let raws: u32 = 0;
+  let listed: u32 = 0;
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
@@ -450,15 +501,16 @@ export function zbudCheck(pool: usize): u32 {
     if (isIsolated(entry)) {
       isolated += 1;
       if (load<u64>(entry, 16) != 0 || load<u64>(entry, 24) != 0) return broken(RULE_ENTRY, frame);
-    } else if (isRaw(entry)) {
-      raws += 1;
+    } else if (isRaw(entry) || listOf(pool, entry) == 0) {
       if (load<u64>(entry, 16) != 0) return broken(RULE_ENTRY, frame);
+    } else {
+      listed += 1;
     }
   }
   if (frames != poolAt(pool).frames || objects != poolAt(pool).objects || bytes != poolAt(pool).liveBytes
     || isolated != poolAt(pool).isolated) return broken(RULE_POOL_COUNT, poolFrame);
   if (maps != poolAt(pool).maps) return broken(RULE_MAPS, poolFrame);
-  return zbudListsCheck(pool, poolFrame, frames - isolated, raws);
+  return zbudListsCheck(pool, poolFrame, frames - isolated, listed);
 }
 
 // @ts-ignore: decorator
@@ -474,25 +526,25 @@ function entryIsSound(pool: usize, entry: usize): bool {
   const firstSize = first & SIZE_MASK;
   if (firstSize == 0 && last == 0 && (first & ISOLATED) == 0) return false;
   if (generationOf(entry, FIRST) == mask() || generationOf(entry, LAST) == mask()) return false;
-  if (isRaw(entry)) return (firstSize == PAGE_SIZE || (firstSize == 0 && isIsolated(entry))) && last == 0;
+  // Where an object may have 4096 bytes, no page needs a raw frame (zpoolMallocRaw).
+  if (isRaw(entry)) return headerChunks(pool) != 0 && (firstSize == PAGE_SIZE || (firstSize == 0 && isIsolated(entry))) && last == 0;
   if (firstSize > zbudMax(pool) || last > zbudMax(pool)) return false;
   return chunksOf(firstSize) + chunksOf(last) <= LISTS - headerChunks(pool);
 }
 
-/** Each frame that is not isolated is on the list of its gap and on the LRU. */
-function zbudListsCheck(pool: usize, poolFrame: u32, listed: u32, raws: u32): u32 {
-  const mask = load<u64>(pool, LIST_MASK);
-  let left = listed - raws;
+/** Each frame that is not isolated is on the LRU, and on the list of its gap unless that is 0. */
+function zbudListsCheck(pool: usize, poolFrame: u32, onLru: u32, listed: u32): u32 {
+  const mask = listMask(pool);
   for (let list: u32 = 0; list < LISTS; list++) {
     const cell = listCell(pool, list);
-    const length = listLength(cell, GAP_LINKS, left, <u32>pool | FRAME_DATA, 0);
+    const length = listLength(cell, GAP_LINKS, list == 0 ? 0 : listed, <u32>pool | FRAME_DATA, 0);
     if (length == UNSOUND || (length != 0) != ((mask >> list & 1) != 0)) return broken(RULE_LIST, poolFrame);
     for (let entry = <usize>load<u32>(cell); entry != 0; entry = listNext(entry, GAP_LINKS)) {
       if (isIsolated(entry) || listOf(pool, entry) != list) return broken(RULE_LIST, frameOf(entry));
     }
-    left -= length;
+    listed -= length;
   }
-  if (left != 0) return broken(RULE_LIST, poolFrame);
-  if (listLength(pool + POOL_LRU, LRU_LINKS, listed, <u32>pool | FRAME_EITHER, 0) != listed) return broken(RULE_LRU, poolFrame);
+  if (listed != 0) return broken(RULE_LIST, poolFrame);
+  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, <u32>pool | FRAME_EITHER, 0) != onLru) return broken(RULE_LRU, poolFrame);
   return 0;
 }

@@ -4,14 +4,16 @@
  * 255 candidates, 32 to 4096 bytes in steps of 16. For each the chain length is
  * chosen (how many frames make up a zspage), then candidates that give the same
  * (frames, objects) as the next larger kept one are merged into it (C1..C9).
- * The result is a map from candidate to class and one 64-byte record a class:
+ * The result is a map from candidate to class and one 128-byte record a class:
  *
  *   0 u16 object bytes    2 u8 class index (the largest merged)   3 u8 frames
  *   4 u16 objects (N)     6 u16 fullness groups that have a zspage (bit set)
  *   8 allocated objects  12 used objects
- *  16 lists, one cell a fullness group: 12
+ *  16 rings, one a fullness group: 12, each two links (base/list.ts)
+ * 112 10 << 20 / N, rounded up: times the objects of a zspage it is the zspage's
+ *     group without a division (N <= 256, so the rounding never shows)
  *
- * A map of 255 bytes in the pool's header, 119 classes (two frames) with the
+ * A map of 255 bytes in the pool's header, 119 classes (four frames) with the
  * default chain of 8, 192 at most (chain 16).
  */
 import { PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
@@ -20,9 +22,9 @@ import { POOL_TABLES } from '../mem/pool';
 // @ts-ignore: decorator
 @inline const CLASSES: u32 = 255;
 // @ts-ignore: decorator
-@inline const CLASS_BYTES: u32 = 64;
+@inline export const CLASS_BYTES: u32 = 128;
 // @ts-ignore: decorator
-@inline const CLASS_SHIFT: u32 = 6;
+@inline const CLASS_SHIFT: u32 = 7;
 // @ts-ignore: decorator
 @inline const SIZE_MIN: u32 = 32;
 // @ts-ignore: decorator
@@ -30,13 +32,25 @@ import { POOL_TABLES } from '../mem/pool';
 // @ts-ignore: decorator
 @inline export const WORD: u32 = 4; // bytes of a slot's word
 
+// @ts-ignore: decorator
+@inline export const SCALE_SHIFT: u32 = 20;
+
 // In the pool's header:
 // @ts-ignore: decorator
 @inline export const CLASS_MAP: usize = POOL_TABLES; // u8 a candidate: ordinal of its class
 // @ts-ignore: decorator
 @inline export const CLASS_COUNT: usize = POOL_TABLES + 256; // u32
 // @ts-ignore: decorator
-@inline export const CLASS_FRAMES: usize = POOL_TABLES + 260; // up to 4 addresses of frames of class records
+@inline export const CLASS_FRAMES: usize = POOL_TABLES + 260; // up to CLASS_FRAMES_MAX addresses of frames of class records
+
+// @ts-ignore: decorator
+@inline export const CLASS_FRAMES_MAX: u32 = 6;
+// @ts-ignore: decorator
+@inline export const GROUPS: u32 = 12;
+// @ts-ignore: decorator
+@inline const SCALE: usize = 112;
+// @ts-ignore: decorator
+@inline export const CLASS_END: u32 = 116; // zero from here
 
 /** Chain rules. */
 // @ts-ignore: decorator
@@ -53,6 +67,12 @@ export class SizeClass {
   groups: u16;
   allocated: u32;
   used: u32;
+}
+
+/** 10 << SCALE_SHIFT / N, rounded up. */
+// @ts-ignore: decorator
+@inline export function scaleOf(cls: usize): u32 {
+  return load<u32>(cls, SCALE);
 }
 
 /** C2, C3: frames of a zspage for objects of this size. */
@@ -121,6 +141,12 @@ export function classFrames(chain: u32, rule: u32): u32 {
   return <usize>load<u32>(pool + CLASS_FRAMES + ((at >> PAGE_SHIFT) << 2)) + (at & (PAGE_SIZE - 1));
 }
 
+/** Ordinal of the class with this record: the map at its index says. */
+// @ts-ignore: decorator
+@inline export function ordinalFor(pool: usize, cls: usize): u32 {
+  return <u32>load<u8>(pool + CLASS_MAP + <usize>changetype<SizeClass>(cls).index);
+}
+
 /** Record of the class that serves a request. */
 // @ts-ignore: decorator
 @inline export function classFor(pool: usize, bytes: u32): usize {
@@ -146,6 +172,8 @@ export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bo
       const record = changetype<SizeClass>(classAt(pool, ordinal));
       if (!verify) record.objects = <u16>objects;
       same = same && record.objects == objects;
+      if (!verify) ringsInit(classAt(pool, ordinal));
+      same = lay(classAt(pool, ordinal) + SCALE, ((10 << SCALE_SHIFT) + objects - 1) / objects, verify) && same;
     }
     if (!verify) store<u8>(pool + CLASS_MAP + <usize>index, <u8>ordinal);
     same = same && <u32>load<u8>(pool + CLASS_MAP + <usize>index) == ordinal;
@@ -153,6 +181,24 @@ export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bo
     lastObjects = objects;
   }
   return lay(pool + CLASS_COUNT, ordinal + 1, verify) && same;
+}
+
+// A list is a ring: a node that stands for its head is in it, too, so that a node
+// is taken out without a question. Nodes have their links at RING_LINKS.
+// @ts-ignore: decorator
+@inline export const RING_LINKS: usize = 16;
+
+/** The node that stands for the head of a group's list. */
+// @ts-ignore: decorator
+@inline export function ringOf(cls: usize, group: u32): usize {
+  return cls + <usize>(group << 3);
+}
+
+function ringsInit(cls: usize): void {
+  for (let group: u32 = 0; group < GROUPS; group++) {
+    const ring = ringOf(cls, group);
+    store<u64>(ring, <u64>ring | (<u64>ring << 32), RING_LINKS);
+  }
 }
 
 /** Stores a word, or compares it. */

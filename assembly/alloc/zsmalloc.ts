@@ -12,20 +12,24 @@
  *   │ slot 0       │ slot 1       │ slot 2        │ slot 3       │ slot 4     │  │
  *   └──────────────┴──────────────┴───────╫───────┴──────────────┴────────────┴──┘
  *   0            1632           3264     4096    4896          6528        8160  8192
- *   slot: [ word | payload, slack ]   word: handle record | 1      allocated
- *                                           next free slot << 2    free
- *                                           handle record | 2      freed under reclaim
+ *   slot: [ 4 bytes | payload, slack ]
  *
- * The huge class (one slot of 4096 bytes in one frame) has no word in the slot;
- * its handle record is named in the frame's entry.
+ * The 4 bytes are kept free, since the geometry (and so every figure) depends on
+ * them, but nothing is stored there: the words of slots are in the descriptor of
+ * their zspage. In the slot each free and each malloc would touch a cold line of a
+ * cold page, which was half of what they cost. What both ask of a zspage lies in the
+ * table entry of its first frame, so the way there is record, entry, class.
  *
- *   entry   8 zspage descriptor   12 place in the chain   16 handle record (huge)
- *   zspage descriptor, in a slab: 28 + 4 · chain bytes, rounded up to 16
- *     0 u16 objects in use   2 u8 class   3 u8 fullness group | LRU 0x10 | isolated 0x20
- *     4 u16 last freed slot (or NONE)     6 u16 fresh mark: slots from here were never used
- *     8 u16 objects mapped  12 links: list of the group   20 links: LRU
- *    28 frames
- *   pool  256 class map, class records (zsmalloc-classes.ts)
+ *   record  word 0 (mem/handle.ts): first frame of the zspage << 8 | slot
+ *   entry of the first frame: what is called a zspage below
+ *     8 u16 objects in use   10 u8 class   11 u8 fullness group | LRU 0x10 | isolated 0x20
+ *    12 u16 last freed slot (or NONE)      14 u16 fresh mark: slots from here were never used
+ *    16 links: list of the group           24 descriptor          28 u16 objects mapped
+ *   entry of a further frame: 24 descriptor, rest zero
+ *   descriptor, in the slab of its size (32, 64 ... 512, 1364 bytes)
+ *     0 first frame   4 links: LRU   12 further frames, then a word for each slot:
+ *       handle record | 1 allocated, next free slot << 2 free, handle record | 2 freed under reclaim
+ *   pool  256 class map, class records (zsmalloc-classes.ts)   540 slabs of descriptors
  *
  * A fresh zspage is not written: its slots are handed out in ascending order
  * from the fresh mark once the list of freed slots (last freed first) is empty,
@@ -38,9 +42,10 @@
  *   entry   8 location   12 handle record   16 the record again: write back at the
  *           last unmap; or its complement: do not
  *
- * Vital statistics: largest object 4096; overhead an object 4 (word) + 8
- * (record) + at most 15 (class step) bytes; a zspage 64 bytes at chain 8; malloc
- * and free O(1); density 0.97 on uniform sizes at chain 8.
+ * Vital statistics: largest object 4096; overhead an object 4 (in the slot) + 4
+ * (word) + 8 (record) + at most 15 (class step) bytes; a zspage 8 and 4 a frame, its
+ * descriptor rounded up to the next size; malloc and free O(1); density 0.97 on
+ * uniform sizes at chain 8.
  *
  * Options: word 0 chain 1..16, word 1 chain rule, word 2 fullness groups. 12
  * groups come with insertion at the head and the compaction of 6.4, 4 groups
@@ -56,15 +61,15 @@
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { invariant } from '../base/debug';
-import { listInsertAfter, listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
-  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleCancel, handleFree, handleInit,
-  handleOf, handleRecord, recordIsSound, recordMaps, recordSize, recordWord, setRecordWord,
+  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleFree, handleInit, handleOf, handleReady,
+  handleRecord, handleUnready, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT,
-  PAGE_SIZE, boot, entryOf, entryOwner, frameAddress, frameExists,
+  PAGE_SIZE, boot, entryOf, entryOwner, frameAddress, frameExists, frameOf,
 } from '../mem/layout';
 import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
@@ -72,15 +77,15 @@ import {
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, setOut } from '../mem/scratch';
 import { gather, scatter } from '../mem/span';
-import { slabAlloc, slabCheck, slabFree, slabInit, slabNeeds, slabNext } from '../mem/slab';
+import { slabAlloc, slabCheck, slabFrames, slabFree, slabInit, slabNeeds, slabNext, slabOwner, slabRecordBytes, slabRoom, slabUsed } from '../mem/slab';
 import {
   RULE_BUFFER, RULE_CLASS, RULE_ENTRY, RULE_HANDLE, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_POOL, RULE_POOL_COUNT,
-  RULE_SLOT, RULE_ZSPAGE, UNSOUND, broken, isRecord, listLength,
+  RULE_SLOT, RULE_ZSPAGE, ANY_SIZE, UNSOUND, broken, isRecord, listLength, ringLength,
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  CLASS_COUNT, CLASS_FRAMES, CLASS_MAP, RULE_PERCENT, WORD, classAt, classFor, classFrames, classIndex, layClasses,
-  SizeClass,
+  CLASS_BYTES, CLASS_COUNT, CLASS_END, CLASS_FRAMES, CLASS_FRAMES_MAX, CLASS_MAP, GROUPS, RING_LINKS, RULE_PERCENT, SCALE_SHIFT,
+  SizeClass, WORD, classAt, classFor, classFrames, layClasses, ordinalFor, ringOf, scaleOf,
 } from './zsmalloc-classes';
 
 // ── layout ───────────────────────────────────────────────────────────────────
@@ -88,19 +93,33 @@ import {
 // @ts-ignore: decorator
 @inline const NONE: u32 = 0xFFFF;
 // @ts-ignore: decorator
+@inline const LOW: u32 = 0xFFFF;
+// @ts-ignore: decorator
+@inline const ORDINAL_SHIFT: u32 = 16;
+// @ts-ignore: decorator
+@inline const STATE_SHIFT: u32 = 24;
+// @ts-ignore: decorator
+@inline const FRESH_SHIFT: u32 = 16;
+// @ts-ignore: decorator
 @inline const GROUP_MASK: u32 = 0x0F;
 // @ts-ignore: decorator
 @inline const ON_LRU: u32 = 0x10;
 // @ts-ignore: decorator
 @inline const ISOLATED: u32 = 0x20;
 // @ts-ignore: decorator
-@inline const LINKS: usize = 12;
+@inline const LRU_LINKS: usize = 4; // in a descriptor
 // @ts-ignore: decorator
-@inline const LRU_LINKS: usize = 20;
+@inline const FRAMES: usize = 8; // further frames of a descriptor, as if the first were one of them
 // @ts-ignore: decorator
-@inline const FRAMES: usize = 28;
+@inline const SLABS: usize = 540; // in the pool
 // @ts-ignore: decorator
-@inline const CLASS_LISTS: usize = 16;
+@inline const SLAB_COUNT: u32 = 6;
+// @ts-ignore: decorator
+@inline const CACHE_BYTES: usize = 16;
+// @ts-ignore: decorator
+@inline const SMALLEST_SHIFT: u32 = 5; // of the descriptors
+// @ts-ignore: decorator
+@inline const LARGEST: u32 = 1364;
 // @ts-ignore: decorator
 @inline const TAG_USED: u32 = 1;
 // @ts-ignore: decorator
@@ -114,28 +133,15 @@ import {
 
 @unmanaged
 class Zspage {
-  inuse: u16;
-  ordinal: u8;
-  state: u8;
-  freed: u16;
-  fresh: u16;
-  mapped: u16;
-  zero: u16;
-  previous: u32;
-  next: u32;
-  lruPrevious: u32;
-  lruNext: u32;
-}
-
-@unmanaged
-class DataEntry {
   owner: u32;
   generations: u32;
-  zspage: u32;
-  place: u32;
-  record: u32; // huge class only
-  zero: u32;
-  zeroes: u64;
+  word: u32; // objects in use | class << 16 | state << 24
+  slots: u32; // last freed | fresh mark << 16
+  previous: u32;
+  next: u32;
+  descriptor: u32;
+  mapped: u16;
+  zero: u16;
 }
 
 @unmanaged
@@ -161,9 +167,46 @@ class BufferEntry {
   return changetype<SizeClass>(record);
 }
 
+// word and slots are read and written whole: a word that was written in parts is slow to read.
+
+// @ts-ignore: decorator
+@inline function inuseOf(zspage: usize): u32 {
+  return zspageAt(zspage).word & LOW;
+}
+
+// @ts-ignore: decorator
+@inline function ordinalOf(zspage: usize): u32 {
+  return (zspageAt(zspage).word >> ORDINAL_SHIFT) & 0xFF;
+}
+
+// @ts-ignore: decorator
+@inline function stateOf(zspage: usize): u32 {
+  return zspageAt(zspage).word >> STATE_SHIFT;
+}
+
+// @ts-ignore: decorator
+@inline function setState(zspage: usize, state: u32): void {
+  zspageAt(zspage).word = (zspageAt(zspage).word & ((1 << STATE_SHIFT) - 1)) | (state << STATE_SHIFT);
+}
+
+// @ts-ignore: decorator
+@inline function freshOf(zspage: usize): u32 {
+  return zspageAt(zspage).slots >> FRESH_SHIFT;
+}
+
+// @ts-ignore: decorator
+@inline function freedOf(zspage: usize): u32 {
+  return zspageAt(zspage).slots & LOW;
+}
+
+// @ts-ignore: decorator
+@inline function setFreed(zspage: usize, slot: u32): void {
+  zspageAt(zspage).slots = (zspageAt(zspage).slots & ~LOW) | slot;
+}
+
 // @ts-ignore: decorator
 @inline function classOf(pool: usize, zspage: usize): usize {
-  return classAt(pool, zspageAt(zspage).ordinal);
+  return classAt(pool, ordinalOf(zspage));
 }
 
 // @ts-ignore: decorator
@@ -176,9 +219,39 @@ class BufferEntry {
   return poolOption(pool, 2) == 12;
 }
 
+/** Which slab has the descriptors of a class. */
+function slabOf(pool: usize, cls: usize): usize {
+  const bytes = <u32>FRAMES + 4 * (<u32>sizeClass(cls).pages + <u32>sizeClass(cls).objects);
+  return slabAt(pool, min<u32>(32 - clz<u32>((bytes - 1) >> SMALLEST_SHIFT), SLAB_COUNT - 1));
+}
+
 // @ts-ignore: decorator
-@inline function descriptorBytes(chain: u32): u32 {
-  return (<u32>FRAMES + 4 * chain + 15) & ~15;
+@inline function slabAt(pool: usize, index: u32): usize {
+  return pool + SLABS + <usize>index * CACHE_BYTES;
+}
+
+/** Bytes of the descriptors in a slab. */
+// @ts-ignore: decorator
+@inline function slabBytes(index: u32): u32 {
+  return index == SLAB_COUNT - 1 ? LARGEST : 1 << (SMALLEST_SHIFT + index);
+}
+
+/** Frames of all descriptors. */
+export function zsDescriptorFrames(pool: usize): u32 {
+  let frames: u32 = 0;
+  for (let index: u32 = 0; index < SLAB_COUNT; index++) frames += slabFrames(slabAt(pool, index));
+  return frames;
+}
+
+// @ts-ignore: decorator
+@inline function descriptorOf(zspage: usize): usize {
+  return <usize>zspageAt(zspage).descriptor;
+}
+
+/** The zspage of a descriptor. */
+// @ts-ignore: decorator
+@inline function zspageIn(descriptor: usize): usize {
+  return entryOf(load<u32>(descriptor));
 }
 
 // @ts-ignore: decorator
@@ -186,16 +259,9 @@ class BufferEntry {
   return sizeClass(cls).objects == 1;
 }
 
-// @ts-ignore: decorator
-@inline function frameInChain(zspage: usize, place: u32): u32 {
-  return load<u32>(zspage + FRAMES + (<usize>place << 2));
-}
-
-/** Address of a slot's first byte. */
-// @ts-ignore: decorator
-@inline function slotAddress(zspage: usize, size: u32, slot: u32): usize {
-  const at = slot * size;
-  return frameAddress(frameInChain(zspage, at >> PAGE_SHIFT)) + <usize>(at & PAGE_MASK);
+function frameInChain(zspage: usize, place: u32): u32 {
+  const descriptor = descriptorOf(zspage);
+  return load<u32>(place == 0 ? descriptor : descriptor + FRAMES + (<usize>place << 2));
 }
 
 /** S5. */
@@ -204,26 +270,26 @@ class BufferEntry {
   return ((slot * size) & PAGE_MASK) + size > PAGE_SIZE;
 }
 
+/** Where the word of a slot lies: S2. */
 // @ts-ignore: decorator
-@inline function hugeRecord(zspage: usize): u32 {
-  return load<u32>(entryOf(frameInChain(zspage, 0)), 16);
+@inline function wordAt(zspage: usize, cls: usize, slot: u32): usize {
+  return descriptorOf(zspage) + FRAMES + (<usize>(<u32>sizeClass(cls).pages + slot) << 2);
 }
 
-/** The word of a slot (S2): in the slot, for the huge class made from the entry. */
-function slotWord(zspage: usize, cls: usize, slot: u32): u32 {
-  if (!isHuge(cls)) return load<u32>(slotAddress(zspage, sizeClass(cls).size, slot));
-  return hugeRecord(zspage);
+// @ts-ignore: decorator
+@inline function slotWord(zspage: usize, cls: usize, slot: u32): u32 {
+  return load<u32>(wordAt(zspage, cls, slot));
 }
 
-function setSlotWord(zspage: usize, cls: usize, slot: u32, word: u32): void {
-  if (!isHuge(cls)) store<u32>(slotAddress(zspage, sizeClass(cls).size, slot), word);
-  else store<u32>(entryOf(frameInChain(zspage, 0)), word, 16);
+// @ts-ignore: decorator
+@inline function setSlotWord(zspage: usize, cls: usize, slot: u32, word: u32): void {
+  store<u32>(wordAt(zspage, cls, slot), word);
 }
 
 /** Word 0 of the record of an object: S4. */
 // @ts-ignore: decorator
-@inline function locationOf(zspage: usize, size: u32, slot: u32): u32 {
-  return (frameInChain(zspage, (slot * size) >> PAGE_SHIFT) << 8) | slot;
+@inline function locationOf(zspage: usize, slot: u32): u32 {
+  return (frameOf(zspage) << 8) | slot;
 }
 
 /** Where a live object is, also while it is mapped through a buffer. */
@@ -239,7 +305,7 @@ function location(record: usize): u32 {
 
 // @ts-ignore: decorator
 @inline function zspageOf(place: u32): usize {
-  return changetype<DataEntry>(entryOf(place >> 8)).zspage;
+  return entryOf(place >> 8);
 }
 
 // @ts-ignore: decorator
@@ -255,142 +321,204 @@ function location(record: usize): u32 {
 }
 
 /** G1, G2. */
-function groupFor(pool: usize, inuse: u32, objects: u32): u32 {
+function groupFor(pool: usize, cls: usize, inuse: u32): u32 {
+  const objects = <u32>sizeClass(cls).objects;
   if (inuse == 0) return 0;
-  if (twelveGroups(pool)) return inuse == objects ? 11 : 1 + 10 * inuse / objects;
+  if (twelveGroups(pool)) return groupOfTwelve(cls, inuse);
   if (inuse == objects) return 3;
   return inuse <= 3 * objects / 4 ? 1 : 2;
 }
 
+/** Of a zspage with an object. */
+// @ts-ignore: decorator
+@inline function groupOfTwelve(cls: usize, inuse: u32): u32 {
+  return 1 + ((inuse * scaleOf(cls)) >> SCALE_SHIFT);
+}
+
 // @ts-ignore: decorator
 @inline function groupOf(zspage: usize): u32 {
-  return <u32>zspageAt(zspage).state & GROUP_MASK;
+  return stateOf(zspage) & GROUP_MASK;
 }
 
 // @ts-ignore: decorator
-@inline function listCell(cls: usize, group: u32): usize {
-  return cls + CLASS_LISTS + (<usize>group << 2);
+@inline function ringNext(node: usize): usize {
+  return listNext(node, RING_LINKS);
 }
 
 // @ts-ignore: decorator
-@inline function listHead(cls: usize, group: u32): usize {
-  return <usize>load<u32>(listCell(cls, group));
+@inline function ringPrevious(node: usize): usize {
+  return listPrevious(node, RING_LINKS);
 }
 
-/** L2, L3: puts a zspage on the list of its group. Empty and full ones go on none. */
+/** Makes two nodes of a ring neighbours. */
+// @ts-ignore: decorator
+@inline function join(left: usize, right: usize): void {
+  store<u32>(left, <u32>right, RING_LINKS + 4);
+  store<u32>(right, <u32>left, RING_LINKS);
+}
+
+// @ts-ignore: decorator
+@inline function isEmpty(ring: usize): bool {
+  return ringNext(ring) == ring;
+}
+
+/** L2, L3: puts a zspage on the list of its group. */
 function enlist(pool: usize, cls: usize, zspage: usize): void {
-  const inuse = <u32>zspageAt(zspage).inuse;
-  const group = groupFor(pool, inuse, sizeClass(cls).objects);
-  zspageAt(zspage).state = <u8>((<u32>zspageAt(zspage).state & ~GROUP_MASK) | group);
-  if (group == 0 || group == fullGroup(pool)) return;
-  const cell = listCell(cls, group);
-  const head = <usize>load<u32>(cell);
-  if (!twelveGroups(pool) && head != 0 && inuse < <u32>zspageAt(head).inuse) listInsertAfter(cell, head, zspage, LINKS);
-  else listPush(cell, zspage, LINKS);
+  const inuse = inuseOf(zspage);
+  const group = groupFor(pool, cls, inuse);
+  const ring = ringOf(cls, group);
+  let left = ring;
+  // V1: behind the head, unless that has no more objects.
+  if (!twelveGroups(pool) && !isEmpty(ring) && inuse < inuseOf(ringNext(ring))) left = ringNext(ring);
+  setState(zspage, (stateOf(zspage) & ~GROUP_MASK) | group);
+  join(zspage, ringNext(left));
+  join(left, zspage);
   sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups | (<u32>1 << group));
 }
 
-function delist(pool: usize, cls: usize, zspage: usize): void {
+function delist(cls: usize, zspage: usize): void {
   const group = groupOf(zspage);
-  if (group == 0 || group == fullGroup(pool)) return;
-  const cell = listCell(cls, group);
-  listRemove(cell, zspage, LINKS);
-  if (load<u32>(cell) == 0) sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups & ~(<u32>1 << group));
+  const ring = ringOf(cls, group);
+  join(ringPrevious(zspage), ringNext(zspage));
+  store<u64>(zspage, 0, RING_LINKS);
+  sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups & ~(<u32>isEmpty(ring) << group));
 }
 
-/** L4: a zspage whose group did not change keeps its place. */
-function regroup(pool: usize, cls: usize, zspage: usize): void {
-  if (groupFor(pool, zspageAt(zspage).inuse, sizeClass(cls).objects) == groupOf(zspage)) return;
-  delist(pool, cls, zspage);
+/** L4: gives a zspage its new first word. If its group did not change it keeps its place. */
+// @ts-ignore: decorator
+@inline function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
+  if (twelveGroups(pool)) regroupTwelve(cls, zspage, word);
+  else regroupFour(pool, cls, zspage, word);
+}
+
+/**
+ * Whether the group changes can hardly be predicted, and would be known late, when
+ * the zspage is cold: so all is done in either case, and there is no question.
+ */
+// @ts-ignore: decorator
+@inline function regroupTwelve(cls: usize, zspage: usize, word: u32): void {
+  const old = (word >> STATE_SHIFT) & GROUP_MASK;
+  const group = groupOfTwelve(cls, word & LOW);
+  const moves = group != old;
+  const left = ringPrevious(zspage);
+  const right = ringNext(zspage);
+  store<u32>(left, <u32>select<usize>(right, zspage, moves), RING_LINKS + 4);
+  store<u32>(right, <u32>select<usize>(left, zspage, moves), RING_LINKS);
+  const ring = ringOf(cls, group);
+  const first = ringNext(ring);
+  store<u32>(first, <u32>select<usize>(zspage, ringPrevious(first), moves), RING_LINKS);
+  store<u32>(ring, <u32>select<usize>(zspage, first, moves), RING_LINKS + 4);
+  store<u32>(zspage, <u32>select<usize>(ring, left, moves), RING_LINKS);
+  store<u32>(zspage, <u32>select<usize>(first, right, moves), RING_LINKS + 4);
+  zspageAt(zspage).word = word + ((group - old) << STATE_SHIFT);
+  sizeClass(cls).groups = <u16>((<u32>sizeClass(cls).groups & ~(<u32>isEmpty(ringOf(cls, old)) << old)) | (<u32>1 << group));
+}
+
+function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
+  zspageAt(zspage).word = word;
+  if (groupFor(pool, cls, word & LOW) == groupOf(zspage)) return;
+  delist(cls, zspage);
   enlist(pool, cls, zspage);
+}
+
+/** The groups of a class that have a zspage with a free slot. */
+// @ts-ignore: decorator
+@inline function openGroups(pool: usize, cls: usize): u32 {
+  return <u32>sizeClass(cls).groups & ((1 << fullGroup(pool)) - 1);
 }
 
 /** Head of the fullest list that is not full, 0 when there is none: M1. */
 // @ts-ignore: decorator
-@inline function fullest(cls: usize): usize {
-  const groups = <u32>sizeClass(cls).groups;
-  return groups == 0 ? 0 : listHead(cls, 31 - clz<u32>(groups));
+@inline function fullest(pool: usize, cls: usize): usize {
+  const groups = openGroups(pool, cls);
+  return groups == 0 ? 0 : ringNext(ringOf(cls, 31 - clz<u32>(groups)));
 }
 
 /** Head of the emptiest list, 0 when there is none. */
 // @ts-ignore: decorator
-@inline function emptiest(cls: usize): usize {
-  const groups = <u32>sizeClass(cls).groups;
-  return groups == 0 ? 0 : listHead(cls, ctz<u32>(groups));
+@inline function emptiest(pool: usize, cls: usize): usize {
+  const groups = openGroups(pool, cls);
+  return groups == 0 ? 0 : ringNext(ringOf(cls, ctz<u32>(groups)));
 }
 
 // ── slots and zspages ────────────────────────────────────────────────────────
 
 /** F2: takes the last freed slot, else the next one never used. */
-function takeSlot(zspage: usize, cls: usize): u32 {
-  invariant(zspageAt(zspage).inuse < sizeClass(cls).objects);
-  let slot = <u32>zspageAt(zspage).freed;
+// @ts-ignore: decorator
+@inline function takeSlot(zspage: usize, cls: usize): u32 {
+  invariant(inuseOf(zspage) < sizeClass(cls).objects);
+  const slots = zspageAt(zspage).slots;
+  let slot = slots & LOW;
   if (slot != NONE) {
-    zspageAt(zspage).freed = <u16>(slotWord(zspage, cls, slot) >> NEXT_SHIFT);
+    zspageAt(zspage).slots = (slots & ~LOW) | (slotWord(zspage, cls, slot) >> NEXT_SHIFT);
   } else {
-    slot = <u32>zspageAt(zspage).fresh;
-    zspageAt(zspage).fresh = <u16>(slot + 1);
+    zspageAt(zspage).slots = slots + (1 << FRESH_SHIFT);
+    slot = slots >> FRESH_SHIFT;
   }
-  zspageAt(zspage).inuse += 1;
   return slot;
 }
 
 /** F2: the slot becomes the head of the free list. */
-function giveSlot(zspage: usize, cls: usize, slot: u32): void {
-  setSlotWord(zspage, cls, slot, <u32>zspageAt(zspage).freed << NEXT_SHIFT);
-  zspageAt(zspage).freed = <u16>slot;
-  zspageAt(zspage).inuse -= 1;
+// @ts-ignore: decorator
+@inline function giveSlot(zspage: usize, cls: usize, slot: u32): void {
+  const slots = zspageAt(zspage).slots;
+  setSlotWord(zspage, cls, slot, (slots & LOW) << NEXT_SHIFT);
+  zspageAt(zspage).slots = (slots & ~LOW) | slot;
 }
 
-/** M3: a zspage of k frames, on no list; 0 without a frame, and nothing is kept then. */
-function zspageCreate(pool: usize, ordinal: u32): usize {
-  const cls = classAt(pool, ordinal);
+/** M3: a zspage of k frames, on the list of the empty ones; 0 without a frame, and nothing is kept then. */
+function zspageCreate(pool: usize, cls: usize): usize {
   const pages = <u32>sizeClass(cls).pages;
-  const zspage = slabAlloc(pool + POOL_DESCRIPTORS);
-  if (zspage == 0) return 0;
-  memory.fill(zspage, 0, <usize>descriptorBytes(chainSize(pool)));
+  const slab = slabOf(pool, cls);
+  const descriptor = slabAlloc(slab);
+  if (descriptor == 0) return 0;
+  memory.fill(descriptor, 0, slabRecordBytes(slab));
   for (let place: u32 = 0; place < pages; place++) {
     const frame = frameAlloc(<u32>pool | FRAME_DATA);
     if (frame == 0) {
-      while (place-- > 0) frameFree(frameInChain(zspage, place));
-      slabFree(pool + POOL_DESCRIPTORS, zspage);
+      freeFrames(slab, descriptor, place);
       return 0;
     }
-    store<u32>(zspage + FRAMES + (<usize>place << 2), frame);
-    const entry = changetype<DataEntry>(entryOf(frame));
-    entry.zspage = <u32>zspage;
-    entry.place = place;
+    store<u32>(place == 0 ? descriptor : descriptor + FRAMES + (<usize>place << 2), frame);
+    zspageAt(entryOf(frame)).descriptor = <u32>descriptor;
   }
-  zspageAt(zspage).ordinal = <u8>ordinal;
-  zspageAt(zspage).freed = <u16>NONE;
+  const zspage = zspageIn(descriptor);
+  zspageAt(zspage).word = ordinalFor(pool, cls) << ORDINAL_SHIFT;
+  zspageAt(zspage).slots = NONE;
+  enlist(pool, cls, zspage);
   sizeClass(cls).allocated += <u32>sizeClass(cls).objects;
   poolAt(pool).frames += pages;
   return zspage;
+}
+
+/** Gives a descriptor and its first `pages` frames back. */
+function freeFrames(slab: usize, descriptor: usize, pages: u32): void {
+  while (pages-- > 0) frameFree(load<u32>(pages == 0 ? descriptor : descriptor + FRAMES + (<usize>pages << 2)));
+  slabFree(slab, descriptor);
 }
 
 /** D1: frames and descriptor of an empty zspage that is off its group's list go back. Returns the frames. */
 function zspageFree(pool: usize, zspage: usize): u32 {
   const cls = classOf(pool, zspage);
   const pages = <u32>sizeClass(cls).pages;
-  invariant(zspageAt(zspage).inuse == 0);
-  if ((<u32>zspageAt(zspage).state & ON_LRU) != 0) listRemove(pool + POOL_LRU, zspage, LRU_LINKS);
-  for (let place: u32 = 0; place < pages; place++) frameFree(frameInChain(zspage, place));
+  invariant(inuseOf(zspage) == 0);
+  if ((stateOf(zspage) & ON_LRU) != 0) listRemove(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
   sizeClass(cls).allocated -= <u32>sizeClass(cls).objects;
   poolAt(pool).frames -= pages;
-  slabFree(pool + POOL_DESCRIPTORS, zspage);
+  freeFrames(slabOf(pool, cls), descriptorOf(zspage), pages);
   return pages;
 }
 
 /** U2, U5: a write puts the zspage at the front of the LRU, unless it is under reclaim. */
 function touch(pool: usize, zspage: usize): void {
-  const state = <u32>zspageAt(zspage).state;
+  const state = stateOf(zspage);
   if ((state & ISOLATED) != 0) return;
   if ((state & ON_LRU) != 0) {
-    listToFront(pool + POOL_LRU, zspage, LRU_LINKS);
+    listToFront(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
     return;
   }
-  zspageAt(zspage).state = <u8>(state | ON_LRU);
-  listPush(pool + POOL_LRU, zspage, LRU_LINKS);
+  setState(zspage, state | ON_LRU);
+  listPush(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
 }
 
 // ── API ──────────────────────────────────────────────────────────────────────
@@ -415,40 +543,40 @@ export function zsInit(pool: usize, chain: u32, rule: u32, groups: u32): u32 {
   }
   layClasses(pool, chain, rule, false);
   handleInit(pool);
-  slabInit(pool + POOL_DESCRIPTORS, descriptorBytes(chain), FRAME_SLAB);
+  for (let index: u32 = 0; index < SLAB_COUNT; index++) slabInit(slabAt(pool, index), slabBytes(index), FRAME_SLAB);
   return 0;
 }
 
 /** M1..M4. EINVAL size 0, ENOSPC above 4096, ENOMEM without a frame. */
 export function zsMalloc(pool: usize, size: u32): u32 {
-  if (size == 0) return EINVAL;
-  if (size > PAGE_SIZE) return ENOSPC;
-  const ordinal = <u32>load<u8>(pool + CLASS_MAP + <usize>classIndex(size));
-  const cls = classAt(pool, ordinal);
-  let zspage = fullest(cls);
-  let frames = slabNeeds(pool + POOL_HANDLES);
-  if (zspage == 0) frames += slabNeeds(pool + POOL_DESCRIPTORS) + <u32>sizeClass(cls).pages;
-  if (frames != 0 && !frameRoom(frames)) return ENOMEM;
-  const record = handleAlloc(pool, size);
-  if (record == 0) return ENOMEM;
-  let slot: u32;
-  if (zspage != 0) {
-    slot = takeSlot(zspage, cls);
-    regroup(pool, cls, zspage);
-  } else {
-    zspage = zspageCreate(pool, ordinal);
-    if (zspage == 0) {
-      handleCancel(pool, record);
-      return ENOMEM;
-    }
-    slot = takeSlot(zspage, cls);
-    enlist(pool, cls, zspage);
+  if (size - 1 >= PAGE_SIZE) return size == 0 ? EINVAL : ENOSPC;
+  const cls = classFor(pool, size);
+  let zspage = fullest(pool, cls);
+  if (zspage == 0 || slabRoom(pool + POOL_HANDLES) == 0) {
+    zspage = makeRoom(pool, cls, zspage);
+    if (zspage == 0) return ENOMEM;
   }
-  setRecordWord(record, locationOf(zspage, sizeClass(cls).size, slot));
+  const slot = takeSlot(zspage, cls);
+  regroup(pool, cls, zspage, zspageAt(zspage).word + 1);
+  const handle = handleAlloc(pool, size);
+  const record = recordOf(handle);
+  setRecordWord(record, locationOf(zspage, slot));
   setSlotWord(zspage, cls, slot, <u32>record | TAG_USED);
   sizeClass(cls).used += 1;
   countObject(pool, size);
-  return handleOf(record);
+  return handle;
+}
+
+/** Readies a handle record and, unless there is one with room, a zspage. 0 without a frame, and nothing has changed. */
+function makeRoom(pool: usize, cls: usize, zspage: usize): usize {
+  let frames = slabNeeds(pool + POOL_HANDLES);
+  if (zspage == 0) frames += slabNeeds(slabOf(pool, cls)) + <u32>sizeClass(cls).pages;
+  if (!frameRoom(frames) || !handleReady(pool)) return 0;
+  if (zspage == 0) {
+    zspage = zspageCreate(pool, cls);
+    if (zspage == 0) handleUnready(pool);
+  }
+  return zspage;
 }
 
 /** D1, E5. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
@@ -461,22 +589,26 @@ export function zsFree(pool: usize, handle: u32): u32 {
   const cls = classOf(pool, zspage);
   uncountObject(pool, recordSize(record));
   sizeClass(cls).used -= 1;
-  if ((<u32>zspageAt(zspage).state & ISOLATED) != 0) {
+  const word = zspageAt(zspage).word - 1;
+  if ((word & (ISOLATED << STATE_SHIFT)) != 0) {
     // The record stays until the reclaim of its zspage ends, so that the handle is not given out anew.
+    zspageAt(zspage).word = word;
     setSlotWord(zspage, cls, slotOf(place), <u32>record | TAG_DEFERRED);
     setRecordWord(record, place | DEFERRED);
-    zspageAt(zspage).inuse -= 1;
     return 0;
   }
   giveSlot(zspage, cls, slotOf(place));
   handleFree(pool, record);
-  if (zspageAt(zspage).inuse == 0) {
-    delist(pool, cls, zspage);
-    zspageFree(pool, zspage);
-  } else {
-    regroup(pool, cls, zspage);
-  }
+  if ((word & LOW) == 0) zspageEnds(pool, zspage, word);
+  else regroup(pool, cls, zspage, word);
   return 0;
+}
+
+/** The last object of a zspage is freed. */
+function zspageEnds(pool: usize, zspage: usize, word: u32): void {
+  zspageAt(zspage).word = word;
+  delist(classOf(pool, zspage), zspage);
+  zspageFree(pool, zspage);
 }
 
 /**
@@ -503,19 +635,19 @@ export function zsSpan(pool: usize, handle: u32, writing: bool): u32 {
   return payload(classOf(pool, zspage), zspage, slotOf(place), size);
 }
 
+/** Where the payload of a slot begins in its zspage. */
+// @ts-ignore: decorator
+@inline function payloadAt(cls: usize, slot: u32): u32 {
+  return slot * <u32>sizeClass(cls).size + (isHuge(cls) ? 0 : WORD);
+}
+
 /** Splits the payload of a slot into its one or two parts; see zsSpan. */
 function payload(cls: usize, zspage: usize, slot: u32, size: u32): u32 {
-  const at = slot * <u32>sizeClass(cls).size + (isHuge(cls) ? 0 : WORD);
-  const address = <u32>frameAddress(frameInChain(zspage, at >> PAGE_SHIFT)) + (at & PAGE_MASK);
+  const at = payloadAt(cls, slot);
   const room = PAGE_SIZE - (at & PAGE_MASK);
-  if (size <= room) {
-    setOut(OUT_LENGTH, size);
-    setOut(OUT_SECOND, 0);
-  } else {
-    setOut(OUT_LENGTH, room);
-    setOut(OUT_SECOND, <u32>frameAddress(frameInChain(zspage, (at >> PAGE_SHIFT) + 1)));
-  }
-  return address;
+  setOut(OUT_LENGTH, min(size, room));
+  setOut(OUT_SECOND, size <= room ? 0 : <u32>frameAddress(frameInChain(zspage, (at >> PAGE_SHIFT) + 1)));
+  return <u32>frameAddress(frameInChain(zspage, at >> PAGE_SHIFT)) + (at & PAGE_MASK);
 }
 
 /**
@@ -526,12 +658,14 @@ export function zsLocate(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   const place = location(record);
-  const cls = classOf(pool, zspageOf(place));
-  const at = slotOf(place) * <u32>sizeClass(cls).size + (isHuge(cls) ? 0 : WORD);
+  const zspage = zspageOf(place);
+  const cls = classOf(pool, zspage);
+  const at = payloadAt(cls, slotOf(place));
   setOut(OUT_A, at & PAGE_MASK);
   setOut(OUT_B, sizeClass(cls).index);
   setOut(OUT_C, slotOf(place));
-  return place >> 8;
+  // The frame in which the slot begins: its word and its data are never parted.
+  return frameInChain(zspage, at >> PAGE_SHIFT);
 }
 
 // ── mapping (P1) ─────────────────────────────────────────────────────────────
@@ -639,18 +773,21 @@ function copyRun(target: usize, targetAt: u32, source: usize, sourceAt: u32, byt
 
 /** Moves the object of one slot: K2.3. Returns its payload bytes. */
 function moveObject(cls: usize, source: usize, slot: u32, target: usize): u32 {
-  const size = <u32>sizeClass(cls).size;
   const record = <usize>(slotWord(source, cls, slot) & ~TAGS);
+  const size = recordSize(record);
   const to = takeSlot(target, cls);
-  copyRun(target, to * size, source, slot * size, size);
-  setRecordWord(record, locationOf(target, size, to));
+  zspageAt(target).word += 1;
+  copyRun(target, payloadAt(cls, to), source, payloadAt(cls, slot), size);
+  setRecordWord(record, locationOf(target, to));
+  setSlotWord(target, cls, to, <u32>record | TAG_USED);
   giveSlot(source, cls, slot);
-  return recordSize(record);
+  zspageAt(source).word -= 1;
+  return size;
 }
 
 // @ts-ignore: decorator
 @inline function isFull(cls: usize, zspage: usize): bool {
-  return zspageAt(zspage).inuse == sizeClass(cls).objects;
+  return inuseOf(zspage) == <u32>sizeClass(cls).objects;
 }
 
 /**
@@ -658,7 +795,7 @@ function moveObject(cls: usize, source: usize, slot: u32, target: usize): u32 {
  * full or no object is left. Returns the slot at which it stopped (N: none left).
  */
 function moveObjects(pool: usize, cls: usize, source: usize, from: u32, target: usize): u32 {
-  const fresh = <u32>zspageAt(source).fresh;
+  const fresh = freshOf(source);
   let moved: u32 = 0;
   let bytes: u32 = 0;
   let slot = from;
@@ -702,20 +839,20 @@ function compactTwelve(pool: usize, cls: usize): u32 {
   let target: usize = 0;
   while (classFreeable(cls) != 0 && budget()) {
     if (target == 0) {
-      target = fullest(cls);
+      target = fullest(pool, cls);
       if (target == 0) break;
-      delist(pool, cls, target);
+      delist(cls, target);
     }
-    const source = emptiest(cls);
+    const source = emptiest(pool, cls);
     if (source == 0) break;
-    delist(pool, cls, source);
+    delist(cls, source);
     if (zspageAt(source).mapped != 0) {
       enlist(pool, cls, source);
       break;
     }
     moveObjects(pool, cls, source, 0, target);
-    enlist(pool, cls, source);
-    if (zspageAt(source).inuse == 0) freed += zspageFree(pool, source);
+    if (inuseOf(source) == 0) freed += zspageFree(pool, source);
+    else enlist(pool, cls, source);
     if (isFull(cls, target)) {
       enlist(pool, cls, target);
       target = 0;
@@ -727,8 +864,8 @@ function compactTwelve(pool: usize, cls: usize): u32 {
 
 /** Takes the head of the fuller of the two lists off it: J1. */
 function takeTarget(pool: usize, cls: usize): usize {
-  const target = fullest(cls);
-  if (target != 0) delist(pool, cls, target);
+  const target = fullest(pool, cls);
+  if (target != 0) delist(cls, target);
   return target;
 }
 
@@ -736,9 +873,9 @@ function takeTarget(pool: usize, cls: usize): usize {
 function compactFour(pool: usize, cls: usize): u32 {
   let freed: u32 = 0;
   while (true) {
-    const source = emptiest(cls);
+    const source = emptiest(pool, cls);
     if (source == 0) return freed;
-    delist(pool, cls, source);
+    delist(cls, source);
     if (classFreeable(cls) == 0 || zspageAt(source).mapped != 0 || !budget()) {
       enlist(pool, cls, source);
       return freed;
@@ -764,25 +901,25 @@ function compactFour(pool: usize, cls: usize): u32 {
 /** E2: takes the least recently written zspage without a mapped object off all lists. Its first frame, 0 for none. */
 export function zsIsolate(pool: usize): u32 {
   const first = <usize>load<u32>(pool + POOL_LRU);
-  let zspage = listTail(pool + POOL_LRU, LRU_LINKS);
-  while (zspage != 0 && zspageAt(zspage).mapped != 0) {
-    zspage = zspage == first ? 0 : listPrevious(zspage, LRU_LINKS);
+  let descriptor = listTail(pool + POOL_LRU, LRU_LINKS);
+  while (descriptor != 0 && zspageAt(zspageIn(descriptor)).mapped != 0) {
+    descriptor = descriptor == first ? 0 : listPrevious(descriptor, LRU_LINKS);
   }
-  if (zspage == 0) return 0;
-  listRemove(pool + POOL_LRU, zspage, LRU_LINKS);
-  delist(pool, classOf(pool, zspage), zspage);
-  zspageAt(zspage).state = <u8>ISOLATED;
+  if (descriptor == 0) return 0;
+  const zspage = zspageIn(descriptor);
+  listRemove(pool + POOL_LRU, descriptor, LRU_LINKS);
+  delist(classOf(pool, zspage), zspage);
+  setState(zspage, ISOLATED);
   countIsolated(pool, 1);
-  return frameInChain(zspage, 0);
+  return load<u32>(descriptor);
 }
 
 /** The zspage of a victim's number; 0 for any other. */
 function victimZspage(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
-  if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || changetype<DataEntry>(entry).place != 0) return 0;
-  const zspage = <usize>changetype<DataEntry>(entry).zspage;
-  return (<u32>zspageAt(zspage).state & ISOLATED) != 0 ? zspage : 0;
+  // The word of a further frame is 0.
+  return entryOwner(entry) == (<u32>pool | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
 /** E3: the first live handle of a victim at or behind slot `cursor`, 0 for none; the next cursor in OUT_A. EINVAL. */
@@ -790,7 +927,7 @@ export function zsVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
   const cls = classOf(pool, zspage);
-  const fresh = <u32>zspageAt(zspage).fresh;
+  const fresh = freshOf(zspage);
   for (; cursor < fresh; cursor++) {
     const word = slotWord(zspage, cls, cursor);
     if ((word & TAG_USED) != 0) {
@@ -807,9 +944,9 @@ export function zsRelease(pool: usize, victim: u32): u32 {
   if (zspage == 0) return EINVAL;
   const cls = classOf(pool, zspage);
   countIsolated(pool, -1);
-  zspageAt(zspage).state = 0;
+  setState(zspage, 0);
   rebuildFreeList(pool, cls, zspage);
-  if (zspageAt(zspage).inuse == 0) return zspageFree(pool, zspage);
+  if (inuseOf(zspage) == 0) return zspageFree(pool, zspage);
   enlist(pool, cls, zspage);
   touch(pool, zspage);
   return 0;
@@ -818,14 +955,14 @@ export function zsRelease(pool: usize, victim: u32): u32 {
 /** E9: ascending over all slots that are not allocated; the records of E5 are let go. */
 function rebuildFreeList(pool: usize, cls: usize, zspage: usize): void {
   let head = NONE;
-  for (let slot = <u32>zspageAt(zspage).fresh; slot-- > 0;) {
+  for (let slot = freshOf(zspage); slot-- > 0;) {
     const word = slotWord(zspage, cls, slot);
     if ((word & TAG_USED) != 0) continue;
     if ((word & TAGS) == TAG_DEFERRED) handleFree(pool, <usize>(word & ~TAGS));
     setSlotWord(zspage, cls, slot, head << NEXT_SHIFT);
     head = slot;
   }
-  zspageAt(zspage).freed = <u16>head;
+  setFreed(zspage, head);
 }
 
 // ── statistics ───────────────────────────────────────────────────────────────
@@ -859,7 +996,8 @@ export function zsClassStats(pool: usize, nth: u32, to: usize): u32 {
   let listed: u32 = 0;
   for (let group: u32 = 1; group < full; group++) {
     let length: u32 = 0;
-    for (let zspage = listHead(cls, group); zspage != 0; zspage = listNext(zspage, LINKS)) length += 1;
+    const ring = ringOf(cls, group);
+    for (let zspage = ringNext(ring); zspage != ring; zspage = ringNext(zspage)) length += 1;
     store<u32>(to + 32 + (<usize>group << 2), length);
     listed += length;
   }
@@ -867,25 +1005,33 @@ export function zsClassStats(pool: usize, nth: u32, to: usize): u32 {
   return 0;
 }
 
+/** The pool's first zspage in a frame behind that of `zspage` (0: from the start), 0 at the end. */
+function nextZspage(pool: usize, zspage: usize): usize {
+  const bump = boot(BOOT_BUMP);
+  for (let frame = zspage == 0 ? boot(BOOT_FIRST) : frameOf(zspage) + 1; frame < bump; frame++) {
+    const entry = entryOf(frame);
+    if (entryOwner(entry) == (<u32>pool | FRAME_DATA) && load<u32>(descriptorOf(entry)) == frame) return entry;
+  }
+  return 0;
+}
+
 /** Zspages of a class that are under reclaim: they are in no group. */
 function isolatedOf(pool: usize, ordinal: u32): u32 {
   if (poolAt(pool).isolated == 0) return 0;
-  const cache = pool + POOL_DESCRIPTORS;
   let count: u32 = 0;
-  for (let zspage = slabNext(cache, 0); zspage != 0; zspage = slabNext(cache, zspage)) {
-    if (<u32>zspageAt(zspage).ordinal == ordinal && (<u32>zspageAt(zspage).state & ISOLATED) != 0) count += 1;
+  for (let zspage = nextZspage(pool, 0); zspage != 0; zspage = nextZspage(pool, zspage)) {
+    if (ordinalOf(zspage) == ordinal && (stateOf(zspage) & ISOLATED) != 0) count += 1;
   }
   return count;
 }
 
 /** Objects whose slot straddles two frames: S5. */
 export function zsSpanning(pool: usize): u32 {
-  const cache = pool + POOL_DESCRIPTORS;
   let spanning: u32 = 0;
-  for (let zspage = slabNext(cache, 0); zspage != 0; zspage = slabNext(cache, zspage)) {
+  for (let zspage = nextZspage(pool, 0); zspage != 0; zspage = nextZspage(pool, zspage)) {
     const cls = classOf(pool, zspage);
     const size = <u32>sizeClass(cls).size;
-    const fresh = <u32>zspageAt(zspage).fresh;
+    const fresh = freshOf(zspage);
     for (let slot: u32 = 0; slot < fresh; slot++) {
       if (straddles(size, slot) && (slotWord(zspage, cls, slot) & TAG_USED) != 0) spanning += 1;
     }
@@ -895,20 +1041,26 @@ export function zsSpanning(pool: usize): u32 {
 
 // ── walk ─────────────────────────────────────────────────────────────────────
 
+/** Where a frame is in the chain of its zspage; beyond the chain for one that is not there. */
+function placeIn(zspage: usize, pages: u32, frame: u32): u32 {
+  let place: u32 = 0;
+  while (place < pages && frameInChain(zspage, place) != frame) place += 1;
+  return place;
+}
+
 /** Reports what lies in a frame: a straddling object appears in both frames, with its part in each. */
 export function zsWalk(pool: usize, frame: u32): void {
-  const entry = changetype<DataEntry>(entryOf(frame));
-  const zspage = <usize>entry.zspage;
+  const zspage = zspageIn(descriptorOf(entryOf(frame)));
   const cls = classOf(pool, zspage);
   const size = <u32>sizeClass(cls).size;
-  const start = entry.place << PAGE_SHIFT;
+  const start = placeIn(zspage, sizeClass(cls).pages, frame) << PAGE_SHIFT;
   const end = start + PAGE_SIZE;
   const objects = <u32>sizeClass(cls).objects;
   for (let slot = start / size; slot < objects && slot * size < end; slot++) {
-    const word = slot < <u32>zspageAt(zspage).fresh ? slotWord(zspage, cls, slot) : 0;
+    const word = slot < freshOf(zspage) ? slotWord(zspage, cls, slot) : 0;
     if ((word & TAG_USED) != 0) {
       const record = <usize>(word & ~TAGS);
-      const data = slot * size + (isHuge(cls) ? 0 : WORD);
+      const data = payloadAt(cls, slot);
       const from = max(data, start);
       const to = min(data + recordSize(record), end);
       if (from < to) walkObject(handleOf(record), from - start, to - from);
@@ -930,12 +1082,14 @@ export function zsCheck(pool: usize): u32 {
   if (chain < 1 || chain > CHAIN_MAX || rule > RULE_PERCENT || (groups != 12 && groups != 4) || poolOption(pool, 3) != 0) {
     return broken(RULE_POOL, poolFrame);
   }
-  const bytes = descriptorBytes(chain);
-  let result = slabCheck(pool + POOL_DESCRIPTORS, bytes, FRAME_SLAB);
-  if (result == 0) result = slabCheck(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
+  if ((load<u64>(pool, POOL_DESCRIPTORS) | load<u64>(pool, POOL_DESCRIPTORS + 8)) != 0) return broken(RULE_POOL, poolFrame);
+  let result = slabCheck(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
+  for (let index: u32 = 0; index < SLAB_COUNT; index++) {
+    if (result == 0) result = slabCheck(slabAt(pool, index), slabBytes(index), FRAME_SLAB);
+  }
   if (result == 0) result = zsClassesCheck(pool, poolFrame, chain, rule);
-  if (result == 0) result = zsZspagesCheck(pool, poolFrame, bytes);
-  if (result == 0) result = zsFramesCheck(pool, poolFrame, bytes);
+  if (result == 0) result = zsFramesCheck(pool, poolFrame);
+  if (result == 0) result = zsZspagesCheck(pool, poolFrame);
   if (result == 0) result = zsRecordsCheck(pool, poolFrame);
   return result;
 }
@@ -944,7 +1098,7 @@ export function zsCheck(pool: usize): u32 {
 function zsClassesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32 {
   const frames = classFrames(chain, rule);
   if (poolAt(pool).tableFrames != 1 + frames) return broken(RULE_POOL, poolFrame);
-  for (let i: u32 = 0; i < 4; i++) {
+  for (let i: u32 = 0; i < CLASS_FRAMES_MAX; i++) {
     const address = load<u32>(pool + CLASS_FRAMES + (<usize>i << 2));
     if (i >= frames) {
       if (address != 0) return broken(RULE_POOL, poolFrame);
@@ -962,8 +1116,7 @@ function zsClassesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32
 }
 
 /** Every zspage with its frames and slots; then what they add up to, class by class, and the lists. */
-function zsZspagesCheck(pool: usize, poolFrame: u32, bytes: u32): u32 {
-  const cache = pool + POOL_DESCRIPTORS;
+function zsZspagesCheck(pool: usize, poolFrame: u32): u32 {
   const sums = blockBuffer(); // allocated and used of each class
   const count = load<u32>(pool + CLASS_COUNT);
   memory.fill(sums, 0, <usize>(count << 3));
@@ -971,21 +1124,24 @@ function zsZspagesCheck(pool: usize, poolFrame: u32, bytes: u32): u32 {
   let onLru: u32 = 0;
   let listed: u32 = 0;
   let frames: u32 = 0;
-  for (let zspage = slabNext(cache, 0); zspage != 0; zspage = slabNext(cache, zspage)) {
-    const result = zspageCheck(pool, zspage, count, bytes);
+  let descriptors: u32 = 0;
+  for (let zspage = nextZspage(pool, 0); zspage != 0; zspage = nextZspage(pool, zspage)) {
+    const result = zspageCheck(pool, zspage, count);
     if (result != 0) return result;
+    descriptors += 1;
     const cls = classOf(pool, zspage);
-    const state = <u32>zspageAt(zspage).state;
-    const sum = sums + (<usize>zspageAt(zspage).ordinal << 3);
+    const state = stateOf(zspage);
+    const sum = sums + (<usize>ordinalOf(zspage) << 3);
     store<u32>(sum, load<u32>(sum) + <u32>sizeClass(cls).objects);
-    store<u32>(sum, load<u32>(sum, 4) + <u32>zspageAt(zspage).inuse, 4);
+    store<u32>(sum, load<u32>(sum, 4) + inuseOf(zspage), 4);
     frames += <u32>sizeClass(cls).pages;
     if ((state & ISOLATED) != 0) isolated += 1;
-    else if (groupOf(zspage) != fullGroup(pool)) listed += 1;
+    else listed += 1;
     if ((state & ON_LRU) != 0) onLru += 1;
   }
-  if (frames != poolAt(pool).frames || isolated != poolAt(pool).isolated) return broken(RULE_POOL_COUNT, poolFrame);
-  const owner = <u32>pool | FRAME_SLAB;
+  // Each zspage has a descriptor that names it: with equal numbers none is left over.
+  for (let index: u32 = 0; index < SLAB_COUNT; index++) descriptors -= slabUsed(slabAt(pool, index));
+  if (descriptors != 0 || frames != poolAt(pool).frames || isolated != poolAt(pool).isolated) return broken(RULE_POOL_COUNT, poolFrame);
   for (let ordinal: u32 = 0; ordinal < count; ordinal++) {
     const cls = classAt(pool, ordinal);
     const classFrame = <u32>(cls >> PAGE_SHIFT);
@@ -993,67 +1149,65 @@ function zsZspagesCheck(pool: usize, poolFrame: u32, bytes: u32): u32 {
     if (sizeClass(cls).allocated != load<u32>(sum) || sizeClass(cls).used != load<u32>(sum, 4)) {
       return broken(RULE_CLASS, classFrame);
     }
-    for (let group: u32 = 0; group < 12; group++) {
-      const cell = listCell(cls, group);
-      const length = listLength(cell, LINKS, listed, owner, bytes);
+    for (let group: u32 = 0; group < GROUPS; group++) {
+      const ring = ringOf(cls, group);
+      const length = ringLength(ring, RING_LINKS, listed, <u32>pool | FRAME_DATA);
       if (length == UNSOUND) return broken(RULE_LIST, classFrame);
       if ((length != 0) != ((<u32>sizeClass(cls).groups >> group & 1) != 0)) return broken(RULE_LIST, classFrame);
-      for (let zspage = <usize>load<u32>(cell); zspage != 0; zspage = listNext(zspage, LINKS)) {
-        if (zspageAt(zspage).ordinal != ordinal || groupOf(zspage) != group || group == 0) {
-          return broken(RULE_LIST, <u32>(zspage >> PAGE_SHIFT));
-        }
+      for (let zspage = ringNext(ring); zspage != ring; zspage = ringNext(zspage)) {
+        // The word of a further frame is 0, and group 0 is never left with one.
+        if (ordinalOf(zspage) != ordinal || groupOf(zspage) != group || group == 0) return broken(RULE_LIST, frameOf(zspage));
       }
       listed -= length;
     }
-    if ((<u32>sizeClass(cls).groups >> 12) != 0) return broken(RULE_LIST, classFrame);
+    if ((<u32>sizeClass(cls).groups >> GROUPS) != 0) return broken(RULE_LIST, classFrame);
+    for (let at = CLASS_END; at < CLASS_BYTES; at += 4) {
+      if (load<u32>(cls + <usize>at) != 0) return broken(RULE_LIST, classFrame);
+    }
   }
   if (listed != 0) return broken(RULE_LIST, poolFrame);
-  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, owner, bytes) != onLru) return broken(RULE_LRU, poolFrame);
-  for (let zspage = <usize>load<u32>(pool + POOL_LRU); zspage != 0; zspage = listNext(zspage, LRU_LINKS)) {
-    if ((<u32>zspageAt(zspage).state & ON_LRU) == 0) return broken(RULE_LRU, <u32>(zspage >> PAGE_SHIFT));
+  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, <u32>pool | FRAME_SLAB, ANY_SIZE) != onLru) return broken(RULE_LRU, poolFrame);
+  for (let descriptor = <usize>load<u32>(pool + POOL_LRU); descriptor != 0; descriptor = listNext(descriptor, LRU_LINKS)) {
+    if ((stateOf(zspageIn(descriptor)) & ON_LRU) == 0) return broken(RULE_LRU, load<u32>(descriptor));
   }
   return 0;
 }
 
-/** One zspage: state, frames, slots, free list. */
-function zspageCheck(pool: usize, zspage: usize, classes: u32, bytes: u32): u32 {
-  const where = <u32>(zspage >> PAGE_SHIFT);
+/** One zspage, whose descriptor is one and names it: state, frames, slots. */
+function zspageCheck(pool: usize, zspage: usize, classes: u32): u32 {
+  const where = frameOf(zspage);
   const page = zspageAt(zspage);
-  if (<u32>page.ordinal >= classes || page.zero != 0) return broken(RULE_ZSPAGE, where);
-  const cls = classAt(pool, page.ordinal);
+  if (ordinalOf(zspage) >= classes || page.zero != 0) return broken(RULE_ZSPAGE, where);
+  const cls = classOf(pool, zspage);
+  const descriptor = descriptorOf(zspage);
   const objects = <u32>sizeClass(cls).objects;
-  const inuse = <u32>page.inuse;
-  const fresh = <u32>page.fresh;
-  const state = <u32>page.state;
-  if (inuse > objects || fresh > objects || inuse > fresh) return broken(RULE_ZSPAGE, where);
+  const inuse = inuseOf(zspage);
+  const fresh = freshOf(zspage);
+  const state = stateOf(zspage);
+  if (inuse > objects || fresh > objects || inuse > fresh || slabOwner(descriptor) != slabOf(pool, cls)) return broken(RULE_ZSPAGE, where);
   if ((state & ISOLATED) != 0) {
     if (state != ISOLATED) return broken(RULE_ZSPAGE, where);
-  } else if (inuse == 0 || (state & ~ON_LRU) != groupFor(pool, inuse, objects)) return broken(RULE_ZSPAGE, where);
-  if (((state & ISOLATED) != 0 || (state & GROUP_MASK) == fullGroup(pool)) && (page.previous != 0 || page.next != 0)) {
-    return broken(RULE_LIST, where);
-  }
-  if ((state & ON_LRU) == 0 && (page.lruPrevious != 0 || page.lruNext != 0)) return broken(RULE_LRU, where);
-  const places = (bytes - <u32>FRAMES) >> 2;
-  for (let place: u32 = 0; place < places; place++) {
+  } else if (inuse == 0 || (state & ~ON_LRU) != groupFor(pool, cls, inuse)) return broken(RULE_ZSPAGE, where);
+  if ((state & ISOLATED) != 0 && (page.previous | page.next) != 0) return broken(RULE_LIST, where);
+  if ((state & ON_LRU) == 0 && (load<u32>(descriptor, LRU_LINKS) | load<u32>(descriptor, LRU_LINKS + 4)) != 0) return broken(RULE_LRU, where);
+  for (let place: u32 = 1; place < <u32>sizeClass(cls).pages; place++) {
     const frame = frameInChain(zspage, place);
-    if (place >= <u32>sizeClass(cls).pages) {
-      if (frame != 0) return broken(RULE_ZSPAGE, where);
-      continue;
-    }
     if (!frameExists(frame)) return broken(RULE_ZSPAGE, where);
-    const entry = changetype<DataEntry>(entryOf(frame));
-    if (entry.owner != (<u32>pool | FRAME_DATA) || entry.zspage != <u32>zspage || entry.place != place) {
-      return broken(RULE_ENTRY, frame);
-    }
+    const entry = zspageAt(entryOf(frame));
+    if (entry.owner != (<u32>pool | FRAME_DATA) || entry.descriptor != <u32>descriptor || frame == where) return broken(RULE_ENTRY, frame);
+  }
+  const end = descriptor + <usize>slabRecordBytes(slabOf(pool, cls));
+  for (let at = wordAt(zspage, cls, fresh); at < end; at += 4) {
+    if (load<u32>(at) != 0) return broken(RULE_ZSPAGE, where);
   }
   return slotsCheck(pool, zspage, cls);
 }
 
 /** The slots of a zspage whose frames are sound. */
 function slotsCheck(pool: usize, zspage: usize, cls: usize): u32 {
-  const where = frameInChain(zspage, 0);
+  const where = frameOf(zspage);
   const page = zspageAt(zspage);
-  const fresh = <u32>page.fresh;
+  const fresh = freshOf(zspage);
   const size = <u32>sizeClass(cls).size;
   let used: u32 = 0;
   let free: u32 = 0;
@@ -1065,10 +1219,10 @@ function slotsCheck(pool: usize, zspage: usize, cls: usize): u32 {
       free += 1;
       continue;
     }
-    if (tag == TAGS || (tag == TAG_DEFERRED && (<u32>page.state & ISOLATED) == 0)) return broken(RULE_SLOT, where);
+    if (tag == TAGS || (tag == TAG_DEFERRED && (stateOf(zspage) & ISOLATED) == 0)) return broken(RULE_SLOT, where);
     const record = <usize>(word & ~TAGS);
     if (!isRecord(record, <u32>pool | FRAME_HANDLES, RECORD_BYTES)) return broken(RULE_SLOT, where);
-    const place = locationOf(zspage, size, slot) | (tag == TAG_DEFERRED ? DEFERRED : 0);
+    const place = locationOf(zspage, slot) | (tag == TAG_DEFERRED ? DEFERRED : 0);
     if (placeOf(pool, record) != place) return broken(RULE_SLOT, where);
     if (classFor(pool, recordSize(record)) != cls) return broken(RULE_HANDLE, where);
     if (tag == TAG_USED) used += 1;
@@ -1077,10 +1231,10 @@ function slotsCheck(pool: usize, zspage: usize, cls: usize): u32 {
       return broken(RULE_MAPS, where);
     }
   }
-  if (used != <u32>page.inuse) return broken(RULE_ZSPAGE, where);
+  if (used != inuseOf(zspage)) return broken(RULE_ZSPAGE, where);
   if (mapped != <u32>page.mapped) return broken(RULE_MAPS, where);
   // A list that ends after exactly `free` steps visited no slot twice.
-  let slot = <u32>page.freed;
+  let slot = freedOf(zspage);
   for (; free != 0; free--) {
     if (slot >= fresh) return broken(RULE_SLOT, where);
     const word = slotWord(zspage, cls, slot);
@@ -1101,23 +1255,25 @@ function placeOf(pool: usize, record: usize): u32 {
   return entry.location;
 }
 
-/** Every data frame is in a zspage, every buffer has its record. */
-function zsFramesCheck(pool: usize, poolFrame: u32, bytes: u32): u32 {
+/** Every data frame has a descriptor, every further one is in its chain once; every buffer has its record. */
+function zsFramesCheck(pool: usize, poolFrame: u32): u32 {
+  const classes = load<u32>(pool + CLASS_COUNT);
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const owner = entryOwner(entryOf(frame));
     if (owner == (<u32>pool | FRAME_DATA)) {
-      const entry = changetype<DataEntry>(entryOf(frame));
+      const entry = zspageAt(entryOf(frame));
       frames += 1;
-      if (entry.zero != 0 || entry.zeroes != 0 || !isRecord(entry.zspage, <u32>pool | FRAME_SLAB, bytes)) {
-        return broken(RULE_ENTRY, frame);
-      }
-      const cls = classOf(pool, entry.zspage);
-      if (entry.place >= <u32>sizeClass(cls).pages || frameInChain(entry.zspage, entry.place) != frame) {
-        return broken(RULE_ENTRY, frame);
-      }
-      if (!isHuge(cls) && entry.record != 0) return broken(RULE_ENTRY, frame);
+      if (!isRecord(entry.descriptor, <u32>pool | FRAME_SLAB, ANY_SIZE)) return broken(RULE_ENTRY, frame);
+      const first = load<u32>(entry.descriptor);
+      if (first == frame) continue;
+      if (!frameExists(first)) return broken(RULE_ENTRY, frame);
+      const zspage = entryOf(first);
+      if (entryOwner(zspage) != owner || descriptorOf(zspage) != <usize>entry.descriptor || ordinalOf(zspage) >= classes) return broken(RULE_ENTRY, frame);
+      const pages = <u32>sizeClass(classOf(pool, zspage)).pages;
+      if (placeIn(zspage, pages, frame) >= pages) return broken(RULE_ENTRY, frame);
+      if ((entry.word | entry.slots | entry.previous | entry.next | <u32>entry.mapped | <u32>entry.zero) != 0) return broken(RULE_ENTRY, frame);
     } else if (owner == (<u32>pool | FRAME_BUFFER)) {
       const entry = changetype<BufferEntry>(entryOf(frame));
       if ((entry.writeback != entry.record && entry.writeback != ~entry.record) || entry.zero != 0 || entry.zeroes != 0) return broken(RULE_BUFFER, frame);
@@ -1140,10 +1296,11 @@ function zsRecordsCheck(pool: usize, poolFrame: u32): u32 {
     const deferred = (place & DEFERRED) != 0;
     const frame = (place & ~DEFERRED) >> 8;
     if (!frameExists(frame) || entryOwner(entryOf(frame)) != (<u32>pool | FRAME_DATA)) return broken(RULE_HANDLE, where);
-    const zspage = zspageOf(place & ~DEFERRED);
+    const zspage = entryOf(frame);
+    if (load<u32>(descriptorOf(zspage)) != frame) return broken(RULE_HANDLE, where);
     const cls = classOf(pool, zspage);
     const slot = slotOf(place);
-    if (slot >= <u32>zspageAt(zspage).fresh) return broken(RULE_HANDLE, where);
+    if (slot >= freshOf(zspage)) return broken(RULE_HANDLE, where);
     if (slotWord(zspage, cls, slot) != (<u32>record | (deferred ? TAG_DEFERRED : TAG_USED))) return broken(RULE_HANDLE, where);
     if (!recordIsSound(record)) return broken(RULE_HANDLE, where);
     maps += recordMaps(record);

@@ -10,6 +10,10 @@
  *              └──── previous ────►
  *
  * Nodes are addresses of frame table entries or descriptors, never 0.
+ *
+ * link, unlink and toFront are inlined where they are called, which is for the
+ * ways that malloc and free take every time (a call costs as much as the work);
+ * listPush, listRemove and listToFront are the same as functions.
  */
 
 // @ts-ignore: decorator
@@ -37,16 +41,49 @@ export function listCount(cell: usize, at: usize): u32 {
 }
 
 /** Inserts at the head. */
-export function listPush(cell: usize, node: usize, at: usize): void {
+// @ts-ignore: decorator
+@inline export function link(cell: usize, node: usize, at: usize): void {
   const first = <usize>load<u32>(cell);
-  store<u32>(node + at + 4, <u32>first);
+  let last = node;
   if (first != 0) {
-    store<u32>(node + at, load<u32>(first + at));
+    last = listPrevious(first, at);
     store<u32>(first + at, <u32>node);
-  } else {
-    store<u32>(node + at, <u32>node);
   }
+  store<u64>(node + at, <u64>last | (<u64>first << 32));
   store<u32>(cell, <u32>node);
+}
+
+/** Takes a node out; its links stay as they are. */
+// @ts-ignore: decorator
+@inline export function unlink(cell: usize, node: usize, at: usize): void {
+  const previous = listPrevious(node, at);
+  const next = listNext(node, at);
+  const first = <usize>load<u32>(cell);
+  if (node == first) store<u32>(cell, <u32>next);
+  else store<u32>(previous + at + 4, <u32>next);
+  if (next != 0) store<u32>(next + at, <u32>previous);
+  else if (node != first) store<u32>(first + at, <u32>previous);
+}
+
+/** Moves a node that is in the list to its head. */
+// @ts-ignore: decorator
+@inline export function toFront(cell: usize, node: usize, at: usize): void {
+  const first = <usize>load<u32>(cell);
+  if (first != node) {
+    const previous = listPrevious(node, at);
+    const next = listNext(node, at);
+    let last = listPrevious(first, at);
+    store<u32>(previous + at + 4, <u32>next);
+    if (next != 0) store<u32>(next + at, <u32>previous);
+    else last = previous;
+    store<u32>(first + at, <u32>node);
+    store<u64>(node + at, <u64>last | (<u64>first << 32));
+    store<u32>(cell, <u32>node);
+  }
+}
+
+export function listPush(cell: usize, node: usize, at: usize): void {
+  link(cell, node, at);
 }
 
 /** Inserts right behind `left`, which is in the list. */
@@ -61,13 +98,7 @@ export function listInsertAfter(cell: usize, left: usize, node: usize, at: usize
 
 /** Takes a node out and clears its links. */
 export function listRemove(cell: usize, node: usize, at: usize): void {
-  const previous = listPrevious(node, at);
-  const next = listNext(node, at);
-  const first = <usize>load<u32>(cell);
-  if (node == first) store<u32>(cell, <u32>next);
-  else store<u32>(previous + at + 4, <u32>next);
-  if (next != 0) store<u32>(next + at, <u32>previous);
-  else if (node != first) store<u32>(first + at, <u32>previous);
+  unlink(cell, node, at);
   store<u64>(node + at, 0);
 }
 
@@ -82,9 +113,6 @@ export function listRestore(cell: usize, node: usize, at: usize, links: u64): vo
   else if (first != 0) store<u32>(first + at, <u32>node);
 }
 
-/** Moves a node that is in the list to its head. */
 export function listToFront(cell: usize, node: usize, at: usize): void {
-  if (<usize>load<u32>(cell) == node) return;
-  listRemove(cell, node, at);
-  listPush(cell, node, at);
+  toFront(cell, node, at);
 }

@@ -32,11 +32,11 @@
  * Vital statistics: 8 bytes an object; 512 records a frame.
  */
 import {
-  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_FRESH, entryOf, entryOwner, frameAddress, frameBits,
-  frameExists, frameOf, genA, setGenA,
+  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_FRESH, SLAB_USED, entryAround, entryOf, entryOwner,
+  frameAddress, frameAround, frameBits, frameExists, genA, setGenA,
 } from './layout';
 import { generationMask } from './generation';
-import { slabAlloc, slabFree, slabInit } from './slab';
+import { slabGive, slabGrow, slabInit, slabRoom, slabShrink, slabTake } from './slab';
 import { POOL_HANDLES } from './pool';
 
 // @ts-ignore: decorator
@@ -57,9 +57,9 @@ import { POOL_HANDLES } from './pool';
 @inline const GENERATION_SHIFT: u32 = 22;
 // @ts-ignore: decorator
 @inline const GENERATION_MASK: u32 = 0xFFC00000;
-// In the entry of a slab frame: records in use (mem/slab.ts).
 // @ts-ignore: decorator
-@inline const SLAB_USED: usize = 12;
+@inline const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
+
 // @ts-ignore: decorator
 @inline function placeBits(): u32 {
   return frameBits() + (PAGE_SHIFT - RECORD_SHIFT);
@@ -98,17 +98,21 @@ import { POOL_HANDLES } from './pool';
   store<u32>(record, load<u32>(record, 4) + ((<u32>by) << MAP_SHIFT), 4);
 }
 
-/** Generation of a record: where its frame began plus the frees since. */
+/** Generation of a record, given its second word: where its frame began plus the frees since. */
 // @ts-ignore: decorator
-@inline function recordGeneration(record: usize, entry: usize): u32 {
-  return (genA(entry) + (load<u32>(record, 4) >> GENERATION_SHIFT)) & mask();
+@inline function generationIn(entry: usize, word: u32): u32 {
+  return (genA(entry) + (word >> GENERATION_SHIFT)) & mask();
+}
+
+// @ts-ignore: decorator
+@inline function makeHandle(record: usize, generation: u32): u32 {
+  const index = (<u32>record & PAGE_MASK) >> RECORD_SHIFT;
+  return (generation << placeBits()) | (index << frameBits()) | <u32>(record >> PAGE_SHIFT);
 }
 
 /** The handle that stands for a used record. */
 export function handleOf(record: usize): u32 {
-  const frame = <u32>(record >> PAGE_SHIFT);
-  const index = (<u32>record & PAGE_MASK) >> RECORD_SHIFT;
-  return (recordGeneration(record, entryOf(frame)) << placeBits()) | (index << frameBits()) | frame;
+  return makeHandle(record, generationIn(entryAround(record), load<u32>(record, 4)));
 }
 
 // ── API ──────────────────────────────────────────────────────────────────────
@@ -117,42 +121,52 @@ export function handleInit(pool: usize): void {
   slabInit(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
 }
 
-/** Takes a record for an object of `size` bytes; 0 without a frame. */
-export function handleAlloc(pool: usize, size: u32): usize {
-  const record = slabAlloc(pool + POOL_HANDLES);
-  if (record == 0) return 0;
-  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) | (size - 1), 4);
-  if (recordGeneration(record, entry) == mask()) grow(record);
-  return record;
+/** Sees to it that the next handleTake needs no frame. False without one. */
+export function handleReady(pool: usize): bool {
+  return slabRoom(pool + POOL_HANDLES) != 0 || slabGrow(pool + POOL_HANDLES);
 }
 
-/** The generation of a record moves on. */
+/** Undoes handleReady when no handle came of it. */
+export function handleUnready(pool: usize): void {
+  const entry = slabRoom(pool + POOL_HANDLES);
+  if (load<u16>(entry + SLAB_USED) == 0) slabShrink(pool + POOL_HANDLES, entry);
+}
+
+/** Takes a record, which handleReady has seen to, for an object of `size` bytes. Returns the handle; the location is for the caller to set. */
+export function handleAlloc(pool: usize, size: u32): u32 {
+  const record = slabTake(pool + POOL_HANDLES, RECORD_BYTES);
+  const entry = entryAround(record);
+  let word = (load<u32>(record, 4) & GENERATION_MASK) | (size - 1);
+  let generation = generationIn(entry, word);
+  if (generation == mask()) {
+    word += ONE_FREE;
+    generation = 0;
+  }
+  store<u32>(record, word, 4);
+  return makeHandle(record, generation);
+}
+
+/** The record of a handle that is known to be live. */
 // @ts-ignore: decorator
-@inline function grow(record: usize): void {
-  store<u32>(record, load<u32>(record, 4) + (1 << GENERATION_SHIFT), 4);
+@inline export function recordOf(handle: u32): usize {
+  const bits = frameBits();
+  return frameAddress(handle & ((1 << bits) - 1)) + <usize>(((handle >> bits) & (PAGE_MASK >> RECORD_SHIFT)) << RECORD_SHIFT);
 }
 
 /** Takes a record back: its handle is refused from now on. */
 export function handleFree(pool: usize, record: usize): void {
-  grow(record);
-  handleCancel(pool, record);
-}
-
-/** Takes back a record whose handle was never given out: its generation stays. */
-export function handleCancel(pool: usize, record: usize): void {
-  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-  store<u32>(record, load<u32>(record, 4) & GENERATION_MASK, 4);
-  if (load<u16>(entry + SLAB_USED) == 1) handleFrameEnds(entry);
-  slabFree(pool + POOL_HANDLES, record);
+  const entry = entryAround(record);
+  store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) + ONE_FREE, 4);
+  if (load<u16>(entry + SLAB_USED) == RECORD_BYTES) handleFrameEnds(entry);
+  slabGive(pool + POOL_HANDLES, entry, record, RECORD_BYTES);
 }
 
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
 export function handleFrameEnds(entry: usize): void {
-  const records = frameAddress(frameOf(entry));
+  const records = frameAround(entry);
   let frees: u32 = 0;
-  for (let index = <u32>load<u16>(entry + SLAB_FRESH); index-- > 0;) {
-    frees = max(frees, load<u32>(records + <usize>(index << RECORD_SHIFT), 4) >> GENERATION_SHIFT);
+  for (let at = <u32>load<u16>(entry + SLAB_FRESH); at != 0; at -= RECORD_BYTES) {
+    frees = max(frees, load<u32>(records + <usize>(at - RECORD_BYTES), 4) >> GENERATION_SHIFT);
   }
   setGenA(entry, genA(entry) + frees + 1);
 }
@@ -164,15 +178,14 @@ export function handleRecord(pool: usize, handle: u32): usize {
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
   if (entryOwner(entry) != (<u32>pool | FRAME_HANDLES)) return 0;
-  const index = (handle >> bits) & (PAGE_MASK >> RECORD_SHIFT);
-  const record = frameAddress(frame) + <usize>(index << RECORD_SHIFT);
-  if (index >= <u32>load<u16>(entry + SLAB_FRESH)) return 0;
-  if ((load<u32>(record) & (RECORD_FREE | DEFERRED)) != 0) return 0;
-  if (recordGeneration(record, entry) != handle >> placeBits()) return 0;
-  return record;
+  const record = recordOf(handle);
+  const word = load<u32>(record);
+  // A record that was never used is zero: no object is in frame 0.
+  if (word == 0 || (word & (RECORD_FREE | DEFERRED)) != 0) return 0;
+  return generationIn(entry, load<u32>(record, 4)) == handle >> placeBits() ? record : 0;
 }
 
 /** Whether a used record has a generation that a handle may have; for check(). */
 export function recordIsSound(record: usize): bool {
-  return recordGeneration(record, entryOf(<u32>(record >> PAGE_SHIFT))) != mask();
+  return generationIn(entryAround(record), load<u32>(record, 4)) != mask();
 }

@@ -60,6 +60,8 @@
 // @ts-ignore: decorator
 @inline export const TABLE_INDEX: u32 = 1; // place of the table in its section
 // @ts-ignore: decorator
+@inline const SECTION_BYTES: usize = (128 << 12) - 1; // as a mask
+// @ts-ignore: decorator
 @inline const ENTRY_SHIFT: u32 = 5;
 // @ts-ignore: decorator
 @inline export const ENTRY_BYTES: u32 = 32;
@@ -141,9 +143,13 @@
 // @ts-ignore: decorator
 @inline export const BOOT_END: usize = 72;
 
-// In the entry of a slab or handle frame: how many of its records were ever used (mem/slab.ts).
+// In the entry of a slab or handle frame: bytes of its records in use, of those that were ever used, its cache (mem/slab.ts).
+// @ts-ignore: decorator
+@inline export const SLAB_USED: usize = 12;
 // @ts-ignore: decorator
 @inline export const SLAB_FRESH: usize = 14;
+// @ts-ignore: decorator
+@inline export const SLAB_CACHE: usize = 24;
 // The top bit of a record's first word: set while the record is free.
 // @ts-ignore: decorator
 @inline export const RECORD_FREE: u32 = 0x80000000;
@@ -170,6 +176,19 @@
 @inline export function entryOf(frame: u32): usize {
   return ((<usize>frame & ~(<usize>SECTION_MASK)) << PAGE_SHIFT)
     + ((<usize>TABLE_INDEX << PAGE_SHIFT) + ((<usize>frame & SECTION_MASK) << ENTRY_SHIFT));
+}
+
+/** Address of the table entry of the frame that an address lies in. */
+// @ts-ignore: decorator
+@inline export function entryAround(address: usize): usize {
+  return (address & ~SECTION_BYTES) + (<usize>TABLE_INDEX << PAGE_SHIFT)
+    + ((address >> <usize>(PAGE_SHIFT - ENTRY_SHIFT)) & <usize>(SECTION_MASK << ENTRY_SHIFT));
+}
+
+/** Address of the frame that a table entry describes. */
+// @ts-ignore: decorator
+@inline export function frameAround(entry: usize): usize {
+  return (entry & ~SECTION_BYTES) + ((entry & <usize>PAGE_MASK) << <usize>(PAGE_SHIFT - ENTRY_SHIFT));
 }
 
 /** The frame that a table entry describes. */

@@ -88,14 +88,20 @@ export class Pool {
 
 /** Whether a number from outside is the address of a pool. */
 export function isPool(address: usize): bool {
-  const frame = <u32>(address >> PAGE_SHIFT);
-  return (<u32>address & PAGE_MASK) == 0 && frameExists(frame)
-    && entryOwner(entryOf(frame)) == (<u32>address | FRAME_POOL);
+  return kindOfPool(address) != 0;
 }
 
 /** Kind of a pool, 0 for a number that is no pool. */
 export function kindOf(pool: usize): u32 {
-  return isPool(pool) ? poolAt(pool).kind : 0;
+  return kindOfPool(pool);
+}
+
+/** kindOf, inlined. */
+// @ts-ignore: decorator
+@inline export function kindOfPool(pool: usize): u32 {
+  const frame = <u32>(pool >> PAGE_SHIFT);
+  return (<u32>pool & PAGE_MASK) == 0 && frameExists(frame) && entryOwner(entryOf(frame)) == (<u32>pool | FRAME_POOL)
+    ? poolAt(pool).kind : 0;
 }
 
 // @ts-ignore: decorator

@@ -12,7 +12,8 @@
  *
  *   entry of a slab frame
  *     8 u16 first free record (NONE)   10 u16 last free record
- *    12 u16 records in use             14 u16 records ever used ("fresh mark")
+ *    12 u16 records in use             14 u16 records ever used ("fresh mark"),
+ *       all four in bytes from the frame's start: nothing is multiplied or divided
  *    16 links of the list of frames with room
  *    24 address of the cache           28 zero
  *
@@ -23,16 +24,20 @@
  * never used are taken last, so a new frame is not written before it is needed.
  */
 import { invariant } from '../base/debug';
-import { listPush, listRemove } from '../base/list';
+import { link, listPush, listRemove, unlink } from '../base/list';
 import { RULE_SLAB, RULE_SLAB_COUNT, RULE_SLAB_FREE, RULE_SLAB_LIST, broken, listLength } from './verify';
 import { frameAlloc, frameFree } from './frame';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, boot, entryOf, entryOwner,
-  frameAddress, frameOf,
+  entryAround, frameAddress, frameAround, frameOf,
 } from './layout';
 
 // @ts-ignore: decorator
 @inline const NONE: u32 = 0xFFFF;
+// @ts-ignore: decorator
+@inline const EMPTY: u32 = 0xFFFFFFFF; // free list without a record
+// @ts-ignore: decorator
+@inline const LOW: u32 = 0xFFFF; // one of two u16 in a word
 // @ts-ignore: decorator
 @inline const LINKS: usize = 16;
 
@@ -49,10 +54,8 @@ class SlabEntry {
   owner: u32;
   genA: u16;
   genB: u16;
-  freeHead: u16;
-  freeTail: u16;
-  used: u16;
-  fresh: u16;
+  free: u32; // first | last << 16
+  counts: u32; // in use | fresh mark << 16
   previous: u32;
   next: u32;
   cache: u32;
@@ -69,9 +72,28 @@ class SlabEntry {
   return changetype<SlabEntry>(entry);
 }
 
+/** Bytes of the cache's records. */
 // @ts-ignore: decorator
-@inline function recordBytes(cache: usize): u32 {
-  return cacheAt(cache).shape & 0xFFFF;
+@inline export function slabRecordBytes(cache: usize): u32 {
+  return cacheAt(cache).shape & LOW;
+}
+
+/** The cache that a record belongs to. */
+// @ts-ignore: decorator
+@inline export function slabOwner(record: usize): usize {
+  return <usize>slabAt(entryAround(record)).cache;
+}
+
+/** Bytes of records in use. */
+// @ts-ignore: decorator
+@inline function usedIn(entry: usize): u32 {
+  return slabAt(entry).counts & LOW;
+}
+
+/** Bytes of records that were ever used. */
+// @ts-ignore: decorator
+@inline function freshIn(entry: usize): u32 {
+  return slabAt(entry).counts >> 16;
 }
 
 // @ts-ignore: decorator
@@ -106,84 +128,107 @@ export function slabInit(cache: usize, bytes: u32, type: u32): void {
   return cacheAt(cache).room == 0 ? 1 : 0;
 }
 
-/** Hands out a record, its words as the last user (or zero) left them but the first, which is 0. Returns 0 without a frame. */
-export function slabAlloc(cache: usize): usize {
-  const size = recordBytes(cache);
-  let entry = <usize>cacheAt(cache).room;
-  if (entry == 0) {
-    const frame = frameAlloc(ownerOf(cache));
-    if (frame == 0) return 0;
-    entry = entryOf(frame);
-    slabAt(entry).freeHead = <u16>NONE;
-    slabAt(entry).freeTail = <u16>NONE;
-    slabAt(entry).cache = <u32>cache;
-    cacheAt(cache).frames += 1;
-    listPush(cache + 4, entry, LINKS);
-  }
-  const base = frameAddress(frameOf(entry));
-  let record: usize;
-  const head = <u32>slabAt(entry).freeHead;
-  if (head != NONE) {
-    record = base + <usize>(head * size);
-    const next = load<u32>(record) & 0xFFFF;
-    slabAt(entry).freeHead = <u16>next;
-    if (next == NONE) slabAt(entry).freeTail = <u16>NONE;
+/** Takes a frame from the RAM, so that the cache has room. False without one. */
+export function slabGrow(cache: usize): bool {
+  const frame = frameAlloc(ownerOf(cache));
+  if (frame == 0) return false;
+  const entry = entryOf(frame);
+  slabAt(entry).free = EMPTY;
+  slabAt(entry).cache = <u32>cache;
+  cacheAt(cache).frames += 1;
+  listPush(cache + 4, entry, LINKS);
+  return true;
+}
+
+/** Gives a frame back that has no record in use. */
+export function slabShrink(cache: usize, entry: usize): void {
+  listRemove(cache + 4, entry, LINKS);
+  cacheAt(cache).frames -= 1;
+  frameFree(frameOf(entry));
+}
+
+/** The frame of the next record, 0 when that takes a frame from the RAM. */
+// @ts-ignore: decorator
+@inline export function slabRoom(cache: usize): usize {
+  return <usize>cacheAt(cache).room;
+}
+
+/**
+ * Hands out a record of a cache that has room, its words as the last user (or
+ * zero) left them but the first, which is 0. Inlined; `size` is the cache's.
+ */
+// @ts-ignore: decorator
+@inline export function slabTake(cache: usize, size: u32): usize {
+  const entry = slabRoom(cache);
+  const counts = slabAt(entry).counts + size;
+  const free = slabAt(entry).free;
+  let record = frameAround(entry);
+  if (free != EMPTY) {
+    record += <usize>(free & LOW);
+    const next = load<u32>(record) & LOW;
+    slabAt(entry).free = next == NONE ? EMPTY : (free & ~LOW) | next;
+    slabAt(entry).counts = counts;
   } else {
-    const fresh = <u32>slabAt(entry).fresh;
-    record = base + <usize>(fresh * size);
-    slabAt(entry).fresh = <u16>(fresh + 1);
+    record += <usize>(counts >> 16);
+    slabAt(entry).counts = counts + (size << 16);
   }
   store<u32>(record, 0);
-  const used = <u32>slabAt(entry).used + 1;
-  slabAt(entry).used = <u16>used;
-  if ((used + 1) * size > PAGE_SIZE) listRemove(cache + 4, entry, LINKS);
+  if ((counts & LOW) + size > PAGE_SIZE) {
+    unlink(cache + 4, entry, LINKS);
+    store<u64>(entry + LINKS, 0);
+  }
   cacheAt(cache).used += 1;
   return record;
 }
 
-/** Takes a record back. Its words but the first stay until it is used again. */
-export function slabFree(cache: usize, record: usize): void {
-  const size = recordBytes(cache);
-  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
+/** Takes a record back, inlined; `entry` is that of its frame. Its words but the first stay until it is used again. */
+// @ts-ignore: decorator
+@inline export function slabGive(cache: usize, entry: usize, record: usize, size: u32): void {
   invariant(entryOwner(entry) == ownerOf(cache));
-  const used = <u32>slabAt(entry).used;
-  const wasFull = (used + 1) * size > PAGE_SIZE;
+  const counts = slabAt(entry).counts;
+  const at = <u32>record & PAGE_MASK;
   cacheAt(cache).used -= 1;
-  if (used == 1) {
-    if (!wasFull) listRemove(cache + 4, entry, LINKS);
-    cacheAt(cache).frames -= 1;
-    frameFree(<u32>(record >> PAGE_SHIFT));
-    return;
-  }
-  const index = (<u32>record & PAGE_MASK) / size;
+  slabAt(entry).counts = counts - size;
   store<u32>(record, RECORD_FREE | NONE);
-  const tail = <u32>slabAt(entry).freeTail;
-  if (tail == NONE) slabAt(entry).freeHead = <u16>index;
-  else store<u32>((record & ~(<usize>PAGE_MASK)) + <usize>(tail * size), RECORD_FREE | index);
-  slabAt(entry).freeTail = <u16>index;
-  slabAt(entry).used = <u16>(used - 1);
-  if (wasFull) listPush(cache + 4, entry, LINKS);
+  const free = slabAt(entry).free;
+  if (free == EMPTY) {
+    slabAt(entry).free = at | (at << 16);
+  } else {
+    store<u32>((record & ~(<usize>PAGE_MASK)) + <usize>(free >> 16), RECORD_FREE | at);
+    slabAt(entry).free = (free & LOW) | (at << 16);
+  }
+  if ((counts & LOW) + size > PAGE_SIZE) link(cache + 4, entry, LINKS);
+  if ((counts & LOW) == size) slabShrink(cache, entry);
+}
+
+/** Hands out a record; see slabTake. Returns 0 without a frame. */
+export function slabAlloc(cache: usize): usize {
+  return slabRoom(cache) != 0 || slabGrow(cache) ? slabTake(cache, slabRecordBytes(cache)) : 0;
+}
+
+/** Takes a record back; see slabGive. */
+export function slabFree(cache: usize, record: usize): void {
+  slabGive(cache, entryAround(record), record, slabRecordBytes(cache));
 }
 
 // ── walk ─────────────────────────────────────────────────────────────────────
 
 /** The next used record of the cache after `record` (0: the first), 0 at the end. */
 export function slabNext(cache: usize, record: usize): usize {
-  const size = recordBytes(cache);
+  const size = slabRecordBytes(cache);
   const owner = ownerOf(cache);
   const bump = boot(BOOT_BUMP);
   let frame = record == 0 ? boot(BOOT_FIRST) : <u32>(record >> PAGE_SHIFT);
-  let index: u32 = record == 0 ? 0 : (<u32>record & PAGE_MASK) / size + 1;
+  let at: u32 = record == 0 ? 0 : (<u32>record & PAGE_MASK) + size;
   for (; frame < bump; frame++) {
     const entry = entryOf(frame);
     if (entryOwner(entry) == owner && slabAt(entry).cache == <u32>cache) {
-      const fresh = <u32>slabAt(entry).fresh;
-      for (; index < fresh; index++) {
-        const found = frameAddress(frame) + <usize>(index * size);
+      for (; at < freshIn(entry); at += size) {
+        const found = frameAddress(frame) + <usize>at;
         if ((load<u32>(found) & RECORD_FREE) == 0) return found;
       }
     }
-    index = 0;
+    at = 0;
   }
   return 0;
 }
@@ -195,7 +240,7 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
   const poolFrame = <u32>(cache >> PAGE_SHIFT);
   if (cacheAt(cache).shape != (bytes | (type << 16))) return broken(RULE_SLAB, poolFrame);
   const owner = ownerOf(cache);
-  const most = PAGE_SIZE / bytes;
+  const most = PAGE_SIZE / bytes * bytes;
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
   let used: u32 = 0;
@@ -203,10 +248,12 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
     if (entryOwner(entry) != owner) continue;
-    if (slabAt(entry).cache != <u32>cache || slabAt(entry).zero != 0) return broken(RULE_SLAB, frame);
+    // A frame of no cache is missed below, where frames are counted.
+    if (slabAt(entry).cache != <u32>cache) continue;
+    if (slabAt(entry).zero != 0) return broken(RULE_SLAB, frame);
     frames += 1;
-    used += <u32>slabAt(entry).used;
-    if (<u32>slabAt(entry).used < most) room += 1;
+    used += usedIn(entry) / bytes;
+    if (usedIn(entry) < most) room += 1;
     else if (load<u64>(entry + LINKS) != 0) return broken(RULE_SLAB_LIST, frame);
     const result = slabFrameCheck(entry, frame, bytes, most);
     if (result != 0) return result;
@@ -215,7 +262,7 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
   let entry = <usize>cacheAt(cache).room;
   if (listLength(cache + 4, LINKS, room, owner, 0) != room) return broken(RULE_SLAB_LIST, poolFrame);
   while (entry != 0) {
-    if (<u32>slabAt(entry).used >= most) return broken(RULE_SLAB_LIST, frameOf(entry));
+    if (usedIn(entry) >= most) return broken(RULE_SLAB_LIST, frameOf(entry));
     entry = <usize>slabAt(entry).next;
   }
   return 0;
@@ -223,29 +270,28 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
 
 /** One frame: its free list holds each free record below the fresh mark once, and no other. */
 function slabFrameCheck(entry: usize, frame: u32, bytes: u32, most: u32): u32 {
-  const fresh = <u32>slabAt(entry).fresh;
-  const used = <u32>slabAt(entry).used;
-  if (used == 0 || used > fresh || fresh > most) return broken(RULE_SLAB_COUNT, frame);
+  const fresh = freshIn(entry);
+  const used = usedIn(entry);
+  if (used == 0 || used > fresh || fresh > most || (used % bytes | fresh % bytes) != 0) return broken(RULE_SLAB_COUNT, frame);
   const base = frameAddress(frame);
-  for (let at = fresh * bytes; at < PAGE_SIZE; at += 4) {
+  for (let at = fresh; at < PAGE_SIZE; at += 4) {
     if (load<u32>(base + <usize>at) != 0) return broken(RULE_SLAB_FREE, frame);
   }
   let marked: u32 = 0;
-  for (let index: u32 = 0; index < fresh; index++) {
-    if ((load<u32>(base + <usize>(index * bytes)) & RECORD_FREE) != 0) marked += 1;
+  for (let at: u32 = 0; at < fresh; at += bytes) {
+    if ((load<u32>(base + <usize>at) & RECORD_FREE) != 0) marked += 1;
   }
-  if (marked != fresh - used) return broken(RULE_SLAB_FREE, frame);
+  if (marked * bytes != fresh - used) return broken(RULE_SLAB_FREE, frame);
   let last = NONE;
-  let index = <u32>slabAt(entry).freeHead;
+  let at = slabAt(entry).free & LOW;
   for (let left = marked; left != 0; left--) {
-    if (index >= fresh) return broken(RULE_SLAB_FREE, frame);
-    const word = load<u32>(base + <usize>(index * bytes));
-    if ((word & ~(<u32>0xFFFF)) != RECORD_FREE) return broken(RULE_SLAB_FREE, frame);
-    last = index;
-    index = word & 0xFFFF;
+    if (at >= fresh || at % bytes != 0) return broken(RULE_SLAB_FREE, frame);
+    const word = load<u32>(base + <usize>at);
+    if ((word & ~LOW) != RECORD_FREE) return broken(RULE_SLAB_FREE, frame);
+    last = at;
+    at = word & LOW;
   }
   // A list that ends after exactly `marked` steps visited no record twice.
-  if (index != NONE || last != <u32>slabAt(entry).freeTail) return broken(RULE_SLAB_FREE, frame);
+  if (at != NONE || last != slabAt(entry).free >> 16) return broken(RULE_SLAB_FREE, frame);
   return 0;
 }
-

@@ -8,7 +8,7 @@
  */
 import { EUCLEAN } from '../base/errno';
 import {
-  ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SECTION_MASK, SLAB_FRESH, TABLE_INDEX,
+  ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SECTION_MASK, SLAB_CACHE, SLAB_FRESH, TABLE_INDEX,
   boot, entryOf, entryOwner, frameExists, frameOf,
 } from './layout';
 import { OUT_FRAME, OUT_RULE, setOut } from './scratch';
@@ -79,15 +79,19 @@ function isEntry(address: usize): bool {
   return frameExists(frameOf(address));
 }
 
+/** In place of the bytes of a record: those of its cache. Only where slabCheck has passed all caches of that owner. */
+// @ts-ignore: decorator
+@inline export const ANY_SIZE: u32 = 1;
+
 /** Whether an address is that of a used record of `bytes` in a slab frame with this owner word. */
 export function isRecord(address: usize, owner: u32, bytes: u32): bool {
   const frame = <u32>(address >> PAGE_SHIFT);
   if (!frameExists(frame)) return false;
   const entry = entryOf(frame);
   if (entryOwner(entry) != owner) return false;
+  if (bytes == ANY_SIZE) bytes = load<u32>(load<u32>(entry, SLAB_CACHE)) & 0xFFFF;
   const offset = <u32>address & PAGE_MASK;
-  const index = offset / bytes;
-  if (index * bytes != offset || index >= <u32>load<u16>(entry + SLAB_FRESH)) return false;
+  if (offset % bytes != 0 || offset >= <u32>load<u16>(entry + SLAB_FRESH)) return false;
   return (load<u32>(address) & RECORD_FREE) == 0;
 }
 
@@ -122,4 +126,16 @@ export function listLength(cell: usize, at: usize, most: u32, owner: u32, bytes:
     seen += 1;
   }
   return first != 0 && listPrevious(first, at) != last ? UNSOUND : seen;
+}
+
+/** listLength for a ring, given the node that stands for its head; of frames with this owner. */
+export function ringLength(ring: usize, at: usize, most: u32, owner: u32): u32 {
+  let last = ring;
+  let seen: u32 = 0;
+  for (let node = listNext(ring, at); node != ring; node = listNext(node, at)) {
+    if (seen == most || !isNode(node, owner, 0) || listPrevious(node, at) != last) return UNSOUND;
+    last = node;
+    seen += 1;
+  }
+  return listPrevious(ring, at) == last ? seen : UNSOUND;
 }

