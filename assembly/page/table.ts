@@ -18,7 +18,8 @@
  *   └────┴────┴────┴─────────┘        └───────────────┴───────────────┴─────┘
  *   one level below 512 keys, two below 524,288 (2 GiB of pages), three below
  *   2^29, four beyond. Empty nodes and needless levels are given back at once.
- *   entry of a frame   8 u16 used cells or children
+ *   entry of a frame   8 u16 used cells or children   10 u16 height above the leaves
+ *                      12 first key
  *
  * SPARSE: extendible hashing. Keys have two words. The low bits of a key's hash
  * choose a leaf through the directory, the high eight where to begin in it.
@@ -28,6 +29,7 @@
  *   │ 00  │ 01  │ 10  │ 11  │ ────────> │ low, high, value, state│ ... │
  *   └─────┴─────┴─────┴─────┘           └────────────────────────┴─────┘
  *   entry of a leaf    8 u16 used slots   10 u16 its depth: bits that its keys share
+ *                      12 those bits; of a frame of the directory its index
  *   A leaf with 208 keys is cut in two by one more bit; two halves with 96 keys
  *   in sum are joined. Up to 2^10 the directory is one frame, beyond that a frame
  *   names its frames; it doubles and halves as the deepest leaves come and go.
@@ -106,6 +108,7 @@ class IndexEntry {
   generations: u32;
   used: u16;
   depth: u16;
+  place: u32;
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
@@ -133,6 +136,16 @@ class IndexEntry {
 // @ts-ignore: decorator
 @inline function leafDepth(leaf: u32): u32 {
   return <u32>indexEntry(leaf).depth;
+}
+
+/** Notes for check() where a frame stands, so that none can stand in two places. */
+function setPlace(frame: u32, depth: u32, place: u32): void {
+  indexEntry(frame).depth = <u16>depth;
+  indexEntry(frame).place = place;
+}
+
+function isPlaced(frame: u32, depth: u32, place: u32): bool {
+  return leafDepth(frame) == depth && indexEntry(frame).place == place;
 }
 
 /** Word `index` of a frame of frame numbers. */
@@ -198,6 +211,7 @@ function denseGrow(root: usize, key: u32): bool {
       if (frame == 0) return false;
       store<u32>(wordAt(frame, 0), rootAt(root).top);
       addUsed(frame, 1);
+      setPlace(frame, rootAt(root).height, 0);
       rootAt(root).top = frame;
     }
     rootAt(root).height += 1;
@@ -208,7 +222,10 @@ function denseGrow(root: usize, key: u32): bool {
 /** The leaf for a key, made if need be; 0 without a frame. */
 function denseMakeLeaf(root: usize, key: u32): u32 {
   if (!denseGrow(root, key)) return 0;
-  if (rootAt(root).top == 0) rootAt(root).top = takeFrame(root);
+  if (rootAt(root).top == 0) {
+    rootAt(root).top = takeFrame(root);
+    if (rootAt(root).top != 0) setPlace(rootAt(root).top, rootAt(root).height - 1, 0);
+  }
   let frame = rootAt(root).top;
   for (let height = rootAt(root).height; height > 1 && frame != 0; height--) {
     const cell = wordAt(frame, childIndex(height, key));
@@ -217,6 +234,7 @@ function denseMakeLeaf(root: usize, key: u32): u32 {
       if (child == 0) return 0;
       store<u32>(cell, child);
       addUsed(frame, 1);
+      setPlace(child, height - 2, key >> shiftAt(height) << shiftAt(height));
     }
     frame = load<u32>(cell);
   }
@@ -374,6 +392,7 @@ function directoryAppend(root: usize, depth: u32): bool {
       return false;
     }
     memory.copy(frameAddress(frame), frameAddress(load<u32>(wordAt(top, index))), PAGE_SIZE);
+    setPlace(frame, 0, count + index);
     store<u32>(wordAt(top, count + index), frame);
   }
   rootAt(root).top = top;
@@ -429,10 +448,11 @@ function leafSplit(root: usize, leaf: u32, hash: u32): bool {
   const copy = gatherBuffer();
   memory.copy(copy, frameAddress(leaf), PAGE_SIZE);
   memory.fill(frameAddress(leaf), 0, PAGE_SIZE);
+  const bits = hash & (bit - 1);
   indexEntry(leaf).used = 0;
-  indexEntry(leaf).depth = <u16>(depth + 1);
-  indexEntry(other).depth = <u16>(depth + 1);
-  direct(root, (hash & (bit - 1)) | bit, depth + 1, other);
+  setPlace(leaf, depth + 1, bits);
+  setPlace(other, depth + 1, bits | bit);
+  direct(root, bits | bit, depth + 1, other);
   if (depth + 1 == rootAt(root).height) rootAt(root).deepest += 2;
   for (let index: u32 = 0; index < SLOTS; index++) {
     const slot = slotAt(copy, index);
@@ -458,7 +478,7 @@ function leafJoin(root: usize, hash: u32): bool {
   for (let index: u32 = 0; index < SLOTS; index++) {
     if (slotState(slotAt(base, index)) != 0) adopt(leaf, slotAt(base, index));
   }
-  indexEntry(leaf).depth = <u16>(depth - 1);
+  setPlace(leaf, depth - 1, bits);
   direct(root, bits, depth - 1, leaf);
   giveFrame(root, other);
   if (depth == rootAt(root).height) {
@@ -670,9 +690,7 @@ export function tableCheck(root: usize, states: u32): u32 {
   let frames: u32 = 0;
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     if (entryOwner(entryOf(frame)) != owner) continue;
-    if (load<u32>(entryOf(frame), 12) != 0 || load<u64>(entryOf(frame), 16) != 0 || load<u64>(entryOf(frame), 24) != 0) {
-      return broken(RULE_INDEX, frame);
-    }
+    if ((load<u64>(entryOf(frame), 16) | load<u64>(entryOf(frame), 24)) != 0) return broken(RULE_INDEX, frame);
     frames += 1;
   }
   const shape = rootAt(root).shape;
@@ -686,7 +704,7 @@ export function tableCheck(root: usize, states: u32): u32 {
   if (shape == DENSE) {
     const height = rootAt(root).height;
     if (height == 0 || height > HEIGHT_MAX || rootAt(root).deepest != 0) return broken(RULE_INDEX, home);
-    result = denseCheck(owner, rootAt(root).top, height, height, states);
+    result = denseCheck(owner, rootAt(root).top, height, height, 0, states);
   } else {
     result = sparseCheck(root, owner, states);
   }
@@ -702,12 +720,12 @@ function isOurs(owner: u32, frame: u32): bool {
 }
 
 /** A node or leaf and all below. */
-function denseCheck(owner: u32, frame: u32, height: u32, top: u32, states: u32): u32 {
-  if (!isOurs(owner, frame) || leafDepth(frame) != 0) return broken(RULE_INDEX, frame);
+function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32, states: u32): u32 {
+  if (!isOurs(owner, frame) || !isPlaced(frame, height - 1, key)) return broken(RULE_INDEX, frame);
   let used: u32 = 0;
   if (height == 1) {
-    for (let key: u32 = 0; key >> LEAF_BITS == 0; key++) {
-      const cell = denseCell(frame, key);
+    for (let index: u32 = 0; index >> LEAF_BITS == 0; index++) {
+      const cell = denseCell(frame, index);
       if (stateOf(cell) != 0) used += 1;
       if (stateOf(cell) > states || (stateOf(cell) == 0 && load<u32>(cell) != 0)) return broken(RULE_INDEX, frame);
     }
@@ -718,7 +736,7 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, states: u32):
       if (child == 0) continue;
       if (height == HEIGHT_MAX && index >> (32 - shiftAt(HEIGHT_MAX)) != 0) return broken(RULE_INDEX, frame);
       used += 1;
-      const result = denseCheck(owner, child, height - 1, top, states);
+      const result = denseCheck(owner, child, height - 1, top, key + (index << shiftAt(height)), states);
       if (result != 0) return result;
     }
     // A top with nothing but a child 0 would have been given back.
@@ -730,13 +748,13 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, states: u32):
 function sparseCheck(root: usize, owner: u32, states: u32): u32 {
   const depth = rootAt(root).height;
   const top = rootAt(root).top;
-  if (depth > DEPTH_MAX || !isDirectory(owner, top)) return broken(RULE_INDEX, top);
+  if (depth > DEPTH_MAX || !isDirectory(owner, top, 0)) return broken(RULE_INDEX, top);
   const upper = directoryFrames(depth);
   for (let index: u32 = 0; index <= NODE_MASK; index++) {
     const word = load<u32>(wordAt(top, index));
     if (upper == 0 ? index >> depth != 0 : index >= upper) {
       if (word != 0) return broken(RULE_INDEX, top);
-    } else if (upper != 0 && !isDirectory(owner, word)) {
+    } else if (upper != 0 && !isDirectory(owner, word, index)) {
       return broken(RULE_INDEX, top);
     }
   }
@@ -745,7 +763,7 @@ function sparseCheck(root: usize, owner: u32, states: u32): u32 {
     const leaf = load<u32>(directoryAt(root, index));
     if (!frameExists(leaf) || entryOwner(entryOf(leaf)) != owner) return broken(RULE_INDEX, top);
     const own = leafDepth(leaf);
-    if (own > depth) return broken(RULE_INDEX, leaf);
+    if (own > depth || !isPlaced(leaf, own, index & bitsBelow(own))) return broken(RULE_INDEX, leaf);
     if (index >> own != 0) {
       if (load<u32>(directoryAt(root, index & bitsBelow(own))) != leaf) return broken(RULE_INDEX, leaf);
       continue;
@@ -758,8 +776,8 @@ function sparseCheck(root: usize, owner: u32, states: u32): u32 {
   return deepest != 0 && deepest == rootAt(root).deepest ? 0 : broken(RULE_INDEX, top);
 }
 
-function isDirectory(owner: u32, frame: u32): bool {
-  return isOurs(owner, frame) && usedIn(frame) == 0 && leafDepth(frame) == 0;
+function isDirectory(owner: u32, frame: u32, index: u32): bool {
+  return isOurs(owner, frame) && usedIn(frame) == 0 && isPlaced(frame, 0, index);
 }
 
 /** A leaf: each key's hash ends in the leaf's bits, and no empty slot lies between its home and it. */
