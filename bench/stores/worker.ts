@@ -76,4 +76,5 @@ new PerformanceObserver((list) => {
 const store = await STORES[name]?.(total);
 Object.assign(before, { rss: process.memoryUsage.rss(), heap: process.memoryUsage().heapUsed, time: performance.now() });
 process.on('message', async (work: Work) => process.send?.(await answer(store as Store, work)));
+process.on('disconnect', () => process.exit());
 process.send?.({ ready: store !== undefined, leftOut: leftOut() } satisfies Hello);
