@@ -39,9 +39,12 @@ const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
   compact: compactSuite,
 };
 
+/** The commit that is measured; results that are being written change nothing of it. */
 function commit(): string {
+  const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   try {
-    return execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/', ':(exclude,top)bench/results');
+    return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
   } catch {
     return 'unknown';
   }

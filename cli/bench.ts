@@ -5,20 +5,20 @@
  */
 import { InvalidArgumentError, type Command } from 'commander';
 import { CompcacheError, LOADABLE_CODECS, Ram, loadCodec, type Codec } from '../bindings/index.ts';
-import { churns } from './bench/allocator.ts';
+import { allocatorTable } from './bench/allocator.ts';
 import { codecTables, trialOf } from './bench/codec.ts';
 import { readCorpus } from './bench/corpus.ts';
 import { machine, type Machine } from './bench/machine.ts';
 import { measure } from './bench/measure.ts';
 import { pageTables } from './bench/page.ts';
 import { toText } from './bench/report.ts';
-import type { Corpus, MeasuredTable, Table } from './bench/types.ts';
+import type { Corpus, MeasuredTable } from './bench/types.ts';
 
 const PAGES = 1024;
 
 const SUITES = {
   codec: async (corpus: Corpus) => codecTables(corpus, (await codecs()).map((codec) => trialOf(codec, corpus))),
-  allocator: async (): Promise<Table[]> => [{ title: 'free and malloc, 50,000 live objects', unit: 'ns', contenders: await churns() }],
+  allocator: async () => [await allocatorTable()],
   page: pageTables,
 };
 type SuiteName = keyof typeof SUITES;
