@@ -5,6 +5,7 @@
  */
 import { InvalidArgumentError, type Command } from 'commander';
 import { CompcacheError, LOADABLE_CODECS, Ram, loadCodec, type Codec } from '../bindings/index.ts';
+import { parseCount } from './arguments.ts';
 import { allocatorTable } from './bench/allocator.ts';
 import { codecTables, trialOf } from './bench/codec.ts';
 import { readCorpus } from './bench/corpus.ts';
@@ -57,7 +58,7 @@ export function addBench(program: Command): void {
     .description('measure codecs, allocators and the page path on this machine')
     .argument('[SUITE...]', `some of ${NAMES.join(', ')} (default: all)`, parseSuite)
     .option('--corpus <path>', 'a file, or a folder of files, to take pages from (default: the Node executable)')
-    .option('--rounds <N>', 'rounds that count, after one to warm up', parseRounds, 7)
+    .option('--rounds <N>', 'rounds that count, after one to warm up', parseCount, 7)
     .option('--json', 'print one JSON object')
     .action(run);
 }
@@ -80,10 +81,4 @@ function parseSuite(text: string, previous: SuiteName[] = []): SuiteName[] {
   const name = NAMES.find((known) => known === text);
   if (name === undefined) throw new InvalidArgumentError(`Unknown suite '${text}'; known: ${NAMES.join(', ')}`);
   return [...new Set([...previous, name])];
-}
-
-function parseRounds(text: string): number {
-  const rounds = Number(text);
-  if (/^\d+$/.test(text) && rounds >= 1 && rounds <= 1000) return rounds;
-  throw new InvalidArgumentError('It must be a whole number from 1 to 1000.');
 }
