@@ -2,15 +2,18 @@
  * What compcache is compared with: the packages of bench/peers, which `npm run bench:peers` installs, and a C compiler.
  * Where one is missing the benchmarks say so and run without it.
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Codec } from '../bindings/index.ts';
 
-const require = createRequire(new URL('peers/package.json', import.meta.url));
+const PEERS = new URL('peers/', import.meta.url);
+const require = createRequire(new URL('package.json', PEERS));
 const missing = new Map<string, string>();
 
-/** A package of bench/peers; undefined, and noted, when it is not there or does not load. */
+/** A package of bench/peers; undefined, and noted, when it is not there or does not load. Those of the house do not count. */
 export function peer<T>(name: string): T | undefined {
   try {
+    if (!existsSync(new URL(`node_modules/${name}`, PEERS))) throw new Error('not installed');
     return require(name) as T;
   } catch (error) {
     lacks(name, (error as Error).message.split('\n')[0] as string);
@@ -78,9 +81,9 @@ async function zstdWasm(): Promise<Codec | undefined> {
   return zstd && oneShot('@bokuweb/zstd-wasm 1', { compress: (src) => zstd.compress(src, 1), decompress: zstd.decompress });
 }
 
-/** All codecs of other packages that are there, LZ4 first. */
-export async function peerCodecs(): Promise<Codec[]> {
+/** The codecs of other packages that are there, but for lz4Npm. */
+export async function otherCodecs(): Promise<Codec[]> {
   const wasm = peer<OneShot>('lz4-wasm-nodejs');
-  const all = [lz4Npm(), lz4Napi(), wasm && oneShot('lz4-wasm-nodejs', wasm), lz4NpmHc(), fflate(), zstdNapi(), await zstdWasm()];
+  const all = [lz4Napi(), wasm && oneShot('lz4-wasm-nodejs', wasm), lz4NpmHc(), fflate(), zstdNapi(), await zstdWasm()];
   return all.filter((codec) => codec !== undefined);
 }

@@ -7,7 +7,8 @@
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { parseCount } from '../cli/arguments.ts';
 import { machine } from '../cli/bench/machine.ts';
 import { measure } from '../cli/bench/measure.ts';
 import { toText } from '../cli/bench/report.ts';
@@ -39,18 +40,15 @@ const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
   compact: compactSuite,
 };
 
+/** The commit that is measured; results that are being written change nothing of it. */
 function commit(): string {
+  const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   try {
-    return execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/', ':(exclude,top)bench/results');
+    return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
   } catch {
     return 'unknown';
   }
-}
-
-function count(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
-  return value;
 }
 
 async function run(names: string[], options: Options): Promise<void> {
@@ -80,8 +78,8 @@ function suiteNames(words: string[]): string[] {
 const program = new Command('bench')
   .argument('[suites...]', `some of ${Object.keys(SUITES).join(', ')} (default: all)`)
   .addOption(new Option('--corpus <name...>', `${CORPORA.join(', ')}, a file or a folder; several may be named`).default(['memory']))
-  .option('--rounds <n>', 'rounds that count, after one to warm up', count, 7)
-  .option('--pages <n>', 'pages of the store suite', count, 200_000)
+  .option('--rounds <n>', 'rounds that count, after one to warm up', parseCount, 7)
+  .option('--pages <n>', 'pages of the store suite', parseCount, 200_000)
   .option('--json <file>', 'also write the results there')
   .action(async (words: string[], options: Options) => {
     try {

@@ -5,20 +5,21 @@
  */
 import { InvalidArgumentError, type Command } from 'commander';
 import { CompcacheError, LOADABLE_CODECS, Ram, loadCodec, type Codec } from '../bindings/index.ts';
-import { churns } from './bench/allocator.ts';
+import { parseCount } from './arguments.ts';
+import { allocatorTable } from './bench/allocator.ts';
 import { codecTables, trialOf } from './bench/codec.ts';
 import { readCorpus } from './bench/corpus.ts';
 import { machine, type Machine } from './bench/machine.ts';
 import { measure } from './bench/measure.ts';
 import { pageTables } from './bench/page.ts';
 import { toText } from './bench/report.ts';
-import type { Corpus, MeasuredTable, Table } from './bench/types.ts';
+import type { Corpus, MeasuredTable } from './bench/types.ts';
 
 const PAGES = 1024;
 
 const SUITES = {
   codec: async (corpus: Corpus) => codecTables(corpus, (await codecs()).map((codec) => trialOf(codec, corpus))),
-  allocator: async (): Promise<Table[]> => [{ title: 'free and malloc, 50,000 live objects', unit: 'ns', contenders: await churns() }],
+  allocator: async () => [await allocatorTable()],
   page: pageTables,
 };
 type SuiteName = keyof typeof SUITES;
@@ -57,7 +58,7 @@ export function addBench(program: Command): void {
     .description('measure codecs, allocators and the page path on this machine')
     .argument('[SUITE...]', `some of ${NAMES.join(', ')} (default: all)`, parseSuite)
     .option('--corpus <path>', 'a file, or a folder of files, to take pages from (default: the Node executable)')
-    .option('--rounds <N>', 'rounds that count, after one to warm up', parseRounds, 7)
+    .option('--rounds <N>', 'rounds that count, after one to warm up', parseCount, 7)
     .option('--json', 'print one JSON object')
     .action(run);
 }
@@ -80,10 +81,4 @@ function parseSuite(text: string, previous: SuiteName[] = []): SuiteName[] {
   const name = NAMES.find((known) => known === text);
   if (name === undefined) throw new InvalidArgumentError(`Unknown suite '${text}'; known: ${NAMES.join(', ')}`);
   return [...new Set([...previous, name])];
-}
-
-function parseRounds(text: string): number {
-  const rounds = Number(text);
-  if (/^\d+$/.test(text) && rounds >= 1 && rounds <= 1000) return rounds;
-  throw new InvalidArgumentError('It must be a whole number from 1 to 1000.');
 }

@@ -10,6 +10,8 @@ import {
   ALLOCATORS, CompcacheError, LOADABLE_CODECS, PAGE_SIZE, Ram, loadCodec,
   type AllocatorName, type Codec, type Handle, type PageEntry, type Zpool,
 } from '../bindings/index.ts';
+import { parseCount } from './arguments.ts';
+import { median } from './bench/measure.ts';
 import { InputError, openInput, parts, type Input, type InputSummary } from './pages.ts';
 import { createProgress, toJson, toText, type Progress } from './report.ts';
 
@@ -128,12 +130,6 @@ export async function runEstimate(
     stderr.write(`compcache: ${allocator}: ${different} of ${pages} pages came back different, the first is page ${firstDifferent}\n`);
   }
   return report.results.some(({ different }) => different !== 0) ? EXIT_DIFFERENT : 0;
-}
-
-function parseCount(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && Number.isSafeInteger(value)) return value;
-  throw new InvalidArgumentError('It must be a whole number from 1.');
 }
 
 function parseAllocators(text: string, previous: AllocatorName[] = []): AllocatorName[] {
@@ -329,7 +325,6 @@ class Timing {
 
   /** Microseconds of a page. */
   median(): number {
-    const sorted = (this.#full.length === 0 ? this.#short : this.#full).toSorted((a, b) => a - b);
-    return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2;
+    return median(this.#full.length === 0 ? this.#short : this.#full);
   }
 }

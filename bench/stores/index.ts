@@ -2,7 +2,7 @@
 import { loadCodec } from '../../bindings/index.ts';
 import { lz4Napi, lz4Npm, zstdNapi } from '../peers.ts';
 import { compcache } from './compcache.ts';
-import { keyv, lmdb, lruCache, mapOfBlocks, mapOfBuffers } from './others.ts';
+import { keyv, lmdb, lruCache, mapOfBlocks, mapOfBlocksToBuffers, mapOfBuffers } from './others.ts';
 import type { Store } from './types.ts';
 
 type Maker = (pages: number) => Store | undefined | Promise<Store | undefined>;
@@ -12,6 +12,7 @@ export const STORES: Record<string, Maker> = {
   'Map + lz4 (npm)': () => withCodec(lz4Npm(), mapOfBlocks),
   'compcache, zsmalloc': (pages) => compcache('zsmalloc', pages),
   'compcache, xcfmalloc': (pages) => compcache('xcfmalloc', pages),
+  'Map + lz4 (npm), a new Buffer each': () => withCodec(lz4Npm(), mapOfBlocksToBuffers),
   'Map of Buffers': mapOfBuffers,
   'Map + lz4-napi': () => withCodec(lz4Napi(), mapOfBlocks),
   'Map + zstd-napi 1': () => withCodec(zstdNapi(), mapOfBlocks),

@@ -18,7 +18,7 @@ interface Blocks {
   set(number: number, block: Uint8Array): unknown;
 }
 
-/** A map, or what has its methods, of blocks: each an array of exactly its bytes. */
+/** A map, or what has its methods, of blocks: each an array of exactly its bytes. A page is got into the caller's buffer. */
 export function mapOfBlocks(codec: Codec, blocks: Blocks = new Map<number, Uint8Array>()): Store {
   const buffer = Buffer.alloc(BLOCK_ROOM);
   return {
@@ -28,6 +28,12 @@ export function mapOfBlocks(codec: Codec, blocks: Blocks = new Map<number, Uint8
       return into;
     },
   };
+}
+
+/** The same as it is mostly written: each get gives a new buffer. */
+export function mapOfBlocksToBuffers(codec: Codec): Store {
+  const { put, get } = mapOfBlocks(codec);
+  return { put, get: (number) => get(number, Buffer.allocUnsafe(PAGE_SIZE)) };
 }
 
 /** lru-cache with a limit in bytes that is not reached. */

@@ -17,8 +17,13 @@ const samples = corpora.flatMap((each) => corpus(each).pages);
 const draw = createDraw(11);
 const popular = zipf(total, 1 << 20, draw);
 const into = Buffer.alloc(PAGE_SIZE);
-const before = { rss: 0, heap: 0, time: Infinity };
-const spent = { work: 0, gc: 0 };
+const before = { rss: 0, heap: 0 };
+interface Span {
+  startTime: number;
+  duration: number;
+}
+const works: Span[] = [];
+const collections: Span[] = [];
 
 /** The contents of a page. */
 function page(number: number, version: number): Buffer {
@@ -45,11 +50,11 @@ async function get(store: Store, { count, by }: Work & { do: 'get' }): Promise<v
 }
 
 async function rate(work: () => Promise<void>, count: number): Promise<Rate> {
-  const start = performance.now();
+  const startTime = performance.now();
   await work();
-  const milliseconds = performance.now() - start;
-  spent.work += milliseconds;
-  return { perSecond: (count * 1000) / milliseconds };
+  const duration = performance.now() - startTime;
+  works.push({ startTime, duration });
+  return { perSecond: (count * 1000) / duration };
 }
 
 /** Memory and garbage collection so far; an error when a page is not what was put. */
@@ -59,7 +64,14 @@ async function state(store: Store, version: number): Promise<State> {
     const number = draw() % total;
     if (Buffer.compare(await store.get(number, into), page(number, version)) !== 0) throw new Error(`${name}: page ${number} came back different`);
   }
-  return { rss: (rss - before.rss) / (total * PAGE_SIZE), heap: (heapUsed - before.heap) / total, gc: (100 * spent.gc) / spent.work };
+  return { rss: (rss - before.rss) / (total * PAGE_SIZE), heap: (heapUsed - before.heap) / total, gc: collecting() };
+}
+
+/** Percent of the working time; what is collected while other processes have their turn does not count. */
+function collecting(): number {
+  const sum = (spans: readonly Span[]): number => spans.reduce((total, { duration }) => total + duration, 0);
+  const within = (one: Span): boolean => works.some(({ startTime, duration }) => one.startTime >= startTime && one.startTime < startTime + duration);
+  return (100 * sum(collections.filter(within))) / sum(works);
 }
 
 function answer(store: Store, work: Work): Promise<Rate | State> {
@@ -70,10 +82,9 @@ function answer(store: Store, work: Work): Promise<Rate | State> {
   }
 }
 
-new PerformanceObserver((list) => {
-  for (const { startTime, duration } of list.getEntries()) if (startTime >= before.time) spent.gc += duration;
-}).observe({ entryTypes: ['gc'] });
+new PerformanceObserver((list) => collections.push(...list.getEntries())).observe({ entryTypes: ['gc'] });
 const store = await STORES[name]?.(total);
-Object.assign(before, { rss: process.memoryUsage.rss(), heap: process.memoryUsage().heapUsed, time: performance.now() });
+Object.assign(before, { rss: process.memoryUsage.rss(), heap: process.memoryUsage().heapUsed });
 process.on('message', async (work: Work) => process.send?.(await answer(store as Store, work)));
+process.on('disconnect', () => process.exit());
 process.send?.({ ready: store !== undefined, leftOut: leftOut() } satisfies Hello);

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { CompcacheError, LOADABLE_CODECS, PAGE_SIZE, Ram, loadCodec, type Codec } from '../../bindings/index.ts';
 import { BLOCK_ROOM, codecTables, requireSame, trialOf, type Trial } from '../../cli/bench/codec.ts';
 import type { Corpus, Table } from '../../cli/bench/types.ts';
-import { peerCodecs } from '../peers.ts';
+import { lz4Npm, otherCodecs } from '../peers.ts';
 
 /** The codec by itself (scripts/build.mjs), on any addresses. */
 interface CodecModule {
@@ -63,11 +63,10 @@ async function available<Name>(names: readonly Name[], load: (name: Name) => Pro
 }
 
 export async function* codecSuite(corpora: readonly Corpus[]): AsyncGenerator<Table> {
-  const [lz4Npm, ...others] = await peerCodecs();
-  const own = [...(await coreCodecs()), ...(await available(LOADABLE_CODECS, loadCodec, 'ENODEV'))];
+  const first = lz4Npm();
+  const rest = [...(await coreCodecs()), ...(await available(LOADABLE_CODECS, loadCodec, 'ENODEV')), ...(await otherCodecs())];
   for (const corpus of corpora) {
-    const trials = [lz4Npm, ...own, ...others].filter((codec) => codec !== undefined).map((codec) => trialOf(codec, corpus));
     const here = [await inPlace('lz4, in place', 'codec-simd', corpus), await inPlace('lz4 scalar, in place', 'codec-scalar', corpus)];
-    yield* codecTables(corpus, [trials[0] as Trial, ...here, ...trials.slice(1)]);
+    yield* codecTables(corpus, [...(first === undefined ? [] : [trialOf(first, corpus)]), ...here, ...rest.map((codec) => trialOf(codec, corpus))]);
   }
 }

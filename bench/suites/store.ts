@@ -42,8 +42,9 @@ class Remote {
     return (await this.#ask({ do: 'state', version })) as State;
   }
 
+  /** Lets it end by itself: it has files to remove. */
   end(): void {
-    this.#child.kill();
+    this.#child.disconnect();
   }
 
   #ask(work: Work): Promise<unknown> {

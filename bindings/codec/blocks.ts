@@ -18,9 +18,14 @@ export function requireBlock(src: unknown, dst: unknown): void {
   requireBytes('codec.decompress', 'dst', dst);
 }
 
+/** The most bytes that a block may decode to: what dst takes, and no more than a block holds, however large dst is. */
+export function roomOf(dst: Uint8Array): number {
+  return Math.min(lengthOf(dst), BLOCK_MAX);
+}
+
 /** The error for a block that is none, or one of more bytes than dst has. */
 export function notABlock(format: string, dst: Uint8Array, options?: { cause?: unknown }): CompcacheError {
-  return new CompcacheError('EIO', 'codec.decompress', `not a ${format} block that fits ${lengthOf(dst)} bytes`, options);
+  return new CompcacheError('EIO', 'codec.decompress', `not a ${format} block that fits ${roomOf(dst)} bytes`, options);
 }
 
 /** Copies a block out; 0 when it does not fit. */

@@ -9,7 +9,7 @@
 import { deflateSync, inflateSync } from 'fflate';
 import { lengthOf } from '../errors.ts';
 import type { Codec } from '../types.ts';
-import { deliver, notABlock, requireBlock, requireSource, unshared } from './blocks.ts';
+import { deliver, notABlock, requireBlock, requireSource, roomOf, unshared } from './blocks.ts';
 
 const LEVEL = 1;
 
@@ -23,7 +23,7 @@ export function fflateDeflate(): Codec {
     },
     decompress(src, dst) {
       requireBlock(src, dst);
-      const room = lengthOf(dst);
+      const room = roomOf(dst);
       if (lengthOf(src) === 0) throw notABlock('deflate', dst);
       if (buffer.length <= room) buffer = new Uint8Array(room + 1);
       const out = buffer.subarray(0, room + 1).fill(0);

@@ -1,16 +1,14 @@
 /** How measured tables look: lines for people. */
+import { aligned } from '../table.ts';
 import type { MeasuredTable, Row } from './types.ts';
 
 /** A table with its figures; the ratio is to the first row. */
 export function toText({ title, unit, rows }: MeasuredTable): string {
   const extra = [...new Set(rows.flatMap(({ figures }) => Object.keys(figures ?? {})))];
-  const lines = [
+  return `${aligned([
     [title, `median ${unit}`, 'min', 'max', 'ratio', ...extra],
     ...rows.map((row) => [`  ${row.name}`, ...[row.median, row.min, row.max].map(number), row.ratio.toFixed(2), ...extra.map((name) => figure(row, name))]),
-  ];
-  const widths = (lines[0] as string[]).map((_, column) => Math.max(...lines.map((line) => (line[column] as string).length)));
-  const align = (cell: string, column: number): string => (column === 0 ? cell.padEnd(widths[0] as number) : cell.padStart(widths[column] as number));
-  return `${lines.map((line) => line.map(align).join('  ').trimEnd()).join('\n')}\n`;
+  ])}\n`;
 }
 
 function figure({ figures }: Row, name: string): string {

@@ -1,5 +1,6 @@
 /** The command line from outside: output, errors, exit codes, standard input. */
 import { tmpdir } from 'node:os';
+import * as zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE } from '../../bindings/index.ts';
 import manifest from '../../package.json' with { type: 'json' };
@@ -43,6 +44,13 @@ describe.concurrent('output', () => {
     const { results, codec } = await estimateJson(['--allocator', 'zsmalloc, zbud', '--allocator', 'zbud', '--codec', 'lz4js', file('two', textPages(2))]);
     expect(results.map(({ allocator }) => allocator)).toEqual(['zsmalloc', 'zbud']);
     expect(codec).toBe('lz4js');
+  });
+
+  it('takes Zstandard where the host has it, and says where it has not', async ({ expect }) => {
+    const { code, stdout, stderr } = await compcache(['estimate', '--codec', 'zstd', file('zstd', textPages(2))]);
+    const has = 'zstdCompressSync' in zlib;
+    expect({ code, stderr }).toEqual(has ? { code: 0, stderr: '' } : { code: 2, stderr: 'compcache: loadCodec: this host has no zstd (ENODEV)\n' });
+    expect(stdout.includes('codec zstd')).toBe(has);
   });
 
   it('says into how many RAMs the input was cut', async ({ expect }) => {

@@ -7,7 +7,7 @@ const ROOT = join(import.meta.dirname, '../..');
 
 function sources(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts') && !name.includes('generated'))
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts') && !/generated|node_modules/.test(name))
     .map((name) => join(folder, name));
 }
 
@@ -68,9 +68,14 @@ describe('imports', () => {
     ]);
   });
 
-  test('of the command line use the public API only', () => {
-    const inner = sources('cli').flatMap(importsOf).map(target).filter((to) => to.startsWith('bindings/') && to !== 'bindings/index');
+  test.each(['cli', 'bench'])('of %s use the public API only', (folder) => {
+    const inner = sources(folder).flatMap(importsOf).map(target).filter((to) => to.startsWith('bindings/') && to !== 'bindings/index');
     expect(inner).toEqual([]);
+  });
+
+  test('of the command line stay in what is shipped', () => {
+    const outside = sources('cli').flatMap(importsOf).filter(({ to }) => to.startsWith('.')).map(target).filter((to) => !/^(cli|bindings)\//.test(to));
+    expect(outside).toEqual([]);
   });
 
   test('a wrong import is noticed', () => {

@@ -1,4 +1,5 @@
 /** One contract for every codec: the core's, lz4js, deflate by zlib and by fflate, Zstandard where the host has it. */
+import { deflateSync } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import { fflateDeflate } from '../../bindings/codec/fflate.ts';
 import { zlibDeflate, zlibZstd } from '../../bindings/codec/zlib.ts';
@@ -197,6 +198,20 @@ describe.each(rows)('$title', ({ codec, strict }) => {
     codec.decompress(block, new Uint8Array(4096));
     expectSameBytes(block, copy);
     expectSameBytes(bytes, text(4096));
+  });
+});
+
+describe('memory', () => {
+  test('a block that decodes to more than 64 KiB is EIO, however large dst is', async () => {
+    const bomb = deflateSync(new Uint8Array(2 << 20), { level: 9 });
+    expect(bomb.length).toBeLessThan(4096);
+    for (const { codec, title } of rows) if (title.startsWith('deflate')) expect(decode(codec, bomb, 4 << 20), title).toBe(-1);
+  });
+
+  test('a Zstandard frame that asks for a window of 128 MiB is EIO, one of 64 KiB decodes', async () => {
+    const frame = (windowLog: number): Uint8Array => Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 3 | (5 << 3), 0, 0, 7);
+    if (zstd === undefined) return void (await expect(loadCodec('zstd')).rejects.toMatchObject({ code: 'ENODEV' }));
+    expect([16, 17, 18, 27, 31].map((windowLog) => decode(zstd, frame(windowLog), 4096))).toEqual([5, 5, -1, -1, -1]);
   });
 });
 
