@@ -76,6 +76,8 @@ export interface AllocatorRow {
   placement(location: Location): number;
   /** Names, for each part of a live object of the model, the frame in which it lies or begins: those of locations(). */
   frameKeys(model: PoolModel, id: number): string[];
+  /** Of a class of zsmalloc: used and allocated slots, zspages, and these by fullness group. */
+  classCounts?(model: PoolModel, index: number): unknown;
   /**
    * Only xcfmalloc goes on when the RAM has fewer frames than it wants, with a smaller reserve. Its model is told what the
    * RAM gave: by the frames that the pool has after a call, and by the parts of the object after a malloc.
@@ -229,6 +231,10 @@ export function zsmallocRow(options: ZsmallocModelOptions): AllocatorRow {
     edges: sizes.slice(0, -1),
     createModel: () => new ZsmallocModel(options),
     placement: ({ classIndex = 0, objectIndex = 0 }) => objectIndex + 1024 * classIndex,
+    classCounts: (model, index) => {
+      const { used, allocated, zspages } = (model as ZsmallocModel).classCounts(index);
+      return [used, allocated, zspages, (model as ZsmallocModel).groupLists(index).map(({ length }) => length)];
+    },
     frameKeys: (model, id) => {
       const where = model.where(id);
       const slot = where % 1024;

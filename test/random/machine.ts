@@ -12,6 +12,7 @@ import {
 import type { AllocatorRow, Build, Stored } from '../harness.ts';
 import { EAGAIN, EINVAL } from '../models/types.ts';
 import type { EvictAnswer, PoolModel } from '../models/types.ts';
+import { verifyStatistics } from '../recount.ts';
 
 /** What an evict callback does with the object that it is called for. */
 export const POLICIES = ['free', 'refuse', 'throw', 'free other', 'allocate', 'nothing', 'free and refuse', 'shrink', 'compact', 'run deferred', 'map'] as const;
@@ -438,6 +439,7 @@ export class Machine {
     if (this.live >= FEW && this.#actions % SOMETIMES !== 0) return;
     this.#ram.check();
     if (this.#actions % 50 === 0) this.#compareAll();
+    if (this.#actions % 500 === 0) this.#compareTables();
   }
 
   /** Everything: contents, counters, places. */
@@ -450,6 +452,17 @@ export class Machine {
     must(this.#pool.freeable() === this.#model.freeable(), `freeable() is ${this.#pool.freeable()}, the model says ${this.#model.freeable()}`);
     this.#model.check();
     this.#comparePlaces();
+  }
+
+  /** zsmalloc's classes and groups as the model has them; the lists of the others by counting. */
+  #compareTables(): void {
+    const { classes } = this.#pool.stats();
+    for (const { index, ...counts } of classes ?? []) {
+      const theirs = this.row.classCounts?.(this.#model, index);
+      const mine = JSON.stringify([counts.used, counts.allocated, counts.zspages, counts.groups]);
+      must(mine === JSON.stringify(theirs), `class ${index}: ${mine}, the model says ${JSON.stringify(theirs)}`);
+    }
+    if (this.live < FEW) verifyStatistics(this.row, this.#ram, this.#pool, this.#items, this.#maps);
   }
 
   /** The same places, and the same objects together in frames. */
@@ -479,6 +492,7 @@ export class Machine {
     this.#armedUntil = 0;
     this.#ram.check();
     this.#compareAll();
+    this.#compareTables();
     for (const item of [...this.#items]) {
       while (item.views.length > 0) this.#unmap(item);
       this.#free(item);

@@ -305,6 +305,16 @@ describe('API', () => {
 });
 
 describe('placement and work', () => {
+  test('stats: a frame with deferred work is on list 63 until it is done', () => {
+    const { pool } = new Bench({ deferred: 'manual' });
+    const [first] = [1000, 1500].map((size) => pool.malloc(size)) as [Handle];
+    expect(pool.stats().lists?.[63]).toBe(0);
+    pool.free(first);
+    expect([pool.stats().lists?.[63], pool.stats().lists?.reduce((sum, frames) => sum + frames, 0)]).toEqual([1, 1]);
+    pool.runDeferred();
+    expect([pool.stats().lists?.[63], pool.stats().lists?.[63 - 24]]).toEqual([0, 1]);
+  });
+
   test('Z5, Z7, Z8: MIDDLE directly behind FIRST; thirds', () => {
     const bench = new Bench();
     const thirds = bench.mallocs(1344, 1344, 1344);

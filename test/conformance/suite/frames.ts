@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Handle, PageEntry, Ram, Zpool } from '../../../bindings/index.ts';
 import {
-  allocators, changesNothing, createPool, expectBytes, expectIntact, fault, freeAll, mixedSizes, noise, otherRow, outcome, picture, put, putAll,
+  allocators, changesNothing, createPool, expectBytes, expectIntact, fault, freeAll, mixedSizes, noise, objectFrames, otherRow, outcome, picture, put, putAll,
   putUntilFull,
 } from '../../harness.ts';
 import type { Stored } from '../../harness.ts';
@@ -208,6 +208,48 @@ export function frames(subject: Subject): void {
     fault({ code: 'ENOMEM', op: 'ram.zpool', says: ENOMEM_SAYS }, () => subject.pool(ram));
     ram.failFrames(null);
     ram.check();
+  });
+
+  test('the last free needs no frame either, and the next malloc gets what was lacking', async () => {
+    const { ram, pool } = await subject.fresh({ bytes: '8MiB' });
+    const { usedFrames } = ram.stats();
+    const stored = putAll(pool, mixedSizes(row, 300));
+    ram.failFrames(0);
+    freeAll(pool, handlesOf(stored));
+    ram.check();
+    expect(objectFrames(pool)).toBe(0);
+    expect(ram.stats().usedFrames).toBeLessThanOrEqual(usedFrames);
+    ram.failFrames(null);
+    freeAll(pool, [pool.malloc(1)]);
+    expect([ram.stats().usedFrames, pool.totalPages]).toEqual([usedFrames, row.idleFrames]);
+    ram.check();
+  });
+
+  test('failFrames at every n of a shrink whose callback allocates: nothing is lost, and it can be repeated', async () => {
+    for (let n = 0; n < 12; n++) {
+      let live: Stored[] = [];
+      const { ram, pool } = await subject.fresh({}, {
+        ...row.frugal,
+        evict: (handle, from) => {
+          for (const size of [row.largest, 100]) {
+            const made = outcome(() => put(from, size, live.length));
+            if (made !== 'ENOMEM') live.push(made as Stored);
+          }
+          from.free(handle);
+          live = live.filter((one) => one.handle !== handle);
+        },
+      });
+      const { usedFrames } = ram.stats();
+      live = putAll(pool, mixedSizes(row, 30));
+      for (const times of [1, undefined, null]) {
+        ram.failFrames(times === null ? null : n, times ?? undefined);
+        expect(pool.shrink(1)).toBeGreaterThan(0);
+        ram.check();
+        expectIntact(pool, live);
+      }
+      freeAll(pool, handlesOf(live));
+      expect([ram.stats().usedFrames, objectFrames(pool)]).toEqual([usedFrames, 0]);
+    }
   });
 
   test('failFrames: after so many, so many times, until null; EINVAL', async () => {
