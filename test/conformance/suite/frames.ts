@@ -66,7 +66,8 @@ export function frames(subject: Subject): void {
   test('when full, an object that fits a place that is left is still taken', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '256KiB' });
     const stored = putUntilFull(pool, () => 1500);
-    const { handle } = stored[stored.length >> 1] as (typeof stored)[number];
+    // The second object of a frame: xvmalloc joins its place with what is left behind it.
+    const { handle } = stored[(stored.length >> 1) | 1] as (typeof stored)[number];
     pool.free(handle);
     put(pool, 1500);
     ram.check();
