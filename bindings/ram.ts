@@ -269,7 +269,7 @@ export class Ram {
   /**
    * A codec of the core, for bytes of the caller's.
    * @param name 'lz4'; or 'lz4hc', which writes smaller blocks in ten times the time: for what is cold. Each decodes the
-   *   blocks of the other, as fast
+   *   blocks of the other
    * @throws EINVAL for an unknown name
    */
   codec(name: CoreCodecName): Codec {

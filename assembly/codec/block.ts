@@ -53,10 +53,15 @@
   return min(n, limit);
 }
 
+/** The same, where it is not worth being inlined. */
+export function equalBytesSeldom(ip: usize, ref: usize, last: u32): u32 {
+  return equalBytes(ip, ref, last);
+}
+
 /** Bytes that continue a nibble for `length` above 14. */
 // @ts-ignore: decorator
 @inline export function lengthBytes(length: u32): u32 {
-  return length < NIBBLE_MAX ? 0 : (length - NIBBLE_MAX) / 255 + 1;
+  return (length + (255 - NIBBLE_MAX)) / 255;
 }
 
 /** Writes the bytes that continue a nibble; `rest` is the length - 15. Returns the address behind. */
@@ -67,13 +72,26 @@
   return op + 1;
 }
 
-/** Ends a block with its last literals. Returns the block's bytes, 0 when they do not fit. */
-export function finish(dst: usize, dstBytes: u32, op: usize, from: usize, literals: u32): u32 {
-  const used = <u32>(op - dst);
-  const bytes = used + 1 + lengthBytes(literals) + literals;
-  if (bytes > dstBytes) return 0;
-  store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4));
+/** Writes a token with `low` as its low nibble, and literals. Returns the address behind. */
+function writeLiterals(op: usize, from: usize, literals: u32, low: u32): usize {
+  store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4 | low));
   if (literals >= NIBBLE_MAX) op = writeLength(op, literals - NIBBLE_MAX);
   memory.copy(op, from, literals);
-  return bytes;
+  return op + literals;
+}
+
+/** Writes a sequence; `length` is that of the match - 4. Returns the address behind, 0 when it does not fit. */
+export function writeSequence(op: usize, room: u32, from: usize, literals: u32, offset: u32, length: u32): usize {
+  // It must fit to the byte, with the 6 bytes that follow at least: a token and the last literals.
+  if (room < 1 + lengthBytes(literals) + literals + 2 + lengthBytes(length) + 1 + LAST_LITERALS) return 0;
+  op = writeLiterals(op, from, literals, min(length, NIBBLE_MAX));
+  store<u16>(op, <u16>offset);
+  op += 2;
+  return length < NIBBLE_MAX ? op : writeLength(op, length - NIBBLE_MAX);
+}
+
+/** Ends a block with its last literals. Returns the block's bytes, 0 when they do not fit. */
+export function finish(dst: usize, dstBytes: u32, op: usize, from: usize, literals: u32): u32 {
+  if (dstBytes - <u32>(op - dst) < 1 + lengthBytes(literals) + literals) return 0;
+  return <u32>(writeLiterals(op, from, literals, 0) - dst);
 }

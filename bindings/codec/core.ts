@@ -13,12 +13,24 @@ export class CoreCodec implements Codec {
   /** Number of the compressor. */
   readonly number: number;
   readonly #core: (op: string) => Core;
+  readonly #dense: boolean;
+  // Places and sizes of the buffers, fixed when the RAM was made.
+  readonly #page: number;
+  readonly #pageBytes: number;
+  readonly #block: number;
+  readonly #blockBytes: number;
 
   /** @param core gives the instance, or throws ECLOSED for a call */
   constructor(name: CoreCodecName, core: (op: string) => Core) {
     this.name = name;
     this.number = CORE_CODECS[name];
     this.#core = core;
+    this.#dense = name === 'lz4hc';
+    const { exports } = core('ram.codec');
+    this.#page = exports.pageBuffer() >>> 0;
+    this.#pageBytes = exports.pageBufferBytes();
+    this.#block = exports.blockBuffer() >>> 0;
+    this.#blockBytes = exports.blockBufferBytes();
   }
 
   /**
@@ -30,12 +42,12 @@ export class CoreCodec implements Codec {
     requireBytes('codec.compress', 'src', src);
     requireBytes('codec.compress', 'dst', dst);
     const { exports, bytes } = this.#core('codec.compress');
-    const most = exports.pageBufferBytes();
-    if (lengthOf(src) > most) throw tooLong('codec.compress', `src is ${lengthOf(src)} bytes`, most);
-    bytes.set(src, exports.pageBuffer() >>> 0);
-    const dense = this.number === CORE_CODECS.lz4hc;
-    const written = (dense ? exports.codecCompressHc(lengthOf(src), lengthOf(dst)) : exports.codecCompress(lengthOf(src), lengthOf(dst))) >>> 0;
-    if (written !== 0) copyOut(bytes, exports.blockBuffer() >>> 0, written, dst);
+    const length = lengthOf(src);
+    if (length > this.#pageBytes) throw tooLong('codec.compress', `src is ${length} bytes`, this.#pageBytes);
+    bytes.set(src, this.#page);
+    const room = lengthOf(dst);
+    const written = (this.#dense ? exports.codecCompressHc(length, room) : exports.codecCompress(length, room)) >>> 0;
+    if (written !== 0) copyOut(bytes, this.#block, written, dst);
     return written;
   }
 
@@ -48,23 +60,22 @@ export class CoreCodec implements Codec {
     requireBytes('codec.decompress', 'src', src);
     requireBytes('codec.decompress', 'dst', dst);
     const { exports, bytes } = this.#core('codec.decompress');
-    const most = exports.blockBufferBytes();
-    if (lengthOf(src) > most) throw tooLong('codec.decompress', `src is ${lengthOf(src)} bytes`, most);
-    bytes.set(src, exports.blockBuffer() >>> 0);
+    const length = lengthOf(src);
+    if (length > this.#blockBytes) throw tooLong('codec.decompress', `src is ${length} bytes`, this.#blockBytes);
+    bytes.set(src, this.#block);
     const room = lengthOf(dst);
-    const written = exports.codecDecompress(lengthOf(src), room) >>> 0;
+    const written = exports.codecDecompress(length, room) >>> 0;
     if (written >= ERRNO_MIN) {
-      const held = exports.pageBufferBytes();
-      if (room > held) throw tooLong('codec.decompress', 'src is malformed, or decodes to more', held);
+      if (room > this.#pageBytes) throw tooLong('codec.decompress', 'src is malformed, or decodes to more', this.#pageBytes);
       throw new CompcacheError('EIO', 'codec.decompress', `not an LZ4 block that fits ${room} bytes`);
     }
-    copyOut(bytes, exports.pageBuffer() >>> 0, written, dst);
+    copyOut(bytes, this.#page, written, dst);
     return written;
   }
 }
 
-function copyOut(memory: Uint8Array, from: number, length: number, dst: Uint8Array): void {
-  dst.set(memory.subarray(from, from + length));
+function copyOut(memory: Uint8Array<ArrayBuffer>, from: number, length: number, dst: Uint8Array): void {
+  dst.set(new Uint8Array(memory.buffer, from, length)); // subarray takes longer
 }
 
 function tooLong(op: string, what: string, most: number): CompcacheError {
