@@ -28,7 +28,7 @@
  * descriptors, never a cold frame. And the entry knows which units are free, so
  * the descriptors of neighbours are not touched unless there is one to merge.
  */
-import { listPush, listRemove, listToFront } from '../base/list';
+import { link, listPush, listRemove, toFront } from '../base/list';
 import { frameAlloc, frameFree } from '../mem/frame';
 import { FRAME_DATA, PAGE_SHIFT, SLAB_USED, entryOf, frameAddress, frameBits, genA, genB, setGenA, setGenB } from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
@@ -310,7 +310,8 @@ export function slabEnds(entry: usize): void {
 }
 
 /** One free more: the generation of a record moves on. */
-export function grow(entry: usize, block: usize): void {
+// @ts-ignore: decorator
+@inline export function grow(entry: usize, block: usize): void {
   const frees = blockAt(block).frees + 1;
   blockAt(block).frees = frees;
   blockAt(block).freesAgain = frees;
@@ -337,19 +338,16 @@ export function grow(entry: usize, block: usize): void {
 }
 
 /** S6: at the head. */
-export function enlist(pool: usize, block: usize): void {
+// @ts-ignore: decorator
+@inline function push(pool: usize, block: usize): void {
   const list = unitsOf(block) - 1;
-  const first = listHead(pool, list);
-  let last = block;
-  if (first != 0) {
-    last = <usize>blockAt(first).other;
-    blockAt(first).other = <u32>block;
-  }
-  blockAt(block).other = <u32>last;
-  blockAt(block).buffer = <u32>first;
-  store<u32>(listCell(pool, list), <u32>block);
+  link(listCell(pool, list), block, LIST_LINKS);
   setListMask(pool, listMask(pool) | (<u64>1 << list));
   if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) + 1);
+}
+
+export function enlist(pool: usize, block: usize): void {
+  push(pool, block);
 }
 
 export function delist(pool: usize, block: usize): void {
@@ -358,6 +356,16 @@ export function delist(pool: usize, block: usize): void {
   listRemove(cell, block, LIST_LINKS);
   if (load<u32>(cell) == 0) setListMask(pool, listMask(pool) & ~(<u64>1 << list));
   if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) - 1);
+}
+
+/** delist for the head of a list; its links stay. */
+// @ts-ignore: decorator
+@inline export function pop(pool: usize, block: usize, units: u32): void {
+  const next = <usize>blockAt(block).buffer;
+  store<u32>(listCell(pool, units - 1), <u32>next);
+  if (next != 0) blockAt(next).other = blockAt(block).other;
+  else setListMask(pool, listMask(pool) & ~(<u64>1 << (units - 1)));
+  if (units == UNITS) setReserveFrames(pool, reserveFrames(pool) - 1);
 }
 
 /** Puts all free blocks of a frame on their lists, in address order, or takes them off. */
@@ -508,8 +516,13 @@ export function carve(pool: usize, free: usize, units: u32): usize {
   return ALL_FREE >> <u64>(UNITS - units) << <u64>(word >> PLACE_SHIFT);
 }
 
-/** Makes a block of a frame a used one: its place and state as a word, its bytes. */
 export function fill(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
+  fillWith(pool, entry, block, word, bytes);
+}
+
+/** Makes a block of a frame a used one: its place and state as a word, its bytes. */
+// @ts-ignore: decorator
+@inline function fillWith(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
   const units = unitsIn(bytes);
   blockAt(block).word = word;
   blockAt(block).bytes = <u16>bytes;
@@ -520,9 +533,9 @@ export function fill(pool: usize, entry: usize, block: usize, word: u32, bytes: 
 /** Makes a block that carve() gave a used one, and its frame the most recently used. */
 export function occupy(pool: usize, block: usize, state: u32, bytes: u32, other: usize): void {
   const entry = entryOf(frameIn(blockAt(block).word));
-  if (dataAt(entry).free != ALL_FREE) listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+  if (dataAt(entry).free != ALL_FREE) toFront(pool + POOL_LRU, entry, LRU_LINKS);
   else listPush(pool + POOL_LRU, entry, LRU_LINKS);
-  fill(pool, entry, block, blockAt(block).word | state, bytes);
+  fillWith(pool, entry, block, blockAt(block).word | state, bytes);
   blockAt(block).other = <u32>other;
   blockAt(block).buffer = 0;
 }
@@ -544,8 +557,6 @@ export function releaseBlock(pool: usize, block: usize): void {
   const units = unitsOf(block);
   const mask = unitMask(word, units);
   const listed = !isIsolated(entry);
-  const left = <usize>blockAt(block).left;
-  const right = <usize>blockAt(block).right;
   const free = dataAt(entry).free;
   dataAt(entry).owner = <u32>pool | FRAME_DATA; // a raw page is one no more
   dataAt(entry).free = free | mask;
@@ -553,10 +564,12 @@ export function releaseBlock(pool: usize, block: usize): void {
   blockAt(block).word = word & ~STATE;
   blockAt(block).bytes = <u16>(units << UNIT_SHIFT);
   if ((free & (mask << 1)) != 0) {
+    const right = <usize>blockAt(block).right;
     if (listed) delist(pool, right);
     absorb(pool, block, right);
   }
   if ((free & (mask >> 1)) != 0) {
+    const left = <usize>blockAt(block).left;
     if (listed) delist(pool, left);
     absorb(pool, left, block);
     block = left;
@@ -565,6 +578,6 @@ export function releaseBlock(pool: usize, block: usize): void {
     store<u64>(block, 0, LIST_LINKS);
     return;
   }
-  enlist(pool, block);
+  push(pool, block);
   if (dataAt(entry).free == ALL_FREE) listRemove(pool + POOL_LRU, entry, LRU_LINKS);
 }

@@ -90,9 +90,9 @@ import {
 import { walkFree, walkObject } from '../mem/walk';
 import {
   ALL_FREE, BLOCK_BYTES, BLOCK_SHIFT, DataEntry, FIRST, FREE, HEADER, INDEX_BITS, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, SECOND,
-  UNIT, UNITS, UNIT_SHIFT, addUsedUnits, addressIn, bitsOfFrame, blockAt, blocksOption, carve, dataAt, delist, dropRecord,
+  UNIT, UNITS, UNIT_SHIFT, addUsedUnits, addressIn, bitsOfFrame, blockAt, blocksOption, carve, dataAt, dropRecord,
   enlist, enlistFrame, entryAt, entryFor, frameIn, generationMask, givenFrames, grow, hasHandleLayout, isIsolated, listCell,
-  isMore, listHead, listMask, listsFrom, occupy, releaseBlock, reserveFrames, reserveOption, setGivenFrames,
+  isMore, listHead, listMask, listsFrom, occupy, pop, releaseBlock, reserveFrames, reserveOption, setGivenFrames,
   setHandleLayout, slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitMask, unitsIn, unitsOf, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
@@ -157,6 +157,11 @@ function dataOf(block: usize): u32 {
 }
 
 function handleOf(pool: usize, first: usize): u32 {
+  return makeHandle(pool, first);
+}
+
+// @ts-ignore: decorator
+@inline function makeHandle(pool: usize, first: usize): u32 {
   const frame = <u32>(first >> PAGE_SHIFT);
   const index = (<u32>first & PAGE_MASK) >> BLOCK_SHIFT;
   return (((generationOf(pool, entryOf(frame), first) << INDEX_BITS) | index) << bitsOfFrame(pool)) | frame;
@@ -235,15 +240,18 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
     block = select(pool, units, first == 0 && state == FIRST && blocksOption(pool) == 2);
     if (block != 0) {
       const extent = unitsOf(block);
-      if (extent < units) {
-        // S13: the first of two blocks is used whole.
-        delist(pool, block);
-        first = block;
-        length = extent << UNIT_SHIFT;
-        rest -= length - HEADER;
-        continue;
+      if (extent > units) {
+        block = carve(pool, block, units);
+      } else {
+        pop(pool, block, extent);
+        if (extent < units) {
+          // S13: the first of two blocks is used whole.
+          first = block;
+          length = extent << UNIT_SHIFT;
+          rest -= length - HEADER;
+          continue;
+        }
       }
-      block = carve(pool, block, units);
     }
     break;
   }
@@ -265,7 +273,7 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
   countObject(pool, size);
   const slab = entryOf(<u32>(first >> PAGE_SHIFT));
   if (generationOf(pool, slab, first) == generationMask(pool)) grow(slab, first);
-  return handleOf(pool, first);
+  return makeHandle(pool, first);
 }
 
 /** S16, S8. EINVAL for a handle that is not live here, EBUSY while it is mapped. */

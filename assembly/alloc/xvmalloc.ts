@@ -71,7 +71,7 @@
  * 8 words, a cache line or two, where the original had two levels.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listCount, listPush, listRemove, listToFront } from '../base/list';
+import { listCount, listPush, listRemove, toFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import { advanced, generationMask, settled } from '../mem/generation';
 import {
@@ -156,6 +156,8 @@ import { walkFree, walkObject } from '../mem/walk';
 
 // @ts-ignore: decorator
 @inline const LRU_LINKS: usize = 24;
+// @ts-ignore: decorator
+@inline const NOWHERE: usize = 128; // in the scratch
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -179,11 +181,17 @@ function entryAt(address: usize): usize {
   return entryOf(frameAt(address));
 }
 
+/** Whether an entry is that of a frame of objects of this pool. */
+// @ts-ignore: decorator
+@inline function isOwn(pool: usize, entry: usize): bool {
+  return (entryOwner(entry) ^ <u32>pool) - FRAME_DATA <= FRAME_RAW - FRAME_DATA;
+}
+
 /** Entry of a frame of objects of this pool, 0 for any other number. */
 function ownEntry(pool: usize, frame: u32): usize {
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
-  return (entryOwner(entry) ^ <u32>pool) - FRAME_DATA <= FRAME_RAW - FRAME_DATA ? entry : 0;
+  return isOwn(pool, entry) ? entry : 0;
 }
 
 /** X2: where the next block begins; the frame's end behind the last. */
@@ -226,13 +234,19 @@ function sizeAt(data: usize): u32 {
   return <usize>load<u32>(entry, LANES + 4);
 }
 
-/** The lane with this value but for its lowest bit; the lanes' end for none. */
+/** In each u16 of `lanes` that is zero but for its lowest bit: its highest bit. Above the lowest such one it may say so wrongly. */
+// @ts-ignore: decorator
+@inline function zeroLanes(lanes: u64): u64 {
+  return ((lanes & 0xFFFEFFFEFFFEFFFE) - 0x0001000100010001) & ~lanes & 0x8000800080008000;
+}
+
+/** The lane with this value but for its lowest bit; the lanes' end for none. Four lanes at once, since which it is cannot be predicted. */
 function laneOf(entry: usize, value: u32): usize {
-  const end = entry + LANES_END;
-  for (entry += LANES; entry < end; entry += 2) {
-    if ((<u32>load<u16>(entry) ^ value) <= 1) break;
-  }
-  return entry;
+  const values = <u64>value * 0x0001000100010001;
+  const low = zeroLanes(load<u64>(entry, LANES) ^ values);
+  const high = zeroLanes(load<u64>(entry, LANES + 4) ^ values);
+  const at = low != 0 ? ctz<u64>(low) >> 3 : (ctz<u64>(high) >> 3) + 4;
+  return entry + LANES + <usize>(at & ~1);
 }
 
 /** Start of the object whose data begin in an 8-byte granule of the frame, NONE for none. */
@@ -330,8 +344,11 @@ function resolve(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   handle >>= bits;
-  const entry = ownEntry(pool, frame);
-  if (entry == 0) return 0;
+  if (!frameExists(frame)) return 0;
+  // The block is cold, so it is fetched while the entry is asked about it.
+  load<u32>(frameAddress(frame) + <usize>((handle & 511) << 3));
+  const entry = entryOf(frame);
+  if (!isOwn(pool, entry)) return 0;
   const start = startIn(entry, handle & 511);
   if (start == NONE) return 0;
   const data = frameAddress(frame) + <usize>(start << 2);
@@ -364,20 +381,24 @@ function relist(pool: usize, block: usize, size: u32, insert: bool): void {
   let first = <u32>block;
   if (insert) {
     store<u64>(block, <u64>next << 32, PREVIOUS);
-    if (next != 0) store<u32>(next, first, PREVIOUS);
+    store<u32>(neighbour(next), first, PREVIOUS);
   } else {
     const previous = load<u32>(block, PREVIOUS);
-    first = next;
+    first = previous != 0 ? next : load<u32>(block, NEXT);
     next = load<u32>(block, NEXT);
-    if (previous != 0) store<u32>(previous, next, NEXT);
-    else first = next;
-    if (next != 0) store<u32>(next, previous, PREVIOUS);
+    store<u32>(neighbour(previous), next, NEXT);
+    store<u32>(neighbour(next), previous, PREVIOUS);
   }
   store<u32>(cell, first, POOL_TABLES);
   const mask = listMask(pool, list);
-  const bit = <u64>1 << list;
-  const others = load<u64>(mask, LIST_MASKS) & ~bit;
-  store<u64>(mask, first != 0 ? others | bit : others, LIST_MASKS);
+  const others = load<u64>(mask, LIST_MASKS) & ~(<u64>1 << list);
+  store<u64>(mask, others | (<u64>(first != 0) << list), LIST_MASKS);
+}
+
+/** Where to write the link of a neighbour that may not be there: then in the scratch. To ask would take as long as its cold line. */
+// @ts-ignore: decorator
+@inline function neighbour(block: u32): usize {
+  return block != 0 ? <usize>block : scratchBase() + NOWHERE;
 }
 
 /** X6: head of the first list from `list` on, blocks of victims passed over; 0 for none. */
@@ -470,7 +491,7 @@ export function xvMalloc(pool: usize, size: u32): u32 {
   tellNext(block + HEADER + room, last, flag); // X12, X13
   const generation = genA(entry) & mask();
   store<u32>(block, size | (header & PREVIOUS_MASK) | (generation << GENERATION_SHIFT));
-  listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+  toFront(pool + POOL_LRU, entry, LRU_LINKS);
   countObject(pool, size);
   return makeHandle(generation, block + HEADER);
 }

@@ -78,7 +78,7 @@
  * its list. There is one such round.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { link, listNext, listPrevious, listPush, listRemove, listTail, toFront, unlink } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
   MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleFree, handleInit, handleOf, handleReady, handleRecord,
@@ -280,20 +280,21 @@ function listOf(entry: usize): u32 {
 function enlist(pool: usize, entry: usize): void {
   const list = listOf(entry);
   if (list == NO_LIST) return;
-  listPush(listCell(pool, list), entry, LINKS);
+  link(listCell(pool, list), entry, LINKS);
   store<u64>(pool, load<u64>(pool, LIST_MASK) | (<u64>1 << list), LIST_MASK);
 }
 
 /** Takes a frame off a list. */
-function unlink(pool: usize, entry: usize, list: u32): void {
+function takeOff(pool: usize, entry: usize, list: u32): void {
   if (list == NO_LIST) return;
   const cell = listCell(pool, list);
-  listRemove(cell, entry, LINKS);
+  unlink(cell, entry, LINKS);
+  store<u64>(entry, 0, LINKS);
   if (load<u32>(cell) == 0) store<u64>(pool, load<u64>(pool, LIST_MASK) & ~(<u64>1 << list), LIST_MASK);
 }
 
 function delist(pool: usize, entry: usize): void {
-  unlink(pool, entry, listOf(entry));
+  takeOff(pool, entry, listOf(entry));
 }
 
 /** Z6: takes the best fitting frame off its list; 0 for none. */
@@ -302,7 +303,7 @@ function search(pool: usize, chunks: u32): usize {
   if (fitting == 0) return 0;
   const list = chunks + <u32>ctz<u64>(fitting);
   const entry = <usize>load<u32>(listCell(pool, list));
-  unlink(pool, entry, list);
+  takeOff(pool, entry, list);
   return entry;
 }
 
@@ -434,7 +435,7 @@ export function z3foldRunDeferred(pool: usize, force: u32): u32 {
   if (force == 0 && !worksNow(pool)) return 0;
   while (hasWork(pool)) {
     const entry = listTail(listCell(pool, WORK), LINKS);
-    unlink(pool, entry, WORK);
+    takeOff(pool, entry, WORK);
     setState(entry, stateOf(entry) & ~PENDING);
     work(pool, entry);
   }
@@ -460,7 +461,7 @@ export function z3foldMalloc(pool: usize, size: u32): u32 {
   if (slabRoom(pool + POOL_HANDLES) == 0 && !handleReady(pool)) return noFrame();
   if (chunks <= BUDDY_MAX) entry = search(pool, chunks);
   if (entry != 0) {
-    listToFront(pool + POOL_LRU, entry, LRU_LINKS);
+    toFront(pool + POOL_LRU, entry, LRU_LINKS);
   } else {
     entry = takeFrame(pool);
     if (entry == 0) {
@@ -631,7 +632,7 @@ export function z3foldRelease(pool: usize, victim: u32): u32 {
     if (!isPending) enlist(pool, entry);
     return 0;
   }
-  if (isPending) unlink(pool, entry, WORK);
+  if (isPending) takeOff(pool, entry, WORK);
   releaseFrame(pool, entry);
   return 1;
 }

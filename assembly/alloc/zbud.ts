@@ -195,8 +195,7 @@ function handleOf(entry: usize, buddy: u32): u32 {
 }
 
 /** The frame entry of a live handle of this pool, 0 for any other number. */
-// @ts-ignore: decorator
-@inline function entryFor(pool: usize, handle: u32): usize {
+function resolve(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
@@ -205,10 +204,6 @@ function handleOf(entry: usize, buddy: u32): u32 {
   if ((entryOwner(entry) ^ <u32>pool) - FRAME_DATA > FRAME_RAW - FRAME_DATA) return 0;
   const buddy = buddyOf(handle);
   return sizeOf(entry, buddy) != 0 && generationOf(entry, buddy) == handle >> (bits + 1) ? entry : 0;
-}
-
-function resolve(pool: usize, handle: u32): usize {
-  return entryFor(pool, handle);
 }
 
 // ── lists ────────────────────────────────────────────────────────────────────
@@ -335,7 +330,7 @@ export function zbudMallocRaw(pool: usize): u32 {
 
 /** B6. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
 export function zbudFree(pool: usize, handle: u32): u32 {
-  const entry = entryFor(pool, handle);
+  const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
   const buddy = buddyOf(handle);
   if (mapsOf(entry, buddy) != 0) return EBUSY;

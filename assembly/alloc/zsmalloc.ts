@@ -384,19 +384,14 @@ function delist(cls: usize, zspage: usize): void {
   sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups & ~(<u32>isEmpty(ring) << group));
 }
 
-/** L4: gives a zspage its new first word. If its group did not change it keeps its place. */
-// @ts-ignore: decorator
-@inline function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
-  if (twelveGroups(pool)) regroupTwelve(cls, zspage, word);
-  else regroupFour(pool, cls, zspage, word);
-}
-
 /**
- * Whether the group changes can hardly be predicted, and would be known late, when
- * the zspage is cold: so all is done in either case, and there is no question.
+ * L4: gives a zspage its new first word. If its group did not change it keeps its place.
+ * Whether that is so can hardly be predicted, and would be known late when the
+ * zspage is cold: so all is done in either case, and there is no question.
  */
 // @ts-ignore: decorator
-@inline function regroupTwelve(cls: usize, zspage: usize, word: u32): void {
+@inline function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
+  if (!twelveGroups(pool)) return regroupFour(pool, cls, zspage, word);
   const old = (word >> STATE_SHIFT) & GROUP_MASK;
   const group = groupOfTwelve(cls, word & LOW);
   const moves = group != old;
@@ -446,7 +441,7 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
 /** F2: takes the last freed slot, else the next one never used. */
 // @ts-ignore: decorator
 @inline function takeSlot(zspage: usize, cls: usize): u32 {
-  invariant(inuseOf(zspage) < sizeClass(cls).objects);
+  if (!ASC_NO_ASSERT) invariant(inuseOf(zspage) < sizeClass(cls).objects);
   const slots = zspageAt(zspage).slots;
   let slot = slots & LOW;
   if (slot != NONE) {
@@ -501,7 +496,7 @@ function freeFrames(slab: usize, descriptor: usize, pages: u32): void {
 function zspageFree(pool: usize, zspage: usize): u32 {
   const cls = classOf(pool, zspage);
   const pages = <u32>sizeClass(cls).pages;
-  invariant(inuseOf(zspage) == 0);
+  if (!ASC_NO_ASSERT) invariant(inuseOf(zspage) == 0);
   if ((stateOf(zspage) & ON_LRU) != 0) listRemove(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
   sizeClass(cls).allocated -= <u32>sizeClass(cls).objects;
   poolAt(pool).frames -= pages;

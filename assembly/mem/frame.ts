@@ -186,7 +186,7 @@ export function frameAlloc(owner: u32): u32 {
 /** Gives a frame back. Its two generation counters stay. */
 export function frameFree(frame: u32): void {
   const entry = entryOf(frame);
-  invariant((load<u32>(entry) & PAGE_MASK) > FRAME_TABLE);
+  if (!ASC_NO_ASSERT) invariant((load<u32>(entry) & PAGE_MASK) > FRAME_TABLE);
   store<u32>(entry, FRAME_FREE);
   memory.fill(entry + ENTRY_FREE_NEXT, 0, ENTRY_BYTES - 8);
   store<u32>(entry + ENTRY_FREE_NEXT, boot(BOOT_FREE_HEAD));

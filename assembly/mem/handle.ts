@@ -121,7 +121,7 @@ export function handleInit(pool: usize): void {
   slabInit(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
 }
 
-/** Sees to it that the next handleTake needs no frame. False without one. */
+/** Sees to it that the next handleAlloc needs no frame. False without one. */
 export function handleReady(pool: usize): bool {
   return slabRoom(pool + POOL_HANDLES) != 0 || slabGrow(pool + POOL_HANDLES);
 }
@@ -184,7 +184,6 @@ export function handleRecord(pool: usize, handle: u32): usize {
   if (word == 0 || (word & (RECORD_FREE | DEFERRED)) != 0) return 0;
   return generationIn(entry, load<u32>(record, 4)) == handle >> placeBits() ? record : 0;
 }
-
 /** Whether a used record has a generation that a handle may have; for check(). */
 export function recordIsSound(record: usize): bool {
   return generationIn(entryAround(record), load<u32>(record, 4)) != mask();

@@ -88,7 +88,7 @@ export class Pool {
 
 /** Whether a number from outside is the address of a pool. */
 export function isPool(address: usize): bool {
-  return kindOfPool(address) != 0;
+  return kindOf(address) != 0;
 }
 
 /** Kind of a pool, 0 for a number that is no pool. */

@@ -175,7 +175,7 @@ export function slabShrink(cache: usize, entry: usize): void {
   store<u32>(record, 0);
   if ((counts & LOW) + size > PAGE_SIZE) {
     unlink(cache + 4, entry, LINKS);
-    store<u64>(entry + LINKS, 0);
+    store<u64>(entry, 0, LINKS);
   }
   cacheAt(cache).used += 1;
   return record;
@@ -184,29 +184,25 @@ export function slabShrink(cache: usize, entry: usize): void {
 /** Takes a record back, inlined; `entry` is that of its frame. Its words but the first stay until it is used again. */
 // @ts-ignore: decorator
 @inline export function slabGive(cache: usize, entry: usize, record: usize, size: u32): void {
-  invariant(entryOwner(entry) == ownerOf(cache));
+  if (!ASC_NO_ASSERT) invariant(entryOwner(entry) == ownerOf(cache));
   const counts = slabAt(entry).counts;
   const at = <u32>record & PAGE_MASK;
   cacheAt(cache).used -= 1;
   slabAt(entry).counts = counts - size;
-  store<u32>(record, RECORD_FREE | NONE);
   const free = slabAt(entry).free;
-  if (free == EMPTY) {
-    slabAt(entry).free = at | (at << 16);
-  } else {
-    store<u32>((record & ~(<usize>PAGE_MASK)) + <usize>(free >> 16), RECORD_FREE | at);
-    slabAt(entry).free = (free & LOW) | (at << 16);
-  }
+  // The last free record names this one. When there is none this one does, and is overwritten.
+  store<u32>(free == EMPTY ? record : (record & ~(<usize>PAGE_MASK)) + <usize>(free >> 16), RECORD_FREE | at);
+  store<u32>(record, RECORD_FREE | NONE);
+  slabAt(entry).free = (free == EMPTY ? at : free & LOW) | (at << 16);
   if ((counts & LOW) + size > PAGE_SIZE) link(cache + 4, entry, LINKS);
   if ((counts & LOW) == size) slabShrink(cache, entry);
 }
 
-/** Hands out a record; see slabTake. Returns 0 without a frame. */
+/** slabTake, in a new frame if need be. Returns 0 without one. */
 export function slabAlloc(cache: usize): usize {
   return slabRoom(cache) != 0 || slabGrow(cache) ? slabTake(cache, slabRecordBytes(cache)) : 0;
 }
 
-/** Takes a record back; see slabGive. */
 export function slabFree(cache: usize, record: usize): void {
   slabGive(cache, entryAround(record), record, slabRecordBytes(cache));
 }
