@@ -12,8 +12,7 @@ import { lz4hcCompress } from './codec/lz4hc';
 
 export { frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree } from './mem/frame';
 export {
-  zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize, zpoolRange, zpoolMap, zpoolUnmap, zpoolIsolate,
-  zpoolVictimNext, zpoolRelease, zpoolRunDeferred,
+  zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize, zpoolRange, zpoolMap, zpoolUnmap,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';
 export {

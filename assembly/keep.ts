@@ -1,20 +1,26 @@
 /**
  * Keeping: what is seldom done to pools and changes them. Creating and destroying
- * one, beginning its page table, and compaction: moving objects together, so that
- * frames come back.
+ * one, beginning its page table, compaction (moving objects together, so that
+ * frames come back) and reclaim.
  *
  * It is long code, so it is compiled into a module of its own (keeper.ts) that
  * works on the memory of the core between two of its calls; all that it needs to
  * know lies in the RAM. (z3fold's compaction within a frame is not here: its
  * frees do that.)
+ *
+ * Reclaim is steps, so that a front end can wait for an asynchronous store in
+ * between: isolate a victim (a frame, or the first frame of a zspage), list its
+ * live handles, release it. The loop over them (shrink) is the caller's.
  */
 import { EBUSY, EEXIST, EINVAL, ENOMEM } from './base/errno';
 import { xcfCompact, xcfFreeable } from './alloc/xcfmalloc-compact';
-import { xcfFrameEnds, xcfInit } from './alloc/xcfmalloc';
-import { xvFrameEnds, xvInit } from './alloc/xvmalloc';
-import { z3foldCompact, z3foldFreeable, z3foldInit } from './alloc/z3fold';
-import { zbudFrameEnds, zbudInit } from './alloc/zbud';
-import { zsCompact, zsFreeable, zsInit, zsTableFrames } from './alloc/zsmalloc';
+import { xcfFrameEnds, xcfInit, xcfIsolate, xcfRelease, xcfVictimNext } from './alloc/xcfmalloc';
+import { xvFrameEnds, xvInit, xvIsolate, xvRelease, xvVictimNext } from './alloc/xvmalloc';
+import {
+  z3foldCompact, z3foldFreeable, z3foldInit, z3foldIsolate, z3foldRelease, z3foldRunDeferred, z3foldVictimNext,
+} from './alloc/z3fold';
+import { zbudFrameEnds, zbudInit, zbudIsolate, zbudRelease, zbudVictimNext } from './alloc/zbud';
+import { zsCompact, zsFreeable, zsInit, zsIsolate, zsRelease, zsTableFrames, zsVictimNext } from './alloc/zsmalloc';
 import { frameFree, frameRoom } from './mem/frame';
 import { handleFrameEnds } from './mem/handle';
 import {
@@ -121,4 +127,54 @@ export function zpoolFreeable(pool: usize): u32 {
     case XCFMALLOC: return xcfFreeable(pool);
     default: return isPool(pool) ? 0 : EINVAL;
   }
+}
+
+// ── reclaim ───────────────────────────────────────────────────
+
+/** Takes the least recently used victim off all lists: its frame number, 0 when nothing is evictable. EINVAL. */
+export function zpoolIsolate(pool: usize): u32 {
+  switch (kindOf(pool)) {
+    case ZSMALLOC: return zsIsolate(pool);
+    case Z3FOLD: return z3foldIsolate(pool);
+    case ZBUD: return zbudIsolate(pool);
+    case XVMALLOC: return xvIsolate(pool);
+    case XCFMALLOC: return xcfIsolate(pool);
+    default: return EINVAL;
+  }
+}
+
+/** The next live handle of a victim from `cursor` on, 0 for none; the cursor behind it in OUT_A. EINVAL. */
+export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
+  switch (kindOf(pool)) {
+    case ZSMALLOC: return zsVictimNext(pool, victim, cursor);
+    case Z3FOLD: return z3foldVictimNext(pool, victim, cursor);
+    case ZBUD: return zbudVictimNext(pool, victim, cursor);
+    case XVMALLOC: return xvVictimNext(pool, victim, cursor);
+    case XCFMALLOC: return xcfVictimNext(pool, victim, cursor);
+    default: return EINVAL;
+  }
+}
+
+/** Ends a reclaim: frames given back, or 0 and the victim is at the front of the LRU again. EINVAL. */
+export function zpoolRelease(pool: usize, victim: u32): u32 {
+  switch (kindOf(pool)) {
+    case ZSMALLOC: return zsRelease(pool, victim);
+    case Z3FOLD: return z3foldRelease(pool, victim);
+    case ZBUD: return zbudRelease(pool, victim);
+    case XVMALLOC: return xvRelease(pool, victim);
+    case XCFMALLOC: return xcfRelease(pool, victim);
+    default: return EINVAL;
+  }
+}
+
+/**
+ * Does the work that was put off; only z3fold has any.
+ * @param force 1: now. 0: a reclaim (isolate, release, as often as it takes) has
+ *   ended; does what had to wait for that, unless the pool puts all work off
+ *   until it is asked for. EINVAL.
+ */
+export function zpoolRunDeferred(pool: usize, force: u32): u32 {
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  return kind == Z3FOLD ? z3foldRunDeferred(pool, force) : 0;
 }

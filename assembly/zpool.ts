@@ -5,32 +5,18 @@
  * kind. Every function validates the pool it is given, so a wrong number gets
  * EINVAL; handles are validated by the allocators.
  *
- * Reclaim is steps, so that a front end can wait for an asynchronous store in
- * between: isolate a victim (a frame, or the first frame of a zspage), list its
- * live handles, release it. The loop over them (shrink) is the caller's.
- *
  * Two modules of their own, on the same memory, have what is rarely wanted: inspect.ts what only looks, keep.ts what
- * creates and destroys pools and compacts them.
+ * creates and destroys pools, compacts and reclaims.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC, ERANGE, isError } from './base/errno';
-import {
-  zbudData, zbudFree, zbudIsolate, zbudMalloc, zbudMallocRaw, zbudMap, zbudMax, zbudRelease, zbudUnmap,
-  zbudVictimNext,
-} from './alloc/zbud';
-import {
-  z3foldData, z3foldFree, z3foldIsolate, z3foldMalloc, z3foldMap, z3foldRelease, z3foldRunDeferred, z3foldUnmap,
-  z3foldVictimNext,
-} from './alloc/z3fold';
-import {
-  xvFree, xvIsolate, xvMalloc, xvMallocRaw, xvMap, xvMax, xvRelease, xvSpan, xvUnmap, xvVictimNext,
-} from './alloc/xvmalloc';
-import { zsFree, zsIsolate, zsMalloc, zsMap, zsRelease, zsSpan, zsUnmap, zsVictimNext } from './alloc/zsmalloc';
-import {
-  xcfFree, xcfIsolate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease, xcfSpan, xcfUnmap, xcfVictimNext,
-} from './alloc/xcfmalloc';
+import { zbudData, zbudFree, zbudMalloc, zbudMallocRaw, zbudMap, zbudMax, zbudUnmap } from './alloc/zbud';
+import { z3foldData, z3foldFree, z3foldMalloc, z3foldMap, z3foldUnmap } from './alloc/z3fold';
+import { xvFree, xvMalloc, xvMallocRaw, xvMap, xvMax, xvSpan, xvUnmap } from './alloc/xvmalloc';
+import { zsFree, zsMalloc, zsMap, zsSpan, zsUnmap } from './alloc/zsmalloc';
+import { xcfFree, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfSpan, xcfUnmap } from './alloc/xcfmalloc';
 import { PAGE_SIZE } from './mem/layout';
 import { XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, kindOf, kindOfPool } from './mem/pool';
-import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
+import { OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
 import { scatter } from './mem/span';
 
 /** Map modes; 1 is rw. */
@@ -177,54 +163,4 @@ export function zpoolUnmap(pool: usize, handle: u32): u32 {
     case XCFMALLOC: return xcfUnmap(pool, handle);
     default: return EINVAL;
   }
-}
-
-// ── reclaim ───────────────────────────────────────────────────
-
-/** Takes the least recently used victim off all lists: its frame number, 0 when nothing is evictable. EINVAL. */
-export function zpoolIsolate(pool: usize): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsIsolate(pool);
-    case Z3FOLD: return z3foldIsolate(pool);
-    case ZBUD: return zbudIsolate(pool);
-    case XVMALLOC: return xvIsolate(pool);
-    case XCFMALLOC: return xcfIsolate(pool);
-    default: return EINVAL;
-  }
-}
-
-/** The next live handle of a victim from `cursor` on, 0 for none; the cursor behind it in OUT_A. EINVAL. */
-export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsVictimNext(pool, victim, cursor);
-    case Z3FOLD: return z3foldVictimNext(pool, victim, cursor);
-    case ZBUD: return zbudVictimNext(pool, victim, cursor);
-    case XVMALLOC: return xvVictimNext(pool, victim, cursor);
-    case XCFMALLOC: return xcfVictimNext(pool, victim, cursor);
-    default: return EINVAL;
-  }
-}
-
-/** Ends a reclaim: frames given back, or 0 and the victim is at the front of the LRU again. EINVAL. */
-export function zpoolRelease(pool: usize, victim: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsRelease(pool, victim);
-    case Z3FOLD: return z3foldRelease(pool, victim);
-    case ZBUD: return zbudRelease(pool, victim);
-    case XVMALLOC: return xvRelease(pool, victim);
-    case XCFMALLOC: return xcfRelease(pool, victim);
-    default: return EINVAL;
-  }
-}
-
-/**
- * Does the work that was put off; only z3fold has any.
- * @param force 1: now. 0: a reclaim (isolate, release, as often as it takes) has
- *   ended; does what had to wait for that, unless the pool puts all work off
- *   until it is asked for. EINVAL.
- */
-export function zpoolRunDeferred(pool: usize, force: u32): u32 {
-  const kind = kindOf(pool);
-  if (kind == 0) return EINVAL;
-  return kind == Z3FOLD ? z3foldRunDeferred(pool, force) : 0;
 }

@@ -45,10 +45,6 @@ export interface CoreExports {
   zpoolRange(pool: number, handle: number, at: number, length: number, writing: number): number;
   zpoolMap(pool: number, handle: number, mode: number): number;
   zpoolUnmap(pool: number, handle: number): number;
-  zpoolIsolate(pool: number): number;
-  zpoolVictimNext(pool: number, victim: number, cursor: number): number;
-  zpoolRelease(pool: number, victim: number): number;
-  zpoolRunDeferred(pool: number, force: number): number;
   pageStore(pool: number, codec: number): number;
   pageLoad(pool: number, handle: number): number;
   pageFill(word: number): number;
@@ -94,6 +90,10 @@ export interface KeeperExports {
   tableOpen(pool: number, shape: number): number;
   zpoolCompact(pool: number, victims: number): number;
   zpoolFreeable(pool: number): number;
+  zpoolIsolate(pool: number): number;
+  zpoolVictimNext(pool: number, victim: number, cursor: number): number;
+  zpoolRelease(pool: number, victim: number): number;
+  zpoolRunDeferred(pool: number, force: number): number;
 }
 
 /** Compiled modules of one build. The companions work on the memory of the core and are compiled when first asked for. */

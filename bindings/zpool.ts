@@ -9,7 +9,7 @@ import { PageTable, SHAPES, type PageTableKeys } from './page-table.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from './wasm.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type KeeperExports } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
 export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3, xvmalloc: 4, xcfmalloc: 5 };
@@ -362,8 +362,7 @@ export class Zpool {
    * @returns frames that came back; a zspage may bring several more than were wanted, and for xcfmalloc those are counted
    *   that second blocks of evicted objects have emptied
    * @throws only when none came back: EINVAL nothing evictable, no evict callback, or one that gives a Promise; EAGAIN after
-   *   eight tries (the
-   *   callback's last throw is its cause)
+   *   eight tries (the callback's last throw is its cause)
    * @see Linux 6.1 mm/zbud.c zbud_reclaim_page; 6.2 mm/zsmalloc.c zs_reclaim_page
    */
   shrink(pages: number): number {
@@ -373,9 +372,10 @@ export class Zpool {
     const evict = this.#evict;
     if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
     let freed = 0;
+    const keeper = this.#core.keep('zpool.shrink');
     while (freed < pages) {
-      const { frames, failure } = this.#reclaim(evict);
-      this.#core.exports.zpoolRunDeferred(this.#address, 0);
+      const { frames, failure } = this.#reclaim(keeper, evict);
+      keeper.zpoolRunDeferred(this.#address, 0);
       freed += frames;
       if (frames !== 0) continue;
       if (freed !== 0) break;
@@ -385,20 +385,19 @@ export class Zpool {
   }
 
   /** Up to eight victims, until one is empty: the frames it brought, or why none did. */
-  #reclaim(evict: EvictCallback): { frames: number; failure?: CompcacheError } {
+  #reclaim(keeper: KeeperExports, evict: EvictCallback): { frames: number; failure?: CompcacheError } {
     const op = 'zpool.shrink';
-    const { exports } = this.#core;
     let cause: { cause: unknown } | undefined;
     for (let tries = 0; tries < TRIES; tries++) {
-      const victim = exports.zpoolIsolate(this.#address) >>> 0;
+      const victim = keeper.zpoolIsolate(this.#address) >>> 0;
       if (victim === 0 && tries === 0) return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
       if (victim === 0) break;
       let answer: EvictAnswer;
       let frames = 0;
       try {
-        answer = this.#evictAll(victim, evict);
+        answer = this.#evictAll(keeper, victim, evict);
       } finally {
-        frames = exports.zpoolRelease(this.#address, victim) >>> 0;
+        frames = keeper.zpoolRelease(this.#address, victim) >>> 0;
       }
       if (frames !== 0) return { frames };
       if (answer === 'promise') {
@@ -410,11 +409,11 @@ export class Zpool {
   }
 
   /** Calls evict for each object of a victim until one is refused. */
-  #evictAll(victim: number, evict: EvictCallback): EvictAnswer {
-    const { exports, out } = this.#core;
+  #evictAll(keeper: KeeperExports, victim: number, evict: EvictCallback): EvictAnswer {
+    const { out } = this.#core;
     let cursor = 0;
     for (;;) {
-      const handle = exports.zpoolVictimNext(this.#address, victim, cursor) >>> 0;
+      const handle = keeper.zpoolVictimNext(this.#address, victim, cursor) >>> 0;
       if (handle === 0) return 'done';
       cursor = out[OUT_A] as number;
       callbacks.running += 1;
@@ -452,7 +451,7 @@ export class Zpool {
 
   /** Does the work that frees have put off. Only z3fold with deferred: 'manual' has any; nothing happens for the others. */
   runDeferred(): void {
-    this.#number('zpool.runDeferred', this.#core.exports.zpoolRunDeferred(this.#address, 1));
+    this.#number('zpool.runDeferred', this.#core.keep('zpool.runDeferred').zpoolRunDeferred(this.#address, 1));
   }
 
   // ── statistics ─────────────────────────────────────────────────────────────

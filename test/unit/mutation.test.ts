@@ -135,7 +135,7 @@ describe('check() notices a change of', () => {
         exports.zpoolMap(pool, handle, handle % 3);
         mapped.push([pool, handle, inspector.zpoolLocate(pool, handle)]);
       }
-      expect(exports.zpoolIsolate(pool)).toBeGreaterThan(0);
+      expect(raw.core.keep('test').zpoolIsolate(pool)).toBeGreaterThan(0);
     }
     expect(raw.check()).toBe(0);
     let buffers = 0;
