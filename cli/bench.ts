@@ -25,10 +25,10 @@ const SUITES = {
 type SuiteName = keyof typeof SUITES;
 const NAMES = Object.keys(SUITES) as SuiteName[];
 
-/** The core's LZ4, and the loaded codecs that this host has. */
+/** The core's codecs, and the loaded ones that this host has. */
 async function codecs(): Promise<Codec[]> {
   const ram = await Ram.create({ bytes: '1MiB' });
-  const loaded: Codec[] = [ram.codec('lz4')];
+  const loaded: Codec[] = [ram.codec('lz4'), ram.codec('lz4hc')];
   for (const name of LOADABLE_CODECS) {
     try {
       loaded.push(await loadCodec(name));

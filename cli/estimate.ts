@@ -23,7 +23,7 @@ const BATCH = 64; // pages timed together: one is too short for the clock
 const BATCHES_AT_ONCE = 16; // before events (a signal) are let in
 
 /** The codecs of the command line: the core's own and those that are loaded. */
-const CODECS = ['lz4', ...LOADABLE_CODECS] as const;
+const CODECS = ['lz4', 'lz4hc', ...LOADABLE_CODECS] as const;
 type CodecName = (typeof CODECS)[number];
 
 /** What is to be estimated. */
@@ -106,7 +106,7 @@ async function run(files: string[], options: Options): Promise<void> {
     input: await openInput(files, options.pid),
     allocators: options.allocator ?? ALLOCATORS,
     codecName: options.codec,
-    codec: options.codec === 'lz4' ? undefined : await loadCodec(options.codec),
+    codec: await codecNamed(options.codec),
     ramBytes,
     ...(options.pages !== undefined && { maxPages: options.pages }),
   };
@@ -155,6 +155,12 @@ async function ramBytesOf(size: string): Promise<number> {
   } catch (error) {
     throw error instanceof CompcacheError ? new InputError(`--ram '${size}': ${error.message}`, { cause: error }) : error;
   }
+}
+
+/** A codec by its name; those of the core are the same in any RAM. */
+async function codecNamed(name: CodecName): Promise<Codec | undefined> {
+  if (name === 'lz4') return undefined;
+  return name === 'lz4hc' ? (await Ram.create({ bytes: '1MiB' })).codec(name) : loadCodec(name);
 }
 
 // ── estimate ─────────────────────────────────────────────────────────────────
