@@ -149,3 +149,16 @@ export function expectEndRules(block: Uint8Array, bytes: number): void {
     expect(match.at + match.literals).toBeLessThanOrEqual(bytes - 12);
   }
 }
+
+/** Requires that a block fits its own size and more, and less gives 0, with nothing written outside. */
+export function expectExactFit(codec: Codec, by: typeof compress, data: Uint8Array, name: string): void {
+  const block = by(codec, data)!;
+  for (const placement of PLACEMENTS) {
+    const from = block.length < 400 ? 0 : block.length - 60;
+    for (let capacity = from; capacity <= block.length + 40; ++capacity) {
+      const got = by(codec, data, capacity, placement);
+      if (capacity < block.length) expect(got).toBeUndefined();
+      else expect(equal(got!, block), `${name} in ${capacity}`).toBe(true);
+    }
+  }
+}
