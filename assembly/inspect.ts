@@ -2,38 +2,45 @@
  * Inspection: what looks at a RAM and changes nothing.
  *
  * The check of every structure, the walk over the contents of frames, the tables
- * of an allocator. It is a third of all code and none of it is hot, so it is
+ * of an allocator, counters, images. It is nearly half of all code and none of it hot, so it is
  * compiled into a module of its own (inspector.ts), which the bindings
  * instantiate on the same memory when it is first asked for: since all state
  * lies there, a second module sees it just as the core does. The core stays small
  * enough to ship to a page, and the checks may be as thorough as they like.
  */
 import { EINVAL, isError } from './base/errno';
-import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
-import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
-import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
 import { xcfCheck, xcfListLength, xcfLocate, xcfSpanning, xcfWalk } from './alloc/xcfmalloc';
-import { zsCheck, zsClasses, zsClassStats, zsLocate, zsSpanning, zsWalk } from './alloc/zsmalloc';
+import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
+import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
+import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
+import { zsCheck, zsClasses, zsClassStats, zsDescriptorFrames, zsLocate, zsSpanning, zsWalk } from './alloc/zsmalloc';
 import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
   BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
-  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_TABLE,
-  FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT,
-  TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
+  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_INDEX, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW,
+  FRAME_TABLE, FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME,
+  SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
 import {
-  NAME_BYTES, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, poolAt, poolCheckWord,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC,
+  indexFrames, isPool, kindOf, poolAt, poolCheckWord, poolOption,
 } from './mem/pool';
 import { OUT_A, blockBuffer, setOut } from './mem/scratch';
+import { slabFrames } from './mem/slab';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_MAPS, RULE_OWNER, RULE_POOL,
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
+import { FILL, tableCheck, tableNext } from './page/table';
 import { zpoolSpan } from './zpool';
 
-// ── statistics and walk ──────────────────────────────────────────────────────
+/** The pool after this one (0: the first), newest first; 0 at the end. EINVAL. */
+export function zpoolNext(pool: usize): u32 {
+  if (pool == 0) return boot(BOOT_POOL_HEAD);
+  return kindOf(pool) == 0 ? EINVAL : poolAt(pool).next;
+}
 
 /** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C; xcfmalloc: see xcfLocate. EINVAL. */
 export function zpoolLocate(pool: usize, handle: u32): u32 {
@@ -44,6 +51,54 @@ export function zpoolLocate(pool: usize, handle: u32): u32 {
   setOut(OUT_A, address & PAGE_MASK);
   return address >> PAGE_SHIFT;
 }
+
+// ── statistics ──────────────────────────────────────────────────────
+
+/** Frames of tables, descriptors, records, buffers and page table that a pool owns. EINVAL. */
+export function zpoolMetadataFrames(pool: usize): u32 {
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  const descriptors = kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + bufferFrames(pool) + indexFrames(pool);
+}
+
+/** Buffers of mapped objects: not counted anywhere, because a map is brief. */
+function bufferFrames(pool: usize): u32 {
+  if (poolAt(pool).maps == 0) return 0;
+  const bump = boot(BOOT_BUMP);
+  let frames: u32 = 0;
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    if (entryOwner(entryOf(frame)) == (<u32>pool | FRAME_BUFFER)) frames += 1;
+  }
+  return frames;
+}
+
+/** One counter: 0 frames, 1 objects, 2 live bytes, 3 live maps, 4 objects moved, 5 payload bytes moved. -1 for no pool. */
+export function zpoolCounter(pool: usize, which: u32): f64 {
+  if (kindOf(pool) == 0) return -1;
+  switch (which) {
+    case 0: return <f64>poolAt(pool).frames;
+    case 1: return <f64>poolAt(pool).objects;
+    case 2: return <f64>poolAt(pool).liveBytes;
+    case 3: return <f64>poolAt(pool).maps;
+    case 4: return poolAt(pool).objectsMoved;
+    default: return poolAt(pool).bytesMoved;
+  }
+}
+
+/** What a pool is: word 0 its kind, 1 bytes of its name, 2 address of its name, 3.. its options. EINVAL. */
+export function zpoolIdentity(pool: usize, word: u32): u32 {
+  const kind = kindOf(pool);
+  if (kind == 0) return EINVAL;
+  switch (word) {
+    case 0: return kind;
+    case 1: return poolAt(pool).nameBytes;
+    case 2: return <u32>(pool + POOL_NAME);
+    default: return word < 6 ? poolOption(pool, word - 3) : EINVAL;
+  }
+}
+
+// ── walk ──────────────────────────────────────────────────────
 
 /** Objects that straddle two frames. EINVAL. */
 export function zpoolSpanning(pool: usize): u32 {
@@ -96,6 +151,16 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
     return frame;
   }
   return 0;
+}
+
+/**
+ * The first key of a pool's page table at or behind a place (0: the first); 1
+ * with the key in OUT_A (low) and OUT_B (high) and its place in OUT_C; 0 at the
+ * end. EINVAL.
+ */
+export function tableSeek(pool: usize, place: u32): u32 {
+  if (!isPool(pool)) return EINVAL;
+  return tableNext(pool + POOL_INDEX, place) != 0 ? 1 : 0;
 }
 
 // ── check ────────────────────────────────────────────────────────────────────
@@ -246,6 +311,7 @@ function poolCheck(pool: usize): u32 {
     if (entryPool(entry) != pool) continue;
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
+    else if (type == FRAME_INDEX) continue;
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
     else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
     else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
@@ -253,6 +319,8 @@ function poolCheck(pool: usize): u32 {
     else if (kind == XCFMALLOC && type == FRAME_HANDLES) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
+  const result = tableCheck(pool + POOL_INDEX, FILL);
+  if (result != 0) return result;
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);
     case Z3FOLD: return z3foldCheck(pool);

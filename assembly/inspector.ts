@@ -1,17 +1,22 @@
-/**
- * The export surface of the inspector: no logic, numbers only. See inspect.ts.
- */
-import { LAYOUT_VERSION, SCRATCH_FRAME, frameAddress } from './mem/layout';
-import { setScratch } from './mem/scratch';
+/** The export surface of the inspector: no logic, numbers only. See inspect.ts. */
+import { crc32c, crcInit } from './base/crc';
+import { attach as findScratch } from './mem/module';
+import { crcTables } from './mem/scratch';
 
-export { ramCheck, zpoolLocate, zpoolSpanning, zpoolTable, zpoolTables, zpoolWalk } from './inspect';
+export { layoutVersion } from './mem/module';
+export { frameSaved as ramSaved, fixedFrames as ramFixed, frameCounter as ramCounter } from './mem/frame';
+export {
+  ramCheck, tableSeek, zpoolCounter, zpoolIdentity, zpoolLocate, zpoolMetadataFrames, zpoolNext, zpoolSpanning, zpoolTable,
+  zpoolTables, zpoolWalk,
+} from './inspect';
 
-/** Version of the RAM layout that this module works on. */
-export function layoutVersion(): u32 {
-  return LAYOUT_VERSION;
+/** Readies an instance for its RAM: places the scratch, makes the checksum tables. */
+export function attach(): void {
+  findScratch();
+  crcInit(crcTables());
 }
 
-/** Readies an instance for its RAM: finds the scratch. */
-export function attach(): void {
-  setScratch(frameAddress(SCRATCH_FRAME));
+/** CRC-32C over memory, continued from `crc` (0 to start). */
+export function checksum(from: usize, bytes: u32, crc: u32): u32 {
+  return crc32c(crcTables(), from, bytes, crc);
 }

@@ -1,58 +1,93 @@
 /**
- * The benchmark harness: npm run bench -- [suite…] [--corpus FILE] [--rounds N] [--json FILE]
+ * The benchmarks: npm run bench -- [suite…] [--corpus NAME] [--rounds N] [--json FILE]
  *
- * Suites: allocator, page. All contenders of a suite run interleaved in one process; the table gives the median of the
- * rounds in nanoseconds and its ratio to the suite's first row.
+ * Everything is a ratio: the contenders of a table work in turn in one session, one round each, and each is compared with
+ * the first. `compcache bench` of the package has some of these suites without the other packages. A figure without its
+ * peers is worth little, so what is missing is said at the end.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { Command } from 'commander';
-import { PAGE_SIZE } from '../bindings/index.ts';
-import { compare, type Row } from './measure.ts';
-import { contenders as allocator } from './suites/allocator.ts';
-import { contenders as page } from './suites/page.ts';
+import { writeFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { parseCount } from '../cli/arguments.ts';
+import { machine } from '../cli/bench/machine.ts';
+import { measure } from '../cli/bench/measure.ts';
+import { toText } from '../cli/bench/report.ts';
+import type { MeasuredTable, Table } from '../cli/bench/types.ts';
+import { InputError } from '../cli/pages.ts';
+import { CORPORA, corpus } from './corpus.ts';
+import { leftOut } from './peers.ts';
+import type { Results } from './results.ts';
+import { allocatorSuite } from './suites/allocator.ts';
+import { codecSuite } from './suites/codec.ts';
+import { compactSuite } from './suites/compact.ts';
+import { pageSuite } from './suites/page.ts';
+import { scaleSuite } from './suites/scale.ts';
+import { storeSuite } from './suites/store.ts';
 
-const PAGES = 4096;
-
-/** Pages of a file, evenly sampled. */
-function sample(file: string): Uint8Array[] {
-  const bytes = readFileSync(file);
-  const all = Math.floor(bytes.length / PAGE_SIZE);
-  const count = Math.min(all, PAGES);
-  return Array.from({ length: count }, (_, i) => new Uint8Array(bytes.subarray(Math.floor((i * all) / count) * PAGE_SIZE).subarray(0, PAGE_SIZE)));
+interface Options {
+  corpus: string[];
+  rounds: number;
+  pages: number;
+  json?: string;
 }
 
+const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
+  codec: (options) => codecSuite(options.corpus.map(corpus)),
+  allocator: allocatorSuite,
+  page: (options) => pageSuite(options.corpus.map(corpus)),
+  store: (options) => storeSuite(options.corpus, options.pages, options.rounds),
+  scale: (options) => scaleSuite(corpus(options.corpus[0] as string)),
+  compact: compactSuite,
+};
+
+/** The commit that is measured; results that are being written change nothing of it. */
 function commit(): string {
+  const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   try {
-    return execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
+    const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/', ':(exclude,top)bench/results');
+    return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
   } catch {
     return 'unknown';
   }
 }
 
-function print(suite: string, rows: Row[]): void {
-  console.log(`\n${suite}`.padEnd(28) + 'median ns'.padStart(10) + 'min'.padStart(10) + 'max'.padStart(10) + 'ratio'.padStart(8));
-  for (const { name, median, min, max, ratio } of rows) {
-    console.log(`  ${name}`.padEnd(27) + [median, min, max].map((value) => value.toFixed(0).padStart(10)).join('') + ratio.toFixed(2).padStart(8));
+async function run(names: string[], options: Options): Promise<void> {
+  const results: Results = { ...machine(), commit: commit(), corpora: options.corpus, suites: {}, leftOut: {} };
+  for (const name of names) {
+    const tables: MeasuredTable[] = [];
+    const suite = SUITES[name] as (typeof SUITES)[string];
+    for await (const table of suite(options)) {
+      tables.push(await measure(table, options.rounds));
+      console.log(toText(tables.at(-1) as MeasuredTable));
+    }
+    results.suites[name] = tables;
   }
+  results.leftOut = leftOut();
+  for (const [name, reason] of Object.entries(results.leftOut)) console.log(`left out: ${name}: ${reason}`);
+  if (Object.keys(results.leftOut).length !== 0) console.log('npm run bench:peers installs the packages');
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`);
+}
+
+/** Suites, each once; any other word ends the program. */
+function suiteNames(words: string[]): string[] {
+  const unknown = words.find((word) => !Object.hasOwn(SUITES, word));
+  if (unknown !== undefined) program.error(`unknown suite ${unknown}; known: ${Object.keys(SUITES).join(', ')}`);
+  return words.length === 0 ? Object.keys(SUITES) : [...new Set(words)];
 }
 
 const program = new Command('bench')
-  .argument('[suites...]', 'allocator, page', ['allocator', 'page'])
-  .option('--corpus <file>', 'pages for the page suite', process.execPath)
-  .option('--rounds <n>', 'rounds after the warm-up', '7')
+  .argument('[suites...]', `some of ${Object.keys(SUITES).join(', ')} (default: all)`)
+  .addOption(new Option('--corpus <name...>', `${CORPORA.join(', ')}, a file or a folder; several may be named`).default(['memory']))
+  .option('--rounds <n>', 'rounds that count, after one to warm up', parseCount, 7)
+  .option('--pages <n>', 'pages of the store suite', parseCount, 200_000)
   .option('--json <file>', 'also write the results there')
-  .parse();
-const { corpus, rounds, json } = program.opts<{ corpus: string; rounds: string; json?: string }>();
-const results: Record<string, Row[]> = {};
-for (const suite of program.processedArgs[0] as string[]) {
-  if (suite !== 'allocator' && suite !== 'page') program.error(`unknown suite ${suite}; known: allocator, page`);
-  const rows = compare(suite === 'allocator' ? await allocator() : await page(sample(corpus)), Number(rounds));
-  results[suite] = rows;
-  print(suite, rows);
-}
-if (json !== undefined) {
-  const machine = `${cpus().length} × ${cpus()[0]?.model}`;
-  writeFileSync(json, `${JSON.stringify({ machine, node: process.version, commit: commit(), corpus, results }, null, 2)}\n`);
-}
+  .action(async (words: string[], options: Options) => {
+    try {
+      await run(suiteNames(words), options);
+    } catch (error) {
+      if (error instanceof InputError) program.error(error.message);
+      throw error;
+    }
+  });
+await program.parseAsync();
+process.exit(); // whatever is still open: a peer's threads

@@ -1,19 +1,18 @@
-/** Which core to run, and its compilation, shared by all RAMs of a realm. */
+/** Which core to run, with its companions, and their compilation, shared by all RAMs of a realm. */
 import { CompcacheError, show } from './errors.ts';
+import { base64 as keeperWasm } from './generated/keeper.ts';
 import { base64 as scalarCore } from './generated/core-scalar.ts';
 import { base64 as simdCore } from './generated/core.ts';
 import { base64 as inspectorWasm } from './generated/inspector.ts';
 import type { RamOptions } from './types.ts';
-import { compile, compileSync, fromBase64, hasSimd } from './wasm.ts';
+import { compile, compileSync, fromBase64, hasSimd, type Build } from './wasm.ts';
+
+type Wasm = () => Uint8Array<ArrayBuffer>;
 
 const compiled = new Map<string, WebAssembly.Module>();
 
-function release(options: RamOptions): 'core' | 'core-scalar' {
-  return (options.simd ?? hasSimd()) ? 'core' : 'core-scalar';
-}
-
-function wasmOf(name: 'core' | 'core-scalar'): Uint8Array<ArrayBuffer> {
-  return fromBase64(name === 'core' ? simdCore : scalarCore);
+function release(options: RamOptions): [name: string, wasm: Wasm] {
+  return (options.simd ?? hasSimd()) ? ['core', () => fromBase64(simdCore)] : ['core-scalar', () => fromBase64(scalarCore)];
 }
 
 function requireBuild(op: string, options: RamOptions): void {
@@ -24,42 +23,45 @@ function requireBuild(op: string, options: RamOptions): void {
   if (simd !== undefined && typeof simd !== 'boolean') throw new CompcacheError('EINVAL', op, 'simd must be true or false');
 }
 
-/** The module that the options ask for. EINVAL, ENODEV. */
-export async function moduleFor(op: string, options: RamOptions): Promise<WebAssembly.Module> {
-  requireBuild(op, options);
-  if (options.module !== undefined) return options.module;
-  const name = options.build === 'checked' ? 'core-checked' : release(options);
-  let module = compiled.get(name);
-  if (module === undefined) {
-    const wasm = name === 'core-checked' ? (await import('./checked.ts')).wasm() : wasmOf(name);
-    module = await compile(op, wasm);
-    compiled.set(name, module);
-  }
-  return module;
-}
-
 /** Compiles at the first use, and keeps. */
-function kept(op: string, name: string, wasm: () => Uint8Array<ArrayBuffer>): WebAssembly.Module {
-  let module = compiled.get(name);
-  if (module === undefined) {
-    module = compileSync(op, wasm());
-    compiled.set(name, module);
-  }
+async function kept(op: string, name: string, wasm: Wasm): Promise<WebAssembly.Module> {
+  const module = compiled.get(name) ?? (await compile(op, wasm()));
+  compiled.set(name, module);
   return module;
 }
 
-/** The inspector's module. ENODEV. */
-export function inspectorModule(op: string): WebAssembly.Module {
-  return kept(op, 'inspector', () => fromBase64(inspectorWasm));
+/** The synchronous twin of kept. */
+function keptSync(op: string, name: string, wasm: Wasm): WebAssembly.Module {
+  const module = compiled.get(name) ?? compileSync(op, wasm());
+  compiled.set(name, module);
+  return module;
+}
+
+/** A core with the companions of the release builds. */
+function released(core: WebAssembly.Module): Build {
+  return {
+    core,
+    inspector: (op) => keptSync(op, 'inspector', () => fromBase64(inspectorWasm)),
+    keeper: (op) => keptSync(op, 'keeper', () => fromBase64(keeperWasm)),
+  };
+}
+
+/** The modules that the options ask for. EINVAL, ENODEV. */
+export async function buildFor(op: string, options: RamOptions): Promise<Build> {
+  requireBuild(op, options);
+  if (options.module !== undefined) return released(options.module);
+  if (options.build !== 'checked') return released(await kept(op, ...release(options)));
+  const checked = await import('./checked.ts');
+  const build = released(await kept(op, 'core-checked', checked.wasm));
+  return { ...build, keeper: (caller) => keptSync(caller, 'keeper-checked', checked.keeperWasm) };
 }
 
 /** The same, at once: the checked build must come as a module then. */
-export function moduleForSync(op: string, options: RamOptions): WebAssembly.Module {
+export function buildForSync(op: string, options: RamOptions): Build {
   requireBuild(op, options);
-  if (options.module !== undefined) return options.module;
+  if (options.module !== undefined) return released(options.module);
   if (options.build === 'checked') {
     throw new CompcacheError('EINVAL', op, "build 'checked' needs a module here, or Ram.create, which loads it");
   }
-  const name = release(options);
-  return kept(op, name, () => wasmOf(name));
+  return released(keptSync(op, ...release(options)));
 }

@@ -1,14 +1,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
-import { inspectorModule, moduleFor, moduleForSync } from './builds.ts';
-import { CoreLz4 } from './codec/core.ts';
+import { buildFor, buildForSync } from './builds.ts';
+import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireOptions, requireU32, show } from './errors.ts';
 import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
-import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Core } from './wasm.ts';
+import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Build, type Core } from './wasm.ts';
 import { KINDS, Zpool, callbacks, optionWords, type Owner } from './zpool.ts';
 
 const MIN_BYTES = 256 * 1024;
@@ -70,7 +70,7 @@ export class Ram {
    */
   static async create(options: RamOptions = {}): Promise<Ram> {
     requireOptions('Ram.create', options, OPTIONS);
-    return Ram.#make('Ram.create', options, await moduleFor('Ram.create', options));
+    return Ram.#make('Ram.create', options, await buildFor('Ram.create', options));
   }
 
   /**
@@ -79,16 +79,16 @@ export class Ram {
    */
   static createSync(options: RamOptions = {}): Ram {
     requireOptions('Ram.createSync', options, OPTIONS);
-    return Ram.#make('Ram.createSync', options, moduleForSync('Ram.createSync', options));
+    return Ram.#make('Ram.createSync', options, buildForSync('Ram.createSync', options));
   }
 
-  static #make(op: string, options: RamOptions, module: WebAssembly.Module): Ram {
+  static #make(op: string, options: RamOptions, build: Build): Ram {
     const bytes = memoryBytes(op, options, '64MiB');
     const limit = limitFrames(op, options, bytes);
     const first = options.firstFrame === undefined ? 0 : options.firstFrame;
     requireU32(op, 'firstFrame', first);
-    const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
-    if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
+    const core = instantiate(op, build, reserve(op, bytes));
+    if (core.keep(op).ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
       throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
     }
     return new Ram(core);
@@ -108,14 +108,14 @@ export class Ram {
     if (callbacks.running !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
     requireOptions(op, options, OPTIONS.filter((key) => key !== 'firstFrame'));
     requireBytes(op, 'image', image);
-    const module = await moduleFor(op, options);
+    const build = await buildFor(op, options);
     const parsed = parseImage(op, image);
     const least = parsed.totalFrames * PAGE_SIZE;
     const bytes = memoryBytes(op, options, least);
     if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
     const limit = limitFrames(op, options, bytes);
-    const core = instantiate(op, module, reserve(op, bytes), inspectorModule);
-    loadImage(op, core, parsed, core.exports.ramFixed(parsed.totalFrames));
+    const core = instantiate(op, build, reserve(op, bytes));
+    loadImage(op, core, parsed, core.inspect(op).ramFixed(parsed.totalFrames));
     if (core.inspect(op).ramCheck(parsed.totalFrames) !== 0) {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
     }
@@ -182,7 +182,7 @@ export class Ram {
   #still(op: string): Core {
     const core = this.#live(op);
     this.#idle(op);
-    if (core.exports.ramCounter(4) !== 0 || core.exports.ramCounter(5) !== 0) {
+    if (core.inspect(op).ramCounter(4) !== 0 || core.inspect(op).ramCounter(5) !== 0) {
       throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
     }
     return core;
@@ -210,7 +210,7 @@ export class Ram {
     if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`);
     const at = core.exports.pageBuffer() >>> 0;
     core.bytes.set(utf8, at);
-    const address = core.exports.zpoolCreate(kind, ...words, at, utf8.length) >>> 0;
+    const address = core.keep(op).zpoolCreate(kind, ...words, at, utf8.length) >>> 0;
     if (address >= ERRNO_MIN) {
       throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
     }
@@ -221,20 +221,21 @@ export class Ram {
 
   /** A name that is not taken: 'allocator#n', n counting the pools of this RAM. */
   #freshName(allocator: AllocatorName): string {
-    let n = (this.#core.exports.ramCounter(6) >>> 0) + 1;
+    let n = (this.#core.inspect('ram.zpool').ramCounter(6) >>> 0) + 1;
     while (this.#pools.has(`${allocator}#${n}`)) n += 1;
     return `${allocator}#${n}`;
   }
 
   /** Gives every pool that lies in a restored RAM its object. False when two have one name. */
   #open(): boolean {
-    const { exports, bytes } = this.#core;
+    const { bytes } = this.#core;
+    const inspector = this.#core.inspect('Ram.restore');
     const addresses: number[] = [];
-    for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
+    for (let pool = inspector.zpoolNext(0) >>> 0; pool !== 0; pool = inspector.zpoolNext(pool) >>> 0) addresses.push(pool);
     for (const address of addresses.reverse()) {
-      const at = exports.zpoolIdentity(address, 2) >>> 0;
-      const name = decodeName(bytes.slice(at, at + exports.zpoolIdentity(address, 1)));
-      const kind = exports.zpoolIdentity(address, 0);
+      const at = inspector.zpoolIdentity(address, 2) >>> 0;
+      const name = decodeName(bytes.slice(at, at + inspector.zpoolIdentity(address, 1)));
+      const kind = inspector.zpoolIdentity(address, 0);
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
       this.#pools.set(name, new Zpool(this.#owner, this.#core, address, allocator, name, undefined));
     }
@@ -267,13 +268,16 @@ export class Ram {
 
   /**
    * A codec of the core, for bytes of the caller's.
-   * @param name 'lz4'
+   * @param name 'lz4'; or 'lz4hc', which writes smaller blocks in ten times the time: for what is cold. Each decodes the
+   *   blocks of the other
    * @throws EINVAL for an unknown name
    */
-  codec(name: 'lz4'): Codec {
+  codec(name: CoreCodecName): Codec {
     this.#live('ram.codec');
-    if (name !== 'lz4') throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: lz4`);
-    return new CoreLz4((op) => this.#live(op));
+    if (typeof name !== 'string' || !Object.hasOwn(CORE_CODECS, name)) {
+      throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: ${Object.keys(CORE_CODECS).join(', ')}`);
+    }
+    return new CoreCodec(name, (op) => this.#live(op));
   }
 
   // ── checks and figures ─────────────────────────────────────────────────────
@@ -302,7 +306,7 @@ export class Ram {
 
   /** Frames of the memory, metadata included. */
   get totalFrames(): number {
-    return this.#live('ram.totalFrames').exports.ramCounter(0) >>> 0;
+    return this.#live('ram.totalFrames').inspect('ram.totalFrames').ramCounter(0) >>> 0;
   }
 
   /** Frames that can still be handed out. */
@@ -311,8 +315,8 @@ export class Ram {
   }
 
   stats(): RamStats {
-    const { exports, bytes } = this.#live('ram.stats');
-    const counter = (which: number): number => exports.ramCounter(which) >>> 0;
+    const { exports, bytes, inspect } = this.#live('ram.stats');
+    const counter = (which: number): number => inspect('ram.stats').ramCounter(which) >>> 0;
     const owners: RamStats['owners'] = {};
     for (const pool of this.pools()) owners[pool.name] = pool.frameCounts();
     const fixedFrames = counter(7);
@@ -338,7 +342,7 @@ function decodeName(utf8: Uint8Array): string {
 
 /** Refuses an image that has more frames, other frames, or things under way that no image can have. EIO. */
 function requireWhole(op: string, core: Core, image: ParsedImage): void {
-  const counter = (which: number): number => core.exports.ramCounter(which) >>> 0;
+  const counter = (which: number): number => core.inspect(op).ramCounter(which) >>> 0;
   const sameRuns = JSON.stringify(runsOf(core)) === JSON.stringify(image.runs);
   if (counter(0) !== image.totalFrames || counter(4) !== 0 || counter(5) !== 0 || !sameRuns) {
     throw new CompcacheError('EIO', op, 'the image has frames or work under way that no image has');

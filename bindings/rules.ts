@@ -24,4 +24,5 @@ export const RULES: readonly string[] = [
   'zspage',
   'slot of a zspage',
   'buffer of a mapped object',
+  'page table',
 ];

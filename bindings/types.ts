@@ -152,7 +152,7 @@ export interface ZpoolStats {
   classes?: ClassStats[];
   /**
    * zbud, z3fold: frames by free chunks (64 bytes each) in their largest gap. zbud: index 0 holds the frames with two
-   * objects. z3fold: frames with three objects, headless ones and those with deferred work are on no list.
+   * objects. z3fold: index 63 holds the frames with deferred work; those with three objects and headless ones are on none.
    * xvmalloc: free blocks by size, from 32 bytes in steps of 8.
    * xcfmalloc: free blocks of index + 1 units (64 bytes each); index 63 is the reserve.
    */

@@ -26,24 +26,17 @@ export const OUT_FRAME = 8;
 export interface CoreExports {
   layoutVersion(): number;
   attach(): void;
-  checksum(from: number, bytes: number, crc: number): number;
   scratchBase(): number;
   pageBuffer(): number;
   pageBufferBytes(): number;
   blockBuffer(): number;
   blockBufferBytes(): number;
   codecCompress(bytes: number, most: number): number;
+  codecCompressHc(bytes: number, most: number): number;
   codecDecompress(bytes: number, most: number): number;
-  ramInit(frames: number, limit: number, first: number): number;
   ramFail(after: number, times: number): void;
   ramLimit(frames: number): void;
   ramFree(): number;
-  ramCounter(which: number): number;
-  ramSaved(frame: number): number;
-  ramFixed(frames: number): number;
-  zpoolCreate(kind: number, a: number, b: number, c: number, name: number, nameBytes: number): number;
-  zpoolDestroy(pool: number): number;
-  zpoolNext(pool: number): number;
   zpoolMalloc(pool: number, size: number): number;
   zpoolMallocRaw(pool: number): number;
   zpoolMax(pool: number): number;
@@ -52,19 +45,17 @@ export interface CoreExports {
   zpoolRange(pool: number, handle: number, at: number, length: number, writing: number): number;
   zpoolMap(pool: number, handle: number, mode: number): number;
   zpoolUnmap(pool: number, handle: number): number;
-  zpoolCompact(pool: number, victims: number): number;
-  zpoolFreeable(pool: number): number;
-  zpoolIsolate(pool: number): number;
-  zpoolVictimNext(pool: number, victim: number, cursor: number): number;
-  zpoolRelease(pool: number, victim: number): number;
-  zpoolRunDeferred(pool: number, force: number): number;
-  zpoolMetadataFrames(pool: number): number;
-  /** f64 */
-  zpoolCounter(pool: number, which: number): number;
-  zpoolIdentity(pool: number, word: number): number;
-  pageStore(pool: number): number;
+  pageStore(pool: number, codec: number): number;
   pageLoad(pool: number, handle: number): number;
-  pageFill(word: number): void;
+  pageFill(word: number): number;
+  tableKind(pool: number): number;
+  tableCount(pool: number): number;
+  tablePut(pool: number, low: number, high: number, codec: number): number;
+  tableSet(pool: number, low: number, high: number, value: number, state: number): number;
+  tableGet(pool: number, low: number, high: number): number;
+  tableLoad(pool: number, low: number, high: number): number;
+  tableDelete(pool: number, low: number, high: number): number;
+  tableClear(pool: number): number;
 }
 
 /** Exports of the inspector (assembly/inspect.ts): what looks at a RAM and changes nothing. */
@@ -72,11 +63,44 @@ export interface InspectorExports {
   layoutVersion(): number;
   attach(): void;
   ramCheck(frames: number): number;
+  checksum(from: number, bytes: number, crc: number): number;
+  ramCounter(which: number): number;
+  ramSaved(frame: number): number;
+  ramFixed(frames: number): number;
+  zpoolNext(pool: number): number;
   zpoolLocate(pool: number, handle: number): number;
+  zpoolMetadataFrames(pool: number): number;
+  /** f64 */
+  zpoolCounter(pool: number, which: number): number;
+  zpoolIdentity(pool: number, word: number): number;
+  tableSeek(pool: number, place: number): number;
   zpoolSpanning(pool: number): number;
   zpoolTables(pool: number): number;
   zpoolTable(pool: number, nth: number): number;
   zpoolWalk(pool: number, frame: number): number;
+}
+
+/** Exports of the keeper (assembly/keep.ts): what is seldom done and changes pools. */
+export interface KeeperExports {
+  layoutVersion(): number;
+  attach(): void;
+  ramInit(frames: number, limit: number, first: number): number;
+  zpoolCreate(kind: number, a: number, b: number, c: number, name: number, nameBytes: number): number;
+  zpoolDestroy(pool: number): number;
+  tableOpen(pool: number, shape: number): number;
+  zpoolCompact(pool: number, victims: number): number;
+  zpoolFreeable(pool: number): number;
+  zpoolIsolate(pool: number): number;
+  zpoolVictimNext(pool: number, victim: number, cursor: number): number;
+  zpoolRelease(pool: number, victim: number): number;
+  zpoolRunDeferred(pool: number, force: number): number;
+}
+
+/** Compiled modules of one build. The companions work on the memory of the core and are compiled when first asked for. */
+export interface Build {
+  readonly core: WebAssembly.Module;
+  readonly inspector: (op: string) => WebAssembly.Module;
+  readonly keeper: (op: string) => WebAssembly.Module;
 }
 
 /** One instance of the core on its memory. The memory never grows, so the views stay valid. */
@@ -86,8 +110,13 @@ export interface Core {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The result area. */
   readonly out: Uint32Array;
+  /** Address of the page buffer, and its first 4096 bytes. */
+  readonly pageAddress: number;
+  readonly page: Uint8Array<ArrayBuffer>;
   /** The inspector on the same memory, instantiated at the first call. ENODEV where the host does not compile it. */
   readonly inspect: (op: string) => InspectorExports;
+  /** The keeper, likewise. */
+  readonly keep: (op: string) => KeeperExports;
 }
 
 /** An import object, or an error of the host's making. */
@@ -135,17 +164,12 @@ function forbidden(op: string, cause: unknown): CompcacheError {
   return new CompcacheError('ENODEV', op, 'the host does not compile WebAssembly here (a Content-Security-Policy without wasm-unsafe-eval?)', { cause });
 }
 
-/**
- * Instantiates a core on a memory. EINVAL for a module that is not this version's core.
- * @param inspectorModule gives the compiled inspector when it is wanted
- */
-export function instantiate(
-  op: string, module: WebAssembly.Module, memory: WebAssembly.Memory, inspectorModule: (op: string) => WebAssembly.Module,
-): Core {
-  requireCore(op, module);
+/** Instantiates a core on a memory. EINVAL for a module that is not this version's core. */
+export function instantiate(op: string, build: Build, memory: WebAssembly.Memory): Core {
+  requireCore(op, build.core);
   let exports: CoreExports;
   try {
-    exports = loader.instantiateSync(module, imports(memory)).instance.exports as unknown as CoreExports;
+    exports = exportsOn<CoreExports>(build.core, memory);
   } catch (cause) {
     throw new CompcacheError('EINVAL', op, 'module cannot be instantiated as a compcache core', { cause });
   }
@@ -153,22 +177,37 @@ export function instantiate(
     throw new CompcacheError('EINVAL', op, `module is a core of layout ${exports.layoutVersion()}, not ${LAYOUT_VERSION}`);
   }
   exports.attach();
-  const bytes = new Uint8Array(memory.buffer as ArrayBuffer);
-  const out = new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16);
-  let inspector: InspectorExports | undefined;
-  const inspect = (caller: string): InspectorExports => (inspector ??= instantiateInspector(inspectorModule(caller), memory));
-  return { exports, memory, bytes, out, inspect };
+  const pageAddress = exports.pageBuffer() >>> 0;
+  return {
+    exports,
+    memory,
+    bytes: new Uint8Array(memory.buffer as ArrayBuffer),
+    out: new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16),
+    pageAddress,
+    page: new Uint8Array(memory.buffer as ArrayBuffer, pageAddress, PAGE_SIZE),
+    inspect: companion<InspectorExports>(build.inspector, memory),
+    keep: companion<KeeperExports>(build.keeper, memory),
+  };
 }
 
-/** The package's own module: nothing of it can be wrong. */
-function instantiateInspector(module: WebAssembly.Module, memory: WebAssembly.Memory): InspectorExports {
-  const exports = loader.instantiateSync(module, imports(memory)).instance.exports as unknown as InspectorExports;
-  exports.attach();
-  return exports;
+function exportsOn<T>(module: WebAssembly.Module, memory: WebAssembly.Memory): T {
+  return loader.instantiateSync(module, imports(memory)).instance.exports as unknown as T;
+}
+
+/** A companion that is instantiated at the first call. It is the package's own: nothing of it can be wrong. */
+function companion<T extends { attach(): void }>(module: (op: string) => WebAssembly.Module, memory: WebAssembly.Memory): (op: string) => T {
+  let exports: T | undefined;
+  return (op) => {
+    if (exports === undefined) {
+      exports = exportsOn<T>(module(op), memory);
+      exports.attach();
+    }
+    return exports;
+  };
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
-const REQUIRED = ['layoutVersion', 'attach', 'ramInit', 'ramSaved', 'zpoolCreate', 'zpoolRange', 'zpoolCounter', 'pageStore', 'pageLoad'];
+const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'codecCompressHc', 'pageStore', 'pageLoad', 'tablePut'];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
   const names = exportsOf(module).filter(({ kind }) => kind === 'function').map(({ name }) => name);
@@ -202,9 +241,11 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */
 export function closedCore(): Core {
-  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports;
+  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports & KeeperExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
-  return { exports, memory, bytes: new Uint8Array(0), out: new Uint32Array(16), inspect: () => exports };
+  return { exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, inspect: () => exports, keep: () => exports };
 }

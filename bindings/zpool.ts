@@ -1,14 +1,15 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import { CoreLz4 } from './codec/core.ts';
+import { isCoreCodec, requireCodec, requirePage } from './codec/pages.ts';
 import { DISPOSE } from './dispose.ts';
 import {
   CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requireOptions, requireU32, show, type ErrorCode,
 } from './errors.ts';
+import { PageTable, SHAPES, type PageTableKeys } from './page-table.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from './wasm.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type KeeperExports } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
 export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3, xvmalloc: 4, xcfmalloc: 5 };
@@ -56,6 +57,8 @@ export class Zpool {
   #core: Core;
   #address: number;
   #evict: EvictCallback | undefined;
+  #pages: PageTable | undefined;
+  #spare: Uint8Array | undefined;
 
   /** @internal */
   constructor(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
@@ -73,6 +76,7 @@ export class Zpool {
   orphan(): void {
     this.#address = 0;
     this.#core = closedCore();
+    this.#pages?.orphan();
   }
 
   /** @internal */
@@ -213,8 +217,8 @@ export class Zpool {
   /** Where an object's data lie. Moves with compaction, unless the object is mapped. */
   locate(handle: Handle): Location {
     if (!isU32(handle)) this.#notAHandle('zpool.locate', handle);
-    const { out } = this.#core;
-    const frame = this.#core.inspect('zpool.locate').zpoolLocate(this.#address, handle) >>> 0;
+    const { out, inspect } = this.#core;
+    const frame = inspect('zpool.locate').zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
     const offset = out[OUT_A] as number;
     if (this.allocator === 'xcfmalloc') {
@@ -232,80 +236,92 @@ export class Zpool {
   /**
    * Stores a page of 4096 bytes, compressed.
    *
-   * With the core's LZ4 (the default) it is one call into the core: same-filled test, compress, malloc, copy. A page
-   * whose block would exceed the allocator's largest object is kept as it is, in a whole frame if need be.
-   * @param codec for blocks of another kind; the same one must load the page
+   * With a codec of the core (lz4, the default, or lz4hc) it is one call into it: same-filled test, compress, malloc,
+   * copy. A page whose block would exceed the allocator's largest object is kept as it is, in a whole frame if need be.
+   * @param codec default lz4; one that is not of the core must load the page too
    * @returns an entry for loadPage and freePage: a handle of this pool, or a negative number for a same-filled page
    * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame; EIO for a codec that gives nonsense
    */
   storePage(page: Uint8Array, codec?: Codec): PageEntry {
-    requireBytes('zpool.storePage', 'page', page);
-    if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.storePage', `page must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
+    requirePage('zpool.storePage', 'page', page);
     if (this.#isGone()) throw this.#closed('zpool.storePage');
     requireCodec('zpool.storePage', codec);
-    if (!isCoreLz4(codec)) return this.#storeWith(page, codec);
-    const { exports, bytes, out } = this.#core;
-    bytes.set(page, exports.pageBuffer() >>> 0);
-    const entry = exports.pageStore(this.#address) >>> 0;
+    if (!isCoreCodec(codec)) return this.#storeWith(page, codec);
+    const { exports, bytes, out, pageAddress } = this.#core;
+    bytes.set(page, pageAddress);
+    const entry = exports.pageStore(this.#address, codec?.number ?? 0) >>> 0;
     if (entry >= ERRNO_MIN) throw this.#failure('zpool.storePage', entry, PAGE_SIZE);
     return (entry === 0 ? sameFilledEntry(out[OUT_A] as number) : entry) as PageEntry;
   }
 
-  /** The two-step path of a codec in JavaScript: compress there, then malloc and write. */
+  /** The two-step path of a codec in JavaScript: compress into the spare buffer, then malloc and write. */
   #storeWith(page: Uint8Array, codec: Codec): PageEntry {
     const op = 'zpool.storePage';
     const word = sameFilledWord(page);
     if (word !== undefined) return sameFilledEntry(word);
-    const { exports } = this.#core;
-    const most = Math.min(exports.zpoolMax(this.#address) >>> 0, PAGE_SIZE - 1);
-    const block = new Uint8Array(most);
-    const written = runCodec(op, () => codec.compress(page, block));
-    if (!isU32(written) || written > most) {
+    const most = Math.min(this.#core.exports.zpoolMax(this.#address) >>> 0, PAGE_SIZE - 1);
+    const buffer = this.#takeSpare();
+    const written = runCodec(op, () => codec.compress(page, buffer.subarray(0, most)));
+    // The codec was foreign code: it may have detached the page or the buffer, or closed the pool or the RAM.
+    if (!isU32(written) || written > most || buffer.length === 0) {
       throw new CompcacheError('EIO', op, `the codec says it wrote ${show(written)} bytes into ${most}`);
     }
-    // The codec was foreign code: it may have detached the page, or freed the pool.
-    const bytes = written !== 0 ? block.subarray(0, written) : page;
+    const bytes = written !== 0 ? buffer.subarray(0, written) : page;
     requireBytes(op, 'page', bytes);
+    const { exports } = this.#core;
     const handle = (written !== 0 ? exports.zpoolMalloc(this.#address, written) : exports.zpoolMallocRaw(this.#address)) >>> 0;
     if (handle >= ERRNO_MIN) throw this.#failure(op, handle, written);
     this.write(handle as Handle, bytes);
+    this.#spare = buffer;
     return handle as PageEntry;
+  }
+
+  /**
+   * The buffer between a codec in JavaScript and the objects. It is the codec's while that runs: when the codec uses the
+   * pool meanwhile, another is made, and one that is not put back, or was detached, is let go. A view of the RAM itself
+   * would spare a copy of the block on the way out, but what a codec does meanwhile could move or free it.
+   */
+  #takeSpare(): Uint8Array {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare !== undefined && spare.length !== 0 ? spare : new Uint8Array(PAGE_SIZE);
   }
 
   /**
    * Loads a stored page.
    * @param entry what storePage gave
    * @param into 4096 bytes
-   * @param codec the one that stored it, default the core's LZ4
+   * @param codec the one that stored it, default the core's, which load each other's pages
    * @throws EINVAL for a bad entry or into; EIO when the object is no page of that codec
    */
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
-    requireBytes('zpool.loadPage', 'into', into);
-    if (lengthOf(into) !== PAGE_SIZE) throw new CompcacheError('EINVAL', 'zpool.loadPage', `into must have ${PAGE_SIZE} bytes, not ${lengthOf(into)}`);
+    requirePage('zpool.loadPage', 'into', into);
     requireCodec('zpool.loadPage', codec);
-    const { exports, bytes } = this.#core;
-    const buffer = exports.pageBuffer() >>> 0;
+    const { exports, page } = this.#core;
     if (typeof entry === 'number' && entry < 0) {
       if (!isU32(-1 - entry)) this.#notAHandle('zpool.loadPage', entry);
       if (this.#isGone()) throw this.#closed('zpool.loadPage');
       exports.pageFill(-1 - entry);
     } else {
       if (!isU32(entry)) this.#notAHandle('zpool.loadPage', entry);
-      if (!isCoreLz4(codec)) return this.#loadWith(entry, into, codec);
+      if (!isCoreCodec(codec)) return this.#loadWith(entry, into, codec);
       const result = exports.pageLoad(this.#address, entry) >>> 0;
       if (result !== PAGE_SIZE) throw this.#failure('zpool.loadPage', result, entry);
     }
-    into.set(bytes.subarray(buffer, buffer + PAGE_SIZE));
+    into.set(page);
   }
 
   #loadWith(entry: PageEntry, into: Uint8Array, codec: Codec): void {
-    const stored = this.#read('zpool.loadPage', entry, undefined, 0);
+    const op = 'zpool.loadPage';
+    const buffer = this.#takeSpare();
+    const stored = this.#read(op, entry, buffer, 0);
     if (stored.length === PAGE_SIZE) {
       into.set(stored);
-      return;
+    } else {
+      const written = runCodec(op, () => codec.decompress(stored, into));
+      if (written !== PAGE_SIZE) throw new CompcacheError('EIO', op, `the codec gave ${show(written)} bytes, not a page`);
     }
-    const written = runCodec('zpool.loadPage', () => codec.decompress(stored, into));
-    if (written !== PAGE_SIZE) throw new CompcacheError('EIO', 'zpool.loadPage', `the codec gave ${show(written)} bytes, not a page`);
+    this.#spare = buffer;
   }
 
   /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */
@@ -315,6 +331,25 @@ export class Zpool {
       return;
     }
     this.#free('zpool.freePage', entry);
+  }
+
+  /**
+   * The pool's page table: pages under numbers instead of entries. It is made at the first call and lies in the RAM, so
+   * after restore it is there again. A pool has at most one; what storePage and malloc give is beside it.
+   * @param keys 'dense' for keys close together (up to 2^32 - 1), 'sparse' for any up to 2^53 - 1. Default: what the table
+   *   is, or 'dense' for a new one
+   * @throws EEXIST when the table is of the other kind; EINVAL
+   */
+  pageTable(keys?: PageTableKeys): PageTable {
+    const op = 'zpool.pageTable';
+    if (keys !== undefined && keys !== 'dense' && keys !== 'sparse') throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
+    if (this.#isGone()) throw this.#closed(op);
+    const { exports } = this.#core;
+    const is = SHAPES[exports.tableKind(this.#address)] as 'none' | PageTableKeys;
+    const wanted = keys ?? (is === 'none' ? 'dense' : is);
+    if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.name)} is ${is}`);
+    this.#number(op, this.#core.keep(op).tableOpen(this.#address, SHAPES.indexOf(wanted)));
+    return (this.#pages ??= new PageTable(this, this.#core, this.#address, wanted));
   }
 
   // ── reclaim and compaction ─────────────────────────────────────────────────
@@ -327,8 +362,7 @@ export class Zpool {
    * @returns frames that came back; a zspage may bring several more than were wanted, and for xcfmalloc those are counted
    *   that second blocks of evicted objects have emptied
    * @throws only when none came back: EINVAL nothing evictable, no evict callback, or one that gives a Promise; EAGAIN after
-   *   eight tries (the
-   *   callback's last throw is its cause)
+   *   eight tries (the callback's last throw is its cause)
    * @see Linux 6.1 mm/zbud.c zbud_reclaim_page; 6.2 mm/zsmalloc.c zs_reclaim_page
    */
   shrink(pages: number): number {
@@ -338,9 +372,10 @@ export class Zpool {
     const evict = this.#evict;
     if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
     let freed = 0;
+    const keeper = this.#core.keep('zpool.shrink');
     while (freed < pages) {
-      const { frames, failure } = this.#reclaim(evict);
-      this.#core.exports.zpoolRunDeferred(this.#address, 0);
+      const { frames, failure } = this.#reclaim(keeper, evict);
+      keeper.zpoolRunDeferred(this.#address, 0);
       freed += frames;
       if (frames !== 0) continue;
       if (freed !== 0) break;
@@ -350,20 +385,19 @@ export class Zpool {
   }
 
   /** Up to eight victims, until one is empty: the frames it brought, or why none did. */
-  #reclaim(evict: EvictCallback): { frames: number; failure?: CompcacheError } {
+  #reclaim(keeper: KeeperExports, evict: EvictCallback): { frames: number; failure?: CompcacheError } {
     const op = 'zpool.shrink';
-    const { exports } = this.#core;
     let cause: { cause: unknown } | undefined;
     for (let tries = 0; tries < TRIES; tries++) {
-      const victim = exports.zpoolIsolate(this.#address) >>> 0;
+      const victim = keeper.zpoolIsolate(this.#address) >>> 0;
       if (victim === 0 && tries === 0) return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
       if (victim === 0) break;
       let answer: EvictAnswer;
       let frames = 0;
       try {
-        answer = this.#evictAll(victim, evict);
+        answer = this.#evictAll(keeper, victim, evict);
       } finally {
-        frames = exports.zpoolRelease(this.#address, victim) >>> 0;
+        frames = keeper.zpoolRelease(this.#address, victim) >>> 0;
       }
       if (frames !== 0) return { frames };
       if (answer === 'promise') {
@@ -375,11 +409,11 @@ export class Zpool {
   }
 
   /** Calls evict for each object of a victim until one is refused. */
-  #evictAll(victim: number, evict: EvictCallback): EvictAnswer {
-    const { exports, out } = this.#core;
+  #evictAll(keeper: KeeperExports, victim: number, evict: EvictCallback): EvictAnswer {
+    const { out } = this.#core;
     let cursor = 0;
     for (;;) {
-      const handle = exports.zpoolVictimNext(this.#address, victim, cursor) >>> 0;
+      const handle = keeper.zpoolVictimNext(this.#address, victim, cursor) >>> 0;
       if (handle === 0) return 'done';
       cursor = out[OUT_A] as number;
       callbacks.running += 1;
@@ -407,17 +441,17 @@ export class Zpool {
     if (options !== undefined && (typeof options !== 'object' || options === null)) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
     const victims = options?.victims ?? 0xffffffff;
     requireU32('zpool.compact', 'victims', victims);
-    return this.#number('zpool.compact', this.#core.exports.zpoolCompact(this.#address, victims));
+    return this.#number('zpool.compact', this.#core.keep('zpool.compact').zpoolCompact(this.#address, victims));
   }
 
   /** Frames that compact() would give back; it may give back fewer when objects are mapped, never more. */
   freeable(): number {
-    return this.#number('zpool.freeable', this.#core.exports.zpoolFreeable(this.#address));
+    return this.#number('zpool.freeable', this.#core.keep('zpool.freeable').zpoolFreeable(this.#address));
   }
 
   /** Does the work that frees have put off. Only z3fold with deferred: 'manual' has any; nothing happens for the others. */
   runDeferred(): void {
-    this.#number('zpool.runDeferred', this.#core.exports.zpoolRunDeferred(this.#address, 1));
+    this.#number('zpool.runDeferred', this.#core.keep('zpool.runDeferred').zpoolRunDeferred(this.#address, 1));
   }
 
   // ── statistics ─────────────────────────────────────────────────────────────
@@ -435,7 +469,7 @@ export class Zpool {
   /** Frames of objects and of metadata, without the cost of stats(). @internal */
   frameCounts(): { frames: number; metadataFrames: number } {
     const op = 'zpool.stats';
-    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
+    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.inspect(op).zpoolMetadataFrames(this.#address)) };
   }
 
   stats(): ZpoolStats {
@@ -478,7 +512,7 @@ export class Zpool {
 
   #classes(): ClassStats[] {
     const rows = this.#tables();
-    const groups = this.#number('zpool.stats', this.#core.exports.zpoolIdentity(this.#address, 5));
+    const groups = this.#number('zpool.stats', this.#core.inspect('zpool.stats').zpoolIdentity(this.#address, 5));
     return rows.map((words) => {
       const [index, size, pages, objectsPerZspage, allocated, used, freeable, zspages] = words as unknown as [number, number, number, number, number, number, number, number];
       return { index, size, pages, objectsPerZspage, allocated, used, freeable, zspages, groups: Array.from(words.subarray(8, 8 + groups)) };
@@ -519,7 +553,7 @@ export class Zpool {
   destroy(): void {
     if (this.#isGone()) throw this.#closed('zpool.destroy');
     if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', 'zpool.destroy', 'an evict callback is running');
-    const result = this.#core.exports.zpoolDestroy(this.#address) >>> 0;
+    const result = this.#core.keep('zpool.destroy').zpoolDestroy(this.#address) >>> 0;
     if (result !== 0) throw this.#failure('zpool.destroy', result, 0);
     this.orphan();
     this.#owner.forget(this.name);
@@ -555,7 +589,7 @@ export class Zpool {
   }
 
   #counter(op: string, which: number): number {
-    const value = this.#core.exports.zpoolCounter(this.#address, which);
+    const value = this.#core.inspect(op).zpoolCounter(this.#address, which);
     if (value < 0) throw this.#closed(op);
     return value;
   }
@@ -583,11 +617,6 @@ export class Zpool {
   }
 }
 
-/** Whether to take the core's own path; any codec of the core is the same there. */
-function isCoreLz4(codec: Codec | undefined): codec is undefined | CoreLz4 {
-  return codec === undefined || codec instanceof CoreLz4;
-}
-
 /** Calls a codec that is not ours: what it throws becomes EIO, unless it is one of our errors. */
 function runCodec(op: string, call: () => unknown): unknown {
   try {
@@ -606,13 +635,6 @@ function isPromise(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
   Promise.resolve(value).catch(() => undefined);
   return true;
-}
-
-/** Requires a codec, or none; EINVAL otherwise. */
-function requireCodec(op: string, codec: unknown): void {
-  if (codec === undefined) return;
-  const { compress, decompress } = (codec ?? {}) as Partial<Codec>;
-  if (typeof compress !== 'function' || typeof decompress !== 'function') throw new CompcacheError('EINVAL', op, `codec must be a Codec, not ${show(codec)}`);
 }
 
 function sameFilledEntry(word: number): PageEntry {

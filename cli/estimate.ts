@@ -10,6 +10,8 @@ import {
   ALLOCATORS, CompcacheError, LOADABLE_CODECS, PAGE_SIZE, Ram, loadCodec,
   type AllocatorName, type Codec, type Handle, type PageEntry, type Zpool,
 } from '../bindings/index.ts';
+import { parseCount } from './arguments.ts';
+import { median } from './bench/measure.ts';
 import { InputError, openInput, parts, type Input, type InputSummary } from './pages.ts';
 import { createProgress, toJson, toText, type Progress } from './report.ts';
 
@@ -21,7 +23,7 @@ const BATCH = 64; // pages timed together: one is too short for the clock
 const BATCHES_AT_ONCE = 16; // before events (a signal) are let in
 
 /** The codecs of the command line: the core's own and those that are loaded. */
-const CODECS = ['lz4', ...LOADABLE_CODECS] as const;
+const CODECS = ['lz4', 'lz4hc', ...LOADABLE_CODECS] as const;
 type CodecName = (typeof CODECS)[number];
 
 /** What is to be estimated. */
@@ -104,7 +106,7 @@ async function run(files: string[], options: Options): Promise<void> {
     input: await openInput(files, options.pid),
     allocators: options.allocator ?? ALLOCATORS,
     codecName: options.codec,
-    codec: options.codec === 'lz4' ? undefined : await loadCodec(options.codec),
+    codec: await codecNamed(options.codec),
     ramBytes,
     ...(options.pages !== undefined && { maxPages: options.pages }),
   };
@@ -130,12 +132,6 @@ export async function runEstimate(
   return report.results.some(({ different }) => different !== 0) ? EXIT_DIFFERENT : 0;
 }
 
-function parseCount(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && Number.isSafeInteger(value)) return value;
-  throw new InvalidArgumentError('It must be a whole number from 1.');
-}
-
 function parseAllocators(text: string, previous: AllocatorName[] = []): AllocatorName[] {
   const names = text.split(',').map((name) => name.trim());
   const unknown = names.find((name) => !(ALLOCATORS as readonly string[]).includes(name));
@@ -159,6 +155,12 @@ async function ramBytesOf(size: string): Promise<number> {
   } catch (error) {
     throw error instanceof CompcacheError ? new InputError(`--ram '${size}': ${error.message}`, { cause: error }) : error;
   }
+}
+
+/** A codec by its name; those of the core are the same in any RAM. */
+async function codecNamed(name: CodecName): Promise<Codec | undefined> {
+  if (name === 'lz4') return undefined;
+  return name === 'lz4hc' ? (await Ram.create({ bytes: '1MiB' })).codec(name) : loadCodec(name);
 }
 
 // ── estimate ─────────────────────────────────────────────────────────────────
@@ -329,7 +331,6 @@ class Timing {
 
   /** Microseconds of a page. */
   median(): number {
-    const sorted = (this.#full.length === 0 ? this.#short : this.#full).toSorted((a, b) => a - b);
-    return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2;
+    return median(this.#full.length === 0 ? this.#short : this.#full);
   }
 }

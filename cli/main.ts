@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { CompcacheError } from '../bindings/index.ts';
+import { addBench } from './bench.ts';
 import { addEstimate } from './estimate.ts';
 import { InputError } from './pages.ts';
 import { printable } from './report.ts';
@@ -31,6 +32,7 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({ writeErr: () => {}, outputError: () => {} });
   addEstimate(program);
+  addBench(program);
   return program;
 }
 

@@ -2,6 +2,7 @@
 import { SingleBar } from 'cli-progress';
 import type { Report, Result } from './estimate.ts';
 import type { InputSummary, ProcessSummary } from './pages.ts';
+import { aligned } from './table.ts';
 
 const NONE = '-';
 const MIB = 2 ** 20;
@@ -54,13 +55,8 @@ function settings({ codec, ramBytes, results }: Report): string {
   return `codec ${codec}, RAM of ${ramBytes % MIB === 0 ? `${ramBytes / MIB} MiB` : `${ramBytes / 1024} KiB`}${cut}`;
 }
 
-/** Rows with their cells right-aligned; the first column, of names, is left-aligned. */
 function table(results: readonly Result[]): string {
-  const rows = [COLUMNS.map(({ title }) => title), ...results.map((result) => COLUMNS.map(({ cell }) => cell(result)))];
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)));
-  const align = (cell: string, column: number): string =>
-    column === 0 ? cell.padEnd(widths[column] as number) : cell.padStart(widths[column] as number);
-  return rows.map((row) => row.map(align).join('  ')).join('\n');
+  return aligned([COLUMNS.map(({ title }) => title), ...results.map((result) => COLUMNS.map(({ cell }) => cell(result)))]);
 }
 
 function whole(value: number): string {

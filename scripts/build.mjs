@@ -14,6 +14,8 @@ const TARGETS = {
   scalar: ['core-scalar', 'index'],
   checked: ['core-checked', 'index'],
   inspector: ['inspector', 'inspector'],
+  keeper: ['keeper', 'keeper'],
+  'keeper-checked': ['keeper-checked', 'keeper'],
 };
 const resolve = createRequire(import.meta.url).resolve;
 
@@ -46,7 +48,7 @@ function buildCodec(asc) {
   for (const [name, flag] of [['codec-simd', '--enable'], ['codec-scalar', '--disable']]) {
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true });
-    run(asc, ['assembly/codec/lz4.ts', 'assembly/codec/samefill.ts', '--config', 'none', ...CODEC_OPTIONS, flag, 'simd', '--outFile', file]);
+    run(asc, ['assembly/codec/lz4.ts', 'assembly/codec/lz4hc.ts', 'assembly/codec/samefill.ts', '--config', 'none', ...CODEC_OPTIONS, flag, 'simd', '--outFile', file]);
     inline(`test/generated/${name}.ts`, readFileSync(file));
   }
 }
@@ -58,7 +60,10 @@ async function buildCore() {
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true }); // a failed asc would leave the old one in place
     run(asc, [`assembly/${entry}.ts`, '--target', target]);
-    if ((await staticEnd(file)) > STATIC_END) throw new Error(`${file}: static data beyond frame 3`);
+    const end = await staticEnd(file);
+    if (end > STATIC_END) throw new Error(`${file}: static data beyond frame 3`);
+    // A companion is instantiated on a memory in use: its data would overwrite the core's.
+    if (entry !== 'index' && end !== 0) throw new Error(`${file}: a companion must have no static data`);
     const wasm = readFileSync(file);
     if (target !== 'checked' && wasm.length > RELEASE_MAX) throw new Error(`${file}: ${wasm.length} bytes, at most ${RELEASE_MAX}`);
     inline(`bindings/generated/${name}.ts`, wasm);

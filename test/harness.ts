@@ -9,6 +9,7 @@ import type { AllocatorName, ErrorCode, Handle, Location, RamOptions, Zpool, Zpo
 import type { TraceTarget } from './models/trace.ts';
 import { EAGAIN, EINVAL } from './models/types.ts';
 import type { PoolModel } from './models/types.ts';
+import { XcfmallocModel } from './models/xcfmalloc.ts';
 import { XvmallocModel } from './models/xvmalloc.ts';
 import { Z3foldModel } from './models/z3fold.ts';
 import { ZbudModel } from './models/zbud.ts';
@@ -54,21 +55,37 @@ export interface AllocatorRow {
   readonly lruByWrite: boolean;
   /** Incompressible pages lie in a whole frame outside the allocator's own layout. */
   readonly rawFrames: boolean;
-  /** Frames of a pool without objects. */
+  /** Frames of a pool whose objects were freed one by one, or that had none yet: xcfmalloc's reserve. */
   readonly idleFrames: number;
-  /** A frame request that fails leaves no trace in later placements, so that the model, which knows no frames, stays right. */
-  readonly failuresAreClean: boolean;
-  /** The model's compact() does exactly what the pool's does. z3fold's moves lone objects that its model leaves. */
-  readonly compactIsModelled: boolean;
+  /** Frames of a pool in which so many objects have been allocated that fill a frame each, and nothing freed since but by eviction. */
+  framesFilled(count: number): number;
+  /** Options with which a malloc takes no frame that it does not need at once. */
+  readonly frugal: ZpoolOptions;
+  /** shrink() counts every frame that goes back to the RAM meanwhile, not only the victims. */
+  readonly countsAllFrames: boolean;
+  /** Objects may lie in two frames, and are mapped through a buffer then. */
+  readonly straddles: boolean;
+  /** The order of compact() goes by frame numbers, which the model has to be told. */
+  readonly compactsByFrame: boolean;
   /** In a RAM of a few MiB a place (or its frame, where that carries the generation) can be reused so often before a handle comes back. */
   readonly staleUses: number;
   /** Sizes at which the placement changes: an object of this size differs from one a byte larger. */
   readonly edges: readonly number[];
   createModel(): PoolModel;
-  /** p of GOLDEN.md's placement checksum. */
+  /** p of the placement checksum (docs/rules/README.md). */
   placement(location: Location): number;
-  /** Names, for a live object of the model, the frame in which it begins. */
-  frameKey(model: PoolModel, id: number): string;
+  /** Names, for each part of a live object of the model, the frame in which it lies or begins: those of locations(). */
+  frameKeys(model: PoolModel, id: number): string[];
+  /** Of a class of zsmalloc: used and allocated slots, zspages, and these by fullness group. */
+  classCounts?(model: PoolModel, index: number): unknown;
+  /**
+   * Only xcfmalloc goes on when the RAM has fewer frames than it wants, with a smaller reserve. Its model is told what the
+   * RAM gave: by the frames that the pool has after a call, and by the parts of the object after a malloc.
+   */
+  readonly short?: {
+    malloc(model: PoolModel, size: number, pages: number, parts: number): number;
+    lack(model: PoolModel, pages: number): void;
+  };
 }
 
 function range(from: number, to: number, step: number): number[] {
@@ -86,21 +103,23 @@ export function zbudRow(layout: ZbudLayout): AllocatorRow {
     canSleepMapped: true,
     lruByWrite: false,
     rawFrames: layout === '6.1',
-    idleFrames: 0,
-    failuresAreClean: true,
-    compactIsModelled: true,
+    ...NO_RESERVE,
+    straddles: false,
+    compactsByFrame: false,
     staleUses: 2000,
     edges: range(64, largest - 64, 64),
     createModel: () => new ZbudModel(layout),
     placement: ({ offset }) => offset,
-    frameKey: frameOfWhere,
+    frameKeys: frameOfWhere,
   };
 }
 
 /** The frame of a model whose where() is frame × 4096 + offset. */
-function frameOfWhere(model: PoolModel, id: number): string {
-  return String(Math.floor(model.where(id) / PAGE_SIZE));
+function frameOfWhere(model: PoolModel, id: number): string[] {
+  return [String(Math.floor(model.where(id) / PAGE_SIZE))];
 }
+
+const NO_RESERVE = { idleFrames: 0, framesFilled: (count: number) => count, frugal: {}, countsAllFrames: false };
 
 export function z3foldRow(deferred: 'afterFree' | 'manual' = 'afterFree'): AllocatorRow {
   return {
@@ -112,14 +131,14 @@ export function z3foldRow(deferred: 'afterFree' | 'manual' = 'afterFree'): Alloc
     canSleepMapped: true,
     lruByWrite: false,
     rawFrames: false,
-    idleFrames: 0,
-    failuresAreClean: true,
-    compactIsModelled: false,
+    ...NO_RESERVE,
+    straddles: false,
+    compactsByFrame: true,
     staleUses: 1000,
     edges: range(64, 3968, 64),
     createModel: () => new Z3foldModel({ deferred }),
     placement: ({ offset }) => offset,
-    frameKey: frameOfWhere,
+    frameKeys: frameOfWhere,
   };
 }
 
@@ -133,15 +152,59 @@ export function xvmallocRow(): AllocatorRow {
     canSleepMapped: true,
     lruByWrite: false,
     rawFrames: true,
-    idleFrames: 0,
-    failuresAreClean: true,
-    compactIsModelled: true,
+    ...NO_RESERVE,
+    straddles: false,
+    compactsByFrame: false,
     staleUses: 250,
     edges: range(32, 4080, 8),
     createModel: () => new XvmallocModel(),
     placement: ({ offset }) => offset,
-    frameKey: frameOfWhere,
+    frameKeys: frameOfWhere,
   };
+}
+
+/** A malloc tops the reserve up to 32 and may take a frame of it; a free fills it again, an eviction does not. */
+export function xcfmallocRow(blocks: 1 | 2): AllocatorRow {
+  return {
+    title: `xcfmalloc blocks ${blocks}`,
+    allocator: 'xcfmalloc',
+    options: { blocks },
+    largest: 4084,
+    movable: true,
+    canSleepMapped: true,
+    lruByWrite: false,
+    rawFrames: true,
+    idleFrames: 32,
+    framesFilled: (count) => (count === 0 ? 32 : count + 31),
+    frugal: { reserve: 0 },
+    countsAllFrames: true,
+    straddles: blocks === 2,
+    compactsByFrame: true,
+    staleUses: 2000,
+    edges: range(52, 4020, 64),
+    createModel: () => new XcfmallocModel({ blocks }),
+    placement: (location) => frameParts(location).reduce((sum, { offset }, i) => sum + (i === 0 ? 1 : 7) * (offset + 1), 0),
+    frameKeys: (model, id) => (model as XcfmallocModel).frameSerials(id).map(String),
+    short: {
+      malloc: (model, size, pages, parts) => {
+        const before = model.pages;
+        // An object as large as a frame is in two blocks only when the reserve was empty; what came later came too late.
+        const isLate = parts === 2 && size > 4020;
+        return (model as XcfmallocModel).mallocShort(size, isLate ? 0 : Math.max(0, pages - before));
+      },
+      lack: (model, pages) => (model as XcfmallocModel).lackFrames(pages),
+    },
+  };
+}
+
+/** Where the parts of an object begin: xcfmalloc's blocks, in their order, or the one place. */
+export function frameParts({ frame, offset, blocks }: Location): readonly { frame: number; offset: number }[] {
+  return blocks ?? [{ frame, offset }];
+}
+
+/** Frames of a pool with an object in them. */
+export function objectFrames(pool: Zpool): number {
+  return pool.totalPages - (pool.stats().reserveFrames ?? 0);
 }
 
 /** Bytes of the slots of a zsmalloc class. */
@@ -161,18 +224,22 @@ export function zsmallocRow(options: ZsmallocModelOptions): AllocatorRow {
     canSleepMapped: false,
     lruByWrite: true,
     rawFrames: false,
-    idleFrames: 0,
-    failuresAreClean: true,
-    compactIsModelled: true,
+    ...NO_RESERVE,
+    straddles: chainSize > 1,
+    compactsByFrame: false,
     staleUses: 1000,
     edges: sizes.slice(0, -1),
     createModel: () => new ZsmallocModel(options),
     placement: ({ classIndex = 0, objectIndex = 0 }) => objectIndex + 1024 * classIndex,
-    frameKey: (model, id) => {
+    classCounts: (model, index) => {
+      const { used, allocated, zspages } = (model as ZsmallocModel).classCounts(index);
+      return [used, allocated, zspages, (model as ZsmallocModel).groupLists(index).map(({ length }) => length)];
+    },
+    frameKeys: (model, id) => {
       const where = model.where(id);
       const slot = where % 1024;
       const bytes = slotBytes(Math.floor(model.placement(id) / 1024));
-      return `${Math.floor(where / 1024)}/${Math.floor((slot * bytes) / PAGE_SIZE)}`;
+      return [`${Math.floor(where / 1024)}/${Math.floor((slot * bytes) / PAGE_SIZE)}`];
     },
   };
 }
@@ -181,8 +248,11 @@ export function zsmallocRow(options: ZsmallocModelOptions): AllocatorRow {
 export const allocators: readonly AllocatorRow[] = [
   zbudRow('6.1'),
   zbudRow('2013'),
-  z3foldRow(),
+  z3foldRow('afterFree'),
+  z3foldRow('manual'),
   xvmallocRow(),
+  xcfmallocRow(1),
+  xcfmallocRow(2),
   zsmallocRow({}),
   zsmallocRow({ chainSize: 4, chainRule: 'percent', fullnessGroups: 4 }),
   zsmallocRow({ chainSize: 1 }),
@@ -274,9 +344,15 @@ export function noise(length: number, seed: number): Uint8Array {
   return bytes;
 }
 
-/** Equality of bytes, quick where expect().toEqual is slow. */
+/** Equality of bytes, by words where both arrays are aligned: the long runs spend half of their time here. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  const { length } = a;
+  if (length !== b.length) return false;
+  const words = ((a.byteOffset | b.byteOffset) & 3) === 0 ? length >> 2 : 0;
+  const [left, right] = [new Uint32Array(a.buffer, words && a.byteOffset, words), new Uint32Array(b.buffer, words && b.byteOffset, words)];
+  for (let i = 0; i < words; i++) if (left[i] !== right[i]) return false;
+  for (let i = 4 * words; i < length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** Fails, and says where, unless the bytes are equal. */
@@ -319,6 +395,12 @@ export function putUntilFull(pool: Zpool, sizeOf: (i: number) => number): Stored
     pool.write(handle, bytes);
     stored.push({ handle, bytes });
   }
+}
+
+/** Frees objects, and has the work done that this leaves: only z3fold with deferred 'manual' has any. */
+export function freeAll(pool: Zpool, handles: Iterable<Handle>): void {
+  for (const handle of handles) pool.free(handle);
+  pool.runDeferred();
 }
 
 export function expectIntact(pool: Zpool, stored: readonly Stored[]): void {
@@ -394,13 +476,11 @@ export function traceTarget(ram: Ram, row: AllocatorRow): TraceTarget & { readon
     get pages() {
       return pool.totalPages;
     },
-    where: (handle) => {
-      const { frame, offset } = pool.locate(handle as Handle);
-      return frame * PAGE_SIZE + offset;
-    },
+    where: (handle) => frameParts(pool.locate(handle as Handle)).reduce((sum, { frame, offset }) => sum * 2 ** 26 + frame * 64 + offset / 64, 1),
     write: (handle) => pool.write(handle as Handle, word.subarray(0, Math.min(4, pool.size(handle as Handle)))),
     map: (handle, mode) => pool.map(handle as Handle, mode),
     unmap: (handle) => pool.unmap(handle as Handle),
+    runDeferred: () => pool.runDeferred(),
     shrink: (pages, evict) => {
       answer = evict;
       const freed = outcome(() => pool.shrink(pages));
@@ -408,6 +488,6 @@ export function traceTarget(ram: Ram, row: AllocatorRow): TraceTarget & { readon
       return freed === 'EAGAIN' ? EAGAIN : EINVAL;
     },
   };
-  if (row.movable && row.compactIsModelled) target.compact = () => pool.compact();
+  if (row.movable) target.compact = () => pool.compact();
   return target;
 }

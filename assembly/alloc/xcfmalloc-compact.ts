@@ -1,7 +1,8 @@
 /**
  * Compaction of xcfmalloc: sparse frames are emptied into the holes of fuller
- * ones, block by block. Never shipped by the original; the algorithm, its bounds
- * and the figures it must reach are rules C1..C9 and I1..I7 of the notes.
+ * ones, block by block. Never shipped by the original; the algorithm, its
+ * bounds and the figures it must reach are rules C1..C9 and I1..I7 of
+ * docs/rules/xvmalloc-xcfmalloc.md.
  *
  * A pass threads the frames that have a used block through their entries,
  * emptiest first (C1), rebuilds the lists so that at the head of each is a hole
@@ -280,7 +281,10 @@ export function xcfCompact(pool: usize, victims: u32): u32 {
   return freed;
 }
 
-/** C9: frames with used blocks, less those that their units would fill. Never less than compact() gives back. */
+/**
+ * C9: frames outside the reserve (a victim that was emptied is one until its reclaim ends), less those that their used
+ * units would fill. Never less than compact() gives back.
+ */
 export function xcfFreeable(pool: usize): u32 {
   return poolAt(pool).frames - reserveFrames(pool) - (usedUnits(pool) + (UNITS - 1)) / UNITS;
 }

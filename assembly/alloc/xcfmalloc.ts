@@ -51,15 +51,16 @@
  * written; word 1 the frames of the reserve, 32, at most 1024. With 0 a malloc
  * that finds no block takes one frame for itself.
  *
- * Source: xcfmalloc v1, posted to linux-mm in September 2011, never merged; rules
- * S1..S17 of the project's notes. Four defects of the original are its figures
- * and stay: the one-unit holes that (b) of S11 leaves alone, the reserve that
- * every malloc tops up, the 12-byte header (a debug sentinel is in it), and, in
- * blocks 1, the single block. The others are absent: destroy gives back
- * everything, a request without a descriptor fails before anything has changed,
- * totals count the reserve. Ours: handles that are validated, maps, raw pages,
- * a reserve that yields a frame when a descriptor needs one, reclaim, and the
- * compaction that the original announced (xcfmalloc-compact.ts).
+ * Source: xcfmalloc v1, posted to linux-mm in September 2011, never merged;
+ * rules S1..S17 of docs/rules/xvmalloc-xcfmalloc.md. Four defects of the
+ * original are its figures and stay: the one-unit holes that (b) of S11 leaves
+ * alone, the reserve that every malloc tops up, the 12-byte header (a debug
+ * sentinel is in it), and, in blocks 1, the single block. The others are
+ * absent: destroy gives back everything, a request without a descriptor fails
+ * before anything has changed, totals count the reserve. Ours: handles that are
+ * validated, maps, raw pages, a reserve that yields a frame when a descriptor
+ * needs one, reclaim, and the compaction that the original announced
+ * (xcfmalloc-compact.ts).
  *
  * Reclaim. Frames are on the LRU in the order in which malloc last placed a
  * block in them; free, map, write and compaction do not touch it; the reserve is

@@ -62,8 +62,8 @@
  * or a second mapped one lacks a frame for its record.
  *
  * Source: the xvmalloc of the ramzswap v3 patches (2009), as it still was in
- * Linux 2.6.39, drivers/staging/zram/xvmalloc.c. Rules X1..X19 are those of the
- * project's notes on exact behaviour. Of the historic defects one is kept, since
+ * Linux 2.6.39, drivers/staging/zram/xvmalloc.c. Rules X1..X19 are those of
+ * docs/rules/xvmalloc-xcfmalloc.md. Of the historic defects one is kept, since
  * the figures are made of it: a block of 4-mod-8 size is invisible to a request
  * of its own size (X8). Gone are: requests of 4089..4092 that grew the pool and
  * failed, one error code for everything, destroy that leaked, double frees seen

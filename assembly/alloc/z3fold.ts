@@ -59,15 +59,23 @@
  * only in runDeferred and compact. In either, a frame that was full is worked on
  * inside the free (Z12).
  *
- * Source: Linux mm/z3fold.c of 6.1, 32-bit geometry; rules Z1..Z24 of the
- * project's notes, cited below. Differences: real map counts (the original's
- * MIDDLE has one bit, its page two); a frame with a mapped object is no victim;
- * compact() moves lone objects that no free would look at again; when every
- * frame has guests or maps shrink gives EINVAL, nothing evictable, where Z19
- * has EAGAIN. Of its defects none: no table leaks (6 a, b); a frame emptied by
- * reclaim is released although work is pending (6 c); an isolated frame is no
- * candidate again (6 d); also for a headless page what is left decides, not the
- * handler's answer (6 e). As in the original, unmap asks for no work (6 f).
+ * Source: Linux mm/z3fold.c of 6.1, 32-bit geometry; rules Z1..Z24 of
+ * docs/rules/zbud-z3fold.md, cited below. Differences: real map counts (the
+ * original's MIDDLE has one bit, its page two); a frame with a mapped object is
+ * no victim; there is a compact(); when every frame has guests or maps shrink
+ * gives EINVAL, nothing evictable, where Z19 has EAGAIN. Of its defects none:
+ * no table leaks (6 a, b); a frame emptied by reclaim is released although work
+ * is pending (6 c); an isolated frame is no candidate again (6 d); also for a
+ * headless page what is left decides, not the handler's answer (6 e). As in the
+ * original, unmap asks for no work (6 f).
+ *
+ * Compaction. A lone object that found no room when it became lone, or was mapped
+ * then, is looked at by no free again; compact() does. First the deferred work,
+ * all of it. Then, in the order of frame numbers, the work of a free (Z14, steps
+ * 4 to 6) on each frame that at its turn holds exactly one object, buddied, that
+ * hosts no guest and is no victim: so the object goes where Z16 finds room, and
+ * its frame back; else it is compacted in its frame, which becomes the head of
+ * its list. There is one such round.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { link, listNext, listPrevious, listPush, listRemove, listTail, toFront, unlink } from '../base/list';
@@ -529,11 +537,10 @@ export function z3foldUnmap(pool: usize, handle: u32): u32 {
 // ── compaction ───────────────────────────────────────────────────────────────
 
 /**
- * Does the deferred work; then that of every frame with a lone object that may
- * move, in the order of frames. One round is enough: a gap only gets smaller in
- * it, but for a lone MIDDLE that becomes FIRST, and what found no room before
- * does not fit beside that either (or it would have moved to where the other is).
- * @param victims the most objects to move after the deferred work
+ * See the top of the file. One round is enough: a gap only gets smaller in it, but
+ * for a lone MIDDLE that becomes FIRST, and what found no room before does not fit
+ * beside that either (or it would have moved to where the other is).
+ * @param victims the most frames to give back after the deferred work
  * @returns frames given back
  */
 export function z3foldCompact(pool: usize, victims: u32): u32 {
@@ -552,10 +559,11 @@ export function z3foldCompact(pool: usize, victims: u32): u32 {
 
 /**
  * Frames that compact() may give back, never fewer than it does: those with
- * nothing left but their pending work, and those with a lone object that may
- * move once it is not mapped, if some list has room for it. Deferred work can make
- * room, so all count while there is some; so does a lone MIDDLE. One pass over the
- * frame table.
+ * nothing left (their work, or their reclaim, still to end) and those with a lone
+ * object that compact() would look at, mapped or not, if a frame on a list has a
+ * gap for it. That may be its own, whose gap is what FIRST and LAST leave; a lone
+ * MIDDLE always counts, and while there is deferred work, which can make room, all
+ * do. One pass over the frame table.
  */
 export function z3foldFreeable(pool: usize): u32 {
   const mask = hasWork(pool) ? ~0 : load<u64>(pool, LIST_MASK);

@@ -46,10 +46,10 @@
  * bytes an object beside the frame table (and the header chunk); malloc and
  * free O(1): the best fit is found with one count of trailing zeros.
  *
- * Source: Linux mm/zbud.c of 6.1 and the zbud patch v11 of 2013-05; rules B1..B9
- * of the project's notes, cited below. Differences: handles are validated, maps
- * counted, destroy gives everything back; the historic destroy leaked live
- * frames, and free took any number.
+ * Source: Linux mm/zbud.c of 6.1 and the zbud patch v11 of 2013-05; rules
+ * B1..B9 of docs/rules/zbud-z3fold.md, cited below. Differences: handles are
+ * validated, maps counted, destroy gives everything back; the historic destroy
+ * leaked live frames, and free took any number.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { link, listCount, listNext, listPush, listRemove, toFront, unlink } from '../base/list';

@@ -55,7 +55,7 @@
  *
  * Source: Linux mm/zsmalloc.c of 6.1 (percent rule, 4 groups), 6.4 and 6.12
  * (bytes rule, 12 groups; the LRU as in 6.2..6.4). Rule numbers (C, S, F, G, L,
- * M, D, K, J, U, E, P, Q) are those of the project's notes on exact behaviour.
+ * M, D, K, J, U, E, P, Q) are those of docs/rules/zsmalloc.md.
  * Ours: validated handles, map counts, and of the defects of the historic
  * writeback patches none: freed handles under reclaim are released when the
  * reclaim of that zspage ends, a victim is chosen by LRU over all classes, full

@@ -10,11 +10,15 @@
 // @ts-ignore: decorator
 @inline export const ERRNO_MIN: u32 = 0xFFFFF000;
 // @ts-ignore: decorator
+@inline export const ENOENT: u32 = 0xFFFFFFFE; // -2
+// @ts-ignore: decorator
 @inline export const EIO: u32 = 0xFFFFFFFB; // -5
 // @ts-ignore: decorator
 @inline export const ENOMEM: u32 = 0xFFFFFFF4; // -12
 // @ts-ignore: decorator
 @inline export const EBUSY: u32 = 0xFFFFFFF0; // -16
+// @ts-ignore: decorator
+@inline export const EEXIST: u32 = 0xFFFFFFEF; // -17
 // @ts-ignore: decorator
 @inline export const EINVAL: u32 = 0xFFFFFFEA; // -22
 // @ts-ignore: decorator

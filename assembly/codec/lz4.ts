@@ -60,24 +60,12 @@
  */
 
 import { EIO } from '../base/errno';
+import {
+  LAST_LITERALS, MATCH_START_MARGIN, MIN_MATCH, NIBBLE_MAX, SOURCE_MAX, copy16, equalBytes, finish, lengthBytes, writeLength,
+} from './block';
 
 // ── Constants ────────────────────────────────────────────────────────────────
 
-/** Shortest match that the format can express, in bytes. */
-// @ts-ignore: decorator
-@inline const MIN_MATCH: u32 = 4;
-/** A block's last bytes that are always literals. */
-// @ts-ignore: decorator
-@inline const LAST_LITERALS: u32 = 5;
-/** Distance from the end of the source that the last match must keep when it starts. */
-// @ts-ignore: decorator
-@inline const MATCH_START_MARGIN: u32 = 12;
-/** Nibble value that says that length bytes follow. */
-// @ts-ignore: decorator
-@inline const NIBBLE_MAX: u32 = 15;
-/** Longest source, so that every position fits a u16. */
-// @ts-ignore: decorator
-@inline const SOURCE_MAX: u32 = 65536;
 /** Longest block accepted for decoding: 255 times as much still fits a u32, so no length can wrap. */
 // @ts-ignore: decorator
 @inline const BLOCK_MAX: u32 = 1 << 24;
@@ -113,16 +101,6 @@ import { EIO } from '../base/errno';
 @inline const OVERSHOOT: u32 = 32;
 
 // ── Copies ───────────────────────────────────────────────────────────────────
-
-/**
- * Copies 16 bytes in two steps, so also matches at offsets of 8 and more. With SIMD too: one wide copy made
- * the decoder 6 % slower (a wide load waits for the narrower stores just before it).
- */
-// @ts-ignore: decorator
-@inline function copy16(to: usize, from: usize): void {
-  store<u64>(to, load<u64>(from));
-  store<u64>(to, load<u64>(from, 8), 8);
-}
 
 /** Copies `bytes` rounded up to a multiple of 16, at least 16; a match's offset is `patternLimit()` or more. */
 // @ts-ignore: decorator
@@ -323,48 +301,6 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
   const low = <u32>ctz(load<u64>(ip, 4) ^ load<u64>(ref, 4)) >> 3; // ctz(0) is 64: 8 bytes
   const high = <u32>ctz(load<u64>(ip, 12) ^ load<u64>(ref, 12)) >> 3;
   return low + (high & (0 - (low >> 3))); // the second word counts when the first is equal
-}
-
-/**
- * Number of equal bytes at `ip` and at `ref` below it, as far as a match may reach. `last` is how far behind
- * ip the source's last 8 bytes begin, 0 or more.
- */
-// @ts-ignore: decorator
-@inline function equalBytes(ip: usize, ref: usize, last: u32): u32 {
-  const limit = last + (8 - LAST_LITERALS);
-  let n: u32 = 0;
-  do {
-    const difference = load<u64>(ip + n) ^ load<u64>(ref + n);
-    if (difference != 0) return min(n + (<u32>ctz(difference) >> 3), limit);
-    n += 8;
-  } while (n <= last);
-  while (n < limit && load<u8>(ip + n) == load<u8>(ref + n)) ++n;
-  return min(n, limit);
-}
-
-/** Bytes that continue a nibble for `length` above 14. */
-// @ts-ignore: decorator
-@inline function lengthBytes(length: u32): u32 {
-  return length < NIBBLE_MAX ? 0 : (length - NIBBLE_MAX) / 255 + 1;
-}
-
-/** Writes the bytes that continue a nibble; `rest` is the length - 15. Returns the address behind. */
-// @ts-ignore: decorator
-@inline function writeLength(op: usize, rest: u32): usize {
-  for (; rest >= 255; rest -= 255) store<u8>(op++, 255);
-  store<u8>(op, <u8>rest);
-  return op + 1;
-}
-
-/** Ends a block with its last literals. Returns the block's bytes, 0 when they do not fit. */
-function finish(dst: usize, dstBytes: u32, op: usize, from: usize, literals: u32): u32 {
-  const used = <u32>(op - dst);
-  const bytes = used + 1 + lengthBytes(literals) + literals;
-  if (bytes > dstBytes) return 0;
-  store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4));
-  if (literals >= NIBBLE_MAX) op = writeLength(op, literals - NIBBLE_MAX);
-  memory.copy(op, from, literals);
-  return bytes;
 }
 
 /**

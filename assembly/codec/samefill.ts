@@ -14,7 +14,7 @@
  * Trade-off: it tests whole groups of 64 bytes, one branch each, where a branch per word would stop
  * sooner and run a third as fast.
  *
- * Source of the design: zram and zswap keep such pages as one word (FACTS.md); the loop is our own.
+ * Source of the design: zram and zswap keep such pages as one word; the loop is our own.
  */
 
 /** Zero when the 32 bytes at `at` all repeat the 8 bytes of `word`. */

@@ -18,7 +18,7 @@
  *   RAM of any size is created in constant time.
  * - static: the data segments of the module. Fixed place, never written, never
  *   part of an image; that is what makes images portable between builds.
- * - scratch: page buffers, hash table, results. Per instance, not state, never
+ * - scratch: page buffers, compressors' tables, results. Per instance, not state, never
  *   part of an image; addressed through one base (mem/scratch.ts).
  *
  * A frame table entry
@@ -33,7 +33,7 @@
  *   are what makes a handle from an earlier life of the frame recognisable.
  *
  * Vital statistics: 32 bytes of table per 4096 (0.78 %); fixed frames of a RAM
- * 4 + scratch (8 below 1 MiB, 38 from there); a RAM has at most 2^20 frames,
+ * 4 + scratch (9 below 1 MiB, 39 from there); a RAM has at most 2^20 frames,
  * and the last one of a 4 GiB memory is never handed out.
  *
  * Boot frame, u32 words:
@@ -99,7 +99,9 @@
 // @ts-ignore: decorator
 @inline export const FRAME_BUFFER: u32 = 10; // copy of a straddling object while it is mapped
 // @ts-ignore: decorator
-@inline export const FRAME_TYPES: u32 = 11;
+@inline export const FRAME_INDEX: u32 = 11; // node, directory or leaf of a page table
+// @ts-ignore: decorator
+@inline export const FRAME_TYPES: u32 = 12;
 
 // Offsets in the boot frame.
 // @ts-ignore: decorator

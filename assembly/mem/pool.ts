@@ -10,8 +10,9 @@
  *  32 isolated victims                   36 frames of tables (this one and more)
  *  40 cache: handle records (16 bytes)   56 cache: descriptors (16 bytes)
  *  72 objects moved (f64)                80 payload bytes moved (f64)
- *  88 check word over 0, 72, 80 and the options           92 bytes of the name
+ *  88 check word over 0, 72, 80, 92..179 and 200..255      92 bytes of the name
  *  96 name, 64 bytes                    160 options: 4 words of the allocator
+ * 176 root of the page table (page/table.ts)
  * 256 tables of the allocator, to the end of the frame
  *
  * `objects moved` counts copies; with 4 fullness groups zsmalloc may copy an
@@ -51,6 +52,12 @@ import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 // @ts-ignore: decorator
 @inline export const POOL_DESCRIPTORS: usize = 56; // cache of descriptors
 
+// @ts-ignore: decorator
+@inline export const POOL_INDEX: usize = 176; // root of the page table
+// @ts-ignore: decorator
+@inline const INDEX_COUNTS: usize = 180; // what changes in it
+// @ts-ignore: decorator
+@inline const INDEX_END: usize = 200;
 // @ts-ignore: decorator
 @inline const POOL_LINKS: usize = 20;
 
@@ -115,8 +122,17 @@ function movesWord(pool: usize): u32 {
 /** What the words that nothing else can confirm add up to. */
 export function poolCheckWord(pool: usize): u32 {
   let sum: u32 = rotl<u32>(load<u32>(pool), 5);
-  for (let at: usize = 92; at < POOL_TABLES; at += 4) sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
+  for (let at: usize = 92; at < POOL_TABLES; at += 4) {
+    if (at == INDEX_COUNTS) at = INDEX_END;
+    sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
+  }
   return sum ^ movesWord(pool);
+}
+
+/** Frames of the page table. */
+// @ts-ignore: decorator
+@inline export function indexFrames(pool: usize): u32 {
+  return load<u32>(pool, POOL_INDEX + 16);
 }
 
 /** Counts the pool among those ever created: default names come from that. */

@@ -6,21 +6,21 @@
  * RAM could be given its own.
  *
  *   base  +0      results and fault report (u32 words)
- *         +4096   hash table of the compressors, 8 KiB
- *         +12288  CRC-32C tables, 4 KiB
- *         +16384  gather: a straddling object made contiguous, 4 KiB
- *         +20480  page: input of the page path and of the codecs, 4 or 64 KiB
+ *         +4096   CRC-32C tables, 4 KiB
+ *         +8192   tables of the compressors, 16 KiB (lz4 takes 8); or gather: a
+ *                 straddling object made contiguous for a load, 4 KiB
+ *         +24576  page: input of the page path and of the codecs, 4 or 64 KiB
  *         then    block: output of the codecs, 8 or 68 KiB
  *
- * A RAM below 1 MiB gets the small buffers (8 frames), any other the large ones
- * (38 frames): codec calls above 4 KiB need those.
+ * A RAM below 1 MiB gets the small buffers (9 frames), any other the large ones
+ * (39 frames): codec calls above 4 KiB need those.
  */
 import { BOOT_SCRATCH, PAGE_SIZE, boot } from './layout';
 
 // @ts-ignore: decorator
-@inline export const SCRATCH_SMALL: u32 = 8;
+@inline export const SCRATCH_SMALL: u32 = 9;
 // @ts-ignore: decorator
-@inline export const SCRATCH_LARGE: u32 = 38;
+@inline export const SCRATCH_LARGE: u32 = 39;
 // @ts-ignore: decorator
 @inline export const LARGE_SCRATCH_FROM: u32 = 256; // frames of the RAM
 
@@ -45,13 +45,11 @@ import { BOOT_SCRATCH, PAGE_SIZE, boot } from './layout';
 @inline export const OUT_FRAME: usize = 32; // check(): frame where it is broken
 
 // @ts-ignore: decorator
-@inline const HASH: usize = 4096;
+@inline const CRC: usize = 4096;
 // @ts-ignore: decorator
-@inline const CRC: usize = 12288;
+@inline const TABLES: usize = 8192;
 // @ts-ignore: decorator
-@inline const GATHER: usize = 16384;
-// @ts-ignore: decorator
-@inline const PAGE: usize = 20480;
+@inline const PAGE: usize = 24576;
 
 /** Set once per instance; a place, not state. */
 let base: usize = 0;
@@ -76,18 +74,19 @@ export function setScratch(address: usize): void {
 }
 
 // @ts-ignore: decorator
-@inline export function hashTable(): usize {
-  return base + HASH;
-}
-
-// @ts-ignore: decorator
 @inline export function crcTables(): usize {
   return base + CRC;
 }
 
 // @ts-ignore: decorator
+@inline export function compressorTables(): usize {
+  return base + TABLES;
+}
+
+/** In the place of those: a load does not compress. */
+// @ts-ignore: decorator
 @inline export function gatherBuffer(): usize {
-  return base + GATHER;
+  return base + TABLES;
 }
 
 // @ts-ignore: decorator

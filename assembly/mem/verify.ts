@@ -61,6 +61,8 @@ import { listNext, listPrevious } from '../base/list';
 @inline export const RULE_SLOT: u32 = 22; // slot of a zspage, its free list
 // @ts-ignore: decorator
 @inline export const RULE_BUFFER: u32 = 23; // buffer of a mapped object
+// @ts-ignore: decorator
+@inline export const RULE_INDEX: u32 = 24; // page table
 
 /** Reports a broken rule. Always EUCLEAN, so that a check can return it. */
 export function broken(rule: u32, frame: u32): u32 {

@@ -12,21 +12,35 @@
  */
 import { EIO, isError } from '../base/errno';
 import { lz4Compress, lz4Decompress } from '../codec/lz4';
+import { lz4hcCompress } from '../codec/lz4hc';
 import { sameFilled } from '../codec/samefill';
 import { PAGE_SIZE } from '../mem/layout';
 import {
-  OUT_A, OUT_LENGTH, OUT_SIZE, blockBuffer, gatherBuffer, hashTable, out, pageBuffer, setOut,
+  OUT_A, OUT_LENGTH, OUT_SIZE, blockBuffer, compressorTables, gatherBuffer, out, pageBuffer, setOut,
 } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { zpoolCopyIn, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolSpan } from '../zpool';
 
+/** Compressors of the page path; both write blocks of one format. */
+// @ts-ignore: decorator
+@inline const CODEC_LZ4: u32 = 0;
+// @ts-ignore: decorator
+@inline const CODEC_LZ4HC: u32 = 1;
+
+// @ts-ignore: decorator
+@inline function compress(codec: u32, page: usize, block: usize, most: u32): u32 {
+  if (codec == CODEC_LZ4HC) return lz4hcCompress(page, PAGE_SIZE, block, most, compressorTables());
+  return lz4Compress(page, PAGE_SIZE, block, most, compressorTables());
+}
+
 /**
  * Stores the page in the page buffer.
  * @param pool the zpool
+ * @param codec CODEC_LZ4HC, or anything else for CODEC_LZ4
  * @returns the handle; 0 for a same-filled page, whose word is in OUT_A and
  *   which takes no memory; EINVAL no pool, ENOMEM no frame
  */
-export function pageStore(pool: usize): u32 {
+export function pageStore(pool: usize, codec: u32): u32 {
   const page = pageBuffer();
   if (sameFilled(page, PAGE_SIZE)) {
     setOut(OUT_A, load<u32>(page));
@@ -35,7 +49,7 @@ export function pageStore(pool: usize): u32 {
   const most = zpoolMax(pool);
   if (isError(most)) return most;
   const block = blockBuffer();
-  const bytes = lz4Compress(page, PAGE_SIZE, block, min(most, PAGE_SIZE - 1), hashTable());
+  const bytes = compress(codec, page, block, min(most, PAGE_SIZE - 1));
   const handle = bytes != 0 ? zpoolMalloc(pool, bytes) : zpoolMallocRaw(pool);
   if (isError(handle)) return handle;
   const result = zpoolCopyIn(pool, handle, bytes != 0 ? block : page);
@@ -62,8 +76,10 @@ export function pageLoad(pool: usize, handle: u32): u32 {
   return lz4Decompress(block, bytes, pageBuffer(), PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
 }
 
-/** Fills the page buffer with one word. */
-export function pageFill(word: u32): void {
+/** Fills the page buffer with one word. Returns its 4096 bytes. */
+export function pageFill(word: u32): u32 {
   const page = pageBuffer();
-  for (let at: usize = 0; at < PAGE_SIZE; at += 4) store<u32>(page + at, word);
+  const words = <u64>word | (<u64>word << 32);
+  for (let at: usize = 0; at < PAGE_SIZE; at += 8) store<u64>(page + at, words);
+  return PAGE_SIZE;
 }

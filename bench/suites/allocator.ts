@@ -1,26 +1,14 @@
-/** free + malloc in a churn of 50,000 live objects of 32 … 3072 bytes, from JavaScript. */
-import { ALLOCATORS, Ram, type Handle } from '../../bindings/index.ts';
-import { createDraw, size1 } from '../../test/models/trace.ts';
-import { time, type Contender } from '../measure.ts';
+/** The five allocators in a churn, by the C library's malloc on the same one; and how densely they pack. */
+import type { AllocatorName } from '../../bindings/index.ts';
+import { LIVE, allocatorTable } from '../../cli/bench/allocator.ts';
+import type { Table } from '../../cli/bench/types.ts';
+import { densities } from '../density.ts';
+import { libcMalloc } from '../libc.ts';
 
-const LIVE = 50_000;
-const STEPS = 200_000;
-
-export async function contenders(): Promise<Contender[]> {
-  return Promise.all(ALLOCATORS.map(async (allocator) => {
-    const ram = await Ram.create({ bytes: '512MiB' });
-    const pool = ram.zpool(allocator);
-    const draw = createDraw(2);
-    const objects = Array.from({ length: LIVE }, () => pool.malloc(size1(draw)));
-    return {
-      name: allocator,
-      round: () => time(STEPS, () => {
-        for (let step = 0; step < STEPS; step++) {
-          const i = draw() % LIVE;
-          pool.free(objects[i] as Handle);
-          objects[i] = pool.malloc(size1(draw));
-        }
-      }),
-    };
-  }));
+export async function* allocatorSuite(): AsyncGenerator<Table> {
+  const malloc = libcMalloc(LIVE);
+  const table = await allocatorTable();
+  const own = table.contenders.map((contender) => ({ ...contender, figures: () => densities(contender.name as AllocatorName) }));
+  yield { ...table, contenders: malloc === undefined ? own : [malloc, ...own] };
+  malloc?.end();
 }

@@ -1,16 +1,36 @@
-/** LZ4 in the core, as a Codec: source and destination are copied through the scratch buffers. */
+/** The core's LZ4 codecs, as a Codec: source and destination are copied through the scratch buffers. */
 import { CompcacheError, ERRNO_MIN, lengthOf, requireBytes } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import type { Core } from '../wasm.ts';
 
+/** The core's codecs: their numbers there (assembly/page/path.ts). Both write blocks of one format. */
+export const CORE_CODECS = { lz4: 0, lz4hc: 1 } as const;
+export type CoreCodecName = keyof typeof CORE_CODECS;
+
 /** Blocks of up to 64 KiB, 4 KiB in a RAM below 1 MiB: EINVAL beyond. */
-export class CoreLz4 implements Codec {
-  readonly name = 'lz4';
+export class CoreCodec implements Codec {
+  readonly name: CoreCodecName;
+  /** Number of the compressor. */
+  readonly number: number;
   readonly #core: (op: string) => Core;
+  readonly #dense: boolean;
+  // Places and sizes of the buffers, fixed when the RAM was made.
+  readonly #page: number;
+  readonly #pageBytes: number;
+  readonly #block: number;
+  readonly #blockBytes: number;
 
   /** @param core gives the instance, or throws ECLOSED for a call */
-  constructor(core: (op: string) => Core) {
+  constructor(name: CoreCodecName, core: (op: string) => Core) {
+    this.name = name;
+    this.number = CORE_CODECS[name];
     this.#core = core;
+    this.#dense = name === 'lz4hc';
+    const { exports } = core('ram.codec');
+    this.#page = exports.pageBuffer() >>> 0;
+    this.#pageBytes = exports.pageBufferBytes();
+    this.#block = exports.blockBuffer() >>> 0;
+    this.#blockBytes = exports.blockBufferBytes();
   }
 
   /**
@@ -22,11 +42,12 @@ export class CoreLz4 implements Codec {
     requireBytes('codec.compress', 'src', src);
     requireBytes('codec.compress', 'dst', dst);
     const { exports, bytes } = this.#core('codec.compress');
-    const most = exports.pageBufferBytes();
-    if (lengthOf(src) > most) throw tooLong('codec.compress', `src is ${lengthOf(src)} bytes`, most);
-    bytes.set(src, exports.pageBuffer() >>> 0);
-    const written = exports.codecCompress(lengthOf(src), lengthOf(dst)) >>> 0;
-    if (written !== 0) copyOut(bytes, exports.blockBuffer() >>> 0, written, dst);
+    const length = lengthOf(src);
+    if (length > this.#pageBytes) throw tooLong('codec.compress', `src is ${length} bytes`, this.#pageBytes);
+    bytes.set(src, this.#page);
+    const room = lengthOf(dst);
+    const written = (this.#dense ? exports.codecCompressHc(length, room) : exports.codecCompress(length, room)) >>> 0;
+    if (written !== 0) copyOut(bytes, this.#block, written, dst);
     return written;
   }
 
@@ -39,23 +60,22 @@ export class CoreLz4 implements Codec {
     requireBytes('codec.decompress', 'src', src);
     requireBytes('codec.decompress', 'dst', dst);
     const { exports, bytes } = this.#core('codec.decompress');
-    const most = exports.blockBufferBytes();
-    if (lengthOf(src) > most) throw tooLong('codec.decompress', `src is ${lengthOf(src)} bytes`, most);
-    bytes.set(src, exports.blockBuffer() >>> 0);
+    const length = lengthOf(src);
+    if (length > this.#blockBytes) throw tooLong('codec.decompress', `src is ${length} bytes`, this.#blockBytes);
+    bytes.set(src, this.#block);
     const room = lengthOf(dst);
-    const written = exports.codecDecompress(lengthOf(src), room) >>> 0;
+    const written = exports.codecDecompress(length, room) >>> 0;
     if (written >= ERRNO_MIN) {
-      const held = exports.pageBufferBytes();
-      if (room > held) throw tooLong('codec.decompress', 'src is malformed, or decodes to more', held);
+      if (room > this.#pageBytes) throw tooLong('codec.decompress', 'src is malformed, or decodes to more', this.#pageBytes);
       throw new CompcacheError('EIO', 'codec.decompress', `not an LZ4 block that fits ${room} bytes`);
     }
-    copyOut(bytes, exports.pageBuffer() >>> 0, written, dst);
+    copyOut(bytes, this.#page, written, dst);
     return written;
   }
 }
 
-function copyOut(memory: Uint8Array, from: number, length: number, dst: Uint8Array): void {
-  dst.set(memory.subarray(from, from + length));
+function copyOut(memory: Uint8Array<ArrayBuffer>, from: number, length: number, dst: Uint8Array): void {
+  dst.set(new Uint8Array(memory.buffer, from, length)); // subarray takes longer
 }
 
 function tooLong(op: string, what: string, most: number): CompcacheError {

@@ -9,8 +9,9 @@
  * made of literals here, and since its decoder checks nothing a block is decoded
  * only after its structure has been verified.
  */
-import { CompcacheError, requireBytes } from '../errors.ts';
+import { lengthOf } from '../errors.ts';
 import type { Codec } from '../types.ts';
+import { BLOCK_MAX, deliver, notABlock, requireBlock, requireSource, unshared } from './blocks.ts';
 
 interface Lz4js {
   compressBlock(src: Uint8Array, dst: Uint8Array, srcIndex: number, srcLength: number, hashTable: Uint32Array): number;
@@ -18,7 +19,6 @@ interface Lz4js {
   compressBound(bytes: number): number;
 }
 
-const BLOCK_MAX = 65536;
 const HASH_WORDS = 65536;
 
 class Lz4jsCodec implements Codec {
@@ -31,23 +31,19 @@ class Lz4jsCodec implements Codec {
   }
 
   compress(src: Uint8Array, dst: Uint8Array): number {
-    requireBytes('codec.compress', 'src', src);
-    requireBytes('codec.compress', 'dst', dst);
-    if (src.length > BLOCK_MAX) throw new CompcacheError('EINVAL', 'codec.compress', `src is ${src.length} bytes, at most ${BLOCK_MAX}`);
+    requireSource(src, dst);
+    const bytes = unshared(src);
     this.#table.fill(0);
-    const matched = this.lz4.compressBlock(src, this.#block, 0, src.length, this.#table);
-    const written = matched !== 0 ? matched : literals(src, this.#block);
-    if (written > dst.length) return 0;
-    dst.set(this.#block.subarray(0, written));
-    return written;
+    const matched = this.lz4.compressBlock(bytes, this.#block, 0, bytes.length, this.#table);
+    return deliver(this.#block.subarray(0, matched !== 0 ? matched : literals(bytes, this.#block)), dst);
   }
 
   decompress(src: Uint8Array, dst: Uint8Array): number {
-    requireBytes('codec.decompress', 'src', src);
-    requireBytes('codec.decompress', 'dst', dst);
-    const length = decodedLength(src);
-    if (length < 0 || length > dst.length) throw new CompcacheError('EIO', 'codec.decompress', `not an LZ4 block that fits ${dst.length} bytes`);
-    return this.lz4.decompressBlock(src, dst, 0, src.length, 0);
+    requireBlock(src, dst);
+    const block = unshared(src);
+    const length = decodedLength(block);
+    if (length < 0 || length > lengthOf(dst)) throw notABlock('LZ4', dst);
+    return this.lz4.decompressBlock(block, dst, 0, block.length, 0);
   }
 }
 

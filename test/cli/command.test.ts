@@ -1,5 +1,6 @@
 /** The command line from outside: output, errors, exit codes, standard input. */
 import { tmpdir } from 'node:os';
+import * as zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE } from '../../bindings/index.ts';
 import manifest from '../../package.json' with { type: 'json' };
@@ -43,6 +44,20 @@ describe.concurrent('output', () => {
     const { results, codec } = await estimateJson(['--allocator', 'zsmalloc, zbud', '--allocator', 'zbud', '--codec', 'lz4js', file('two', textPages(2))]);
     expect(results.map(({ allocator }) => allocator)).toEqual(['zsmalloc', 'zbud']);
     expect(codec).toBe('lz4js');
+  });
+
+  it('takes lz4hc, which makes smaller blocks than lz4', async () => {
+    const [dense, quick] = await Promise.all(['lz4hc', 'lz4'].map((codec) => estimateJson(['--allocator', 'zsmalloc', '--codec', codec, file('prose', textPages(20))])));
+    expect(dense?.codec).toBe('lz4hc');
+    expect(dense?.results[0]).toMatchObject({ different: 0, pages: 20 });
+    expect(dense?.results[0]?.compressedBytes).toBeLessThan(quick?.results[0]?.compressedBytes as number);
+  });
+
+  it('takes Zstandard where the host has it, and says where it has not', async ({ expect }) => {
+    const { code, stdout, stderr } = await compcache(['estimate', '--codec', 'zstd', file('zstd', textPages(2))]);
+    const has = 'zstdCompressSync' in zlib;
+    expect({ code, stderr }).toEqual(has ? { code: 0, stderr: '' } : { code: 2, stderr: 'compcache: loadCodec: this host has no zstd (ENODEV)\n' });
+    expect(stdout.includes('codec zstd')).toBe(has);
   });
 
   it('says into how many RAMs the input was cut', async ({ expect }) => {
@@ -94,7 +109,7 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     ['standard input twice', ['estimate', '-', '-'], /only once/],
     ['unknown allocator', ['estimate', '--allocator', 'zbud,slab', good], new RegExp(`Unknown allocator 'slab'; known: ${ALLOCATORS.join(', ')}`)],
     ['no allocator', ['estimate', '--allocator', '', good], /Unknown allocator ''/],
-    ['unknown codec', ['estimate', '--codec', 'toString', good], /Unknown codec 'toString'; known: lz4, lz4js/],
+    ['unknown codec', ['estimate', '--codec', 'toString', good], /Unknown codec 'toString'; known: lz4, lz4hc, lz4js/],
     ['bad RAM size', ['estimate', '--ram', 'much', good], /--ram 'much'/],
     ['RAM too small', ['estimate', '--ram', '4K', good], /256 KiB/],
     ['bad page count', ['estimate', '--pages', '0', good], /'0' is invalid/],

@@ -1,4 +1,4 @@
-/** Every allocator passes one contract (API.md) in the checked build. One file a build, so that they run side by side. */
+/** Every allocator passes one contract (docs/rules, R) in the checked build. One file a build, so that they run side by side. */
 import { describe } from 'vitest';
 import { allocators, builds } from '../harness.ts';
 import { conformance } from './suite/index.ts';

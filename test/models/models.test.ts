@@ -1,8 +1,8 @@
 /**
  * The models against the published figures: what they say may then be held against the core.
  *
- * Figures from GOLDEN.md, EXACT-z3fold.md sections 3 and 5, EXACT-zsmalloc.md section 13,
- * FACTS.md 2.1; class tables from test/data/zsmalloc-classes. Rule numbers as in the EXACT texts.
+ * Figures and rule numbers from docs/rules: README.md, zbud-z3fold.md sections 3 and 5, zsmalloc.md
+ * sections 1 and 13; class tables from test/data/zsmalloc-classes.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -21,7 +21,7 @@ function mallocs(pool: PoolModel, count: number, size: number): number[] {
 }
 
 describe('traces', () => {
-  it('GOLDEN: T1 first sizes 1633, 848, 2788, 2602, 2615', () => {
+  it('T1: first sizes 1633, 848, 2788, 2602, 2615', () => {
     const draw = createDraw(1);
     expect([1, 2, 3, 4, 5].map(() => size1(draw))).toEqual([1633, 848, 2788, 2602, 2615]);
   });
@@ -135,7 +135,7 @@ describe('zbud', () => {
     });
   });
 
-  it('B2 and FACTS 2.4: sizes and pairing', () => {
+  it('B2: sizes and pairing', () => {
     const kernel = new ZbudModel('6.1');
     expect(kernel.malloc(0)).toBe(EINVAL);
     expect(kernel.malloc(1.5)).toBe(EINVAL);
@@ -156,7 +156,7 @@ describe('zbud', () => {
     first.check();
   });
 
-  it('B7 and API: a frame with a mapped object is passed over, keeps its place, costs no try', () => {
+  it('B7, R4: a frame with a mapped object is passed over, keeps its place, costs no try', () => {
     const pool = new ZbudModel();
     const [a, b, c] = mallocs(pool, 3, 3000) as [number, number, number];
     pool.map(a, 'ro');
@@ -227,7 +227,7 @@ describe('zsmalloc classes', () => {
     [14, 179, 183, 3808, 3805],
     [15, 186, 188, 3840, 3837],
     [16, 192, 191, 3840, 3837],
-  ])('C5, C8, FACTS 2.1: chain %i', (chainSize, bytes, percent, watermark, huge) => {
+  ])('C5, C8: chain %i', (chainSize, bytes, percent, watermark, huge) => {
     const byBytes = new ZsmallocModel({ chainSize, chainRule: 'bytes' });
     const byPercent = new ZsmallocModel({ chainSize, chainRule: 'percent' });
     expect(byBytes.classTable().length).toBe(bytes);
@@ -264,7 +264,7 @@ describe('zsmalloc classes', () => {
     expect([3628, 3629].map((bytes) => chain8.classIndexOf(bytes))).toEqual([225, 254]);
   });
 
-  it('P2 and API: errors', () => {
+  it('P2, R1: errors', () => {
     const pool = new ZsmallocModel();
     expect(pool.malloc(0)).toBe(EINVAL);
     expect(pool.malloc(4097)).toBe(ENOSPC);
@@ -549,7 +549,7 @@ describe.each([12, 4] as const)('zsmalloc worked examples, %i groups', (groups) 
     expect(x.compact(2)).toBe(groups === 12 ? 'C4→A0' : 'B3→A0 B4→C3');
   });
 
-  it('API: a zspage with a mapped object keeps its LRU place and costs no try', () => {
+  it('R4: a zspage with a mapped object keeps its LRU place and costs no try', () => {
     const x = new Lettered(groups, 1628);
     x.malloc(15);
     x.write('A0 B0 C0');

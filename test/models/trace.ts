@@ -1,16 +1,16 @@
 /**
  * The deterministic traces, as drivers over a small interface, for models and real pools alike.
  *
- * T1, T3, the draw and the placement checksum follow GOLDEN.md ("Trace specification"); E6 to E10
- * and the eviction checksum EXACT-z3fold.md section 5; T6 EXACT-xvmalloc-xcfmalloc.md section 4.
- * `churn` is of GOLDEN.md's "same family" (no published figures here).
+ * T1, T3, the draw and the placement checksum follow docs/rules/README.md ("Trace specification"),
+ * the eviction checksum too; E6 to E10 zbud-z3fold.md section 5, T6 xvmalloc-xcfmalloc.md section 4
+ * there. `churn` is the family of T2 and T6.
  * Every driver asserts nothing: it returns plain figures. A malloc that fails ends it by a throw.
  */
 import { EAGAIN } from './types.ts';
 
 // ---- draws
 
-/** One draw per call: 24 random bits (GOLDEN.md). */
+/** One draw per call: 24 random bits (docs/rules/README.md). */
 export type Draw = () => number;
 
 /** A size takes as many draws as it needs. */
@@ -37,6 +37,12 @@ export const size6: SizeOf = (draw) => {
   if (kind === 0) return 1 + (r % 64);
   if (kind === 1) return 4017 + (r % 64);
   return 1 + (r % 4080);
+};
+
+/** Two draws; mostly small, with a tail to the largest that every allocator takes. */
+export const skewed: SizeOf = (draw) => {
+  const r = draw();
+  return draw() % 4 === 0 ? 1 + (r % 3968) : 1 + (r % 300);
 };
 
 // ---- checksums
@@ -71,12 +77,14 @@ export interface TraceTarget {
   malloc(size: number): number;
   free(handle: number): unknown;
   /**
-   * p of GOLDEN.md's checksum, of an object just allocated. For xcfmalloc p is the whole of
+   * p of the placement checksum, of an object just allocated. For xcfmalloc p is the whole of
    * (o1 + 1) + 7·(o2 + 1); the checksum adds its 1 to that as well.
    */
   placement(handle: number): number;
   readonly pages: number;
   compact?(): number;
+  /** Does what frees have put off; churn does it at every mark. */
+  runDeferred?(): unknown;
   /** A number that changes if and only if the object moves; needed for T3's `moved`. */
   where?(handle: number): number;
   write?(handle: number): unknown;
@@ -228,7 +236,7 @@ export interface FillResult {
   drained: number;
 }
 
-/** T1: seed 1, 100,000 mallocs. Fewer give the checkpoints of EXACT-z3fold.md section 3. */
+/** T1: seed 1, 100,000 mallocs. Fewer give the checkpoints of docs/rules/zbud-z3fold.md section 3. */
 export function runT1(target: TraceTarget, options: TraceOptions = {}, count = 100_000): FillResult {
   const run = new Run(target, 1, size1, options);
   run.mallocs(0, count);
@@ -339,7 +347,9 @@ export function runChurn(target: TraceTarget, options: ChurnOptions): ChurnResul
     const index = run.draw() % live;
     run.free(index);
     run.malloc(index);
-    if (step % markEvery === 0) marks.push(target.pages);
+    if (step % markEvery !== 0) continue;
+    target.runDeferred?.();
+    marks.push(target.pages);
   }
   return {
     filled,
@@ -360,6 +370,12 @@ export function runChurn2(
 ): ChurnResult {
   const markEvery = Math.max(1, Math.floor(steps / 10));
   return runChurn(target, { ...options, seed: 2, live: 50_000, steps, sizeOf: size1, markEvery });
+}
+
+/** The same with seed 4 and sizes skewed to small. */
+export function runChurnSmall(target: TraceTarget, steps: number, options: TraceOptions = {}): ChurnResult {
+  const markEvery = Math.max(1, Math.floor(steps / 10));
+  return runChurn(target, { ...options, seed: 4, live: 50_000, steps, sizeOf: skewed, markEvery });
 }
 
 /** T6, the edge trace: sizes 1..4080, so not for zbud. */

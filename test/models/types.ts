@@ -3,8 +3,8 @@
  *
  * A model is the allocator as the texts describe it, in plain objects, without memory: it knows
  * where every object is, never what it holds. Tests run the same calls on a model and on the
- * real core and compare. Codes, shrink and the treatment of mapped objects follow API.md
- * ("Errors", "Zpool"); placement follows GOLDEN.md ("Placement checksum").
+ * real core and compare. Codes, shrink and the treatment of mapped objects are R1
+ * to R5 of docs/rules/README.md; placement is that of its placement checksum.
  */
 
 export const EAGAIN = -11;
@@ -44,10 +44,17 @@ export interface PoolModel {
   shrink(pages: number, evict?: Evict): number;
   /** One reclaim of up to `tries` attempts; the frames of the page or zspage freed, or an errno. */
   reclaim(tries: number, evict?: Evict): number;
-  /** Frames given back. */
-  compact(): number;
+  /** Frames given back. @param options.victims the most places to empty */
+  compact(options?: { victims?: number }): number;
   /** What compact() would give back, never less. */
   freeable(): number;
+  /** Does what frees have put off (z3fold). */
+  runDeferred(): void;
+  /**
+   * Numbers the frames as the RAM of another implementation has, frame by frame of each object: where the order of a
+   * compaction goes by frame numbers.
+   */
+  renumber(framesOf: (id: number) => readonly number[]): void;
   /** p of the placement checksum, for the object's present place. */
   placement(id: number): number;
   /** A number that changes if and only if the object moves. */
@@ -70,7 +77,7 @@ export function invariant(condition: boolean, rule: string): void {
 }
 
 /**
- * API.md, shrink: reclaim with eight tries each time, until at least `pages` frames came back.
+ * R3: reclaim with eight tries each time, until at least `pages` frames came back.
  * An error counts only when none came back.
  */
 export function shrinkByReclaim(pages: number, reclaim: () => number): number {

@@ -2,9 +2,9 @@
  * xcfmalloc as a plain model: objects of one or two blocks of 64-byte units, a reserve of wholly
  * free frames, and the compaction that the original never had.
  *
- * Follows EXACT-xvmalloc-xcfmalloc.md section 2 (rules S1 to S17) and section 6 (C1 to C9). A
+ * Follows docs/rules/xvmalloc-xcfmalloc.md section 2 (rules S1 to S17) and section 6 (C1 to C9). A
  * frame is an array of blocks in address order, so that in-frame headers need no model, and each
- * block stands for its descriptor. Reclaim is ours (the original had none): API.md, "Zpool".
+ * block stands for its descriptor. Reclaim is ours (the original had none): R7.
  *
  * Where the texts leave room:
  * - reserve 0 (S7 with nothing to search): a malloc that finds no block takes one frame for itself.
@@ -19,16 +19,17 @@
  * - No frame on the LRU without a block of a mapped object: EINVAL at the first try, EAGAIN later.
  * - A frame that reclaim emptied goes back to the RAM directly, not to the reserve (as in C6), so
  *   that each success brings a frame; until the callbacks are through it is in no list.
+ * - C9 while a reclaim is under way: a frame that it has emptied is still one of those with objects.
  * - The end of a try counts all frames given back since the last one ended (or since the first of
  *   nested reclaims began), those of second blocks included; if there are any, it was a success.
  */
-import { EAGAIN, EBUSY, EINVAL, ENOSPC, invariant, isU32, List, PAGE_SIZE, shrinkByReclaim } from './types.ts';
-import type { Evict, MapMode, PoolModel } from './types.ts';
+import { BaseModel } from './base.ts';
+import type { LiveObject } from './base.ts';
+import { invariant, List, PAGE_SIZE } from './types.ts';
 
 const UNIT = 64;
 const FRAME_UNITS = PAGE_SIZE / UNIT;
 const HEADER = 12; // S1
-const MAX_SIZE = PAGE_SIZE - HEADER;
 
 export interface XcfmallocModelOptions {
   blocks?: 1 | 2;
@@ -36,6 +37,9 @@ export interface XcfmallocModelOptions {
 }
 
 interface Frame {
+  /** Never used twice. */
+  readonly serial: number;
+  /** As a RAM numbers frames: the order among equals in C1. */
   number: number;
   /** In address order. */
   readonly blocks: Block[];
@@ -55,12 +59,9 @@ interface Block {
 }
 
 /** An object. */
-interface Resident {
-  readonly id: number;
-  readonly bytes: number;
+interface Resident extends LiveObject {
   /** In chain order. */
   readonly blocks: Block[];
-  maps: number;
 }
 
 /** A block to be moved and its one or two new places, with the bytes stored + 12 of each. */
@@ -72,9 +73,10 @@ interface Move {
 /** Steps that take a plan back; the last one first. */
 type Undo = (() => void)[];
 
-export class XcfmallocModel implements PoolModel {
+export class XcfmallocModel extends BaseModel<Resident, Frame> {
   /** What compact() did, over all calls: blocks that left their place, payload bytes copied. */
   readonly counts = { blocksMoved: 0, bytesMoved: 0, passes: 0 };
+  readonly maxSize = PAGE_SIZE - HEADER;
   readonly maxBlocks: 1 | 2;
   readonly reserveTarget: number;
   /** S5: index u - 1 holds the free blocks of u units; the last element is the list's head (S6). */
@@ -82,16 +84,17 @@ export class XcfmallocModel implements PoolModel {
   /** Frames with a used block. Head = front = newest. */
   readonly #lru = new List<Frame>();
   readonly #frames = new Set<Frame>();
-  readonly #objects = new Map<number, Resident>();
   readonly #freeNumbers: number[] = [];
   #nextNumber = 0;
-  #nextId = 1;
   #nextSerial = 1;
   /** Frames given back that the end of no reclaim has counted yet. */
   #givenBack = 0;
   #reclaims = 0;
+  /** What S7 can have of the RAM. */
+  #framesLeft = Infinity;
 
   constructor(options: XcfmallocModelOptions = {}) {
+    super();
     this.maxBlocks = options.blocks ?? 2;
     this.reserveTarget = options.reserve ?? 32;
     for (let units = 1; units <= FRAME_UNITS; units++) this.#lists.push([]);
@@ -107,16 +110,6 @@ export class XcfmallocModel implements PoolModel {
     return this.#list(FRAME_UNITS).length;
   }
 
-  get objects(): number {
-    return this.#objects.size;
-  }
-
-  get liveBytes(): number {
-    let bytes = 0;
-    for (const object of this.#objects.values()) bytes += object.bytes;
-    return bytes;
-  }
-
   /** S2: one for every block, free or used, the reserve's included. */
   get descriptors(): number {
     let count = 0;
@@ -125,7 +118,7 @@ export class XcfmallocModel implements PoolModel {
   }
 
   get objectsInTwoBlocks(): number {
-    return [...this.#objects.values()].filter((object) => object.blocks.length === 2).length;
+    return [...this.live.values()].filter((object) => object.blocks.length === 2).length;
   }
 
   /** Free blocks outside the reserve. */
@@ -135,19 +128,13 @@ export class XcfmallocModel implements PoolModel {
     return count;
   }
 
-  ids(): number[] {
-    return [...this.#objects.keys()];
-  }
-
   // ---- malloc, free
 
-  malloc(size: number): number {
-    if (!isU32(size) || size === 0) return EINVAL;
-    if (size > MAX_SIZE) return ENOSPC;
+  protected override put(id: number, bytes: number): Resident {
     // S10
     this.#topUp();
-    const object: Resident = { id: this.#nextId++, bytes: size, blocks: [], maps: 0 };
-    let left = size;
+    const object: Resident = { id, bytes, blocks: [], maps: 0 };
+    let left = bytes;
     while (left > 0) {
       const needed = unitsFor(left);
       const block = this.#select(needed, object.blocks.length === 0) ?? this.#newFrame();
@@ -165,89 +152,74 @@ export class XcfmallocModel implements PoolModel {
         left -= block.stored - HEADER;
       }
     }
-    this.#objects.set(object.id, object);
     for (const block of object.blocks) this.#touch(block.frame);
-    return object.id;
+    return object;
   }
 
   // S16
-  free(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    if (object.maps > 0) return EBUSY;
-    this.#objects.delete(id);
+  protected override remove(object: Resident): void {
     for (const block of object.blocks) this.#releaseBlock(block);
     // S8
     const reserve = this.#list(FRAME_UNITS);
-    while (reserve.length > this.reserveTarget) {
-      const block = reserve.pop();
-      if (block !== undefined) this.#giveBack(block.frame);
+    for (const { frame } of reserve.splice(this.reserveTarget)) this.#giveBack(frame);
+  }
+
+  /** malloc in a RAM that has only so many frames left for the reserve; what a cut needs is found all the same. */
+  mallocShort(size: number, frames: number): number {
+    this.#framesLeft = frames;
+    const id = this.malloc(size);
+    this.#framesLeft = Infinity;
+    return id;
+  }
+
+  /**
+   * The pool has only so many frames: in a full RAM a cut takes one of the reserve for its descriptor, and a reserve that
+   * is made anew stays short. Which of its frames are gone is of no consequence: they are all alike.
+   */
+  lackFrames(pages: number): void {
+    const lacking = this.pages - pages;
+    const frames = this.#list(FRAME_UNITS).splice(0, lacking);
+    invariant(frames.length === lacking, 'only frames of the reserve can be lacking');
+    for (const { frame } of frames) this.#drop(frame);
+  }
+
+  // ---- reclaim (R7)
+
+  protected override victim(): Frame | undefined {
+    return this.#lru.findFromTail((frame) => !this.#hasMapped(frame));
+  }
+
+  protected override isolate(frame: Frame): void {
+    this.#lru.remove(frame);
+    for (const block of frame.blocks) if (block.owner === undefined) this.#unlist(block);
+    frame.underReclaim = true;
+    this.#reclaims++;
+  }
+
+  /** In address order of their first block here, each once. */
+  protected override residents(frame: Frame): Resident[] {
+    const owners = frame.blocks.map((block) => block.owner);
+    return [...new Set(owners.filter((owner) => owner !== undefined))];
+  }
+
+  protected override release(frame: Frame): number {
+    if (usedUnits(frame) === 0) {
+      this.#giveBack(frame);
+    } else {
+      for (const block of frame.blocks) if (block.owner === undefined) this.#list(block.units).push(block);
+      this.#lru.insertHead(frame);
     }
-    return 0;
-  }
-
-  size(id: number): number {
-    return this.#objects.get(id)?.bytes ?? EINVAL;
-  }
-
-  write(id: number): number {
-    return this.#objects.has(id) ? 0 : EINVAL;
-  }
-
-  map(id: number, _mode: MapMode): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    object.maps++;
-    return 0;
-  }
-
-  unmap(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined || object.maps === 0) return EINVAL;
-    object.maps--;
-    return 0;
-  }
-
-  // ---- reclaim (API.md)
-
-  shrink(pages: number, evict?: Evict): number {
-    return shrinkByReclaim(pages, () => this.reclaim(8, evict));
-  }
-
-  reclaim(tries: number, evict?: Evict): number {
-    if (evict === undefined || tries === 0 || this.#victim() === undefined) return EINVAL;
-    for (let attempt = 0; attempt < tries; attempt++) {
-      const frame = this.#victim();
-      if (frame === undefined) return EAGAIN;
-      this.#lru.remove(frame);
-      for (const block of frame.blocks) if (block.owner === undefined) this.#unlist(block);
-      frame.underReclaim = true;
-      this.#reclaims++;
-      for (const object of this.#residents(frame)) {
-        if (!this.#objects.has(object.id)) continue;
-        const answer = evict(object.id);
-        if (answer === 'free' && this.#objects.has(object.id)) this.free(object.id);
-        if (answer === 'keep') break;
-      }
-      if (usedUnits(frame) === 0) {
-        this.#giveBack(frame);
-      } else {
-        for (const block of frame.blocks) if (block.owner === undefined) this.#list(block.units).push(block);
-        this.#lru.insertHead(frame);
-      }
-      frame.underReclaim = false;
-      this.#reclaims--;
-      const given = this.#givenBack;
-      this.#givenBack = 0;
-      if (given > 0) return given;
-    }
-    return EAGAIN;
+    frame.underReclaim = false;
+    this.#reclaims--;
+    const given = this.#givenBack;
+    this.#givenBack = 0;
+    return given;
   }
 
   // ---- compaction
 
   // C7
-  compact(options: { victims?: number } = {}): number {
+  override compact(options: { victims?: number } = {}): number {
     const victims = options.victims ?? Infinity;
     let total = 0;
     while (total < victims) {
@@ -259,8 +231,8 @@ export class XcfmallocModel implements PoolModel {
   }
 
   // C9
-  freeable(): number {
-    const frames = this.#usedFrames();
+  override freeable(): number {
+    const frames = [...this.#frames].filter((frame) => usedUnits(frame) > 0 || frame.underReclaim);
     let used = 0;
     for (const frame of frames) used += usedUnits(frame);
     return frames.length - Math.ceil(used / FRAME_UNITS);
@@ -389,34 +361,34 @@ export class XcfmallocModel implements PoolModel {
 
   /** Frame number and offset of each block, in chain order. */
   places(id: number): { frame: number; offset: number; bytes: number }[] {
-    const object = this.#objects.get(id);
-    if (object === undefined) throw new Error(`no object ${id}`);
-    return object.blocks.map((block) => ({
+    return this.object(id).blocks.map((block) => ({
       frame: block.frame.number,
       offset: block.unit * UNIT,
       bytes: block.stored - HEADER,
     }));
   }
 
-  /** Numbers the frames with objects as another implementation has: frame by frame of an object's blocks. */
-  renumber(framesOf: (id: number) => number[]): void {
-    for (const object of this.#objects.values()) {
+  /** Of the frame of each block, in chain order. */
+  frameSerials(id: number): number[] {
+    return this.object(id).blocks.map((block) => block.frame.serial);
+  }
+
+  override renumber(framesOf: (id: number) => readonly number[]): void {
+    for (const object of this.live.values()) {
       const numbers = framesOf(object.id);
       object.blocks.forEach((block, i) => (block.frame.number = numbers[i] ?? -1));
     }
   }
 
   where(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) throw new Error(`no object ${id}`);
     // A block never moves: an object moves when it gets other blocks.
-    const [first, second] = object.blocks;
+    const [first, second] = this.object(id).blocks;
     return (first?.serial ?? 0) * 2 ** 26 + (second?.serial ?? 0);
   }
 
   /** Frames front to back of the LRU, each as the ids of its objects, by first block there. */
   lru(): number[][] {
-    return this.#lru.toArray().map((frame) => this.#residents(frame).map((object) => object.id));
+    return this.#lru.toArray().map((frame) => this.residents(frame).map((object) => object.id));
   }
 
   check(): void {
@@ -442,7 +414,7 @@ export class XcfmallocModel implements PoolModel {
           usedHere++;
           invariant(block.units === Math.ceil(block.stored / UNIT), 'S2: extent of a used block');
           invariant(block.owner.blocks.includes(block), 'S2: a block is in its chain');
-          invariant(this.#objects.get(block.owner.id) === block.owner, 'a live owner');
+          invariant(this.live.get(block.owner.id) === block.owner, 'a live owner');
         }
       }
       invariant(end === FRAME_UNITS, 'S1: blocks fill the frame');
@@ -452,7 +424,7 @@ export class XcfmallocModel implements PoolModel {
       invariant(this.#lru.has(frame) === onLru, 'a frame with a used block is on the LRU');
     }
     let chained = 0;
-    for (const object of this.#objects.values()) {
+    for (const object of this.live.values()) {
       chained += object.blocks.length;
       invariant(object.blocks.length <= this.maxBlocks, 'I1: no more blocks than allowed');
       const payload = object.blocks.reduce((sum, block) => sum + block.stored - HEADER, 0);
@@ -548,13 +520,13 @@ export class XcfmallocModel implements PoolModel {
 
   // S7
   #topUp(): void {
-    while (this.reserve < this.reserveTarget) this.#newFrame();
+    for (; this.reserve < this.reserveTarget && this.#framesLeft > 0; this.#framesLeft--) this.#newFrame();
   }
 
   /** A wholly free frame, in the reserve. */
   #newFrame(): Block {
     const number = this.#freeNumbers.pop() ?? this.#nextNumber++;
-    const frame: Frame = { number, blocks: [], underReclaim: false };
+    const frame: Frame = { serial: this.#nextSerial++, number, blocks: [], underReclaim: false };
     const block = this.#newBlock(frame, 0, FRAME_UNITS);
     frame.blocks.push(block);
     this.#frames.add(frame);
@@ -562,9 +534,13 @@ export class XcfmallocModel implements PoolModel {
     return block;
   }
 
-  #giveBack(frame: Frame): void {
+  #drop(frame: Frame): void {
     this.#frames.delete(frame);
     this.#freeNumbers.push(frame.number);
+  }
+
+  #giveBack(frame: Frame): void {
+    this.#drop(frame);
     if (this.#reclaims > 0) this.#givenBack++;
   }
 
@@ -577,18 +553,8 @@ export class XcfmallocModel implements PoolModel {
     this.#lru.insertHead(frame);
   }
 
-  #victim(): Frame | undefined {
-    return this.#lru.findFromTail((frame) => !this.#hasMapped(frame));
-  }
-
   #hasMapped(frame: Frame): boolean {
-    return this.#residents(frame).some((object) => object.maps > 0);
-  }
-
-  /** In address order of their first block here, each once. */
-  #residents(frame: Frame): Resident[] {
-    const owners = frame.blocks.map((block) => block.owner);
-    return [...new Set(owners.filter((owner) => owner !== undefined))];
+    return frame.blocks.some((block) => (block.owner?.maps ?? 0) > 0);
   }
 }
 

@@ -2,11 +2,11 @@
  * xvmalloc as a plain model: blocks that tile a frame, merged with their neighbours when freed,
  * in 508 lists by size.
  *
- * Follows EXACT-xvmalloc-xcfmalloc.md section 1 (rules X1 to X19). A frame is an array of blocks
- * in address order, so that headers, flags and previous offsets (X1, X12, X13, X18) need no model.
- * Reclaim is ours (the original had none): API.md, "Zpool".
+ * Follows docs/rules/xvmalloc-xcfmalloc.md section 1 (rules X1 to X19). A frame is an array of
+ * blocks in address order, so that headers, flags and previous offsets (X1, X12, X13, X18) need no
+ * model. Reclaim is ours (the original had none): R7.
  *
- * Where API.md leaves room:
+ * Where R7 leaves room:
  * - A frame under reclaim is off the LRU; its free blocks keep their places in the lists and merge
  *   as ever, but malloc passes over them, so none made by an evict callback lands in it. It is a
  *   frame of the pool until its reclaim ends.
@@ -14,18 +14,9 @@
  * - No frame on the LRU without a mapped object: EINVAL at the first try, EAGAIN later.
  * - shrink counts the frames that it emptied, not what callbacks free elsewhere.
  */
-import {
-  EAGAIN,
-  EBUSY,
-  EINVAL,
-  ENOSPC,
-  invariant,
-  isU32,
-  List,
-  PAGE_SIZE,
-  shrinkByReclaim,
-} from './types.ts';
-import type { Evict, MapMode, PoolModel } from './types.ts';
+import { BaseModel } from './base.ts';
+import type { LiveObject } from './base.ts';
+import { invariant, List, PAGE_SIZE } from './types.ts';
 
 const HEADER = 4;
 const ALIGN = 4;
@@ -33,7 +24,6 @@ const LISTS = 508;
 const LIST_STEP = 8;
 /** X4: smaller free blocks are in no list. */
 const MIN_LISTED = 32;
-const MAX_SIZE = 4088; // X9
 
 interface Frame {
   readonly serial: number;
@@ -53,11 +43,8 @@ interface Block {
 }
 
 /** An object. */
-interface Resident {
-  readonly id: number;
-  readonly bytes: number;
+interface Resident extends LiveObject {
   readonly block: Block;
-  maps: number;
 }
 
 // X5
@@ -74,16 +61,16 @@ function roundUp(bytes: number): number {
   return Math.ceil(bytes / ALIGN) * ALIGN;
 }
 
-export class XvmallocModel implements PoolModel {
+export class XvmallocModel extends BaseModel<Resident, Frame> {
+  readonly maxSize = 4088; // X9
   readonly #lists: List<Block>[] = [];
   /** Head = front = newest. */
   readonly #lru = new List<Frame>();
   readonly #frames = new Set<Frame>();
-  readonly #objects = new Map<number, Resident>();
-  #nextId = 1;
   #nextSerial = 0;
 
   constructor() {
+    super();
     for (let index = 0; index < LISTS; index++) this.#lists.push(new List());
   }
 
@@ -92,27 +79,9 @@ export class XvmallocModel implements PoolModel {
     return this.#frames.size;
   }
 
-  get objects(): number {
-    return this.#objects.size;
-  }
-
-  get liveBytes(): number {
-    let bytes = 0;
-    for (const object of this.#objects.values()) bytes += object.bytes;
-    return bytes;
-  }
-
-  ids(): number[] {
-    return [...this.#objects.keys()];
-  }
-
-  // ---- malloc, free
-
-  malloc(size: number): number {
-    if (!isU32(size) || size === 0) return EINVAL;
-    if (size > MAX_SIZE) return ENOSPC;
+  protected override put(id: number, bytes: number): Resident {
     // X9
-    const rounded = roundUp(size);
+    const rounded = roundUp(bytes);
     const block = this.#find(rounded) ?? this.#newFrame();
     // X10
     this.#unlist(block);
@@ -130,19 +99,13 @@ export class XvmallocModel implements PoolModel {
       blocks.splice(blocks.indexOf(block) + 1, 0, rest);
       this.#list(rest);
     }
-    const object: Resident = { id: this.#nextId++, bytes: size, block, maps: 0 };
+    const object: Resident = { id, bytes, block, maps: 0 };
     block.owner = object;
-    this.#objects.set(object.id, object);
     this.#touch(block.frame);
-    return object.id;
+    return object;
   }
 
-  free(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    if (object.maps > 0) return EBUSY;
-    this.#objects.delete(id);
-    const { block } = object;
+  protected override remove({ block }: Resident): void {
     block.owner = undefined;
     // X16
     const { frame } = block;
@@ -157,92 +120,56 @@ export class XvmallocModel implements PoolModel {
       merged = previous;
     }
     // X17, X18
-    if (frame.blocks.length === 1) {
-      if (frame.underReclaim) return 0;
+    if (frame.blocks.length > 1) {
+      this.#list(merged);
+    } else if (!frame.underReclaim) {
       this.#frames.delete(frame);
       this.#lru.remove(frame);
-    } else {
-      this.#list(merged);
     }
-    return 0;
   }
 
-  size(id: number): number {
-    return this.#objects.get(id)?.bytes ?? EINVAL;
+  // ---- reclaim (R7)
+
+  protected override victim(): Frame | undefined {
+    return this.#lru.findFromTail((frame) => frame.blocks.every((block) => (block.owner?.maps ?? 0) === 0));
   }
 
-  write(id: number): number {
-    return this.#objects.has(id) ? 0 : EINVAL;
+  protected override isolate(frame: Frame): void {
+    this.#lru.remove(frame);
+    frame.underReclaim = true;
   }
 
-  map(id: number, _mode: MapMode): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    object.maps++;
-    return 0;
+  /** In address order. */
+  protected override residents(frame: Frame): Resident[] {
+    return frame.blocks.map((block) => block.owner).filter((owner) => owner !== undefined);
   }
 
-  unmap(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined || object.maps === 0) return EINVAL;
-    object.maps--;
-    return 0;
-  }
-
-  compact(): number {
-    return 0;
-  }
-
-  freeable(): number {
-    return 0;
-  }
-
-  // ---- reclaim (API.md)
-
-  shrink(pages: number, evict?: Evict): number {
-    return shrinkByReclaim(pages, () => this.reclaim(8, evict));
-  }
-
-  reclaim(tries: number, evict?: Evict): number {
-    if (evict === undefined || tries === 0 || this.#victim() === undefined) return EINVAL;
-    for (let attempt = 0; attempt < tries; attempt++) {
-      const frame = this.#victim();
-      if (frame === undefined) return EAGAIN;
-      this.#lru.remove(frame);
-      frame.underReclaim = true;
-      for (const object of this.#residents(frame)) {
-        if (!this.#objects.has(object.id)) continue;
-        const answer = evict(object.id);
-        if (answer === 'free' && this.#objects.has(object.id)) this.free(object.id);
-        if (answer === 'keep') break;
-      }
-      frame.underReclaim = false;
-      if (this.#residents(frame).length === 0) {
-        this.#frames.delete(frame);
-        return 1;
-      }
-      this.#lru.insertHead(frame);
+  protected override release(frame: Frame): number {
+    frame.underReclaim = false;
+    if (this.residents(frame).length === 0) {
+      this.#frames.delete(frame);
+      return 1;
     }
-    return EAGAIN;
+    this.#lru.insertHead(frame);
+    return 0;
   }
 
   // ---- where things are
 
   placement(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) throw new Error(`no object ${id}`);
+    const object = this.object(id);
     return object.block.offset + HEADER;
   }
 
   where(id: number): number {
     const placement = this.placement(id);
-    const serial = this.#objects.get(id)?.block.frame.serial ?? 0;
+    const serial = this.live.get(id)?.block.frame.serial ?? 0;
     return serial * PAGE_SIZE + placement;
   }
 
   /** Frames front to back of the LRU, each as the ids of its objects in address order. */
   lru(): number[][] {
-    return this.#lru.toArray().map((frame) => this.#residents(frame).map((object) => object.id));
+    return this.#lru.toArray().map((frame) => this.residents(frame).map((object) => object.id));
   }
 
   check(): void {
@@ -252,7 +179,7 @@ export class XvmallocModel implements PoolModel {
     for (const frame of this.#frames) {
       if (frame.underReclaim) claimed++;
       invariant(this.#lru.has(frame) !== frame.underReclaim, 'a frame is on the LRU or claimed');
-      const isEmpty = this.#residents(frame).length === 0;
+      const isEmpty = this.residents(frame).length === 0;
       invariant(!isEmpty || frame.underReclaim, 'X3: no frame without a used block');
       let end = 0;
       let previousFree = false;
@@ -266,7 +193,7 @@ export class XvmallocModel implements PoolModel {
         previousFree = isFree;
         if (block.owner !== undefined) {
           residents++;
-          invariant(this.#objects.get(block.owner.id) === block.owner, 'a live owner');
+          invariant(this.live.get(block.owner.id) === block.owner, 'a live owner');
           invariant(block.owner.block === block, 'the owner knows its block');
           invariant(block.size === roundUp(block.owner.bytes), 'X2: size of a used block');
         }
@@ -281,7 +208,7 @@ export class XvmallocModel implements PoolModel {
     }
     let onLists = 0;
     for (const list of this.#lists) onLists += list.size;
-    invariant(residents === this.#objects.size, 'every object has a block');
+    invariant(residents === this.live.size, 'every object has a block');
     invariant(listed === onLists, 'nothing else is on a list');
     invariant(this.#lru.size + claimed === this.#frames.size, 'nothing else is on the LRU');
   }
@@ -338,13 +265,5 @@ export class XvmallocModel implements PoolModel {
   #touch(frame: Frame): void {
     if (this.#lru.has(frame)) this.#lru.remove(frame);
     this.#lru.insertHead(frame);
-  }
-
-  #victim(): Frame | undefined {
-    return this.#lru.findFromTail((frame) => this.#residents(frame).every((o) => o.maps === 0));
-  }
-
-  #residents(frame: Frame): Resident[] {
-    return frame.blocks.map((block) => block.owner).filter((owner) => owner !== undefined);
   }
 }

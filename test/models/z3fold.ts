@@ -2,29 +2,21 @@
  * z3fold as a plain model: up to three objects in a frame, FIRST from the left, LAST from the
  * right, MIDDLE between them; or one headless object in a frame of its own.
  *
- * Follows EXACT-z3fold.md section 2 (rules Z1 to Z22; Z23 and Z24, handle tables, show in no
- * figure and are not modelled). 32-bit geometry is one header chunk; two give the 64-bit one.
- * Passing over frames with a mapped object, and the error codes, follow API.md.
+ * Follows docs/rules/zbud-z3fold.md section 2 (rules Z1 to Z22; Z23 and Z24, handle tables, show in
+ * no figure and are not modelled). 32-bit geometry is one header chunk; two give the 64-bit one.
+ * Passing over frames with a mapped object, and the error codes, are R1 to R5.
  *
  * Where the texts leave room:
  * - An evict callback that calls shrink: deferred work still waits for the outermost reclaim (Z13).
- * - compact() runs the deferred work; it is all that z3fold can give back without evicting.
- * - Every frame on the LRU has a mapped object or a guest: EINVAL, nothing evictable, as API.md
+ * - compact() and freeable() are ours: the original has neither.
+ * - Every frame on the LRU has a mapped object or a guest: EINVAL, nothing evictable, as R4
  *   has it for every allocator (Z19: EAGAIN for guests); after a failed try EAGAIN.
  * - Work that a callback starts on a frame under reclaim leaves it alone, empty or not (Z14.2, 3).
  */
-import {
-  EAGAIN,
-  EBUSY,
-  EINVAL,
-  ENOSPC,
-  invariant,
-  isU32,
-  List,
-  PAGE_SIZE,
-  shrinkByReclaim,
-} from './types.ts';
-import type { Evict, MapMode, PoolModel } from './types.ts';
+import { BaseModel } from './base.ts';
+import type { LiveObject } from './base.ts';
+import { invariant, List, PAGE_SIZE } from './types.ts';
+import type { Evict } from './types.ts';
 
 const CHUNK = 64;
 const PAGE_CHUNKS = PAGE_SIZE / CHUNK;
@@ -43,6 +35,8 @@ type Slot = 'first' | 'middle' | 'last';
 /** Z3 */
 interface Page {
   readonly serial: number;
+  /** The order of compact(): its serial, until renumber(). */
+  number: number;
   headless: Resident | undefined;
   first: Resident | undefined;
   middle: Resident | undefined;
@@ -56,16 +50,14 @@ interface Page {
 }
 
 /** An object. */
-interface Resident {
-  readonly id: number;
-  readonly bytes: number;
+interface Resident extends LiveObject {
   readonly chunks: number;
   page: Page;
   isGuest: boolean;
-  maps: number;
 }
 
-export class Z3foldModel implements PoolModel {
+export class Z3foldModel extends BaseModel<Resident, Page> {
+  readonly maxSize = PAGE_SIZE;
   readonly headerChunks: number; // H
   readonly usableChunks: number; // N
   readonly maxBuddied: number; // Z2
@@ -79,12 +71,11 @@ export class Z3foldModel implements PoolModel {
   /** The FIFO of deferred work: head = newest. */
   readonly #work = new List<Page>();
   readonly #pages = new Set<Page>();
-  readonly #objects = new Map<number, Resident>();
-  #nextId = 1;
   #nextSerial = 0;
   #reclaimDepth = 0;
 
   constructor(options: Z3foldModelOptions = {}) {
+    super();
     this.#deferred = options.deferred ?? 'afterFree';
     this.headerChunks = options.headerChunks ?? 1;
     this.usableChunks = PAGE_CHUNKS - this.headerChunks;
@@ -96,57 +87,34 @@ export class Z3foldModel implements PoolModel {
     return this.#pages.size;
   }
 
-  get objects(): number {
-    return this.#objects.size;
-  }
-
-  get liveBytes(): number {
-    let bytes = 0;
-    for (const object of this.#objects.values()) bytes += object.bytes;
-    return bytes;
-  }
-
-  ids(): number[] {
-    return [...this.#objects.keys()];
-  }
-
   // ---- malloc, free
 
-  malloc(size: number): number {
-    // Z2
-    if (!isU32(size) || size === 0) return EINVAL;
-    if (size > PAGE_SIZE) return ENOSPC;
-    // Z9
-    const isHeadless = size > this.maxBuddied;
-    const chunks = Math.ceil(size / CHUNK);
+  // Z9
+  protected override put(id: number, bytes: number): Resident {
+    const isHeadless = bytes > this.maxBuddied;
+    const chunks = Math.ceil(bytes / CHUNK);
     const page = (isHeadless ? undefined : this.#search(chunks)) ?? this.#newPage();
-    const id = this.#nextId++;
-    const object: Resident = { id, bytes: size, chunks, page, isGuest: false, maps: 0 };
-    this.#objects.set(id, object);
+    const object: Resident = { id, bytes, chunks, page, isGuest: false, maps: 0 };
     if (isHeadless) {
       page.headless = object;
     } else {
-      this.#place(page, object);
+      this.#settle(page, object);
       this.#listPage(page);
     }
     if (this.#lru.has(page)) this.#lru.remove(page);
     this.#lru.insertHead(page);
-    return id;
+    return object;
   }
 
   // Z10
-  free(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    if (object.maps > 0) return EBUSY;
+  protected override remove(object: Resident): void {
     const { page } = object;
-    this.#objects.delete(id);
     this.#clear(page, object);
     if (object.isGuest) page.guests--;
-    if (page.underReclaim) return 0;
+    if (page.underReclaim) return;
     if (!page.pending) {
       if (this.#isEmpty(page)) {
-        this.#release(page);
+        this.#giveBack(page);
       } else if (page.list === undefined) {
         this.#workOn(page); // Z12
       } else {
@@ -155,36 +123,12 @@ export class Z3foldModel implements PoolModel {
       }
     }
     this.#runAfterCall();
-    return 0;
-  }
-
-  size(id: number): number {
-    return this.#objects.get(id)?.bytes ?? EINVAL;
-  }
-
-  write(id: number): number {
-    return this.#objects.has(id) ? 0 : EINVAL;
-  }
-
-  // Z18
-  map(id: number, _mode: MapMode): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    object.maps++;
-    return 0;
-  }
-
-  unmap(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined || object.maps === 0) return EINVAL;
-    object.maps--;
-    return 0;
   }
 
   // ---- deferred work
 
   /** Z13: oldest first, until none is left. */
-  runDeferred(): void {
+  override runDeferred(): void {
     for (;;) {
       const page = this.#work.findFromTail(() => true);
       if (page === undefined) return;
@@ -192,69 +136,82 @@ export class Z3foldModel implements PoolModel {
     }
   }
 
-  compact(): number {
+  /**
+   * Ours: the deferred work, then Z14 on every page with a lone object that hosts no guest, in the order of frame
+   * numbers. So what found no room when it was freed down to, or was a target since, gets another chance.
+   */
+  override compact({ victims = Infinity }: { victims?: number } = {}): number {
     const before = this.pages;
     this.runDeferred();
+    const left = this.pages;
+    for (const page of [...this.#pages].sort((a, b) => a.number - b.number)) {
+      if (left - this.pages >= victims) break;
+      if (this.#isLone(page)) this.#workOn(page);
+    }
     return before - this.pages;
   }
 
-  /** Never less than compact() gives: what is pending and empty, or may move its lone object. */
-  freeable(): number {
+  /**
+   * Ours, a bound: pages with nothing left in them, and those with a lone object that hosts no guest, unless no listed
+   * page has the room for it. Its own may be that one; and deferred work can make room anywhere, as can a lone MIDDLE.
+   */
+  override freeable(): number {
+    const anyRoom = this.#work.size > 0;
     let frames = 0;
-    for (const page of this.#work.toArray()) {
-      if (page.underReclaim) continue;
-      if (this.#isEmpty(page) || this.#mayMoveAway(page)) frames++;
+    for (const page of this.#pages) {
+      const chunks = (page.first?.chunks ?? 0) + (page.last?.chunks ?? 0);
+      if (this.#isEmpty(page)) frames++;
+      else if (this.#isLone(page) && (anyRoom || this.#hasRoom(chunks))) frames++;
     }
     return frames;
   }
 
-  // ---- reclaim
-
-  shrink(pages: number, evict?: Evict): number {
-    return shrinkByReclaim(pages, () => this.reclaim(8, evict));
+  override renumber(framesOf: (id: number) => readonly number[]): void {
+    for (const object of this.live.values()) object.page.number = framesOf(object.id)[0] ?? -1;
   }
 
-  reclaim(tries: number, evict?: Evict): number {
-    if (evict === undefined || tries === 0) return EINVAL; // Z19
+  // ---- reclaim
+
+  override reclaim(tries: number, evict?: Evict): number {
     this.#reclaimDepth++;
-    const result = this.#tryReclaim(tries, evict);
+    const result = super.reclaim(tries, evict);
     this.#reclaimDepth--;
     this.#runAfterCall(); // Z22
     return result;
   }
 
-  #tryReclaim(tries: number, evict: Evict): number {
-    for (let attempt = 0; attempt < tries; attempt++) {
-      // Z19
-      const page = this.#lru.findFromTail((p) => !this.#isMapped(p) && p.guests === 0);
-      if (page === undefined) return attempt === 0 ? EINVAL : EAGAIN;
-      // Z20
-      this.#unlist(page);
-      this.#lru.remove(page);
-      page.underReclaim = true;
-      for (const object of [page.headless, page.middle, page.first, page.last]) {
-        if (object === undefined || !this.#objects.has(object.id)) continue;
-        const answer = evict(object.id);
-        if (answer === 'free' && this.#objects.has(object.id)) this.free(object.id);
-        if (answer === 'keep') break;
-      }
-      // Z21
-      page.underReclaim = false;
-      if (this.#isEmpty(page)) {
-        this.#release(page);
-        return 1;
-      }
-      this.#lru.insertHead(page);
-      if (page.headless === undefined) this.#listPage(page);
+  // Z19
+  protected override victim(): Page | undefined {
+    return this.#lru.findFromTail((page) => page.guests === 0 && !this.#isMapped(page));
+  }
+
+  // Z20
+  protected override isolate(page: Page): void {
+    this.#unlist(page);
+    this.#lru.remove(page);
+    page.underReclaim = true;
+  }
+
+  protected override residents(page: Page): Resident[] {
+    return [page.headless, page.middle, page.first, page.last].filter((object) => object !== undefined);
+  }
+
+  // Z21
+  protected override release(page: Page): number {
+    page.underReclaim = false;
+    if (this.#isEmpty(page)) {
+      this.#giveBack(page);
+      return 1;
     }
-    return EAGAIN;
+    this.#lru.insertHead(page);
+    if (page.headless === undefined) this.#listPage(page);
+    return 0;
   }
 
   // ---- where things are
 
   placement(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) throw new Error(`no object ${id}`);
+    const object = this.object(id);
     const { page } = object;
     if (page.headless === object) return 0;
     return this.#start(page, object) * CHUNK;
@@ -262,8 +219,7 @@ export class Z3foldModel implements PoolModel {
 
   where(id: number): number {
     const placement = this.placement(id);
-    const serial = this.#objects.get(id)?.page.serial ?? 0;
-    return serial * PAGE_SIZE + placement;
+    return this.object(id).page.serial * PAGE_SIZE + placement;
   }
 
   /** Frames front to back of the LRU, each as the ids of FIRST, MIDDLE, LAST (0 = empty). */
@@ -286,7 +242,7 @@ export class Z3foldModel implements PoolModel {
       const objects = this.#present(page);
       residents += objects.length;
       for (const object of objects) {
-        invariant(this.#objects.get(object.id) === object, 'a slot holds a live object');
+        invariant(this.live.get(object.id) === object, 'a slot holds a live object');
         invariant(object.page === page, 'an object knows its page');
       }
       const guests = objects.filter((object) => object.isGuest).length;
@@ -318,7 +274,7 @@ export class Z3foldModel implements PoolModel {
     }
     let onLists = 0;
     for (const list of this.#gapLists) onLists += list.size;
-    invariant(residents === this.#objects.size, 'every object is in a slot');
+    invariant(residents === this.live.size, 'every object is in a slot');
     invariant(listed === onLists, 'nothing else is on a gap list');
     invariant(pending === this.#work.size, 'nothing else is in the FIFO');
     invariant(this.#lru.size + claimed === this.#pages.size, 'nothing else is on the LRU');
@@ -339,7 +295,8 @@ export class Z3foldModel implements PoolModel {
 
   #newPage(): Page {
     const page: Page = {
-      serial: this.#nextSerial++,
+      serial: this.#nextSerial,
+      number: this.#nextSerial++,
       headless: undefined,
       first: undefined,
       middle: undefined,
@@ -354,7 +311,7 @@ export class Z3foldModel implements PoolModel {
     return page;
   }
 
-  #release(page: Page): void {
+  #giveBack(page: Page): void {
     this.#unlist(page);
     if (this.#lru.has(page)) this.#lru.remove(page);
     if (this.#work.has(page)) this.#work.remove(page);
@@ -377,6 +334,11 @@ export class Z3foldModel implements PoolModel {
 
   #isMapped(page: Page): boolean {
     return this.#present(page).some((object) => object.maps > 0);
+  }
+
+  /** Whether a page's one object may move away, maps aside (Z14.4, Z17). */
+  #isLone(page: Page): boolean {
+    return !page.underReclaim && page.headless === undefined && page.guests === 0 && this.#present(page).length === 1;
   }
 
   /** In chunks from the page start (Z1). */
@@ -428,6 +390,10 @@ export class Z3foldModel implements PoolModel {
     }
   }
 
+  #hasRoom(chunks: number): boolean {
+    return this.#gapLists.some((list, gap) => gap >= chunks && list.size > 0);
+  }
+
   #firstListed(chunks: number): Page | undefined {
     for (let gap = chunks; gap < this.usableChunks; gap++) {
       const page = this.#gapLists[gap]?.head;
@@ -447,7 +413,7 @@ export class Z3foldModel implements PoolModel {
   }
 
   // Z8
-  #place(page: Page, object: Resident): void {
+  #settle(page: Page, object: Resident): void {
     const slot = this.#chooseSlot(page, object.chunks);
     page[slot] = object;
     if (slot === 'middle') page.startMiddle = this.headerChunks + (page.first?.chunks ?? 0);
@@ -466,20 +432,15 @@ export class Z3foldModel implements PoolModel {
     this.#unlist(page);
     if (page.underReclaim) return;
     if (this.#isEmpty(page)) {
-      this.#release(page);
+      this.#giveBack(page);
       return;
     }
-    if (this.#mayMoveAway(page) && this.#moveAway(page)) {
-      this.#release(page);
+    if (this.#isLone(page) && !this.#isMapped(page) && this.#moveAway(page)) {
+      this.#giveBack(page);
       return;
     }
     this.#compactInPage(page);
     this.#listPage(page);
-  }
-
-  // Z14.4, Z17, Z18
-  #mayMoveAway(page: Page): boolean {
-    return page.guests === 0 && !this.#isMapped(page) && this.#present(page).length === 1;
   }
 
   // Z16
@@ -489,7 +450,7 @@ export class Z3foldModel implements PoolModel {
     const target = this.#search(object.chunks);
     if (target === undefined) return false;
     this.#clear(page, object);
-    this.#place(target, object);
+    this.#settle(target, object);
     object.page = target;
     object.isGuest = true;
     target.guests++;

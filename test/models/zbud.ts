@@ -1,22 +1,13 @@
 /**
  * zbud as a plain model: up to two objects in a frame, FIRST from the left, LAST from the right.
  *
- * Follows EXACT-z3fold.md section 1 (rules B1 to B9); layout '2013' follows GOLDEN.md's note and
- * FACTS.md 1.1: 64 chunks, no header in the frame, sizes to 4096. Passing over frames with a
- * mapped object, and the error codes, follow API.md.
+ * Follows docs/rules/zbud-z3fold.md section 1 (rules B1 to B9); layout '2013' as at
+ * the end of it: 64 chunks, no header in the frame, sizes to 4096. Passing over frames with a
+ * mapped object, and the error codes, are R1 to R5.
  */
-import {
-  EAGAIN,
-  EBUSY,
-  EINVAL,
-  ENOSPC,
-  invariant,
-  isU32,
-  List,
-  PAGE_SIZE,
-  shrinkByReclaim,
-} from './types.ts';
-import type { Evict, MapMode, PoolModel } from './types.ts';
+import { BaseModel } from './base.ts';
+import type { LiveObject } from './base.ts';
+import { invariant, List, PAGE_SIZE } from './types.ts';
 
 const CHUNK = 64;
 
@@ -32,15 +23,12 @@ interface Frame {
 }
 
 /** An object. */
-interface Resident {
-  readonly id: number;
-  readonly bytes: number;
+interface Resident extends LiveObject {
   readonly chunks: number;
   readonly frame: Frame;
-  maps: number;
 }
 
-export class ZbudModel implements PoolModel {
+export class ZbudModel extends BaseModel<Resident, Frame> {
   readonly usableChunks: number; // B1
   readonly maxSize: number; // B2
   readonly #firstOffset: number;
@@ -50,11 +38,10 @@ export class ZbudModel implements PoolModel {
   /** Head = front = newest. */
   readonly #lru = new List<Frame>();
   readonly #frames = new Set<Frame>();
-  readonly #objects = new Map<number, Resident>();
-  #nextId = 1;
   #nextSerial = 0;
 
   constructor(layout: ZbudLayout = '6.1') {
+    super();
     this.#firstOffset = layout === '6.1' ? CHUNK : 0;
     this.usableChunks = layout === '6.1' ? 63 : 64;
     this.maxSize = layout === '6.1' ? 3968 : 4096;
@@ -65,47 +52,26 @@ export class ZbudModel implements PoolModel {
     return this.#frames.size;
   }
 
-  get objects(): number {
-    return this.#objects.size;
-  }
-
-  get liveBytes(): number {
-    let bytes = 0;
-    for (const object of this.#objects.values()) bytes += object.bytes;
-    return bytes;
-  }
-
-  ids(): number[] {
-    return [...this.#objects.keys()];
-  }
-
-  malloc(size: number): number {
-    if (!isU32(size) || size === 0) return EINVAL;
-    if (size > this.maxSize) return ENOSPC;
-    const chunks = Math.ceil(size / CHUNK);
+  protected override put(id: number, bytes: number): Resident {
+    const chunks = Math.ceil(bytes / CHUNK);
     const frame = this.#findFrame(chunks) ?? this.#newFrame();
-    const object: Resident = { id: this.#nextId++, bytes: size, chunks, frame, maps: 0 };
+    const object: Resident = { id, bytes, chunks, frame, maps: 0 };
     // B4
     if (frame.first === undefined) frame.first = object;
     else frame.last = object;
-    this.#objects.set(object.id, object);
     // B5
     this.#relist(frame);
     if (this.#lru.has(frame)) this.#lru.remove(frame);
     this.#lru.insertHead(frame);
-    return object.id;
+    return object;
   }
 
-  free(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    if (object.maps > 0) return EBUSY;
-    const frame = object.frame;
-    this.#objects.delete(id);
+  protected override remove(object: Resident): void {
+    const { frame } = object;
     if (frame.first === object) frame.first = undefined;
     else frame.last = undefined;
     // B6
-    if (frame.underReclaim) return 0;
+    if (frame.underReclaim) return;
     this.#unlist(frame);
     if (frame.first === undefined && frame.last === undefined) {
       this.#lru.remove(frame);
@@ -113,82 +79,46 @@ export class ZbudModel implements PoolModel {
     } else {
       this.#relist(frame);
     }
-    return 0;
   }
 
-  size(id: number): number {
-    return this.#objects.get(id)?.bytes ?? EINVAL;
+  // ---- reclaim (B7 to B9)
+
+  protected override victim(): Frame | undefined {
+    return this.#lru.findFromTail(
+      (frame) => (frame.first?.maps ?? 0) === 0 && (frame.last?.maps ?? 0) === 0,
+    );
   }
 
-  write(id: number): number {
-    return this.#objects.has(id) ? 0 : EINVAL;
+  protected override isolate(frame: Frame): void {
+    this.#lru.remove(frame);
+    this.#unlist(frame);
+    frame.underReclaim = true;
   }
 
-  // B9
-  map(id: number, _mode: MapMode): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    object.maps++;
-    return 0;
+  protected override residents(frame: Frame): Resident[] {
+    return [frame.first, frame.last].filter((object) => object !== undefined);
   }
 
-  unmap(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined || object.maps === 0) return EINVAL;
-    object.maps--;
-    return 0;
-  }
-
-  // B8
-  shrink(pages: number, evict?: Evict): number {
-    return shrinkByReclaim(pages, () => this.reclaim(8, evict));
-  }
-
-  // B7
-  reclaim(tries: number, evict?: Evict): number {
-    if (evict === undefined || tries === 0 || this.#victim() === undefined) return EINVAL;
-    for (let attempt = 0; attempt < tries; attempt++) {
-      const frame = this.#victim();
-      if (frame === undefined) return EAGAIN;
-      this.#lru.remove(frame);
-      this.#unlist(frame);
-      frame.underReclaim = true;
-      for (const object of [frame.first, frame.last]) {
-        if (object === undefined || !this.#objects.has(object.id)) continue;
-        const answer = evict(object.id);
-        if (answer === 'free' && this.#objects.has(object.id)) this.free(object.id);
-        if (answer === 'keep') break;
-      }
-      frame.underReclaim = false;
-      if (frame.first === undefined && frame.last === undefined) {
-        this.#frames.delete(frame);
-        return 1;
-      }
-      this.#relist(frame);
-      this.#lru.insertHead(frame);
+  protected override release(frame: Frame): number {
+    frame.underReclaim = false;
+    if (frame.first === undefined && frame.last === undefined) {
+      this.#frames.delete(frame);
+      return 1;
     }
-    return EAGAIN;
-  }
-
-  compact(): number {
-    return 0;
-  }
-
-  freeable(): number {
+    this.#relist(frame);
+    this.#lru.insertHead(frame);
     return 0;
   }
 
   // B1
   placement(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) throw new Error(`no object ${id}`);
+    const object = this.object(id);
     if (object.frame.first === object) return this.#firstOffset;
     return PAGE_SIZE - CHUNK * object.chunks;
   }
 
   where(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) throw new Error(`no object ${id}`);
+    const object = this.object(id);
     return object.frame.serial * PAGE_SIZE + this.placement(id);
   }
 
@@ -205,7 +135,7 @@ export class ZbudModel implements PoolModel {
       for (const object of [frame.first, frame.last]) {
         if (object === undefined) continue;
         residents++;
-        invariant(this.#objects.get(object.id) === object, 'a slot holds a live object');
+        invariant(this.live.get(object.id) === object, 'a slot holds a live object');
         invariant(object.frame === frame, 'an object knows its frame');
       }
       invariant(this.#gap(frame) >= 0, 'B1: the objects of a frame do not overlap');
@@ -220,7 +150,7 @@ export class ZbudModel implements PoolModel {
       invariant(frame.list?.has(frame) === true, 'B5: on the list it names');
       invariant(this.#lru.has(frame), 'B5: on the LRU');
     }
-    invariant(residents === this.#objects.size, 'every object is in a slot');
+    invariant(residents === this.live.size, 'every object is in a slot');
     invariant(listed === this.#frames.size, 'every frame is on one list');
     const reclaimed = [...this.#frames].filter((frame) => frame.underReclaim).length;
     invariant(this.#lru.size + reclaimed === this.#frames.size, 'every frame is on the LRU');
@@ -266,12 +196,5 @@ export class ZbudModel implements PoolModel {
   #relist(frame: Frame): void {
     frame.list = this.#listFor(frame);
     frame.list?.insertHead(frame);
-  }
-
-  /** The LRU tail; a frame with a mapped object is passed over (API.md). */
-  #victim(): Frame | undefined {
-    return this.#lru.findFromTail(
-      (frame) => (frame.first?.maps ?? 0) === 0 && (frame.last?.maps ?? 0) === 0,
-    );
   }
 }

@@ -1,28 +1,18 @@
 /**
  * zsmalloc as a plain model: size classes, zspages, fullness groups, compaction, LRU and reclaim.
  *
- * Follows EXACT-zsmalloc.md; the rule numbers (C, F, G, L, M, D, K, J, U, E) stand at the code
+ * Follows docs/rules/zsmalloc.md; the rule numbers (C, F, G, L, M, D, K, J, U, E) stand at the code
  * that follows them. Geometry: 4096-byte frames, one 4-byte word per object. Reclaim is there in
- * every variant, and passes over zspages with a mapped object (API.md).
+ * every variant, and passes over zspages with a mapped object (R4).
  */
-import {
-  EAGAIN,
-  EBUSY,
-  EINVAL,
-  ENOSPC,
-  invariant,
-  isU32,
-  List,
-  PAGE_SIZE,
-  shrinkByReclaim,
-} from './types.ts';
-import type { Evict, MapMode, PoolModel } from './types.ts';
+import { BaseModel } from './base.ts';
+import type { LiveObject } from './base.ts';
+import { invariant, List, PAGE_SIZE } from './types.ts';
 
 const WORD = 4;
 const MIN_CLASS = 32;
 const CLASS_STEP = 16;
 const LAST_INDEX = 254;
-const MAX_SIZE = 4096;
 
 export interface ZsmallocModelOptions {
   chainSize?: number;
@@ -59,12 +49,9 @@ interface Zspage {
   underReclaim: boolean;
 }
 
-interface ZsObject {
-  readonly id: number;
-  readonly bytes: number;
+interface ZsObject extends LiveObject {
   zspage: Zspage;
   slot: number;
-  maps: number;
 }
 
 /** C2, C3: frames per zspage. */
@@ -85,7 +72,8 @@ export function chainLength(size: number, chainSize: number, rule: 'bytes' | 'pe
   return best;
 }
 
-export class ZsmallocModel implements PoolModel {
+export class ZsmallocModel extends BaseModel<ZsObject, Zspage> {
+  readonly maxSize = 4096;
   readonly chainSize: number;
   readonly fullnessGroups: 12 | 4;
   /** Candidate index → the class it points to (C5). */
@@ -93,15 +81,14 @@ export class ZsmallocModel implements PoolModel {
   /** Merged classes, largest first. */
   readonly #kept: SizeClass[] = [];
   readonly #zspages = new Set<Zspage>();
-  readonly #objects = new Map<number, ZsObject>();
   /** Head = front = most recent. */
   readonly #lru = new List<Zspage>();
-  #nextId = 1;
   #nextSerial = 0;
   #pages = 0;
   #copies = 0;
 
   constructor(options: ZsmallocModelOptions = {}) {
+    super();
     this.chainSize = options.chainSize ?? 8;
     this.fullnessGroups = options.fullnessGroups ?? 12;
     const rule = options.chainRule ?? 'bytes';
@@ -126,23 +113,9 @@ export class ZsmallocModel implements PoolModel {
     return this.#pages;
   }
 
-  get objects(): number {
-    return this.#objects.size;
-  }
-
-  get liveBytes(): number {
-    let bytes = 0;
-    for (const object of this.#objects.values()) bytes += object.bytes;
-    return bytes;
-  }
-
   /** Slots copied by all compactions so far; not the number of objects that changed place (Q3). */
   get copies(): number {
     return this.#copies;
-  }
-
-  ids(): number[] {
-    return [...this.#objects.keys()];
   }
 
   /** Merged classes, smallest first. */
@@ -183,16 +156,14 @@ export class ZsmallocModel implements PoolModel {
 
   /** Zspages are numbered from 0 in the order of creation. */
   place(id: number): { zspage: number; slot: number } {
-    const object = this.#object(id);
+    const object = this.object(id);
     return { zspage: object.zspage.serial, slot: object.slot };
   }
 
   // ---- malloc and free (section 6)
 
-  malloc(size: number): number {
-    if (!isU32(size) || size === 0) return EINVAL;
-    if (size > MAX_SIZE) return ENOSPC;
-    const sizeClass = this.#classOf(size);
+  protected override put(id: number, bytes: number): ZsObject {
+    const sizeClass = this.#classOf(bytes);
     // M1
     let zspage: Zspage | undefined;
     for (const group of this.#fullestFirst()) {
@@ -202,110 +173,68 @@ export class ZsmallocModel implements PoolModel {
     const isNew = zspage === undefined;
     zspage ??= this.#newZspage(sizeClass);
     const slot = this.#takeSlot(zspage);
-    const object: ZsObject = { id: this.#nextId++, bytes: size, zspage, slot, maps: 0 };
+    const object: ZsObject = { id, bytes, zspage, slot, maps: 0 };
     zspage.slots[slot] = object;
     zspage.inuse++;
     sizeClass.used++;
-    this.#objects.set(object.id, object);
     if (isNew) this.#insert(zspage); // M3
     else this.#reevaluate(zspage); // M2
-    return object.id;
+    return object;
   }
 
-  free(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    if (object.maps > 0) return EBUSY;
-    const zspage = object.zspage;
-    this.#objects.delete(id);
+  protected override remove({ zspage, slot }: ZsObject): void {
     zspage.sizeClass.used--;
-    zspage.slots[object.slot] = undefined;
+    zspage.slots[slot] = undefined;
     zspage.inuse--;
-    if (zspage.underReclaim) return 0; // D2, E5
-    zspage.freeSlots.push(object.slot); // F2
+    if (zspage.underReclaim) return; // D2, E5
+    zspage.freeSlots.push(slot); // F2
     // D1
     if (zspage.inuse === 0) {
       this.#takeOut(zspage);
-      this.#release(zspage);
+      this.#giveBack(zspage);
     } else {
       this.#reevaluate(zspage);
     }
-    return 0;
   }
 
-  size(id: number): number {
-    return this.#objects.get(id)?.bytes ?? EINVAL;
+  // ---- reclaim (section 10); E10: frames are counted, k per success
+
+  protected override victim(): Zspage | undefined {
+    return this.#lru.findFromTail((zspage) => !this.#isMapped(zspage));
   }
 
-  // ---- mapping and the LRU (section 9)
-
-  // U4
-  write(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    this.#touch(object.zspage);
-    return 0;
+  // E2
+  protected override isolate(zspage: Zspage): void {
+    this.#lru.remove(zspage);
+    this.#takeOut(zspage);
+    zspage.underReclaim = true;
   }
 
-  map(id: number, mode: MapMode): number {
-    const object = this.#objects.get(id);
-    if (object === undefined) return EINVAL;
-    object.maps++;
-    if (mode === 'wo') this.#touch(object.zspage); // U2
-    return 0;
+  // E3, E4
+  protected override residents(zspage: Zspage): ZsObject[] {
+    return zspage.slots.filter((object) => object !== undefined);
   }
 
-  unmap(id: number): number {
-    const object = this.#objects.get(id);
-    if (object === undefined || object.maps === 0) return EINVAL;
-    object.maps--;
-    return 0;
-  }
-
-  // ---- reclaim (section 10)
-
-  // E10: frames are counted, k per success
-  shrink(pages: number, evict?: Evict): number {
-    return shrinkByReclaim(pages, () => this.reclaim(8, evict));
-  }
-
-  reclaim(tries: number, evict?: Evict): number {
-    if (evict === undefined || tries === 0 || this.#victim() === undefined) return EINVAL; // E1
-    for (let attempt = 0; attempt < tries; attempt++) {
-      const zspage = this.#victim();
-      if (zspage === undefined) return EAGAIN;
-      // E2
-      this.#lru.remove(zspage);
-      this.#takeOut(zspage);
-      zspage.underReclaim = true;
-      // E3, E4
-      for (let slot = 0; slot < zspage.sizeClass.objs; slot++) {
-        const object = zspage.slots[slot];
-        if (object === undefined) continue;
-        const answer = evict(object.id);
-        if (answer === 'free' && this.#objects.has(object.id)) this.free(object.id);
-        if (answer === 'keep') break;
-      }
-      zspage.underReclaim = false; // E6
-      // E7
-      if (zspage.inuse === 0) {
-        this.#release(zspage);
-        return zspage.sizeClass.pages;
-      }
-      // E9
-      zspage.freeSlots = [];
-      for (let slot = zspage.sizeClass.objs - 1; slot >= 0; slot--) {
-        if (zspage.slots[slot] === undefined) zspage.freeSlots.push(slot);
-      }
-      this.#insert(zspage);
-      this.#lru.insertHead(zspage);
+  protected override release(zspage: Zspage): number {
+    zspage.underReclaim = false; // E6
+    // E7
+    if (zspage.inuse === 0) {
+      this.#giveBack(zspage);
+      return zspage.sizeClass.pages;
     }
-    return EAGAIN;
+    // E9
+    zspage.freeSlots = [];
+    for (let slot = zspage.sizeClass.objs - 1; slot >= 0; slot--) {
+      if (zspage.slots[slot] === undefined) zspage.freeSlots.push(slot);
+    }
+    this.#insert(zspage);
+    this.#lru.insertHead(zspage);
+    return 0;
   }
 
   // ---- compaction (sections 7 and 8)
 
-  compact(): number {
+  override compact(): number {
     let freed = 0;
     for (const sizeClass of this.#kept) {
       freed +=
@@ -316,7 +245,7 @@ export class ZsmallocModel implements PoolModel {
     return freed;
   }
 
-  freeable(): number {
+  override freeable(): number {
     let frames = 0;
     for (const sizeClass of this.#kept) frames += this.#freeableZspages(sizeClass) * sizeClass.pages;
     return frames;
@@ -341,7 +270,7 @@ export class ZsmallocModel implements PoolModel {
         this.#move(source, slot, destination);
       }
       if (source.inuse === 0) {
-        this.#release(source);
+        this.#giveBack(source);
         freed += sizeClass.pages;
       } else {
         this.#insert(source);
@@ -387,7 +316,7 @@ export class ZsmallocModel implements PoolModel {
       }
       // J2.5
       this.#insert(destination);
-      this.#release(source);
+      this.#giveBack(source);
       freed += sizeClass.pages;
     }
   }
@@ -416,12 +345,12 @@ export class ZsmallocModel implements PoolModel {
 
   // Q2
   placement(id: number): number {
-    const object = this.#object(id);
+    const object = this.object(id);
     return object.slot + 1024 * object.zspage.sizeClass.index;
   }
 
   where(id: number): number {
-    const object = this.#object(id);
+    const object = this.object(id);
     return object.zspage.serial * 1024 + object.slot;
   }
 
@@ -441,7 +370,7 @@ export class ZsmallocModel implements PoolModel {
         const object = zspage.slots[slot];
         if (object === undefined) continue;
         inuse++;
-        invariant(this.#objects.get(object.id) === object, 'a slot holds a live object');
+        invariant(this.live.get(object.id) === object, 'a slot holds a live object');
         invariant(object.zspage === zspage && object.slot === slot, 'an object knows its place');
         invariant(this.#classOf(object.bytes) === sizeClass, 'C6: the class of its size');
       }
@@ -470,7 +399,7 @@ export class ZsmallocModel implements PoolModel {
       invariant(sizeClass.allocated === (allocated.get(sizeClass) ?? 0), 'M4: allocated');
     }
     invariant(listed + out === this.#zspages.size, 'L1: every zspage is on one list');
-    invariant(objects === this.#objects.size, 'every object is in a slot');
+    invariant(objects === this.live.size, 'every object is in a slot');
     invariant(pages === this.#pages, 'M4: pages');
     for (const zspage of this.#lru.toArray()) {
       invariant(this.#zspages.has(zspage), 'U3: a freed zspage is not on the LRU');
@@ -498,7 +427,7 @@ export class ZsmallocModel implements PoolModel {
   }
 
   /** Of a zspage that is off its group list: off the LRU, frames back (D1, K2a). */
-  #release(zspage: Zspage): void {
+  #giveBack(zspage: Zspage): void {
     if (this.#lru.has(zspage)) this.#lru.remove(zspage); // U3
     this.#zspages.delete(zspage);
     zspage.sizeClass.allocated -= zspage.sizeClass.objs;
@@ -577,16 +506,11 @@ export class ZsmallocModel implements PoolModel {
 
   // ---- LRU
 
-  // U2, U5
-  #touch(zspage: Zspage): void {
+  // U2, U4, U5
+  protected override written({ zspage }: ZsObject): void {
     if (zspage.underReclaim) return;
     if (this.#lru.has(zspage)) this.#lru.remove(zspage);
     this.#lru.insertHead(zspage);
-  }
-
-  /** The LRU tail; a zspage with a mapped object is passed over (API.md). */
-  #victim(): Zspage | undefined {
-    return this.#lru.findFromTail((zspage) => !this.#isMapped(zspage));
   }
 
   // ---- lookups
@@ -602,11 +526,5 @@ export class ZsmallocModel implements PoolModel {
     const sizeClass = this.#classes[index];
     if (sizeClass === undefined) throw new Error(`no class ${index}`);
     return sizeClass;
-  }
-
-  #object(id: number): ZsObject {
-    const object = this.#objects.get(id);
-    if (object === undefined) throw new Error(`no object ${id}`);
-    return object;
   }
 }

@@ -7,7 +7,7 @@ const ROOT = join(import.meta.dirname, '../..');
 
 function sources(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts') && !name.includes('generated'))
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts') && !/generated|node_modules/.test(name))
     .map((name) => join(folder, name));
 }
 
@@ -28,10 +28,10 @@ function target({ from, to }: Import): string {
 }
 
 /** Layers from the bottom; a file may import from its own and those below. */
-const CORE = [/^assembly\/base\//, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/(zpool|inspect)$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/(index|inspector)$/];
+const CORE = [/^assembly\/base\//, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(inspect|keep)$/, /^assembly\/(front|cache)\//, /^assembly\/(index|inspector|keeper)$/];
 const BINDINGS = [
   /^bindings\/(errors|types|sizes|rules|dispose|generated\/.*)$/, /^bindings\/(wasm|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
-  /^bindings\/zpool$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
+  /^bindings\/(zpool|page-table)$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
 ];
 
 function layer(layers: RegExp[], file: string): number {
@@ -64,13 +64,18 @@ describe('imports', () => {
     expect(all.filter(({ to }) => to.startsWith('.')).filter((found) => wrong(BINDINGS, found))).toEqual([]);
     const packages = all.filter(({ to }) => !to.startsWith('.')).map(({ from, to }) => `${from} ${to}`);
     expect(packages.filter((row) => !row.startsWith('bindings/backing/file.ts')).sort()).toEqual([
-      'bindings/codec/lz4js.ts lz4js', 'bindings/wasm.ts @assemblyscript/loader',
+      'bindings/codec/fflate.ts fflate', 'bindings/codec/lz4js.ts lz4js', 'bindings/wasm.ts @assemblyscript/loader',
     ]);
   });
 
-  test('of the command line use the public API only', () => {
-    const inner = sources('cli').flatMap(importsOf).map(target).filter((to) => to.startsWith('bindings/') && to !== 'bindings/index');
+  test.each(['cli', 'bench'])('of %s use the public API only', (folder) => {
+    const inner = sources(folder).flatMap(importsOf).map(target).filter((to) => to.startsWith('bindings/') && to !== 'bindings/index');
     expect(inner).toEqual([]);
+  });
+
+  test('of the command line stay in what is shipped', () => {
+    const outside = sources('cli').flatMap(importsOf).filter(({ to }) => to.startsWith('.')).map(target).filter((to) => !/^(cli|bindings)\//.test(to));
+    expect(outside).toEqual([]);
   });
 
   test('a wrong import is noticed', () => {

@@ -30,6 +30,7 @@ function action(row: AllocatorRow): fc.Arbitrary<Action> {
     { weight: 3, arbitrary: of('map', { pick: any, mode: fc.constantFrom(...MODES), salt: any }) },
     { weight: 3, arbitrary: of('unmap', { pick: any }) },
     { weight: 1, arbitrary: of('compact', {}) },
+    { weight: 1, arbitrary: of('run deferred', {}) },
     {
       weight: 2,
       arbitrary: of('shrink', { pages: fc.nat({ max: 6 }), policies: fc.array(fc.constantFrom(...POLICIES), { minLength: 1, maxLength: 4 }), salt: fc.nat({ max: 9 }) }),

@@ -1,7 +1,10 @@
 /**
- * Random actions for as long as one likes:
+ * Long traces, and random actions for as long as one likes:
  *
  *   tsx test/random/long.ts [allocator|all] [operations] [seed]
+ *
+ * First, for every allocator, a million steps of churn on 50,000 live objects, the same of small sizes, and reclaim of
+ * 500 frames with the order of eviction: pool and model must give the same figures. Then random actions.
  *
  * allocator: the beginning of a title of test/harness.ts ("zbud", "zsmalloc chain 8"); default all, each for so many
  * operations (default 10,000,000). Below 200 live objects everything is checked after each operation, above every
@@ -10,9 +13,10 @@
  * A round is a new RAM: small and crowded (fault injection, images, exhaustion), or large with thousands of objects.
  * On failure the round is repeated with ever fewer actions; what is left is printed with the seed, exit code 1.
  */
-import { ALL_BUILDS, allocators } from '../harness.ts';
+import { ALL_BUILDS, allocators, createRam, must, traceTarget } from '../harness.ts';
 import type { AllocatorRow, Build } from '../harness.ts';
-import { createDraw } from '../models/trace.ts';
+import { createDraw, runChurn2, runChurnSmall, runE6 } from '../models/trace.ts';
+import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { BAD_HANDLES, MODES, Machine, POLICIES } from './machine.ts';
 import type { Action } from './machine.ts';
 
@@ -23,7 +27,6 @@ interface Round {
   row: AllocatorRow;
   build: Build;
   bytes: string;
-  modelled: boolean;
   actions: Action[];
 }
 
@@ -60,7 +63,7 @@ function size(dice: Dice, row: AllocatorRow): number {
 const KINDS: readonly Action['kind'][] = [
   ...new Array<Action['kind']>(12).fill('write'), ...new Array<Action['kind']>(12).fill('read'),
   ...new Array<Action['kind']>(10).fill('map'), ...new Array<Action['kind']>(10).fill('unmap'),
-  ...new Array<Action['kind']>(3).fill('shrink'), ...new Array<Action['kind']>(5).fill('bad'), 'compact', 'fail',
+  ...new Array<Action['kind']>(3).fill('shrink'), ...new Array<Action['kind']>(5).fill('bad'), 'compact', 'run deferred', 'fail',
 ];
 
 /** The next action, for about so many objects. */
@@ -77,15 +80,16 @@ function next(dice: Dice, row: AllocatorRow, live: number, target: number): Acti
     case 'shrink': return { kind: 'shrink', pages: dice.below(5), policies: Array.from({ length: 1 + dice.below(4) }, () => dice.of(POLICIES)), salt: salt % 10 };
     case 'bad': return { kind: 'bad', what: dice.of(BAD_HANDLES), pick, call: salt };
     case 'compact': return { kind: 'compact' };
+    case 'run deferred': return { kind: 'run deferred' };
     case 'fail': return { kind: 'fail', after: dice.below(8), times: 1 + dice.below(3) };
     default: return { kind: 'read', pick, at: dice.below(3) === 0 ? salt : 0 };
   }
 }
 
 /** Plays a list of actions from the start; the error, or undefined. */
-async function play({ row, build, bytes, modelled, actions }: Round): Promise<unknown> {
+async function play({ row, build, bytes, actions }: Round): Promise<unknown> {
   try {
-    const machine = await Machine.create(row, build, { bytes }, modelled);
+    const machine = await Machine.create(row, build, { bytes });
     for (const action of actions) await machine.apply(action);
     machine.finish();
   } catch (error) {
@@ -115,14 +119,34 @@ async function report(round: Round, seed: number, done: number, error: unknown):
   process.exit(1);
 }
 
+const TRACES: Record<string, (target: TraceTarget, options: TraceOptions) => unknown> = {
+  'a million steps of churn': (target, options) => runChurn2(target, 1_000_000, options),
+  'a million steps of churn, small sizes': (target, options) => runChurnSmall(target, 1_000_000, options),
+  'reclaim of 500 frames': (target, options) => runE6(target, options),
+};
+
+/** The same figures from the pool as from the model. */
+async function traces(row: AllocatorRow): Promise<void> {
+  for (const [name, trace] of Object.entries(TRACES)) {
+    const started = Date.now();
+    const ram = await createRam('release', { bytes: '320MiB' });
+    const options = { write: row.lruByWrite };
+    const [figures, expected] = [trace(traceTarget(ram, row), options), trace(row.createModel(), options)].map((result) => JSON.stringify(result));
+    ram.check();
+    ram.close();
+    must(figures === expected, `${row.title}, ${name}: ${figures}, the model says ${expected}`);
+    console.log(`${row.title}: ${name}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
+  }
+}
+
 async function run(row: AllocatorRow, operations: number, seed: number): Promise<void> {
   const started = Date.now();
   let done = 0;
   for (let number = 0; done < operations; number++) {
     const dice = new Dice(seed + number);
     const large = number % 4 === 3;
-    const round: Round = { row, build: dice.of(ALL_BUILDS), bytes: large ? '32MiB' : dice.of(['256KiB', '1MiB', '1MiB', '2MiB']), modelled: row.compactIsModelled || number % 3 > 0, actions: [] };
-    const machine = await Machine.create(row, round.build, { bytes: round.bytes }, round.modelled);
+    const round: Round = { row, build: dice.of(ALL_BUILDS), bytes: large ? '32MiB' : dice.of(['256KiB', '1MiB', '1MiB', '2MiB']), actions: [] };
+    const machine = await Machine.create(row, round.build, { bytes: round.bytes });
     let target = 0;
     try {
       for (let i = 0; i < ROUND && done < operations; i++, done++) {
@@ -147,4 +171,7 @@ if (chosen.length === 0 || !(Number(operations) > 0) || !Number.isInteger(Number
   console.error(`usage: tsx test/random/long.ts [allocator|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
   process.exit(2);
 }
-for (const row of chosen) await run(row, Number(operations), Number(seed));
+for (const row of chosen) {
+  await traces(row);
+  await run(row, Number(operations), Number(seed));
+}

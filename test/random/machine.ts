@@ -6,13 +6,16 @@
  */
 import { Ram } from '../../bindings/index.ts';
 import type { EvictCallback, Handle, MapMode, RamOptions, Zpool } from '../../bindings/index.ts';
-import { buildOptions, createPool, createRam, expectBytes, fault, must, noise, otherRow, outcome, put, sameBytes } from '../harness.ts';
+import {
+  buildOptions, createPool, createRam, expectBytes, fault, frameParts, must, noise, objectFrames, otherRow, outcome, put, sameBytes,
+} from '../harness.ts';
 import type { AllocatorRow, Build, Stored } from '../harness.ts';
 import { EAGAIN, EINVAL } from '../models/types.ts';
 import type { EvictAnswer, PoolModel } from '../models/types.ts';
+import { verifyStatistics } from '../recount.ts';
 
 /** What an evict callback does with the object that it is called for. */
-export const POLICIES = ['free', 'refuse', 'throw', 'free other', 'allocate', 'nothing', 'free and refuse', 'shrink', 'compact', 'map'] as const;
+export const POLICIES = ['free', 'refuse', 'throw', 'free other', 'allocate', 'nothing', 'free and refuse', 'shrink', 'compact', 'run deferred', 'map'] as const;
 export type Policy = (typeof POLICIES)[number];
 
 /** Numbers that are no handle of the pool. */
@@ -30,6 +33,7 @@ export type Action =
   | { kind: 'map'; pick: number; mode: MapMode; salt: number }
   | { kind: 'unmap'; pick: number }
   | { kind: 'compact' }
+  | { kind: 'run deferred' }
   | { kind: 'shrink'; pages: number; policies: Policy[]; salt: number }
   | { kind: 'snapshot'; build: Build }
   | { kind: 'fail'; after: number; times: number }
@@ -62,40 +66,47 @@ const BAD_CALLS: [string, (pool: Zpool, handle: Handle) => unknown][] = [
   ['locate', (pool, handle) => pool.locate(handle)],
 ];
 
+/** Actions after which objects may lie elsewhere. */
+const MOVING: ReadonlySet<Action['kind']> = new Set(['compact', 'run deferred', 'shrink']);
+
 /** Below so many live objects everything is checked after each action, above every thousandth. */
 const FEW = 200;
 const SOMETIMES = 1000;
 /** Freed handles that are remembered, to be refused. */
 const REMEMBERED = 64;
+/** Fault injection that has not struck after so many actions is switched off. */
+const ARMED = 20;
+/** No malloc takes more frames: a zspage of 16, a frame of handle records. */
+const MOST_FRAMES = 17;
 
 export class Machine {
   readonly row: AllocatorRow;
   #ram: Ram;
   #pool: Zpool;
-  /** undefined once a failed frame request has led the pool where the model cannot follow. */
-  #model: PoolModel | undefined;
+  readonly #model: PoolModel;
   readonly #items: Item[] = [];
   readonly #byHandle = new Map<Handle, Item>();
   readonly #freed: Handle[] = [];
   readonly #foreign: Stored[];
   #maps = 0;
   #actions = 0;
+  /** Up to this action frame requests may fail by injection. */
+  #armedUntil = 0;
   #calls: Call[] = [];
   #decide: EvictCallback = () => false;
   #seed = 1;
 
-  private constructor(row: AllocatorRow, ram: Ram, modelled: boolean) {
+  private constructor(row: AllocatorRow, ram: Ram) {
     this.row = row;
     this.#ram = ram;
     const other = createPool(ram, otherRow(row), { name: 'other' });
     this.#foreign = [100, 700, 2000].map((size, i) => put(other, size, i));
     this.#pool = createPool(ram, row, { name: 'main', evict: (handle, pool) => this.#decide(handle, pool) });
-    this.#model = modelled ? row.createModel() : undefined;
+    this.#model = row.createModel();
   }
 
-  /** @param modelled false: contents and codes only, and compaction even where no model has it */
-  static async create(row: AllocatorRow, build: Build, options: RamOptions = {}, modelled = true): Promise<Machine> {
-    return new Machine(row, await createRam(build, { bytes: '1MiB', ...options }), modelled);
+  static async create(row: AllocatorRow, build: Build, options: RamOptions = {}): Promise<Machine> {
+    return new Machine(row, await createRam(build, { bytes: '1MiB', ...options }));
   }
 
   get live(): number {
@@ -109,8 +120,10 @@ export class Machine {
   /** Does one action and compares. Asynchronous only where an image is restored. */
   apply(action: Action): void | Promise<void> {
     this.#actions++;
+    if (this.#actions === this.#armedUntil) this.#ram.failFrames(null);
     if (action.kind === 'snapshot') return this.#snapshot(action.build).then(() => this.#compare());
     this.#do(action);
+    if (MOVING.has(action.kind) && this.live < FEW) this.#comparePlaces();
     this.#compare();
   }
 
@@ -123,8 +136,9 @@ export class Machine {
       case 'map': return this.#onItem(action.pick, (item) => this.#map(item, action.mode, action.salt));
       case 'unmap': return this.#onItem(action.pick, (item) => this.#unmap(item));
       case 'compact': return this.#compact();
+      case 'run deferred': return this.#runDeferred();
       case 'shrink': return this.#shrink(action.pages, action.policies, action.salt);
-      case 'fail': return this.#ram.failFrames(action.after, action.times);
+      case 'fail': return this.#fail(action.after, action.times);
       case 'bad': return this.#bad(action.what, action.pick, action.call);
     }
   }
@@ -140,7 +154,7 @@ export class Machine {
   #malloc(size: number, then: (follow: () => void) => void = (follow) => follow()): Item | undefined {
     const handle = outcome(() => this.#pool.malloc(size));
     if (handle === 'ENOMEM') {
-      if (!this.row.failuresAreClean) this.#model = undefined;
+      must(this.#isArmed() || this.#ram.freeFrames < MOST_FRAMES, `malloc(${size}) failed with ${this.#ram.freeFrames} free frames`);
       return undefined;
     }
     must(typeof handle === 'number', `malloc(${size}) gave ${handle}`);
@@ -148,27 +162,59 @@ export class Machine {
     must(!this.#freed.includes(handle), `handle ${handle} was freed a moment ago`);
     must(this.#pool.size(handle) === size, `size of ${handle}`);
     const item: Item = { handle, id: 0, bytes: noise(size, this.#seed++), views: [] };
-    const placement = this.row.placement(this.#pool.locate(handle));
+    const location = this.#pool.locate(handle);
+    const placement = this.row.placement(location);
     this.#pool.write(handle, item.bytes);
     this.#items.push(item);
     this.#byHandle.set(handle, item);
+    const pages = this.#pool.totalPages;
+    const isShort = this.#isShort();
+    const comparePages = this.#notePages();
     then(() => {
-      if (this.#model === undefined) return;
-      item.id = this.#model.malloc(size);
+      item.id = (isShort ? this.row.short?.malloc(this.#model, size, pages, frameParts(location).length) : undefined) ?? this.#model.malloc(size);
       const expected = this.#model.placement(item.id);
       must(placement === expected, `malloc(${size}) was placed at ${placement}, the model says ${expected}`);
       this.#model.write(item.id);
+      comparePages();
     });
     return item;
   }
 
-  #free(item: Item): void {
+  /** Notes how many frames the pool has after a call, for when the model has followed it. */
+  #notePages(): () => void {
+    const pages = this.#pool.totalPages;
+    const isShort = this.#isShort();
+    return () => {
+      if (isShort && pages < this.#model.pages) this.row.short?.lack(this.#model, pages);
+      must(pages === this.#model.pages, `${pages} pages, the model says ${this.#model.pages}`);
+    };
+  }
+
+  /** Whether a frame request may just have failed without a word: not both a frame and one for its descriptor are left. */
+  #isShort(): boolean {
+    return this.#isArmed() || this.#ram.freeFrames < 2;
+  }
+
+  #isArmed(): boolean {
+    return this.#actions < this.#armedUntil;
+  }
+
+  #fail(after: number, times: number): void {
+    this.#ram.failFrames(after, times);
+    this.#armedUntil = this.#actions + ARMED;
+  }
+
+  #free(item: Item, then: (follow: () => void) => void = (follow) => follow()): void {
     if (item.views.length > 0) {
       fault({ code: 'EBUSY', op: 'zpool.free' }, () => this.#pool.free(item.handle));
       return;
     }
     this.#freeReal(item);
-    this.#model?.free(item.id);
+    const comparePages = this.#notePages();
+    then(() => {
+      this.#model.free(item.id);
+      comparePages();
+    });
   }
 
   #freeReal(item: Item): void {
@@ -191,7 +237,7 @@ export class Machine {
     } else {
       this.#pool.write(handle, part, at);
       bytes.set(part, at);
-      this.#model?.write(item.id);
+      this.#model.write(item.id);
     }
     this.#read(item, 0);
   }
@@ -207,7 +253,7 @@ export class Machine {
     const view = outcome(() => this.#pool.map(item.handle, mode));
     if (view === 'ENOMEM') return;
     must(view instanceof Uint8Array && view.length === item.bytes.length, `map gave ${String(view)}`);
-    this.#model?.map(item.id, mode);
+    this.#model.map(item.id, mode);
     const zeros = mode === 'wo' && item.views.length === 0 && view.every((byte) => byte === 0);
     if (!zeros) expectBytes(view, item.bytes, `${mode} view of ${item.handle}`);
     item.views.push(view);
@@ -224,7 +270,7 @@ export class Machine {
       return;
     }
     this.#pool.unmap(item.handle);
-    this.#model?.unmap(item.id);
+    this.#model.unmap(item.id);
     this.#maps--;
     this.#read(item, 0);
   }
@@ -251,20 +297,34 @@ export class Machine {
 
   // ---- compaction and reclaim
 
-  /** Whether the model, if there is one, can follow a compaction. */
-  #mayCompact(): boolean {
-    return this.row.compactIsModelled || this.#model === undefined;
-  }
-
-  #compact(): void {
-    if (!this.#mayCompact()) return;
+  /** The model follows in `then`. */
+  #compact(then: (follow: () => void) => void = (follow) => follow()): void {
+    const frames = this.row.compactsByFrame ? this.#items.map((item) => ({ item, frames: this.#framesOf(item) })) : [];
     const promised = this.#pool.freeable();
     const freed = this.#pool.compact();
     must(freed <= promised, `compact() gave ${freed}, freeable() promised ${promised}`);
-    if (this.#model === undefined) return;
-    const [expected, theirs] = [this.#model.freeable(), this.#model.compact()];
-    must(promised === expected && freed === theirs, `compact() ${freed} of ${promised}, the model says ${theirs} of ${expected}`);
-    if (this.live < FEW) this.#comparePlaces();
+    then(() => {
+      if (this.row.compactsByFrame) {
+        const byId = new Map(frames.map(({ item, frames: numbers }) => [item.id, numbers]));
+        this.#model.renumber((id) => byId.get(id) ?? []);
+      }
+      const [expected, theirs] = [this.#model.freeable(), this.#model.compact()];
+      must(promised === expected && freed === theirs, `compact() ${freed} of ${promised}, the model says ${theirs} of ${expected}`);
+    });
+  }
+
+  #framesOf({ handle }: Item): number[] {
+    return frameParts(this.#pool.locate(handle)).map(({ frame }) => frame);
+  }
+
+  /** The model follows in `then`. */
+  #runDeferred(then: (follow: () => void) => void = (follow) => follow()): void {
+    this.#pool.runDeferred();
+    const comparePages = this.#notePages();
+    then(() => {
+      this.#model.runDeferred();
+      comparePages();
+    });
   }
 
   /** Runs shrink on the pool, noting every call of the callback, and then the same on the model. */
@@ -273,11 +333,11 @@ export class Machine {
     this.#decide = (handle) => this.#evict(handle, policies, salt);
     const freed = outcome(() => this.#pool.shrink(pages));
     this.#decide = () => false;
-    if (this.#model === undefined) return;
+    const comparePages = this.#notePages();
     const theirs = this.#model.shrink(pages, (id) => this.#follow(id));
     must(freed === nameOf(theirs), `shrink(${pages}) gave ${freed}, the model says ${nameOf(theirs)}`);
     must(this.#calls.length === 0, `${this.#calls.length} more evictions than in the model`);
-    if (this.live < FEW) this.#comparePlaces();
+    comparePages();
   }
 
   #evict(handle: Handle, policies: Policy[], salt: number): void | boolean {
@@ -312,12 +372,12 @@ export class Machine {
       case 'shrink':
         if (this.#calls.length < 12) this.#nested(call);
         break;
-      case 'compact': {
-        if (!this.#mayCompact()) break;
-        const freed = this.#pool.compact();
-        steps.push(() => must(this.#model === undefined || this.#model.compact() === freed, `compact() inside evict gave ${freed}`));
+      case 'compact':
+        this.#compact((follow) => steps.push(follow));
         break;
-      }
+      case 'run deferred':
+        this.#runDeferred((follow) => steps.push(follow));
+        break;
       case 'map': {
         const view = outcome(() => this.#pool.map(item.handle, 'ro'));
         if (view === 'ENOMEM') break;
@@ -337,14 +397,13 @@ export class Machine {
   #evictOne({ steps }: Call, item: Item): void {
     if (this.#byHandle.get(item.handle) !== item || item.views.length > 0) return;
     expectBytes(this.#pool.read(item.handle), item.bytes, `evicted ${item.handle}`);
-    this.#freeReal(item);
-    steps.push(() => void this.#model?.free(item.id));
+    this.#free(item, (follow) => steps.push(follow));
   }
 
   #nested({ steps }: Call): void {
     const freed = outcome(() => this.#pool.shrink(1));
     steps.push(() => {
-      const theirs = this.#model?.shrink(1, (id) => this.#follow(id)) ?? 0;
+      const theirs = this.#model.shrink(1, (id) => this.#follow(id));
       must(freed === nameOf(theirs), `a nested shrink gave ${freed}, the model says ${nameOf(theirs)}`);
     });
   }
@@ -376,10 +435,11 @@ export class Machine {
   // ---- comparison
 
   #compare(): void {
-    must(this.#model === undefined || this.#pool.totalPages === this.#model.pages, `${this.#pool.totalPages} pages, the model says ${this.#model?.pages}`);
+    must(this.#pool.totalPages === this.#model.pages, `${this.#pool.totalPages} pages, the model says ${this.#model.pages}`);
     if (this.live >= FEW && this.#actions % SOMETIMES !== 0) return;
     this.#ram.check();
     if (this.#actions % 50 === 0) this.#compareAll();
+    if (this.#actions % 500 === 0) this.#compareTables();
   }
 
   /** Everything: contents, counters, places. */
@@ -388,39 +448,59 @@ export class Machine {
     const { objects, liveBytes, maps } = this.#pool.stats();
     const expected = this.#items.reduce((sum, { bytes }) => sum + bytes.length, 0);
     must(objects === this.live && liveBytes === expected && maps === this.#maps, `stats: ${objects} objects, ${liveBytes} bytes, ${maps} maps`);
-    if (this.#model !== undefined) {
-      must(this.#model.objects === this.live && this.#model.liveBytes === expected, 'the model has lost count');
-      this.#model.check();
-    }
+    must(this.#model.objects === this.live && this.#model.liveBytes === expected, 'the model has lost count');
+    must(this.#pool.freeable() === this.#model.freeable(), `freeable() is ${this.#pool.freeable()}, the model says ${this.#model.freeable()}`);
+    this.#model.check();
     this.#comparePlaces();
   }
 
-  /** The same slots, and the same objects together in frames. */
+  /** zsmalloc's classes and groups as the model has them; the lists of the others by counting. */
+  #compareTables(): void {
+    const { classes } = this.#pool.stats();
+    for (const { index, ...counts } of classes ?? []) {
+      const theirs = this.row.classCounts?.(this.#model, index);
+      const mine = JSON.stringify([counts.used, counts.allocated, counts.zspages, counts.groups]);
+      must(mine === JSON.stringify(theirs), `class ${index}: ${mine}, the model says ${JSON.stringify(theirs)}`);
+    }
+    if (this.live < FEW) verifyStatistics(this.row, this.#ram, this.#pool, this.#items, this.#maps);
+  }
+
+  /** The same places, and the same objects together in frames. */
   #comparePlaces(): void {
-    const model = this.#model;
-    if (model === undefined) return;
     const frames = new Map<string, number>();
     const keys = new Map<number, string>();
     for (const { handle, id } of this.#items) {
       const location = this.#pool.locate(handle);
-      must(this.row.placement(location) === model.placement(id), `${handle} lies at ${this.row.placement(location)}, in the model at ${model.placement(id)}`);
-      const key = this.row.frameKey(model, id);
-      must((frames.get(key) ?? location.frame) === location.frame, `the model's frame ${key} is two frames`);
-      must((keys.get(location.frame) ?? key) === key, `frame ${location.frame} is two of the model's`);
-      frames.set(key, location.frame);
-      keys.set(location.frame, key);
+      const placement = this.row.placement(location);
+      must(placement === this.#model.placement(id), `${handle} lies at ${placement}, in the model at ${this.#model.placement(id)}`);
+      const theirs = this.row.frameKeys(this.#model, id);
+      const parts = frameParts(location);
+      must(parts.length === theirs.length, `${handle} has ${parts.length} parts, in the model ${theirs.length}`);
+      parts.forEach(({ frame }, i) => {
+        const key = theirs[i] as string;
+        must((frames.get(key) ?? frame) === frame, `the model's frame ${key} is two frames`);
+        must((keys.get(frame) ?? key) === key, `frame ${frame} is two of the model's`);
+        frames.set(key, frame);
+        keys.set(frame, key);
+      });
     }
   }
 
   /** The end of a run: everything compared, everything freed, every frame back. */
   finish(): void {
     this.#ram.failFrames(null);
+    this.#armedUntil = 0;
     this.#ram.check();
     this.#compareAll();
+    this.#compareTables();
     for (const item of [...this.#items]) {
       while (item.views.length > 0) this.#unmap(item);
       this.#free(item);
     }
+    this.#runDeferred();
+    must(objectFrames(this.#pool) === 0, `${objectFrames(this.#pool)} frames with objects are left`);
+    // What a full RAM kept from it the next malloc gets: the reserve.
+    this.#pool.free(this.#pool.malloc(1));
     must(this.#pool.totalPages === this.row.idleFrames, `${this.#pool.totalPages} pages are left`);
     const other = this.#ram.openZpool('other');
     for (const { handle, bytes } of this.#foreign) expectBytes(other.read(handle), bytes, 'the other pool');

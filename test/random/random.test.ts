@@ -13,8 +13,8 @@ const seed = (import.meta as { env?: Record<string, string | undefined> }).env?.
 describe.each(builds)('random actions, %s', (build) => {
   for (const row of allocators) {
     test(row.title, async () => {
-      const property = fc.asyncProperty(actions(row, 250), fc.boolean(), async (list, modelled) => {
-        const machine = await Machine.create(row, build, {}, modelled || row.compactIsModelled);
+      const property = fc.asyncProperty(actions(row, 250), async (list) => {
+        const machine = await Machine.create(row, build);
         for (const action of list) await machine.apply(action);
         machine.finish();
       });

@@ -123,7 +123,7 @@ describe('check() notices a change of', () => {
     const { exports, out } = raw.core;
     const inspector = raw.core.inspect('test');
     const pools: number[] = [];
-    for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) pools.push(pool);
+    for (let pool = inspector.zpoolNext(0) >>> 0; pool !== 0; pool = inspector.zpoolNext(pool) >>> 0) pools.push(pool);
     const mapped: [pool: number, handle: number, frame: number][] = [];
     for (const pool of pools) {
       const handles = new Set<number>();
@@ -135,7 +135,7 @@ describe('check() notices a change of', () => {
         exports.zpoolMap(pool, handle, handle % 3);
         mapped.push([pool, handle, inspector.zpoolLocate(pool, handle)]);
       }
-      expect(exports.zpoolIsolate(pool)).toBeGreaterThan(0);
+      expect(raw.core.keep('test').zpoolIsolate(pool)).toBeGreaterThan(0);
     }
     expect(raw.check()).toBe(0);
     let buffers = 0;

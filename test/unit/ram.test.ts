@@ -1,7 +1,7 @@
 /** The simulated RAM: creation, frames, limits, fault injection, high addresses. */
 import { describe, expect, test } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
-import { moduleFor } from '../../bindings/builds.ts';
+import { buildFor } from '../../bindings/builds.ts';
 import { expectSameBytes } from '../bytes.ts';
 
 const MIB = 2 ** 20;
@@ -47,7 +47,7 @@ describe('creation', () => {
     const ram = Ram.createSync({ bytes: '1MiB' });
     expectSameBytes(ram.snapshot(), (await Ram.create({ bytes: '1MiB' })).snapshot());
     expect(errorOf(() => Ram.createSync({ build: 'checked' })).code).toBe('EINVAL');
-    const module = await moduleFor('test', { build: 'checked' });
+    const { core: module } = await buildFor('test', { build: 'checked' });
     Ram.createSync({ bytes: '256KiB', module }).check();
   });
 

@@ -1,6 +1,6 @@
 /**
- * xcfmalloc: golden traces, the numbered rules of EXACT-xvmalloc-xcfmalloc.md (S, C, I), API.md's
- * maps, reclaim and errors, and random calls side by side with the model of test/models.
+ * xcfmalloc: golden traces, the numbered rules of docs/rules/xvmalloc-xcfmalloc.md (S, C, I) and
+ * README.md (R: maps, reclaim, errors), and random calls side by side with the model of test/models.
  */
 import { describe, expect, it } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle, type MapMode, type Zpool, type ZpoolOptions } from '../../bindings/index.ts';

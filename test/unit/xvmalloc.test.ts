@@ -1,6 +1,6 @@
 /**
- * xvmalloc through the public API: rules X1..X19 of EXACT-xvmalloc-xcfmalloc.md, the golden traces, and what is ours
- * (handles, maps, reclaim, raw pages), compared with the independent model of test/models/xvmalloc.ts.
+ * xvmalloc through the public API: rules X1..X19 of docs/rules/xvmalloc-xcfmalloc.md, the golden traces, and what is
+ * ours (handles, maps, reclaim, raw pages), compared with the independent model of test/models/xvmalloc.ts.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';

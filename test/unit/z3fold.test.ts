@@ -1,6 +1,6 @@
 /**
- * z3fold: the golden traces, the numbered rules that no trace shows (EXACT-z3fold.md), and random calls compared with the
- * model, which knows where every object must lie.
+ * z3fold: the golden traces, the numbered rules that no trace shows (docs/rules/zbud-z3fold.md), and random calls
+ * compared with the model, which knows where every object must lie.
  */
 import { describe, expect, test } from 'vitest';
 import { CompcacheError, Ram, type Handle, type Zpool, type ZpoolOptions } from '../../bindings/index.ts';
@@ -305,6 +305,16 @@ describe('API', () => {
 });
 
 describe('placement and work', () => {
+  test('stats: a frame with deferred work is on list 63 until it is done', () => {
+    const { pool } = new Bench({ deferred: 'manual' });
+    const [first] = [1000, 1500].map((size) => pool.malloc(size)) as [Handle];
+    expect(pool.stats().lists?.[63]).toBe(0);
+    pool.free(first);
+    expect([pool.stats().lists?.[63], pool.stats().lists?.reduce((sum, frames) => sum + frames, 0)]).toEqual([1, 1]);
+    pool.runDeferred();
+    expect([pool.stats().lists?.[63], pool.stats().lists?.[63 - 24]]).toEqual([0, 1]);
+  });
+
   test('Z5, Z7, Z8: MIDDLE directly behind FIRST; thirds', () => {
     const bench = new Bench();
     const thirds = bench.mallocs(1344, 1344, 1344);
@@ -432,7 +442,7 @@ describe('placement and work', () => {
     expect([bench.frame(b1), bench.offset(b1)]).toEqual([bench.frame(a1), PAGE - 1920]);
     expect(pool.read(b1)).toEqual(bytes);
     expect(pool.stats()).toMatchObject({ objectsMoved: 1, bytesMoved: 1900 });
-    // API.md: nothing evictable (Z19 says EAGAIN).
+    // R4: nothing evictable (Z19 says EAGAIN).
     expect(codeOf(() => pool.shrink(1))).toBe('EINVAL');
     // Alone now, and a frame with room comes: it stays. Not even compact() moves it.
     pool.free(a1);
@@ -514,7 +524,7 @@ describe('reclaim', () => {
     expect(seen).toHaveLength(8);
   });
 
-  test('Z19, API: a frame with a mapped object is passed over, keeps its place, costs no try', () => {
+  test('Z19, R4: a frame with a mapped object is passed over, keeps its place, costs no try', () => {
     const bench = new Bench();
     const { pool } = bench;
     const handles = bench.mallocs(3900, 4096, 3900) as [Handle, Handle, Handle];

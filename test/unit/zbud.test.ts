@@ -1,5 +1,5 @@
 /**
- * zbud rule by rule (EXACT-z3fold.md section 1, B1 to B9) on the real pool, in both layouts.
+ * zbud rule by rule (docs/rules/zbud-z3fold.md section 1, B1 to B9) on the real pool, in both layouts.
  *
  * The LRU is seen by evicting everything in a copy of the RAM.
  */
@@ -268,7 +268,7 @@ describe.each(builds)('zbud, %s', (build) => {
       expect(made.length).toBe(3);
     });
 
-    test('API: a page with a mapped object is passed over, keeps its place, costs no try', async () => {
+    test('R4: a page with a mapped object is passed over, keeps its place, costs no try', async () => {
       const called: Handle[] = [];
       const { pool, take } = await bench(build, layout, (handle, from) => (called.push(handle), from.free(handle)));
       const pages = Array.from({ length: 12 }, () => take(60));

@@ -1,6 +1,6 @@
 /**
- * zsmalloc rule by rule: the worked examples of EXACT-zsmalloc.md section 13 (X1 to X8) and what no trace notices, on
- * the real pool. Zspages are named A, B, C… in order of creation, "B3" is slot 3 of B.
+ * zsmalloc rule by rule: the worked examples of docs/rules/zsmalloc.md section 13 (X1 to X8) and what no trace notices,
+ * on the real pool. Zspages are named A, B, C… in order of creation, "B3" is slot 3 of B.
  *
  * The LRU is seen by evicting everything in a copy of the RAM. "One attempt" of the examples: once the first victim was
  * visited, one object of every other zspage is mapped, so that shrink finds no second victim.

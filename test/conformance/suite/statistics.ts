@@ -1,124 +1,44 @@
 /** stats, walk and locate say the same, after any sequence. */
 import { expect, test } from 'vitest';
-import { PAGE_SIZE } from '../../../bindings/index.ts';
-import type { FrameContents, Handle, Ram, Zpool } from '../../../bindings/index.ts';
-import { expectIntact, mixedSizes, must, noise, put, putAll, slotBytes } from '../../harness.ts';
+import type { Handle, PageEntry } from '../../../bindings/index.ts';
+import { expectIntact, mixedSizes, noise, put, putAll } from '../../harness.ts';
 import type { Stored } from '../../harness.ts';
 import { createDraw } from '../../models/trace.ts';
+import { recount, verifyStatistics } from '../../recount.ts';
 import type { Subject } from './subject.ts';
-
-interface Recount {
-  frames: FrameContents[];
-  /** The parts of each object, in the order of the walk. */
-  parts: Map<Handle, { frame: number; offset: number; bytes: number }[]>;
-}
-
-/** Walks a pool and verifies the form of what it says. */
-function recount(pool: Zpool): Recount {
-  const frames: FrameContents[] = [];
-  const parts: Recount['parts'] = new Map();
-  pool.walk((contents) => {
-    frames.push(contents);
-    for (const { handle, offset, bytes } of contents.objects) parts.set(handle, [...(parts.get(handle) ?? []), { frame: contents.frame, offset, bytes }]);
-  });
-  expect(frames.map(({ frame }) => frame)).toEqual(frames.map(({ frame }) => frame).sort((a, b) => a - b));
-  expect(new Set(frames.map(({ frame }) => frame)).size).toBe(frames.length);
-  for (const { frame, objects, free } of frames) {
-    let end = 0;
-    for (const range of [...objects, ...free].sort((a, b) => a.offset - b.offset)) {
-      must(range.bytes > 0 && range.offset >= end, `frame ${frame}: a range of ${range.bytes} at ${range.offset}, behind ${end}`);
-      end = range.offset + range.bytes;
-    }
-    must(end <= PAGE_SIZE, `frame ${frame}: ends at ${end}`);
-  }
-  return { frames, parts };
-}
-
-/** Every byte of every object is accounted for, where locate() says that it begins. */
-function verifyParts(pool: Zpool, { parts }: Recount, live: readonly Stored[]): void {
-  expect([...parts.keys()].sort()).toEqual(live.map(({ handle }) => handle).sort());
-  for (const { handle, bytes } of live) {
-    const pieces = parts.get(handle) as { frame: number; offset: number; bytes: number }[];
-    must(pieces.reduce((sum, piece) => sum + piece.bytes, 0) === bytes.length, `the parts of ${handle} add up to its size`);
-    const { frame, offset } = pool.locate(handle);
-    must(pieces.some((piece) => piece.frame === frame && piece.offset === offset), `one part of ${handle} is where locate() says`);
-  }
-}
-
-function verifyCounters(ram: Ram, pool: Zpool, { frames, parts }: Recount, live: readonly Stored[], idleFrames: number): void {
-  const stats = pool.stats();
-  const liveBytes = live.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  const total = stats.frames * PAGE_SIZE;
-  expect(stats).toMatchObject({ liveBytes, objects: parts.size, maps: 0 });
-  expect(stats.frames - frames.length).toBeGreaterThanOrEqual(0);
-  expect(stats.frames - frames.length).toBeLessThanOrEqual(idleFrames);
-  expect([pool.totalPages, pool.totalBytes]).toEqual([stats.frames, total]);
-  expect(stats.density).toBe(total === 0 ? 0 : liveBytes / total);
-  expect(stats.densityWithMetadata).toBe(liveBytes / (total + stats.metadataBytes));
-  expect(stats.metadataBytes % PAGE_SIZE).toBe(0);
-  expect(stats.spanning).toBeGreaterThanOrEqual([...parts.values()].filter(({ length }) => length > 1).length);
-  const { owners, usedFrames, freeFrames, metadataFrames, limitFrames, totalFrames, fixedFrames } = ram.stats();
-  expect(owners[pool.name]).toEqual({ frames: stats.frames, metadataFrames: stats.metadataBytes / PAGE_SIZE });
-  expect(Object.values(owners).reduce((sum, owner) => sum + owner.frames + owner.metadataFrames, 0)).toBe(usedFrames);
-  expect(Object.values(owners).reduce((sum, owner) => sum + owner.metadataFrames, 0)).toBe(metadataFrames);
-  expect([freeFrames, limitFrames]).toEqual([limitFrames - usedFrames, totalFrames - fixedFrames]);
-  expect([ram.freeFrames, ram.totalFrames]).toEqual([freeFrames, totalFrames]);
-}
-
-/** zsmalloc: the table of classes, from locate() of every object. */
-function verifyClasses(pool: Zpool, live: readonly Stored[]): void {
-  const { classes, spanning, frames } = pool.stats();
-  if (classes === undefined) return;
-  const used = new Map<number, number>();
-  let straddling = 0;
-  for (const { handle } of live) {
-    const { classIndex = -1, objectIndex = -1 } = pool.locate(handle);
-    used.set(classIndex, (used.get(classIndex) ?? 0) + 1);
-    const bytes = slotBytes(classIndex);
-    if (((objectIndex * bytes) % PAGE_SIZE) + bytes > PAGE_SIZE) straddling++;
-  }
-  expect(spanning).toBe(straddling);
-  for (const { index, size, pages, objectsPerZspage, allocated, used: counted, freeable, zspages, groups } of classes) {
-    expect([size, objectsPerZspage]).toEqual([slotBytes(index), Math.floor((pages * PAGE_SIZE) / size)]);
-    expect([counted, allocated]).toEqual([used.get(index) ?? 0, zspages * objectsPerZspage]);
-    expect(freeable).toBe(Math.floor((allocated - counted) / objectsPerZspage) * pages);
-    expect(groups[0]).toBe(0);
-    expect(groups.reduce((sum, count) => sum + count, 0)).toBe(zspages);
-  }
-  expect(classes.reduce((sum, { zspages, pages }) => sum + zspages * pages, 0)).toBe(frames);
-  expect(classes.reduce((sum, { freeable }) => sum + freeable, 0)).toBe(pool.freeable());
-}
-
-/** zbud: frames by their gap, from the walk. */
-function verifyLists(pool: Zpool, { frames }: Recount): void {
-  const { lists } = pool.stats();
-  if (pool.allocator !== 'zbud') return;
-  const expected = new Array<number>(64).fill(0);
-  for (const { objects, free } of frames) {
-    const gap = objects.length === 2 ? 0 : free.reduce((sum, { bytes }) => sum + bytes, 0) / 64;
-    expected[gap] = (expected[gap] as number) + 1;
-  }
-  expect(lists).toEqual(expected);
-}
 
 export function statistics(subject: Subject): void {
   const { row } = subject;
 
-  test('equal a recount by walking, between random operations', async () => {
-    const { ram, pool } = await subject.fresh({ bytes: '16MiB' });
+  test('equal a recount by walking, after objects and raw pages came, were mapped, freed, evicted and moved', async () => {
+    let live: Stored[] = [];
+    const { ram, pool } = await subject.fresh({ bytes: '16MiB' }, {
+      evict: (handle, from) => {
+        from.free(handle);
+        live = live.filter((one) => one.handle !== handle);
+      },
+    });
     const draw = createDraw(5);
-    const live: Stored[] = [];
-    for (let step = 1; step <= 1200; step++) {
-      const kind = draw() % 8;
-      if (kind < 5 || live.length === 0) live.push(put(pool, 1 + (draw() % row.largest), step));
-      else pool.free((live.splice(draw() % live.length, 1)[0] as Stored).handle);
+    for (let step = 1; step <= 1500; step++) {
+      const kind = draw() % 16;
+      if (kind < 9 || live.length === 0) {
+        live.push(put(pool, 1 + (draw() % row.largest), step));
+      } else if (kind === 9) {
+        const bytes = noise(4096, step);
+        live.push({ handle: pool.storePage(bytes) as number as Handle, bytes });
+      } else {
+        const { handle } = live.splice(draw() % live.length, 1)[0] as Stored;
+        pool.freePage(handle as number as PageEntry);
+      }
+      if (step % 300 === 0) pool.shrink(5);
       if (step % 400 === 0) pool.compact();
-      if (step % 200 !== 0) continue;
-      const counted = recount(pool);
-      verifyParts(pool, counted, live);
-      verifyCounters(ram, pool, counted, live, row.idleFrames);
-      verifyClasses(pool, live);
-      verifyLists(pool, counted);
+      if (step % 200 === 0) pool.runDeferred();
+      if (step % 100 !== 0) continue;
+      verifyStatistics(row, ram, pool, live);
+      const mapped = live.filter((_, i) => i % 3 === 0);
+      for (const { handle } of mapped) pool.map(handle, 'ro');
+      verifyStatistics(row, ram, pool, live, mapped.length);
+      for (const { handle } of mapped) pool.unmap(handle);
     }
     expectIntact(pool, live);
   });
@@ -127,19 +47,25 @@ export function statistics(subject: Subject): void {
     const { ram, pool } = await subject.fresh({ bytes: '8MiB' });
     const all = putAll(pool, mixedSizes(row, 400));
     const live = all.filter(({ handle }, i) => i % 3 === 0 || void pool.free(handle));
-    const place = ({ handle }: Stored): string => JSON.stringify(pool.locate(handle));
-    const before = live.map(place);
+    const before = { stats: pool.stats(), parts: recount(pool).parts };
     pool.compact();
-    const moved = live.filter((one, i) => place(one) !== before[i]);
-    const { objectsMoved, bytesMoved } = pool.stats();
+    const after = recount(pool).parts;
+    // What lies elsewhere than before; z3fold does not count what it moves inside a frame.
+    const moved = live.map(({ handle }) => (after.get(handle) ?? []).filter(({ frame, offset }) =>
+      !(before.parts.get(handle) ?? []).some((old) => old.frame === frame && (row.allocator === 'z3fold' || old.offset === offset)))).filter(({ length }) => length > 0);
+    const objectsMoved = pool.stats().objectsMoved - before.stats.objectsMoved;
+    const bytesMoved = pool.stats().bytesMoved - before.stats.bytesMoved;
+    const bytes = moved.flat().reduce((sum, part) => sum + part.bytes, 0);
     expect(objectsMoved).toBeGreaterThanOrEqual(moved.length);
-    expect(bytesMoved).toBeGreaterThanOrEqual(moved.reduce((sum, { bytes }) => sum + bytes.length, 0));
-    if (row.allocator === 'zsmalloc' && row.options.fullnessGroups !== 4) expect(objectsMoved).toBe(moved.length); // K5
+    expect(bytesMoved).toBeGreaterThanOrEqual(bytes);
+    // K5: with 12 groups no object is copied twice; nor is a guest of z3fold.
+    if (row.allocator === 'z3fold' || (row.allocator === 'zsmalloc' && row.options.fullnessGroups !== 4)) {
+      expect([objectsMoved, bytesMoved]).toEqual([moved.length, bytes]);
+    }
     expect(moved.length > 0).toBe(row.movable);
     expectIntact(pool, live);
-    const counted = recount(pool);
-    verifyParts(pool, counted, live);
-    verifyCounters(ram, pool, counted, live, row.idleFrames);
+    pool.runDeferred();
+    verifyStatistics(row, ram, pool, live);
   });
 
   test('mapped objects are walked like others; their maps are counted', async () => {
@@ -171,6 +97,7 @@ export function statistics(subject: Subject): void {
       }
     });
     expect(gone.size).toBe(live.length);
+    pool.runDeferred();
     expect(pool.totalPages).toBe(row.idleFrames);
     put(pool, 100);
     expect(() => pool.walk(() => {

@@ -1,0 +1,82 @@
+/**
+ * The README's tables of measured figures, made from bench/results. A table stands between two markers,
+ * <!-- bench:NAME --> and <!-- /bench -->; what is between them is never written by hand.
+ */
+import type { MeasuredTable, Row } from '../cli/bench/types.ts';
+import type { Results } from './results.ts';
+
+/** A table of the README: the suite whose results it shows, and how. */
+interface Block {
+  suite: string;
+  lines(tables: readonly MeasuredTable[]): string[];
+}
+
+export const BLOCKS: Record<string, Block> = {
+  allocators: { suite: 'allocator', lines: ([churn]) => allocators(churn) },
+  codecs: { suite: 'codec', lines: ([compress, decompress]) => codecs(compress, decompress) },
+  stores: { suite: 'store', lines: stores },
+};
+
+const MARKED = /<!-- bench:(\S+) -->\n[^]*?<!-- \/bench -->/g;
+
+/**
+ * A text with the tables between its markers made anew.
+ * @param results of a suite
+ * @throws Error for a marker of no known table
+ */
+export function rewrite(text: string, results: (suite: string) => Results): string {
+  return text.replace(MARKED, (_, name: string) => `<!-- bench:${name} -->\n${block(name, results)}\n<!-- /bench -->`);
+}
+
+/** One table, and where it was measured. */
+export function block(name: string, results: (suite: string) => Results): string {
+  const found = Object.hasOwn(BLOCKS, name) ? BLOCKS[name] : undefined;
+  if (found === undefined) throw new Error(`no table bench:${name}; known: ${Object.keys(BLOCKS).join(', ')}`);
+  const from = results(found.suite);
+  const tables = from.suites[found.suite] ?? [];
+  return [...found.lines(tables), '', provenance(from, tables[0])].join('\n');
+}
+
+function provenance({ machine, node, commit, date }: Results, table: MeasuredTable | undefined): string {
+  return `Medians of ${table?.rounds} interleaved rounds; Node ${node}, ${machine}; commit ${commit}, ${date.slice(0, 10)}.`;
+}
+
+function markdown(heading: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(heading), line(heading.map((_, column) => (column === 0 ? '---' : '--:'))), ...rows.map(line)];
+}
+
+/** Allocators as columns. The first row of the suite is the C library's malloc where there was a compiler. */
+function allocators(table: MeasuredTable | undefined): string[] {
+  const rows = table?.rows ?? [];
+  const own = rows.filter(({ figures }) => figures !== undefined);
+  const line = (title: string, cell: (row: Row) => string): string[] => [title, ...own.map(cell)];
+  const density = (title: string, name: string): string[] => line(title, ({ figures }) => (figures?.[name] ?? NaN).toFixed(3));
+  const malloc = rows.find(({ figures }) => figures === undefined);
+  return markdown(['', ...own.map(({ name }) => name)], [
+    line('ns for free and malloc, 50,000 live objects', ({ median }) => median.toFixed(0)),
+    ...(malloc === undefined ? [] : [line(`by the C library's malloc, in C (${malloc.median.toFixed(0)} ns)`, ({ ratio }) => `${ratio.toFixed(2)}×`)]),
+    density('density of 100,000 objects of 32 … 3072 bytes', 'filled'),
+    density('after every second was freed, and `compact()`', 'compacted'),
+    density('of 50,000, after 1,000,000 times free and malloc', 'churned'),
+  ]);
+}
+
+function codecs(compress: MeasuredTable | undefined, decompress: MeasuredTable | undefined): string[] {
+  const back = new Map(decompress?.rows.map((row) => [row.name, row]));
+  const cell = (row: Row | undefined): string => (row === undefined ? '' : `${(row.median / 1000).toFixed(2)} (${row.ratio.toFixed(2)}×)`);
+  return markdown(['codec, a page of memory', 'compress µs', 'decompress µs', 'mean bytes'], (compress?.rows ?? []).map((row) => [
+    row.name, cell(row), cell(back.get(row.name)), (row.figures?.bytes ?? NaN).toFixed(0),
+  ]));
+}
+
+function stores(tables: readonly MeasuredTable[]): string[] {
+  const [put, ...others] = tables;
+  const last = others.at(-1);
+  const named = (table: MeasuredTable | undefined, name: string): Row | undefined => table?.rows.find((row) => row.name === name);
+  const rate = (row: Row | undefined): string => (row === undefined ? '' : `${Math.round(row.median / 1000)}k (${row.ratio.toFixed(2)}×)`);
+  const memory = (row: Row | undefined): string => (row?.figures?.rss ?? NaN).toFixed(2);
+  return markdown(['store', 'put/s', 'get/s', 'get/s, Zipf', 'overwrite/s', 'memory by raw bytes', 'after overwriting'], (put?.rows ?? []).map((row) => [
+    row.name, rate(row), ...others.map((table) => rate(named(table, row.name))), memory(row), memory(named(last, row.name)),
+  ]));
+}

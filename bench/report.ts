@@ -1,0 +1,37 @@
+/**
+ * The README's tables from bench/results: npm run bench:report prints them, -- --write puts them between their markers in the
+ * README, -- --check exits with 1 where the README says something else.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { BLOCKS, block, rewrite } from './markdown.ts';
+import type { Results } from './results.ts';
+
+const README = fileURLToPath(new URL('../README.md', import.meta.url));
+
+function file(suite: string): URL {
+  return new URL(`results/${suite}.json`, import.meta.url);
+}
+
+function results(suite: string): Results {
+  return JSON.parse(readFileSync(file(suite), 'utf8')) as Results;
+}
+
+const { write, check } = new Command('bench:report')
+  .option('--write', 'put the tables between the markers in README.md')
+  .option('--check', 'exit with 1 where README.md says something else')
+  .parse()
+  .opts<{ write?: boolean; check?: boolean }>();
+const text = readFileSync(README, 'utf8');
+const made = rewrite(text, results);
+if (write === true) {
+  writeFileSync(README, made);
+} else if (check === true) {
+  if (made !== text) {
+    console.error('README.md has other figures than bench/results: npm run bench:report -- --write');
+    process.exitCode = 1;
+  }
+} else {
+  for (const [name, { suite }] of Object.entries(BLOCKS)) if (existsSync(file(suite))) console.log(`${block(name, results)}\n`);
+}

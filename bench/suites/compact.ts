@@ -1,0 +1,40 @@
+/** Compaction: nanoseconds a moved object, after every second of 100,000 objects was freed. */
+import { Ram, type AllocatorName, type ZpoolOptions } from '../../bindings/index.ts';
+import { createDraw, sizeOf } from '../../cli/bench/draw.ts';
+import type { Contender, Table } from '../../cli/bench/types.ts';
+
+const OBJECTS = 100_000;
+
+const POOLS: [string, AllocatorName, ZpoolOptions][] = [
+  ['zsmalloc, chain 8', 'zsmalloc', {}],
+  ['zsmalloc, chain 4', 'zsmalloc', { chainSize: 4 }],
+  ['z3fold, by hand', 'z3fold', { deferred: 'manual' }],
+  ['xcfmalloc', 'xcfmalloc', {}],
+];
+
+function contender([name, allocator, options]: (typeof POOLS)[number]): Contender {
+  let figures: Record<string, number> = {};
+  return {
+    name,
+    round() {
+      const ram = Ram.createSync({ bytes: '512MiB' });
+      const pool = ram.zpool(allocator, options);
+      const draw = createDraw(3);
+      const handles = Array.from({ length: OBJECTS }, () => pool.malloc(sizeOf(draw)));
+      handles.forEach((handle, nth) => nth % 2 === 1 && pool.free(handle));
+      const before = pool.totalPages;
+      const start = performance.now();
+      pool.compact();
+      const spent = (performance.now() - start) * 1e6;
+      const { objectsMoved, bytesMoved, frames } = pool.stats();
+      figures = { moved: objectsMoved, 'moved bytes': bytesMoved, 'frames before': before, 'frames after': frames };
+      ram.close();
+      return spent / objectsMoved;
+    },
+    figures: () => figures,
+  };
+}
+
+export async function* compactSuite(): AsyncGenerator<Table> {
+  yield { title: 'compact, for each object moved', unit: 'ns', contenders: POOLS.map(contender) };
+}

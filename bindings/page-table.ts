@@ -1,0 +1,194 @@
+/** PageTable: pages under numbers, in a pool. */
+import { isCoreCodec, requireCodec, requirePage } from './codec/pages.ts';
+import { CompcacheError, ERRNO_MIN, codeOf, isU32, show } from './errors.ts';
+import type { Codec, Handle, PageEntry } from './types.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, closedCore, type Core } from './wasm.ts';
+import type { Zpool } from './zpool.ts';
+
+/** Shapes by their numbers in the core (assembly/page/table.ts). */
+export const SHAPES = ['none', 'dense', 'sparse'] as const;
+export type PageTableKeys = 'dense' | 'sparse';
+
+const ENOENT = -2 >>> 0;
+const HANDLE = 1;
+const FILL = 2;
+
+/**
+ * The index of a pool of pages: a key finds its page, and all of it lies in the RAM. Made by {@link Zpool.pageTable}.
+ *
+ * A key takes 8 bytes when keys lie close together ('dense'), 20 to 40 when they lie anywhere ('sparse'), and no
+ * JavaScript object. One call into the core stores a page under its key, one loads it.
+ *
+ * Errors of every method: EINVAL for a bad key; ECLOSED once the pool is destroyed or its RAM closed. Nothing changes when
+ * one is thrown. An object that was freed by its handle (in an evict callback, say) takes its page with it: the key is then
+ * as good as absent, though `size` counts it until it is met.
+ */
+export class PageTable {
+  readonly pool: Zpool;
+  /** 'dense': keys 0 … 2^32 - 1, close together. 'sparse': keys 0 … 2^53 - 1, anywhere. */
+  readonly keysAre: PageTableKeys;
+  #core: Core;
+  readonly #address: number;
+
+  /** @internal */
+  constructor(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys) {
+    this.pool = pool;
+    this.keysAre = keysAre;
+    this.#core = core;
+    this.#address = address;
+  }
+
+  /** @internal */
+  orphan(): void {
+    this.#core = closedCore();
+  }
+
+  /** Keys in the table. */
+  get size(): number {
+    this.#live('pageTable.size');
+    return this.#core.exports.tableCount(this.#address) >>> 0;
+  }
+
+  /**
+   * Stores a page under a key, in place of the one that was there.
+   * @param page 4096 bytes
+   * @param codec as for {@link Zpool.storePage}; the same one must get the page
+   * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame, EIO for a codec that gives nonsense, EBUSY while the
+   *   old page's object is mapped: the old page stays
+   */
+  put(key: number, page: Uint8Array, codec?: Codec): void {
+    const op = 'pageTable.put';
+    if (!this.#isKey(key)) this.#notAKey(op, key);
+    requirePage(op, 'page', page);
+    requireCodec(op, codec);
+    this.#live(op);
+    if (!isCoreCodec(codec)) return this.#putWith(key, page, codec);
+    const { bytes, pageAddress, exports } = this.#core;
+    bytes.set(page, pageAddress);
+    const result = exports.tablePut(this.#address, key, highOf(key), codec?.number ?? 0) >>> 0;
+    if (result !== 0) throw this.#failure(op, result);
+  }
+
+  #putWith(key: number, page: Uint8Array, codec: Codec): void {
+    const entry = this.pool.storePage(page, codec);
+    const { exports } = this.#core;
+    const [value, state] = entry < 0 ? [-1 - entry, FILL] : [entry as number, HANDLE];
+    const result = exports.tableSet(this.#address, key, highOf(key), value, state) >>> 0;
+    if (result === 0) return;
+    const failure = this.#failure('pageTable.put', result);
+    if (state === HANDLE && failure.code !== 'ECLOSED') this.pool.free(entry as unknown as Handle);
+    throw failure;
+  }
+
+  /**
+   * Loads the page of a key.
+   * @param into 4096 bytes; unchanged unless the page is found
+   * @returns whether the key has a page
+   * @throws EINVAL unless into has 4096 bytes; EIO when the object is no page of that codec
+   */
+  get(key: number, into: Uint8Array, codec?: Codec): boolean {
+    const op = 'pageTable.get';
+    if (!this.#isKey(key)) this.#notAKey(op, key);
+    requirePage(op, 'into', into);
+    requireCodec(op, codec);
+    if (!isCoreCodec(codec)) return this.#getWith(key, into, codec);
+    const { exports, page } = this.#core;
+    const result = exports.tableLoad(this.#address, key, highOf(key)) >>> 0;
+    if (result >= ERRNO_MIN) {
+      if (result === ENOENT) return false;
+      throw this.#failure(op, result);
+    }
+    into.set(page);
+    return true;
+  }
+
+  #getWith(key: number, into: Uint8Array, codec: Codec): boolean {
+    const entry = this.#entry('pageTable.get', key);
+    if (entry === undefined) return false;
+    this.pool.loadPage(entry, into, codec);
+    return true;
+  }
+
+  /** Handle or fill word of a key as the page path knows it; a key whose object is gone is dropped. */
+  #entry(op: string, key: number): PageEntry | undefined {
+    const { exports, out } = this.#core;
+    const state = exports.tableGet(this.#address, key, highOf(key)) >>> 0;
+    if (state === ENOENT) return undefined;
+    if (state >= ERRNO_MIN) throw this.#failure(op, state);
+    const value = out[OUT_A] as number;
+    if (state === FILL) return (-1 - value) as PageEntry;
+    if (exports.zpoolSize(this.#address, value) >>> 0 < ERRNO_MIN) return value as PageEntry;
+    exports.tableDelete(this.#address, key, highOf(key));
+    return undefined;
+  }
+
+  /** Whether a key has a page. */
+  has(key: number): boolean {
+    if (!this.#isKey(key)) this.#notAKey('pageTable.has', key);
+    return this.#entry('pageTable.has', key) !== undefined;
+  }
+
+  /**
+   * Takes a key out and frees its page.
+   * @returns whether it was there
+   * @throws EBUSY while the page's object is mapped
+   */
+  delete(key: number): boolean {
+    const op = 'pageTable.delete';
+    if (!this.#isKey(key)) this.#notAKey(op, key);
+    const result = this.#core.exports.tableDelete(this.#address, key, highOf(key)) >>> 0;
+    if (result === ENOENT) return false;
+    if (result !== 0) throw this.#failure(op, result);
+    return true;
+  }
+
+  /** Takes out all keys and frees their pages. @throws EBUSY while an object of the pool is mapped */
+  clear(): void {
+    const result = this.#core.exports.tableClear(this.#address) >>> 0;
+    if (result !== 0) throw this.#failure('pageTable.clear', result);
+  }
+
+  /**
+   * All keys: ascending when dense, in no order when sparse. Keys that are put or deleted while one goes through them may
+   * come, twice even, or not.
+   */
+  *keys(): IterableIterator<number> {
+    for (let place = 0; place < 2 ** 32; place++) {
+      const { inspect, out } = this.#core;
+      const found = inspect('pageTable.keys').tableSeek(this.#address, place) >>> 0;
+      if (found === 0) return;
+      if (found !== 1) throw this.#failure('pageTable.keys', found);
+      place = out[OUT_C] as number;
+      yield (out[OUT_B] as number) * 2 ** 32 + (out[OUT_A] as number);
+    }
+  }
+
+  // ── errors ─────────────────────────────────────────────────────────────────
+
+  #isKey(key: unknown): key is number {
+    return isU32(key) || (this.keysAre === 'sparse' && Number.isSafeInteger(key) && (key as number) >= 0);
+  }
+
+  #notAKey(op: string, key: unknown): never {
+    const most = this.keysAre === 'dense' ? 0xffffffff : Number.MAX_SAFE_INTEGER;
+    throw new CompcacheError('EINVAL', op, `key must be a whole number from 0 to ${most}, not ${show(key)}`);
+  }
+
+  #live(op: string): void {
+    if (this.#core.bytes.length === 0) throw this.#failure(op, -22);
+  }
+
+  #failure(op: string, result: number): CompcacheError {
+    const { exports, out, bytes } = this.#core;
+    if (bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.pool.name)} is destroyed or its RAM closed`);
+    const code = codeOf(result);
+    if (code === 'ENOMEM') return new CompcacheError(code, op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
+    if (code === 'EBUSY') return new CompcacheError(code, op, 'an object is mapped');
+    return new CompcacheError(code, op, 'the object of this key is no page that was stored with this codec');
+  }
+}
+
+/** The upper word of a key. */
+function highOf(key: number): number {
+  return key > 0xffffffff ? Math.floor(key / 2 ** 32) : 0;
+}
