@@ -81,7 +81,7 @@ import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { link, listNext, listPrevious, listPush, listRemove, listTail, toFront, unlink } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleFree, handleInit, handleOf, handleReady, handleRecord,
+  MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleEnd, handleInit, handleOf, handleReady, handleRecord,
   handleUnready, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
@@ -494,7 +494,7 @@ export function z3foldFree(pool: usize, handle: u32): u32 {
   const wasClosed = isClosed(shapeOf(entry));
   if ((state & HELD) == 0) delist(pool, entry);
   uncountObject(pool, recordSize(record));
-  handleFree(pool, record);
+  handleEnd(pool, record);
   clear(entry, word & 3);
   setState(entry, state - (word & GUEST) / GUEST);
   if ((state & HELD) != 0) return 0;

@@ -66,7 +66,7 @@ import { invariant } from '../base/debug';
 import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
-  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleFree, handleInit, handleOf, handleReady,
+  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleEnd, handleFree, handleInit, handleOf, handleReady,
   handleRecord, handleUnready, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
@@ -595,7 +595,7 @@ export function zsFree(pool: usize, handle: u32): u32 {
     return 0;
   }
   giveSlot(zspage, cls, slotOf(place));
-  handleFree(pool, record);
+  handleEnd(pool, record);
   if ((word & LOW) == 0) zspageEnds(pool, zspage, word);
   else regroup(pool, cls, zspage, word);
   return 0;

@@ -132,8 +132,9 @@ export function handleUnready(pool: usize): void {
   if (load<u16>(entry + SLAB_USED) == 0) slabShrink(pool + POOL_HANDLES, entry);
 }
 
-/** Takes a record, which handleReady has seen to, for an object of `size` bytes. Returns the handle; the location is for the caller to set. */
-export function handleAlloc(pool: usize, size: u32): u32 {
+/** Takes a record, which handleReady has seen to, for an object of `size` bytes. Returns the handle; the location is for the caller to set. Inlined. */
+// @ts-ignore: decorator
+@inline export function handleAlloc(pool: usize, size: u32): u32 {
   const record = slabTake(pool + POOL_HANDLES, RECORD_BYTES);
   const entry = entryAround(record);
   let word = (load<u32>(record, 4) & GENERATION_MASK) | (size - 1);
@@ -153,12 +154,18 @@ export function handleAlloc(pool: usize, size: u32): u32 {
   return frameAddress(handle & ((1 << bits) - 1)) + <usize>(((handle >> bits) & (PAGE_MASK >> RECORD_SHIFT)) << RECORD_SHIFT);
 }
 
-/** Takes a record back: its handle is refused from now on. */
-export function handleFree(pool: usize, record: usize): void {
+/** Takes a record back: its handle is refused from now on. Inlined. */
+// @ts-ignore: decorator
+@inline export function handleEnd(pool: usize, record: usize): void {
   const entry = entryAround(record);
   store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) + ONE_FREE, 4);
   if (load<u16>(entry + SLAB_USED) == RECORD_BYTES) handleFrameEnds(entry);
   slabGive(pool + POOL_HANDLES, entry, record, RECORD_BYTES);
+}
+
+/** handleEnd, not inlined: for code that runs seldom. */
+export function handleFree(pool: usize, record: usize): void {
+  handleEnd(pool, record);
 }
 
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
