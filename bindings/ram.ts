@@ -194,7 +194,7 @@ export class Ram {
    * Creates a pool.
    * @param allocator one of ALLOCATORS
    * @throws EINVAL for an unknown allocator, a bad option or an option of another allocator; EEXIST when the name is taken;
-   *   ENOMEM without frames for the pool's tables (1; zsmalloc up to 4)
+   *   ENOMEM without frames for the pool's tables (1; zsmalloc 2 to 7)
    */
   zpool(allocator: AllocatorName, options: ZpoolOptions = {}): Zpool {
     const op = 'ram.zpool';
