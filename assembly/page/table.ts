@@ -694,7 +694,7 @@ export function tableCheck(root: usize, states: u32): u32 {
     frames += 1;
   }
   const shape = rootAt(root).shape;
-  if (frames != rootAt(root).frames || shape > SPARSE) return broken(RULE_INDEX, home);
+  if (frames != rootAt(root).frames || shape > SPARSE || (shape == 0 && frames != 0)) return broken(RULE_INDEX, home);
   if ((rootAt(root).keys == 0) != (rootAt(root).top == 0)) return broken(RULE_INDEX, home);
   if (rootAt(root).top == 0) return frames == 0 && rootAt(root).height == 0 && rootAt(root).deepest == 0 ? 0 : broken(RULE_INDEX, home);
   setOut(OUT_A, 0); // frames met

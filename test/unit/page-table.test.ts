@@ -318,6 +318,22 @@ describe('page tables', () => {
     expect(sameBytes(ram.snapshot(), copy.snapshot())).toBe(true);
   });
 
+  test.each(SHAPES)('check() notices a table without a shape, though the header be sealed anew, %s', async (shape) => {
+    const { ram, pool, table: pages } = table(shape);
+    pages.put(5, filled(1));
+    const raw = await rawOf(ram.snapshot());
+    const header = raw.core.inspect('test').zpoolNext(0) >>> 0;
+    expect(raw.core.exports.tableKind(header)).toBe(shape === 'dense' ? 1 : 2);
+    raw.setWord(header + 176, 0);
+    // The check word is a sum that whoever forges an image can make; here it is that of a pool without a table.
+    const twin = Ram.createSync({ bytes: '1MiB' });
+    twin.zpool('zsmalloc', { name: pool.name });
+    const without = await rawOf(twin.snapshot());
+    raw.setWord(header + 88, without.word(header + 88));
+    expect(raw.check()).toBe(0xffffff8b);
+    expect(raw.core.out[7]).toBe(24);
+  });
+
   test.each(SHAPES)('check() notices every changed word of a table, %s', async (shape) => {
     const { ram, pool, table: pages } = table(shape);
     for (let i = 0; i < 700; i++) pages.put(i * (shape === 'dense' ? 3 : 9973), filled(i + 1));
