@@ -67,11 +67,13 @@ import { RULE_INDEX, broken } from '../mem/verify';
 // @ts-ignore: decorator
 @inline export const SPARSE: u32 = 2;
 
-// States of cells in the page table of a pool (page/store.ts); FILL is the largest.
+// States of cells in the page table of a pool (page/store.ts); above the bits of a HANDLE lies what its owner adds.
 // @ts-ignore: decorator
 @inline export const HANDLE: u32 = 1;
 // @ts-ignore: decorator
 @inline export const FILL: u32 = 2;
+// @ts-ignore: decorator
+@inline export const STATE_BITS: u32 = 2;
 
 // @ts-ignore: decorator
 @inline const LEAF_BITS: u32 = 9; // cells of a dense leaf
@@ -681,9 +683,8 @@ function sparseNext(root: usize, place: u32): usize {
 /**
  * Verifies a table: every frame of it reached once, keys where they are looked
  * for, counts true, what is unused zero. 0 or EUCLEAN.
- * @param states the largest state that a cell may have
  */
-export function tableCheck(root: usize, states: u32): u32 {
+export function tableCheck(root: usize): u32 {
   const home = <u32>(root >> PAGE_SHIFT);
   const owner = (<u32>root & ~PAGE_MASK) | FRAME_INDEX;
   const bump = boot(BOOT_BUMP);
@@ -704,9 +705,9 @@ export function tableCheck(root: usize, states: u32): u32 {
   if (shape == DENSE) {
     const height = rootAt(root).height;
     if (height == 0 || height > HEIGHT_MAX || rootAt(root).deepest != 0) return broken(RULE_INDEX, home);
-    result = denseCheck(owner, rootAt(root).top, height, height, 0, states);
+    result = denseCheck(owner, rootAt(root).top, height, height, 0);
   } else {
-    result = sparseCheck(root, owner, states);
+    result = sparseCheck(root, owner);
   }
   if (result != 0) return result;
   return out(OUT_A) == frames && out(OUT_B) == rootAt(root).keys ? 0 : broken(RULE_INDEX, home);
@@ -719,15 +720,20 @@ function isOurs(owner: u32, frame: u32): bool {
   return seen <= out(OUT_C) && frameExists(frame) && entryOwner(entryOf(frame)) == owner;
 }
 
+/** Whether a word can be the state of a used cell. */
+function isState(word: u32): bool {
+  return word == FILL || (word & bitsBelow(STATE_BITS)) == HANDLE;
+}
+
 /** A node or leaf and all below. */
-function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32, states: u32): u32 {
+function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32): u32 {
   if (!isOurs(owner, frame) || !isPlaced(frame, height - 1, key)) return broken(RULE_INDEX, frame);
   let used: u32 = 0;
   if (height == 1) {
     for (let index: u32 = 0; index >> LEAF_BITS == 0; index++) {
       const cell = denseCell(frame, index);
       if (stateOf(cell) != 0) used += 1;
-      if (stateOf(cell) > states || (stateOf(cell) == 0 && load<u32>(cell) != 0)) return broken(RULE_INDEX, frame);
+      if (!isState(stateOf(cell)) && load<u64>(cell) != 0) return broken(RULE_INDEX, frame);
     }
     setOut(OUT_B, out(OUT_B) + used);
   } else {
@@ -736,7 +742,7 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32, sta
       if (child == 0) continue;
       if (height == HEIGHT_MAX && index >> (32 - shiftAt(HEIGHT_MAX)) != 0) return broken(RULE_INDEX, frame);
       used += 1;
-      const result = denseCheck(owner, child, height - 1, top, key + (index << shiftAt(height)), states);
+      const result = denseCheck(owner, child, height - 1, top, key + (index << shiftAt(height)));
       if (result != 0) return result;
     }
     // A top with nothing but a child 0 would have been given back.
@@ -745,7 +751,7 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32, sta
   return used != 0 && used == usedIn(frame) ? 0 : broken(RULE_INDEX, frame);
 }
 
-function sparseCheck(root: usize, owner: u32, states: u32): u32 {
+function sparseCheck(root: usize, owner: u32): u32 {
   const depth = rootAt(root).height;
   const top = rootAt(root).top;
   if (depth > DEPTH_MAX || !isDirectory(owner, top, 0)) return broken(RULE_INDEX, top);
@@ -770,7 +776,7 @@ function sparseCheck(root: usize, owner: u32, states: u32): u32 {
     }
     isOurs(owner, leaf);
     if (own == depth) deepest += 1;
-    const result = leafCheck(leaf, index, states);
+    const result = leafCheck(leaf, index);
     if (result != 0) return result;
   }
   return deepest != 0 && deepest == rootAt(root).deepest ? 0 : broken(RULE_INDEX, top);
@@ -781,7 +787,7 @@ function isDirectory(owner: u32, frame: u32, index: u32): bool {
 }
 
 /** A leaf: each key's hash ends in the leaf's bits, and no empty slot lies between its home and it. */
-function leafCheck(leaf: u32, bits: u32, states: u32): u32 {
+function leafCheck(leaf: u32, bits: u32): u32 {
   const base = frameAddress(leaf);
   let used: u32 = 0;
   for (let index: u32 = 0; index < SLOTS; index++) {
@@ -792,7 +798,7 @@ function leafCheck(leaf: u32, bits: u32, states: u32): u32 {
     }
     used += 1;
     const hash = slotHash(slot);
-    if (slotState(slot) > states || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
+    if (!isState(slotState(slot)) || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
     for (let way = homeOf(hash); (way & (SLOTS - 1)) != index; way++) {
       const before = slotAt(base, way);
       if (slotState(before) == 0 || load<u64>(before) == load<u64>(slot)) return broken(RULE_INDEX, leaf);

@@ -1,7 +1,7 @@
 /** Page tables: pages under keys, dense and sparse, against a plain Map. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { PAGE_SIZE, Ram, type Codec, type PageTable, type PageTableKeys, type Zpool } from '../../bindings/index.ts';
+import { ALLOCATORS, PAGE_SIZE, Ram, type Codec, type Handle, type PageTable, type PageTableKeys, type Zpool } from '../../bindings/index.ts';
 import { allocators, builds, createPool, createRam, expectBytes, fault, noise, outcome, sameBytes } from '../harness.ts';
 import { rawOf } from '../raw.ts';
 
@@ -289,6 +289,50 @@ describe('page tables', () => {
     fault({ code: 'ENOMEM', op: 'zpool.storePage' }, () => pages.put(2 ** 40, raw, plain));
     ram.failFrames(null);
     expect([pages.size, pool.stats().objects]).toEqual([2, 1]);
+  });
+
+  test.each(ALLOCATORS)('a handle that was freed behind the table and has come round is not taken for the page, %s', (allocator) => {
+    const ram = Ram.createSync({ bytes: '4GiB' }); // handles come round soonest
+    const pool = ram.zpool(allocator);
+    const pages = pool.pageTable();
+    const live = (): Handle => {
+      const found: Handle[] = [];
+      pool.walk(({ objects }) => found.push(...objects.map(({ handle }) => handle)));
+      expect(found.length).toBe(1);
+      return found[0] as Handle;
+    };
+    const calls: Record<string, () => unknown> = {
+      get: () => loaded(pages, 1), has: () => pages.has(1), delete: () => pages.delete(1), put: () => pages.put(1, filled(7)), clear: () => undefined,
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      pages.put(1, pageOf(5));
+      const handle = live();
+      pool.free(handle);
+      let rounds = 0;
+      for (pages.put(2, pageOf(6)); live() !== handle && rounds < 20_000; rounds++) {
+        pages.delete(2);
+        pages.put(2, pageOf(6));
+      }
+      expect(live(), `after ${rounds} rounds`).toBe(handle);
+      const result = call();
+      if (name === 'get') expect(result).toBeUndefined();
+      if (name === 'has') expect(result).toBe(false);
+      expectBytes(loaded(pages, 2) as Uint8Array, pageOf(6), name);
+      ram.check();
+      pages.clear();
+      expect([pages.size, pool.stats().objects]).toEqual([0, 0]);
+    }
+    // The same handle for the same key again: the new page is not taken for the old one.
+    pages.put(1, pageOf(5));
+    const handle = live();
+    pool.free(handle);
+    let rounds = 0;
+    do {
+      if (rounds++ !== 0) pool.freePage(live() as never);
+      pages.put(1, pageOf(5));
+    } while (live() !== handle && rounds < 20_000);
+    expectBytes(loaded(pages, 1) as Uint8Array, pageOf(5));
+    ram.close();
   });
 
   test('ECLOSED after destroy and after close', () => {
