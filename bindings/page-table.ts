@@ -30,12 +30,16 @@ export class PageTable {
   #core: Core;
   readonly #address: number;
 
-  /** @internal */
-  constructor(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys) {
+  private constructor(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys) {
     this.pool = pool;
     this.keysAre = keysAre;
     this.#core = core;
     this.#address = address;
+  }
+
+  /** @internal */
+  static of(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys): PageTable {
+    return new PageTable(pool, core, address, keysAre);
   }
 
   /** @internal */
