@@ -15,9 +15,10 @@
  * later (mem/generation.ts) and is another object's then, perhaps another key's
  * page: that is what the seal is for. An object with another seal is neither
  * loaded nor freed; one with the same seal has, but for one case in 2^30, the
- * same bytes. The seal costs a pass over the block, about 5 % of a load.
+ * same bytes. Seals are looked at only once something was freed by its handle
+ * while the table had keys: it takes reading the whole block.
  */
-import { EBUSY, EINVAL, ENOENT, ENOMEM, isError } from '../base/errno';
+import { EBUSY, EINVAL, EIO, ENOENT, ENOMEM, isError } from '../base/errno';
 import { POOL_INDEX, isPool, poolAt } from '../mem/pool';
 import { OUT_A, OUT_C, OUT_LENGTH, OUT_SIZE, gatherBuffer, out, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
@@ -25,7 +26,8 @@ import { needed } from '../mem/frame';
 import { zpoolFree, zpoolSpan } from '../zpool';
 import { pageFill, pageLoad, pageStore } from './path';
 import {
-  DENSE, FILL, HANDLE, STATE_BITS, stateOf, tableFind, tableKeys, tableMake, tableNext, tableRemove, tableShape,
+  DENSE, FILL, HANDLE, STATE_BITS, stateOf, isDoubted, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove,
+  tableShape,
 } from './table';
 
 // @ts-ignore: decorator
@@ -95,7 +97,7 @@ function sealed(pool: usize, handle: u32): u32 {
 
 /** Whether a cell has a page: a fill word, or an object that is still what was put there. */
 function isWhole(pool: usize, cell: usize): bool {
-  return stateOf(cell) == FILL || stateOf(cell) == sealed(pool, load<u32>(cell));
+  return !isDoubted(pool + POOL_INDEX) || stateOf(cell) == FILL || stateOf(cell) == sealed(pool, load<u32>(cell));
 }
 
 /** Frees what a cell holds. 0; EBUSY while it is mapped. */
@@ -106,6 +108,13 @@ function release(pool: usize, cell: usize): u32 {
 }
 
 // ── API ──────────────────────────────────────────────────────────────────────
+
+/** zpoolFree for those outside: the page table may have had the object. */
+export function objectFree(pool: usize, handle: u32): u32 {
+  const result = zpoolFree(pool, handle);
+  if (result == 0) tableDoubt(pool + POOL_INDEX);
+  return result;
+}
 
 /**
  * Puts a handle (state HANDLE, 1) or a fill word (FILL, 2) under a key, and frees what was there.
@@ -159,7 +168,9 @@ export function tableLoad(pool: usize, low: u32, high: u32): u32 {
   const state = tableGet(pool, low, high);
   if (isError(state)) return state;
   const value = out(OUT_A);
-  return state == FILL ? pageFill(value) : pageLoad(pool, value);
+  if (state == FILL) return pageFill(value);
+  const result = pageLoad(pool, value);
+  return result == EINVAL ? EIO : result; // only in an image that was made up can there be no such object
 }
 
 /** Takes a key out and frees its page. 0; ENOENT, EINVAL no table, EBUSY the page is mapped. */

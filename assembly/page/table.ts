@@ -36,9 +36,10 @@
  *   So no operation moves more than the slots of two leaves, and no growth
  *   copies more than the directory, 4 bytes a leaf.
  *
- * Root, 24 bytes that lie with the owner:
+ * Root, 28 bytes that lie with the owner:
  *   0 shape   4 frame of the top   8 height (dense), depth (sparse)
  *  12 keys   16 frames   20 leaves as deep as the directory (sparse)
+ *  24 whether cells may be out of date: set by the owner, 0 again without keys
  *
  * Vital statistics: 8 bytes a key and 0.8 % (dense, keys without gaps); 20 to 40
  * bytes a key (sparse). At most 2^20 leaves. (What it costs in time: bench/.)
@@ -102,6 +103,7 @@ class Root {
   keys: u32;
   frames: u32;
   deepest: u32;
+  doubted: u32;
 }
 
 @unmanaged
@@ -569,6 +571,17 @@ export function tableStart(root: usize, shape: u32): void {
   return rootAt(root).keys;
 }
 
+/** Notes that cells may be out of date from now on. */
+// @ts-ignore: decorator
+@inline export function tableDoubt(root: usize): void {
+  if (rootAt(root).keys != 0) rootAt(root).doubted = 1;
+}
+
+// @ts-ignore: decorator
+@inline export function isDoubted(root: usize): bool {
+  return rootAt(root).doubted != 0;
+}
+
 /** The cell of a key, 0 when it is not in the table. */
 export function tableFind(root: usize, low: u32, high: u32): usize {
   if (rootAt(root).keys == 0) return 0;
@@ -613,6 +626,7 @@ export function tableMake(root: usize, low: u32, high: u32): usize {
 export function tableRemove(root: usize, cell: usize, low: u32): void {
   invariant(stateOf(cell) != 0);
   rootAt(root).keys -= 1;
+  if (rootAt(root).keys == 0) rootAt(root).doubted = 0;
   if (rootAt(root).shape == DENSE) {
     store<u64>(cell, 0);
     addUsed(<u32>(cell >> PAGE_SHIFT), -1);
@@ -697,6 +711,7 @@ export function tableCheck(root: usize): u32 {
   const shape = rootAt(root).shape;
   if (frames != rootAt(root).frames || shape > SPARSE || (shape == 0 && frames != 0)) return broken(RULE_INDEX, home);
   if ((rootAt(root).keys == 0) != (rootAt(root).top == 0)) return broken(RULE_INDEX, home);
+  if (rootAt(root).doubted > (rootAt(root).keys == 0 ? 0 : 1)) return broken(RULE_INDEX, home);
   if (rootAt(root).top == 0) return frames == 0 && rootAt(root).height == 0 && rootAt(root).deepest == 0 ? 0 : broken(RULE_INDEX, home);
   setOut(OUT_A, 0); // frames met
   setOut(OUT_B, 0); // keys met

@@ -412,7 +412,7 @@ describe('page tables', () => {
     for (let frame = 0; frame < raw.frames; frame++) {
       const entry = (frame & ~127) * 4096 + 4096 + (frame & 127) * 32;
       const owner = raw.word(entry);
-      if ((owner & 0xfff) === 4) for (let at = 176; at < 200; at += 4) change((owner & ~0xfff) + at, `root +${at}`);
+      if ((owner & 0xfff) === 4) for (let at = 176; at < 204; at += 4) change((owner & ~0xfff) + at, `root +${at}`);
       if ((owner & 0xfff) !== INDEX) continue;
       frames += 1;
       for (let at = 8; at < 32; at += 4) change(entry + at, `entry of ${frame} +${at}`);
