@@ -12,11 +12,11 @@ import { lz4hcCompress } from './codec/lz4hc';
 
 export { frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree } from './mem/frame';
 export {
-  zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolFree, zpoolSize, zpoolRange, zpoolMap, zpoolUnmap,
+  zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolSize, zpoolRange, zpoolMap, zpoolUnmap,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';
 export {
-  tableKind, tableCount, tableSet, tablePut, tableGet, tableLoad, tableDelete, tableClear,
+  objectFree as zpoolFree, tableKind, tableCount, tableSet, tablePut, tableGet, tableLoad, tableDelete, tableClear,
 } from './page/store';
 export { attach, layoutVersion } from './mem/module';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };

@@ -33,7 +33,7 @@ import {
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
-import { FILL, tableCheck, tableNext } from './page/table';
+import { tableCheck, tableNext } from './page/table';
 import { zpoolSpan } from './zpool';
 
 /** The pool after this one (0: the first), newest first; 0 at the end. EINVAL. */
@@ -319,7 +319,7 @@ function poolCheck(pool: usize): u32 {
     else if (kind == XCFMALLOC && type == FRAME_HANDLES) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
-  const result = tableCheck(pool + POOL_INDEX, FILL);
+  const result = tableCheck(pool + POOL_INDEX);
   if (result != 0) return result;
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);

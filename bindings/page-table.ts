@@ -20,8 +20,8 @@ const FILL = 2;
  * JavaScript object. One call into the core stores a page under its key, one loads it.
  *
  * Errors of every method: EINVAL for a bad key; ECLOSED once the pool is destroyed or its RAM closed. Nothing changes when
- * one is thrown. An object that was freed by its handle (in an evict callback, say) takes its page with it: the key is then
- * as good as absent, though `size` counts it until it is met.
+ * one is thrown. An object that was freed or written by its handle (in an evict callback, say) takes its page with it: the
+ * key is then as good as absent, though `size` counts it until it is met.
  */
 export class PageTable {
   readonly pool: Zpool;
@@ -30,12 +30,16 @@ export class PageTable {
   #core: Core;
   readonly #address: number;
 
-  /** @internal */
-  constructor(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys) {
+  private constructor(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys) {
     this.pool = pool;
     this.keysAre = keysAre;
     this.#core = core;
     this.#address = address;
+  }
+
+  /** @internal */
+  static of(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys): PageTable {
+    return new PageTable(pool, core, address, keysAre);
   }
 
   /** @internal */
@@ -109,17 +113,14 @@ export class PageTable {
     return true;
   }
 
-  /** Handle or fill word of a key as the page path knows it; a key whose object is gone is dropped. */
+  /** Handle or fill word of a key as the page path knows it. */
   #entry(op: string, key: number): PageEntry | undefined {
     const { exports, out } = this.#core;
     const state = exports.tableGet(this.#address, key, highOf(key)) >>> 0;
     if (state === ENOENT) return undefined;
     if (state >= ERRNO_MIN) throw this.#failure(op, state);
     const value = out[OUT_A] as number;
-    if (state === FILL) return (-1 - value) as PageEntry;
-    if (exports.zpoolSize(this.#address, value) >>> 0 < ERRNO_MIN) return value as PageEntry;
-    exports.tableDelete(this.#address, key, highOf(key));
-    return undefined;
+    return (state === FILL ? -1 - value : value) as PageEntry;
   }
 
   /** Whether a key has a page. */

@@ -214,7 +214,7 @@ export class Ram {
     if (address >= ERRNO_MIN) {
       throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
     }
-    const pool = new Zpool(this.#owner, this.#core, address, allocator, name, options.evict);
+    const pool = Zpool.of(this.#owner, this.#core, address, allocator, name, options.evict);
     this.#pools.set(name, pool);
     return pool;
   }
@@ -237,7 +237,7 @@ export class Ram {
       const name = decodeName(bytes.slice(at, at + inspector.zpoolIdentity(address, 1)));
       const kind = inspector.zpoolIdentity(address, 0);
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
-      this.#pools.set(name, new Zpool(this.#owner, this.#core, address, allocator, name, undefined));
+      this.#pools.set(name, Zpool.of(this.#owner, this.#core, address, allocator, name));
     }
     return addresses.length === this.#pools.size;
   }

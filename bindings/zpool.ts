@@ -60,8 +60,7 @@ export class Zpool {
   #pages: PageTable | undefined;
   #spare: Uint8Array | undefined;
 
-  /** @internal */
-  constructor(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
+  private constructor(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
     this.#owner = owner;
     this.#core = core;
     this.#address = address;
@@ -70,6 +69,11 @@ export class Zpool {
     this.name = name;
     this.canSleepMapped = allocator !== 'zsmalloc';
     this.mallocSupportMovable = allocator === 'zsmalloc' || allocator === 'z3fold' || allocator === 'xcfmalloc';
+  }
+
+  /** @internal */
+  static of(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict?: EvictCallback): Zpool {
+    return new Zpool(owner, core, address, allocator, name, evict);
   }
 
   /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. @internal */
@@ -349,7 +353,7 @@ export class Zpool {
     const wanted = keys ?? (is === 'none' ? 'dense' : is);
     if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.name)} is ${is}`);
     this.#number(op, this.#core.keep(op).tableOpen(this.#address, SHAPES.indexOf(wanted)));
-    return (this.#pages ??= new PageTable(this, this.#core, this.#address, wanted));
+    return (this.#pages ??= PageTable.of(this, this.#core, this.#address, wanted));
   }
 
   // ── reclaim and compaction ─────────────────────────────────────────────────
@@ -444,7 +448,7 @@ export class Zpool {
     return this.#number('zpool.compact', this.#core.keep('zpool.compact').zpoolCompact(this.#address, victims));
   }
 
-  /** Frames that compact() would give back; it may give back fewer when objects are mapped, never more. */
+  /** Frames that compact() would give back; it may give back fewer (when objects are mapped; of xcfmalloc a few always), never more. */
   freeable(): number {
     return this.#number('zpool.freeable', this.#core.keep('zpool.freeable').zpoolFreeable(this.#address));
   }
@@ -620,7 +624,9 @@ export class Zpool {
 /** Calls a codec that is not ours: what it throws becomes EIO, unless it is one of our errors. */
 function runCodec(op: string, call: () => unknown): unknown {
   try {
-    return call();
+    const answer = call();
+    if (isPromise(answer)) throw new CompcacheError('EIO', op, 'the codec gave a Promise; it must be synchronous');
+    return answer;
   } catch (cause) {
     if (cause instanceof CompcacheError) throw cause;
     throw new CompcacheError('EIO', op, 'the codec threw', { cause });
@@ -630,7 +636,7 @@ function runCodec(op: string, call: () => unknown): unknown {
 /** How the calls of evict for one victim ended; an object holds what the callback threw. */
 type EvictAnswer = 'done' | 'refused' | 'promise' | { cause: unknown };
 
-/** Whether an evict callback gave a Promise; its rejection is taken care of, since nobody else will. */
+/** Whether a callback or a codec gave a Promise; its rejection is taken care of, since nobody else will. */
 function isPromise(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
   Promise.resolve(value).catch(() => undefined);

@@ -10,7 +10,7 @@
  *  32 isolated victims                   36 frames of tables (this one and more)
  *  40 cache: handle records (16 bytes)   56 cache: descriptors (16 bytes)
  *  72 objects moved (f64)                80 payload bytes moved (f64)
- *  88 check word over 0, 72, 80, 92..179 and 200..255      92 bytes of the name
+ *  88 check word over 0, 72, 80, 92..179 and 204..255      92 bytes of the name
  *  96 name, 64 bytes                    160 options: 4 words of the allocator
  * 176 root of the page table (page/table.ts)
  * 256 tables of the allocator, to the end of the frame
@@ -57,7 +57,7 @@ import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 // @ts-ignore: decorator
 @inline const INDEX_COUNTS: usize = 180; // what changes in it
 // @ts-ignore: decorator
-@inline const INDEX_END: usize = 200;
+@inline const INDEX_END: usize = 204;
 // @ts-ignore: decorator
 @inline const POOL_LINKS: usize = 20;
 

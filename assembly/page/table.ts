@@ -36,9 +36,10 @@
  *   So no operation moves more than the slots of two leaves, and no growth
  *   copies more than the directory, 4 bytes a leaf.
  *
- * Root, 24 bytes that lie with the owner:
+ * Root, 28 bytes that lie with the owner:
  *   0 shape   4 frame of the top   8 height (dense), depth (sparse)
  *  12 keys   16 frames   20 leaves as deep as the directory (sparse)
+ *  24 whether cells may be out of date: set by the owner, 0 again without keys
  *
  * Vital statistics: 8 bytes a key and 0.8 % (dense, keys without gaps); 20 to 40
  * bytes a key (sparse). At most 2^20 leaves. (What it costs in time: bench/.)
@@ -67,11 +68,13 @@ import { RULE_INDEX, broken } from '../mem/verify';
 // @ts-ignore: decorator
 @inline export const SPARSE: u32 = 2;
 
-// States of cells in the page table of a pool (page/store.ts); FILL is the largest.
+// States of cells in the page table of a pool (page/store.ts); above the bits of a HANDLE lies what its owner adds.
 // @ts-ignore: decorator
 @inline export const HANDLE: u32 = 1;
 // @ts-ignore: decorator
 @inline export const FILL: u32 = 2;
+// @ts-ignore: decorator
+@inline export const STATE_BITS: u32 = 2;
 
 // @ts-ignore: decorator
 @inline const LEAF_BITS: u32 = 9; // cells of a dense leaf
@@ -100,6 +103,7 @@ class Root {
   keys: u32;
   frames: u32;
   deepest: u32;
+  doubted: u32;
 }
 
 @unmanaged
@@ -567,6 +571,17 @@ export function tableStart(root: usize, shape: u32): void {
   return rootAt(root).keys;
 }
 
+/** Notes that cells may be out of date from now on. */
+// @ts-ignore: decorator
+@inline export function tableDoubt(root: usize): void {
+  if (rootAt(root).keys != 0) rootAt(root).doubted = 1;
+}
+
+// @ts-ignore: decorator
+@inline export function isDoubted(root: usize): bool {
+  return rootAt(root).doubted != 0;
+}
+
 /** The cell of a key, 0 when it is not in the table. */
 export function tableFind(root: usize, low: u32, high: u32): usize {
   if (rootAt(root).keys == 0) return 0;
@@ -611,6 +626,7 @@ export function tableMake(root: usize, low: u32, high: u32): usize {
 export function tableRemove(root: usize, cell: usize, low: u32): void {
   invariant(stateOf(cell) != 0);
   rootAt(root).keys -= 1;
+  if (rootAt(root).keys == 0) rootAt(root).doubted = 0;
   if (rootAt(root).shape == DENSE) {
     store<u64>(cell, 0);
     addUsed(<u32>(cell >> PAGE_SHIFT), -1);
@@ -681,9 +697,8 @@ function sparseNext(root: usize, place: u32): usize {
 /**
  * Verifies a table: every frame of it reached once, keys where they are looked
  * for, counts true, what is unused zero. 0 or EUCLEAN.
- * @param states the largest state that a cell may have
  */
-export function tableCheck(root: usize, states: u32): u32 {
+export function tableCheck(root: usize): u32 {
   const home = <u32>(root >> PAGE_SHIFT);
   const owner = (<u32>root & ~PAGE_MASK) | FRAME_INDEX;
   const bump = boot(BOOT_BUMP);
@@ -694,8 +709,9 @@ export function tableCheck(root: usize, states: u32): u32 {
     frames += 1;
   }
   const shape = rootAt(root).shape;
-  if (frames != rootAt(root).frames || shape > SPARSE) return broken(RULE_INDEX, home);
+  if (frames != rootAt(root).frames || shape > SPARSE || (shape == 0 && frames != 0)) return broken(RULE_INDEX, home);
   if ((rootAt(root).keys == 0) != (rootAt(root).top == 0)) return broken(RULE_INDEX, home);
+  if (rootAt(root).doubted > (rootAt(root).keys == 0 ? 0 : 1)) return broken(RULE_INDEX, home);
   if (rootAt(root).top == 0) return frames == 0 && rootAt(root).height == 0 && rootAt(root).deepest == 0 ? 0 : broken(RULE_INDEX, home);
   setOut(OUT_A, 0); // frames met
   setOut(OUT_B, 0); // keys met
@@ -704,9 +720,9 @@ export function tableCheck(root: usize, states: u32): u32 {
   if (shape == DENSE) {
     const height = rootAt(root).height;
     if (height == 0 || height > HEIGHT_MAX || rootAt(root).deepest != 0) return broken(RULE_INDEX, home);
-    result = denseCheck(owner, rootAt(root).top, height, height, 0, states);
+    result = denseCheck(owner, rootAt(root).top, height, height, 0);
   } else {
-    result = sparseCheck(root, owner, states);
+    result = sparseCheck(root, owner);
   }
   if (result != 0) return result;
   return out(OUT_A) == frames && out(OUT_B) == rootAt(root).keys ? 0 : broken(RULE_INDEX, home);
@@ -719,15 +735,20 @@ function isOurs(owner: u32, frame: u32): bool {
   return seen <= out(OUT_C) && frameExists(frame) && entryOwner(entryOf(frame)) == owner;
 }
 
+/** Whether a word can be the state of a used cell. */
+function isState(word: u32): bool {
+  return word == FILL || (word & bitsBelow(STATE_BITS)) == HANDLE;
+}
+
 /** A node or leaf and all below. */
-function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32, states: u32): u32 {
+function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32): u32 {
   if (!isOurs(owner, frame) || !isPlaced(frame, height - 1, key)) return broken(RULE_INDEX, frame);
   let used: u32 = 0;
   if (height == 1) {
     for (let index: u32 = 0; index >> LEAF_BITS == 0; index++) {
       const cell = denseCell(frame, index);
       if (stateOf(cell) != 0) used += 1;
-      if (stateOf(cell) > states || (stateOf(cell) == 0 && load<u32>(cell) != 0)) return broken(RULE_INDEX, frame);
+      if (!isState(stateOf(cell)) && load<u64>(cell) != 0) return broken(RULE_INDEX, frame);
     }
     setOut(OUT_B, out(OUT_B) + used);
   } else {
@@ -736,7 +757,7 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32, sta
       if (child == 0) continue;
       if (height == HEIGHT_MAX && index >> (32 - shiftAt(HEIGHT_MAX)) != 0) return broken(RULE_INDEX, frame);
       used += 1;
-      const result = denseCheck(owner, child, height - 1, top, key + (index << shiftAt(height)), states);
+      const result = denseCheck(owner, child, height - 1, top, key + (index << shiftAt(height)));
       if (result != 0) return result;
     }
     // A top with nothing but a child 0 would have been given back.
@@ -745,7 +766,7 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32, sta
   return used != 0 && used == usedIn(frame) ? 0 : broken(RULE_INDEX, frame);
 }
 
-function sparseCheck(root: usize, owner: u32, states: u32): u32 {
+function sparseCheck(root: usize, owner: u32): u32 {
   const depth = rootAt(root).height;
   const top = rootAt(root).top;
   if (depth > DEPTH_MAX || !isDirectory(owner, top, 0)) return broken(RULE_INDEX, top);
@@ -770,7 +791,7 @@ function sparseCheck(root: usize, owner: u32, states: u32): u32 {
     }
     isOurs(owner, leaf);
     if (own == depth) deepest += 1;
-    const result = leafCheck(leaf, index, states);
+    const result = leafCheck(leaf, index);
     if (result != 0) return result;
   }
   return deepest != 0 && deepest == rootAt(root).deepest ? 0 : broken(RULE_INDEX, top);
@@ -781,7 +802,7 @@ function isDirectory(owner: u32, frame: u32, index: u32): bool {
 }
 
 /** A leaf: each key's hash ends in the leaf's bits, and no empty slot lies between its home and it. */
-function leafCheck(leaf: u32, bits: u32, states: u32): u32 {
+function leafCheck(leaf: u32, bits: u32): u32 {
   const base = frameAddress(leaf);
   let used: u32 = 0;
   for (let index: u32 = 0; index < SLOTS; index++) {
@@ -792,7 +813,7 @@ function leafCheck(leaf: u32, bits: u32, states: u32): u32 {
     }
     used += 1;
     const hash = slotHash(slot);
-    if (slotState(slot) > states || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
+    if (!isState(slotState(slot)) || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
     for (let way = homeOf(hash); (way & (SLOTS - 1)) != index; way++) {
       const before = slotAt(base, way);
       if (slotState(before) == 0 || load<u64>(before) == load<u64>(slot)) return broken(RULE_INDEX, leaf);

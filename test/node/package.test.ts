@@ -92,7 +92,7 @@ describe('the packed package', () => {
 
   test('its types are those a strict program wants', () => {
     writeFileSync(join(home, 'typed.ts'), `
-      import { Ram, type Handle, type Zpool, type AllocatorName } from 'compcache';
+      import { PageTable, Ram, Zpool, type AllocatorName, type Handle } from 'compcache';
       const name: AllocatorName = 'zbud';
       const ram: Ram = Ram.createSync({ bytes: 1 << 20, limit: '512K' });
       const pool: Zpool = ram.zpool(name, { evict: (handle: Handle, owner: Zpool) => owner.free(handle) });
@@ -100,6 +100,10 @@ describe('the packed package', () => {
       // @ts-expect-error a plain number is no handle
       pool.free(12);
       pool.free(handle);
+      // @ts-expect-error pools come from a RAM
+      new Zpool();
+      // @ts-expect-error and page tables from a pool
+      new PageTable();
     `);
     execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext', '--lib', 'es2022,dom', 'typed.ts'], { cwd: home, encoding: 'utf8' });
   });
