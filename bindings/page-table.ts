@@ -86,7 +86,7 @@ export class PageTable {
 
   /**
    * Loads the page of a key.
-   * @param into 4096 bytes; unchanged unless the page is found
+   * @param into 4096 bytes; unchanged unless the page is found (but a codec in JavaScript that fails may have written there)
    * @returns whether the key has a page
    * @throws EINVAL unless into has 4096 bytes; EIO when the object is no page of that codec
    */

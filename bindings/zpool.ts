@@ -437,12 +437,13 @@ export class Zpool {
 
   /**
    * Moves objects so that frames come back.
-   * @param options.victims the most zspages to empty in this call (z3fold: frames, after its deferred work; xcfmalloc: frames); default no limit
+   * @param options.victims the most zspages to empty in this call (z3fold: frames, after its deferred work; xcfmalloc: frames);
+   *   default no limit. It bounds what is moved: z3fold and xcfmalloc look through all their frames in every call
    * @returns frames given back; 0 for zbud and xvmalloc, which cannot move
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups); 6.1 mm/z3fold.c do_compact_page
    */
   compact(options?: { victims?: number }): number {
-    if (options !== undefined && (typeof options !== 'object' || options === null)) throw new CompcacheError('EINVAL', 'zpool.compact', `options must be an object, not ${show(options)}`);
+    if (options !== undefined) requireOptions('zpool.compact', options, ['victims']);
     const victims = options?.victims ?? 0xffffffff;
     requireU32('zpool.compact', 'victims', victims);
     return this.#number('zpool.compact', this.#core.keep('zpool.compact').zpoolCompact(this.#address, victims));

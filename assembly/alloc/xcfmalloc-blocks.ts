@@ -427,8 +427,13 @@ export function takeFrame(pool: usize): usize {
 
 /** Gives a frame that is off all lists back to the RAM. */
 export function giveFrame(pool: usize, frame: u32): void {
-  poolAt(pool).frames -= 1;
   if (poolAt(pool).isolated != 0) setGivenFrames(pool, givenFrames(pool) + 1);
+  dropFrame(pool, frame);
+}
+
+/** The same for a frame that nobody has emptied: a reclaim does not count it. */
+function dropFrame(pool: usize, frame: u32): void {
+  poolAt(pool).frames -= 1;
   frameFree(frame);
 }
 
@@ -437,11 +442,17 @@ export function topUp(pool: usize, frames: u32): void {
   while (reserveFrames(pool) < frames && takeFrame(pool) != 0);
 }
 
-/** Gives a frame of the reserve back; its descriptor is left over. */
-function shed(pool: usize): usize {
+/** Takes a frame out of the reserve; it is the caller's to give back, with its descriptor. */
+function takeReserve(pool: usize): usize {
   const block = listHead(pool, RESERVE_LIST);
   delist(pool, block);
-  giveFrame(pool, frameIn(blockAt(block).word));
+  return block;
+}
+
+/** Gives a frame of the reserve back that no eviction has brought; its descriptor is left over. */
+function shed(pool: usize): usize {
+  const block = takeReserve(pool);
+  dropFrame(pool, frameIn(blockAt(block).word));
   return block;
 }
 
@@ -454,7 +465,11 @@ export function trim(pool: usize): void {
   let most = keep;
   const cache = pool + POOL_DESCRIPTORS;
   if ((poolAt(pool).objects | poolAt(pool).isolated) == 0 && slabFrames(cache) > slabUsed(cache) / BLOCKS_A_FRAME + 1) most = 0;
-  while (reserveFrames(pool) > most) dropRecord(pool, shed(pool));
+  while (reserveFrames(pool) > most) {
+    const block = takeReserve(pool);
+    giveFrame(pool, frameIn(blockAt(block).word));
+    dropRecord(pool, block);
+  }
   topUp(pool, keep);
 }
 

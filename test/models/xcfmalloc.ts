@@ -174,14 +174,14 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
 
   /**
    * The pool has only so many frames: in a full RAM a cut gives one of the reserve back for its descriptor (a reclaim that
-   * is under way counts it), and a reserve that is made anew stays short. Which of its frames are gone is of no
+   * is under way does not count it), and a reserve that is made anew stays short. Which of its frames are gone is of no
    * consequence: they are all alike.
    */
   lackFrames(pages: number): void {
     const lacking = this.pages - pages;
     const frames = this.#list(FRAME_UNITS).splice(0, lacking);
     invariant(frames.length === lacking, 'only frames of the reserve can be lacking');
-    for (const { frame } of frames) this.#giveBack(frame);
+    for (const { frame } of frames) this.#drop(frame);
   }
 
   // ---- reclaim (R7)
