@@ -19,6 +19,8 @@ export const ALLOCATORS = Object.keys(KINDS) as readonly AllocatorName[];
 
 const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
 const TRIES = 8;
+/** Calls that take more stack than releasing a victim. */
+const STACK_CALLS = 256;
 
 /** What a pool needs of its RAM beside the public API. */
 export interface Owner {
@@ -393,6 +395,7 @@ export class Zpool {
     const op = 'zpool.shrink';
     let cause: { cause: unknown } | undefined;
     for (let tries = 0; tries < TRIES; tries++) {
+      requireStack(STACK_CALLS);
       const victim = keeper.zpoolIsolate(this.#address) >>> 0;
       if (victim === 0 && tries === 0) return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
       if (victim === 0) break;
@@ -632,6 +635,15 @@ function runCodec(op: string, call: () => unknown): unknown {
     if (cause instanceof CompcacheError) throw cause;
     throw new CompcacheError('EIO', op, 'the codec threw', { cause });
   }
+}
+
+/**
+ * Throws the engine's RangeError unless so many more calls fit the stack. A victim that was isolated must be released
+ * whatever happens, and that takes more stack than isolating it did: so callbacks that re-enter without end are stopped
+ * before, not between.
+ */
+function requireStack(calls: number): number {
+  return calls === 0 ? 0 : 1 + requireStack(calls - 1);
 }
 
 /** How the calls of evict for one victim ended; an object holds what the callback threw. */

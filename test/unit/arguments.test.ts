@@ -146,12 +146,18 @@ describe('foreign code', () => {
       }
       return false;
     };
+    // A frame each: the stack ends before the victims do.
     const pool: Zpool = ram.zpool('zbud', { evict });
     for (let i = 0; i < 10_000; i++) pool.malloc(3000);
-    expect(() => pool.shrink(1)).toThrow();
-    expect(ended).toBe(true);
-    ram.check();
-    ram.snapshot();
+    for (let turn = 0; turn < 20; turn++) {
+      ended = false;
+      // From another depth each time, so that the stack ends at other places.
+      const deeper = (levels: number): unknown => (levels === 0 ? pool.shrink(1) : [deeper(levels - 1)]);
+      expect(() => deeper(turn)).toThrow();
+      expect(ended).toBe(true);
+      ram.check();
+      ram.snapshot();
+    }
     pool.destroy();
   });
 
