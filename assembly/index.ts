@@ -4,11 +4,9 @@
  * Every function returns a u32 (JavaScript sees it signed and shifts it back);
  * a value >= 0xFFFFF000 is a negative errno.
  */
-import {
-  blockBuffer, blockBufferBytes, compressorTables, pageBuffer, pageBufferBytes, scratchBase,
-} from './mem/scratch';
-import { lz4Compress, lz4Decompress } from './codec/lz4';
-import { lz4hcCompress } from './codec/lz4hc';
+import { blockBuffer, blockBufferBytes, pageBuffer, pageBufferBytes, scratchBase } from './mem/scratch';
+import { compress } from './codec/compress';
+import { lz4Decompress } from './codec/lz4';
 
 export { frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree } from './mem/frame';
 export {
@@ -21,14 +19,9 @@ export {
 export { attach, layoutVersion } from './mem/module';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };
 
-/** LZ4: page buffer to block buffer. Bytes written, 0 when they exceed `most`. */
-export function codecCompress(bytes: u32, most: u32): u32 {
-  return lz4Compress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), compressorTables());
-}
-
-/** The same, densely and slowly. */
-export function codecCompressHc(bytes: u32, most: u32): u32 {
-  return lz4hcCompress(pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()), compressorTables());
+/** LZ4 by one of the compressors: page buffer to block buffer. Bytes written, 0 when they exceed `most`. */
+export function codecCompress(codec: u32, bytes: u32, most: u32): u32 {
+  return compress(codec, pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()));
 }
 
 /** LZ4, dense or not: block buffer to page buffer. Bytes written, EIO for anything malformed. */

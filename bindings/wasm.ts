@@ -31,8 +31,7 @@ export interface CoreExports {
   pageBufferBytes(): number;
   blockBuffer(): number;
   blockBufferBytes(): number;
-  codecCompress(bytes: number, most: number): number;
-  codecCompressHc(bytes: number, most: number): number;
+  codecCompress(codec: number, bytes: number, most: number): number;
   codecDecompress(bytes: number, most: number): number;
   ramFail(after: number, times: number): void;
   ramLimit(frames: number): void;
@@ -207,7 +206,7 @@ function companion<T extends { attach(): void }>(module: (op: string) => WebAsse
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
-const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'codecCompressHc', 'pageStore', 'pageLoad', 'tablePut'];
+const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'codecCompress', 'pageStore', 'pageLoad', 'tablePut'];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
   const names = exportsOf(module).filter(({ kind }) => kind === 'function').map(({ name }) => name);

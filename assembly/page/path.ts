@@ -11,32 +11,20 @@
  * Page and block buffers are scratch, fixed at creation: a load needs no frame.
  */
 import { EIO, isError } from '../base/errno';
-import { lz4Compress, lz4Decompress } from '../codec/lz4';
-import { lz4hcCompress } from '../codec/lz4hc';
+import { compress } from '../codec/compress';
+import { lz4Decompress } from '../codec/lz4';
 import { sameFilled } from '../codec/samefill';
 import { PAGE_SIZE } from '../mem/layout';
 import {
-  OUT_A, OUT_LENGTH, OUT_SIZE, blockBuffer, compressorTables, gatherBuffer, out, pageBuffer, setOut,
+  OUT_A, OUT_LENGTH, OUT_SIZE, blockBuffer, gatherBuffer, out, pageBuffer, setOut,
 } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { zpoolCopyIn, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolSpan } from '../zpool';
 
-/** Compressors of the page path; both write blocks of one format. */
-// @ts-ignore: decorator
-@inline const CODEC_LZ4: u32 = 0;
-// @ts-ignore: decorator
-@inline const CODEC_LZ4HC: u32 = 1;
-
-// @ts-ignore: decorator
-@inline function compress(codec: u32, page: usize, block: usize, most: u32): u32 {
-  if (codec == CODEC_LZ4HC) return lz4hcCompress(page, PAGE_SIZE, block, most, compressorTables());
-  return lz4Compress(page, PAGE_SIZE, block, most, compressorTables());
-}
-
 /**
  * Stores the page in the page buffer.
  * @param pool the zpool
- * @param codec CODEC_LZ4HC, or anything else for CODEC_LZ4
+ * @param codec number of the compressor (codec/compress.ts)
  * @returns the handle; 0 for a same-filled page, whose word is in OUT_A and
  *   which takes no memory; EINVAL no pool, ENOMEM no frame
  */
@@ -49,7 +37,7 @@ export function pageStore(pool: usize, codec: u32): u32 {
   const most = zpoolMax(pool);
   if (isError(most)) return most;
   const block = blockBuffer();
-  const bytes = compress(codec, page, block, min(most, PAGE_SIZE - 1));
+  const bytes = compress(codec, page, PAGE_SIZE, block, min(most, PAGE_SIZE - 1));
   const handle = bytes != 0 ? zpoolMalloc(pool, bytes) : zpoolMallocRaw(pool);
   if (isError(handle)) return handle;
   const result = zpoolCopyIn(pool, handle, bytes != 0 ? block : page);

@@ -3,7 +3,7 @@ import { CompcacheError, ERRNO_MIN, lengthOf, requireBytes } from '../errors.ts'
 import type { Codec } from '../types.ts';
 import type { Core } from '../wasm.ts';
 
-/** The core's codecs: their numbers there (assembly/page/path.ts). Both write blocks of one format. */
+/** The core's codecs: their numbers there (assembly/codec/compress.ts). Both write blocks of one format. */
 export const CORE_CODECS = { lz4: 0, lz4hc: 1 } as const;
 export type CoreCodecName = keyof typeof CORE_CODECS;
 
@@ -13,7 +13,6 @@ export class CoreCodec implements Codec {
   /** Number of the compressor. */
   readonly number: number;
   readonly #core: (op: string) => Core;
-  readonly #dense: boolean;
   // Places and sizes of the buffers, fixed when the RAM was made.
   readonly #page: number;
   readonly #pageBytes: number;
@@ -25,7 +24,6 @@ export class CoreCodec implements Codec {
     this.name = name;
     this.number = CORE_CODECS[name];
     this.#core = core;
-    this.#dense = name === 'lz4hc';
     const { exports } = core('ram.codec');
     this.#page = exports.pageBuffer() >>> 0;
     this.#pageBytes = exports.pageBufferBytes();
@@ -46,7 +44,7 @@ export class CoreCodec implements Codec {
     if (length > this.#pageBytes) throw tooLong('codec.compress', `src is ${length} bytes`, this.#pageBytes);
     bytes.set(src, this.#page);
     const room = lengthOf(dst);
-    const written = (this.#dense ? exports.codecCompressHc(length, room) : exports.codecCompress(length, room)) >>> 0;
+    const written = exports.codecCompress(this.number, length, room) >>> 0;
     if (written !== 0) copyOut(bytes, this.#block, written, dst);
     return written;
   }
