@@ -310,6 +310,17 @@ export function fault(expected: ExpectedFault, call: () => unknown): CompcacheEr
   throw new Error(`${expected.op}: a ${expected.code} was expected, but it returned ${String(value)}`);
 }
 
+/** The error that a call throws; fails when it throws none of ours. */
+export function errorOf(call: () => unknown): CompcacheError {
+  try {
+    call();
+  } catch (error) {
+    must(error instanceof CompcacheError, `one of our errors was expected, not ${String(error)}`, error);
+    return error;
+  }
+  throw new Error('nothing was thrown');
+}
+
 /** The same for a call that rejects. */
 export async function rejected(expected: ExpectedFault, promise: Promise<unknown>): Promise<CompcacheError> {
   let value: unknown;
@@ -416,11 +427,6 @@ export function mixedSizes(row: AllocatorRow, count: number, seed = 1): number[]
     if (i % 31 === 0) return row.largest;
     return 1 + ((word >>> 8) % row.largest);
   });
-}
-
-/** Every second element. */
-export function everySecond<T>(items: readonly T[]): T[] {
-  return items.filter((_, i) => i % 2 === 1);
 }
 
 // ---- a picture of all that can be seen from outside

@@ -3,6 +3,7 @@ import { buildFor } from '../bindings/builds.ts';
 import { loadImage, parseImage } from '../bindings/image.ts';
 import type { RamOptions } from '../bindings/types.ts';
 import { PAGE_SIZE, instantiate, reserve, type Core } from '../bindings/wasm.ts';
+import { must } from './harness.ts';
 
 export interface Raw {
   core: Core;
@@ -50,4 +51,20 @@ export function resealed(image: Uint8Array): Uint8Array {
   const copy = image.slice();
   new DataView(copy.buffer).setUint32(copy.length - 4, crc32c(copy.subarray(0, copy.length - 4)), true);
   return copy;
+}
+
+/** What ramCheck says of a RAM that does not hold together. */
+export const EUCLEAN = 0xffffff8b;
+
+const BITS = Array.from({ length: 32 }, (_, bit) => (1 << bit) >>> 0);
+
+/** Changes a word by each of the flips (each bit, unless said) that touch `mask`: check() notices each time. */
+export function notices(raw: Raw, address: number, what: string, mask = 0xffffffff, flips: readonly number[] = BITS): void {
+  const word = raw.word(address);
+  for (const flip of flips) {
+    if ((flip & mask) === 0) continue;
+    raw.setWord(address, word ^ flip);
+    must(raw.check() === EUCLEAN, `${what} at ${address}: ${word.toString(16)} ^ ${flip.toString(16)} is not noticed`);
+  }
+  raw.setWord(address, word);
 }

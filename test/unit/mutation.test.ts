@@ -7,24 +7,13 @@
  */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
-import { entryOf, rawOf, type Raw } from '../raw.ts';
+import { entryOf, notices as noticesFlips, rawOf, type Raw } from '../raw.ts';
 
 const TYPE = { free: 1, table: 3, pool: 4, more: 5, slab: 6, handles: 7, data: 8, raw: 9 };
-const EUCLEAN = 0xffffff8b;
 
 /** Bits to flip in a word: each on its own would be slow and tell no more. */
 const FLIPS = [1, 2, 0x10, 0x100, 0x8000, 0x10000, 0x400000, 0x80000000];
-
-/** A change of a word; `mask` has the bits that mean something. */
-function notices(raw: Raw, address: number, what: string, mask = 0xffffffff): void {
-  const word = raw.word(address);
-  for (const flip of FLIPS) {
-    if ((flip & mask) === 0) continue;
-    raw.setWord(address, word ^ flip);
-    expect(raw.check(), `${what} at ${address}: ${word.toString(16)} ^ ${flip.toString(16)}`).toBe(EUCLEAN);
-  }
-  raw.setWord(address, word);
-}
+const notices = (raw: Raw, address: number, what: string, mask?: number): void => noticesFlips(raw, address, what, mask, FLIPS);
 
 function populate(pool: Zpool, page?: Uint8Array): Handle[] {
   const handles = Array.from({ length: 90 }, (_, i) => pool.malloc(1 + ((i * 613) % 3300)));

@@ -3,19 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
 import { buildFor } from '../../bindings/builds.ts';
 import { expectSameBytes } from '../bytes.ts';
+import { errorOf } from '../harness.ts';
 
 const MIB = 2 ** 20;
-
-/** The error that a call throws; fails when it throws none of ours. */
-function errorOf(call: () => unknown): CompcacheError {
-  try {
-    call();
-  } catch (error) {
-    expect(error).toBeInstanceOf(CompcacheError);
-    return error as CompcacheError;
-  }
-  throw new Error('nothing was thrown');
-}
 
 async function rejection(promise: Promise<unknown>): Promise<CompcacheError> {
   const error: unknown = await promise.then(() => undefined, (reason: unknown) => reason);

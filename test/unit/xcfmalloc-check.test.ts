@@ -8,10 +8,9 @@
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
 import { createDraw } from '../models/trace.ts';
-import { entryOf, rawOf, type Raw } from '../raw.ts';
+import { EUCLEAN, entryOf, notices, rawOf, type Raw } from '../raw.ts';
 
 const TYPE = { pool: 4, slab: 6, data: 8, raw: 9, buffer: 10 };
-const EUCLEAN = 0xffffff8b;
 const RECORD = 32;
 const ISOLATED = 0x100;
 
@@ -31,17 +30,6 @@ async function populated(): Promise<{ raw: Raw; pool: number; handles: number[] 
   const raw = await rawOf(ram.snapshot());
   expect(raw.check()).toBe(0);
   return { raw, pool: raw.core.inspect('test').zpoolNext(0) >>> 0, handles: live };
-}
-
-/** Flips each bit of a word: check() notices each time. */
-function notices(raw: Raw, address: number, what: string, mask = 0xffffffff): void {
-  const word = raw.word(address);
-  for (let bit = 0; bit < 32; bit++) {
-    if ((mask >>> bit & 1) === 0) continue;
-    raw.setWord(address, word ^ (1 << bit));
-    if (raw.check() !== EUCLEAN) expect.fail(`${what} at ${address}: bit ${bit} of ${word.toString(16)}`);
-  }
-  raw.setWord(address, word);
 }
 
 /** Frames by the type of their entry. */

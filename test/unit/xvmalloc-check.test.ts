@@ -7,14 +7,13 @@
 import { expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
 import { createDraw } from '../models/trace.ts';
-import { entryOf, rawOf, type Raw } from '../raw.ts';
+import { EUCLEAN, entryOf, notices, rawOf, type Raw } from '../raw.ts';
 
 const DATA = 8;
 const RAW = 9;
 const HANDLES = 7;
 const SLAB = 6;
 const POOL = 4;
-const EUCLEAN = 0xffffff8b;
 const GENERATION = 0xff000000;
 const FREE = 1 << 12;
 
@@ -33,17 +32,6 @@ async function populated(): Promise<Raw> {
   pool.storePage(Uint8Array.from({ length: PAGE_SIZE }, () => draw()));
   ram.check();
   return rawOf(ram.snapshot());
-}
-
-/** Flips each bit of `mask` in a word: check() notices each time. */
-function notices(raw: Raw, address: number, what: string, mask = 0xffffffff): void {
-  const word = raw.word(address);
-  for (let bit = 0; bit < 32; bit++) {
-    if ((mask >>> bit & 1) === 0) continue;
-    raw.setWord(address, word ^ (1 << bit));
-    if (raw.check() !== EUCLEAN) expect.fail(`${what} at ${address}: bit ${bit} of ${word.toString(16)}`);
-  }
-  raw.setWord(address, word);
 }
 
 /** Handles of all objects, in address order. */

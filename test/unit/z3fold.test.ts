@@ -3,7 +3,8 @@
  * compared with the model, which knows where every object must lie.
  */
 import { describe, expect, test } from 'vitest';
-import { CompcacheError, Ram, type Handle, type Zpool, type ZpoolOptions } from '../../bindings/index.ts';
+import { type CompcacheError, Ram, type Handle, type Zpool, type ZpoolOptions } from '../../bindings/index.ts';
+import { errorOf } from '../harness.ts';
 import {
   createDraw, runE10, runE6, runE7, runE8, runE9, runT1, runT3, size1, type Draw, type TraceTarget,
 } from '../models/trace.ts';
@@ -48,16 +49,6 @@ class Bench {
     this.ram.check();
     expect(this.pool.stats()).toMatchObject({ objects: 0, liveBytes: 0, frames: 0, metadataBytes: PAGE });
   }
-}
-
-function errorOf(call: () => unknown): CompcacheError {
-  try {
-    call();
-  } catch (error) {
-    expect(error).toBeInstanceOf(CompcacheError);
-    return error as CompcacheError;
-  }
-  throw new Error('nothing was thrown');
 }
 
 function codeOf(call: () => unknown): string {
