@@ -1,0 +1,42 @@
+/** Backing stores: where pages go that leave the RAM. */
+
+/** Bytes of a slot's header (assembly/front/slot.ts). */
+export const SLOT_HEADER_BYTES = 32;
+/** The most bytes of a slot: its header and one page. */
+export const SLOT_BYTES = 4096 + SLOT_HEADER_BYTES;
+
+type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * A store of slots of up to {@link SLOT_BYTES} bytes, numbered from 0.
+ *
+ * Front ends decide which slot holds what, check what they read (magic, slot, generation, CRC-32C), and treat a throw or a
+ * rejection as a failure of that one call. A store need not know what the bytes are.
+ *
+ * Errors of the stores in this package: ENOENT for reading or freeing a slot that holds nothing; EIO for a medium that
+ * fails, and never ENOENT for one that merely cannot be asked; ENOSPC for a slot beyond `slots`, or a medium that is full;
+ * EINVAL for a bad argument; ECLOSED after close.
+ */
+export interface BackingStore {
+  /** Whether the methods answer at once or with promises. A 'sync' store is also good for the asynchronous calls of a front end. */
+  readonly mode: 'sync' | 'async';
+  /** Slots that exist: numbers 0 … slots - 1. Without it there are 2^32 - 1. */
+  readonly slots?: number;
+  /**
+   * Reads a slot.
+   * @param into where to, at least SLOT_BYTES; what lies behind the bytes read is undefined
+   * @returns the bytes read: at least those that were written last. Nothing: as many as `into` has
+   */
+  read(slot: number, into: Uint8Array): MaybePromise<number | void>;
+  /**
+   * Writes a slot, in place of what it held.
+   * @param bytes 1 … SLOT_BYTES bytes; nobody changes them afterwards, so the store may keep them
+   */
+  write(slot: number, bytes: Uint8Array): MaybePromise<void>;
+  /** Frees a slot: what it held is not needed any more. */
+  free(slot: number): MaybePromise<void>;
+  /** Makes what was written last. */
+  sync?(): MaybePromise<void>;
+  /** Lets go of what the store holds open. Idempotent. */
+  close(): MaybePromise<void>;
+}
