@@ -19,11 +19,11 @@ import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
   BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
   FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_INDEX, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW,
-  FRAME_TABLE, FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME,
+  FRAME_SLAB, FRAME_SLOTS, FRAME_TABLE, FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME,
   SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, ZSWAP,
   indexFrames, isPool, kindOf, poolAt, poolCheckWord, poolOption,
 } from './mem/pool';
 import { OUT_A, blockBuffer, setOut } from './mem/scratch';
@@ -35,6 +35,9 @@ import {
 import { walkStart } from './mem/walk';
 import { tableCheck, tableNext } from './page/table';
 import { zpoolSpan } from './zpool';
+import { slotMapFrames } from './front/slot-map';
+import { zswapCheck } from './front/zswap-check';
+import { SLOTS } from './front/zswap-layout';
 
 /** The pool after this one (0: the first), newest first; 0 at the end. EINVAL. */
 export function zpoolNext(pool: usize): u32 {
@@ -59,7 +62,8 @@ export function zpoolMetadataFrames(pool: usize): u32 {
   const kind = kindOf(pool);
   if (kind == 0) return EINVAL;
   const descriptors = kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + bufferFrames(pool) + indexFrames(pool);
+  const slots = kind == ZSWAP ? slotMapFrames(pool + SLOTS) : 0;
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + bufferFrames(pool) + indexFrames(pool) + slots;
 }
 
 /** Buffers of mapped objects: not counted anywhere, because a map is brief. */
@@ -176,6 +180,7 @@ export function ramCheck(frames: u32): u32 {
   if (result == 0) result = entriesCheck();
   if (result == 0) result = freeListCheck();
   if (result == 0) result = poolsCheck();
+  if (result == 0) result = frontsCheck();
   return result;
 }
 
@@ -289,6 +294,15 @@ function poolsCheck(): u32 {
   return poolFramesCheck(count);
 }
 
+/** The front ends, whose entries name objects of pools that are sound. */
+function frontsCheck(): u32 {
+  for (let pool = boot(BOOT_POOL_HEAD); pool != 0; pool = poolAt(pool).next) {
+    const result = poolAt(pool).kind == ZSWAP ? zswapCheck(pool) : 0;
+    if (result != 0) return result;
+  }
+  return 0;
+}
+
 /** As many pool headers as pools on the list. */
 function poolFramesCheck(count: u32): u32 {
   const bump = boot(BOOT_BUMP);
@@ -312,6 +326,7 @@ function poolCheck(pool: usize): u32 {
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
     else if (type == FRAME_INDEX) continue;
+    else if (kind == ZSWAP ? type != FRAME_SLAB && type != FRAME_SLOTS : type == FRAME_SLOTS) return broken(RULE_OWNER, other);
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
     else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
     else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
@@ -327,6 +342,7 @@ function poolCheck(pool: usize): u32 {
     case XVMALLOC: return xvCheck(pool);
     case XCFMALLOC: return xcfCheck(pool);
     case ZBUD: return zbudCheck(pool);
+    case ZSWAP: return 0; // once all pools have been looked at (frontsCheck)
     default: return broken(RULE_POOL, frame);
   }
 }

@@ -24,7 +24,7 @@ function requireBuild(op: string, options: RamOptions): void {
 }
 
 /** Compiles at the first use, and keeps. */
-async function kept(op: string, name: string, wasm: Wasm): Promise<WebAssembly.Module> {
+export async function kept(op: string, name: string, wasm: Wasm): Promise<WebAssembly.Module> {
   const module = compiled.get(name) ?? (await compile(op, wasm()));
   compiled.set(name, module);
   return module;
@@ -40,6 +40,7 @@ function keptSync(op: string, name: string, wasm: Wasm): WebAssembly.Module {
 /** A core with the companions of the release builds. */
 function released(core: WebAssembly.Module): Build {
   return {
+    checked: false,
     core,
     inspector: (op) => keptSync(op, 'inspector', () => fromBase64(inspectorWasm)),
     keeper: (op) => keptSync(op, 'keeper', () => fromBase64(keeperWasm)),
@@ -53,7 +54,7 @@ export async function buildFor(op: string, options: RamOptions): Promise<Build> 
   if (options.build !== 'checked') return released(await kept(op, ...release(options)));
   const checked = await import('./checked.ts');
   const build = released(await kept(op, 'core-checked', checked.wasm));
-  return { ...build, keeper: (caller) => keptSync(caller, 'keeper-checked', checked.keeperWasm) };
+  return { ...build, checked: true, keeper: (caller) => keptSync(caller, 'keeper-checked', checked.keeperWasm) };
 }
 
 /** The same, at once: the checked build must come as a module then. */

@@ -1,4 +1,5 @@
 /** `compcache/checked`: the core with its assertions on. Loaded lazily, because few programs want it. */
+import { base64 as frontChecked } from './generated/front-checked.ts';
 import { base64 as keeperChecked } from './generated/keeper-checked.ts';
 import { base64 as coreChecked } from './generated/core-checked.ts';
 import { fromBase64 } from './wasm.ts';
@@ -11,4 +12,9 @@ export function wasm(): Uint8Array<ArrayBuffer> {
 /** The bytes of its keeper. @internal */
 export function keeperWasm(): Uint8Array<ArrayBuffer> {
   return fromBase64(keeperChecked);
+}
+
+/** The bytes of its front ends. @internal */
+export function frontWasm(): Uint8Array<ArrayBuffer> {
+  return fromBase64(frontChecked);
 }

@@ -32,8 +32,17 @@ function limitFrames(op: string, options: RamOptions, bytes: number): number {
   return Math.floor(limit / PAGE_SIZE);
 }
 
+/** A front end that has frames of a RAM. @internal */
+export interface FrontEnd {
+  readonly name: string;
+  /** Its own frames, those of its pools aside. */
+  ownFrames(): number;
+  /** Whether it has work under way that no image can hold. */
+  isBusy(): boolean;
+}
+
 /** Options of a RAM. */
-const OPTIONS: readonly (keyof RamOptions)[] = ['bytes', 'limit', 'build', 'simd', 'module', 'firstFrame'];
+export const RAM_OPTIONS: readonly (keyof RamOptions)[] = ['bytes', 'limit', 'build', 'simd', 'module', 'firstFrame'];
 
 // The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -51,6 +60,7 @@ export class Ram {
   #core: Core;
   readonly #owner: Owner;
   readonly #pools = new Map<string, Zpool>();
+  readonly #fronts = new Set<FrontEnd>();
   #closed = false;
 
   private constructor(core: Core) {
@@ -69,7 +79,7 @@ export class Ram {
    *   has or allows no WebAssembly
    */
   static async create(options: RamOptions = {}): Promise<Ram> {
-    requireOptions('Ram.create', options, OPTIONS);
+    requireOptions('Ram.create', options, RAM_OPTIONS);
     return Ram.#make('Ram.create', options, await buildFor('Ram.create', options));
   }
 
@@ -78,7 +88,7 @@ export class Ram {
    * @throws as create; EINVAL for build 'checked' without a module
    */
   static createSync(options: RamOptions = {}): Ram {
-    requireOptions('Ram.createSync', options, OPTIONS);
+    requireOptions('Ram.createSync', options, RAM_OPTIONS);
     return Ram.#make('Ram.createSync', options, buildForSync('Ram.createSync', options));
   }
 
@@ -106,7 +116,7 @@ export class Ram {
   static async restore(image: Uint8Array, options: RamOptions = {}): Promise<Ram> {
     const op = 'Ram.restore';
     if (callbacks.running !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
-    requireOptions(op, options, OPTIONS.filter((key) => key !== 'firstFrame'));
+    requireOptions(op, options, RAM_OPTIONS.filter((key) => key !== 'firstFrame'));
     requireBytes(op, 'image', image);
     const build = await buildFor(op, options);
     const parsed = parseImage(op, image);
@@ -150,6 +160,32 @@ export class Ram {
     if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
   }
 
+  // ── front ends ─────────────────────────────────────────────────────────────
+
+  /** The core, for a front end of this package. @internal */
+  core(op: string): Core {
+    return this.#live(op);
+  }
+
+  /** Whether the RAM is closed. @internal */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Notes that a front end has come or gone. @internal */
+  noteFront(front: FrontEnd, present: boolean): void {
+    if (present) this.#fronts.add(front);
+    else this.#fronts.delete(front);
+  }
+
+  /** A name for a pool or front end that is not taken: 'kind#n', n counting those of this RAM. @internal */
+  freshName(op: string, kind: string): string {
+    const taken = new Set([...this.#pools.keys(), ...[...this.#fronts].map((front) => front.name)]);
+    let n = (this.#live(op).inspect(op).ramCounter(6) >>> 0) + 1;
+    while (taken.has(`${kind}#${n}`)) n += 1;
+    return `${kind}#${n}`;
+  }
+
   // ── images ─────────────────────────────────────────────────────────────────
 
   /**
@@ -185,6 +221,7 @@ export class Ram {
     if (core.inspect(op).ramCounter(4) !== 0 || core.inspect(op).ramCounter(5) !== 0) {
       throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
     }
+    if ([...this.#fronts].some((front) => front.isBusy())) throw new CompcacheError('EBUSY', op, 'a front end waits for its store');
     return core;
   }
 
@@ -202,7 +239,7 @@ export class Ram {
     const kind = typeof allocator === 'string' && Object.hasOwn(KINDS, allocator) ? KINDS[allocator] : undefined;
     if (kind === undefined) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(allocator)}; known: ${Object.keys(KINDS).join(', ')}`);
     const words = optionWords(allocator, options);
-    const name = options.name ?? this.#freshName(allocator);
+    const name = options.name ?? this.freshName(op, allocator);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     const utf8 = new TextEncoder().encode(name);
     if (utf8.length === 0 || utf8.length > NAME_BYTES) throw new CompcacheError('EINVAL', op, `name must have 1 to ${NAME_BYTES} UTF-8 bytes, not ${utf8.length}`);
@@ -219,27 +256,25 @@ export class Ram {
     return pool;
   }
 
-  /** A name that is not taken: 'allocator#n', n counting the pools of this RAM. */
-  #freshName(allocator: AllocatorName): string {
-    let n = (this.#core.inspect('ram.zpool').ramCounter(6) >>> 0) + 1;
-    while (this.#pools.has(`${allocator}#${n}`)) n += 1;
-    return `${allocator}#${n}`;
-  }
-
-  /** Gives every pool that lies in a restored RAM its object. False when two have one name. */
+  /** Gives every pool that lies in a restored RAM its object; front ends are not opened again. False when two have one name. */
   #open(): boolean {
     const { bytes } = this.#core;
     const inspector = this.#core.inspect('Ram.restore');
     const addresses: number[] = [];
     for (let pool = inspector.zpoolNext(0) >>> 0; pool !== 0; pool = inspector.zpoolNext(pool) >>> 0) addresses.push(pool);
+    let fronts = 0;
     for (const address of addresses.reverse()) {
       const at = inspector.zpoolIdentity(address, 2) >>> 0;
       const name = decodeName(bytes.slice(at, at + inspector.zpoolIdentity(address, 1)));
       const kind = inspector.zpoolIdentity(address, 0);
-      const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName;
+      const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName | undefined;
+      if (allocator === undefined) {
+        fronts += 1;
+        continue;
+      }
       this.#pools.set(name, Zpool.of(this.#owner, this.#core, address, allocator, name));
     }
-    return addresses.length === this.#pools.size;
+    return addresses.length - fronts === this.#pools.size;
   }
 
   /** All pools of the RAM, oldest first. */
@@ -319,6 +354,7 @@ export class Ram {
     const counter = (which: number): number => inspect('ram.stats').ramCounter(which) >>> 0;
     const owners: RamStats['owners'] = {};
     for (const pool of this.pools()) owners[pool.name] = pool.frameCounts();
+    for (const front of this.#fronts) owners[front.name] = { frames: 0, metadataFrames: front.ownFrames() };
     const fixedFrames = counter(7);
     return {
       bytes: bytes.length,

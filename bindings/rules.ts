@@ -25,4 +25,6 @@ export const RULES: readonly string[] = [
   'slot of a zspage',
   'buffer of a mapped object',
   'page table',
+  'slot map of a backing store',
+  'entry or counter of a front end',
 ];

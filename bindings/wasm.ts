@@ -97,6 +97,8 @@ export interface KeeperExports {
 
 /** Compiled modules of one build. The companions work on the memory of the core and are compiled when first asked for. */
 export interface Build {
+  /** Whether its assertions are on. */
+  readonly checked: boolean;
   readonly core: WebAssembly.Module;
   readonly inspector: (op: string) => WebAssembly.Module;
   readonly keeper: (op: string) => WebAssembly.Module;
@@ -104,6 +106,7 @@ export interface Build {
 
 /** One instance of the core on its memory. The memory never grows, so the views stay valid. */
 export interface Core {
+  readonly checked: boolean;
   readonly exports: CoreExports;
   readonly memory: WebAssembly.Memory;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -118,9 +121,9 @@ export interface Core {
   readonly keep: (op: string) => KeeperExports;
 }
 
-/** An import object, or an error of the host's making. */
-function imports(memory: WebAssembly.Memory): loader.Imports {
-  return { env: { memory, abort: () => undefined } } as unknown as loader.Imports;
+/** What a module imports; `core` only for those that call it. */
+function imports(memory: WebAssembly.Memory, core?: CoreExports): loader.Imports {
+  return { env: { memory, abort: () => undefined }, core } as unknown as loader.Imports;
 }
 
 /** Reserves linear memory. ENOMEM where the host refuses, ENODEV without WebAssembly. */
@@ -178,6 +181,7 @@ export function instantiate(op: string, build: Build, memory: WebAssembly.Memory
   exports.attach();
   const pageAddress = exports.pageBuffer() >>> 0;
   return {
+    checked: build.checked,
     exports,
     memory,
     bytes: new Uint8Array(memory.buffer as ArrayBuffer),
@@ -189,8 +193,15 @@ export function instantiate(op: string, build: Build, memory: WebAssembly.Memory
   };
 }
 
-function exportsOn<T>(module: WebAssembly.Module, memory: WebAssembly.Memory): T {
-  return loader.instantiateSync(module, imports(memory)).instance.exports as unknown as T;
+function exportsOn<T>(module: WebAssembly.Module, memory: WebAssembly.Memory, core?: CoreExports): T {
+  return loader.instantiateSync(module, imports(memory, core)).instance.exports as unknown as T;
+}
+
+/** A companion that calls the core, on its memory. */
+export function join<T extends { attach(): void }>(core: Core, module: WebAssembly.Module): T {
+  const exports = exportsOn<T>(module, core.memory, core.exports);
+  exports.attach();
+  return exports;
 }
 
 /** A companion that is instantiated at the first call. It is the package's own: nothing of it can be wrong. */
@@ -246,5 +257,5 @@ const NOTHING = new Uint8Array(0);
 export function closedCore(): Core {
   const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports & KeeperExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
-  return { exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, inspect: () => exports, keep: () => exports };
+  return { checked: false, exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, inspect: () => exports, keep: () => exports };
 }

@@ -85,6 +85,11 @@ export class Zpool {
     this.#pages?.orphan();
   }
 
+  /** Where its header lies. @internal */
+  get address(): number {
+    return this.#address;
+  }
+
   /** @internal */
   setEvict(evict: EvictCallback): void {
     this.#evict = evict;

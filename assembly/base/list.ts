@@ -86,6 +86,18 @@ export function listPush(cell: usize, node: usize, at: usize): void {
   link(cell, node, at);
 }
 
+/** Inserts at the tail. */
+export function listAppend(cell: usize, node: usize, at: usize): void {
+  link(cell, node, at);
+  const next = listNext(node, at);
+  if (next == 0) return;
+  // One turn on: what was first is first again, and what was put before it is last.
+  const last = listPrevious(node, at);
+  store<u32>(last + at + 4, <u32>node);
+  store<u32>(node + at + 4, 0);
+  store<u32>(cell, <u32>next);
+}
+
 /** Takes a node out and clears its links. */
 export function listRemove(cell: usize, node: usize, at: usize): void {
   unlink(cell, node, at);

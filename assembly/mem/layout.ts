@@ -101,7 +101,9 @@
 // @ts-ignore: decorator
 @inline export const FRAME_INDEX: u32 = 11; // node, directory or leaf of a page table
 // @ts-ignore: decorator
-@inline export const FRAME_TYPES: u32 = 12;
+@inline export const FRAME_SLOTS: u32 = 12; // slot map of a front end
+// @ts-ignore: decorator
+@inline export const FRAME_TYPES: u32 = 13;
 
 // Offsets in the boot frame.
 // @ts-ignore: decorator

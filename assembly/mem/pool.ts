@@ -25,7 +25,7 @@ import {
 import { frameAlloc, sealBoot } from './frame';
 import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 
-/** Kinds of allocators; stored in pool headers, so never renumbered. */
+/** Kinds of pools: allocators, then front ends, which own frames in the same way. Stored in headers, so never renumbered. */
 // @ts-ignore: decorator
 @inline export const ZBUD: u32 = 1;
 // @ts-ignore: decorator
@@ -36,6 +36,8 @@ import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 @inline export const XVMALLOC: u32 = 4;
 // @ts-ignore: decorator
 @inline export const XCFMALLOC: u32 = 5;
+// @ts-ignore: decorator
+@inline export const ZSWAP: u32 = 6;
 
 // @ts-ignore: decorator
 @inline export const NAME_BYTES: u32 = 64;

@@ -63,6 +63,10 @@ import { listNext, listPrevious } from '../base/list';
 @inline export const RULE_BUFFER: u32 = 23; // buffer of a mapped object
 // @ts-ignore: decorator
 @inline export const RULE_INDEX: u32 = 24; // page table
+// @ts-ignore: decorator
+@inline export const RULE_SLOTS: u32 = 25; // slot map
+// @ts-ignore: decorator
+@inline export const RULE_FRONT: u32 = 26; // entry or counter of a front end
 
 /** Reports a broken rule. Always EUCLEAN, so that a check can return it. */
 export function broken(rule: u32, frame: u32): u32 {

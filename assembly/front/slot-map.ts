@@ -1,0 +1,281 @@
+/**
+ * Slot map: which slots of a backing store are in use.
+ *
+ * Two bits a slot, in frames of the RAM that are taken as slots are used for the
+ * first time, one ahead: a writeback, whose purpose is to free memory, must not
+ * need any.
+ *
+ *   state  0 free            1 used: a page's, or one that is being written
+ *          2 doomed: to be freed at the store   3 being freed there
+ *
+ *   root, 28 bytes that lie with the owner
+ *     0 slots of the store   4 frame of frame numbers   8 frames (that one too)
+ *    12 slots used or being freed                      16 slots doomed
+ *    20 where the search for a free slot goes on       24 for a doomed one
+ *
+ *   frame of frame numbers: 1024 words ──► maps, 16,384 slots each
+ *   entry of a map   8 slots that are not free    12 slots doomed    16 its place + 1
+ *
+ * Vital statistics: a quarter of a byte a slot; 2^24 slots (64 GiB of pages).
+ * Free slots are taken in ascending order from where the last was taken, so
+ * that what is written together lies together.
+ */
+import { frameAlloc, frameFree } from '../mem/frame';
+import {
+  BOOT_BUMP, BOOT_FIRST, FRAME_SLOTS, PAGE_MASK, PAGE_SHIFT, boot, entryOf, entryOwner, frameAddress, frameExists,
+} from '../mem/layout';
+import { RULE_SLOTS, broken } from '../mem/verify';
+
+// @ts-ignore: decorator
+@inline export const SLOT_FREE: u32 = 0;
+// @ts-ignore: decorator
+@inline export const SLOT_USED: u32 = 1;
+// @ts-ignore: decorator
+@inline export const SLOT_DOOMED: u32 = 2;
+// @ts-ignore: decorator
+@inline export const SLOT_FREEING: u32 = 3;
+/** In place of a slot: there is none. */
+// @ts-ignore: decorator
+@inline export const NO_SLOT: u32 = 0xFFFFFFFF;
+
+// @ts-ignore: decorator
+@inline const MAP_BITS: u32 = 14;
+// @ts-ignore: decorator
+@inline const MAP_SLOTS: u32 = 1 << MAP_BITS;
+// @ts-ignore: decorator
+@inline const MAPS: u32 = 1024;
+// @ts-ignore: decorator
+@inline export const SLOTS_MAX: u32 = MAPS << MAP_BITS;
+
+@unmanaged
+class Root {
+  slots: u32;
+  top: u32;
+  frames: u32;
+  taken: u32;
+  doomed: u32;
+  freeHint: u32;
+  doomedHint: u32;
+}
+
+@unmanaged
+class MapEntry {
+  owner: u32;
+  generations: u32;
+  taken: u32;
+  doomed: u32;
+  place: u32;
+}
+
+// @ts-ignore: decorator
+@inline function rootAt(root: usize): Root {
+  return changetype<Root>(root);
+}
+
+// @ts-ignore: decorator
+@inline function mapEntry(frame: u32): MapEntry {
+  return changetype<MapEntry>(entryOf(frame));
+}
+
+// @ts-ignore: decorator
+@inline function ownerOf(root: usize): u32 {
+  return (<u32>root & ~PAGE_MASK) | FRAME_SLOTS;
+}
+
+/** Frame of the nth map, 0 for none. */
+function mapFrame(root: usize, nth: u32): u32 {
+  return load<u32>(frameAddress(rootAt(root).top) + <usize>(nth << 2));
+}
+
+/** Slots in the nth map that exist. */
+function mapSlots(root: usize, nth: u32): u32 {
+  return min(rootAt(root).slots - (nth << MAP_BITS), MAP_SLOTS);
+}
+
+/** Maps that all slots take. */
+function mapsOf(root: usize): u32 {
+  return (rootAt(root).slots + MAP_SLOTS - 1) >> MAP_BITS;
+}
+
+function addMap(root: usize, nth: u32): bool {
+  const frame = frameAlloc(ownerOf(root));
+  if (frame == 0) return false;
+  mapEntry(frame).place = nth + 1;
+  store<u32>(frameAddress(rootAt(root).top) + <usize>(nth << 2), frame);
+  rootAt(root).frames += 1;
+  return true;
+}
+
+/** Begins a map at a root of zeros. False without two frames. */
+export function slotMapStart(root: usize, slots: u32): bool {
+  const top = frameAlloc(ownerOf(root));
+  if (top == 0) return false;
+  rootAt(root).slots = min(slots, SLOTS_MAX);
+  rootAt(root).top = top;
+  rootAt(root).frames = 1;
+  if (addMap(root, 0)) return true;
+  frameFree(top);
+  memory.fill(root, 0, offsetof<Root>());
+  return false;
+}
+
+// @ts-ignore: decorator
+@inline export function slotMapFrames(root: usize): u32 {
+  return rootAt(root).frames;
+}
+
+// @ts-ignore: decorator
+@inline export function slotsDoomed(root: usize): u32 {
+  return rootAt(root).doomed;
+}
+
+/** Slots that are not free: used, doomed or being freed. */
+// @ts-ignore: decorator
+@inline export function slotsTaken(root: usize): u32 {
+  return rootAt(root).taken;
+}
+
+function wordOf(frame: u32, slot: u32): usize {
+  return frameAddress(frame) + <usize>((slot & (MAP_SLOTS - 1)) >> 4 << 2);
+}
+
+/** State of a slot; free where no map is. */
+export function slotState(root: usize, slot: u32): u32 {
+  if (rootAt(root).top == 0 || slot >= rootAt(root).slots) return SLOT_FREE;
+  const frame = mapFrame(root, slot >> MAP_BITS);
+  return frame == 0 ? SLOT_FREE : (load<u32>(wordOf(frame, slot)) >> ((slot & 15) << 1)) & 3;
+}
+
+function setState(root: usize, slot: u32, state: u32): void {
+  const frame = mapFrame(root, slot >> MAP_BITS);
+  const word = wordOf(frame, slot);
+  const shift = (slot & 15) << 1;
+  const before = (load<u32>(word) >> shift) & 3;
+  store<u32>(word, load<u32>(word) ^ ((before ^ state) << shift));
+  const taken = (state != SLOT_FREE ? 1 : 0) - (before != SLOT_FREE ? 1 : 0);
+  const doomed = (state == SLOT_DOOMED ? 1 : 0) - (before == SLOT_DOOMED ? 1 : 0);
+  mapEntry(frame).taken += taken;
+  mapEntry(frame).doomed += doomed;
+  rootAt(root).taken += taken;
+  rootAt(root).doomed += doomed;
+}
+
+/** The first slot of a state in a map from `from` on, NO_SLOT for none. */
+function seek(root: usize, nth: u32, from: u32, state: u32): u32 {
+  const frame = mapFrame(root, nth);
+  const end = (nth << MAP_BITS) + mapSlots(root, nth);
+  const same = state * 0x55555555;
+  for (let slot = from; slot < end; ) {
+    // Both bits of a pair are 0 where a slot has the state.
+    const differs = load<u32>(wordOf(frame, slot)) ^ same;
+    const hits = (~(differs | (differs >> 1)) & 0x55555555) >> ((slot & 15) << 1);
+    if (hits != 0) {
+      slot += ctz<u32>(hits) >> 1;
+      return slot < end ? slot : NO_SLOT;
+    }
+    slot = (slot | 15) + 1;
+  }
+  return NO_SLOT;
+}
+
+/** The first slot of a state from `from` on, then from 0 on; only the maps that have one are looked into. */
+function find(root: usize, from: u32, state: u32): u32 {
+  const maps = mapsOf(root);
+  if (from >= rootAt(root).slots) from = 0;
+  const first = from >> MAP_BITS;
+  for (let step: u32 = 0; step <= maps; step++) {
+    let nth = first + step;
+    if (nth >= maps) nth -= maps;
+    const frame = mapFrame(root, nth);
+    if (frame == 0) continue;
+    const has = state == SLOT_FREE ? mapSlots(root, nth) - mapEntry(frame).taken : mapEntry(frame).doomed;
+    if (has == 0) continue;
+    const slot = seek(root, nth, step == 0 ? from : nth << MAP_BITS, state);
+    if (slot != NO_SLOT) return slot;
+  }
+  return NO_SLOT;
+}
+
+/** Has a map ready for when the present ones are half full; without a frame they must do. */
+function growAhead(root: usize): void {
+  const maps = mapsOf(root);
+  const have = rootAt(root).frames - 1;
+  if (have < maps && (have << MAP_BITS) - rootAt(root).taken < MAP_SLOTS / 2) addMap(root, have);
+}
+
+/** Takes a free slot. NO_SLOT when all are taken. */
+export function slotTake(root: usize): u32 {
+  if (rootAt(root).top == 0) return NO_SLOT;
+  growAhead(root);
+  const slot = find(root, rootAt(root).freeHint, SLOT_FREE);
+  if (slot == NO_SLOT) return NO_SLOT;
+  setState(root, slot, SLOT_USED);
+  rootAt(root).freeHint = slot + 1;
+  return slot;
+}
+
+/** A used slot is not needed any more. */
+export function slotDoom(root: usize, slot: u32): void {
+  setState(root, slot, SLOT_DOOMED);
+  rootAt(root).doomedHint = slot;
+}
+
+/** A doomed slot, from now on being freed; NO_SLOT for none. */
+export function slotFreeing(root: usize): u32 {
+  if (rootAt(root).doomed == 0) return NO_SLOT;
+  const slot = find(root, rootAt(root).doomedHint, SLOT_DOOMED);
+  setState(root, slot, SLOT_FREEING);
+  rootAt(root).doomedHint = slot + 1;
+  return slot;
+}
+
+/** A slot that was being freed is free. */
+export function slotFreed(root: usize, slot: u32): void {
+  if (slotState(root, slot) == SLOT_FREEING) setState(root, slot, SLOT_FREE);
+}
+
+// ── check ────────────────────────────────────────────────────────────────────
+
+/** Verifies the frames and counts of a map. 0 or EUCLEAN. */
+export function slotMapCheck(root: usize): u32 {
+  const home = <u32>(root >> PAGE_SHIFT);
+  const owner = ownerOf(root);
+  const bump = boot(BOOT_BUMP);
+  let frames: u32 = 0;
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    if (entryOwner(entryOf(frame)) == owner) frames += 1;
+  }
+  const top = rootAt(root).top;
+  if (frames != rootAt(root).frames || (frames == 0) != (top == 0)) return broken(RULE_SLOTS, home);
+  if (top == 0) return rootAt(root).slots == 0 && rootAt(root).taken == 0 && rootAt(root).doomed == 0 ? 0 : broken(RULE_SLOTS, home);
+  if (!frameExists(top) || entryOwner(entryOf(top)) != owner || mapEntry(top).place != 0) return broken(RULE_SLOTS, home);
+  if (rootAt(root).slots == 0 || rootAt(root).slots > SLOTS_MAX || frames < 2 || frames - 1 > mapsOf(root)) return broken(RULE_SLOTS, home);
+  let taken: u32 = 0;
+  let doomed: u32 = 0;
+  for (let nth: u32 = 0; nth < MAPS; nth++) {
+    const frame = mapFrame(root, nth);
+    if (nth >= frames - 1) {
+      if (frame != 0) return broken(RULE_SLOTS, top);
+      continue;
+    }
+    if (!frameExists(frame) || entryOwner(entryOf(frame)) != owner || mapEntry(frame).place != nth + 1) return broken(RULE_SLOTS, top);
+    const result = mapCheck(root, nth, frame);
+    if (result != 0) return result;
+    taken += mapEntry(frame).taken;
+    doomed += mapEntry(frame).doomed;
+  }
+  return taken == rootAt(root).taken && doomed == rootAt(root).doomed ? 0 : broken(RULE_SLOTS, home);
+}
+
+function mapCheck(root: usize, nth: u32, frame: u32): u32 {
+  let taken: u32 = 0;
+  let doomed: u32 = 0;
+  const slots = mapSlots(root, nth);
+  for (let slot: u32 = 0; slot < MAP_SLOTS; slot++) {
+    const state = (load<u32>(wordOf(frame, slot)) >> ((slot & 15) << 1)) & 3;
+    if (state != SLOT_FREE) taken += 1;
+    if (state == SLOT_DOOMED) doomed += 1;
+    if (slot >= slots && state != SLOT_FREE) return broken(RULE_SLOTS, frame);
+  }
+  return taken == mapEntry(frame).taken && doomed == mapEntry(frame).doomed ? 0 : broken(RULE_SLOTS, frame);
+}

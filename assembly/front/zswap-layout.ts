@@ -1,0 +1,170 @@
+/** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
+import { POOL_INDEX, ZSWAP, kindOf, poolOption } from '../mem/pool';
+import { stateOf, tableFind } from '../page/table';
+
+// Kinds of cells. An entry's and a fill word's are those of a pool's page table (page/table.ts), whose check knows them.
+// @ts-ignore: decorator
+@inline export const ENTRY: u32 = 1;
+// @ts-ignore: decorator
+@inline export const FILL: u32 = 2;
+// @ts-ignore: decorator
+@inline export const WRITTEN: u32 = 5;
+// @ts-ignore: decorator
+@inline export const PENDING: u32 = 9;
+// @ts-ignore: decorator
+@inline export const RAW_KEY: u32 = 13; // under (handle, pool): the record of a page kept raw
+// @ts-ignore: decorator
+@inline export const KIND_BITS: u32 = 4;
+// @ts-ignore: decorator
+@inline export const KIND_MASK: u32 = 15;
+// @ts-ignore: decorator
+@inline export const GENERATION_MASK: u32 = 0xFFFFFFFF >> KIND_BITS;
+
+/** Types of pages are below; the high words of keys from here on are those of raw pages. */
+// @ts-ignore: decorator
+@inline export const RAW_KEYS: u32 = 0xFFFFFF00;
+
+// Flags of a record, above the number of its pool.
+// @ts-ignore: decorator
+@inline export const POOL_MASK: u32 = 0xFF;
+// @ts-ignore: decorator
+@inline export const REFERENCED: u32 = 1 << 8;
+// @ts-ignore: decorator
+@inline export const RAW: u32 = 1 << 9;
+
+// @ts-ignore: decorator
+@inline export const RECORD_BYTES: u32 = 28;
+// @ts-ignore: decorator
+@inline export const LINKS: usize = 16;
+/** Bytes of the key before a block, when victims are pages. */
+// @ts-ignore: decorator
+@inline export const KEY_BYTES: u32 = 8;
+
+// Options of the header.
+// @ts-ignore: decorator
+@inline export const FRONT_VICTIMS: u32 = 0; // 0 entry, 1 page
+// Flags that may change.
+// @ts-ignore: decorator
+@inline export const SAME_FILLED: u32 = 1;
+// @ts-ignore: decorator
+@inline export const KEEP_RAW: u32 = 2;
+// @ts-ignore: decorator
+@inline export const REACHED_FULL: u32 = 4;
+
+// @ts-ignore: decorator
+@inline export const SLOTS: usize = 320;
+// @ts-ignore: decorator
+@inline export const COUNTERS: usize = 352;
+// @ts-ignore: decorator
+@inline export const COUNTER_COUNT: u32 = 16;
+// @ts-ignore: decorator
+@inline export const POOLS: usize = 416;
+// @ts-ignore: decorator
+@inline export const POOL_COUNT: u32 = 64;
+// @ts-ignore: decorator
+@inline export const POOL_BYTES: usize = 12;
+// @ts-ignore: decorator
+@inline export const NO_POOL: u32 = 0xFFFFFFFF;
+// @ts-ignore: decorator
+@inline export const LAST: usize = POOLS + 64 * POOL_BYTES;
+
+@unmanaged
+export class Front {
+  current: u32;
+  limitPercent: u32;
+  thresholdPercent: u32;
+  flags: u32;
+  lastJob: u32;
+  lastGeneration: u32;
+  epoch: u32;
+  entries: u32;
+  sameFilledPages: u32;
+  written: u32;
+  pending: u32;
+  raw: u32;
+  inFlight: u32;
+  drained: u32;
+}
+
+@unmanaged
+export class Used {
+  pool: u32;
+  codec: u32;
+  entries: u32;
+}
+
+@unmanaged
+export class Record {
+  flags: u32;
+  offset: u32;
+  type: u32;
+  handle: u32;
+  previous: u32;
+  next: u32;
+  job: u32;
+}
+
+// @ts-ignore: decorator
+@inline export function frontAt(front: usize): Front {
+  return changetype<Front>(front + 256);
+}
+
+// @ts-ignore: decorator
+@inline export function recordAt(record: usize): Record {
+  return changetype<Record>(record);
+}
+
+// @ts-ignore: decorator
+@inline export function usedAt(front: usize, index: u32): Used {
+  return changetype<Used>(front + POOLS + <usize>index * POOL_BYTES);
+}
+
+// @ts-ignore: decorator
+@inline export function indexOf(front: usize): usize {
+  return front + POOL_INDEX;
+}
+
+// @ts-ignore: decorator
+@inline export function kindOfCell(cell: usize): u32 {
+  return stateOf(cell) & KIND_MASK;
+}
+
+// @ts-ignore: decorator
+@inline export function valueOf(cell: usize): u32 {
+  return load<u32>(cell);
+}
+
+// @ts-ignore: decorator
+@inline export function setCell(cell: usize, kind: u32, value: u32, generation: u32): void {
+  store<u32>(cell, value);
+  store<u32>(cell, kind | (generation << KIND_BITS), 4);
+}
+
+// @ts-ignore: decorator
+@inline export function poolIndex(record: usize): u32 {
+  return recordAt(record).flags & POOL_MASK;
+}
+
+// @ts-ignore: decorator
+@inline export function poolOf(record: usize, front: usize): usize {
+  return <usize>usedAt(front, poolIndex(record)).pool;
+}
+
+/** Bytes before the block of an object. */
+// @ts-ignore: decorator
+@inline export function prefix(front: usize): u32 {
+  return poolOption(front, FRONT_VICTIMS) != 0 ? KEY_BYTES : 0;
+}
+
+export function isFront(front: usize): bool {
+  return kindOf(front) == ZSWAP;
+}
+
+/** Codecs of the core have lower numbers. */
+// @ts-ignore: decorator
+@inline export const FIRST_FOREIGN: u32 = 2;
+
+// @ts-ignore: decorator
+@inline export function cellOf(front: usize, offset: u32, type: u32): usize {
+  return tableFind(indexOf(front), offset, type);
+}

@@ -1,0 +1,774 @@
+/**
+ * zswap: a compressed cache of swapped pages, and the way of the coldest to a
+ * backing store.
+ *
+ * What it is. An index from (type, offset) to where the page is: in a zpool,
+ * compressed; nowhere, because it is same-filled; or in a slot of the store. And
+ * all that has to be decided about that: limits, what to write next, what a write
+ * that has ended means. What it is not. It asks no store itself: composing a slot
+ * and taking note of what became of it are two calls, between which the caller
+ * writes, at once or waiting. Nothing is assumed about what happens in between:
+ * the second call looks everything up again.
+ *
+ *                 index (page/table.ts), 8 bytes a page
+ *   (type, offset) ──► cell ──┬─ ENTRY ───► record ──► object of a zpool
+ *                             ├─ FILL       the word itself
+ *                             ├─ WRITTEN    slot, generation
+ *                             └─ PENDING    job: being written, not in the pool
+ *
+ *   record, 28 bytes
+ *     0 pool | flags << 8    4 offset   8 type   12 handle
+ *    16 previous  20 next: LRU of records, most recent first; without a job
+ *    24 job: the write of this entry that is under way, 0 for none
+ *
+ *   cell    state: kind in 4 bits, generation above
+ *
+ *   header: a pool header (mem/pool.ts) whose page table is the index, then
+ *   256 current pool      260 limit, percent     264 accept threshold, percent
+ *   268 flags             272 last job           276 last generation
+ *   280 epoch             284 entries            288 same-filled pages
+ *   292 pages in the store 296 pages pending     300 pages kept raw
+ *   304 entries with a job 308 pools to destroy
+ *   320 slot map          352 counters           416 pools: address, codec, entries
+ *
+ * Two ways to choose what to write (FRONT_VICTIMS):
+ *   entry  the least recently used record, second chance: one that was loaded
+ *          or is new is passed over once. As in Linux since 6.6 and 6.12.
+ *   page   the zpool's least recently used frame or zspage, whole, as before.
+ *          Then an object begins with the 8 bytes of its page's key, which is how
+ *          the victim's owner is found; for a page kept raw, which leaves no room
+ *          for them, the index has a second key: handle and pool.
+ *
+ * Vital statistics: 28 bytes a page in the pool and 20 to 40 in the index (8 when
+ * that is dense); none but those of the index once it is written or same-filled.
+ * 64 zpools at once, of which one is current and the others drain.
+ *
+ * Trade-offs: records cost memory that handles in cells would not, and buy an
+ * LRU across all pools, and writes that can be told from each other. A page that
+ * is being written can be read, replaced and dropped as if it were not: whoever
+ * touches it takes the job away, and the write, when it ends, finds nothing to
+ * do but to give the slot back.
+ *
+ * Source: Linux mm/zswap.c 6.1 (page), 6.12 (entry). The index of written pages
+ * is ours: there the swap offset is the place on the device.
+ */
+import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
+import { listAppend, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { sameFilled } from '../codec/samefill';
+import { zsDescriptorFrames } from '../alloc/zsmalloc';
+import { frameRoom, framesFree } from '../mem/frame';
+import { BOOT_FRAMES, FRAME_SLAB, PAGE_SIZE, boot } from '../mem/layout';
+import {
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_NAME, ZSMALLOC, ZSWAP, indexFrames, kindOf, poolAt, poolCreate,
+  poolNumber, sealPool, setPoolOption,
+} from '../mem/pool';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { slabAlloc, slabFrames, slabFree, slabInit } from '../mem/slab';
+import { DENSE, SPARSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableShape, tableStart } from '../page/table';
+import { codecCompress, codecDecompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from './core';
+import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
+import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotMapStart, slotState, slotTake, slotsDoomed, slotsTaken } from './slot-map';
+import {
+  COUNTERS, COUNTER_COUNT, ENTRY, FILL, FIRST_FOREIGN, FRONT_VICTIMS, GENERATION_MASK, KEEP_RAW, KEY_BYTES, KIND_BITS, LINKS, NO_POOL,
+  PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RAW_KEYS, REACHED_FULL, RECORD_BYTES, REFERENCED, SAME_FILLED, SLOTS,
+  WRITTEN, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex, poolOf, prefix, recordAt, setCell, usedAt, valueOf,
+} from './zswap-layout';
+
+// Counters, by number; bindings/front/zswap.ts has their names.
+// @ts-ignore: decorator
+@inline const POOL_LIMIT_HIT: u32 = 0;
+// @ts-ignore: decorator
+@inline const WRITTEN_BACK: u32 = 1;
+// @ts-ignore: decorator
+@inline const COMPRESS_POOR: u32 = 4;
+// @ts-ignore: decorator
+@inline const DECOMPRESS_FAIL: u32 = 5;
+// @ts-ignore: decorator
+@inline const DUPLICATE: u32 = 8;
+
+// What zswapBegin, zswapStore, zswapLoad answer beside 0, sizes and errors.
+// @ts-ignore: decorator
+@inline const FULL: u32 = 1;
+// @ts-ignore: decorator
+@inline const POOR: u32 = 2;
+// @ts-ignore: decorator
+@inline const COMPRESS: u32 = 3;
+// @ts-ignore: decorator
+@inline const IN_STORE: u32 = 4;
+// @ts-ignore: decorator
+@inline const BEING_WRITTEN: u32 = 5;
+// @ts-ignore: decorator
+@inline const DECOMPRESS: u32 = 6;
+
+export function zswapCount(front: usize, which: u32): void {
+  if (!isFront(front) || which >= COUNTER_COUNT) return;
+  const at = front + COUNTERS + <usize>(which << 2);
+  store<u32>(at, load<u32>(at) + 1);
+}
+
+// ── life ─────────────────────────────────────────────────────────────────────
+
+/**
+ * Creates a zswap.
+ * @param victims 0 entry, 1 page
+ * @param shape of the index: SPARSE, or DENSE (type 0 and victims by entry only)
+ * @param slots of the store, 0 for no store
+ * @param epoch word that tells this one's slots from those of others
+ * @param name its address, UTF-8
+ * @returns the front; EINVAL, ENOMEM
+ */
+export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, name: usize, nameBytes: u32): u32 {
+  if (victims > 1 || shape < DENSE || shape > SPARSE || (victims != 0 && shape == DENSE) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if (!frameRoom(slots == 0 ? 1 : 3)) return ENOMEM;
+  const front = poolCreate(ZSWAP);
+  if (front == 0) return ENOMEM;
+  memory.copy(front + POOL_NAME, name, nameBytes);
+  poolAt(front).nameBytes = nameBytes;
+  setPoolOption(front, FRONT_VICTIMS, victims);
+  slabInit(front + POOL_DESCRIPTORS, RECORD_BYTES, FRAME_SLAB);
+  tableStart(indexOf(front), shape);
+  frontAt(front).current = NO_POOL;
+  frontAt(front).epoch = epoch;
+  sealPool(front);
+  poolNumber();
+  // What was taken is the caller's to give back (zpoolDestroy): a frame may have been told to fail.
+  return slots == 0 || slotMapStart(front + SLOTS, slots) ? <u32>front : ENOMEM;
+}
+
+/** Sets what may change. EINVAL. */
+export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32, same: u32, raw: u32): u32 {
+  if (!isFront(front) || limitPercent > 100 || thresholdPercent > 100) return EINVAL;
+  frontAt(front).limitPercent = limitPercent;
+  frontAt(front).thresholdPercent = thresholdPercent;
+  frontAt(front).flags = (frontAt(front).flags & REACHED_FULL) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
+  return 0;
+}
+
+/** The number of a pool with this codec that is in use, NO_POOL for none. */
+export function zswapPool(front: usize, pool: u32, codec: u32): u32 {
+  for (let index: u32 = 0; index < POOL_COUNT; index++) {
+    if (usedAt(front, index).pool == pool && usedAt(front, index).codec == codec) return index;
+  }
+  return NO_POOL;
+}
+
+/** Makes a pool the current one: new pages go there. Its number; EINVAL; ENOSPC when 64 are in use. */
+export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
+  if (!isFront(front) || kindOf(pool) == 0) return EINVAL;
+  let index = zswapPool(front, pool, codec);
+  if (index == NO_POOL) index = zswapPool(front, 0, 0);
+  if (index == NO_POOL) return ENOSPC;
+  usedAt(front, index).pool = pool;
+  usedAt(front, index).codec = codec;
+  const before = frontAt(front).current;
+  frontAt(front).current = index;
+  if (before != NO_POOL && before != index && usedAt(front, before).entries == 0) frontAt(front).drained += 1;
+  return index;
+}
+
+/** A pool that is neither current nor has pages, to be destroyed by the caller; its number is free then. NO_POOL for none. */
+export function zswapDrained(front: usize): u32 {
+  if (!isFront(front)) return NO_POOL;
+  for (let index: u32 = 0; index < POOL_COUNT; index++) {
+    if (usedAt(front, index).pool == 0 || index == frontAt(front).current || usedAt(front, index).entries != 0) continue;
+    memory.fill(front + POOLS + <usize>index * POOL_BYTES, 0, POOL_BYTES);
+    return index;
+  }
+  frontAt(front).drained = 0;
+  return NO_POOL;
+}
+
+// ── frames and limits ────────────────────────────────────────────────────────
+
+function framesOf(pool: usize): u32 {
+  const descriptors = poolAt(pool).kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
+  return poolAt(pool).frames + poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + indexFrames(pool);
+}
+
+/** Frames of a zswap: its pools, index, records, slot map. */
+export function zswapFrames(front: usize): u32 {
+  if (!isFront(front)) return 0;
+  let frames = poolAt(front).tableFrames + slabFrames(front + POOL_DESCRIPTORS) + indexFrames(front) + slotMapFrames(front + SLOTS);
+  for (let index: u32 = 0; index < POOL_COUNT; index++) {
+    const pool = <usize>usedAt(front, index).pool;
+    if (pool != 0) frames += framesOf(pool);
+  }
+  return frames;
+}
+
+// @ts-ignore: decorator
+@inline function percentOf(frames: u32, percent: u32): u32 {
+  return <u32>(<u64>frames * percent / 100);
+}
+
+/** The limit in frames: the percentage, or all that the RAM can still give. */
+function limitOf(front: usize, frames: u32): u32 {
+  return min(percentOf(boot(BOOT_FRAMES), frontAt(front).limitPercent), frames + framesFree());
+}
+
+/** Whether the limit is reached, or was and is not yet left by enough. */
+function isFull(front: usize): bool {
+  const frames = zswapFrames(front);
+  const limit = limitOf(front, frames);
+  const flags = frontAt(front).flags;
+  if (frames >= limit) {
+    zswapCount(front, POOL_LIMIT_HIT);
+    frontAt(front).flags = flags | REACHED_FULL;
+    return true;
+  }
+  if ((flags & REACHED_FULL) == 0) return false;
+  if (frames > percentOf(limit, frontAt(front).thresholdPercent)) return true;
+  frontAt(front).flags = flags & ~REACHED_FULL;
+  return false;
+}
+
+/** Frames to give back until pages are accepted again: down to the accept threshold, at least one below the limit. */
+export function zswapExcess(front: usize): u32 {
+  if (!isFront(front)) return 0;
+  const frames = zswapFrames(front);
+  const limit = limitOf(front, frames);
+  const target = min(percentOf(limit, frontAt(front).thresholdPercent), max(limit, 1) - 1);
+  return frames > target ? frames - target : 0;
+}
+
+// ── entries ──────────────────────────────────────────────────────────────────
+
+function countPool(front: usize, index: u32, by: i32): void {
+  usedAt(front, index).entries += by;
+  if (usedAt(front, index).entries == 0 && index != frontAt(front).current) frontAt(front).drained += 1;
+}
+
+/** Takes the write of an entry away from it: it is as if none were under way. It goes to the end of the LRU that is named. */
+function loseJob(front: usize, record: usize): void {
+  recordAt(record).job = 0;
+  frontAt(front).inFlight -= 1;
+}
+
+/** Frees an entry's object and record. The cell is the caller's. */
+function dropRecord(front: usize, record: usize): void {
+  const flags = recordAt(record).flags;
+  zpoolFree(poolOf(record, front), recordAt(record).handle);
+  if ((flags & RAW) != 0) {
+    frontAt(front).raw -= 1;
+    if (prefix(front) != 0) {
+      const cell = tableFind(indexOf(front), recordAt(record).handle, RAW_KEYS | (flags & POOL_MASK));
+      if (cell != 0) tableRemove(indexOf(front), cell, recordAt(record).handle);
+    }
+  }
+  if (recordAt(record).job != 0) loseJob(front, record);
+  else if (prefix(front) == 0) listRemove(front + POOL_LRU, record, LINKS);
+  frontAt(front).entries -= 1;
+  countPool(front, flags & POOL_MASK, -1);
+  slabFree(front + POOL_DESCRIPTORS, record);
+}
+
+/** Gives up what a cell holds, but not the cell. */
+function release(front: usize, cell: usize): void {
+  const kind = kindOfCell(cell);
+  const value = valueOf(cell);
+  if (kind == ENTRY) {
+    dropRecord(front, value);
+  } else if (kind == FILL) {
+    frontAt(front).sameFilledPages -= 1;
+  } else if (kind == WRITTEN) {
+    frontAt(front).written -= 1;
+    slotDoom(front + SLOTS, value);
+  } else {
+    frontAt(front).pending -= 1;
+  }
+}
+
+/** Takes a page out. Its cell may have moved meanwhile, when a raw key went. */
+function remove(front: usize, cell: usize, offset: u32, type: u32): void {
+  release(front, cell);
+  tableRemove(indexOf(front), cellOf(front, offset, type), offset);
+}
+
+// ── store ────────────────────────────────────────────────────────────────────
+
+/**
+ * Begins storing the page in the page buffer: an older copy goes, the limit is
+ * looked at, a same-filled page is stored.
+ * @returns 0 stored; COMPRESS: compress it, then zswapPut; FULL; EINVAL a bad
+ *   key; ENOMEM no frame for the index
+ */
+export function zswapBegin(front: usize, offset: u32, type: u32): u32 {
+  if (!isKey(front, offset, type)) return EINVAL;
+  const old = cellOf(front, offset, type);
+  if (old != 0) {
+    zswapCount(front, DUPLICATE);
+    remove(front, old, offset, type);
+  }
+  if (isFull(front)) return FULL;
+  const page = pageBuffer();
+  if ((frontAt(front).flags & SAME_FILLED) == 0 || !sameFilled(page, PAGE_SIZE)) return COMPRESS;
+  const cell = tableMake(indexOf(front), offset, type);
+  if (cell == 0) return ENOMEM;
+  setCell(cell, FILL, load<u32>(page), 0);
+  frontAt(front).sameFilledPages += 1;
+  return 0;
+}
+
+function isKey(front: usize, offset: u32, type: u32): bool {
+  return isFront(front) && type < RAW_KEYS && (type == 0 || tableShape(indexOf(front)) == SPARSE);
+}
+
+/** The most bytes of a block that the current pool takes. EINVAL. */
+export function zswapMost(front: usize): u32 {
+  if (!isFront(front) || frontAt(front).current == NO_POOL) return EINVAL;
+  const most = zpoolMax(usedAt(front, frontAt(front).current).pool);
+  return isError(most) ? most : min(most, PAGE_SIZE - 1) - prefix(front);
+}
+
+/** zswapBegin, then all of it with a codec of the core. 0 stored; FULL, POOR, or an error of zswapBegin or zswapPut. */
+export function zswapStore(front: usize, offset: u32, type: u32): u32 {
+  const result = zswapBegin(front, offset, type);
+  if (result != COMPRESS) return result;
+  const codec = usedAt(front, frontAt(front).current).codec;
+  return zswapPut(front, offset, type, codecCompress(codec, PAGE_SIZE, zswapMost(front)));
+}
+
+/**
+ * Puts a page into the current pool: the block of `bytes` bytes in the block
+ * buffer, or with 0 bytes the page in the page buffer as it is.
+ * @returns 0; POOR a page that does not compress, and is not to be kept; ENOMEM
+ *   no frame for the object; ENOENT none for record or index; EINVAL
+ */
+export function zswapPut(front: usize, offset: u32, type: u32, bytes: u32): u32 {
+  const most = zswapMost(front);
+  if (isError(most) || bytes > most || !isKey(front, offset, type)) return EINVAL;
+  const raw = bytes == 0;
+  if (raw && (frontAt(front).flags & KEEP_RAW) == 0) return POOR;
+  const index = frontAt(front).current;
+  const pool = <usize>usedAt(front, index).pool;
+  const handle = raw ? zpoolMallocRaw(pool) : zpoolMalloc(pool, bytes + prefix(front));
+  if (isError(handle)) return handle;
+  const result = enter(front, offset, type, index, handle, raw);
+  if (result != 0) {
+    zpoolFree(pool, handle);
+    return result;
+  }
+  if (raw) copyIn(pool, handle, 0, pageBuffer(), PAGE_SIZE);
+  else copyIn(pool, handle, prefix(front), blockBuffer(), bytes);
+  if (!raw && prefix(front) != 0) {
+    store<u32>(blockBuffer(), offset);
+    store<u32>(blockBuffer(), type, 4);
+    copyIn(pool, handle, 0, blockBuffer(), KEY_BYTES);
+  }
+  return 0;
+}
+
+function copyIn(pool: usize, handle: u32, at: u32, from: usize, bytes: u32): void {
+  const to = <usize>zpoolRange(pool, handle, at, bytes, 1);
+  const first = out(OUT_LENGTH);
+  memory.copy(to, from, first);
+  if (first < bytes) memory.copy(out(OUT_SECOND), from + first, bytes - first);
+}
+
+/** Record and cell of a new object. 0, or ENOENT without a frame and nothing has changed. */
+function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, raw: bool): u32 {
+  const record = slabAlloc(front + POOL_DESCRIPTORS);
+  if (record == 0) return ENOENT;
+  const keyed = raw && prefix(front) != 0;
+  if (keyed) {
+    const cell = tableMake(indexOf(front), handle, RAW_KEYS | index);
+    if (cell == 0) {
+      slabFree(front + POOL_DESCRIPTORS, record);
+      return ENOENT;
+    }
+    setCell(cell, RAW_KEY, <u32>record, 0);
+  }
+  let cell = tableMake(indexOf(front), offset, type);
+  if (cell == 0) {
+    if (keyed) tableRemove(indexOf(front), tableFind(indexOf(front), handle, RAW_KEYS | index), handle);
+    slabFree(front + POOL_DESCRIPTORS, record);
+    return ENOENT;
+  }
+  // Foreign code may have stored the page meanwhile, in a codec of the caller's say.
+  if (stateOf(cell) != 0) {
+    release(front, cell);
+    cell = cellOf(front, offset, type);
+  }
+  recordAt(record).flags = index | REFERENCED | (raw ? RAW : 0);
+  recordAt(record).offset = offset;
+  recordAt(record).type = type;
+  recordAt(record).handle = handle;
+  recordAt(record).job = 0;
+  if (prefix(front) == 0) listPush(front + POOL_LRU, record, LINKS);
+  else store<u64>(record + LINKS, 0);
+  setCell(cell, ENTRY, <u32>record, 0);
+  frontAt(front).entries += 1;
+  usedAt(front, index).entries += 1;
+  if (raw) frontAt(front).raw += 1;
+  return 0;
+}
+
+// ── load ─────────────────────────────────────────────────────────────────────
+
+/**
+ * Loads a page into the page buffer.
+ * @param exclusive 1: a page that is loaded goes
+ * @returns PAGE_SIZE; 0 not here; IN_STORE: slot in OUT_A, generation in OUT_B; BEING_WRITTEN: job in OUT_A; DECOMPRESS:
+ *   a block of OUT_A bytes is in the block buffer, by the codec numbered OUT_B; EIO it does not decompress
+ */
+export function zswapLoad(front: usize, offset: u32, type: u32, exclusive: u32): u32 {
+  if (!isFront(front)) return EINVAL;
+  const cell = cellOf(front, offset, type);
+  if (cell == 0) return 0;
+  const kind = kindOfCell(cell);
+  const value = valueOf(cell);
+  setOut(OUT_A, value);
+  if (kind == WRITTEN) {
+    setOut(OUT_B, stateOf(cell) >> KIND_BITS);
+    return IN_STORE;
+  }
+  if (kind == PENDING) return BEING_WRITTEN;
+  if (kind == FILL) {
+    pageFill(value);
+  } else {
+    touch(front, value);
+    const result = pageOf(front, value);
+    if (isError(result)) zswapCount(front, DECOMPRESS_FAIL);
+    if (result != PAGE_SIZE) return result;
+  }
+  if (exclusive != 0) remove(front, cell, offset, type);
+  return PAGE_SIZE;
+}
+
+/** An entry is used: it is not to be written now. */
+function touch(front: usize, record: usize): void {
+  recordAt(record).flags |= REFERENCED;
+  if (recordAt(record).job == 0) return;
+  loseJob(front, record);
+  if (prefix(front) == 0) listPush(front + POOL_LRU, record, LINKS);
+}
+
+/** The page of an entry into the page buffer: PAGE_SIZE, DECOMPRESS, EIO. */
+function pageOf(front: usize, record: usize): u32 {
+  const pool = poolOf(record, front);
+  const codec = usedAt(front, poolIndex(record)).codec;
+  const handle = recordAt(record).handle;
+  if ((recordAt(record).flags & RAW) != 0 || (codec < FIRST_FOREIGN && prefix(front) == 0)) {
+    return pageLoad(pool, handle) == PAGE_SIZE ? PAGE_SIZE : EIO;
+  }
+  const bytes = blockOf(front, record, blockBuffer());
+  if (isError(bytes)) return EIO;
+  if (codec < FIRST_FOREIGN) return codecDecompress(bytes, PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
+  setOut(OUT_A, bytes);
+  setOut(OUT_B, codec);
+  return DECOMPRESS;
+}
+
+/** Copies an entry's block, or raw page, out of the pool: its bytes, EIO when the object is gone. */
+function blockOf(front: usize, record: usize, to: usize): u32 {
+  const pool = poolOf(record, front);
+  const handle = recordAt(record).handle;
+  const at: u32 = (recordAt(record).flags & RAW) != 0 ? 0 : prefix(front);
+  const size = zpoolSize(pool, handle);
+  if (isError(size) || size <= at || size > PAGE_SIZE) return EIO;
+  const from = <usize>zpoolRange(pool, handle, at, size - at, 0);
+  const first = out(OUT_LENGTH);
+  memory.copy(to, from, first);
+  if (first < size - at) memory.copy(to + first, out(OUT_SECOND), size - at - first);
+  return size - at;
+}
+
+// ── invalidate ───────────────────────────────────────────────────────────────
+
+/** Takes a page out. Whether it was there. */
+export function zswapInvalidate(front: usize, offset: u32, type: u32): u32 {
+  if (!isFront(front)) return 0;
+  const cell = cellOf(front, offset, type);
+  if (cell == 0) return 0;
+  remove(front, cell, offset, type);
+  return 1;
+}
+
+/** Takes out all pages of a type: how many they were. */
+export function zswapInvalidateArea(front: usize, type: u32): u32 {
+  if (!isFront(front)) return 0;
+  let pages: u32 = 0;
+  let before: u32;
+  // Joined leaves may bring keys behind the place that was reached: hence rounds, until one finds none.
+  do {
+    before = pages;
+    let place: u32 = 0;
+    for (let cell = tableNext(indexOf(front), 0); cell != 0; cell = tableNext(indexOf(front), place)) {
+      place = out(OUT_C);
+      if (out(OUT_B) != type || kindOfCell(cell) == RAW_KEY) {
+        place += 1;
+        if (place == 0) break;
+        continue;
+      }
+      remove(front, cell, out(OUT_A), type);
+      pages += 1;
+    }
+  } while (pages != before);
+  return pages;
+}
+
+/** Whether there is no page of this type. */
+export function zswapHas(front: usize, offset: u32, type: u32): u32 {
+  return isFront(front) && cellOf(front, offset, type) != 0 ? 1 : 0;
+}
+
+// ── writeback ────────────────────────────────────────────────────────────────
+
+/**
+ * Takes the next victim by entry: the least recently used record, where one that
+ * is referenced is passed over once.
+ * @returns the record, for zswapWrite; 0 when there is none without a job
+ */
+export function zswapVictim(front: usize): u32 {
+  if (!isFront(front) || prefix(front) != 0) return 0;
+  while (true) {
+    const record = listTail(front + POOL_LRU, LINKS);
+    if (record == 0) return 0;
+    const flags = recordAt(record).flags;
+    if ((flags & REFERENCED) == 0) return <u32>record;
+    recordAt(record).flags = flags & ~REFERENCED;
+    listToFront(front + POOL_LRU, record, LINKS);
+  }
+}
+
+/** The record of an object of one of the pools, 0 for an object that is not ours or has a job. */
+export function zswapOwner(front: usize, index: u32, handle: u32): u32 {
+  if (!isFront(front) || prefix(front) == 0 || index >= POOL_COUNT) return 0;
+  const pool = <usize>usedAt(front, index).pool;
+  let record: u32 = 0;
+  const raw = tableFind(indexOf(front), handle, RAW_KEYS | index);
+  if (raw != 0) {
+    record = valueOf(raw);
+  } else {
+    const size = zpoolSize(pool, handle);
+    if (isError(size) || size <= KEY_BYTES) return 0;
+    const from = <usize>zpoolRange(pool, handle, 0, KEY_BYTES, 0);
+    const first = out(OUT_LENGTH);
+    const key = blockBuffer();
+    memory.copy(key, from, first);
+    if (first < KEY_BYTES) memory.copy(key + first, out(OUT_SECOND), KEY_BYTES - first);
+    const cell = cellOf(front, load<u32>(key), load<u32>(key, 4));
+    if (cell == 0 || kindOfCell(cell) != ENTRY) return 0;
+    record = valueOf(cell);
+  }
+  return recordAt(record).handle == handle && poolIndex(record) == index && recordAt(record).job == 0 ? record : 0;
+}
+
+/** A new number that is not 0; what it is compared with lasts less long than it takes to come round. */
+function nextJob(front: usize): u32 {
+  frontAt(front).lastJob = max<u32>(frontAt(front).lastJob + 1, 1);
+  return frontAt(front).lastJob;
+}
+
+function nextGeneration(front: usize): u32 {
+  frontAt(front).lastGeneration = (frontAt(front).lastGeneration + 1) & GENERATION_MASK;
+  return frontAt(front).lastGeneration;
+}
+
+/** Notes a job for the caller, with its slot, and composes it. The bytes of the slot, or ENOSPC. */
+function compose(front: usize, codec: u32, length: u32, slot: u32): u32 {
+  const generation = nextGeneration(front);
+  setOut(OUT_A, nextJob(front));
+  setOut(OUT_B, slot);
+  setOut(OUT_C, generation);
+  return slotCompose(codec, length, slot, generation, frontAt(front).epoch);
+}
+
+/**
+ * Begins the write of an entry: takes a slot and composes it in the block buffer.
+ * @param raw 1: the page as it is, not its block. By a codec that is not of the core, the page buffer must hold it
+ * @returns bytes of the slot; job in OUT_A, slot in OUT_B, generation in OUT_C, offset in OUT_SIZE, type in OUT_LENGTH,
+ *   for zswapWriteEnd. ENOSPC no free slot, EIO the entry cannot be read
+ */
+export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
+  const codec = usedAt(front, poolIndex(record)).codec;
+  let kind: u32 = codec < FIRST_FOREIGN ? SLOT_LZ4 : codec;
+  let length: u32;
+  if ((recordAt(record).flags & RAW) != 0) raw = 1;
+  if (raw != 0) {
+    if (codec < FIRST_FOREIGN || (recordAt(record).flags & RAW) != 0) {
+      if (pageOf(front, record) != PAGE_SIZE) return EIO;
+    }
+    memory.copy(slotData(), pageBuffer(), PAGE_SIZE);
+    kind = SLOT_RAW;
+    length = PAGE_SIZE;
+  } else {
+    length = blockOf(front, record, slotData());
+    if (isError(length)) return EIO;
+  }
+  const slot = slotTake(front + SLOTS);
+  if (slot == NO_SLOT) return ENOSPC;
+  const bytes = compose(front, kind, length, slot);
+  if (prefix(front) == 0) listRemove(front + POOL_LRU, record, LINKS);
+  recordAt(record).job = out(OUT_A);
+  frontAt(front).inFlight += 1;
+  setOut(OUT_SIZE, recordAt(record).offset);
+  setOut(OUT_LENGTH, recordAt(record).type);
+  return bytes;
+}
+
+/** The page of an entry that is by a foreign codec: bytes of its block in the block buffer, codec in OUT_B; 0 when it is not. EIO. */
+export function zswapForeign(front: usize, record: usize): u32 {
+  if (!isFront(front)) return EIO;
+  const result = (recordAt(record).flags & RAW) != 0 || usedAt(front, poolIndex(record)).codec < FIRST_FOREIGN ? 0 : pageOf(front, record);
+  return result == DECOMPRESS ? out(OUT_A) : result;
+}
+
+/**
+ * Ends a write of an entry.
+ * @param done 1: the slot holds it now. 0: the write failed, and the slot may hold anything. 2: nobody waits for it any
+ *   more, but it may still happen: the slot stays taken until zswapSettled
+ * @returns 1: the page is in the store and no more in the pool. 0: it stays where it is or has gone meanwhile; the slot
+ *   is doomed
+ */
+export function zswapWriteEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, done: u32): u32 {
+  if (!isFront(front)) return 0;
+  const cell = cellOf(front, offset, type);
+  const ours = cell != 0 && kindOfCell(cell) == ENTRY && recordAt(valueOf(cell)).job == job;
+  if (ours && done == 1) {
+    dropRecord(front, valueOf(cell));
+    // A raw key that went may have moved the cell.
+    setCell(cellOf(front, offset, type), WRITTEN, slot, generation);
+    frontAt(front).written += 1;
+    zswapCount(front, WRITTEN_BACK);
+    return 1;
+  }
+  if (done != 2) slotDoom(front + SLOTS, slot);
+  if (ours) {
+    const record = valueOf(cell);
+    loseJob(front, record);
+    recordAt(record).flags &= ~REFERENCED;
+    if (prefix(front) == 0) listAppend(front + POOL_LRU, record, LINKS);
+  }
+  return 0;
+}
+
+/**
+ * Begins the write of the page in the page buffer that is not in the pool: it was refused.
+ * @returns bytes of the slot, and what zswapWrite notes; EINVAL, ENOSPC, ENOMEM no frame for the index
+ */
+export function zswapDirect(front: usize, offset: u32, type: u32): u32 {
+  if (!isKey(front, offset, type)) return EINVAL;
+  let cell = tableMake(indexOf(front), offset, type);
+  if (cell == 0) return ENOMEM;
+  if (stateOf(cell) != 0) {
+    release(front, cell);
+    cell = cellOf(front, offset, type);
+  }
+  const slot = slotTake(front + SLOTS);
+  if (slot == NO_SLOT) {
+    setCell(cell, PENDING, 0, 0);
+    tableRemove(indexOf(front), cell, offset);
+    return ENOSPC;
+  }
+  memory.copy(slotData(), pageBuffer(), PAGE_SIZE);
+  const bytes = compose(front, SLOT_RAW, PAGE_SIZE, slot);
+  setCell(cell, PENDING, out(OUT_A), 0);
+  frontAt(front).pending += 1;
+  return bytes;
+}
+
+/** Ends it. 1: the page is in the store. 0: it has gone, or was replaced meanwhile; the slot is doomed. */
+export function zswapDirectEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, done: u32): u32 {
+  if (!isFront(front)) return 0;
+  const cell = cellOf(front, offset, type);
+  const ours = cell != 0 && kindOfCell(cell) == PENDING && valueOf(cell) == job;
+  if (ours && done == 1) {
+    frontAt(front).pending -= 1;
+    frontAt(front).written += 1;
+    setCell(cell, WRITTEN, slot, generation);
+    return 1;
+  }
+  if (done != 2) slotDoom(front + SLOTS, slot);
+  if (ours) remove(front, cell, offset, type);
+  return 0;
+}
+
+/** A write that nobody waited for has ended: its slot is doomed. */
+export function zswapSettled(front: usize, slot: u32): void {
+  if (isFront(front) && slotState(front + SLOTS, slot) == SLOT_USED) slotDoom(front + SLOTS, slot);
+}
+
+/** An entry that cannot be written is passed over: it goes to the front of the LRU. */
+export function zswapPass(front: usize, record: usize): void {
+  if (isFront(front) && prefix(front) == 0) listToFront(front + POOL_LRU, record, LINKS);
+}
+
+// ── slots ────────────────────────────────────────────────────────────────────
+
+/**
+ * Opens a slot that was read into the block buffer.
+ * @returns PAGE_SIZE: the page is in the page buffer; DECOMPRESS: a block of OUT_A bytes is in the block buffer, by the
+ *   codec numbered OUT_B; EIO: it is not what was written
+ */
+export function zswapOpen(front: usize, bytes: u32, slot: u32, generation: u32): u32 {
+  if (!isFront(front) || !slotIsWhole(bytes, slot, generation, frontAt(front).epoch)) return EIO;
+  const codec = slotCodec();
+  const length = slotLength();
+  if (codec == SLOT_RAW) {
+    if (length != PAGE_SIZE) return EIO;
+    memory.copy(pageBuffer(), slotData(), PAGE_SIZE);
+    return PAGE_SIZE;
+  }
+  memory.copy(blockBuffer(), slotData(), length);
+  if (codec == SLOT_LZ4) return codecDecompress(length, PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
+  setOut(OUT_A, length);
+  setOut(OUT_B, codec);
+  return DECOMPRESS;
+}
+
+/** Whether a page is in this very slot still. */
+export function zswapIsIn(front: usize, offset: u32, type: u32, slot: u32, generation: u32): u32 {
+  if (!isFront(front)) return 0;
+  const cell = cellOf(front, offset, type);
+  return cell != 0 && stateOf(cell) == (WRITTEN | (generation << KIND_BITS)) && valueOf(cell) == slot ? 1 : 0;
+}
+
+/** A slot to be freed at the store, then zswapFreed; NO_SLOT for none. */
+export function zswapFreeing(front: usize): u32 {
+  return isFront(front) ? slotFreeing(front + SLOTS) : NO_SLOT;
+}
+
+/** A slot of zswapFreeing is free. */
+export function zswapFreed(front: usize, slot: u32): void {
+  if (isFront(front)) slotFreed(front + SLOTS, slot);
+}
+
+// ── figures ──────────────────────────────────────────────────────────────────
+
+/** One counter or figure; 16 and up: what is there now. */
+export function zswapFigure(front: usize, which: u32): u32 {
+  if (!isFront(front)) return 0;
+  if (which < COUNTER_COUNT) return load<u32>(front + COUNTERS + <usize>(which << 2));
+  switch (which) {
+    case 16: return frontAt(front).entries + frontAt(front).sameFilledPages;
+    case 17: return poolFrames(front);
+    case 18: return frontAt(front).sameFilledPages;
+    case 19: return frontAt(front).raw;
+    case 20: return frontAt(front).written;
+    case 21: return frontAt(front).inFlight + frontAt(front).pending;
+    case 22: return slotsDoomed(front + SLOTS);
+    case 23: return frontAt(front).drained;
+    case 24: return slotsTaken(front + SLOTS);
+    case 25: return limitOf(front, zswapFrames(front));
+    case 26: return usedAt(front, frontAt(front).current).entries;
+    default: return frontAt(front).entries;
+  }
+}
+
+/** Frames of objects. */
+function poolFrames(front: usize): u32 {
+  let frames: u32 = 0;
+  for (let index: u32 = 0; index < POOL_COUNT; index++) {
+    const pool = <usize>usedAt(front, index).pool;
+    if (pool != 0) frames += poolAt(pool).frames;
+  }
+  return frames;
+}
+
+/** Address and entries (in OUT_A) of the pool by that number. */
+export function zswapUsed(front: usize, index: u32): u32 {
+  if (!isFront(front) || index >= POOL_COUNT) return 0;
+  setOut(OUT_A, usedAt(front, index).entries);
+  return usedAt(front, index).pool;
+}

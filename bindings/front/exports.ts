@@ -1,0 +1,48 @@
+/** The module of the front ends (assembly/front.ts): its exports, and how it is joined to a core. */
+import { kept } from '../builds.ts';
+import { base64 as frontWasm } from '../generated/front.ts';
+import { fromBase64, join, type Core } from '../wasm.ts';
+
+/** Exports; all numbers are u32. What they answer is said in assembly/front/zswap.ts. */
+export interface FrontExports {
+  attach(): void;
+  zswapCreate(victims: number, shape: number, slots: number, epoch: number, name: number, nameBytes: number): number;
+  zswapSet(front: number, limitPercent: number, thresholdPercent: number, same: number, raw: number): number;
+  zswapPool(front: number, pool: number, codec: number): number;
+  zswapUse(front: number, pool: number, codec: number): number;
+  zswapUsed(front: number, index: number): number;
+  zswapDrained(front: number): number;
+  zswapFrames(front: number): number;
+  zswapExcess(front: number): number;
+  zswapBegin(front: number, offset: number, type: number): number;
+  zswapStore(front: number, offset: number, type: number): number;
+  zswapMost(front: number): number;
+  zswapPut(front: number, offset: number, type: number, bytes: number): number;
+  zswapLoad(front: number, offset: number, type: number, exclusive: number): number;
+  zswapHas(front: number, offset: number, type: number): number;
+  zswapInvalidate(front: number, offset: number, type: number): number;
+  zswapInvalidateArea(front: number, type: number): number;
+  zswapVictim(front: number): number;
+  zswapOwner(front: number, index: number, handle: number): number;
+  zswapForeign(front: number, record: number): number;
+  zswapPass(front: number, record: number): void;
+  zswapWrite(front: number, record: number, raw: number): number;
+  zswapWriteEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
+  zswapDirect(front: number, offset: number, type: number): number;
+  zswapDirectEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
+  zswapSettled(front: number, slot: number): void;
+  zswapOpen(front: number, bytes: number, slot: number, generation: number): number;
+  zswapIsIn(front: number, offset: number, type: number, slot: number, generation: number): number;
+  zswapFreeing(front: number): number;
+  zswapFreed(front: number, slot: number): void;
+  zswapCount(front: number, which: number): void;
+  zswapFigure(front: number, which: number): number;
+}
+
+/** Joins the front ends to a core. ENODEV where the host does not compile them. */
+export async function joinFront(op: string, core: Core): Promise<FrontExports> {
+  const module = core.checked
+    ? await kept(op, 'front-checked', (await import('../checked.ts')).frontWasm)
+    : await kept(op, 'front', () => fromBase64(frontWasm));
+  return join<FrontExports>(core, module);
+}

@@ -1,0 +1,126 @@
+/** Options of zswap, and what they mean. */
+import type { BackingStore } from '../backing/types.ts';
+import { CORE_CODECS, CoreCodec, type CoreCodecName } from '../codec/core.ts';
+import { loadCodec, type LoadableCodec } from '../codec/index.ts';
+import { requireCodec } from '../codec/pages.ts';
+import { CompcacheError, requireOptions, show } from '../errors.ts';
+import { RAM_OPTIONS, Ram } from '../ram.ts';
+import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
+import { KINDS } from '../zpool.ts';
+
+export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
+  /** A RAM that it shares with others. Default: one of its own, made with `bytes`, `limit`, `build`, `simd`, `module`. */
+  ram?: Ram;
+  /** Default 'zsmalloc'. */
+  allocator?: AllocatorName;
+  /** Options of the allocator: `layout`, `chainSize`, … */
+  zpool?: Omit<ZpoolOptions, 'name' | 'evict'>;
+  /** A codec of the core ('lz4', 'lz4hc'), one that loadCodec knows, or any other. Default 'lz4'. */
+  codec?: CoreCodecName | LoadableCodec | Codec;
+  /** Whether pages are stored. Without, those that are there stay until they are loaded, invalidated or written back. Default true. */
+  enabled?: boolean;
+  /** The most frames it may have, its metadata included, in percent of all frames of the RAM, 0 … 100. Default 100. */
+  maxPoolPercent?: number;
+  /** Once that limit was reached, pages are accepted again at this percentage of it, 0 … 100; 100: at once. Default 90. */
+  acceptThresholdPercent?: number;
+  /** Whether a page of equal 32-bit words is kept as that word, without memory of the pool. Default true. */
+  sameFilled?: boolean;
+  /** Whether a page that was loaded goes: for callers that keep it. Default false. */
+  exclusiveLoads?: boolean;
+  /** What is written back first: the least recently used page, or the pool's least recently used frame or zspage, whole. Default 'entry'. */
+  victims?: 'entry' | 'page';
+  /** What becomes of a page that does not compress: kept as it is, or refused. Default: kept if there is a store. */
+  incompressible?: 'keep' | 'refuse';
+  /** 'dense' takes 8 bytes a page instead of 20 to 40, for offsets that lie close together; only type 0 and victims 'entry' then. Default 'sparse'. */
+  index?: 'sparse' | 'dense';
+  /** Where the coldest pages go. It stays the caller's to close. Default: none, and nothing is written back. */
+  store?: BackingStore;
+  /** Whether blocks are written as they are. Without, pages are decompressed first. Default true. */
+  writebackCompressed?: boolean;
+  /** How many pages may be written back from now on; undefined: any number. */
+  writebackLimit?: number;
+  /** The most calls of an asynchronous store that may be under way, 1 … 1024. Default 32. */
+  maxInFlight?: number;
+  /** Milliseconds after which a call of an asynchronous store has failed, 1 … 2^31 - 1. Default 30000. */
+  timeout?: number;
+}
+
+const OWN = [
+  'ram', 'allocator', 'zpool', 'codec', 'enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'victims',
+  'incompressible', 'index', 'store', 'writebackCompressed', 'writebackLimit', 'maxInFlight', 'timeout',
+] as const;
+const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
+
+/** Requires a percentage. EINVAL. */
+export function requirePercent(op: string, what: string, value: unknown): asserts value is number {
+  requireRange(op, what, value, 0, 100);
+}
+
+/** Requires a whole number of a range. EINVAL. */
+export function requireRange(op: string, what: string, value: unknown, least: number, most: number): asserts value is number {
+  if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
+    throw new CompcacheError('EINVAL', op, `${what} must be a whole number from ${least} to ${most}, not ${show(value)}`);
+  }
+}
+
+/** Requires true or false. EINVAL. */
+export function requireFlag(op: string, what: string, value: unknown): asserts value is boolean {
+  if (typeof value !== 'boolean') throw new CompcacheError('EINVAL', op, `${what} must be true or false, not ${show(value)}`);
+}
+
+/** Requires one of some words. EINVAL. */
+export function requireWord(op: string, what: string, value: unknown, words: readonly string[]): void {
+  if (!words.includes(value as string)) throw new CompcacheError('EINVAL', op, `${what} must be ${words.map(show).join(' or ')}, not ${show(value)}`);
+}
+
+/** Requires a backing store. EINVAL. */
+export function requireStore(op: string, store: unknown): asserts store is BackingStore {
+  const { mode, slots, read, write, free } = (store ?? {}) as Partial<BackingStore>;
+  const whole = [read, write, free].every((method) => typeof method === 'function');
+  if (!whole || (mode !== 'sync' && mode !== 'async')) throw new CompcacheError('EINVAL', op, `store must be a BackingStore, not ${show(store)}`);
+  if (slots !== undefined) requireRange(op, 'store.slots', slots, 1, 2 ** 32);
+}
+
+/** Requires an allocator's name. EINVAL. */
+export function requireAllocator(op: string, allocator: unknown): asserts allocator is AllocatorName {
+  requireWord(op, 'allocator', allocator, Object.keys(KINDS));
+}
+
+/** Checks all options that need no RAM. EINVAL. */
+export function requireZswapOptions(op: string, options: ZswapOptions, more: readonly string[] = []): void {
+  requireOptions(op, options, [...OWN, ...RAM_KEYS, ...more]);
+  const { ram, allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit, maxInFlight, timeout } = options;
+  if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
+  const both = RAM_KEYS.find((key) => ram !== undefined && options[key as keyof ZswapOptions] !== undefined);
+  if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
+  if (allocator !== undefined) requireAllocator(op, allocator);
+  if (maxPoolPercent !== undefined) requirePercent(op, 'maxPoolPercent', maxPoolPercent);
+  if (acceptThresholdPercent !== undefined) requirePercent(op, 'acceptThresholdPercent', acceptThresholdPercent);
+  for (const key of ['enabled', 'sameFilled', 'exclusiveLoads', 'writebackCompressed'] as const) {
+    if (options[key] !== undefined) requireFlag(op, key, options[key]);
+  }
+  if (options.victims !== undefined) requireWord(op, 'victims', options.victims, ['entry', 'page']);
+  if (options.incompressible !== undefined) requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
+  if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
+  if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
+  if (options.store !== undefined) requireStore(op, options.store);
+  if (writebackLimit !== undefined) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
+  if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
+  if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
+}
+
+/** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */
+export async function resolveCodec(op: string, codec: unknown): Promise<number | Codec> {
+  return typeof codec === 'string' && !Object.hasOwn(CORE_CODECS, codec) ? loadCodec(codec as LoadableCodec) : codecNow(op, codec);
+}
+
+/** The same for what need not be loaded. EINVAL. */
+export function codecNow(op: string, codec: unknown): number | Codec {
+  if (codec === undefined) return 0;
+  if (typeof codec === 'string') {
+    if (Object.hasOwn(CORE_CODECS, codec)) return CORE_CODECS[codec as CoreCodecName];
+    throw new CompcacheError('EINVAL', op, `codec must be of the core (${Object.keys(CORE_CODECS).join(', ')}) or a Codec, which loadCodec gives; not ${show(codec)}`);
+  }
+  requireCodec(op, codec);
+  return codec instanceof CoreCodec ? codec.number : (codec as Codec);
+}

@@ -1,0 +1,153 @@
+/**
+ * Calls of a backing store on behalf of a front end: one at a time or several at once, none of which may throw, hang or
+ * lie about having been one.
+ *
+ * A call that takes longer than the timeout has failed as far as anybody waits for it, but it may still happen. Whoever made
+ * it learns when it has ended (`late`), so that a slot is not given to another page while an old write may strike it. Such
+ * calls go on counting as in flight, so their number stays bounded whatever the store does.
+ */
+import type { BackingStore } from '../backing/types.ts';
+import { CompcacheError, isU32, show } from '../errors.ts';
+
+/** How a call ended: with a value, or with a failure and, after a timeout, a promise of its real end. */
+export type Outcome<T> = { value: T } | { failure: CompcacheError; late?: Promise<void> };
+
+const nothing = (): void => undefined;
+
+export class StoreIo {
+  readonly store: BackingStore;
+  readonly isSync: boolean;
+  readonly maxInFlight: number;
+  readonly #timeout: number;
+  #inFlight = 0;
+  #hung = 0;
+  #waiting: { resolve: () => void; reject: (error: CompcacheError) => void }[] = [];
+
+  constructor(store: BackingStore, maxInFlight: number, timeout: number) {
+    this.store = store;
+    this.isSync = store.mode === 'sync';
+    this.maxInFlight = maxInFlight;
+    this.#timeout = timeout;
+  }
+
+  /** Calls under way, hung ones included. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Whether one more may be made now. */
+  get hasRoom(): boolean {
+    return this.#inFlight < this.maxInFlight;
+  }
+
+  /** Waits for a call to end, unless one more may be made. @throws EIO when all of them hang */
+  async room(op: string): Promise<void> {
+    while (!this.hasRoom) {
+      if (this.#hung >= this.maxInFlight) throw this.#allHang(op);
+      await new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    }
+  }
+
+  /** Waits until no call is under way but those that hang. */
+  async idle(): Promise<void> {
+    while (this.#inFlight > this.#hung) await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
+  }
+
+  #allHang(op: string): CompcacheError {
+    return new CompcacheError('EIO', op, `all ${this.maxInFlight} calls of the backing store hang`);
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { resolve } of waiting) resolve();
+  }
+
+  // ── synchronous stores ─────────────────────────────────────────────────────
+
+  /** Calls a synchronous store. */
+  now<T>(op: string, call: () => T | Promise<T>): Outcome<T> {
+    try {
+      const value = call();
+      if (!isThenable(value)) return { value: value as T };
+      Promise.resolve(value).catch(nothing);
+      return { failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it gave a Promise") };
+    } catch (cause) {
+      return { failure: failed(op, cause) };
+    }
+  }
+
+  // ── any store ──────────────────────────────────────────────────────────────
+
+  /** Calls a store and waits, at most as long as the timeout. The call is made before this returns. */
+  async soon<T>(op: string, call: () => T | Promise<T>): Promise<Outcome<T>> {
+    if (this.isSync) return this.now(op, call);
+    this.#inFlight += 1;
+    const made = started(call);
+    const outcome = await this.#limited(op, made);
+    if ('value' in outcome || outcome.late === undefined) {
+      this.#inFlight -= 1;
+    } else {
+      this.#hung += 1;
+      if (this.#hung >= this.maxInFlight) this.#giveUp(op);
+      void outcome.late.then(() => {
+        this.#inFlight -= 1;
+        this.#hung -= 1;
+        this.#wake();
+      });
+    }
+    this.#wake();
+    return outcome;
+  }
+
+  #giveUp(op: string): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { reject } of waiting) reject(this.#allHang(op));
+  }
+
+  #limited<T>(op: string, made: Promise<T>): Promise<Outcome<T>> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        const failure = new CompcacheError('EIO', op, `the backing store did not answer within ${this.#timeout} ms`);
+        resolve({ failure, late: made.then(nothing, nothing) });
+      }, this.#timeout);
+      made.then(
+        (value) => {
+          clearTimeout(timer);
+          resolve({ value });
+        },
+        (cause: unknown) => {
+          clearTimeout(timer);
+          resolve({ failure: failed(op, cause) });
+        },
+      );
+    });
+  }
+}
+
+/** A call made now, and its answer or throw as a promise. */
+function started<T>(call: () => T | Promise<T>): Promise<T> {
+  try {
+    return Promise.resolve(call());
+  } catch (cause) {
+    return Promise.reject(cause as Error);
+  }
+}
+
+function isThenable(value: unknown): value is Promise<never> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}
+
+/** The failure of a store: ENOSPC stays what it is, all else is EIO. */
+function failed(op: string, cause: unknown): CompcacheError {
+  const full = cause instanceof Error && (cause as { code?: unknown }).code === 'ENOSPC';
+  return full
+    ? new CompcacheError('ENOSPC', op, 'the backing store is full', { cause })
+    : new CompcacheError('EIO', op, `the backing store failed: ${cause instanceof Error ? cause.message : show(cause)}`, { cause });
+}
+
+/** Bytes that a store says it has read: what `into` takes when it does not say. */
+export function bytesRead(value: unknown, into: Uint8Array): number {
+  return isU32(value) ? Math.min(value, into.length) : into.length;
+}

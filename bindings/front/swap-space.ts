@@ -1,0 +1,117 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** SwapSpace: swap as its user holds it. */
+import { MemoryStore } from '../backing/memory.ts';
+import type { BackingStore } from '../backing/types.ts';
+import { requirePage } from '../codec/pages.ts';
+import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
+import { requireU32 } from '../errors.ts';
+import type { ZswapOptions } from './options.ts';
+import { Zswap, type ZswapStats } from './zswap.ts';
+
+export type SwapSpaceOptions = ZswapOptions;
+
+// The symbols' names are computed (dispose.ts), so TypeScript must be told of the methods.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export interface SwapSpace {
+  [Symbol.dispose](): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * A swap area: numbered slots that hold a page each. A page goes to zswap, and what that refuses goes to the backing store:
+ * once pageOut has returned, the page is safe in one of the two.
+ *
+ * Errors of every method: EINVAL for a bad argument, and nothing changes; ECLOSED after close.
+ */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export class SwapSpace {
+  /** The compressed part; its settings and statistics are there. */
+  readonly zswap: Zswap;
+
+  private constructor(zswap: Zswap) {
+    this.zswap = zswap;
+  }
+
+  /**
+   * Creates a swap area.
+   * @param options those of Zswap.create. Default store: one in JavaScript's memory, without a limit
+   * @throws as Zswap.create
+   */
+  static async create(options: SwapSpaceOptions = {}): Promise<SwapSpace> {
+    const store: BackingStore = options.store ?? new MemoryStore();
+    return new SwapSpace(await Zswap.make('SwapSpace.create', { ...options, store }));
+  }
+
+  /**
+   * Takes a page, in place of the one that the slot held.
+   * @param slot 0 … 4294967295
+   * @param page 4096 bytes
+   * @throws ENOSPC the store is full, EIO it failed, ENOMEM no frame even for the index, EAGAIN zswap refuses the page and the
+   *   store is asynchronous. The slot is empty then: neither the page nor an older one is there
+   */
+  pageOut(slot: number, page: Uint8Array): void {
+    const op = 'swapSpace.pageOut';
+    requireArguments(op, slot, 'page', page);
+    if (!this.zswap.store(0, slot, page)) this.zswap.writeThrough(op, 0, slot, page);
+  }
+
+  /** pageOut, which waits for an asynchronous store. The page is copied at once; of two calls for one slot the later one wins. */
+  async pageOutAsync(slot: number, page: Uint8Array): Promise<void> {
+    const op = 'swapSpace.pageOutAsync';
+    requireArguments(op, slot, 'page', page);
+    if (!this.zswap.store(0, slot, page)) await this.zswap.writeThroughAsync(op, 0, slot, page);
+  }
+
+  /**
+   * Gives a page back.
+   * @param into 4096 bytes; unchanged unless the slot holds a page
+   * @returns whether it does
+   * @throws EIO when the store fails or has lost the page; EAGAIN when it is in an asynchronous store
+   */
+  pageIn(slot: number, into: Uint8Array): boolean {
+    requireArguments('swapSpace.pageIn', slot, 'into', into);
+    return this.zswap.load(0, slot, into);
+  }
+
+  /** pageIn, which waits for an asynchronous store. */
+  async pageInAsync(slot: number, into: Uint8Array): Promise<boolean> {
+    requireArguments('swapSpace.pageInAsync', slot, 'into', into);
+    return this.zswap.loadAsync(0, slot, into);
+  }
+
+  /**
+   * Empties a slot.
+   * @returns whether it held a page
+   */
+  free(slot: number): boolean {
+    requireU32('swapSpace.free', 'slot', slot);
+    return this.zswap.invalidatePage(0, slot);
+  }
+
+  /** free: it never has to wait. The store is told of it in the background. */
+  async freeAsync(slot: number): Promise<boolean> {
+    return this.free(slot);
+  }
+
+  stats(): ZswapStats {
+    return this.zswap.stats();
+  }
+
+  /** Zswap.close. */
+  close(): Promise<void> {
+    return this.zswap.close();
+  }
+
+  [DISPOSE](): void {
+    this.zswap[DISPOSE]();
+  }
+
+  [ASYNC_DISPOSE](): Promise<void> {
+    return this.close();
+  }
+}
+
+function requireArguments(op: string, slot: number, what: string, page: Uint8Array): void {
+  requireU32(op, 'slot', slot);
+  requirePage(op, what, page);
+}

@@ -1,0 +1,1284 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** Zswap: a compressed cache of swapped pages in front of a backing store. */
+import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
+import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
+import { requirePage } from '../codec/pages.ts';
+import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
+import { CompcacheError, ERRNO_MIN, codeOf, isU32, requireU32, show } from '../errors.ts';
+import { Ram, type FrontEnd } from '../ram.ts';
+import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from '../wasm.ts';
+import type { Zpool } from '../zpool.ts';
+import { joinFront, type FrontExports } from './exports.ts';
+import {
+  codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type ZswapOptions,
+} from './options.ts';
+import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
+
+// What the core answers beside 0, sizes and errors (assembly/front/zswap.ts), and two answers of ours.
+const FULL = 1;
+const POOR = 2;
+const COMPRESS = 3;
+const IN_STORE = 4;
+const BEING_WRITTEN = 5;
+const DECOMPRESS = 6;
+const CODEC_FAILED = 7;
+const RECLAIM_FAILED = 8;
+const ENOENT = -2 >>> 0;
+const ENOMEM = -12 >>> 0;
+
+/** How a write ended, for the core. */
+const FAILED = 0;
+const DONE = 1;
+const LATE = 2;
+
+/** Words of the header that say that there is something to do (assembly/front/zswap-layout.ts). */
+const DRAINED_WORD = (256 + 52) / 4;
+const DOOMED_WORD = (320 + 16) / 4;
+
+const NONE = 0xffffffff;
+const FIRST_FOREIGN = Object.keys(CORE_CODECS).length;
+const CODECS_MAX = 254;
+/** Highest type of a page; above are keys of the index's own. */
+const TYPE_MAX = 0xfffffeff;
+/** Failed attempts after which writing back ends, as in the kernel's reclaim. */
+const TRIES = 8;
+/** Entries written between two looks at the frames that came back. */
+const BATCH = 32;
+/** Frames wanted when an allocation has failed though some are free: the longest zspage by default. */
+const ZSPAGE_FRAMES = 8;
+
+/** The counters of /sys/kernel/debug/zswap, and what there is beside them. */
+export interface ZswapStats {
+  /** Times that a page came while the limit was reached. */
+  poolLimitHit: number;
+  /** Pages that went from the pool to the store. */
+  writtenBackPages: number;
+  /** Pages refused because room could not be made. */
+  rejectReclaimFail: number;
+  /** Pages refused because the codec failed. */
+  rejectCompressFail: number;
+  /** Pages refused because they do not compress. */
+  rejectCompressPoor: number;
+  /** Loads that failed because the codec did. */
+  decompressFail: number;
+  /** Pages refused because the allocator had no frame. */
+  rejectAllocFail: number;
+  /** Pages refused because there was no frame for their entry. */
+  rejectKmemcacheFail: number;
+  /** Stores in place of an older copy. */
+  duplicateEntry: number;
+  /** Pages in the pool, same-filled ones included. */
+  storedPages: number;
+  /** Bytes of the pools' frames. */
+  poolTotalSize: number;
+  sameFilledPages: number;
+  /** Pages kept as they are. */
+  storedIncompressiblePages: number;
+  /** Writes that failed, or ended too late. */
+  writebackFail: number;
+  /** Reads that failed, or gave other bytes than were written. */
+  readFail: number;
+  /** Pages that are in the store and not in the pool. */
+  backingPages: number;
+  /** Writes under way. */
+  inFlight: number;
+  /** Slots of the store that are not free. */
+  backingSlots: number;
+  /** Frames it has, metadata included. */
+  frames: number;
+  /** The most frames it may have now. */
+  limitFrames: number;
+  /** Zpools, those that drain included. */
+  pools: number;
+}
+
+/** Counters of the core, by number. */
+const COUNTERS = [
+  'poolLimitHit', 'writtenBackPages', 'rejectReclaimFail', 'rejectCompressFail', 'rejectCompressPoor', 'decompressFail',
+  'rejectAllocFail', 'rejectKmemcacheFail', 'duplicateEntry', 'writebackFail', 'readFail',
+] as const;
+type Counter = (typeof COUNTERS)[number];
+
+/** Figures of the core, by number. */
+const STORED = 16;
+const POOL_FRAMES = 17;
+const SAME_FILLED_PAGES = 18;
+const RAW_PAGES = 19;
+const BACKING_PAGES = 20;
+const IN_FLIGHT = 21;
+const SLOTS_TAKEN = 24;
+const LIMIT_FRAMES = 25;
+
+/** One zpool that has pages, or the current one. */
+interface Used {
+  pool: Zpool;
+  allocator: AllocatorName;
+  codec: number;
+}
+
+/** One write to the store. */
+interface Job {
+  offset: number;
+  type: number;
+  job: number;
+  slot: number;
+  generation: number;
+  bytes: Uint8Array;
+}
+
+/** What writing back is to reach: so many entries, or so many frames. */
+interface Goal {
+  entries: number;
+  frames: number;
+}
+
+/** How far it came. */
+interface Run {
+  moved: number;
+  tries: number;
+  failure: CompcacheError | undefined;
+}
+
+// The symbols' names are computed (dispose.ts), so TypeScript must be told of the methods.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export interface Zswap {
+  [Symbol.dispose](): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * A compressed cache of pages that are being swapped out. Pages are kept compressed in a RAM; when that reaches its limit,
+ * the coldest are written to a backing store, from where they still load. A page is known by its type (the number of a swap
+ * area) and offset (that of a page in it).
+ *
+ * A page that store() has accepted is there until it is invalidated or replaced: in the pool, or in the store, or on its way,
+ * and it loads bit for bit. If the store has lost or changed it, the load fails with EIO and the page is gone; if the store
+ * merely fails to answer, the load fails with EIO and the page stays.
+ *
+ * With an asynchronous store, a synchronous call that would have to wait for it throws EAGAIN; the `…Async` twin waits. What
+ * happens while it waits is as good as if it had happened before or after: whoever overwrites, invalidates or loads a page
+ * while it is being written wins.
+ *
+ * Nothing survives the process: the index lies in the RAM. Errors of every method: EINVAL for a bad argument, and nothing
+ * changes; ECLOSED after close.
+ * @see Linux 6.12 mm/zswap.c (victims 'entry'), 6.1 (victims 'page')
+ */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export class Zswap {
+  /** The RAM that it works in. */
+  readonly ram: Ram;
+  /** Its name among the pools of the RAM. */
+  readonly name: string;
+  readonly victims: 'entry' | 'page';
+  readonly #front: FrontExports;
+  readonly #address: number;
+  readonly #blockAddress: number;
+  readonly #ownRam: boolean;
+  readonly #io: StoreIo | undefined;
+  readonly #zpoolOptions: Omit<ZpoolOptions, 'name' | 'evict'>;
+  readonly #keep: boolean;
+  readonly #raw: boolean;
+  readonly #frontEnd: FrontEnd;
+  readonly #pools = new Map<number, Used>();
+  readonly #codecs: Codec[] = [];
+  /** Pages on their way to the store that are not in the pool, by job. */
+  readonly #direct = new Map<number, Uint8Array>();
+  #core: Core;
+  #header: Uint32Array;
+  #current: Used;
+  #foreign: Codec | undefined;
+  #spare: Uint8Array | undefined;
+  /** Pools that could not be destroyed yet. */
+  #lingering: Zpool[] = [];
+  #enabled: boolean;
+  #exclusiveLoads: boolean;
+  #maxPoolPercent: number;
+  #acceptThresholdPercent: number;
+  #sameFilled: boolean;
+  #budget: number;
+  #background: Promise<void> | undefined;
+  /** Calls that wait for the store and have things to put back when it has answered. */
+  readonly #active = new Set<Promise<unknown>>();
+  #frees = 0;
+  #closed = false;
+  #closing: Promise<void> | undefined;
+
+  private constructor(op: string, ram: Ram, front: FrontExports, codec: number | Codec, options: ZswapOptions) {
+    const { store } = options;
+    this.ram = ram;
+    this.victims = options.victims ?? 'entry';
+    this.name = ram.freshName(op, 'zswap');
+    this.#core = ram.core(op);
+    this.#front = front;
+    this.#ownRam = options.ram === undefined;
+    this.#io = store === undefined ? undefined : new StoreIo(store, options.maxInFlight ?? 32, options.timeout ?? 30_000);
+    this.#zpoolOptions = options.zpool ?? {};
+    this.#keep = (options.incompressible ?? (store === undefined ? 'refuse' : 'keep')) === 'keep';
+    this.#raw = options.writebackCompressed === false;
+    this.#enabled = options.enabled ?? true;
+    this.#exclusiveLoads = options.exclusiveLoads ?? false;
+    this.#maxPoolPercent = options.maxPoolPercent ?? 100;
+    this.#acceptThresholdPercent = options.acceptThresholdPercent ?? 90;
+    this.#sameFilled = options.sameFilled ?? true;
+    this.#budget = options.writebackLimit ?? Infinity;
+    this.#blockAddress = this.#core.exports.blockBuffer() >>> 0;
+    this.#address = this.#make(op, options.index ?? 'sparse', store === undefined ? 0 : Math.min(store.slots ?? NONE, NONE));
+    this.#header = new Uint32Array(this.#core.memory.buffer, this.#address, PAGE_SIZE / 4);
+    this.#frontEnd = {
+      name: this.name,
+      ownFrames: () => this.#core.inspect(op).zpoolMetadataFrames(this.#address) >>> 0,
+      isBusy: () => this.#figure(IN_FLIGHT) !== 0,
+    };
+    this.#configure();
+    try {
+      this.#current = this.#use(op, options.allocator ?? 'zsmalloc', codec);
+    } catch (error) {
+      this.#core.keep(op).zpoolDestroy(this.#address);
+      throw error;
+    }
+    ram.noteFront(this.#frontEnd, true);
+  }
+
+  // ── life ───────────────────────────────────────────────────────────────────
+
+  /**
+   * Creates a zswap.
+   * @throws EINVAL for a bad option or a combination that there is not; ENOMEM without frames for its tables; ENODEV for a
+   *   codec that the host lacks; what Ram.create throws
+   */
+  static async create(options: ZswapOptions = {}): Promise<Zswap> {
+    return Zswap.make('Zswap.create', options);
+  }
+
+  /** create, on behalf of another class. @internal */
+  static async make(op: string, options: ZswapOptions, more: readonly string[] = []): Promise<Zswap> {
+    requireZswapOptions(op, options, more);
+    const codec = await resolveCodec(op, options.codec);
+    const ram = options.ram ?? (await Ram.create(pick(options, ['bytes', 'limit', 'build', 'simd', 'module'])));
+    try {
+      const front = await joinFront(op, ram.core(op));
+      return new Zswap(op, ram, front, codec, { ...options });
+    } catch (error) {
+      if (options.ram === undefined) ram.close();
+      throw error;
+    }
+  }
+
+  #make(op: string, index: 'sparse' | 'dense', slots: number): number {
+    const { bytes, pageAddress, keep, inspect } = this.#core;
+    const utf8 = new TextEncoder().encode(this.name);
+    const pools = (): number => inspect(op).zpoolNext(0) >>> 0;
+    const before = pools();
+    bytes.set(utf8, pageAddress);
+    const victims = this.victims === 'page' ? 1 : 0;
+    const epoch = Math.floor(Math.random() * 2 ** 32);
+    const address = this.#front.zswapCreate(victims, index === 'dense' ? 1 : 2, slots, epoch, pageAddress, utf8.length) >>> 0;
+    if (address < ERRNO_MIN) return address;
+    if (pools() !== before) keep(op).zpoolDestroy(pools());
+    throw this.#noFrame(op, address);
+  }
+
+  /**
+   * Ends it: waits for writes that are under way, has the store make them last, and gives all frames back. Pages are not
+   * written for that: nothing could find them again. The store stays open, it is the caller's. Idempotent.
+   * @returns when all is done; with a synchronous store, all is done when close returns
+   * @throws EIO (a rejection) when the store's sync fails; everything else is done then
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#finish('zswap.close');
+    return this.#closing;
+  }
+
+  [DISPOSE](): void {
+    this.close().catch(() => undefined);
+  }
+
+  [ASYNC_DISPOSE](): Promise<void> {
+    return this.close();
+  }
+
+  async #finish(op: string): Promise<void> {
+    this.#closed = true;
+    const io = this.#io;
+    while (this.#active.size !== 0) await Promise.allSettled(this.#active);
+    if (io !== undefined && !io.isSync) await io.idle();
+    let failure: CompcacheError | undefined;
+    if (io?.store.sync !== undefined) {
+      const { store } = io;
+      const outcome = io.isSync ? io.now(op, () => store.sync?.()) : await io.soon(op, () => store.sync?.());
+      if ('failure' in outcome) failure = outcome.failure;
+    }
+    this.#release(op);
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Gives back what it has in the RAM. */
+  #release(op: string): void {
+    const core = this.#core;
+    this.#core = closedCore();
+    this.#header = new Uint32Array(PAGE_SIZE / 4);
+    this.#direct.clear();
+    if (this.ram.isClosed) return;
+    this.ram.noteFront(this.#frontEnd, false);
+    if (this.#ownRam) {
+      this.ram.close();
+      return;
+    }
+    for (const { pool } of this.#pools.values()) pool.close();
+    for (const pool of this.#lingering) pool.close();
+    core.keep(op).zpoolDestroy(this.#address);
+  }
+
+  #live(op: string): void {
+    if (this.#closed || this.ram.isClosed) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
+  }
+
+  // ── settings ───────────────────────────────────────────────────────────────
+
+  /** Whether pages are stored. Those that are there stay. */
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+
+  set enabled(value: boolean) {
+    requireFlag('zswap.enabled', 'enabled', value);
+    this.#enabled = value;
+  }
+
+  /** The most frames it may have, in percent of all frames of the RAM. A lower one takes effect with the next store. */
+  get maxPoolPercent(): number {
+    return this.#maxPoolPercent;
+  }
+
+  set maxPoolPercent(value: number) {
+    requirePercent('zswap.maxPoolPercent', 'maxPoolPercent', value);
+    this.#maxPoolPercent = value;
+    this.#configure();
+  }
+
+  /** Where, in percent of that limit, pages are accepted again. */
+  get acceptThresholdPercent(): number {
+    return this.#acceptThresholdPercent;
+  }
+
+  set acceptThresholdPercent(value: number) {
+    requirePercent('zswap.acceptThresholdPercent', 'acceptThresholdPercent', value);
+    this.#acceptThresholdPercent = value;
+    this.#configure();
+  }
+
+  get sameFilled(): boolean {
+    return this.#sameFilled;
+  }
+
+  set sameFilled(value: boolean) {
+    requireFlag('zswap.sameFilled', 'sameFilled', value);
+    this.#sameFilled = value;
+    this.#configure();
+  }
+
+  get exclusiveLoads(): boolean {
+    return this.#exclusiveLoads;
+  }
+
+  set exclusiveLoads(value: boolean) {
+    requireFlag('zswap.exclusiveLoads', 'exclusiveLoads', value);
+    this.#exclusiveLoads = value;
+  }
+
+  /** How many pages may still be written back; Infinity without a limit. */
+  get writebackLimit(): number {
+    return this.#budget;
+  }
+
+  set writebackLimit(value: number) {
+    if (value !== Infinity) requireRange('zswap.writebackLimit', 'writebackLimit', value, 0, Number.MAX_SAFE_INTEGER);
+    this.#budget = value;
+  }
+
+  /** The current pool's allocator. Another one starts a new pool; the old one drains and is destroyed when it is empty. @throws ENOMEM, EBUSY when 64 pools drain */
+  get allocator(): AllocatorName {
+    return this.#current.allocator;
+  }
+
+  set allocator(value: AllocatorName) {
+    const op = 'zswap.allocator';
+    requireAllocator(op, value);
+    this.#live(op);
+    this.#current = this.#use(op, value, this.#foreign ?? this.#current.codec);
+    this.#settle();
+  }
+
+  /** Name of the current pool's codec. Set to a name of the core or a Codec, it starts a new pool, as `allocator` does. */
+  get codec(): string {
+    return this.#codecName(this.#current.codec);
+  }
+
+  set codec(value: CoreCodecName | Codec) {
+    const op = 'zswap.codec';
+    const codec = codecNow(op, value);
+    this.#live(op);
+    this.#current = this.#use(op, this.#current.allocator, codec);
+    this.#settle();
+  }
+
+  #codecName(number: number): string {
+    return Object.keys(CORE_CODECS)[number] ?? (this.#codecs[number - FIRST_FOREIGN] as Codec).name;
+  }
+
+  #configure(): void {
+    this.#front.zswapSet(this.#address, this.#maxPoolPercent, this.#acceptThresholdPercent, this.#sameFilled ? 1 : 0, this.#keep ? 1 : 0);
+  }
+
+  /** Makes the pool with that allocator and codec the current one. */
+  #use(op: string, allocator: AllocatorName, codec: number | Codec): Used {
+    const number = typeof codec === 'number' ? codec : this.#numberOf(op, codec);
+    let used = [...this.#pools.values()].find((one) => one.allocator === allocator && one.codec === number);
+    const isNew = used === undefined;
+    if (used === undefined) {
+      const options = allocator === this.#current?.allocator || this.#pools.size === 0 ? this.#zpoolOptions : {};
+      used = { pool: this.ram.zpool(allocator, { ...options, name: this.ram.freshName(op, `${this.name}/${allocator}`) }), allocator, codec: number };
+    }
+    const index = this.#front.zswapUse(this.#address, used.pool.address, number) >>> 0;
+    if (index >= ERRNO_MIN) {
+      if (isNew) used.pool.destroy();
+      throw new CompcacheError('EBUSY', op, 'too many pools are draining');
+    }
+    this.#pools.set(index, used);
+    this.#foreign = number < FIRST_FOREIGN ? undefined : this.#codecs[number - FIRST_FOREIGN];
+    return used;
+  }
+
+  /** The number of a codec that is not of the core; it is kept for the blocks that it has made. */
+  #numberOf(op: string, codec: Codec): number {
+    let at = this.#codecs.indexOf(codec);
+    if (at === -1) at = this.#codecs.length;
+    if (at >= CODECS_MAX) throw new CompcacheError('EBUSY', op, `${CODECS_MAX} codecs have been used`);
+    this.#codecs[at] = codec;
+    return FIRST_FOREIGN + at;
+  }
+
+  // ── store ──────────────────────────────────────────────────────────────────
+
+  /**
+   * Stores a page, in place of an older one of the same key.
+   *
+   * When the limit is reached, a synchronous store takes the coldest pages first, down to the accept threshold; with an
+   * asynchronous one that begins in the background, and pages are refused until it has come so far.
+   * @param type of the area, 0 … 4294967039 (0 with index 'dense')
+   * @param offset of the page in it, 0 … 4294967295
+   * @param page 4096 bytes
+   * @returns whether it was accepted. If not, a counter of stats() says why, and an older copy is gone: nobody may load it
+   * @see Linux 6.12 mm/zswap.c zswap_store
+   */
+  store(type: number, offset: number, page: Uint8Array): boolean {
+    const op = 'zswap.store';
+    this.#requireKey(op, type, offset);
+    requirePage(op, 'page', page);
+    this.#live(op);
+    if (!this.#enabled) {
+      this.#front.zswapInvalidate(this.#address, offset, type);
+      this.#settle();
+      return false;
+    }
+    let result = this.#attempt(op, type, offset, page);
+    if (result === FULL || result === ENOMEM || result === ENOENT) result = this.#retry(op, type, offset, page, result);
+    this.#settle();
+    return result === 0 || this.#refused(op, result);
+  }
+
+  /** One try: 0, or why not. */
+  #attempt(op: string, type: number, offset: number, page: Uint8Array): number {
+    const { bytes, pageAddress } = this.#core;
+    bytes.set(page, pageAddress);
+    if (this.#foreign !== undefined) return this.#attemptWith(op, type, offset, page, this.#foreign);
+    return this.#front.zswapStore(this.#address, offset, type) >>> 0;
+  }
+
+  /** With a codec that is not of the core: it compresses in between. */
+  #attemptWith(op: string, type: number, offset: number, page: Uint8Array, codec: Codec): number {
+    const begun = this.#front.zswapBegin(this.#address, offset, type) >>> 0;
+    if (begun !== COMPRESS) return begun;
+    const most = this.#front.zswapMost(this.#address) >>> 0;
+    const buffer = this.#takeSpare();
+    let written: unknown;
+    try {
+      written = codec.compress(page, buffer.subarray(0, most));
+    } catch {
+      return CODEC_FAILED;
+    }
+    // It was foreign code: it may have closed this, detached a buffer, or made another pool the current one.
+    this.#live(op);
+    if (!isU32(written) || written > most || buffer.length === 0 || codec !== this.#foreign) return CODEC_FAILED;
+    if (written === 0) {
+      requirePage(op, 'page', page);
+      this.#core.bytes.set(page, this.#core.pageAddress);
+    } else {
+      this.#core.bytes.set(buffer.subarray(0, written), this.#blockAddress);
+    }
+    this.#spare = buffer;
+    return this.#front.zswapPut(this.#address, offset, type, written) >>> 0;
+  }
+
+  /** A buffer for a codec; it is the codec's until it is put back. */
+  #takeSpare(): Uint8Array {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare !== undefined && spare.length !== 0 ? spare : new Uint8Array(PAGE_SIZE);
+  }
+
+  /** Makes room, if anything can, and tries again. */
+  #retry(op: string, type: number, offset: number, page: Uint8Array, result: number): number {
+    if (this.#io === undefined) return result;
+    const frames = Math.max(this.#excess(), result === FULL ? 1 : ZSPAGE_FRAMES);
+    if (!this.#io.isSync) {
+      this.#startShrinking(op, frames);
+      return result;
+    }
+    const run = this.#shrinkNow(op, frames);
+    requirePage(op, 'page', page);
+    this.#live(op);
+    if (run.moved === 0) return result === FULL ? RECLAIM_FAILED : result;
+    return this.#attempt(op, type, offset, page);
+  }
+
+  /** Counts why a page was refused. */
+  #refused(op: string, result: number): false {
+    switch (result) {
+      case FULL: break; // poolLimitHit, or the limit was hit before and is not yet left by enough
+      case POOR: this.#count('rejectCompressPoor'); break;
+      case CODEC_FAILED: this.#count('rejectCompressFail'); break;
+      case RECLAIM_FAILED: this.#count('rejectReclaimFail'); break;
+      case ENOENT: this.#count('rejectKmemcacheFail'); break;
+      case ENOMEM: this.#count('rejectAllocFail'); break;
+      default: if (result >= ERRNO_MIN) throw this.#failure(op, result);
+    }
+    return false;
+  }
+
+  #count(counter: Counter): void {
+    this.#front.zswapCount(this.#address, COUNTERS.indexOf(counter));
+  }
+
+  // ── load ───────────────────────────────────────────────────────────────────
+
+  /**
+   * Loads a page, from the pool or the store.
+   * @param into 4096 bytes; unchanged unless the page is found
+   * @returns whether it is there
+   * @throws EIO when its bytes are damaged or the store fails; EAGAIN when it is in an asynchronous store
+   * @see Linux 6.12 mm/zswap.c zswap_load
+   */
+  load(type: number, offset: number, into: Uint8Array): boolean {
+    const op = 'zswap.load';
+    this.#requireKey(op, type, offset);
+    requirePage(op, 'into', into);
+    this.#live(op);
+    const result = this.#front.zswapLoad(this.#address, offset, type, this.#exclusiveLoads ? 1 : 0) >>> 0;
+    if (result === PAGE_SIZE) into.set(this.#core.page);
+    else if (result === IN_STORE) return this.#loadNow(op, type, offset, into);
+    else if (!this.#loadHere(op, type, offset, into, result)) return false;
+    if (this.#exclusiveLoads) this.#settle();
+    return true;
+  }
+
+  /** load, which waits for an asynchronous store. @throws EIO */
+  async loadAsync(type: number, offset: number, into: Uint8Array): Promise<boolean> {
+    const op = 'zswap.loadAsync';
+    this.#requireKey(op, type, offset);
+    requirePage(op, 'into', into);
+    for (;;) {
+      this.#live(op);
+      const result = this.#front.zswapLoad(this.#address, offset, type, this.#exclusiveLoads ? 1 : 0) >>> 0;
+      if (result === IN_STORE) {
+        const found = await this.#loadSoon(op, type, offset, into);
+        if (found) return true;
+        continue; // it has moved meanwhile
+      }
+      if (result === PAGE_SIZE) into.set(this.#core.page);
+      else if (!this.#loadHere(op, type, offset, into, result)) return false;
+      if (this.#exclusiveLoads) this.#settle();
+      return true;
+    }
+  }
+
+  /** What the core could not do alone: a block of a foreign codec, a page on its way to the store. False: there is none. */
+  #loadHere(op: string, type: number, offset: number, into: Uint8Array, result: number): boolean {
+    if (result === 0) return false;
+    if (result === DECOMPRESS) {
+      into.set(this.#decompress(op));
+    } else if (result === BEING_WRITTEN) {
+      into.set(this.#direct.get(this.#core.out[OUT_A] as number) as Uint8Array);
+    } else {
+      throw this.#failure(op, result);
+    }
+    if (this.#exclusiveLoads) this.#front.zswapInvalidate(this.#address, offset, type);
+    return true;
+  }
+
+  /** The page whose block the core has put into the block buffer. EIO. */
+  #decompress(op: string): Uint8Array {
+    const { out, bytes } = this.#core;
+    const block = bytes.slice(this.#blockAddress, this.#blockAddress + (out[OUT_A] as number));
+    const codec = this.#codecs[(out[OUT_B] as number) - FIRST_FOREIGN] as Codec;
+    const page = new Uint8Array(PAGE_SIZE);
+    let cause: unknown;
+    try {
+      const written: unknown = codec.decompress(block, page);
+      if (written === PAGE_SIZE && page.length === PAGE_SIZE) return page;
+      cause = `it gave ${show(written)} bytes`;
+    } catch (error) {
+      cause = error;
+    }
+    if (!this.#closed) this.#count('decompressFail');
+    throw new CompcacheError('EIO', op, `codec ${show(codec.name)} does not decompress the page`, { cause });
+  }
+
+  /** Loads what the core says is in a slot, from a synchronous store. */
+  #loadNow(op: string, type: number, offset: number, into: Uint8Array): boolean {
+    const io = this.#io as StoreIo;
+    if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
+    const [slot, generation] = this.#place();
+    const buffer = new Uint8Array(SLOT_BYTES);
+    const outcome = io.now(op, () => io.store.read(slot, buffer));
+    this.#live(op);
+    // The store may have called back; what it changed is how it is now.
+    if (!this.#isIn(type, offset, slot, generation)) return this.load(type, offset, into);
+    this.#deliver(op, type, offset, into, slot, generation, buffer, outcome);
+    return true;
+  }
+
+  /** The same from any store. False when the page has moved meanwhile: look again. */
+  async #loadSoon(op: string, type: number, offset: number, into: Uint8Array): Promise<boolean> {
+    const io = this.#io as StoreIo;
+    const [slot, generation] = this.#place();
+    if (!io.hasRoom) {
+      await io.room(op);
+      return false;
+    }
+    const buffer = new Uint8Array(SLOT_BYTES);
+    const outcome = await io.soon(op, () => io.store.read(slot, buffer));
+    this.#live(op);
+    if (!this.#isIn(type, offset, slot, generation)) return false;
+    requirePage(op, 'into', into);
+    this.#deliver(op, type, offset, into, slot, generation, buffer, outcome);
+    return true;
+  }
+
+  /** Slot and generation that the core has noted. */
+  #place(): [slot: number, generation: number] {
+    const { out } = this.#core;
+    return [out[OUT_A] as number, out[OUT_B] as number];
+  }
+
+  #isIn(type: number, offset: number, slot: number, generation: number): boolean {
+    return this.#front.zswapIsIn(this.#address, offset, type, slot, generation) !== 0;
+  }
+
+  /** Gives out what was read of a slot. A slot that holds something else, or nothing, has lost the page: it goes. EIO. */
+  #deliver(op: string, type: number, offset: number, into: Uint8Array, slot: number, generation: number, buffer: Uint8Array, outcome: Outcome<unknown>): void {
+    if ('failure' in outcome) {
+      this.#count('readFail');
+      if (isNotFound(outcome.failure.cause)) this.#lose(type, offset);
+      throw outcome.failure;
+    }
+    const length = bytesRead(outcome.value, buffer);
+    this.#core.bytes.set(buffer.subarray(0, length), this.#blockAddress);
+    const result = this.#front.zswapOpen(this.#address, length, slot, generation) >>> 0;
+    if (result === PAGE_SIZE) {
+      into.set(this.#core.page);
+    } else if (result === DECOMPRESS) {
+      into.set(this.#decompress(op));
+    } else {
+      this.#count('readFail');
+      this.#lose(type, offset);
+      throw new CompcacheError('EIO', op, `slot ${slot} of the store does not hold what was written there: the page is lost`);
+    }
+    if (this.#exclusiveLoads) this.#lose(type, offset);
+  }
+
+  #lose(type: number, offset: number): void {
+    this.#front.zswapInvalidate(this.#address, offset, type);
+    this.#settle();
+  }
+
+  // ── invalidate ─────────────────────────────────────────────────────────────
+
+  /** Whether a page is there, wherever. */
+  has(type: number, offset: number): boolean {
+    this.#requireKey('zswap.has', type, offset);
+    this.#live('zswap.has');
+    return this.#front.zswapHas(this.#address, offset, type) !== 0;
+  }
+
+  /**
+   * Drops a page, in the pool and in the store.
+   * @returns whether it was there
+   */
+  invalidatePage(type: number, offset: number): boolean {
+    const op = 'zswap.invalidatePage';
+    this.#requireKey(op, type, offset);
+    this.#live(op);
+    const was = this.#front.zswapInvalidate(this.#address, offset, type) !== 0;
+    if (was) this.#settle();
+    return was;
+  }
+
+  /**
+   * Drops all pages of a type. It goes through all keys.
+   * @returns how many they were
+   */
+  invalidateArea(type: number): number {
+    const op = 'zswap.invalidateArea';
+    this.#requireKey(op, type, 0);
+    this.#live(op);
+    const pages = this.#front.zswapInvalidateArea(this.#address, type) >>> 0;
+    this.#settle();
+    return pages;
+  }
+
+  // ── writeback ──────────────────────────────────────────────────────────────
+
+  /**
+   * Moves the coldest pages to the store. With victims 'page' it moves whole frames or zspages, so it may be more.
+   * @param entries pages wanted; 0 does nothing
+   * @returns pages moved: fewer when there are no more, writebackLimit is used up, or the store begins to fail
+   * @throws ENODEV without a store; EAGAIN with an asynchronous one; when nothing was moved: EIO the store failed, ENOSPC
+   *   it is full
+   */
+  writeback(entries: number): number {
+    const op = 'zswap.writeback';
+    const io = this.#requireStoreNow(op, 'entries', entries);
+    if (!io) return 0;
+    return this.#movedOf(this.#moveNow(op, { entries, frames: Infinity }));
+  }
+
+  /** writeback, which waits. Several writes are under way at a time, at most maxInFlight. */
+  async writebackAsync(entries: number): Promise<number> {
+    const op = 'zswap.writebackAsync';
+    this.#requireStore(op, 'entries', entries);
+    return entries === 0 ? 0 : this.#movedOf(await this.#tracked(this.#moveSoon(op, { entries, frames: Infinity })));
+  }
+
+  /**
+   * Gives frames back to the RAM: by compaction, and by moving the coldest pages to the store. For who is short of memory.
+   * @param frames wanted; 0 does nothing
+   * @returns frames that came back, which may be more, or fewer for the reasons of writeback
+   * @throws as writeback, when none came back
+   */
+  shrink(frames: number): number {
+    const op = 'zswap.shrink';
+    const io = this.#requireStoreNow(op, 'frames', frames);
+    if (!io) return 0;
+    const before = this.#frames();
+    return this.#framesOf(before, this.#shrinkNow(op, frames));
+  }
+
+  /** shrink, which waits. */
+  async shrinkAsync(frames: number): Promise<number> {
+    const op = 'zswap.shrinkAsync';
+    this.#requireStore(op, 'frames', frames);
+    if (frames === 0) return 0;
+    const before = this.#frames();
+    return this.#framesOf(before, await this.#shrinkSoon(op, frames));
+  }
+
+  #requireStore(op: string, what: string, value: number): StoreIo {
+    requireU32(op, what, value);
+    this.#live(op);
+    if (this.#io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
+    return this.#io;
+  }
+
+  /** The store for a synchronous call; undefined when there is nothing to do. */
+  #requireStoreNow(op: string, what: string, value: number): StoreIo | undefined {
+    const io = this.#requireStore(op, what, value);
+    if (!io.isSync) throw new CompcacheError('EAGAIN', op, `the store is asynchronous: use ${op.slice(6)}Async`);
+    return value === 0 ? undefined : io;
+  }
+
+  #movedOf(run: Run): number {
+    if (run.moved === 0 && run.failure !== undefined) throw run.failure;
+    return run.moved;
+  }
+
+  #framesOf(before: number, run: Run): number {
+    const freed = Math.max(before - this.#frames(), 0);
+    if (freed === 0 && run.failure !== undefined) throw run.failure;
+    return freed;
+  }
+
+  #frames(): number {
+    return this.#front.zswapFrames(this.#address) >>> 0;
+  }
+
+  /** Frames above the accept threshold. */
+  #excess(): number {
+    return this.#front.zswapExcess(this.#address) >>> 0;
+  }
+
+  #shrinkNow(op: string, frames: number): Run {
+    const run = this.#moveNow(op, { entries: Infinity, frames });
+    this.#settle();
+    return run;
+  }
+
+  async #shrinkSoon(op: string, frames: number): Promise<Run> {
+    const run = await this.#tracked(this.#moveSoon(op, { entries: Infinity, frames }));
+    if (!this.#closed) this.#settle();
+    return run;
+  }
+
+  /** Writing back to the accept threshold, behind the caller's back; what fails is counted. */
+  #startShrinking(op: string, frames: number): void {
+    if (this.#background !== undefined || this.#budget === 0) return;
+    this.#background = this.#shrinkSoon(op, frames)
+      .then((run) => {
+        if (run.moved === 0 && !this.#closed) this.#count('rejectReclaimFail');
+      })
+      .catch(() => undefined)
+      .finally(() => (this.#background = undefined));
+  }
+
+  /** Writing back until the goal is reached or no more goes. With a synchronous store. */
+  #moveNow(op: string, goal: Goal): Run {
+    const run: Run = { moved: 0, tries: 0, failure: undefined };
+    const progress = new Progress(goal, this.#frames());
+    while (this.#wants(progress, run, 0)) {
+      const more = this.victims === 'page' ? this.#pageNow(op, run) : this.#entryNow(op, run);
+      if (!more) break;
+      if (this.#closed) return run;
+    }
+    this.#compactFor(progress);
+    this.#settle();
+    return run;
+  }
+
+  /** Notes a call as active until it has ended. */
+  #tracked<T>(call: Promise<T>): Promise<T> {
+    this.#active.add(call);
+    const done = (): void => void this.#active.delete(call);
+    call.then(done, done);
+    return call;
+  }
+
+  /** The same, with many writes at a time. */
+  async #moveSoon(op: string, goal: Goal): Promise<Run> {
+    const run: Run = { moved: 0, tries: 0, failure: undefined };
+    const progress = new Progress(goal, this.#frames());
+    const active = new Set<Promise<void>>();
+    let more = true;
+    try {
+      while (more && this.#wants(progress, run, active.size)) {
+        const io = this.#io as StoreIo;
+        if (this.victims === 'page') {
+          more = await this.#pageSoon(op, run);
+        } else if (!io.hasRoom && !io.isSync) {
+          await io.room(op);
+        } else {
+          const job = this.#beginEntry(op, run);
+          more = job !== undefined;
+          if (job !== undefined) {
+            const write = this.#finishSoon(op, job, run).finally(() => active.delete(write));
+            active.add(write);
+          } else if (active.size !== 0) {
+            await Promise.race(active);
+            more = true;
+          }
+        }
+        if (this.#closed) break;
+      }
+    } catch (error) {
+      run.failure ??= error as CompcacheError;
+    }
+    await Promise.all(active);
+    if (this.#closed) return run;
+    this.#compactFor(progress);
+    this.#settle();
+    return run;
+  }
+
+  /** Whether more is to be written. */
+  #wants(progress: Progress, run: Run, active: number): boolean {
+    if (run.failure !== undefined || this.#budget <= 0 || run.tries >= TRIES) return false;
+    if (run.moved + active >= progress.goal.entries) return false;
+    if (progress.goal.frames === Infinity || !progress.isDue(run.moved)) return true;
+    if (progress.reached(this.#frames())) return false;
+    if (this.victims === 'entry' && progress.compactionIsDue(run.moved)) this.#compact();
+    return !progress.reached(this.#frames());
+  }
+
+  /** What lies scattered after entries were taken here and there is moved together, if that gives the frames wanted. */
+  #compactFor(progress: Progress): void {
+    if (this.victims === 'entry' && progress.goal.frames !== Infinity && !progress.reached(this.#frames())) this.#compact();
+  }
+
+  #compact(): void {
+    for (const { pool } of this.#pools.values()) if (pool.mallocSupportMovable) pool.compact();
+  }
+
+  /** Begins the write of the next victim by entry; undefined without one. */
+  #beginEntry(op: string, run: Run): Job | undefined {
+    for (; run.tries < TRIES; run.tries++) {
+      const record = this.#front.zswapVictim(this.#address) >>> 0;
+      if (record === 0) return undefined;
+      const job = this.#begin(op, record, run);
+      if (job !== undefined || run.failure?.code === 'ENOSPC') return job;
+      this.#front.zswapPass(this.#address, record);
+    }
+    return undefined;
+  }
+
+  /** Begins a write: takes a slot and composes it. Undefined, and the failure noted, when that cannot be. */
+  #begin(op: string, record: number, run: Run): Job | undefined {
+    const { out } = this.#core;
+    if (this.#raw && !this.#preparePage(op, record)) return undefined;
+    const length = this.#front.zswapWrite(this.#address, record, this.#raw ? 1 : 0) >>> 0;
+    if (length < ERRNO_MIN) {
+      this.#budget -= 1;
+      return this.#jobOf(out[OUT_SIZE] as number, out[OUT_LENGTH] as number, length);
+    }
+    if (codeOf(length) === 'ENOSPC') run.failure = new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
+    return undefined;
+  }
+
+  /** The job that the core has noted, with a copy of its slot. */
+  #jobOf(offset: number, type: number, length: number): Job {
+    const { out, bytes } = this.#core;
+    return {
+      offset,
+      type,
+      job: out[OUT_A] as number,
+      slot: out[OUT_B] as number,
+      generation: out[OUT_C] as number,
+      bytes: bytes.slice(this.#blockAddress, this.#blockAddress + length),
+    };
+  }
+
+  /** Before a page is written as it is: a block of a foreign codec is decompressed into the page buffer. False when that fails. */
+  #preparePage(op: string, record: number): boolean {
+    const length = this.#front.zswapForeign(this.#address, record) >>> 0;
+    if (length === 0 || length === PAGE_SIZE) return true;
+    if (length >= ERRNO_MIN) return false;
+    try {
+      this.#core.bytes.set(this.#decompress(op), this.#core.pageAddress);
+      return !this.#closed;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Takes note of how a write has ended. */
+  #ended(job: Job, outcome: Outcome<unknown>, run: Run): void {
+    if (this.#isGone()) return;
+    const done = 'value' in outcome ? DONE : outcome.late === undefined ? FAILED : LATE;
+    const moved = this.#front.zswapWriteEnd(this.#address, job.offset, job.type, job.job, job.slot, job.generation, done) !== 0;
+    if (moved) run.moved += 1;
+    else this.#budget += 1;
+    if ('failure' in outcome) this.#noteFailure(job, outcome, run);
+    this.#drain();
+  }
+
+  #noteFailure(job: Job, outcome: { failure: CompcacheError; late?: Promise<void> }, run: Run): void {
+    run.failure ??= outcome.failure;
+    this.#count('writebackFail');
+    void outcome.late?.then(() => {
+      if (this.#isGone()) return;
+      this.#front.zswapSettled(this.#address, job.slot);
+      this.#drain();
+    });
+  }
+
+  #isGone(): boolean {
+    return this.#core.bytes.length === 0 || this.ram.isClosed;
+  }
+
+  /** One entry to a synchronous store. False when there is none, or nothing goes any more. */
+  #entryNow(op: string, run: Run): boolean {
+    const job = this.#beginEntry(op, run);
+    if (job === undefined) return false;
+    const io = this.#io as StoreIo;
+    this.#ended(job, io.now(op, () => io.store.write(job.slot, job.bytes)), run);
+    return run.failure === undefined;
+  }
+
+  async #finishSoon(op: string, job: Job, run: Run): Promise<void> {
+    const io = this.#io as StoreIo;
+    this.#ended(job, await io.soon(op, () => io.store.write(job.slot, job.bytes)), run);
+  }
+
+  // ── victims by page ────────────────────────────────────────────────────────
+
+  /** The pool to reclaim from: the oldest that drains, else the current one. */
+  #victimPool(): [index: number, used: Used] | undefined {
+    let found: [number, Used] | undefined;
+    for (const [index, used] of this.#pools) {
+      const entries = (this.#front.zswapUsed(this.#address, index), this.#core.out[OUT_A] as number);
+      if (entries !== 0 && (found === undefined || used !== this.#current)) found = [index, used];
+      if (found !== undefined && found[1] !== this.#current) break;
+    }
+    return found;
+  }
+
+  /** The least recently used frame or zspage of a pool, off its lists, and the objects in it. */
+  #isolate(op: string): { index: number; pool: Zpool; victim: number; handles: number[] } | undefined {
+    const found = this.#victimPool();
+    if (found === undefined) return undefined;
+    const [index, { pool }] = found;
+    const keeper = this.#core.keep(op);
+    const victim = keeper.zpoolIsolate(pool.address) >>> 0;
+    if (victim === 0 || victim >= ERRNO_MIN) return undefined;
+    const handles: number[] = [];
+    for (let cursor = 0; ; cursor = this.#core.out[OUT_A] as number) {
+      const handle = keeper.zpoolVictimNext(pool.address, victim, cursor) >>> 0;
+      if (handle === 0 || handle >= ERRNO_MIN) return { index, pool, victim, handles };
+      handles.push(handle);
+    }
+  }
+
+  /** Frees the victim if it is empty, or puts it back. */
+  #releaseVictim(op: string, pool: Zpool, victim: number, run: Run): void {
+    if (this.#isGone() || pool.address === 0) return;
+    const keeper = this.#core.keep(op);
+    if (keeper.zpoolRelease(pool.address, victim) >>> 0 === 0) run.tries += 1;
+    keeper.zpoolRunDeferred(pool.address, 0);
+  }
+
+  #pageNow(op: string, run: Run): boolean {
+    const page = this.#isolate(op);
+    if (page === undefined) return false;
+    try {
+      for (const handle of page.handles) {
+        const job = this.#beginOf(op, page.index, handle, run);
+        const io = this.#io as StoreIo;
+        if (job !== undefined) this.#ended(job, io.now(op, () => io.store.write(job.slot, job.bytes)), run);
+        if (run.failure !== undefined || this.#closed) break;
+      }
+    } finally {
+      this.#releaseVictim(op, page.pool, page.victim, run);
+    }
+    return run.failure === undefined;
+  }
+
+  async #pageSoon(op: string, run: Run): Promise<boolean> {
+    const page = this.#isolate(op);
+    if (page === undefined) return false;
+    const io = this.#io as StoreIo;
+    const writes: Promise<void>[] = [];
+    try {
+      for (const handle of page.handles) {
+        if (!io.isSync) await io.room(op);
+        if (run.failure !== undefined || this.#closed) break;
+        const job = this.#beginOf(op, page.index, handle, run);
+        if (job !== undefined) writes.push(this.#finishSoon(op, job, run));
+      }
+    } finally {
+      await Promise.all(writes);
+      this.#releaseVictim(op, page.pool, page.victim, run);
+    }
+    return run.failure === undefined;
+  }
+
+  /** Begins the write of an object of a victim; undefined when it is none of ours, or has gone meanwhile. */
+  #beginOf(op: string, index: number, handle: number, run: Run): Job | undefined {
+    const record = this.#front.zswapOwner(this.#address, index, handle) >>> 0;
+    return record === 0 || this.#budget <= 0 ? undefined : this.#begin(op, record, run);
+  }
+
+  // ── pages that go to the store at once ─────────────────────────────────────
+
+  /**
+   * Writes a page that store() has refused to the store, as it is.
+   * @throws ENODEV no store, EAGAIN an asynchronous one, ENOSPC full, EIO failed, ENOMEM no frame for the index. The page is gone then
+   * @internal
+   */
+  writeThrough(op: string, type: number, offset: number, page: Uint8Array): void {
+    const io = this.#io;
+    if (io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
+    if (!io.isSync) throw new CompcacheError('EAGAIN', op, `the page is for an asynchronous store: use ${op.slice(op.indexOf('.') + 1)}Async`);
+    this.#live(op);
+    const job = this.#beginDirect(op, type, offset, page);
+    this.#endDirect(op, job, io.now(op, () => io.store.write(job.slot, job.bytes)));
+  }
+
+  /** The same, which waits. The page is copied at once. @internal */
+  async writeThroughAsync(op: string, type: number, offset: number, page: Uint8Array): Promise<void> {
+    const io = this.#io;
+    if (io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
+    const job = this.#beginDirect(op, type, offset, page);
+    await this.#tracked(this.#directSoon(op, io, job));
+  }
+
+  async #directSoon(op: string, io: StoreIo, job: Job): Promise<void> {
+    try {
+      if (!io.isSync) await io.room(op);
+    } catch (error) {
+      this.#endDirect(op, job, { failure: error as CompcacheError });
+    }
+    this.#endDirect(op, job, await io.soon(op, () => io.store.write(job.slot, job.bytes)));
+  }
+
+  #beginDirect(op: string, type: number, offset: number, page: Uint8Array): Job {
+    const { bytes, pageAddress } = this.#core;
+    bytes.set(page, pageAddress);
+    const length = this.#front.zswapDirect(this.#address, offset, type) >>> 0;
+    this.#settle();
+    if (length >= ERRNO_MIN) throw this.#failure(op, length);
+    const job = this.#jobOf(offset, type, length);
+    this.#direct.set(job.job, job.bytes.subarray(SLOT_BYTES - PAGE_SIZE));
+    return job;
+  }
+
+  #endDirect(op: string, job: Job, outcome: Outcome<unknown>): void {
+    this.#direct.delete(job.job);
+    if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
+    const done = 'value' in outcome ? DONE : outcome.late === undefined ? FAILED : LATE;
+    this.#front.zswapDirectEnd(this.#address, job.offset, job.type, job.job, job.slot, job.generation, done);
+    if ('failure' in outcome) this.#noteFailure(job, outcome, { moved: 0, tries: 0, failure: undefined });
+    this.#drain();
+    if ('failure' in outcome) throw outcome.failure;
+  }
+
+  // ── slots and pools that are not needed any more ───────────────────────────
+
+  #settle(): void {
+    if (this.#header[DOOMED_WORD] !== 0) this.#drain();
+    if (this.#header[DRAINED_WORD] !== 0 || this.#lingering.length !== 0) this.#reap();
+  }
+
+  /** Frees doomed slots at the store: all at once, or at most maxInFlight at a time. */
+  #drain(): void {
+    const io = this.#io;
+    while (io !== undefined && this.#header[DOOMED_WORD] !== 0 && (io.isSync || this.#frees < io.maxInFlight)) {
+      const slot = this.#front.zswapFreeing(this.#address) >>> 0;
+      if (slot === NONE) return;
+      if (io.isSync) {
+        io.now('zswap.free', () => io.store.free(slot));
+        this.#front.zswapFreed(this.#address, slot);
+      } else {
+        this.#frees += 1;
+        void this.#freeSoon(io, slot);
+      }
+    }
+  }
+
+  /** A slot is not used again before the store has ended freeing it, however it ends. */
+  async #freeSoon(io: StoreIo, slot: number): Promise<void> {
+    const outcome = await io.soon('zswap.free', () => io.store.free(slot));
+    if ('failure' in outcome) await outcome.late;
+    this.#frees -= 1;
+    if (this.#isGone()) return;
+    this.#front.zswapFreed(this.#address, slot);
+    this.#drain();
+  }
+
+  /** Destroys pools that have drained. */
+  #reap(): void {
+    const gone = this.#lingering;
+    this.#lingering = [];
+    for (;;) {
+      const index = this.#front.zswapDrained(this.#address) >>> 0;
+      const used = this.#pools.get(index);
+      if (used === undefined) break;
+      this.#pools.delete(index);
+      gone.push(used.pool);
+    }
+    for (const pool of gone) {
+      try {
+        pool.close();
+      } catch {
+        this.#lingering.push(pool); // a victim of it is waiting for its writes
+      }
+    }
+  }
+
+  // ── figures and errors ─────────────────────────────────────────────────────
+
+  stats(): ZswapStats {
+    this.#live('zswap.stats');
+    const counters = Object.fromEntries(COUNTERS.map((name, which) => [name, this.#figure(which)])) as Record<Counter, number>;
+    return {
+      ...counters,
+      storedPages: this.#figure(STORED),
+      poolTotalSize: this.#figure(POOL_FRAMES) * PAGE_SIZE,
+      sameFilledPages: this.#figure(SAME_FILLED_PAGES),
+      storedIncompressiblePages: this.#figure(RAW_PAGES),
+      backingPages: this.#figure(BACKING_PAGES),
+      inFlight: this.#figure(IN_FLIGHT),
+      backingSlots: this.#figure(SLOTS_TAKEN),
+      frames: this.#frames(),
+      limitFrames: this.#figure(LIMIT_FRAMES),
+      pools: this.#pools.size,
+    };
+  }
+
+  /** Walks every structure of its RAM. @throws EUCLEAN */
+  check(): void {
+    this.#live('zswap.check');
+    this.ram.check();
+  }
+
+  #figure(which: number): number {
+    return this.#front.zswapFigure(this.#address, which) >>> 0;
+  }
+
+  #requireKey(op: string, type: number, offset: number): void {
+    if (!isU32(offset)) requireU32(op, 'offset', offset);
+    if (!isU32(type) || type > TYPE_MAX) throw new CompcacheError('EINVAL', op, `type must be a whole number from 0 to ${TYPE_MAX}, not ${show(type)}`);
+  }
+
+  #noFrame(op: string, result: number): CompcacheError {
+    const { exports, out } = this.#core;
+    return new CompcacheError(codeOf(result), op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
+  }
+
+  #failure(op: string, result: number): CompcacheError {
+    switch (codeOf(result)) {
+      case 'ENOMEM': return this.#noFrame(op, result);
+      case 'ENOSPC': return new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
+      case 'EINVAL': return new CompcacheError('EINVAL', op, "index 'dense' has only type 0");
+      default: return new CompcacheError(codeOf(result), op, 'the page does not decompress');
+    }
+  }
+}
+
+/** How far frames have come back. */
+class Progress {
+  readonly goal: Goal;
+  readonly #before: number;
+  #next = BATCH;
+  #compactAt = 2 * BATCH;
+
+  constructor(goal: Goal, frames: number) {
+    this.goal = goal;
+    this.#before = frames;
+  }
+
+  reached(frames: number): boolean {
+    return this.#before - frames >= this.goal.frames;
+  }
+
+  /** Whether to look at the frames now: every so many entries. */
+  isDue(moved: number): boolean {
+    if (moved !== 0 && moved < this.#next) return false;
+    this.#next = moved + BATCH;
+    return true;
+  }
+
+  /** Whether to compact now: after twice as many entries each time, since it may cost as much as there are objects. */
+  compactionIsDue(moved: number): boolean {
+    if (moved < this.#compactAt) return false;
+    this.#compactAt *= 2;
+    return true;
+  }
+}
+
+function pick<T extends object>(from: T, keys: readonly (keyof T)[]): Partial<T> {
+  return Object.fromEntries(keys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]])) as Partial<T>;
+}
+
+/** Whether a store says that a slot holds nothing: what was written there is lost for good. */
+function isNotFound(cause: unknown): boolean {
+  return typeof cause === 'object' && cause !== null && (cause as { code?: unknown }).code === 'ENOENT';
+}
