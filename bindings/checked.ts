@@ -1,7 +1,7 @@
 /** `compcache/checked`: the core with its assertions on. Loaded lazily, because few programs want it. */
 import { base64 as keeperChecked } from './generated/keeper-checked.ts';
 import { base64 as coreChecked } from './generated/core-checked.ts';
-import { fromBase64 } from './wasm.ts';
+import { fromBase64 } from './base64.ts';
 
 /** The bytes of core-checked.wasm. */
 export function wasm(): Uint8Array<ArrayBuffer> {

@@ -5,4 +5,6 @@ export { PageTable, type PageTableKeys } from './page-table.ts';
 export { CompcacheError, type ErrorCode } from './errors.ts';
 export { LOADABLE_CODECS, loadCodec, type LoadableCodec } from './codec/index.ts';
 export { PAGE_SIZE } from './wasm.ts';
+export { MemoryStore, type MemoryStoreOptions } from './backing/memory.ts';
+export { SLOT_BYTES, type BackingStore } from './backing/types.ts';
 export type * from './types.ts';
