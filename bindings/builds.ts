@@ -1,11 +1,12 @@
 /** Which core to run, with its companions, and their compilation, shared by all RAMs of a realm. */
+import { fromBase64 } from './base64.ts';
 import { CompcacheError, show } from './errors.ts';
 import { base64 as keeperWasm } from './generated/keeper.ts';
 import { base64 as scalarCore } from './generated/core-scalar.ts';
 import { base64 as simdCore } from './generated/core.ts';
 import { base64 as inspectorWasm } from './generated/inspector.ts';
 import type { RamOptions } from './types.ts';
-import { compile, compileSync, fromBase64, hasSimd, type Build } from './wasm.ts';
+import { compile, compileSync, hasSimd, type Build } from './wasm.ts';
 
 type Wasm = () => Uint8Array<ArrayBuffer>;
 

@@ -2,7 +2,7 @@
 import { base64 as frontChecked } from './generated/front-checked.ts';
 import { base64 as keeperChecked } from './generated/keeper-checked.ts';
 import { base64 as coreChecked } from './generated/core-checked.ts';
-import { fromBase64 } from './wasm.ts';
+import { fromBase64 } from './base64.ts';
 
 /** The bytes of core-checked.wasm. */
 export function wasm(): Uint8Array<ArrayBuffer> {

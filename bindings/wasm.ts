@@ -243,14 +243,6 @@ export function hasSimd(): boolean {
   return typeof WebAssembly !== 'undefined' && WebAssembly.validate(new Uint8Array(SIMD_PROBE));
 }
 
-/** Bytes of a base64 text, in any host. */
-export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
-}
-
 const NOTHING = new Uint8Array(0);
 
 /** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */

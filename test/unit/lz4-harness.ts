@@ -4,7 +4,7 @@
  * themselves for it, because the core exports them on its own buffers only.
  */
 import { expect } from 'vitest';
-import { fromBase64 } from '../../bindings/wasm.ts';
+import { fromBase64 } from '../../bindings/base64.ts';
 import { base64 as scalar } from '../generated/codec-scalar.ts';
 import { base64 as simd } from '../generated/codec-simd.ts';
 import { parseBlock } from './lz4-blocks.ts';

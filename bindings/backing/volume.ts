@@ -1,0 +1,382 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * Volumes: stores of slots on media that are read and written by position. FileStore and OpfsStore are volumes.
+ *
+ * What is promised. Swap promises nothing after a crash, and a volume does not log its writes. But it never gives out slots of
+ * which it does not know: it either opens with exactly the slots that were in use at the last clean close, or is refused as a
+ * whole (EUCLEAN). What the slots contain is for the front end's checksums.
+ *
+ * How. Labels (label.ts) say whose bytes these are, and the first one, the superblock, whether the volume was closed. Opening
+ * marks it dirty before anything else is written; only close writes the slot map, and only then, all of it being durable, the
+ * clean mark with the map's CRC-32C. A flush that has failed may have dropped any earlier write: no clean mark after that.
+ *
+ * A region that ends where it begins is blank, and a new volume may be made there; bytes without a magic, be they zeros, are
+ * somebody else's.
+ */
+import { ASYNC_DISPOSE } from '../dispose.ts';
+import { CompcacheError } from '../errors.ts';
+import { closedStore, emptySlot, requireContent, requireRoom, requireSlot } from './arguments.ts';
+import { Geometry, tableOf, unitsOf, type Extent, type Place } from './geometry.ts';
+import { LABEL_BYTES, crc32c, decodeLabel, encodeLabel, newId, type Label } from './label.ts';
+import { ask, readAll, readUpTo, writeAll, type Medium } from './medium.ts';
+import { runAsync, runSync, wait, type Steps } from './steps.ts';
+import { SLOT_BYTES, type BackingStore } from './types.ts';
+
+/**
+ * What to do where something is already:
+ * - 'reopen' (default): a volume of ours that was closed is opened with its slots
+ * - 'refuse': EEXIST
+ * - 'discard': a volume of ours, in whatever state, is begun anew; EINVAL for anything else
+ * - 'overwrite': a volume is made, whatever was there
+ */
+export type Existing = 'reopen' | 'refuse' | 'discard' | 'overwrite';
+export const EXISTING: readonly Existing[] = ['reopen', 'refuse', 'discard', 'overwrite'];
+
+export interface VolumeOptions {
+  /** Slots of the volume; as many as fit unless given. */
+  slots?: number | undefined;
+  existing: Existing;
+}
+
+/** An open volume. */
+export interface Volume {
+  /** Whether it was made, not reopened. */
+  fresh: boolean;
+  extents: readonly Extent[];
+  geometry: Geometry;
+  /** The superblock, marked dirty. */
+  superblock: Label;
+  /** A bit for each slot, set where it is in use. */
+  map: Uint8Array;
+}
+
+type Found = Label | 'foreign' | 'damaged' | 'blank';
+
+function mediaOf(extents: readonly Extent[]): Medium[] {
+  return [...new Set(extents.map(({ medium }) => medium))];
+}
+
+function endOf({ offset, length }: Extent): number {
+  return offset + length;
+}
+
+// ── opening ──────────────────────────────────────────────────────────────────
+
+function* find(op: string, extent: Extent): Steps<Found> {
+  const { medium, offset, length } = extent;
+  if ((yield* ask(op, () => medium.size())) <= offset) return 'blank';
+  const bytes = new Uint8Array(Math.min(LABEL_BYTES, length));
+  const count = yield* readUpTo(op, medium, bytes, offset);
+  return decodeLabel(bytes.subarray(0, count));
+}
+
+function* writeLabel(op: string, extent: Extent, label: Label): Steps<void> {
+  yield* writeAll(op, extent.medium, encodeLabel(label), extent.offset);
+}
+
+function* flushAll(op: string, extents: readonly Extent[]): Steps<void> {
+  for (const medium of mediaOf(extents)) yield* ask(op, () => medium.flush());
+}
+
+function newMap(op: string, geometry: Geometry): Uint8Array {
+  try {
+    return new Uint8Array(geometry.mapUnits * SLOT_BYTES);
+  } catch (cause) {
+    throw new CompcacheError('ENOMEM', op, `no memory for the map of ${geometry.slots} slots`, { cause });
+  }
+}
+
+/** The part of a map that is kept in a unit. */
+function mapPart(map: Uint8Array, unit: number): Uint8Array {
+  return map.subarray(unit * SLOT_BYTES, (unit + 1) * SLOT_BYTES);
+}
+
+/** Gives each medium the bytes up to the last whole unit of its extents. ENOSPC, EIO. */
+function* makeRoom(op: string, extents: readonly Extent[]): Steps<void> {
+  for (const extent of extents) {
+    const { medium, offset } = extent;
+    const end = offset + unitsOf(extent) * SLOT_BYTES;
+    if ((yield* ask(op, () => medium.size())) < end) yield* ask(op, () => medium.resize(end));
+  }
+}
+
+/** Makes a volume. The superblock comes last: what is left of an older volume has another id. */
+function* make(op: string, extents: readonly Extent[], slots: number | undefined): Steps<Volume> {
+  const geometry = new Geometry(op, extents, slots);
+  const map = newMap(op, geometry);
+  const shared = { id: newId(), extents: extents.length, slots: geometry.slots, table: tableOf(extents), map: 0 };
+  const superblock: Label = { ...shared, index: 0, mark: 'dirty' };
+  yield* makeRoom(op, extents);
+  for (const [index, extent] of extents.entries()) {
+    if (index > 0) yield* writeLabel(op, extent, { ...shared, index, mark: 'none' });
+  }
+  yield* writeLabel(op, extents[0] as Extent, superblock);
+  yield* flushAll(op, extents);
+  return { fresh: true, extents, geometry, superblock, map };
+}
+
+function unclean(op: string, message: string): CompcacheError {
+  return new CompcacheError('EUCLEAN', op, `${message}; existing: 'discard' begins anew`);
+}
+
+/** The superblock of a volume whose labels hold together, that fits the extents, and that was closed. EUCLEAN. */
+function requireClean(op: string, extents: readonly Extent[], found: readonly Found[], slots: number | undefined): Label {
+  const table = tableOf(extents);
+  const labels = found.map((label, index) => {
+    if (typeof label === 'string') throw unclean(op, `extent ${index} is ${label}`);
+    return label;
+  });
+  const superblock = labels[0] as Label;
+  for (const [index, label] of labels.entries()) {
+    if (label.id !== superblock.id || label.index !== index) throw unclean(op, `extent ${index} belongs to another volume, or elsewhere in this one`);
+  }
+  const same = superblock.table === table && superblock.extents === extents.length && (slots === undefined || superblock.slots === slots);
+  if (!same) throw unclean(op, `the volume was made with another geometry (${superblock.extents} extents, ${superblock.slots} slots)`);
+  if (superblock.mark !== 'clean') throw unclean(op, 'the volume was not closed');
+  return superblock;
+}
+
+function* requireWhole(op: string, extents: readonly Extent[]): Steps<void> {
+  for (const [index, extent] of extents.entries()) {
+    const size = yield* ask(op, () => extent.medium.size());
+    if (size < extent.offset + unitsOf(extent) * SLOT_BYTES) throw unclean(op, `extent ${index} was cut short`);
+  }
+}
+
+function* reopen(op: string, extents: readonly Extent[], found: readonly Found[], slots: number | undefined): Steps<Volume> {
+  const superblock = requireClean(op, extents, found, slots);
+  yield* requireWhole(op, extents);
+  const geometry = new Geometry(op, extents, superblock.slots);
+  const map = newMap(op, geometry);
+  for (let unit = 0; unit < geometry.mapUnits; unit++) {
+    const { medium, at } = geometry.map(unit);
+    yield* readAll(op, medium, mapPart(map, unit), at);
+  }
+  if (crc32c(map) !== superblock.map) throw unclean(op, 'the slot map is damaged');
+  const dirty: Label = { ...superblock, mark: 'dirty', map: 0 };
+  yield* writeLabel(op, extents[0] as Extent, dirty);
+  yield* ask(op, () => (extents[0] as Extent).medium.flush());
+  return { fresh: false, extents, geometry, superblock: dirty, map };
+}
+
+/**
+ * Opens a volume, or makes one.
+ * @param extents at least one, none over another
+ * @throws EEXIST with 'refuse' where something is; EINVAL for bytes of somebody else, or extents without room; EUCLEAN for a
+ *   volume that was not closed, is damaged, or was made with another geometry; ENOMEM; ENOSPC; EIO
+ */
+export function* openVolume(op: string, extents: readonly Extent[], { slots, existing }: VolumeOptions): Steps<Volume> {
+  if (existing === 'overwrite') return yield* make(op, extents, slots);
+  const found: Found[] = [];
+  for (const extent of extents) found.push(yield* find(op, extent));
+  if (found.every((label) => label === 'blank')) return yield* make(op, extents, slots);
+  if (existing === 'refuse') throw new CompcacheError('EEXIST', op, 'there is something already');
+  const foreign = found.indexOf('foreign');
+  if (foreign !== -1) throw new CompcacheError('EINVAL', op, `extent ${foreign} has bytes of somebody else; existing: 'overwrite' takes it all the same`);
+  return existing === 'discard' ? yield* make(op, extents, slots) : yield* reopen(op, extents, found, slots);
+}
+
+/** Requires that no extent lies over another of the same medium. EINVAL. */
+export function requireApart(op: string, extents: readonly Extent[]): void {
+  for (const medium of mediaOf(extents)) {
+    const sorted = extents.filter((extent) => extent.medium === medium).sort((a, b) => a.offset - b.offset);
+    sorted.forEach((extent, i) => {
+      const next = sorted[i + 1];
+      if (next !== undefined && endOf(extent) > next.offset) throw new CompcacheError('EINVAL', op, `two extents lie over each other at byte ${next.offset}`);
+    });
+  }
+}
+
+// ── the store ────────────────────────────────────────────────────────────────
+
+/** What a call returns: the value, or a promise of it. */
+export type Result<M extends BackingStore['mode'], T> = M extends 'sync' ? T : Promise<T>;
+
+function countBits(map: Uint8Array): number {
+  let count = 0;
+  for (let byte of map) for (; byte !== 0; byte &= byte - 1) count++;
+  return count;
+}
+
+/**
+ * The store on an open volume.
+ *
+ * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots`, EIO for a medium that fails, ECLOSED
+ * after close.
+ */
+export class VolumeStore<M extends BackingStore['mode']> implements BackingStore {
+  readonly mode: M;
+  /** Slots of the store. */
+  readonly slots: number;
+  readonly #name: string;
+  readonly #volume: Volume;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #used: number;
+  #flushFailed = false;
+  #closing: Result<M, void> | undefined;
+  #closed = false;
+
+  /** @param name of the class, for errors @internal */
+  constructor(name: string, mode: M, volume: Volume) {
+    this.#name = name;
+    this.mode = mode;
+    this.#volume = volume;
+    this.slots = volume.geometry.slots;
+    this.#used = countBits(volume.map);
+  }
+
+  /** Slots in use. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /**
+   * Reads a slot.
+   * @returns SLOT_BYTES; those behind the bytes written last are undefined
+   * @throws ENOENT for a slot that holds nothing
+   */
+  read(slot: number, into: Uint8Array): Result<M, number> {
+    return this.#run(this.#read(slot, into));
+  }
+
+  /**
+   * Writes 1 … SLOT_BYTES bytes, in place of what the slot held.
+   * @throws ENOSPC also where the medium is full
+   */
+  write(slot: number, bytes: Uint8Array): Result<M, void> {
+    return this.#run(this.#write(slot, bytes));
+  }
+
+  /**
+   * Frees a slot. Nothing is written.
+   * @throws ENOENT for a slot that holds nothing
+   */
+  free(slot: number): Result<M, void> {
+    return this.#run(this.#free(slot));
+  }
+
+  /** Makes the slots written durable. The volume stays marked dirty: only close makes one that can be opened again. */
+  sync(): Result<M, void> {
+    return this.#run(this.#sync());
+  }
+
+  /**
+   * Writes the slot map, marks the volume clean, and lets go of it, which it does in every case. Idempotent.
+   * @throws EIO or ENOSPC where that failed, or a sync before has: the volume is then left dirty
+   */
+  close(): Result<M, void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#closing = this.#run(this.#close());
+    }
+    return this.#closing as Result<M, void>;
+  }
+
+  async [ASYNC_DISPOSE](): Promise<void> {
+    await this.close();
+  }
+
+  #run<T>(steps: Steps<T>): Result<M, T> {
+    if (this.mode === 'sync') return runSync(steps) as Result<M, T>;
+    const call = runAsync(steps);
+    const end = (): void => void this.#underWay.delete(call);
+    this.#underWay.add(call);
+    call.then(end, end);
+    return call as Result<M, T>;
+  }
+
+  #requireOpen(call: string): string {
+    const op = `${this.#name}.${call}`;
+    if (this.#closed) throw closedStore(op);
+    return op;
+  }
+
+  #holds(slot: number): boolean {
+    return (((this.#volume.map[slot >>> 3] as number) >>> (slot & 7)) & 1) === 1;
+  }
+
+  #mark(slot: number, inUse: boolean): void {
+    if (this.#holds(slot) === inUse) return;
+    (this.#volume.map[slot >>> 3] as number) ^= 1 << (slot & 7);
+    this.#used += inUse ? 1 : -1;
+  }
+
+  #requireHeld(op: string, slot: number): Place {
+    requireSlot(op, slot, this.slots);
+    if (!this.#holds(slot)) throw emptySlot(op, slot);
+    return this.#volume.geometry.slot(slot);
+  }
+
+  *#read(slot: number, into: Uint8Array): Steps<number> {
+    const op = this.#requireOpen('read');
+    requireRoom(op, into);
+    const { medium, at } = this.#requireHeld(op, slot);
+    yield* readAll(op, medium, into.subarray(0, SLOT_BYTES), at);
+    return SLOT_BYTES;
+  }
+
+  *#write(slot: number, bytes: Uint8Array): Steps<void> {
+    const op = this.#requireOpen('write');
+    requireSlot(op, slot, this.slots);
+    requireContent(op, bytes);
+    const { medium, at } = this.#volume.geometry.slot(slot);
+    yield* writeAll(op, medium, bytes, at);
+    this.#mark(slot, true);
+  }
+
+  // Nothing is asked of a medium, but an 'async' store rejects, as its other methods do.
+  *#free(slot: number): Steps<void> {
+    const op = this.#requireOpen('free');
+    this.#requireHeld(op, slot);
+    this.#mark(slot, false);
+  }
+
+  *#sync(): Steps<void> {
+    yield* this.#flush(this.#requireOpen('sync'));
+  }
+
+  *#flush(op: string): Steps<void> {
+    try {
+      yield* flushAll(op, this.#volume.extents);
+    } catch (error) {
+      this.#flushFailed = true;
+      throw error;
+    }
+  }
+
+  *#close(): Steps<void> {
+    const op = `${this.#name}.close`;
+    const calls = [...this.#underWay];
+    if (calls.length > 0) yield* wait(Promise.allSettled(calls));
+    try {
+      yield* this.#markClean(op);
+    } finally {
+      yield* closeAll(op, mediaOf(this.#volume.extents));
+    }
+  }
+
+  *#markClean(op: string): Steps<void> {
+    const { extents, geometry, map, superblock } = this.#volume;
+    if (this.#flushFailed) throw new CompcacheError('EIO', op, 'a sync has failed, so the volume is left dirty');
+    for (let unit = 0; unit < geometry.mapUnits; unit++) {
+      const { medium, at } = geometry.map(unit);
+      yield* writeAll(op, medium, mapPart(map, unit), at);
+    }
+    yield* this.#flush(op);
+    yield* writeLabel(op, extents[0] as Extent, { ...superblock, mark: 'clean', map: crc32c(map) });
+    yield* ask(op, () => (extents[0] as Extent).medium.flush());
+  }
+}
+
+/** Closes media, all of them, and then throws what the first that failed has thrown. EIO. */
+export function* closeAll(op: string, media: readonly Medium[]): Steps<void> {
+  let failed: unknown;
+  for (const medium of media) {
+    try {
+      yield* ask(op, () => medium.close());
+    } catch (error) {
+      failed ??= error;
+    }
+  }
+  if (failed !== undefined) throw failed;
+}
