@@ -1,7 +1,8 @@
 /** The module of the front ends (assembly/front.ts): its exports, and how it is joined to a core. */
+import { fromBase64 } from '../base64.ts';
 import { kept } from '../builds.ts';
 import { base64 as frontWasm } from '../generated/front.ts';
-import { fromBase64, join, type Core } from '../wasm.ts';
+import { join, type Core } from '../wasm.ts';
 
 /** Exports; all numbers are u32. What they answer is said in assembly/front/zswap.ts. */
 export interface FrontExports {

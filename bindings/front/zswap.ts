@@ -44,7 +44,7 @@ const TYPE_MAX = 0xfffffeff;
 /** Failed attempts after which writing back ends, as in the kernel's reclaim. */
 const TRIES = 8;
 /** Entries written between two looks at the frames that came back. */
-const BATCH = 32;
+const BATCH = 8;
 /** Frames wanted when an allocation has failed though some are free: the longest zspage by default. */
 const ZSPAGE_FRAMES = 8;
 
@@ -905,8 +905,16 @@ export class Zswap {
     if (run.moved + active >= progress.goal.entries) return false;
     if (progress.goal.frames === Infinity || !progress.isDue(run.moved)) return true;
     if (progress.reached(this.#frames())) return false;
-    if (this.victims === 'entry' && progress.compactionIsDue(run.moved)) this.#compact();
+    if (this.victims === 'page') return true;
+    if (progress.reached(this.#frames() - this.#freeable()) || progress.compactionIsDue(run.moved)) this.#compact();
     return !progress.reached(this.#frames());
+  }
+
+  /** Frames that compaction would give back, where asking costs little: zsmalloc counts them as it goes. */
+  #freeable(): number {
+    let frames = 0;
+    for (const { pool, allocator } of this.#pools.values()) if (allocator === 'zsmalloc') frames += pool.freeable();
+    return frames;
   }
 
   /** What lies scattered after entries were taken here and there is moved together, if that gives the frames wanted. */
@@ -1248,7 +1256,7 @@ class Progress {
   readonly goal: Goal;
   readonly #before: number;
   #next = BATCH;
-  #compactAt = 2 * BATCH;
+  #compactAt = 8 * BATCH;
 
   constructor(goal: Goal, frames: number) {
     this.goal = goal;
