@@ -13,7 +13,7 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   ram?: Ram;
   /** Default 'zsmalloc'. */
   allocator?: AllocatorName;
-  /** Options of the allocator: `layout`, `chainSize`, … */
+  /** Options of that allocator: `layout`, `chainSize`, … */
   zpool?: Omit<ZpoolOptions, 'name' | 'evict'>;
   /** A codec of the core ('lz4', 'lz4hc'), one that loadCodec knows, or any other. Default 'lz4'. */
   codec?: CoreCodecName | LoadableCodec | Codec;
@@ -49,6 +49,7 @@ const OWN = [
   'ram', 'allocator', 'zpool', 'codec', 'enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'victims',
   'incompressible', 'index', 'store', 'writebackCompressed', 'writebackLimit', 'maxInFlight', 'timeout',
 ] as const;
+const ZPOOL_KEYS = ['layout', 'deferred', 'chainSize', 'chainRule', 'fullnessGroups', 'blocks', 'reserve'];
 const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
 
 /** Requires a percentage. EINVAL. */
@@ -103,6 +104,7 @@ export function requireZswapOptions(op: string, options: ZswapOptions, more: rea
   if (options.incompressible !== undefined) requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
   if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
   if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
+  if (options.zpool !== undefined) requireOptions(op, options.zpool, ZPOOL_KEYS);
   if (options.store !== undefined) requireStore(op, options.store);
   if (writebackLimit !== undefined) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
   if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);

@@ -41,7 +41,7 @@ const FIRST_FOREIGN = Object.keys(CORE_CODECS).length;
 const CODECS_MAX = 254;
 /** Highest type of a page; above are keys of the index's own. */
 const TYPE_MAX = 0xfffffeff;
-/** Failed attempts after which writing back ends, as in the kernel's reclaim. */
+/** Attempts in a row that moved nothing, after which writing back ends, as in the kernel's reclaim. */
 const TRIES = 8;
 /** Entries written between two looks at the frames that came back. */
 const BATCH = 8;
@@ -177,6 +177,8 @@ export class Zswap {
   readonly #ownRam: boolean;
   readonly #io: StoreIo | undefined;
   readonly #zpoolOptions: Omit<ZpoolOptions, 'name' | 'evict'>;
+  /** The allocator whose options those are. */
+  readonly #zpoolOptionsOf: AllocatorName;
   readonly #keep: boolean;
   readonly #raw: boolean;
   readonly #frontEnd: FrontEnd;
@@ -214,6 +216,7 @@ export class Zswap {
     this.#ownRam = options.ram === undefined;
     this.#io = store === undefined ? undefined : new StoreIo(store, options.maxInFlight ?? 32, options.timeout ?? 30_000);
     this.#zpoolOptions = options.zpool ?? {};
+    this.#zpoolOptionsOf = options.allocator ?? 'zsmalloc';
     this.#keep = (options.incompressible ?? (store === undefined ? 'refuse' : 'keep')) === 'keep';
     this.#raw = options.writebackCompressed === false;
     this.#enabled = options.enabled ?? true;
@@ -232,7 +235,7 @@ export class Zswap {
     };
     this.#configure();
     try {
-      this.#current = this.#use(op, options.allocator ?? 'zsmalloc', codec);
+      this.#current = this.#use(op, this.#zpoolOptionsOf, codec);
     } catch (error) {
       this.#core.keep(op).zpoolDestroy(this.#address);
       throw error;
@@ -437,7 +440,7 @@ export class Zswap {
     let used = [...this.#pools.values()].find((one) => one.allocator === allocator && one.codec === number);
     const isNew = used === undefined;
     if (used === undefined) {
-      const options = allocator === this.#current?.allocator || this.#pools.size === 0 ? this.#zpoolOptions : {};
+      const options = allocator === this.#zpoolOptionsOf ? this.#zpoolOptions : {};
       used = { pool: this.ram.zpool(allocator, { ...options, name: this.ram.freshName(op, `${this.name}/${allocator}`) }), allocator, codec: number };
     }
     const index = this.#front.zswapUse(this.#address, used.pool.address, number) >>> 0;
@@ -982,6 +985,7 @@ export class Zswap {
     if (this.#isGone()) return;
     const done = 'value' in outcome ? DONE : outcome.late === undefined ? FAILED : LATE;
     const moved = this.#front.zswapWriteEnd(this.#address, job.offset, job.type, job.job, job.slot, job.generation, done) !== 0;
+    run.tries = moved ? 0 : run.tries + 1;
     if (moved) run.moved += 1;
     else this.#budget += 1;
     if ('failure' in outcome) this.#noteFailure(job, outcome, run);
