@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zswap: a compressed cache of swapped pages in front of a backing store. */
-import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
+import { SLOT_BYTES } from '../backing/types.ts';
 import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
 import { requirePage } from '../codec/pages.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
