@@ -81,12 +81,29 @@ async function accessTo(op: string, file: SyncAccessible): Promise<SyncAccess> {
   }
 }
 
+/**
+ * What Chromium 156's `write` returns, instead of throwing, in a private window whose quota is used up: a code of its own, -8,
+ * as an unsigned number. Its `truncate` then does nothing, and says nothing.
+ */
+const NO_SPACE = 0xfffffff8;
+
+function full(): DOMException {
+  return new DOMException('the quota is used up', 'QuotaExceededError');
+}
+
 function mediumOf(access: SyncAccess): Medium {
   return {
     size: () => access.getSize(),
-    resize: (bytes) => access.truncate(bytes),
+    resize: (bytes) => {
+      access.truncate(bytes);
+      if (access.getSize() !== bytes) throw full();
+    },
     readAt: (into, at) => access.read(into, { at }),
-    writeAt: (bytes, at) => access.write(bytes, { at }),
+    writeAt: (bytes, at) => {
+      const count = access.write(bytes, { at });
+      if (count === NO_SPACE) throw full();
+      return count;
+    },
     flush: () => access.flush(),
     close: () => access.close(),
   };

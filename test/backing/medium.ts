@@ -16,6 +16,8 @@ export class TestMedium implements Medium {
   /** What the next calls of a kind throw; a write takes `torn` bytes before. */
   fails: { read?: Error; write?: Error; flush?: Error; close?: Error; resize?: Error } = {};
   torn = 0;
+  /** What reads and writes say that they have moved, whatever it was. */
+  says: number | undefined;
   closed = 0;
   readonly #async: boolean;
 
@@ -40,7 +42,7 @@ export class TestMedium implements Medium {
       if (this.fails.read) throw this.fails.read;
       const part = this.bytes.subarray(at, at + Math.min(into.length, this.most));
       into.set(part);
-      return part.length;
+      return this.says ?? part.length;
     });
   }
 
@@ -51,7 +53,7 @@ export class TestMedium implements Medium {
       const count = Math.min(bytes.length, error ? this.torn : this.most, this.room - at);
       this.#put(bytes.slice(0, count), at);
       if (error) throw error;
-      return count;
+      return this.says ?? count;
     });
   }
 

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SLOT_BYTES, type BackingStore } from '../../bindings/backing/types.ts';
 import { CompcacheError, type ErrorCode } from '../../bindings/errors.ts';
+import { content, dice } from './content.ts';
 
 /** A store to test. */
 export interface Row {
@@ -17,15 +18,6 @@ export interface Row {
 
 const SLOTS = 40;
 const SIZES = [1, 31, 32, 33, 511, 512, 2000, 4095, 4096, 4097, SLOT_BYTES - 1, SLOT_BYTES];
-
-/** Bytes that differ from slot to slot and from one version to the next, of all values. */
-export function content(slot: number, version: number, length: number): Uint8Array {
-  let state = (slot * 2654435761 + version * 40503 + 1) >>> 0;
-  return Uint8Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state >>> 24;
-  });
-}
 
 /** The code of a call that must fail, thrown or rejected as the mode says. */
 export async function codeOf(store: BackingStore, call: () => unknown): Promise<ErrorCode> {
@@ -53,15 +45,6 @@ export async function expectContent(store: BackingStore, slot: number, bytes: Ui
   expect(count ?? SLOT_BYTES).toBeGreaterThanOrEqual(bytes.length);
   expect(count ?? SLOT_BYTES).toBeLessThanOrEqual(SLOT_BYTES);
   expect(into.subarray(0, bytes.length), `slot ${slot}`).toEqual(bytes);
-}
-
-/** Numbers below a limit, the same ones for the same seed. */
-export function dice(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
 }
 
 /** Random calls against a Map. @returns what the store must hold now */

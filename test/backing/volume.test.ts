@@ -5,10 +5,11 @@ import { crc32c } from '../../bindings/backing/label.ts';
 import { runAsync } from '../../bindings/backing/steps.ts';
 import { SLOT_BYTES, type BackingStore } from '../../bindings/backing/types.ts';
 import { VolumeStore, openVolume, requireApart, type VolumeOptions } from '../../bindings/backing/volume.ts';
-import { CompcacheError } from '../../bindings/errors.ts';
+import type { CompcacheError } from '../../bindings/errors.ts';
 import { errorOf } from '../harness.ts';
+import { content, dice } from './content.ts';
 import { TestMedium, type Deed } from './medium.ts';
-import { codeOf, content, dice, expectContent, expectModel, play, testBackingStore } from './suite.ts';
+import { codeOf, expectContent, expectModel, play, testBackingStore } from './suite.ts';
 
 type Mode = BackingStore['mode'];
 const SECTOR = 512;
@@ -430,6 +431,17 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     const { medium, store } = await start();
     medium.most = 0;
     expect(await codeOf(store, () => store.write(1, content(1, 1, 10)))).toBe('EIO');
+  });
+
+  test('a count that cannot be is EIO', async () => {
+    const { medium, store } = await start();
+    for (const count of [-1, SLOT_BYTES + 1, 0.5, NaN, 0xfffffff8]) {
+      medium.says = count;
+      expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
+      expect(await codeOf(store, () => store.write(0, content(0, 1, SLOT_BYTES)))).toBe('EIO');
+    }
+    medium.says = undefined;
+    await expectContent(store, 0, content(0, 1, SLOT_BYTES));
   });
 
   test.each(['ENOSPC', 'EDQUOT', 'EFBIG'])('%s is ENOSPC', async (code) => {
