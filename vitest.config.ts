@@ -1,18 +1,20 @@
 /**
- * Two projects: everything in Node, and the suites that need no Node module in
- * a real Chromium as well. CHROMIUM names its executable (scripts/test.mjs
+ * Two projects: everything in Node but what only a browser has, and the suites
+ * that need no Node module in a real Chromium as well. CHROMIUM names its executable (scripts/test.mjs
  * finds or installs one).
  */
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 
-const PORTABLE = ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/random/**/*.test.ts'];
+/** Where there is no origin-private file system there is nothing to test. */
+const BROWSER_ONLY = ['test/backing/opfs.test.ts'];
+const PORTABLE = ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/random/**/*.test.ts', 'test/backing/{memory,volume,opfs-handle}.test.ts', ...BROWSER_ONLY];
 const TIMEOUTS = { testTimeout: 120_000, hookTimeout: 60_000 };
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'node', include: ['test/**/*.test.ts'], ...TIMEOUTS } },
+      { test: { name: 'node', include: ['test/**/*.test.ts'], exclude: BROWSER_ONLY, ...TIMEOUTS } },
       {
         test: {
           name: 'chromium',

@@ -1,10 +1,17 @@
-// The whole check: build, types, lint, tests in Node and in Chromium. Ends with "N passed, N failed".
+// The whole check: build, types, lint, tests in Node (some with a Redis server) and in Chromium. Ends with "N passed, N failed".
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable'];
+const CHROMIUM = {
+  name: 'Chromium', variable: 'CHROMIUM', debian: 'chromium',
+  paths: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable'],
+};
+const REDIS = {
+  name: 'Redis', variable: 'REDIS_SERVER', debian: 'redis-server',
+  paths: ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'],
+};
 
 function run(command, args, options = {}) {
   return spawnSync(command, args, { stdio: 'inherit', ...options }).status === 0;
@@ -18,24 +25,24 @@ function step(title, command, args, options) {
   process.exit(1);
 }
 
-/** A Chromium: the one named by CHROMIUM, one that is installed, or Debian's package where we may install it. */
-function chromium() {
-  const found = [process.env.CHROMIUM, ...BROWSERS].find((path) => path && existsSync(path));
+/** A program of these paths: the one that a variable names, one that is installed, or that of Debian's package where we may install it. */
+function program({ name, variable, paths, debian }) {
+  const found = [process.env[variable], ...paths].find((path) => path && existsSync(path));
   if (found) return found;
-  console.log('── Chromium: not found, installing the Debian package');
+  console.log(`── ${name}: not found, installing the Debian package`);
   if (process.getuid?.() === 0) {
     run('apt-get', ['update', '-qq']);
-    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'chromium'], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', debian], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
   }
-  const installed = BROWSERS.find((path) => existsSync(path));
+  const installed = paths.find((path) => existsSync(path));
   if (installed) return installed;
-  console.error('The browser tests need Chromium: install it (Debian: sudo apt-get install chromium), or set CHROMIUM to its path.');
+  console.error(`The tests need ${name}: install it (Debian: sudo apt-get install ${debian}), or set ${variable} to its path.`);
   console.log('0 passed, 1 failed');
   process.exit(1);
 }
 
 const bin = (name) => join('node_modules', '.bin', name);
-const env = { ...process.env, CHROMIUM: chromium() };
+const env = { ...process.env, CHROMIUM: program(CHROMIUM), REDIS_SERVER: program(REDIS) };
 step('build', process.execPath, ['scripts/build.mjs']);
 step('types', bin('tsc'), ['-p', 'tsconfig.json']);
 step('lint', bin('eslint'), ['.', '--max-warnings', '0']);

@@ -20,7 +20,7 @@ import { bytesFor, type Extent } from './geometry.ts';
 import { ask, type Medium } from './medium.ts';
 import { runAsync } from './steps.ts';
 import type { BackingStore } from './types.ts';
-import { EXISTING, VolumeStore, closeAll, openVolume, requireApart, type Existing } from './volume.ts';
+import { EXISTING, VolumeStore, closeAll, openVolume, requireApart, type Existing, type Volume } from './volume.ts';
 
 /** A file, or a region of one. */
 export interface FileRegion {
@@ -246,6 +246,10 @@ async function extentsOf(op: string, regions: readonly Region[], slots: number |
  * after close.
  */
 export class FileStore<M extends BackingStore['mode'] = BackingStore['mode']> extends VolumeStore<M> {
+  private constructor(mode: M, volume: Volume) {
+    super('FileStore', mode, volume);
+  }
+
   /**
    * Opens a store, or makes one where there is none. Each file or region holds whole slots of SLOT_BYTES bytes and one unit of
    * that size more, its label; the first holds the slot map as well.
@@ -265,7 +269,7 @@ export class FileStore<M extends BackingStore['mode'] = BackingStore['mode']> ex
       const extents = await extentsOf(op, regions, slots, media);
       const volume = await runAsync(openVolume(op, extents, { slots, existing }));
       if (volume.fresh) await media.flushFolders();
-      return new FileStore<M>('FileStore', mode as M, volume);
+      return new FileStore<M>(mode as M, volume);
     } catch (error) {
       await media.drop();
       throw error;

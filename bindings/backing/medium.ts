@@ -37,11 +37,17 @@ export function* ask<T>(op: string, call: () => MaybePromise<T>): Steps<T> {
   }
 }
 
+/** Requires a count that a call on so many bytes can give. EIO. */
+function requireCount(op: string, count: number, bytes: number): void {
+  if (!(Number.isInteger(count) && count >= 0 && count <= bytes)) throw new CompcacheError('EIO', op, `the medium says ${count} of ${bytes} bytes`);
+}
+
 /** Reads until `into` is full or the medium ends. EIO. @returns bytes read */
 export function* readUpTo(op: string, medium: Medium, into: Uint8Array, at: number): Steps<number> {
   let done = 0;
   while (done < into.length) {
     const count = yield* ask(op, () => medium.readAt(into.subarray(done), at + done));
+    requireCount(op, count, into.length - done);
     if (count === 0) break;
     done += count;
   }
@@ -59,6 +65,7 @@ export function* writeAll(op: string, medium: Medium, bytes: Uint8Array, at: num
   let done = 0;
   while (done < bytes.length) {
     const count = yield* ask(op, () => medium.writeAt(bytes.subarray(done), at + done));
+    requireCount(op, count, bytes.length - done);
     if (count === 0) throw new CompcacheError('EIO', op, `the medium takes no byte at ${at + done}`);
     done += count;
   }

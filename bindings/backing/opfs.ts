@@ -13,7 +13,7 @@ import { takeSlots, takeWord } from './arguments.ts';
 import { bytesFor } from './geometry.ts';
 import { failure, type Medium } from './medium.ts';
 import { runSync } from './steps.ts';
-import { EXISTING, VolumeStore, openVolume, type Existing } from './volume.ts';
+import { EXISTING, VolumeStore, openVolume, type Existing, type Volume } from './volume.ts';
 
 export interface OpfsStoreOptions {
   /** Name of the file in the root of the file system; made where there is none. Either this or `handle`. */
@@ -81,12 +81,29 @@ async function accessTo(op: string, file: SyncAccessible): Promise<SyncAccess> {
   }
 }
 
+/**
+ * What Chromium 156's `write` returns, instead of throwing, in a private window whose quota is used up: a code of its own, -8,
+ * as an unsigned number. Its `truncate` then does nothing, and says nothing.
+ */
+const NO_SPACE = 0xfffffff8;
+
+function full(): DOMException {
+  return new DOMException('the quota is used up', 'QuotaExceededError');
+}
+
 function mediumOf(access: SyncAccess): Medium {
   return {
     size: () => access.getSize(),
-    resize: (bytes) => access.truncate(bytes),
+    resize: (bytes) => {
+      access.truncate(bytes);
+      if (access.getSize() !== bytes) throw full();
+    },
     readAt: (into, at) => access.read(into, { at }),
-    writeAt: (bytes, at) => access.write(bytes, { at }),
+    writeAt: (bytes, at) => {
+      const count = access.write(bytes, { at });
+      if (count === NO_SPACE) throw full();
+      return count;
+    },
     flush: () => access.flush(),
     close: () => access.close(),
   };
@@ -106,6 +123,10 @@ export interface OpfsStore {
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class OpfsStore extends VolumeStore<'sync'> {
+  private constructor(volume: Volume) {
+    super('OpfsStore', 'sync', volume);
+  }
+
   /**
    * Opens a store, or makes one where there is none.
    * @throws ENODEV outside a dedicated worker; EBUSY for a file open elsewhere; EINVAL for bad options, a size without room for
@@ -123,7 +144,7 @@ export class OpfsStore extends VolumeStore<'sync'> {
       const length = size ?? (slots === undefined ? access.getSize() : bytesFor(slots));
       if (length === 0) throw new CompcacheError('EINVAL', op, 'the file is new: give size or slots');
       const volume = runSync(openVolume(op, [{ medium: mediumOf(access), offset: 0, length }], { slots, existing }));
-      return new OpfsStore('OpfsStore', 'sync', volume);
+      return new OpfsStore(volume);
     } catch (error) {
       access.close();
       throw failure(op, error);

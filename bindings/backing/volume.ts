@@ -216,7 +216,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
   #closing: Result<M, void> | undefined;
   #closed = false;
 
-  /** @param name of the class, for errors @internal */
+  /** @param name of the class, for errors */
   constructor(name: string, mode: M, volume: Volume) {
     this.#name = name;
     this.mode = mode;

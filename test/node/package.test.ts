@@ -90,9 +90,28 @@ describe('the packed package', () => {
     expect(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: home, encoding: 'utf8' }).trim()).toBe('true');
   });
 
+  test('its backing stores work, the one for Keyv without Keyv', () => {
+    const script = `
+      import { MemoryStore, SLOT_BYTES } from 'compcache';
+      import { FileStore } from 'compcache/backing/file';
+      import { KeyvStore } from 'compcache/backing/keyv';
+      import { OpfsStore } from 'compcache/backing/opfs';
+      const into = new Uint8Array(SLOT_BYTES);
+      for (const store of [new MemoryStore(), await FileStore.open({ path: 'store', slots: 2 }), await FileStore.open({ path: 'other', slots: 2, mode: 'async' }), await KeyvStore.open(new Map())]) {
+        await store.write(1, new Uint8Array([1, 2, 3]));
+        await store.read(1, into);
+        console.log(into.subarray(0, 3).join());
+        await store.close();
+      }
+      await OpfsStore.open({ name: 'x', slots: 1 }).catch((error) => console.log(error.code));`;
+    expect(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: home, encoding: 'utf8' }).trim().split('\n')).toEqual(['1,2,3', '1,2,3', '1,2,3', '1,2,3', 'ENODEV']);
+  });
+
   test('its types are those a strict program wants', () => {
     writeFileSync(join(home, 'typed.ts'), `
-      import { PageTable, Ram, Zpool, type AllocatorName, type Handle } from 'compcache';
+      import { MemoryStore, PageTable, Ram, SLOT_BYTES, Zpool, type AllocatorName, type BackingStore, type Handle } from 'compcache';
+      import { KeyvStore, type KeyvLike } from 'compcache/backing/keyv';
+      import { OpfsStore } from 'compcache/backing/opfs';
       const name: AllocatorName = 'zbud';
       const ram: Ram = Ram.createSync({ bytes: 1 << 20, limit: '512K' });
       const pool: Zpool = ram.zpool(name, { evict: (handle: Handle, owner: Zpool) => owner.free(handle) });
@@ -104,8 +123,38 @@ describe('the packed package', () => {
       new Zpool();
       // @ts-expect-error and page tables from a pool
       new PageTable();
+      export async function stores(keyv: KeyvLike): Promise<BackingStore[]> {
+        const opfs: OpfsStore = await OpfsStore.open({ name: 'swap', size: '1MiB', existing: 'discard' });
+        const bytes: number = opfs.read(0, new Uint8Array(SLOT_BYTES));
+        // @ts-expect-error there is no such mode
+        opfs.mode === 'async';
+        // @ts-expect-error stores are opened
+        new OpfsStore();
+        return [new MemoryStore({ slots: bytes }), opfs, await KeyvStore.open(keyv), await KeyvStore.open(new Map())];
+      }
     `);
     execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext', '--lib', 'es2022,dom', 'typed.ts'], { cwd: home, encoding: 'utf8' });
+  });
+
+  test('the types of the file store are those a program for Node wants', () => {
+    writeFileSync(join(home, 'typed-node.ts'), `
+      import type { BackingStore } from 'compcache';
+      import { FileStore, type FileStoreOptions } from 'compcache/backing/file';
+      export async function stores(options: FileStoreOptions): Promise<BackingStore[]> {
+        await using store = await FileStore.open({ path: new URL('file:///x'), size: '1MiB' });
+        const now: number = store.read(0, new Uint8Array(5000));
+        const later = await FileStore.open({ files: [{ path: 'x', offset: '1K', length: now }], mode: 'async', existing: 'refuse' });
+        const promise: Promise<number> = later.read(0, new Uint8Array(5000));
+        await promise;
+        return [store, later, await FileStore.open(options)];
+      }
+    `);
+    const types = join(home, 'node_modules/@types/node');
+    if (!existsSync(types)) {
+      mkdirSync(join(types, '..'), { recursive: true });
+      symlinkSync(join(ROOT, 'node_modules/@types/node'), types);
+    }
+    execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext', '--lib', 'es2022,dom,esnext.disposable', '--types', 'node', 'typed-node.ts'], { cwd: home, encoding: 'utf8' });
   });
 
   test('importing it does nothing: a bundle that uses only the error is small', async () => {
@@ -116,6 +165,11 @@ describe('the packed package', () => {
 });
 
 describe('bundled for a browser', () => {
+  test.each(['opfs', 'keyv'])('the %s store needs nothing of Node, and no core', async (name) => {
+    const { outputFiles } = await build({ stdin: { contents: `export * from 'compcache/backing/${name}';`, resolveDir: home }, bundle: true, format: 'esm', platform: 'browser', minify: true, write: false });
+    expect(outputFiles[0]?.contents.length).toBeLessThan(16_000);
+  });
+
   let server: Server;
   let bundle: Uint8Array;
 

@@ -1,0 +1,244 @@
+/** FileStore on real files: the suite, the options, what is locked, what a killed process leaves. */
+import { spawn } from 'node:child_process';
+import { linkSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FileStore, type FileStoreOptions } from '../../bindings/backing/file.ts';
+import { bytesFor } from '../../bindings/backing/geometry.ts';
+import { SLOT_BYTES, type BackingStore } from '../../bindings/backing/types.ts';
+import { CompcacheError, type ErrorCode } from '../../bindings/errors.ts';
+import { content } from './content.ts';
+import type { Line } from './file-child.ts';
+import { expectContent, expectModel, play, testBackingStore } from './suite.ts';
+
+let folder = '';
+let made = 0;
+
+beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'compcache-file-'))));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A path where nothing is. */
+function fresh(): string {
+  return join(folder, `store-${made++}`);
+}
+
+async function openCode(options: unknown): Promise<ErrorCode | 'opened'> {
+  try {
+    await (await FileStore.open(options as FileStoreOptions)).close();
+    return 'opened';
+  } catch (error) {
+    if (!(error instanceof CompcacheError)) throw error;
+    expect(error.op).toBe('FileStore.open');
+    return error.code;
+  }
+}
+
+/** Several files and regions of them, out of order, with holes; one has room for a single slot. */
+function scattered(): FileStoreOptions['files'] {
+  const [a, b] = [fresh(), fresh()];
+  return [
+    { path: a, offset: '1MiB', length: 20 * SLOT_BYTES + 5 },
+    { path: b, length: 2 * SLOT_BYTES },
+    { path: a, offset: 777, length: 12 * SLOT_BYTES },
+    { path: b, offset: '64K', length: '100K' },
+  ];
+}
+
+for (const mode of ['sync', 'async'] as const) {
+  testBackingStore({ name: `FileStore, ${mode}`, mode, type: 'FileStore', open: (slots) => FileStore.open<BackingStore['mode']>({ path: fresh(), slots, mode }) });
+  testBackingStore({ name: `FileStore, ${mode}, of several files and regions`, mode, type: 'FileStore', open: (slots) => FileStore.open<BackingStore['mode']>({ files: scattered() as [], slots, mode }) });
+}
+
+describe('FileStore', () => {
+  test('reopens with its slots, in either mode, from a path or a URL', async () => {
+    for (const files of [[{ path: fresh(), length: '1MiB' }], scattered() as []]) {
+      let model = new Map<number, Uint8Array>();
+      for (const mode of ['sync', 'async', 'sync'] as const) {
+        const store = await FileStore.open({ files, mode });
+        expect(store.used).toBe(model.size);
+        await expectModel(store, store.slots, model);
+        for (const slot of model.keys()) await store.free(slot);
+        model = await play(store, store.slots, 60, made);
+        await store.sync();
+        await store[Symbol.asyncDispose]();
+      }
+    }
+    const path = fresh();
+    const store = await FileStore.open({ path, slots: 3 });
+    store.write(2, content(2, 1, 100));
+    store.close();
+    const again = await FileStore.open({ path: pathToFileURL(path) });
+    expect([again.slots, again.used]).toEqual([3, 1]);
+    again.close();
+  });
+
+  test('takes as many slots as fit the size, and no byte more', async () => {
+    for (const [size, slots] of [['1MiB', 252], [3 * SLOT_BYTES, 1], [bytesFor(33025) + 1, 33025]] as const) {
+      const path = fresh();
+      const store = await FileStore.open({ path, size });
+      expect(store.slots).toBe(slots);
+      store.write(slots - 1, content(1, 1, SLOT_BYTES));
+      store.close();
+      expect(statSync(path).size).toBe(bytesFor(slots));
+    }
+  });
+
+  test('leaves the bytes around its regions alone', async () => {
+    const path = fresh();
+    writeFileSync(path, new Uint8Array(100_000).fill(0x5a));
+    const files = [{ path, offset: 10_001, length: 30_000 }, { path, offset: 50_003, length: 30_000 }];
+    expect(await openCode({ files })).toBe('EINVAL');
+    const store = await FileStore.open({ files, existing: 'overwrite' });
+    for (let slot = 0; slot < store.slots; slot++) store.write(slot, content(slot, 1, SLOT_BYTES));
+    for (let slot = 0; slot < store.slots; slot++) await expectContent(store, slot, content(slot, 1, SLOT_BYTES));
+    store.close();
+    const bytes = readFileSync(path);
+    expect(bytes.length).toBe(100_000);
+    for (const [from, to] of [[0, 10_001], [40_001, 50_003], [80_003, 100_000]]) expect(bytes.subarray(from, to).every((byte) => byte === 0x5a)).toBe(true);
+  });
+
+  test('is for its owner\'s eyes only', async () => {
+    const path = fresh();
+    await openCode({ path, slots: 1 });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test('does with what is there as it is told', async () => {
+    const path = fresh();
+    const theirs = fresh();
+    writeFileSync(theirs, 'a letter to somebody');
+    expect(await openCode({ path, slots: 2, existing: 'refuse' })).toBe('opened');
+    for (const [existing, ours, foreign] of [['refuse', 'EEXIST', 'EEXIST'], ['reopen', 'opened', 'EINVAL'], ['discard', 'opened', 'EINVAL']]) {
+      expect(await openCode({ path, slots: 2, existing })).toBe(ours);
+      expect(await openCode({ path: theirs, slots: 2, existing })).toBe(foreign);
+    }
+    expect(readFileSync(theirs, 'utf8')).toBe('a letter to somebody');
+    truncateSync(path, bytesFor(2) - 1);
+    for (const options of [{ path }, { path, slots: 2 }, { path, size: '1MiB' }]) expect(await openCode(options)).toBe('EUCLEAN');
+    expect(await openCode({ path, slots: 2, existing: 'discard' })).toBe('opened');
+    expect(await openCode({ path: theirs, slots: 2, existing: 'overwrite' })).toBe('opened');
+  });
+
+  test('refuses what is no option', async () => {
+    const path = fresh();
+    const region = { path, length: '1MiB' };
+    for (const options of [
+      undefined, null, 'path', {}, { path, files: [region] }, { path }, { path: '' }, { path: 'a\0b', slots: 1 }, { path: 7, slots: 1 },
+      { path: new URL('http://localhost/x'), slots: 1 }, { path, slots: 0 }, { path, slots: 1.5 }, { path, size: 'much' }, { path, size: -1 },
+      { path, size: 3 * SLOT_BYTES - 1 }, { path, size: 3 * SLOT_BYTES, slots: 2 }, { path, slots: 1, mode: 'later' }, { path, slots: 1, existing: 'keep' },
+      { path, slots: 1, length: 4 }, { files: [] }, { files: region }, { files: [region], size: 4 }, { files: [null] }, { files: [{ ...region, at: 1 }] },
+      { files: [{ path }] }, { files: [{ ...region, offset: -1 }] }, { files: [region, region] }, { files: [region, { path, offset: '512K', length: '1MiB' }] },
+      { files: [region, { path: fresh(), length: SLOT_BYTES }] },
+    ]) expect(await openCode(options), JSON.stringify(options)).toBe('EINVAL');
+  });
+
+  test('what is no file is refused; what cannot be opened is EIO with the cause', async () => {
+    expect(await openCode({ path: '/dev/null', slots: 1 })).toBe('EINVAL');
+    expect(await openCode({ path: folder, slots: 1 })).toBe('EIO');
+    const error = await FileStore.open({ path: join(folder, 'no', 'such'), slots: 1 }).catch((caught: unknown) => caught as CompcacheError);
+    expect(error).toMatchObject({ code: 'EIO', cause: { code: 'ENOENT' } });
+  });
+
+  test('keeps no file open that it has refused or closed', async () => {
+    const descriptors = (): number => readdirSync('/proc/self/fd').length;
+    const theirs = fresh();
+    writeFileSync(theirs, 'a letter to somebody');
+    await openCode({ path: fresh(), slots: 1 });
+    const before = descriptors();
+    for (let i = 0; i < 5; i++) {
+      expect(await openCode({ files: [{ path: fresh(), length: '1MiB' }, { path: theirs, length: '1MiB' }] })).toBe('EINVAL');
+      expect(await openCode({ path: '/dev/null', slots: 1 })).toBe('EINVAL');
+      expect(await openCode({ path: fresh(), slots: 1, mode: 'async' })).toBe('opened');
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(descriptors()).toBeLessThanOrEqual(before);
+  });
+});
+
+describe('a file that is open in a store', () => {
+  test('is EBUSY for a second, by whatever name, and free again after close', async () => {
+    const path = fresh();
+    const names = [path, `${path}-symbolic`, `${path}-hard`, pathToFileURL(path)];
+    const store = await FileStore.open({ path, slots: 4 });
+    symlinkSync(path, `${path}-symbolic`);
+    linkSync(path, `${path}-hard`);
+    for (const name of names) {
+      for (const existing of ['reopen', 'overwrite'] as const) expect(await openCode({ path: name, slots: 4, existing })).toBe('EBUSY');
+    }
+    expect(await openCode({ files: [{ path: fresh(), length: '1MiB' }, { path, offset: '1MiB', length: '1MiB' }] })).toBe('EBUSY');
+    store.write(0, content(0, 1, 10));
+    store.close();
+    for (const name of names) expect(await openCode({ path: name, slots: 4 })).toBe('opened');
+  });
+
+  test('does not keep the process alive', async () => {
+    const script = `import { FileStore } from './bindings/backing/file.ts'; await FileStore.open({ path: ${JSON.stringify(fresh())}, slots: 1 });`;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { cwd: join(import.meta.dirname, '../..'), stdio: 'ignore' });
+    expect(await new Promise((resolve) => child.on('exit', resolve))).toBe(0);
+  });
+});
+
+// ── killed processes ─────────────────────────────────────────────────────────
+
+/** Runs a store in a process until `when` says so (it is killed then), or it has killed itself. @returns what it has said */
+function killedProcess(args: readonly (string | number)[], when: (line: Line, count: number) => boolean): Promise<Line[]> {
+  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'file-child.ts'), ...args.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines: Line[] = [];
+  createInterface({ input: child.stdout }).on('line', (text) => {
+    const line = JSON.parse(text) as Line;
+    if (when(line, lines.push(line))) child.kill('SIGKILL');
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (_, signal) => {
+      if (signal === 'SIGKILL') resolve(lines);
+      else reject(new Error(`the process ended by itself (${signal})`));
+    });
+  });
+}
+
+/** After a kill: exactly the slots of the last close, or of the one under way, or a refusal as a whole; and no lock is left. */
+async function expectAllOrNothing(path: string, lines: readonly Line[]): Promise<'opened' | 'refused'> {
+  const code = await openCode({ path, slots: 64 });
+  if (code !== 'opened') {
+    expect(code).toBe('EUCLEAN');
+    expect(await openCode({ path, slots: 64, existing: 'discard' })).toBe('opened');
+    return 'refused';
+  }
+  const store = await FileStore.open({ path, slots: 64 });
+  const states = (['closed', 'closing'] as const).map((state) => lines.findLast(({ did }) => did === state)?.slots ?? []);
+  const checks = states.map((slots) => expectModel(store, 64, new Map(slots.map(([slot, version]) => [slot, content(slot, version, 3000)]))));
+  await Promise.any(checks);
+  store.close();
+  return 'opened';
+}
+
+describe.each(['sync', 'async'] as const)('after SIGKILL, %s', (mode) => {
+  test.each([1, 17, 70])('in the middle of write %i the store is refused', async (writes) => {
+    const path = fresh();
+    const lines = await killedProcess([path, mode, writes, writes], () => false);
+    expect(lines.at(-1)?.did).toBe('open');
+    expect(await expectAllOrNothing(path, lines)).toBe('refused');
+  });
+
+  test.each([1, 2, 3, 4, 5, 6])('at about a close, run %i: the slots of a close, or a refusal', async (run) => {
+    const path = fresh();
+    const lines = await killedProcess([path, mode, run, 0], ({ did }, count) => count >= 3 * run && did === (run % 2 === 0 ? 'closing' : 'open'));
+    await expectAllOrNothing(path, lines);
+  });
+});
+
+test('a store of another process is EBUSY until that is killed', async () => {
+  const path = fresh();
+  const script = `import { FileStore } from './bindings/backing/file.ts'; await FileStore.open({ path: ${JSON.stringify(path)}, slots: 4 }); console.log('open'); setInterval(() => {}, 1e6);`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { cwd: join(import.meta.dirname, '../..'), stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  expect(await openCode({ path, slots: 4 })).toBe('EBUSY');
+  child.kill('SIGKILL');
+  await new Promise((resolve) => child.on('exit', resolve));
+  expect(await openCode({ path, slots: 4 })).toBe('EUCLEAN');
+  expect(await openCode({ path, slots: 4, existing: 'discard' })).toBe('opened');
+});

@@ -1,0 +1,322 @@
+/** KeyvStore on a Map, on adapters that fail in every way, and on a real Redis that dies and comes back. */
+import { EventEmitter } from 'node:events';
+import KeyvRedis from '@keyv/redis';
+import { Keyv } from 'keyv';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { KeyvStore, type KeyvLike, type KeyvStoreOptions } from '../../bindings/backing/keyv.ts';
+import { SLOT_BYTES } from '../../bindings/backing/types.ts';
+import type { CompcacheError } from '../../bindings/errors.ts';
+import { content } from './content.ts';
+import { RedisServer } from './redis.ts';
+import { codeOf, expectContent, testBackingStore } from './suite.ts';
+
+const into = new Uint8Array(SLOT_BYTES);
+
+async function openCode(keyv: unknown, options?: KeyvStoreOptions): Promise<string> {
+  return KeyvStore.open(keyv as KeyvLike, options).then(() => 'opened', (error: unknown) => (error as CompcacheError).code);
+}
+
+/** No rejection and no 'error' event may come through to the process. */
+const strays: unknown[] = [];
+const stray = (error: unknown): void => void strays.push(error);
+beforeAll(() => void process.on('unhandledRejection', stray).on('uncaughtException', stray));
+afterAll(() => {
+  process.off('unhandledRejection', stray).off('uncaughtException', stray);
+  expect(strays).toEqual([]);
+});
+
+const raw = { serialize: undefined, deserialize: undefined } as object;
+const locals: [string, () => KeyvLike][] = [
+  ['a Map', () => new Map()],
+  ['Keyv on a Map', () => new Keyv()],
+  ['Keyv on a Map, without a serializer', () => new Keyv(raw)],
+  ['Keyv without a namespace, with a time to live', () => new Keyv({ namespace: '', ttl: 1 })],
+  ['Keyv that throws', () => new Keyv({ throwOnErrors: true })],
+];
+for (const [name, make] of locals) {
+  testBackingStore({ name: `KeyvStore: ${name}`, mode: 'async', type: 'KeyvStore', open: (slots) => KeyvStore.open(make(), { slots }) });
+}
+
+describe('KeyvStore', () => {
+  test('keeps each slot under its prefix and number, and leaves nothing else behind', async () => {
+    const map = new Map<string, string>();
+    const one = await KeyvStore.open(map);
+    const two = await KeyvStore.open(map, { prefix: 'other/' });
+    expect([...map.keys()]).toEqual([]);
+    await one.write(4294967294, new Uint8Array([1, 2, 255]));
+    await two.write(0, new Uint8Array([9]));
+    expect([...map]).toEqual([['compcache:4294967294', 'AQL/'], ['other/0', 'CQ==']]);
+    expect(await codeOf(one, () => one.read(0, into))).toBe('ENOENT');
+    expect(await codeOf(one, () => one.write(0xffffffff, new Uint8Array(1)))).toBe('ENOSPC');
+    await one.close();
+    expect(await (await KeyvStore.open(map)).read(4294967294, into)).toBe(3);
+  });
+
+  test('keeps entries for ever, whatever time to live the instance has', async () => {
+    const store = await KeyvStore.open(new Keyv({ ttl: 1 }));
+    await store.write(0, content(0, 1, 100));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await expectContent(store, 0, content(0, 1, 100));
+  });
+
+  test('refuses bad options', async () => {
+    for (const keyv of [undefined, null, 'redis://', {}, { get() {}, set() {} }, () => {}]) expect(await openCode(keyv)).toBe('EINVAL');
+    for (const options of [{ slots: 0 }, { slots: 1.5 }, { prefix: 7 }, { timeout: 0 }, { timeout: -1 }, { timeout: 2 ** 31 }, { timeout: '1s' }, { ttl: 1 }, null]) {
+      expect(await openCode(new Map(), options as object)).toBe('EINVAL');
+    }
+  });
+
+  test('refuses an instance that hides its failures, one of before 5.5', async () => {
+    const old = (throwOnErrors: boolean): object => ({ store: new Map(), throwOnErrors, get: () => undefined, set: () => true, delete: () => true });
+    expect(await openCode(old(false))).toBe('EINVAL');
+    expect(await openCode(old(true))).toBe('EIO');
+  });
+
+  test('an entry of somebody else is EIO', async () => {
+    const map = new Map<string, unknown>();
+    const store = await KeyvStore.open(map);
+    for (const value of ['not base64 §', '', 7, {}, new Uint8Array(5), btoa('x'.repeat(SLOT_BYTES + 1))]) {
+      map.set('compcache:0', value);
+      expect(await codeOf(store, () => store.read(0, into)), String(value)).toBe('EIO');
+    }
+  });
+
+  test('refuses at once what mangles text', async () => {
+    expect(await openCode(new Keyv({ serialize: () => '{}' }))).toBe('EIO');
+  });
+});
+
+// ── adapters that fail ───────────────────────────────────────────────────────
+
+type Failure = 'throw' | 'reject' | 'emit' | 'hang';
+
+/** An adapter on a Map whose calls fail in a certain way while `failure` is set. It is a Node emitter: without a listener an 'error' event throws. */
+class BadAdapter extends EventEmitter {
+  failure: Failure | undefined;
+  /** Kinds of calls that fail; all unless given. */
+  only: string | undefined;
+  calls = 0;
+  readonly entries = new Map<string, unknown>();
+  readonly opts = {};
+  #hanging: (() => void)[] = [];
+
+  get(key: string): unknown {
+    return this.#do('get', undefined, () => this.entries.get(key));
+  }
+
+  set(key: string, value: unknown): unknown {
+    return this.#do('set', undefined, () => void this.entries.set(key, value));
+  }
+
+  delete(key: string): unknown {
+    return this.#do('delete', false, () => this.entries.delete(key));
+  }
+
+  clear(): void {
+    this.entries.clear();
+  }
+
+  /** Lets the calls that hang happen now. */
+  resume(): void {
+    this.failure = undefined;
+    for (const go of this.#hanging.splice(0)) go();
+  }
+
+  #do(kind: string, nothing: unknown, call: () => unknown): unknown {
+    this.calls++;
+    const failure = this.only === undefined || this.only === kind ? this.failure : undefined;
+    if (failure === 'throw') throw new Error('dead');
+    if (failure === 'reject') return Promise.reject(new Error('dead'));
+    if (failure === 'hang') return new Promise<void>((resolve) => this.#hanging.push(resolve)).then(call);
+    if (failure !== 'emit') return Promise.resolve().then(call);
+    return Promise.resolve().then(() => {
+      this.emit('error', new Error('dead'));
+      return nothing;
+    });
+  }
+}
+
+const wraps: [string, (adapter: BadAdapter) => KeyvLike][] = [
+  ['alone', (adapter) => adapter],
+  ['under Keyv', (adapter) => new Keyv({ store: adapter })],
+  ['under Keyv that emits nothing', (adapter) => new Keyv({ store: adapter, emitErrors: false })],
+  ['under Keyv that throws', (adapter) => new Keyv({ store: adapter, throwOnErrors: true })],
+];
+
+describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
+  let adapter: BadAdapter;
+  let store: KeyvStore;
+
+  beforeEach(async () => {
+    adapter = new BadAdapter();
+    store = await KeyvStore.open(wrap(adapter), { timeout: 60 });
+    await store.write(0, content(0, 1, 100));
+  });
+
+  test.each(['throw', 'reject', 'emit', 'hang'] as const)('by %s: EIO for every call, and never ENOENT; it works again afterwards', async (failure) => {
+    adapter.failure = failure;
+    for (const slot of [0, 1]) {
+      expect(await codeOf(store, () => store.read(slot, into))).toBe('EIO');
+      expect(await codeOf(store, () => store.write(slot, content(slot, 2, 100)))).toBe('EIO');
+      expect(await codeOf(store, () => store.free(slot))).toBe('EIO');
+    }
+    adapter.resume();
+    expect(['opened', 'ENOENT']).toContain(await store.read(0, into).then(() => 'opened', (error: unknown) => (error as CompcacheError).code));
+    await store.write(1, content(1, 3, 100));
+    await expectContent(store, 1, content(1, 3, 100));
+    await store.free(1);
+    expect(await codeOf(store, () => store.read(1, into))).toBe('ENOENT');
+    await store.close();
+  });
+
+  test.each(['throw', 'reject', 'emit'] as const)('by %s: it cannot be opened', async (failure) => {
+    for (const only of ['get', 'set', 'delete']) {
+      const bad = new BadAdapter();
+      Object.assign(bad, { failure, only });
+      expect(await openCode(wrap(bad))).toBe('EIO');
+      expect(bad.listenerCount('error')).toBeLessThanOrEqual(1); // Keyv's own
+    }
+  });
+
+  test('a free whose delete alone fails is EIO, not ENOENT', async () => {
+    adapter.only = 'delete';
+    for (const failure of ['throw', 'reject', 'emit'] as const) {
+      adapter.failure = failure;
+      expect(await codeOf(store, () => store.free(0))).toBe('EIO');
+    }
+    adapter.failure = undefined;
+    await expectContent(store, 0, content(0, 1, 100));
+  });
+
+  test('the next call on a slot waits for one that was given up, and is not made once it is given up itself', async () => {
+    adapter.failure = 'hang';
+    expect(await codeOf(store, () => store.write(0, content(0, 2, 100)))).toBe('EIO');
+    const calls = adapter.calls;
+    expect(await codeOf(store, () => store.write(0, content(0, 3, 100)))).toBe('EIO');
+    expect(adapter.calls).toBe(calls);
+    const last = store.write(0, content(0, 4, 100));
+    adapter.resume();
+    await last;
+    expect(adapter.calls).toBe(calls + 1);
+    await expectContent(store, 0, content(0, 4, 100));
+  });
+
+  test('an error event between calls, and after close, harms nobody', async () => {
+    adapter.on('error', () => {}); // the application's own, for after close
+    adapter.emit('error', new Error('reconnecting'));
+    await expectContent(store, 0, content(0, 1, 100));
+    expect(await codeOf(store, () => store.read(1, into))).toBe('ENOENT');
+    adapter.failure = 'hang';
+    const late = codeOf(store, () => store.read(0, into));
+    await store.close();
+    expect(await late).toBe('EIO');
+    adapter.resume();
+    adapter.emit('error', new Error('later'));
+  });
+});
+
+test('an adapter that says nothing of an entry it did not delete is EIO', async () => {
+  const map = new Map<string, string>();
+  const store = await KeyvStore.open({ get: (key) => map.get(key), set: (key, value) => map.set(key, value), delete: (key) => !key.endsWith(':5') && map.delete(key) });
+  await store.write(5, new Uint8Array([1]));
+  expect(await codeOf(store, () => store.free(5))).toBe('EIO');
+  expect(await codeOf(store, () => store.free(6))).toBe('ENOENT');
+});
+
+// ── Redis ────────────────────────────────────────────────────────────────────
+
+describe('on Redis', () => {
+  let server: RedisServer;
+  const adapters: KeyvRedis<unknown>[] = [];
+
+  beforeAll(async () => {
+    server = await RedisServer.start();
+  });
+  afterAll(async () => {
+    await Promise.all(adapters.map((adapter) => adapter.disconnect(true)));
+    await server.stop();
+  });
+
+  function adapter(): KeyvRedis<unknown> {
+    const made = new KeyvRedis<unknown>({ url: server.url, socket: { reconnectStrategy: 50 } });
+    adapters.push(made);
+    return made;
+  }
+
+  const remotes: [string, () => KeyvLike][] = [
+    ['Keyv on Redis', () => new Keyv(adapter())],
+    ['Keyv on Redis, without its own prefix', () => new Keyv({ store: adapter(), useKeyPrefix: false, namespace: '' })],
+    ['Redis without Keyv', () => adapter() as KeyvLike],
+    ['Keyv on Redis that throws', () => new Keyv({ store: Object.assign(adapter(), { throwOnErrors: true }), throwOnErrors: true })],
+  ];
+  for (const [i, [name, make]] of remotes.entries()) {
+    let opened = 0;
+    testBackingStore({ name, mode: 'async', type: 'KeyvStore', open: (slots) => KeyvStore.open(make(), { slots, prefix: `suite-${i}-${opened++}:` }) });
+  }
+
+  test('without a serializer it is refused at once: the adapter takes no objects', async () => {
+    expect(await openCode(new Keyv({ store: adapter(), ...raw }))).toBe('EIO');
+  });
+
+  test('without memory it is ENOSPC, and takes pages again with it', async () => {
+    const redis = adapter();
+    const store = await KeyvStore.open(new Keyv(redis), { prefix: 'memory:' });
+    const client = await redis.getClient();
+    const limit = async (bytes: string): Promise<unknown> => (client as unknown as { sendCommand(words: string[]): Promise<unknown> }).sendCommand(['CONFIG', 'SET', 'maxmemory', bytes]);
+    await limit('1');
+    try {
+      expect(await codeOf(store, () => store.write(0, content(0, 1, 100)))).toBe('ENOSPC');
+    } finally {
+      await limit('0');
+    }
+    await store.write(0, content(0, 1, 100));
+    await expectContent(store, 0, content(0, 1, 100));
+  });
+
+  test.each(remotes)('killed and restarted, %s: EIO while it is dead, never ENOENT, then it works again', async (_, make) => {
+    const store = await KeyvStore.open(make(), { prefix: 'killed:', timeout: 300 });
+    await store.write(0, content(0, 1, 1000));
+    server.pause(true);
+    const under = [0, 1, 2, 3].map((slot) => codeOf(store, () => store.read(slot, into)));
+    await server.kill();
+    expect(await Promise.all(under), 'calls under way').toEqual(['EIO', 'EIO', 'EIO', 'EIO']);
+    for (const slot of [0, 7]) {
+      expect(await codeOf(store, () => store.read(slot, into))).toBe('EIO');
+      expect(await codeOf(store, () => store.write(slot, content(slot, 2, 1000)))).toBe('EIO');
+      expect(await codeOf(store, () => store.free(slot))).toBe('EIO');
+    }
+    await server.restart();
+    // The client tries again in its own time.
+    let code: string;
+    do code = await store.write(5, content(5, 1, 1000)).then(() => 'written', (error: unknown) => (error as CompcacheError).code);
+    while (code === 'EIO');
+    expect(code).toBe('written');
+    await expectContent(store, 5, content(5, 1, 1000));
+    await store.free(5);
+    expect(await codeOf(store, () => store.read(5, into))).toBe('ENOENT');
+    await store.close();
+  });
+
+  test('that does not answer is EIO after the timeout', async () => {
+    const store = await KeyvStore.open(new Keyv(adapter()), { prefix: 'paused:', timeout: 100 });
+    await store.write(0, content(0, 1, 1000));
+    server.pause(true);
+    try {
+      expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
+      expect(await codeOf(store, () => store.read(1, into))).toBe('EIO');
+    } finally {
+      server.pause(false);
+    }
+    await expectContent(store, 0, content(0, 1, 1000));
+  });
+
+  test('that is dead from the beginning cannot be opened, and can when it lives', async () => {
+    await server.kill();
+    const redis = new KeyvRedis<unknown>({ url: server.url, socket: { reconnectStrategy: false } });
+    adapters.push(redis);
+    const keyv = new Keyv(redis);
+    expect(await openCode(keyv, { timeout: 500 })).toBe('EIO');
+    await server.restart();
+    expect(await openCode(keyv, { timeout: 5000 })).toBe('opened');
+  });
+});

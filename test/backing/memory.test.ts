@@ -1,0 +1,29 @@
+import { describe, expect, test } from 'vitest';
+import { MemoryStore } from '../../bindings/index.ts';
+import { errorOf } from '../harness.ts';
+import { testBackingStore } from './suite.ts';
+
+testBackingStore({ name: 'MemoryStore', mode: 'sync', type: 'MemoryStore', open: async (slots) => new MemoryStore({ slots }) });
+
+describe('MemoryStore', () => {
+  test('counts slots and bytes', () => {
+    const store = new MemoryStore();
+    expect([store.slots, store.used, store.bytes]).toEqual([undefined, 0, 0]);
+    store.write(4294967294, new Uint8Array(100));
+    store.write(0, new Uint8Array(50));
+    store.write(0, new Uint8Array(20));
+    expect([store.used, store.bytes]).toEqual([2, 120]);
+    store.free(4294967294);
+    expect([store.used, store.bytes]).toEqual([1, 20]);
+    store[Symbol.dispose]();
+    expect([store.used, store.bytes]).toEqual([0, 0]);
+  });
+
+  test('without slots there are 2^32 - 1', () => {
+    expect(errorOf(() => new MemoryStore().write(0xffffffff, new Uint8Array(1))).code).toBe('ENOSPC');
+  });
+
+  test.each([{ slots: 0 }, { slots: -1 }, { slots: 1.5 }, { slots: '8' }, { size: 4096 }, null])('refuses the options %j', (options) => {
+    expect(errorOf(() => new MemoryStore(options as object)).code).toBe('EINVAL');
+  });
+});
