@@ -7,7 +7,7 @@ export { layoutVersion } from './mem/module';
 export {
   zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapExcess, zswapFigure, zswapForeign,
   zswapFrames, zswapFreed, zswapFreeing, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost,
-  zswapOpen, zswapOwner, zswapPass, zswapPool, zswapPut, zswapSet, zswapSettled, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
+  zswapOpen, zswapOwner, zswapPass, zswapPend, zswapPool, zswapPut, zswapSet, zswapSettled, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
 } from './front/zswap';
 
 /** Readies an instance for its RAM: places the scratch, makes the checksum tables. */

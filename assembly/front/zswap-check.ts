@@ -46,7 +46,7 @@ function headerCheck(front: usize): u32 {
   const current = frontAt(front).current;
   if (current != NO_POOL && current >= POOL_COUNT) return broken(RULE_FRONT, home);
   if (frontAt(front).limitPercent > 100 || frontAt(front).thresholdPercent > 100 || frontAt(front).flags > 7) return broken(RULE_FRONT, home);
-  for (let at = POOLS + POOL_COUNT * POOL_BYTES; at < <usize>PAGE_SIZE; at += 4) {
+  for (let at = POOLS + <usize>POOL_COUNT * POOL_BYTES; at < <usize>PAGE_SIZE; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
   return entries == frontAt(front).entries && entries == slabUsed(front + POOL_DESCRIPTORS) ? 0 : broken(RULE_FRONT, home);
@@ -89,7 +89,7 @@ function cellsCheck(front: usize): u32 {
   }
   const sums = frontAt(front).entries == entries && frontAt(front).sameFilledPages == fills && frontAt(front).written == written
     && frontAt(front).pending == pending && (prefix(front) != 0 ? frontAt(front).raw : 0) == raws
-    && slotsTaken(slots) >= written + pending + frontAt(front).inFlight;
+    && slotsTaken(slots) >= written + frontAt(front).inFlight;
   return sums ? 0 : broken(RULE_FRONT, home);
 }
 

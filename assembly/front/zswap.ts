@@ -565,10 +565,9 @@ function nextGeneration(front: usize): u32 {
   return frontAt(front).lastGeneration;
 }
 
-/** Notes a job for the caller, with its slot, and composes it. The bytes of the slot, or ENOSPC. */
+/** Notes a slot for the caller and composes it: its bytes. */
 function compose(front: usize, codec: u32, length: u32, slot: u32): u32 {
   const generation = nextGeneration(front);
-  setOut(OUT_A, nextJob(front));
   setOut(OUT_B, slot);
   setOut(OUT_C, generation);
   return slotCompose(codec, length, slot, generation, frontAt(front).epoch);
@@ -600,8 +599,9 @@ export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
   if (slot == NO_SLOT) return ENOSPC;
   const bytes = compose(front, kind, length, slot);
   if (prefix(front) == 0) listRemove(front + POOL_LRU, record, LINKS);
-  recordAt(record).job = out(OUT_A);
+  recordAt(record).job = nextJob(front);
   frontAt(front).inFlight += 1;
+  setOut(OUT_A, recordAt(record).job);
   setOut(OUT_SIZE, recordAt(record).offset);
   setOut(OUT_LENGTH, recordAt(record).type);
   return bytes;
@@ -644,10 +644,10 @@ export function zswapWriteEnd(front: usize, offset: u32, type: u32, job: u32, sl
 }
 
 /**
- * Begins the write of the page in the page buffer that is not in the pool: it was refused.
- * @returns bytes of the slot, and what zswapWrite notes; EINVAL, ENOSPC, ENOMEM no frame for the index
+ * A page that was refused is to go to the store: it is pending from now on, in place of what was there. The caller keeps it.
+ * @returns its job; EINVAL, ENOMEM no frame for the index
  */
-export function zswapDirect(front: usize, offset: u32, type: u32): u32 {
+export function zswapPend(front: usize, offset: u32, type: u32): u32 {
   if (!isKey(front, offset, type)) return EINVAL;
   let cell = tableMake(indexOf(front), offset, type);
   if (cell == 0) return ENOMEM;
@@ -655,32 +655,43 @@ export function zswapDirect(front: usize, offset: u32, type: u32): u32 {
     release(front, cell);
     cell = cellOf(front, offset, type);
   }
-  const slot = slotTake(front + SLOTS);
-  if (slot == NO_SLOT) {
-    setCell(cell, PENDING, 0, 0);
-    tableRemove(indexOf(front), cell, offset);
-    return ENOSPC;
-  }
-  memory.copy(slotData(), pageBuffer(), PAGE_SIZE);
-  const bytes = compose(front, SLOT_RAW, PAGE_SIZE, slot);
-  setCell(cell, PENDING, out(OUT_A), 0);
+  setCell(cell, PENDING, nextJob(front), 0);
   frontAt(front).pending += 1;
-  return bytes;
+  return valueOf(cell);
 }
 
-/** Ends it. 1: the page is in the store. 0: it has gone, or was replaced meanwhile; the slot is doomed. */
+/** The cell of a page that is pending with this job, 0 when it was replaced or has gone. */
+function pendingCell(front: usize, offset: u32, type: u32, job: u32): usize {
+  const cell = cellOf(front, offset, type);
+  return cell != 0 && kindOfCell(cell) == PENDING && valueOf(cell) == job ? cell : 0;
+}
+
+/**
+ * Begins the write of a pending page, which is in the page buffer.
+ * @returns bytes of the slot; slot in OUT_B, generation in OUT_C, for zswapDirectEnd. ENOENT it was replaced or has gone;
+ *   ENOSPC no free slot; EINVAL
+ */
+export function zswapDirect(front: usize, offset: u32, type: u32, job: u32): u32 {
+  if (!isFront(front)) return EINVAL;
+  if (pendingCell(front, offset, type, job) == 0) return ENOENT;
+  const slot = slotTake(front + SLOTS);
+  if (slot == NO_SLOT) return ENOSPC;
+  memory.copy(slotData(), pageBuffer(), PAGE_SIZE);
+  return compose(front, SLOT_RAW, PAGE_SIZE, slot);
+}
+
+/** Ends it, or gives it up (slot NO_SLOT). 1: the page is in the store. 0: it has gone, or was replaced meanwhile; the slot is doomed. */
 export function zswapDirectEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, done: u32): u32 {
   if (!isFront(front)) return 0;
-  const cell = cellOf(front, offset, type);
-  const ours = cell != 0 && kindOfCell(cell) == PENDING && valueOf(cell) == job;
-  if (ours && done == 1) {
+  const cell = pendingCell(front, offset, type, job);
+  if (cell != 0 && done == 1) {
     frontAt(front).pending -= 1;
     frontAt(front).written += 1;
     setCell(cell, WRITTEN, slot, generation);
     return 1;
   }
-  if (done != 2) slotDoom(front + SLOTS, slot);
-  if (ours) remove(front, cell, offset, type);
+  if (done != 2 && slot != NO_SLOT) slotDoom(front + SLOTS, slot);
+  if (cell != 0) remove(front, cell, offset, type);
   return 0;
 }
 

@@ -29,7 +29,8 @@ export interface FrontExports {
   zswapPass(front: number, record: number): void;
   zswapWrite(front: number, record: number, raw: number): number;
   zswapWriteEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
-  zswapDirect(front: number, offset: number, type: number): number;
+  zswapPend(front: number, offset: number, type: number): number;
+  zswapDirect(front: number, offset: number, type: number, job: number): number;
   zswapDirectEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
   zswapSettled(front: number, slot: number): void;
   zswapOpen(front: number, bytes: number, slot: number, generation: number): number;

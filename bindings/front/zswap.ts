@@ -26,6 +26,7 @@ const CODEC_FAILED = 7;
 const RECLAIM_FAILED = 8;
 const ENOENT = -2 >>> 0;
 const ENOMEM = -12 >>> 0;
+const ENOSPC = -28 >>> 0;
 
 /** How a write ended, for the core. */
 const FAILED = 0;
@@ -45,6 +46,8 @@ const TYPE_MAX = 0xfffffeff;
 const TRIES = 8;
 /** Entries written between two looks at the frames that came back. */
 const BATCH = 8;
+/** Entries that a frame may hold, roughly. */
+const ENTRIES_PER_FRAME = 4;
 /** Frames wanted when an allocation has failed though some are free: the longest zspage by default. */
 const ZSPAGE_FRAMES = 8;
 
@@ -127,6 +130,9 @@ interface Job {
   bytes: Uint8Array;
 }
 
+/** A page that is on its way to the store, or waits for its turn. */
+type Pending = Pick<Job, 'type' | 'offset' | 'job'>;
+
 /** What writing back is to reach: so many entries, or so many frames. */
 interface Goal {
   entries: number;
@@ -203,6 +209,8 @@ export class Zswap {
   /** Calls that wait for the store and have things to put back when it has answered. */
   readonly #active = new Set<Promise<unknown>>();
   #frees = 0;
+  #hungFrees = 0;
+  #waitingForSlot: (() => void)[] = [];
   #closed = false;
   #closing: Promise<void> | undefined;
 
@@ -866,31 +874,17 @@ export class Zswap {
     return call;
   }
 
-  /** The same, with many writes at a time. */
+  /** The same with any store, many writes at a time. */
   async #moveSoon(op: string, goal: Goal): Promise<Run> {
+    const io = this.#io as StoreIo;
+    if (io.isSync) return this.#moveNow(op, goal);
     const run: Run = { moved: 0, tries: 0, failure: undefined };
     const progress = new Progress(goal, this.#frames());
     const active = new Set<Promise<void>>();
-    let more = true;
     try {
-      while (more && this.#wants(progress, run, active.size)) {
-        const io = this.#io as StoreIo;
-        if (this.victims === 'page') {
-          more = await this.#pageSoon(op, run);
-        } else if (!io.hasRoom && !io.isSync) {
-          await io.room(op);
-        } else {
-          const job = this.#beginEntry(op, run);
-          more = job !== undefined;
-          if (job !== undefined) {
-            const write = this.#finishSoon(op, job, run).finally(() => active.delete(write));
-            active.add(write);
-          } else if (active.size !== 0) {
-            await Promise.race(active);
-            more = true;
-          }
-        }
-        if (this.#closed) break;
+      while (!this.#closed && this.#wants(progress, run, active.size)) {
+        const more = this.victims === 'page' ? await this.#pageSoon(op, run) : await this.#entrySoon(op, io, run, active, goal);
+        if (!more) break;
       }
     } catch (error) {
       run.failure ??= error as CompcacheError;
@@ -900,6 +894,32 @@ export class Zswap {
     this.#compactFor(progress);
     this.#settle();
     return run;
+  }
+
+  /** Begins the write of one entry, or waits until that may be. False when there is none, and none under way. */
+  async #entrySoon(op: string, io: StoreIo, run: Run, active: Set<Promise<void>>, goal: Goal): Promise<boolean> {
+    // For a few frames not many more entries are begun than they hold.
+    if (active.size >= goal.frames * ENTRIES_PER_FRAME) {
+      await Promise.race(active);
+      return true;
+    }
+    if (!io.hasRoom) {
+      await io.room(op);
+      return true;
+    }
+    const job = this.#beginEntry(op, run);
+    if (job !== undefined) {
+      const write = this.#finishSoon(op, job, run).finally(() => active.delete(write));
+      active.add(write);
+      return true;
+    }
+    if (run.failure?.code === 'ENOSPC' && (await this.#slotFreed())) {
+      run.failure = undefined;
+      return true;
+    }
+    if (active.size === 0) return false;
+    await Promise.race(active);
+    return true;
   }
 
   /** Whether more is to be written. */
@@ -983,8 +1003,7 @@ export class Zswap {
   /** Takes note of how a write has ended. */
   #ended(job: Job, outcome: Outcome<unknown>, run: Run): void {
     if (this.#isGone()) return;
-    const done = 'value' in outcome ? DONE : outcome.late === undefined ? FAILED : LATE;
-    const moved = this.#front.zswapWriteEnd(this.#address, job.offset, job.type, job.job, job.slot, job.generation, done) !== 0;
+    const moved = this.#front.zswapWriteEnd(this.#address, job.offset, job.type, job.job, job.slot, job.generation, doneBy(outcome)) !== 0;
     run.tries = moved ? 0 : run.tries + 1;
     if (moved) run.moved += 1;
     else this.#budget += 1;
@@ -1110,43 +1129,76 @@ export class Zswap {
     if (io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
     if (!io.isSync) throw new CompcacheError('EAGAIN', op, `the page is for an asynchronous store: use ${op.slice(op.indexOf('.') + 1)}Async`);
     this.#live(op);
-    const job = this.#beginDirect(op, type, offset, page);
-    this.#endDirect(op, job, io.now(op, () => io.store.write(job.slot, job.bytes)));
+    const pending = this.#pend(op, type, offset, page);
+    const job = this.#beginDirect(op, pending);
+    if (job === 'full') this.#failPending(op, pending, this.#failure(op, ENOSPC));
+    if (job !== undefined) this.#endDirect(op, job, io.now(op, () => io.store.write(job.slot, job.bytes)));
   }
 
-  /** The same, which waits. The page is copied at once. @internal */
+  /** The same, which waits. The page is copied at once; until it is written it is read from that copy. @internal */
   async writeThroughAsync(op: string, type: number, offset: number, page: Uint8Array): Promise<void> {
     const io = this.#io;
     if (io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
-    const job = this.#beginDirect(op, type, offset, page);
-    await this.#tracked(this.#directSoon(op, io, job));
+    await this.#tracked(this.#directSoon(op, io, this.#pend(op, type, offset, page)));
   }
 
-  async #directSoon(op: string, io: StoreIo, job: Job): Promise<void> {
+  async #directSoon(op: string, io: StoreIo, pending: Pending): Promise<void> {
     try {
-      if (!io.isSync) await io.room(op);
+      for (;;) {
+        if (!io.isSync) await io.room(op);
+        const job = this.#beginDirect(op, pending);
+        if (job === undefined) return; // a later call has replaced the page, or dropped it
+        if (job !== 'full') {
+          this.#endDirect(op, job, await io.soon(op, () => io.store.write(job.slot, job.bytes)));
+          return;
+        }
+        if (!(await this.#slotFreed())) this.#failPending(op, pending, this.#failure(op, ENOSPC));
+      }
     } catch (error) {
-      this.#endDirect(op, job, { failure: error as CompcacheError });
+      this.#failPending(op, pending, error as CompcacheError);
     }
-    this.#endDirect(op, job, await io.soon(op, () => io.store.write(job.slot, job.bytes)));
   }
 
-  #beginDirect(op: string, type: number, offset: number, page: Uint8Array): Job {
-    const { bytes, pageAddress } = this.#core;
-    bytes.set(page, pageAddress);
-    const length = this.#front.zswapDirect(this.#address, offset, type) >>> 0;
+  /** Makes a page pending, with a copy of it. */
+  #pend(op: string, type: number, offset: number, page: Uint8Array): Pending {
+    const copy = page.slice();
+    const job = this.#front.zswapPend(this.#address, offset, type) >>> 0;
     this.#settle();
+    if (job >= ERRNO_MIN) throw this.#failure(op, job);
+    this.#direct.set(job, copy);
+    return { type, offset, job };
+  }
+
+  /** Takes a slot for a pending page and composes it. Undefined when the page was replaced or dropped meanwhile. */
+  #beginDirect(op: string, { type, offset, job }: Pending): Job | 'full' | undefined {
+    if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
+    const { bytes, pageAddress, out } = this.#core;
+    bytes.set(this.#direct.get(job) as Uint8Array, pageAddress);
+    const length = this.#front.zswapDirect(this.#address, offset, type, job) >>> 0;
+    if (length === ENOENT) {
+      this.#direct.delete(job);
+      return undefined;
+    }
+    if (length === ENOSPC) return 'full';
     if (length >= ERRNO_MIN) throw this.#failure(op, length);
-    const job = this.#jobOf(offset, type, length);
-    this.#direct.set(job.job, job.bytes.subarray(SLOT_BYTES - PAGE_SIZE));
-    return job;
+    out[OUT_A] = job;
+    return this.#jobOf(offset, type, length);
+  }
+
+  /** Gives a pending page up, and throws. */
+  #failPending(op: string, pending: Pending, error: CompcacheError): never {
+    if (this.#direct.has(pending.job)) this.#forgetDirect({ ...pending, slot: NONE, generation: 0 }, FAILED);
+    throw error;
+  }
+
+  #forgetDirect({ offset, type, job, slot, generation }: Omit<Job, 'bytes'>, done: number): void {
+    this.#direct.delete(job);
+    if (!this.#isGone()) this.#front.zswapDirectEnd(this.#address, offset, type, job, slot, generation, done);
   }
 
   #endDirect(op: string, job: Job, outcome: Outcome<unknown>): void {
-    this.#direct.delete(job.job);
+    this.#forgetDirect(job, doneBy(outcome));
     if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
-    const done = 'value' in outcome ? DONE : outcome.late === undefined ? FAILED : LATE;
-    this.#front.zswapDirectEnd(this.#address, job.offset, job.type, job.job, job.slot, job.generation, done);
     if ('failure' in outcome) this.#noteFailure(job, outcome, { moved: 0, tries: 0, failure: undefined });
     this.#drain();
     if ('failure' in outcome) throw outcome.failure;
@@ -1178,11 +1230,31 @@ export class Zswap {
   /** A slot is not used again before the store has ended freeing it, however it ends. */
   async #freeSoon(io: StoreIo, slot: number): Promise<void> {
     const outcome = await io.soon('zswap.free', () => io.store.free(slot));
-    if ('failure' in outcome) await outcome.late;
+    if ('failure' in outcome && outcome.late !== undefined) {
+      this.#hungFrees += 1;
+      this.#wakeFreed();
+      await outcome.late;
+      this.#hungFrees -= 1;
+    }
     this.#frees -= 1;
-    if (this.#isGone()) return;
-    this.#front.zswapFreed(this.#address, slot);
-    this.#drain();
+    if (!this.#isGone()) {
+      this.#front.zswapFreed(this.#address, slot);
+      this.#drain();
+    }
+    this.#wakeFreed();
+  }
+
+  /** Waits until a slot that is being freed is free. False when there is none, or all that there are hang. */
+  async #slotFreed(): Promise<boolean> {
+    if (this.#isGone() || this.#frees === this.#hungFrees) return false;
+    await new Promise<void>((resolve) => this.#waitingForSlot.push(resolve));
+    return true;
+  }
+
+  #wakeFreed(): void {
+    const waiting = this.#waitingForSlot;
+    this.#waitingForSlot = [];
+    for (const resolve of waiting) resolve();
   }
 
   /** Destroys pools that have drained. */
@@ -1284,6 +1356,12 @@ class Progress {
     this.#compactAt *= 2;
     return true;
   }
+}
+
+/** How a write ended, as the core wants to know it. */
+function doneBy(outcome: Outcome<unknown>): number {
+  if ('value' in outcome) return DONE;
+  return outcome.late === undefined ? FAILED : LATE;
 }
 
 function pick<T extends object>(from: T, keys: readonly (keyof T)[]): Partial<T> {
