@@ -42,7 +42,10 @@ export interface FileStoreOptions<M extends BackingStore['mode'] = BackingStore[
   slots?: number;
   /** 'sync' (default): calls answer at once; 'async': with promises. */
   mode?: M;
-  /** What to do where something is already; 'reopen' unless given. */
+  /**
+   * What to do where something is already; 'reopen' unless given. A block device, or a file that was filled with zeros
+   * beforehand, is something: its first store takes 'overwrite'.
+   */
   existing?: Existing;
 }
 

@@ -231,10 +231,10 @@ describe('on Redis', () => {
 
   beforeAll(async () => {
     server = await RedisServer.start();
-  });
-  afterAll(async () => {
-    await Promise.all(adapters.map((adapter) => adapter.disconnect(true)));
-    await server.stop();
+    return async () => {
+      await Promise.all(adapters.map((adapter) => adapter.disconnect(true)));
+      await server.stop();
+    };
   });
 
   function adapter(): KeyvRedis<unknown> {

@@ -40,7 +40,12 @@ export class RedisServer {
 
   static async start(): Promise<RedisServer> {
     const server = new RedisServer(await freePort());
-    await server.restart();
+    try {
+      await server.restart();
+    } catch (error) {
+      rmSync(server.#folder, { recursive: true, force: true });
+      throw error;
+    }
     return server;
   }
 
@@ -55,6 +60,7 @@ export class RedisServer {
     child.on('error', (cause) => (failed = new Error(`${SERVER} does not start: install it (Debian: apt-get install redis-server), or set REDIS_SERVER to its path`, { cause })));
     child.on('exit', (code) => (failed ??= new Error(`${SERVER} ended with ${code}`)));
     this.#child = child;
+    process.once('exit', () => child.kill('SIGKILL'));
     while (!(await answers(this.port))) {
       if (failed !== undefined) throw failed;
       await new Promise((resolve) => setTimeout(resolve, 20));
