@@ -37,7 +37,7 @@ import { tableCheck, tableNext } from './page/table';
 import { zpoolSpan } from './zpool';
 import { slotMapFrames } from './front/slot-map';
 import { zswapCheck } from './front/zswap-check';
-import { SLOTS } from './front/zswap-layout';
+import { SLOTS } from './front/backed';
 
 /** The pool after this one (0: the first), newest first; 0 at the end. EINVAL. */
 export function zpoolNext(pool: usize): u32 {

@@ -8,10 +8,10 @@ import { RULE_FRONT, RULE_LRU, broken, isRecord, listLength } from '../mem/verif
 import { tableFind, tableNext } from '../page/table';
 import { zpoolSpan } from '../zpool';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
+import { ENTRY, FILL, SLOTS, WRITTEN } from './backed';
 import {
-  ENTRY, FILL, KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RAW_KEYS,
-  RECORD_BYTES, REFERENCED, SLOTS, WRITTEN, cellOf, frontAt, indexOf, kindOfCell, poolIndex, poolOf, prefix, recordAt, usedAt,
-  valueOf,
+  KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RAW_KEYS, RECORD_BYTES, REFERENCED,
+  cellOf, frontAt, indexOf, kindOfCell, poolIndex, poolOf, prefix, recordAt, usedAt, valueOf,
 } from './zswap-layout';
 
 /** Verifies a zswap whose pools have passed their own checks. 0 or EUCLEAN. */

@@ -1,25 +1,13 @@
 /** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
 import { POOL_INDEX, ZSWAP, kindOf, poolOption } from '../mem/pool';
 import { stateOf, tableFind } from '../page/table';
+import { KIND_BITS, KIND_MASK } from './backed';
 
-// Kinds of cells. An entry's and a fill word's are those of a pool's page table (page/table.ts), whose check knows them.
-// @ts-ignore: decorator
-@inline export const ENTRY: u32 = 1;
-// @ts-ignore: decorator
-@inline export const FILL: u32 = 2;
-// @ts-ignore: decorator
-@inline export const WRITTEN: u32 = 5;
+// Further kinds of cells (backed.ts).
 // @ts-ignore: decorator
 @inline export const PENDING: u32 = 9;
 // @ts-ignore: decorator
 @inline export const RAW_KEY: u32 = 13; // under (handle, pool): the record of a page kept raw
-// @ts-ignore: decorator
-@inline export const KIND_BITS: u32 = 4;
-// @ts-ignore: decorator
-@inline export const KIND_MASK: u32 = 15;
-// @ts-ignore: decorator
-@inline export const GENERATION_MASK: u32 = 0xFFFFFFFF >> KIND_BITS;
-
 /** Types of pages are below; the high words of keys from here on are those of raw pages. */
 // @ts-ignore: decorator
 @inline export const RAW_KEYS: u32 = 0xFFFFFF00;
@@ -51,8 +39,6 @@ import { stateOf, tableFind } from '../page/table';
 // @ts-ignore: decorator
 @inline export const REACHED_FULL: u32 = 4;
 
-// @ts-ignore: decorator
-@inline export const SLOTS: usize = 320;
 // @ts-ignore: decorator
 @inline export const COUNTERS: usize = 352;
 // @ts-ignore: decorator
@@ -159,10 +145,6 @@ export class Record {
 export function isFront(front: usize): bool {
   return kindOf(front) == ZSWAP;
 }
-
-/** Codecs of the core have lower numbers. */
-// @ts-ignore: decorator
-@inline export const FIRST_FOREIGN: u32 = 2;
 
 // @ts-ignore: decorator
 @inline export function cellOf(front: usize, offset: u32, type: u32): usize {

@@ -66,12 +66,13 @@ import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out
 import { slabAlloc, slabFrames, slabFree, slabInit } from '../mem/slab';
 import { DENSE, SPARSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableShape, tableStart } from '../page/table';
 import { codecCompress, codecDecompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from './core';
-import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
-import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotMapStart, slotState, slotTake, slotsDoomed, slotsTaken } from './slot-map';
+import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, SLOTS, WRITTEN, compose, slotCodecOf } from './backed';
+import { SLOT_RAW, slotData } from './slot';
+import { NO_SLOT, slotDoom, slotMapFrames, slotMapStart, slotTake, slotsDoomed, slotsTaken } from './slot-map';
 import {
-  COUNTERS, COUNTER_COUNT, ENTRY, FILL, FIRST_FOREIGN, FRONT_VICTIMS, GENERATION_MASK, KEEP_RAW, KEY_BYTES, KIND_BITS, LINKS, NO_POOL,
-  PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RAW_KEYS, REACHED_FULL, RECORD_BYTES, REFERENCED, SAME_FILLED, SLOTS,
-  WRITTEN, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex, poolOf, prefix, recordAt, setCell, usedAt, valueOf,
+  COUNTERS, COUNTER_COUNT, FRONT_VICTIMS, KEEP_RAW, KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW,
+  RAW_KEY, RAW_KEYS, REACHED_FULL, RECORD_BYTES, REFERENCED, SAME_FILLED, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex,
+  poolOf, prefix, recordAt, setCell, usedAt, valueOf,
 } from './zswap-layout';
 
 // Counters, by number; bindings/front/zswap.ts has their names.
@@ -97,8 +98,6 @@ import {
 @inline const IN_STORE: u32 = 4;
 // @ts-ignore: decorator
 @inline const BEING_WRITTEN: u32 = 5;
-// @ts-ignore: decorator
-@inline const DECOMPRESS: u32 = 6;
 
 export function zswapCount(front: usize, which: u32): void {
   if (!isFront(front) || which >= COUNTER_COUNT) return;
@@ -560,19 +559,6 @@ function nextJob(front: usize): u32 {
   return frontAt(front).lastJob;
 }
 
-function nextGeneration(front: usize): u32 {
-  frontAt(front).lastGeneration = (frontAt(front).lastGeneration + 1) & GENERATION_MASK;
-  return frontAt(front).lastGeneration;
-}
-
-/** Notes a slot for the caller and composes it: its bytes. */
-function compose(front: usize, codec: u32, length: u32, slot: u32): u32 {
-  const generation = nextGeneration(front);
-  setOut(OUT_B, slot);
-  setOut(OUT_C, generation);
-  return slotCompose(codec, length, slot, generation, frontAt(front).epoch);
-}
-
 /**
  * Begins the write of an entry: takes a slot and composes it in the block buffer.
  * @param raw 1: the page as it is, not its block. By a codec that is not of the core, the page buffer must hold it
@@ -581,7 +567,7 @@ function compose(front: usize, codec: u32, length: u32, slot: u32): u32 {
  */
 export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
   const codec = usedAt(front, poolIndex(record)).codec;
-  let kind: u32 = codec < FIRST_FOREIGN ? SLOT_LZ4 : codec;
+  let kind = slotCodecOf(codec);
   let length: u32;
   if ((recordAt(record).flags & RAW) != 0) raw = 1;
   if (raw != 0) {
@@ -695,11 +681,6 @@ export function zswapDirectEnd(front: usize, offset: u32, type: u32, job: u32, s
   return 0;
 }
 
-/** A write that nobody waited for has ended: its slot is doomed. */
-export function zswapSettled(front: usize, slot: u32): void {
-  if (isFront(front) && slotState(front + SLOTS, slot) == SLOT_USED) slotDoom(front + SLOTS, slot);
-}
-
 /** An entry that cannot be written is passed over: it goes to the front of the LRU. */
 export function zswapPass(front: usize, record: usize): void {
   if (isFront(front) && prefix(front) == 0) listToFront(front + POOL_LRU, record, LINKS);
@@ -707,42 +688,11 @@ export function zswapPass(front: usize, record: usize): void {
 
 // ── slots ────────────────────────────────────────────────────────────────────
 
-/**
- * Opens a slot that was read into the block buffer.
- * @returns PAGE_SIZE: the page is in the page buffer; DECOMPRESS: a block of OUT_A bytes is in the block buffer, by the
- *   codec numbered OUT_B; EIO: it is not what was written
- */
-export function zswapOpen(front: usize, bytes: u32, slot: u32, generation: u32): u32 {
-  if (!isFront(front) || !slotIsWhole(bytes, slot, generation, frontAt(front).epoch)) return EIO;
-  const codec = slotCodec();
-  const length = slotLength();
-  if (codec == SLOT_RAW) {
-    if (length != PAGE_SIZE) return EIO;
-    memory.copy(pageBuffer(), slotData(), PAGE_SIZE);
-    return PAGE_SIZE;
-  }
-  memory.copy(blockBuffer(), slotData(), length);
-  if (codec == SLOT_LZ4) return codecDecompress(length, PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
-  setOut(OUT_A, length);
-  setOut(OUT_B, codec);
-  return DECOMPRESS;
-}
-
 /** Whether a page is in this very slot still. */
 export function zswapIsIn(front: usize, offset: u32, type: u32, slot: u32, generation: u32): u32 {
   if (!isFront(front)) return 0;
   const cell = cellOf(front, offset, type);
   return cell != 0 && stateOf(cell) == (WRITTEN | (generation << KIND_BITS)) && valueOf(cell) == slot ? 1 : 0;
-}
-
-/** A slot to be freed at the store, then zswapFreed; NO_SLOT for none. */
-export function zswapFreeing(front: usize): u32 {
-  return isFront(front) ? slotFreeing(front + SLOTS) : NO_SLOT;
-}
-
-/** A slot of zswapFreeing is free. */
-export function zswapFreed(front: usize, slot: u32): void {
-  if (isFront(front)) slotFreed(front + SLOTS, slot);
 }
 
 // ── figures ──────────────────────────────────────────────────────────────────

@@ -32,11 +32,11 @@ export interface FrontExports {
   zswapPend(front: number, offset: number, type: number): number;
   zswapDirect(front: number, offset: number, type: number, job: number): number;
   zswapDirectEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
-  zswapSettled(front: number, slot: number): void;
-  zswapOpen(front: number, bytes: number, slot: number, generation: number): number;
+  frontSettled(front: number, slot: number): void;
+  frontOpen(front: number, bytes: number, slot: number, generation: number): number;
   zswapIsIn(front: number, offset: number, type: number, slot: number, generation: number): number;
-  zswapFreeing(front: number): number;
-  zswapFreed(front: number, slot: number): void;
+  frontFreeing(front: number): number;
+  frontFreed(front: number, slot: number): void;
   zswapCount(front: number, which: number): void;
   zswapFigure(front: number, which: number): number;
 }

@@ -696,7 +696,7 @@ export class Zswap {
     }
     const length = bytesRead(outcome.value, buffer);
     this.#core.bytes.set(buffer.subarray(0, length), this.#blockAddress);
-    const result = this.#front.zswapOpen(this.#address, length, slot, generation) >>> 0;
+    const result = this.#front.frontOpen(this.#address, length, slot, generation) >>> 0;
     if (result === PAGE_SIZE) {
       into.set(this.#core.page);
     } else if (result === DECOMPRESS) {
@@ -1016,7 +1016,7 @@ export class Zswap {
     this.#count('writebackFail');
     void outcome.late?.then(() => {
       if (this.#isGone()) return;
-      this.#front.zswapSettled(this.#address, job.slot);
+      this.#front.frontSettled(this.#address, job.slot);
       this.#drain();
     });
   }
@@ -1215,11 +1215,11 @@ export class Zswap {
   #drain(): void {
     const io = this.#io;
     while (io !== undefined && this.#header[DOOMED_WORD] !== 0 && (io.isSync || this.#frees < io.maxInFlight)) {
-      const slot = this.#front.zswapFreeing(this.#address) >>> 0;
+      const slot = this.#front.frontFreeing(this.#address) >>> 0;
       if (slot === NONE) return;
       if (io.isSync) {
         io.now('zswap.free', () => io.store.free(slot));
-        this.#front.zswapFreed(this.#address, slot);
+        this.#front.frontFreed(this.#address, slot);
       } else {
         this.#frees += 1;
         void this.#freeSoon(io, slot);
@@ -1238,7 +1238,7 @@ export class Zswap {
     }
     this.#frees -= 1;
     if (!this.#isGone()) {
-      this.#front.zswapFreed(this.#address, slot);
+      this.#front.frontFreed(this.#address, slot);
       this.#drain();
     }
     this.#wakeFreed();

@@ -1,0 +1,100 @@
+/**
+ * What front ends with a backing store have in common: the slot map in their
+ * header, generations, and the two ends of a slot's life, composing and opening.
+ *
+ * In the header, of every front end:
+ *   276 last generation   280 epoch   320 slot map (slot-map.ts)
+ * and a cell of a page in the store (page/table.ts): its slot as value, and as
+ * state WRITTEN with the generation above.
+ */
+import { EIO } from '../base/errno';
+import { PAGE_SIZE } from '../mem/layout';
+import { ZSWAP, kindOf } from '../mem/pool';
+import { OUT_A, OUT_B, OUT_C, blockBuffer, pageBuffer, setOut } from '../mem/scratch';
+import { codecDecompress } from './core';
+import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
+import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotState } from './slot-map';
+
+// Kinds of cells that all front ends have. An object's and a fill word's are those of a pool's page table, whose check knows them.
+// @ts-ignore: decorator
+@inline export const ENTRY: u32 = 1;
+// @ts-ignore: decorator
+@inline export const FILL: u32 = 2;
+// @ts-ignore: decorator
+@inline export const WRITTEN: u32 = 5;
+// @ts-ignore: decorator
+@inline export const KIND_BITS: u32 = 4;
+// @ts-ignore: decorator
+@inline export const KIND_MASK: u32 = 15;
+// @ts-ignore: decorator
+@inline const GENERATION_MASK: u32 = 0xFFFFFFFF >> KIND_BITS;
+
+// @ts-ignore: decorator
+@inline const GENERATION: usize = 276;
+// @ts-ignore: decorator
+@inline const EPOCH: usize = 280;
+// @ts-ignore: decorator
+@inline export const SLOTS: usize = 320;
+
+/** Codecs of the core have lower numbers. */
+// @ts-ignore: decorator
+@inline export const FIRST_FOREIGN: u32 = 2;
+/** In place of a page: its block is in the block buffer, and a codec outside the core must decompress it. */
+// @ts-ignore: decorator
+@inline export const DECOMPRESS: u32 = 6;
+
+/** Whether a number from outside is a front end. */
+export function isFrontEnd(front: usize): bool {
+  return kindOf(front) >= ZSWAP;
+}
+
+/** A slot's codec for a block by the codec with this number. */
+// @ts-ignore: decorator
+@inline export function slotCodecOf(codec: u32): u32 {
+  return codec < FIRST_FOREIGN ? SLOT_LZ4 : codec;
+}
+
+/** Composes a slot of the data in the block buffer: its bytes; slot in OUT_B, generation in OUT_C. */
+export function compose(front: usize, codec: u32, length: u32, slot: u32): u32 {
+  const generation = (load<u32>(front + GENERATION) + 1) & GENERATION_MASK;
+  store<u32>(front + GENERATION, generation);
+  setOut(OUT_B, slot);
+  setOut(OUT_C, generation);
+  return slotCompose(codec, length, slot, generation, load<u32>(front + EPOCH));
+}
+
+/**
+ * Opens a slot that was read into the block buffer.
+ * @returns PAGE_SIZE: the page is in the page buffer; DECOMPRESS: a block of OUT_A bytes is in the block buffer, by the
+ *   codec numbered OUT_B; EIO: it is not what was written
+ */
+export function frontOpen(front: usize, bytes: u32, slot: u32, generation: u32): u32 {
+  if (!isFrontEnd(front) || !slotIsWhole(bytes, slot, generation, load<u32>(front + EPOCH))) return EIO;
+  const codec = slotCodec();
+  const length = slotLength();
+  if (codec == SLOT_RAW) {
+    if (length != PAGE_SIZE) return EIO;
+    memory.copy(pageBuffer(), slotData(), PAGE_SIZE);
+    return PAGE_SIZE;
+  }
+  memory.copy(blockBuffer(), slotData(), length);
+  if (codec == SLOT_LZ4) return codecDecompress(length, PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
+  setOut(OUT_A, length);
+  setOut(OUT_B, codec);
+  return DECOMPRESS;
+}
+
+/** A slot to be freed at the store, then frontFreed; NO_SLOT for none. */
+export function frontFreeing(front: usize): u32 {
+  return isFrontEnd(front) ? slotFreeing(front + SLOTS) : NO_SLOT;
+}
+
+/** A slot of frontFreeing is free. */
+export function frontFreed(front: usize, slot: u32): void {
+  if (isFrontEnd(front)) slotFreed(front + SLOTS, slot);
+}
+
+/** A write that nobody waits for has ended, or leads to nothing: its slot is doomed. */
+export function frontSettled(front: usize, slot: u32): void {
+  if (isFrontEnd(front) && slotState(front + SLOTS, slot) == SLOT_USED) slotDoom(front + SLOTS, slot);
+}
