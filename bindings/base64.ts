@@ -10,5 +10,6 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
 
 /** The base64 text of some KB (they become the arguments of one call). */
 export function toBase64(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes));
+  // A spread would go through the iterator, ten times slower.
+  return btoa(String.fromCharCode.apply(null, bytes as unknown as number[]));
 }
