@@ -11,6 +11,11 @@ export {
   zswapPool, zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
 } from './front/zswap';
 
+export {
+  ramzBegin, ramzCodec, ramzCreate, ramzDirect, ramzDrop, ramzFigure, ramzGiveUp, ramzIdle, ramzIsIn, ramzNext, ramzOut, ramzPeek,
+  ramzPut, ramzRead, ramzRecompress, ramzReplace, ramzResetPeak, ramzUse, ramzWrite, ramzWritten,
+} from './front/ramzswap';
+
 /** Readies an instance for its RAM: places the scratch, makes the checksum tables. */
 export function attach(): void {
   findScratch();

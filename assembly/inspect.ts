@@ -23,7 +23,7 @@ import {
   SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, ZSWAP,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, RAMZSWAP, ZSWAP,
   indexFrames, isPool, kindOf, poolAt, poolCheckWord, poolOption,
 } from './mem/pool';
 import { OUT_A, blockBuffer, setOut } from './mem/scratch';
@@ -36,6 +36,7 @@ import { walkStart } from './mem/walk';
 import { tableCheck, tableNext } from './page/table';
 import { zpoolSpan } from './zpool';
 import { slotMapFrames } from './front/slot-map';
+import { ramzCheck } from './front/ramzswap-check';
 import { zswapCheck } from './front/zswap-check';
 import { SLOTS } from './front/backed';
 
@@ -62,7 +63,7 @@ export function zpoolMetadataFrames(pool: usize): u32 {
   const kind = kindOf(pool);
   if (kind == 0) return EINVAL;
   const descriptors = kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
-  const slots = kind == ZSWAP ? slotMapFrames(pool + SLOTS) : 0;
+  const slots = kind >= ZSWAP ? slotMapFrames(pool + SLOTS) : 0;
   return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + bufferFrames(pool) + indexFrames(pool) + slots;
 }
 
@@ -297,7 +298,8 @@ function poolsCheck(): u32 {
 /** The front ends, whose entries name objects of pools that are sound. */
 function frontsCheck(): u32 {
   for (let pool = boot(BOOT_POOL_HEAD); pool != 0; pool = poolAt(pool).next) {
-    const result = poolAt(pool).kind == ZSWAP ? zswapCheck(pool) : 0;
+    const kind = poolAt(pool).kind;
+    const result = kind == ZSWAP ? zswapCheck(pool) : kind == RAMZSWAP ? ramzCheck(pool) : 0;
     if (result != 0) return result;
   }
   return 0;
@@ -326,7 +328,7 @@ function poolCheck(pool: usize): u32 {
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
     else if (type == FRAME_INDEX) continue;
-    else if (kind == ZSWAP ? type != FRAME_SLAB && type != FRAME_SLOTS : type == FRAME_SLOTS) return broken(RULE_OWNER, other);
+    else if (kind >= ZSWAP ? type != FRAME_SLOTS && (type != FRAME_SLAB || kind != ZSWAP) : type == FRAME_SLOTS) return broken(RULE_OWNER, other);
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
     else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
     else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
@@ -342,7 +344,8 @@ function poolCheck(pool: usize): u32 {
     case XVMALLOC: return xvCheck(pool);
     case XCFMALLOC: return xcfCheck(pool);
     case ZBUD: return zbudCheck(pool);
-    case ZSWAP: return 0; // once all pools have been looked at (frontsCheck)
+    case ZSWAP:
+    case RAMZSWAP: return 0; // once all pools have been looked at (frontsCheck)
     default: return broken(RULE_POOL, frame);
   }
 }

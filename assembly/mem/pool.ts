@@ -38,6 +38,8 @@ import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 @inline export const XCFMALLOC: u32 = 5;
 // @ts-ignore: decorator
 @inline export const ZSWAP: u32 = 6;
+// @ts-ignore: decorator
+@inline export const RAMZSWAP: u32 = 7;
 
 // @ts-ignore: decorator
 @inline export const NAME_BYTES: u32 = 64;

@@ -1,0 +1,515 @@
+/**
+ * ramzswap: a block device whose pages lie compressed in the RAM.
+ *
+ * What it is. A table of pages, in which each is nothing yet (it reads as
+ * zeros), same-filled, an object of a zpool, or in a slot of a backing store;
+ * and what has to be known about them: what is idle, what did not compress, and
+ * with which codec the rest was. What it is not. It knows no sectors and no
+ * protocol, asks no store itself (composing a slot and taking note of what
+ * became of it are two calls), and does not remember writes under way: the
+ * caller knows which pages have changed since.
+ *
+ *   table: the header's dense page table (page/table.ts), 8 bytes a page
+ *     value   handle, word of a same-filled page, slot
+ *     state   kind in 4 bits, then for an object
+ *             bit 4 idle   5 huge: kept as it is   6 incompressible: not to be tried again
+ *             7..8 codec, by priority   9..31 second of the last access
+ *             and for a slot its generation
+ *
+ *   header: a pool header (mem/pool.ts) whose page table that is, then
+ *   256 pool             260 pages of the device   264 most bytes of a block
+ *   268 limit in frames, 0 for none               272 flags
+ *   276 last generation  280 epoch                284 objects
+ *   288 same-filled      292 huge                 296 in the store
+ *   300 huge ever        304 most frames ever     308 blocks of half a page or less
+ *   320 slot map (slot-map.ts)
+ *   352 bytes of objects, f64                     360 codecs by priority
+ *
+ * Vital statistics: 8 bytes for a page that holds something, in leaves of 512;
+ * 2^32 pages; a slot map of a quarter of a byte a slot.
+ *
+ * Trade-offs: a page that is overwritten has two objects for a moment, because
+ * the old one goes only when the new one is safe. Seconds since the device was
+ * made have 23 bits, 97 days: beyond that everything counts as accessed then.
+ *
+ * Source: ramzswap v3 (2009), and Linux 6.16 drivers/block/zram/zram_drv.c.
+ */
+import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
+import { classFor } from '../alloc/zsmalloc-classes';
+import { sameFilled } from '../codec/samefill';
+import { frameRoom } from '../mem/frame';
+import { PAGE_SIZE } from '../mem/layout';
+import {
+  NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, XVMALLOC, ZSMALLOC, isPool, kindOf, poolAt, poolCreate, poolNumber, sealPool,
+} from '../mem/pool';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { DENSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
+import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, KIND_MASK, SLOTS, WRITTEN, compose, slotCodecOf } from './backed';
+import {
+  codecCompress, codecDecompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolRange, zpoolSize,
+} from './core';
+import { SLOT_RAW, slotData } from './slot';
+import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsDoomed, slotsTaken } from './slot-map';
+
+// ── layout ───────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export const IDLE: u32 = 1 << 4;
+// @ts-ignore: decorator
+@inline export const HUGE: u32 = 1 << 5;
+// @ts-ignore: decorator
+@inline export const INCOMPRESSIBLE: u32 = 1 << 6;
+// @ts-ignore: decorator
+@inline export const PRIORITY_SHIFT: u32 = 7;
+// @ts-ignore: decorator
+@inline const PRIORITY_MASK: u32 = 3;
+// @ts-ignore: decorator
+@inline export const TIME_SHIFT: u32 = 9;
+// @ts-ignore: decorator
+@inline const FLAGS: u32 = (1 << TIME_SHIFT) - 1; // all but the time
+// @ts-ignore: decorator
+@inline const TIME_MAX: u32 = 0xFFFFFFFF >> TIME_SHIFT;
+
+// Flags of the device.
+// @ts-ignore: decorator
+@inline const BACKED: u32 = 1; // huge pages are refused: they go to the store
+
+// Answers beside 0, sizes and errors; 3, 4 and 6 as those of zswap.
+// @ts-ignore: decorator
+@inline const LIMIT: u32 = 1;
+// @ts-ignore: decorator
+@inline const POOR: u32 = 2;
+// @ts-ignore: decorator
+@inline const COMPRESS: u32 = 3;
+// @ts-ignore: decorator
+@inline const IN_STORE: u32 = 4;
+
+@unmanaged
+export class Device {
+  pool: u32;
+  pages: u32;
+  most: u32;
+  limit: u32;
+  flags: u32;
+  generation: u32;
+  epoch: u32;
+  objects: u32;
+  same: u32;
+  huge: u32;
+  written: u32;
+  hugeEver: u32;
+  peak: u32;
+  good: u32;
+}
+
+// @ts-ignore: decorator
+@inline export function deviceAt(front: usize): Device {
+  return changetype<Device>(front + 256);
+}
+
+// @ts-ignore: decorator
+@inline export function bytesOf(front: usize): f64 {
+  return load<f64>(front, 352);
+}
+
+function addBytes(front: usize, by: f64): void {
+  store<f64>(front, bytesOf(front) + by, 352);
+}
+
+/** Number of the codec of a priority. */
+// @ts-ignore: decorator
+@inline function codecOf(front: usize, priority: u32): u32 {
+  return load<u32>(front + 360 + <usize>(priority << 2));
+}
+
+// @ts-ignore: decorator
+@inline function kindOfState(state: u32): u32 {
+  return state & KIND_MASK;
+}
+
+// @ts-ignore: decorator
+@inline export function priorityOf(state: u32): u32 {
+  return (state >> PRIORITY_SHIFT) & PRIORITY_MASK;
+}
+
+function isDevice(front: usize): bool {
+  return kindOf(front) == RAMZSWAP;
+}
+
+// @ts-ignore: decorator
+@inline function cellOf(front: usize, index: u32): usize {
+  return tableFind(front + POOL_INDEX, index, 0);
+}
+
+// @ts-ignore: decorator
+@inline function setState(cell: usize, state: u32): void {
+  store<u32>(cell, state, 4);
+}
+
+// ── life ─────────────────────────────────────────────────────────────────────
+
+/**
+ * Creates a device; its pool is given it by ramzUse.
+ * @param pages of the device
+ * @param slots of the backing store, 0 for none
+ * @param epoch word that tells this one's slots from those of others
+ * @param name its address, UTF-8
+ * @returns the front; EINVAL; ENOMEM, and what was taken is the caller's to give back (zpoolDestroy)
+ */
+export function ramzCreate(pages: u32, slots: u32, epoch: u32, name: usize, nameBytes: u32): u32 {
+  if (pages == 0 || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if (!frameRoom(slots == 0 ? 1 : 3)) return ENOMEM;
+  const front = poolCreate(RAMZSWAP);
+  if (front == 0) return ENOMEM;
+  memory.copy(front + POOL_NAME, name, nameBytes);
+  poolAt(front).nameBytes = nameBytes;
+  tableStart(front + POOL_INDEX, DENSE);
+  deviceAt(front).pages = pages;
+  deviceAt(front).epoch = epoch;
+  deviceAt(front).flags = slots != 0 ? BACKED : 0;
+  sealPool(front);
+  poolNumber();
+  return slots == 0 || slotMapStart(front + SLOTS, slots) ? <u32>front : ENOMEM;
+}
+
+/** Names pool, the most bytes of a block (a page with a longer one is huge), limit in frames (0: none). EINVAL. */
+export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
+  if (!isDevice(front) || !isPool(pool) || most >= PAGE_SIZE) return EINVAL;
+  deviceAt(front).pool = <u32>pool;
+  deviceAt(front).most = most;
+  deviceAt(front).limit = limit;
+  return 0;
+}
+
+/** Names the codec of a priority; 0 is the one that writes use. EINVAL. */
+export function ramzCodec(front: usize, priority: u32, codec: u32): u32 {
+  if (!isDevice(front) || priority > PRIORITY_MASK) return EINVAL;
+  store<u32>(front + 360 + <usize>(priority << 2), codec);
+  return 0;
+}
+
+// ── write ────────────────────────────────────────────────────────────────────
+
+/** Gives up what a cell holds, but not the cell. */
+function release(front: usize, cell: usize): void {
+  const value = load<u32>(cell);
+  const state = stateOf(cell);
+  const kind = kindOfState(state);
+  if (kind == ENTRY) {
+    const pool = <usize>deviceAt(front).pool;
+    const size = zpoolSize(pool, value);
+    zpoolFree(pool, value);
+    uncount(front, state, isError(size) ? 0 : size);
+  } else if (kind == FILL) {
+    deviceAt(front).same -= 1;
+  } else if (kind == WRITTEN) {
+    deviceAt(front).written -= 1;
+    slotDoom(front + SLOTS, value);
+  }
+}
+
+function count(front: usize, state: u32, bytes: u32): void {
+  deviceAt(front).objects += 1;
+  if ((state & HUGE) != 0) deviceAt(front).huge += 1;
+  if (bytes <= PAGE_SIZE / 2) deviceAt(front).good += 1;
+  addBytes(front, <f64>bytes);
+}
+
+function uncount(front: usize, state: u32, bytes: u32): void {
+  deviceAt(front).objects -= 1;
+  if ((state & HUGE) != 0) deviceAt(front).huge -= 1;
+  if (bytes <= PAGE_SIZE / 2) deviceAt(front).good -= 1;
+  addBytes(front, -(<f64>bytes));
+}
+
+/**
+ * Begins writing the page in the page buffer: a same-filled one is written.
+ * @returns 0 written; COMPRESS: compress it, then ramzPut; EINVAL beyond the device; ENOMEM no frame for the table
+ */
+export function ramzBegin(front: usize, index: u32): u32 {
+  if (!isDevice(front) || index >= deviceAt(front).pages) return EINVAL;
+  const page = pageBuffer();
+  if (!sameFilled(page, PAGE_SIZE)) return COMPRESS;
+  const cell = tableMake(front + POOL_INDEX, index, 0);
+  if (cell == 0) return ENOMEM;
+  if (stateOf(cell) != 0) release(front, cell);
+  store<u32>(cell, load<u32>(page));
+  setState(cell, FILL);
+  deviceAt(front).same += 1;
+  return 0;
+}
+
+/** ramzBegin, then all of it with a codec of the core. @param now second of this access */
+export function ramzWrite(front: usize, index: u32, now: u32): u32 {
+  const result = ramzBegin(front, index);
+  if (result != COMPRESS) return result;
+  return ramzPut(front, index, codecCompress(codecOf(front, 0), PAGE_SIZE, deviceAt(front).most), now);
+}
+
+/**
+ * Writes a page: the block of `bytes` bytes in the block buffer, or with 0 bytes the page in the page buffer as it is. The
+ * old one stays until that is done.
+ * @returns 0; POOR a page that does not compress, which is for the store; LIMIT the limit would be exceeded; ENOMEM; EINVAL
+ */
+export function ramzPut(front: usize, index: u32, bytes: u32, now: u32): u32 {
+  if (!isDevice(front) || index >= deviceAt(front).pages || bytes > deviceAt(front).most) return EINVAL;
+  if (bytes == 0 && (deviceAt(front).flags & BACKED) != 0) return POOR;
+  const handle = objectOf(front, bytes);
+  if (isError(handle) || handle == 0) return handle == 0 ? LIMIT : handle;
+  const pool = <usize>deviceAt(front).pool;
+  const cell = tableMake(front + POOL_INDEX, index, 0);
+  if (cell == 0) {
+    zpoolFree(pool, handle);
+    return ENOMEM;
+  }
+  if (stateOf(cell) != 0) release(front, cell);
+  const state = ENTRY | (bytes == 0 ? HUGE : 0) | (min(now, TIME_MAX) << TIME_SHIFT);
+  store<u32>(cell, handle);
+  setState(cell, state);
+  if (bytes == 0) deviceAt(front).hugeEver += 1;
+  count(front, state, bytes == 0 ? PAGE_SIZE : bytes);
+  return 0;
+}
+
+/** An object with the block in the block buffer, or the page in the page buffer (0 bytes). 0 beyond the limit; an error of malloc. */
+function objectOf(front: usize, bytes: u32): u32 {
+  const pool = <usize>deviceAt(front).pool;
+  const handle = bytes == 0 ? zpoolMallocRaw(pool) : zpoolMalloc(pool, bytes);
+  if (isError(handle)) return handle;
+  const frames = poolAt(pool).frames;
+  if (deviceAt(front).limit != 0 && frames > deviceAt(front).limit) {
+    zpoolFree(pool, handle);
+    return 0;
+  }
+  if (frames > deviceAt(front).peak) deviceAt(front).peak = frames;
+  const size = bytes == 0 ? PAGE_SIZE : bytes;
+  const from = bytes == 0 ? pageBuffer() : blockBuffer();
+  const to = <usize>zpoolRange(pool, handle, 0, size, 1);
+  const first = out(OUT_LENGTH);
+  memory.copy(to, from, first);
+  if (first < size) memory.copy(out(OUT_SECOND), from + first, size - first);
+  return handle;
+}
+
+// ── read ─────────────────────────────────────────────────────────────────────
+
+/**
+ * Reads a page into the page buffer.
+ * @returns PAGE_SIZE; IN_STORE: slot in OUT_A, generation in OUT_B; DECOMPRESS: a block of OUT_A bytes is in the block
+ *   buffer, by the codec numbered OUT_B; EIO it does not decompress; EINVAL beyond the device
+ */
+export function ramzRead(front: usize, index: u32, now: u32): u32 {
+  if (!isDevice(front) || index >= deviceAt(front).pages) return EINVAL;
+  const cell = cellOf(front, index);
+  if (cell == 0) return pageFill(0);
+  const value = load<u32>(cell);
+  const state = stateOf(cell);
+  const kind = kindOfState(state);
+  if (kind == FILL) return pageFill(value);
+  if (kind == WRITTEN) {
+    setOut(OUT_A, value);
+    setOut(OUT_B, state >> KIND_BITS);
+    return IN_STORE;
+  }
+  setState(cell, (state & FLAGS & ~IDLE) | (min(now, TIME_MAX) << TIME_SHIFT));
+  return pageOf(front, value, state);
+}
+
+/** The page of an object: PAGE_SIZE, DECOMPRESS, EIO. */
+function pageOf(front: usize, handle: u32, state: u32): u32 {
+  const pool = <usize>deviceAt(front).pool;
+  const codec = codecOf(front, priorityOf(state));
+  if ((state & HUGE) != 0 || codec < FIRST_FOREIGN) return pageLoad(pool, handle) == PAGE_SIZE ? PAGE_SIZE : EIO;
+  const bytes = blockOf(front, handle, blockBuffer());
+  if (isError(bytes)) return EIO;
+  setOut(OUT_A, bytes);
+  setOut(OUT_B, codec);
+  return DECOMPRESS;
+}
+
+/** Copies an object out: its bytes, EIO when it is gone. */
+function blockOf(front: usize, handle: u32, to: usize): u32 {
+  const pool = <usize>deviceAt(front).pool;
+  const size = zpoolSize(pool, handle);
+  if (isError(size) || size > PAGE_SIZE) return EIO;
+  const from = <usize>zpoolRange(pool, handle, 0, size, 0);
+  const first = out(OUT_LENGTH);
+  memory.copy(to, from, first);
+  if (first < size) memory.copy(to + first, out(OUT_SECOND), size - first);
+  return size;
+}
+
+/** Whether a page is in this very slot still. */
+export function ramzIsIn(front: usize, index: u32, slot: u32, generation: u32): u32 {
+  if (!isDevice(front)) return 0;
+  const cell = cellOf(front, index);
+  return cell != 0 && stateOf(cell) == (WRITTEN | (generation << KIND_BITS)) && load<u32>(cell) == slot ? 1 : 0;
+}
+
+/** A page is nothing again: it reads as zeros. Whether it was something. */
+export function ramzDrop(front: usize, index: u32): u32 {
+  if (!isDevice(front)) return 0;
+  const cell = cellOf(front, index);
+  if (cell == 0) return 0;
+  release(front, cell);
+  tableRemove(front + POOL_INDEX, cell, index);
+  return 1;
+}
+
+// ── going through the pages ──────────────────────────────────────────────────
+
+/**
+ * The first page at or behind `index` that holds something: 1, with its number in OUT_A, its state in OUT_B and its bytes
+ * in OUT_C (0 for what is no object). 0 at the end.
+ */
+export function ramzNext(front: usize, index: u32): u32 {
+  if (!isDevice(front)) return 0;
+  const cell = tableNext(front + POOL_INDEX, index);
+  if (cell == 0) return 0;
+  const found = out(OUT_A);
+  const bytes = kindOfState(stateOf(cell)) == ENTRY ? zpoolSize(deviceAt(front).pool, load<u32>(cell)) : 0;
+  setOut(OUT_A, found);
+  setOut(OUT_B, stateOf(cell));
+  setOut(OUT_C, isError(bytes) ? 0 : bytes);
+  return 1;
+}
+
+/** Marks as idle what is an object and was last accessed at this second or before. How many there are now. */
+export function ramzIdle(front: usize, second: u32): u32 {
+  if (!isDevice(front)) return 0;
+  let pages: u32 = 0;
+  let index: u32 = 0;
+  for (let cell = tableNext(front + POOL_INDEX, 0); cell != 0; cell = tableNext(front + POOL_INDEX, index)) {
+    index = out(OUT_A) + 1;
+    const state = stateOf(cell);
+    if (kindOfState(state) == ENTRY && state >> TIME_SHIFT <= second) {
+      setState(cell, state | IDLE);
+      pages += 1;
+    }
+    if (index == 0) break;
+  }
+  return pages;
+}
+
+/** Marks an object as one that no codec makes smaller. */
+export function ramzGiveUp(front: usize, index: u32): void {
+  if (!isDevice(front)) return;
+  const cell = cellOf(front, index);
+  if (cell != 0 && kindOfState(stateOf(cell)) == ENTRY) setState(cell, stateOf(cell) | INCOMPRESSIBLE);
+}
+
+// ── backing store ────────────────────────────────────────────────────────────
+
+/**
+ * Begins the write of an object to the store: takes a slot and composes it in the block buffer.
+ * @returns bytes of the slot; slot in OUT_B, generation in OUT_C. ENOENT it is no object; ENOSPC no free slot; EIO it cannot
+ *   be read
+ */
+export function ramzOut(front: usize, index: u32): u32 {
+  if (!isDevice(front)) return EINVAL;
+  const cell = cellOf(front, index);
+  if (cell == 0 || kindOfState(stateOf(cell)) != ENTRY) return ENOENT;
+  const state = stateOf(cell);
+  const length = blockOf(front, load<u32>(cell), slotData());
+  if (isError(length)) return EIO;
+  const slot = slotTake(front + SLOTS);
+  if (slot == NO_SLOT) return ENOSPC;
+  return compose(front, (state & HUGE) != 0 ? SLOT_RAW : slotCodecOf(codecOf(front, priorityOf(state))), length, slot);
+}
+
+/** Begins the write of the page in the page buffer, which is not in the pool. As ramzOut; ENOMEM no frame for the table. */
+export function ramzDirect(front: usize, index: u32): u32 {
+  if (!isDevice(front) || index >= deviceAt(front).pages) return EINVAL;
+  const slot = slotTake(front + SLOTS);
+  if (slot == NO_SLOT) return ENOSPC;
+  memory.copy(slotData(), pageBuffer(), PAGE_SIZE);
+  return compose(front, SLOT_RAW, PAGE_SIZE, slot);
+}
+
+/** A page is in the store now, in place of what it was. 0; ENOMEM no frame for the table, and the slot is the caller's to settle. */
+export function ramzWritten(front: usize, index: u32, slot: u32, generation: u32): u32 {
+  if (!isDevice(front) || index >= deviceAt(front).pages) return EINVAL;
+  const cell = tableMake(front + POOL_INDEX, index, 0);
+  if (cell == 0) return ENOMEM;
+  if (stateOf(cell) != 0) release(front, cell);
+  store<u32>(cell, slot);
+  setState(cell, WRITTEN | (generation << KIND_BITS));
+  deviceAt(front).written += 1;
+  return 0;
+}
+
+// ── recompression ────────────────────────────────────────────────────────────
+
+/** Whether a block of one size takes less of its pool than one of another: a smaller size class. */
+function isSmaller(pool: usize, bytes: u32, than: u32): bool {
+  if (poolAt(pool).kind == ZSMALLOC) return load<u16>(classFor(pool, bytes)) < load<u16>(classFor(pool, than));
+  const unit: u32 = poolAt(pool).kind == XVMALLOC ? 8 : 64;
+  return (bytes + unit - 1) / unit < (than + unit - 1) / unit;
+}
+
+/**
+ * Puts a page's object into one with the block of `bytes` bytes in the block buffer, by the codec of that priority, if that
+ * takes less memory.
+ * @param threshold only if it has fewer bytes than that
+ * @returns 1 it did; 0 it would not be smaller; ENOENT it is no object; ENOMEM no frame, or the limit; EIO, EINVAL
+ */
+export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32, threshold: u32): u32 {
+  if (!isDevice(front) || bytes == 0 || bytes > deviceAt(front).most || priority > PRIORITY_MASK) return EINVAL;
+  const cell = cellOf(front, index);
+  if (cell == 0 || kindOfState(stateOf(cell)) != ENTRY) return ENOENT;
+  const pool = <usize>deviceAt(front).pool;
+  const old = load<u32>(cell);
+  const size = zpoolSize(pool, old);
+  if (isError(size)) return EIO;
+  if (bytes >= threshold || !isSmaller(pool, bytes, size)) return 0;
+  const handle = objectOf(front, bytes);
+  if (isError(handle) || handle == 0) return handle == 0 ? ENOMEM : handle;
+  const state = stateOf(cell);
+  zpoolFree(pool, old);
+  uncount(front, state, size);
+  const now = (state & ~HUGE & ~(PRIORITY_MASK << PRIORITY_SHIFT)) | (priority << PRIORITY_SHIFT);
+  store<u32>(cell, handle);
+  setState(cell, now);
+  count(front, now, bytes);
+  return 1;
+}
+
+/** The page of an object, for recompression: it does not count as an access. As ramzRead; ENOENT it is no object. */
+export function ramzPeek(front: usize, index: u32): u32 {
+  if (!isDevice(front)) return EINVAL;
+  const cell = cellOf(front, index);
+  return cell == 0 || kindOfState(stateOf(cell)) != ENTRY ? ENOENT : pageOf(front, load<u32>(cell), stateOf(cell));
+}
+
+/** ramzPeek and ramzReplace with a codec of the core; DECOMPRESS when the page is by another. */
+export function ramzRecompress(front: usize, index: u32, priority: u32, threshold: u32): u32 {
+  const result = ramzPeek(front, index);
+  if (result != PAGE_SIZE) return result;
+  const bytes = codecCompress(codecOf(front, priority), PAGE_SIZE, deviceAt(front).most);
+  return bytes == 0 ? 0 : ramzReplace(front, index, bytes, priority, threshold);
+}
+
+// ── figures ──────────────────────────────────────────────────────────────────
+
+/** One figure. */
+export function ramzFigure(front: usize, which: u32): f64 {
+  if (!isDevice(front)) return 0;
+  switch (which) {
+    case 0: return <f64>deviceAt(front).objects;
+    case 1: return <f64>deviceAt(front).same;
+    case 2: return <f64>deviceAt(front).huge;
+    case 3: return <f64>deviceAt(front).written;
+    case 4: return <f64>deviceAt(front).hugeEver;
+    case 5: return <f64>deviceAt(front).peak;
+    case 6: return bytesOf(front);
+    case 7: return <f64>deviceAt(front).good;
+    case 8: return <f64>slotsTaken(front + SLOTS);
+    case 9: return <f64>slotsDoomed(front + SLOTS);
+    default: return <f64>poolAt(deviceAt(front).pool).frames;
+  }
+}
+
+/** The highest number of frames from now on counts from what there is now. */
+export function ramzResetPeak(front: usize): void {
+  if (isDevice(front)) deviceAt(front).peak = poolAt(deviceAt(front).pool).frames;
+}
