@@ -654,8 +654,8 @@ function requireStack(calls: number): number {
 /** How the calls of evict for one victim ended; an object holds what the callback threw. */
 type EvictAnswer = 'done' | 'refused' | 'promise' | { cause: unknown };
 
-/** Whether a callback or a codec gave a Promise; its rejection is taken care of, since nobody else will. */
-function isPromise(value: unknown): boolean {
+/** Whether a callback or a codec gave a Promise; its rejection is taken care of, since nobody else will. @internal */
+export function isPromise(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
   Promise.resolve(value).catch(() => undefined);
   return true;

@@ -289,7 +289,7 @@ function remove(front: usize, cell: usize, offset: u32, type: u32): void {
  * Begins storing the page in the page buffer: an older copy goes, the limit is
  * looked at, a same-filled page is stored.
  * @returns 0 stored; COMPRESS: compress it, then zswapPut; FULL; EINVAL a bad
- *   key; ENOMEM no frame for the index
+ *   key; ENOENT no frame for the index
  */
 export function zswapBegin(front: usize, offset: u32, type: u32): u32 {
   if (!isKey(front, offset, type)) return EINVAL;
@@ -302,7 +302,7 @@ export function zswapBegin(front: usize, offset: u32, type: u32): u32 {
   const page = pageBuffer();
   if ((frontAt(front).flags & SAME_FILLED) == 0 || !sameFilled(page, PAGE_SIZE)) return COMPRESS;
   const cell = tableMake(indexOf(front), offset, type);
-  if (cell == 0) return ENOMEM;
+  if (cell == 0) return ENOENT;
   setCell(cell, FILL, load<u32>(page), 0);
   frontAt(front).sameFilledPages += 1;
   return 0;

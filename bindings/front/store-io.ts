@@ -19,15 +19,18 @@ export class StoreIo {
   readonly isSync: boolean;
   readonly maxInFlight: number;
   readonly #timeout: number;
+  /** Called when a call has ended or hangs, before those that wait go on. */
+  readonly #changed: () => void;
   #inFlight = 0;
   #hung = 0;
   #waiting: { resolve: () => void; reject: (error: CompcacheError) => void }[] = [];
 
-  constructor(store: BackingStore, maxInFlight: number, timeout: number) {
+  constructor(store: BackingStore, maxInFlight: number, timeout: number, changed: () => void) {
     this.store = store;
     this.isSync = store.mode === 'sync';
     this.maxInFlight = maxInFlight;
     this.#timeout = timeout;
+    this.#changed = changed;
   }
 
   /** Calls under way, hung ones included. */
@@ -40,12 +43,15 @@ export class StoreIo {
     return this.#inFlight < this.maxInFlight;
   }
 
-  /** Waits for a call to end, unless one more may be made. @throws EIO when all of them hang */
+  /** Whether no more can be made until one that hangs has ended. */
+  get allHang(): boolean {
+    return this.#hung >= this.maxInFlight;
+  }
+
+  /** Waits for a call to end. Then others may have been first: ask hasRoom again. @throws EIO when all of them hang */
   async room(op: string): Promise<void> {
-    while (!this.hasRoom) {
-      if (this.#hung >= this.maxInFlight) throw this.#allHang(op);
-      await new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }));
-    }
+    if (this.allHang) throw this.#allHang(op);
+    await new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
   /** Waits until no call is under way but those that hang. */
@@ -58,6 +64,7 @@ export class StoreIo {
   }
 
   #wake(): void {
+    this.#changed();
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { resolve } of waiting) resolve();
@@ -70,8 +77,8 @@ export class StoreIo {
     try {
       const value = call();
       if (!isThenable(value)) return { value: value as T };
-      Promise.resolve(value).catch(nothing);
-      return { failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it gave a Promise") };
+      const late = Promise.resolve(value).then(nothing, nothing);
+      return { failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it gave a Promise"), late };
     } catch (cause) {
       return { failure: failed(op, cause) };
     }
@@ -89,7 +96,7 @@ export class StoreIo {
       this.#inFlight -= 1;
     } else {
       this.#hung += 1;
-      if (this.#hung >= this.maxInFlight) this.#giveUp(op);
+      if (this.allHang) this.#giveUp(op);
       void outcome.late.then(() => {
         this.#inFlight -= 1;
         this.#hung -= 1;

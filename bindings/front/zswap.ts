@@ -8,7 +8,7 @@ import { CompcacheError, ERRNO_MIN, codeOf, isU32, requireU32, show } from '../e
 import { Ram, type FrontEnd } from '../ram.ts';
 import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from '../wasm.ts';
-import type { Zpool } from '../zpool.ts';
+import { isPromise, type Zpool } from '../zpool.ts';
 import { joinFront, type FrontExports } from './exports.ts';
 import {
   codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type ZswapOptions,
@@ -127,6 +127,8 @@ interface Job {
   job: number;
   slot: number;
   generation: number;
+  /** Which budget it was taken from. */
+  budget: number;
   bytes: Uint8Array;
 }
 
@@ -205,12 +207,18 @@ export class Zswap {
   #acceptThresholdPercent: number;
   #sameFilled: boolean;
   #budget: number;
+  /** How often the budget was set: what a write gives back, it gives to the one that it took from. */
+  #budgets = 0;
   #background: Promise<void> | undefined;
   /** Calls that wait for the store and have things to put back when it has answered. */
   readonly #active = new Set<Promise<unknown>>();
   #frees = 0;
   #hungFrees = 0;
   #waitingForSlot: (() => void)[] = [];
+  /** Calls so far: whether codec or store have called back. */
+  #calls = 0;
+  /** Calls on the stack that write back. */
+  #running = 0;
   #closed = false;
   #closing: Promise<void> | undefined;
 
@@ -222,7 +230,7 @@ export class Zswap {
     this.#core = ram.core(op);
     this.#front = front;
     this.#ownRam = options.ram === undefined;
-    this.#io = store === undefined ? undefined : new StoreIo(store, options.maxInFlight ?? 32, options.timeout ?? 30_000);
+    this.#io = store === undefined ? undefined : new StoreIo(store, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.#storeChanged());
     this.#zpoolOptions = options.zpool ?? {};
     this.#zpoolOptionsOf = options.allocator ?? 'zsmalloc';
     this.#keep = (options.incompressible ?? (store === undefined ? 'refuse' : 'keep')) === 'keep';
@@ -311,7 +319,10 @@ export class Zswap {
 
   async #finish(op: string): Promise<void> {
     this.#closed = true;
+    this.#calls += 1;
     const io = this.#io;
+    // A store or codec that closes it is called by something that has things to put back.
+    while (this.#running !== 0) await undefined;
     while (this.#active.size !== 0) await Promise.allSettled(this.#active);
     if (io !== undefined && !io.isSync) await io.idle();
     let failure: CompcacheError | undefined;
@@ -341,8 +352,10 @@ export class Zswap {
     core.keep(op).zpoolDestroy(this.#address);
   }
 
+  /** Every call begins with this, but those that change nothing. */
   #live(op: string): void {
-    if (this.#closed || this.ram.isClosed) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
+    this.#calls += 1;
+    if (this.#isOver) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
   }
 
   // ── settings ───────────────────────────────────────────────────────────────
@@ -354,6 +367,7 @@ export class Zswap {
 
   set enabled(value: boolean) {
     requireFlag('zswap.enabled', 'enabled', value);
+    this.#live('zswap.enabled');
     this.#enabled = value;
   }
 
@@ -364,6 +378,7 @@ export class Zswap {
 
   set maxPoolPercent(value: number) {
     requirePercent('zswap.maxPoolPercent', 'maxPoolPercent', value);
+    this.#live('zswap.maxPoolPercent');
     this.#maxPoolPercent = value;
     this.#configure();
   }
@@ -375,6 +390,7 @@ export class Zswap {
 
   set acceptThresholdPercent(value: number) {
     requirePercent('zswap.acceptThresholdPercent', 'acceptThresholdPercent', value);
+    this.#live('zswap.acceptThresholdPercent');
     this.#acceptThresholdPercent = value;
     this.#configure();
   }
@@ -385,6 +401,7 @@ export class Zswap {
 
   set sameFilled(value: boolean) {
     requireFlag('zswap.sameFilled', 'sameFilled', value);
+    this.#live('zswap.sameFilled');
     this.#sameFilled = value;
     this.#configure();
   }
@@ -395,6 +412,7 @@ export class Zswap {
 
   set exclusiveLoads(value: boolean) {
     requireFlag('zswap.exclusiveLoads', 'exclusiveLoads', value);
+    this.#live('zswap.exclusiveLoads');
     this.#exclusiveLoads = value;
   }
 
@@ -405,7 +423,9 @@ export class Zswap {
 
   set writebackLimit(value: number) {
     if (value !== Infinity) requireRange('zswap.writebackLimit', 'writebackLimit', value, 0, Number.MAX_SAFE_INTEGER);
+    this.#live('zswap.writebackLimit');
     this.#budget = value;
+    this.#budgets += 1;
   }
 
   /** The current pool's allocator. Another one starts a new pool; the old one drains and is destroyed when it is empty. @throws ENOMEM, EBUSY when 64 pools drain */
@@ -521,7 +541,8 @@ export class Zswap {
     }
     // It was foreign code: it may have closed this, detached a buffer, or made another pool the current one.
     this.#live(op);
-    if (!isU32(written) || written > most || buffer.length === 0 || codec !== this.#foreign) return CODEC_FAILED;
+    if (isPromise(written) || !isU32(written) || written > most || buffer.length === 0 || codec !== this.#foreign) return CODEC_FAILED;
+    if (written > this.#front.zswapMost(this.#address) >>> 0) return CODEC_FAILED;
     if (written === 0) {
       requirePage(op, 'page', page);
       this.#core.bytes.set(page, this.#core.pageAddress);
@@ -547,10 +568,11 @@ export class Zswap {
       this.#startShrinking(op, frames);
       return result;
     }
+    const before = this.#frames();
     const run = this.#shrinkNow(op, frames);
     requirePage(op, 'page', page);
     this.#live(op);
-    if (run.moved === 0) return result === FULL ? RECLAIM_FAILED : result;
+    if (run.moved === 0 && this.#frames() >= before) return result === FULL ? RECLAIM_FAILED : result;
     return this.#attempt(op, type, offset, page);
   }
 
@@ -617,14 +639,18 @@ export class Zswap {
   /** What the core could not do alone: a block of a foreign codec, a page on its way to the store. False: there is none. */
   #loadHere(op: string, type: number, offset: number, into: Uint8Array, result: number): boolean {
     if (result === 0) return false;
+    const calls = this.#calls;
     if (result === DECOMPRESS) {
-      into.set(this.#decompress(op));
+      const page = this.#decompress(op);
+      requirePage(op, 'into', into);
+      into.set(page);
     } else if (result === BEING_WRITTEN) {
       into.set(this.#direct.get(this.#core.out[OUT_A] as number) as Uint8Array);
     } else {
       throw this.#failure(op, result);
     }
-    if (this.#exclusiveLoads) this.#front.zswapInvalidate(this.#address, offset, type);
+    // A codec that has called back may have put another page there: that one stays.
+    if (this.#exclusiveLoads && this.#calls === calls) this.#front.zswapInvalidate(this.#address, offset, type);
     return true;
   }
 
@@ -638,11 +664,11 @@ export class Zswap {
     try {
       const written: unknown = codec.decompress(block, page);
       if (written === PAGE_SIZE && page.length === PAGE_SIZE) return page;
-      cause = `it gave ${show(written)} bytes`;
+      cause = isPromise(written) ? 'it gave a Promise' : `it gave ${show(written)} bytes`;
     } catch (error) {
       cause = error;
     }
-    if (!this.#closed) this.#count('decompressFail');
+    if (!this.#isOver) this.#count('decompressFail');
     throw new CompcacheError('EIO', op, `codec ${show(codec.name)} does not decompress the page`, { cause });
   }
 
@@ -656,6 +682,7 @@ export class Zswap {
     this.#live(op);
     // The store may have called back; what it changed is how it is now.
     if (!this.#isIn(type, offset, slot, generation)) return this.load(type, offset, into);
+    requirePage(op, 'into', into);
     this.#deliver(op, type, offset, into, slot, generation, buffer, outcome);
     return true;
   }
@@ -694,19 +721,22 @@ export class Zswap {
       if (isNotFound(outcome.failure.cause)) this.#lose(type, offset);
       throw outcome.failure;
     }
+    const calls = this.#calls;
     const length = bytesRead(outcome.value, buffer);
     this.#core.bytes.set(buffer.subarray(0, length), this.#blockAddress);
     const result = this.#front.frontOpen(this.#address, length, slot, generation) >>> 0;
     if (result === PAGE_SIZE) {
       into.set(this.#core.page);
     } else if (result === DECOMPRESS) {
-      into.set(this.#decompress(op));
+      const page = this.#decompress(op);
+      requirePage(op, 'into', into);
+      into.set(page);
     } else {
       this.#count('readFail');
       this.#lose(type, offset);
       throw new CompcacheError('EIO', op, `slot ${slot} of the store does not hold what was written there: the page is lost`);
     }
-    if (this.#exclusiveLoads) this.#lose(type, offset);
+    if (this.#exclusiveLoads && this.#calls === calls) this.#lose(type, offset);
   }
 
   #lose(type: number, offset: number): void {
@@ -831,13 +861,13 @@ export class Zswap {
 
   #shrinkNow(op: string, frames: number): Run {
     const run = this.#moveNow(op, { entries: Infinity, frames });
-    this.#settle();
+    if (!this.#isOver) this.#settle();
     return run;
   }
 
   async #shrinkSoon(op: string, frames: number): Promise<Run> {
     const run = await this.#tracked(this.#moveSoon(op, { entries: Infinity, frames }));
-    if (!this.#closed) this.#settle();
+    if (!this.#isOver) this.#settle();
     return run;
   }
 
@@ -846,7 +876,7 @@ export class Zswap {
     if (this.#background !== undefined || this.#budget === 0) return;
     this.#background = this.#shrinkSoon(op, frames)
       .then((run) => {
-        if (run.moved === 0 && !this.#closed) this.#count('rejectReclaimFail');
+        if (run.moved === 0 && !this.#isOver) this.#count('rejectReclaimFail');
       })
       .catch(() => undefined)
       .finally(() => (this.#background = undefined));
@@ -856,10 +886,15 @@ export class Zswap {
   #moveNow(op: string, goal: Goal): Run {
     const run: Run = { moved: 0, tries: 0, failure: undefined };
     const progress = new Progress(goal, this.#frames());
-    while (this.#wants(progress, run, 0)) {
-      const more = this.victims === 'page' ? this.#pageNow(op, run) : this.#entryNow(op, run);
-      if (!more) break;
-      if (this.#closed) return run;
+    this.#running += 1;
+    try {
+      while (this.#wants(progress, run, 0)) {
+        const more = this.victims === 'page' ? this.#pageNow(op, run) : this.#entryNow(op, run);
+        if (this.#isOver) return run;
+        if (!more) break;
+      }
+    } finally {
+      this.#running -= 1;
     }
     this.#compactFor(progress);
     this.#settle();
@@ -882,7 +917,7 @@ export class Zswap {
     const progress = new Progress(goal, this.#frames());
     const active = new Set<Promise<void>>();
     try {
-      while (!this.#closed && this.#wants(progress, run, active.size)) {
+      while (!this.#isOver && this.#wants(progress, run, active.size)) {
         const more = this.victims === 'page' ? await this.#pageSoon(op, run) : await this.#entrySoon(op, io, run, active, goal);
         if (!more) break;
       }
@@ -890,7 +925,7 @@ export class Zswap {
       run.failure ??= error as CompcacheError;
     }
     await Promise.all(active);
-    if (this.#closed) return run;
+    if (this.#isOver) return run;
     this.#compactFor(progress);
     this.#settle();
     return run;
@@ -954,9 +989,11 @@ export class Zswap {
     for (; run.tries < TRIES; run.tries++) {
       const record = this.#front.zswapVictim(this.#address) >>> 0;
       if (record === 0) return undefined;
+      const calls = this.#calls;
       const job = this.#begin(op, record, run);
       if (job !== undefined || run.failure?.code === 'ENOSPC') return job;
-      this.#front.zswapPass(this.#address, record);
+      if (this.#isOver) return undefined;
+      if (this.#calls === calls) this.#front.zswapPass(this.#address, record);
     }
     return undefined;
   }
@@ -983,6 +1020,7 @@ export class Zswap {
       job: out[OUT_A] as number,
       slot: out[OUT_B] as number,
       generation: out[OUT_C] as number,
+      budget: this.#budgets,
       bytes: bytes.slice(this.#blockAddress, this.#blockAddress + length),
     };
   }
@@ -992,9 +1030,13 @@ export class Zswap {
     const length = this.#front.zswapForeign(this.#address, record) >>> 0;
     if (length === 0 || length === PAGE_SIZE) return true;
     if (length >= ERRNO_MIN) return false;
+    const calls = this.#calls;
     try {
-      this.#core.bytes.set(this.#decompress(op), this.#core.pageAddress);
-      return !this.#closed;
+      const page = this.#decompress(op);
+      // It was foreign code: if it has called back, the record may be another page's now.
+      if (this.#calls !== calls) return false;
+      this.#core.bytes.set(page, this.#core.pageAddress);
+      return true;
     } catch {
       return false;
     }
@@ -1006,7 +1048,7 @@ export class Zswap {
     const moved = this.#front.zswapWriteEnd(this.#address, job.offset, job.type, job.job, job.slot, job.generation, doneBy(outcome)) !== 0;
     run.tries = moved ? 0 : run.tries + 1;
     if (moved) run.moved += 1;
-    else this.#budget += 1;
+    else if (job.budget === this.#budgets) this.#budget += 1;
     if ('failure' in outcome) this.#noteFailure(job, outcome, run);
     this.#drain();
   }
@@ -1019,6 +1061,11 @@ export class Zswap {
       this.#front.frontSettled(this.#address, job.slot);
       this.#drain();
     });
+  }
+
+  /** Whether nothing more is to be begun. */
+  get #isOver(): boolean {
+    return this.#closed || this.ram.isClosed;
   }
 
   #isGone(): boolean {
@@ -1084,7 +1131,7 @@ export class Zswap {
         const job = this.#beginOf(op, page.index, handle, run);
         const io = this.#io as StoreIo;
         if (job !== undefined) this.#ended(job, io.now(op, () => io.store.write(job.slot, job.bytes)), run);
-        if (run.failure !== undefined || this.#closed) break;
+        if (run.failure !== undefined || this.#isOver) break;
       }
     } finally {
       this.#releaseVictim(op, page.pool, page.victim, run);
@@ -1099,8 +1146,8 @@ export class Zswap {
     const writes: Promise<void>[] = [];
     try {
       for (const handle of page.handles) {
-        if (!io.isSync) await io.room(op);
-        if (run.failure !== undefined || this.#closed) break;
+        while (!io.hasRoom) await io.room(op);
+        if (run.failure !== undefined || this.#isOver) break;
         const job = this.#beginOf(op, page.index, handle, run);
         if (job !== undefined) writes.push(this.#finishSoon(op, job, run));
       }
@@ -1145,7 +1192,7 @@ export class Zswap {
   async #directSoon(op: string, io: StoreIo, pending: Pending): Promise<void> {
     try {
       for (;;) {
-        if (!io.isSync) await io.room(op);
+        while (!io.hasRoom) await io.room(op);
         const job = this.#beginDirect(op, pending);
         if (job === undefined) return; // a later call has replaced the page, or dropped it
         if (job !== 'full') {
@@ -1191,7 +1238,7 @@ export class Zswap {
     throw error;
   }
 
-  #forgetDirect({ offset, type, job, slot, generation }: Omit<Job, 'bytes'>, done: number): void {
+  #forgetDirect({ offset, type, job, slot, generation }: Omit<Job, 'bytes' | 'budget'>, done: number): void {
     this.#direct.delete(job);
     if (!this.#isGone()) this.#front.zswapDirectEnd(this.#address, offset, type, job, slot, generation, done);
   }
@@ -1211,10 +1258,16 @@ export class Zswap {
     if (this.#header[DRAINED_WORD] !== 0 || this.#lingering.length !== 0) this.#reap();
   }
 
-  /** Frees doomed slots at the store: all at once, or at most maxInFlight at a time. */
+  /** A call of the store has ended, or hangs: there may be room to free slots, and who waits for one may wait in vain. */
+  #storeChanged(): void {
+    if (!this.#isGone()) this.#drain();
+    if (this.#io?.allHang === true) this.#wakeFreed();
+  }
+
+  /** Frees doomed slots at the store: all at once, or as there is room for calls. */
   #drain(): void {
     const io = this.#io;
-    while (io !== undefined && this.#header[DOOMED_WORD] !== 0 && (io.isSync || this.#frees < io.maxInFlight)) {
+    while (io !== undefined && this.#header[DOOMED_WORD] !== 0 && io.hasRoom) {
       const slot = this.#front.frontFreeing(this.#address) >>> 0;
       if (slot === NONE) return;
       if (io.isSync) {
@@ -1244,9 +1297,10 @@ export class Zswap {
     this.#wakeFreed();
   }
 
-  /** Waits until a slot that is being freed is free. False when there is none, or all that there are hang. */
+  /** Waits until a slot that is to be freed is free. False when there is none, or all that there are hang. */
   async #slotFreed(): Promise<boolean> {
-    if (this.#isGone() || this.#frees === this.#hungFrees) return false;
+    if (this.#isGone() || this.#io?.allHang === true) return false;
+    if (this.#frees === this.#hungFrees && this.#header[DOOMED_WORD] === 0) return false;
     await new Promise<void>((resolve) => this.#waitingForSlot.push(resolve));
     return true;
   }

@@ -1,0 +1,81 @@
+/** Time as the tests want it: timers that fire when they are told to, and the end of all promise work. */
+
+/** The timeout of the stores under test. Timers of just this length are ours; all others stay the host's. */
+export const TIMEOUT = 4321;
+
+interface Timer {
+  at: number;
+  call: () => void;
+}
+
+interface Timers {
+  setTimeout(call: () => void, after?: number, ...rest: unknown[]): unknown;
+  clearTimeout(id: unknown): void;
+}
+
+/** Takes the place of the host's timers from `install` to `restore`. */
+export class Clock {
+  readonly #timers = new Map<object, Timer>();
+  readonly #host = globalThis as unknown as Timers;
+  #before: Timers | undefined;
+  #now = 0;
+
+  install(): this {
+    const { setTimeout, clearTimeout } = this.#host;
+    this.#before = { setTimeout, clearTimeout };
+    this.#host.setTimeout = (call, after, ...rest) => {
+      if (after !== TIMEOUT) return setTimeout(call, after, ...rest);
+      const id = {};
+      this.#timers.set(id, { at: this.#now + after, call });
+      return id;
+    };
+    this.#host.clearTimeout = (id) => {
+      if (!this.#timers.delete(id as object)) clearTimeout(id);
+    };
+    return this;
+  }
+
+  restore(): void {
+    if (this.#before !== undefined) Object.assign(this.#host, this.#before);
+    this.#before = undefined;
+    this.#timers.clear();
+  }
+
+  /** Timers that wait. */
+  get size(): number {
+    return this.#timers.size;
+  }
+
+  /** Lets time pass: what is due by then fires, in order. */
+  pass(time: number): void {
+    this.#now += time;
+    const due = [...this.#timers].filter(([, { at }]) => at <= this.#now).sort(([, left], [, right]) => left.at - right.at);
+    for (const [id, { call }] of due) if (this.#timers.delete(id)) call();
+  }
+}
+
+let turn: (() => Promise<void>) | undefined;
+
+function makeTurn(): () => Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  const waiting: (() => void)[] = [];
+  port1.onmessage = () => waiting.shift()?.();
+  // In Node a port that listens keeps the process alive.
+  const { ref, unref } = port1 as unknown as { ref?: () => void; unref?: () => void };
+  unref?.call(port1);
+  return () =>
+    new Promise((resolve) => {
+      ref?.call(port1);
+      waiting.push(() => {
+        unref?.call(port1);
+        resolve();
+      });
+      port2.postMessage(0);
+    });
+}
+
+/** Waits until every promise that can settle has done so: a turn of the event loop, without a timer. */
+export function quiet(): Promise<void> {
+  turn ??= makeTurn();
+  return turn();
+}

@@ -1,0 +1,735 @@
+/**
+ * One swap space over a chaos store, and a map of what each page must be, driven by actions.
+ *
+ * An action is plain data; numbers are taken modulo what there is. Nothing is awaited but where an action says so: what
+ * happens in between is drawn by the store. A page has a history, so that a load that was under way for a while may give any
+ * of the states that the page went through meanwhile, and nothing else. No test framework in here: long.ts runs it too.
+ */
+import {
+  CompcacheError, Ram, SwapSpace, type AllocatorName, type BackingStore, type Codec, type ErrorCode, type Zswap, type ZswapStats,
+} from '../../bindings/index.ts';
+import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
+import { ChaosStore, faultsOf, type Fault, type Op } from './chaos-store.ts';
+import { TIMEOUT, quiet, type Clock } from './clock.ts';
+
+export const PAGE_SIZE = 4096;
+const TYPES = 3;
+/** An armed fault injector of frames is switched off after so many actions. */
+const ARMED = 12;
+
+export type CodecName = 'lz4' | 'lz4hc' | 'deflate' | 'trimmer';
+
+export interface FrontRow {
+  readonly title: string;
+  readonly allocator: AllocatorName;
+  readonly victims: 'entry' | 'page';
+  readonly codec: CodecName;
+  readonly mode: 'sync' | 'async';
+  readonly shared: boolean;
+  readonly exclusiveLoads: boolean;
+  readonly writebackCompressed: boolean;
+  readonly maxInFlight: number;
+  readonly slots: number;
+  readonly index: 'sparse' | 'dense';
+  readonly incompressible: 'keep' | 'refuse' | undefined;
+}
+
+/** A page: so many bytes that do not compress, then zeros; or one word all over. */
+export type PageKind = { noise: number; salt: number } | { word: number };
+
+export type Setting =
+  | { what: 'enabled' | 'sameFilled' | 'exclusiveLoads'; value: boolean }
+  | { what: 'maxPoolPercent' | 'acceptThresholdPercent'; value: number }
+  | { what: 'allocator'; value: AllocatorName }
+  | { what: 'codec'; value: CodecName }
+  | { what: 'writebackLimit'; value: number };
+
+export type FrontAction =
+  | { kind: 'store'; type: number; offset: number; page: PageKind }
+  | { kind: 'pageOut'; offset: number; page: PageKind }
+  | { kind: 'pageOutAsync'; offset: number; page: PageKind }
+  | { kind: 'load'; type: number; offset: number }
+  | { kind: 'loadAsync'; type: number; offset: number }
+  | { kind: 'invalidate'; type: number; offset: number }
+  | { kind: 'area'; type: number }
+  | { kind: 'writeback'; entries: number }
+  | { kind: 'writebackAsync'; entries: number }
+  | { kind: 'shrink'; frames: number }
+  | { kind: 'shrinkAsync'; frames: number }
+  | { kind: 'settle'; calls: number }
+  | { kind: 'quiet' }
+  | { kind: 'time' }
+  | { kind: 'release' }
+  | { kind: 'fault'; op: Op; fault: number; after: number }
+  | { kind: 'weather'; weather: ChaosStore['weather'] }
+  | { kind: 'frames'; after: number; times: number }
+  | { kind: 'codec fault'; on: 'compress' | 'decompress'; fault: number; after: number }
+  | { kind: 'inside'; op: Op | 'compress' | 'decompress'; action: FrontAction }
+  | { kind: 'set'; setting: Setting }
+  | { kind: 'close' }
+  | { kind: 'all' };
+
+export function pageOf(kind: PageKind): Uint8Array {
+  const page = new Uint8Array(PAGE_SIZE);
+  if ('word' in kind) new Uint32Array(page.buffer).fill(kind.word);
+  else page.set(noise(kind.noise, kind.salt));
+  return page;
+}
+
+function isSameFilled(page: Uint8Array): boolean {
+  const words = new Uint32Array(page.buffer);
+  return words.every((word) => word === words[0]);
+}
+
+// ── the codec under test ─────────────────────────────────────────────────────
+
+/** A user's codec: leaves out the zeros at the end. It fails, and calls back, as planned. */
+export class Trimmer implements Codec {
+  readonly name = 'trimmer';
+  failed = { compress: 0, decompress: 0 };
+  inside: ((what: 'compress' | 'decompress') => void) | undefined;
+  #plans: { on: 'compress' | 'decompress'; fault: number; after: number }[] = [];
+
+  plan(on: 'compress' | 'decompress', fault: number, after: number): void {
+    this.#plans.push({ on, fault, after });
+  }
+
+  calm(): void {
+    this.#plans = [];
+    this.inside = undefined;
+  }
+
+  #fault(on: 'compress' | 'decompress'): number | undefined {
+    const mine = this.#plans.filter((plan) => plan.on === on);
+    const due = mine.find((plan) => plan.after === 0);
+    for (const plan of mine) plan.after -= 1;
+    if (due === undefined) return undefined;
+    this.#plans.splice(this.#plans.indexOf(due), 1);
+    this.failed[on] += 1;
+    return due.fault;
+  }
+
+  /** What it answers instead of a number of bytes. */
+  #answer(on: 'compress' | 'decompress', fault: number, most: number): number {
+    const answers = [
+      () => most + 1, () => -1, () => NaN, () => 1.5, () => Promise.resolve(7), () => Promise.reject(new Error('codec')), () => undefined, () => 'x',
+    ];
+    const answer = answers[fault % 9]?.();
+    if (answer === undefined && fault % 9 === 8) throw new Error(`${on} failed`);
+    return answer as number;
+  }
+
+  compress(page: Uint8Array, into: Uint8Array): number {
+    this.inside?.('compress');
+    const fault = this.#fault('compress');
+    if (fault !== undefined) return this.#answer('compress', fault, into.length);
+    let length = PAGE_SIZE;
+    while (length > 1 && page[length - 1] === 0) length -= 1;
+    if (length > into.length) return 0;
+    into.set(page.subarray(0, length));
+    return length;
+  }
+
+  decompress(block: Uint8Array, into: Uint8Array): number {
+    this.inside?.('decompress');
+    const fault = this.#fault('decompress');
+    if (fault !== undefined) return this.#answer('decompress', fault, PAGE_SIZE);
+    into.set(block);
+    into.fill(0, block.length);
+    return PAGE_SIZE;
+  }
+}
+
+// ── the machine ──────────────────────────────────────────────────────────────
+
+/** A state of one key. */
+interface Version {
+  readonly page: Uint8Array | undefined;
+  /** Kept as a word, not in a pool. */
+  readonly fill: boolean;
+  /** When it came, and when it went. */
+  readonly from: number;
+  to: number;
+}
+
+/** A key with all states that a load under way may still see. */
+interface History {
+  readonly type: number;
+  readonly offset: number;
+  versions: Version[];
+}
+
+const ABSENT: Version = { page: undefined, fill: false, from: 0, to: Infinity };
+
+/** Codes that a failing call may have; ECLOSED only when it was closed. */
+function codeOf(error: unknown): ErrorCode {
+  if (error instanceof CompcacheError) return error.code;
+  throw error;
+}
+
+export class FrontMachine {
+  readonly row: FrontRow;
+  readonly #ram: Ram;
+  readonly #clock: Clock;
+  readonly #codecs: Record<CodecName, Codec | 'lz4' | 'lz4hc'>;
+  readonly #trimmer = new Trimmer();
+  readonly #usedBefore: number;
+  readonly #histories = new Map<string, History>();
+  #space!: SwapSpace;
+  #store!: ChaosStore;
+  #created = 0;
+  #now = 1;
+  #armed = 0;
+  #seed: number;
+  /** Calls that were not awaited. */
+  #underWay = new Set<Promise<void>>();
+  #errors: unknown[] = [];
+  /** Key that a call under way on the stack is about: what calls back leaves it alone. */
+  #busy: string | undefined;
+  #depth = 0;
+  /** Loads that gave EIO: with the page lost, and with the page kept. */
+  #lost = 0;
+  #kept = 0;
+  #allHang = 0;
+  #emptyFrames = 0;
+  actions = 0;
+
+  private constructor(row: FrontRow, ram: Ram, clock: Clock, deflate: Codec, seed: number) {
+    this.row = row;
+    this.#ram = ram;
+    this.#clock = clock;
+    this.#seed = seed;
+    this.#usedBefore = ram.stats().usedFrames;
+    this.#codecs = { lz4: 'lz4', lz4hc: 'lz4hc', deflate, trimmer: this.#trimmer };
+  }
+
+  /** `deflate` is loaded once; `clock` is installed. */
+  static async create(row: FrontRow, build: Build, clock: Clock, deflate: Codec, seed: number, bytes = '512KiB'): Promise<FrontMachine> {
+    const ram = await Ram.create({ bytes, ...buildOptions(build) });
+    if (row.shared) ram.zpool('zbud', { name: 'other' }).malloc(100);
+    const machine = new FrontMachine(row, ram, clock, deflate, seed);
+    await machine.#open();
+    return machine;
+  }
+
+  async #open(): Promise<void> {
+    const { allocator, victims, codec, mode, exclusiveLoads, writebackCompressed, maxInFlight, slots, index, incompressible } = this.row;
+    this.#seed += 1;
+    this.#store = new ChaosStore({ mode, slots, seed: this.#seed, maxInFlight });
+    this.#space = await SwapSpace.create({
+      ram: this.#ram, store: this.#store as BackingStore, allocator, victims, codec: this.#codecs[codec], exclusiveLoads, writebackCompressed,
+      maxInFlight, index, timeout: TIMEOUT, ...(incompressible === undefined ? {} : { incompressible }),
+    });
+    this.#emptyFrames = this.#zswap.stats().frames;
+    this.#lost = this.#kept = this.#allHang = 0;
+    this.#trimmer.failed = { compress: 0, decompress: 0 };
+    this.#created += 1;
+  }
+
+  get #zswap(): Zswap {
+    return this.#space.zswap;
+  }
+
+  // ── histories ──────────────────────────────────────────────────────────────
+
+  #key(type: number, offset: number): string {
+    return `${type}/${offset}`;
+  }
+
+  #history(type: number, offset: number): History {
+    const key = this.#key(type, offset);
+    let history = this.#histories.get(key);
+    if (history === undefined) this.#histories.set(key, (history = { type, offset, versions: [ABSENT] }));
+    return history;
+  }
+
+  #current(history: History): Version {
+    return history.versions.at(-1) as Version;
+  }
+
+  #put(history: History, page: Uint8Array | undefined, fill = false): Version {
+    this.#now += 1;
+    const last = this.#current(history);
+    if (page === undefined && last.page === undefined) return last;
+    if (last !== ABSENT) last.to = this.#now;
+    const version: Version = { page, fill, from: this.#now, to: Infinity };
+    history.versions.push(version);
+    if (this.#underWay.size === 0 && this.#depth === 0) history.versions = [version];
+    return version;
+  }
+
+  /** Requires that what a load gave is a state that the page has had since. */
+  #requireState(history: History, given: Uint8Array | undefined, since: number, what: string): void {
+    const { versions } = history;
+    const seen = versions.some((version, i) => {
+      const end = versions[i + 1]?.from ?? Infinity;
+      if (end <= since) return false;
+      return given === undefined ? version.page === undefined : version.page !== undefined && sameBytes(version.page, given);
+    });
+    must(seen, `${what} ${this.#key(history.type, history.offset)} gave ${given === undefined ? 'nothing' : 'other bytes'}`);
+  }
+
+  // ── actions ────────────────────────────────────────────────────────────────
+
+  /** Does one action and compares. A promise only where the action waits. */
+  apply(action: FrontAction): Promise<void> | undefined {
+    this.actions += 1;
+    if (this.#armed !== 0 && this.actions > this.#armed) this.#disarm();
+    const wait = this.#do(action);
+    if (wait === undefined) {
+      this.#compare();
+      return undefined;
+    }
+    return wait.then(() => this.#compare());
+  }
+
+  #disarm(): void {
+    this.#ram.failFrames(null);
+    this.#armed = 0;
+  }
+
+  #do(action: FrontAction): Promise<void> | undefined {
+    switch (action.kind) {
+      case 'settle': return this.#settle(action.calls);
+      case 'quiet': return quiet();
+      case 'time': return this.#time();
+      case 'release':
+        this.#store.release();
+        return quiet();
+      case 'close': return this.#close().then(() => this.#open());
+      case 'all': return this.#drain();
+      default: this.#act(action);
+    }
+    return undefined;
+  }
+
+  /** The actions that do not wait; they may happen inside a call of store or codec as well. */
+  #act(action: FrontAction): void {
+    switch (action.kind) {
+      case 'store': return this.#onKey(action, (history) => this.#storePage(history, pageOf(action.page)));
+      case 'pageOut': return this.#onKey({ type: 0, offset: action.offset }, (history) => this.#pageOut(history, pageOf(action.page)));
+      case 'pageOutAsync': return this.#onKey({ type: 0, offset: action.offset }, (history) => this.#pageOutSoon(history, pageOf(action.page)));
+      case 'load': return this.#onKey(action, (history) => this.#load(history));
+      case 'loadAsync': return this.#onKey(action, (history) => this.#loadSoon(history));
+      case 'invalidate': return this.#onKey(action, (history) => this.#invalidate(history));
+      case 'area': return this.#area(action.type);
+      case 'writeback': return this.#reclaim('writeback', action.entries);
+      case 'shrink': return this.#reclaim('shrink', action.frames);
+      case 'writebackAsync': return this.#reclaimSoon('writebackAsync', action.entries);
+      case 'shrinkAsync': return this.#reclaimSoon('shrinkAsync', action.frames);
+      case 'fault': {
+        const faults = faultsOf(action.op);
+        return this.#store.plan(action.op, faults[action.fault % faults.length] as Fault, action.after);
+      }
+      case 'weather':
+        this.#store.weather = action.weather === 'stuck' && this.row.mode === 'sync' ? 'gone' : action.weather;
+        return;
+      case 'frames':
+        this.#ram.failFrames(action.after, action.times);
+        this.#armed = this.actions + ARMED;
+        return;
+      case 'codec fault': return this.#trimmer.plan(action.on, action.fault, action.after);
+      case 'inside': return this.#inside(action.op, action.action);
+      case 'set': return this.#set(action.setting);
+      default: return;
+    }
+  }
+
+  #onKey({ type, offset }: { type: number; offset: number }, call: (history: History) => void): void {
+    const history = this.#history(this.row.index === 'dense' ? 0 : type % TYPES, offset);
+    const key = this.#key(history.type, offset);
+    if (this.#busy === key) return;
+    const before = this.#busy;
+    this.#busy ??= key;
+    try {
+      call(history);
+    } finally {
+      this.#busy = before;
+    }
+  }
+
+  /** What counts same-filled pages wants no others to come and go meanwhile. */
+  #alone(page: Uint8Array): boolean {
+    if (!isSameFilled(page)) return false;
+    this.#store.inside = undefined;
+    this.#trimmer.inside = undefined;
+    return true;
+  }
+
+  /** Once, in the next call of that kind, this happens. */
+  #inside(op: Op | 'compress' | 'decompress', action: FrontAction): void {
+    const act = (): void => {
+      if (this.#depth !== 0) return;
+      this.#depth += 1;
+      try {
+        this.#act(action);
+      } catch (error) {
+        this.#errors.push(error);
+      } finally {
+        this.#depth -= 1;
+      }
+    };
+    if (op === 'compress' || op === 'decompress') {
+      this.#trimmer.inside = (what) => {
+        if (what !== op) return;
+        this.#trimmer.inside = undefined;
+        act();
+      };
+    } else {
+      this.#store.inside = (what) => {
+        if (what !== op) return;
+        this.#store.inside = undefined;
+        act();
+      };
+    }
+  }
+
+  #storePage(history: History, page: Uint8Array): void {
+    const { type, offset } = history;
+    const before = this.#zswap.stats();
+    const fill = this.#alone(page) && this.#zswap.sameFilled;
+    const accepted = this.#zswap.store(type, offset, page);
+    this.#put(history, accepted ? page : undefined, accepted && fill);
+    if (!accepted && this.#zswap.enabled && this.#depth === 0) this.#requireCounter(before);
+  }
+
+  /** A refused page is counted, but where the limit was hit before and is not yet left by enough. */
+  #requireCounter(before: ZswapStats): void {
+    const after = this.#zswap.stats();
+    const names = ['poolLimitHit', 'rejectReclaimFail', 'rejectCompressFail', 'rejectCompressPoor', 'rejectAllocFail', 'rejectKmemcacheFail'] as const;
+    const counted = names.some((name) => after[name] > before[name]);
+    must(counted || before.poolLimitHit > 0, 'a page was refused and nothing was counted');
+  }
+
+  #pageOut(history: History, page: Uint8Array): void {
+    const same = this.#alone(page);
+    const others = this.#zswap.stats().sameFilledPages - (this.#current(history).fill ? 1 : 0);
+    try {
+      this.#space.pageOut(history.offset, page);
+      this.#put(history, page, same && this.#zswap.stats().sameFilledPages > others);
+    } catch (error) {
+      this.#put(history, undefined);
+      const code = codeOf(error);
+      must(['ENOSPC', 'EIO', 'ENOMEM'].includes(code) || (code === 'EAGAIN' && this.row.mode === 'async'), `pageOut gave ${String(error)}`, error);
+      this.#requireReason(code, error);
+    }
+  }
+
+  #pageOutSoon(history: History, page: Uint8Array): void {
+    const same = this.#alone(page);
+    const others = this.#zswap.stats().sameFilledPages - (this.#current(history).fill ? 1 : 0);
+    const call = this.#space.pageOutAsync(history.offset, page);
+    const isThere = this.#zswap.has(0, history.offset);
+    const fill = same && isThere && this.#zswap.stats().sameFilledPages > others;
+    const version = this.#put(history, isThere ? page : undefined, fill);
+    this.#track(
+      call.catch((error: unknown) => {
+        const code = codeOf(error);
+        must(['ENOSPC', 'EIO', 'ENOMEM'].includes(code), `pageOutAsync gave ${String(error)}`, error);
+        this.#requireReason(code, error);
+        if (version.page !== undefined && this.#current(history) === version) this.#put(history, undefined);
+      }),
+    );
+  }
+
+  /** An error of the store must have had a cause there. */
+  #requireReason(code: ErrorCode, error: unknown): void {
+    const { failed } = this.#store;
+    const hangs = /hang/.test((error as Error).message);
+    if (code === 'EIO') must(failed.write > 0 || hangs, 'EIO, and no write has failed', error);
+  }
+
+  #load(history: History): void {
+    const { type, offset } = history;
+    const into = noise(PAGE_SIZE, 99);
+    const since = this.#now;
+    const { damaged, failed } = { damaged: this.#store.damaged, failed: this.#store.failed.read + this.#trimmer.failed.decompress };
+    const exclusive = this.#zswap.exclusiveLoads;
+    try {
+      const found = this.#zswap.load(type, offset, into);
+      if (this.#depth === 0) must(found === (this.#current(history).page !== undefined), `load of ${this.#key(type, offset)} gave ${found}`);
+      this.#requireState(history, found ? into : undefined, since, 'load of');
+      if (exclusive && found && !this.#zswap.has(type, offset)) this.#put(history, undefined);
+    } catch (error) {
+      must(sameBytes(into, noise(PAGE_SIZE, 99)), 'a load that failed has written', error);
+      if (codeOf(error) === 'EAGAIN') {
+        must(this.row.mode === 'async' && this.#zswap.stats().backingPages > 0, `load gave ${String(error)}`, error);
+        return;
+      }
+      must(codeOf(error) === 'EIO', `load gave ${String(error)}`, error);
+      if (this.#zswap.has(type, offset)) {
+        must(this.#store.failed.read + this.#trimmer.failed.decompress > failed, `EIO for ${this.#key(type, offset)}, and nothing has failed`, error);
+      } else {
+        must(this.#store.damaged > damaged, `${this.#key(type, offset)} is lost, and nothing was damaged`, error);
+        this.#put(history, undefined);
+      }
+    }
+  }
+
+  #loadSoon(history: History): void {
+    const { type, offset } = history;
+    const into = noise(PAGE_SIZE, 98);
+    const since = this.#now;
+    const exclusive = this.#zswap.exclusiveLoads;
+    const space = this.#created;
+    this.#track(
+      this.#zswap.loadAsync(type, offset, into).then(
+        (found) => {
+          must(found || sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that found nothing has written');
+          this.#requireState(history, found ? into : undefined, since, 'loadAsync of');
+          if (found && (exclusive || this.#zswap.exclusiveLoads) && space === this.#created) this.#vanished(history);
+        },
+        (error: unknown) => {
+          must(sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that failed has written', error);
+          const code = codeOf(error);
+          if (code === 'ECLOSED' && this.#isClosing) return;
+          must(code === 'EIO', `loadAsync gave ${String(error)}`, error);
+          if (/hang/.test((error as Error).message)) {
+            this.#allHang += 1;
+            must(this.#store.hung.length + this.#store.pending.length >= this.row.maxInFlight, 'not all calls hang', error);
+          } else if (this.#current(history).page !== undefined && !this.#zswap.has(type, offset)) {
+            this.#lost += 1;
+            this.#put(history, undefined);
+          } else {
+            this.#kept += 1;
+          }
+        },
+      ),
+    );
+    if (exclusive) this.#vanished(history);
+  }
+
+  /** A page that an exclusive load may have taken. */
+  #vanished(history: History): void {
+    if (this.#isClosing || this.#current(history).page === undefined) return;
+    if (!this.#zswap.has(history.type, history.offset)) this.#put(history, undefined);
+  }
+
+  #invalidate(history: History): void {
+    const was = this.#zswap.invalidatePage(history.type, history.offset);
+    if (this.#depth === 0) must(was === (this.#current(history).page !== undefined), `invalidate of ${this.#key(history.type, history.offset)} gave ${was}`);
+    this.#put(history, undefined);
+  }
+
+  #area(type: number): void {
+    const of = [...this.#histories.values()].filter((history) => history.type === type % TYPES && this.#busy !== this.#key(history.type, history.offset));
+    if (this.#depth !== 0) {
+      for (const history of of) this.#invalidate(history);
+      return;
+    }
+    const pages = this.#zswap.invalidateArea(type % TYPES);
+    const expected = of.filter((history) => this.#current(history).page !== undefined).length;
+    must(pages === expected, `invalidateArea gave ${pages}, not ${expected}`);
+    for (const history of of) this.#put(history, undefined);
+  }
+
+  #reclaim(what: 'writeback' | 'shrink', count: number): void {
+    const before = this.#zswap.stats();
+    const budget = this.#zswap.writebackLimit;
+    try {
+      const moved = this.#zswap[what](count);
+      must(this.row.mode === 'sync', `${what} of an asynchronous store gave ${moved}`);
+      const after = this.#zswap.stats();
+      if (this.#depth === 0 && this.#store.inside === undefined && what === 'writeback') {
+        must(moved === after.writtenBackPages - before.writtenBackPages, `writeback gave ${moved}, and counted ${after.writtenBackPages - before.writtenBackPages}`);
+        must(moved <= budget && this.#zswap.writebackLimit === budget - moved, `${moved} were written of ${budget}, ${this.#zswap.writebackLimit} are left`);
+        if (this.row.victims === 'entry') must(moved <= count, `writeback(${count}) gave ${moved}`);
+      }
+    } catch (error) {
+      const code = codeOf(error);
+      if (this.row.mode === 'async') must(code === 'EAGAIN', `${what} gave ${String(error)}`, error);
+      else must(code === 'EIO' || code === 'ENOSPC', `${what} gave ${String(error)}`, error);
+      this.#requireReason(code, error);
+    }
+  }
+
+  #reclaimSoon(what: 'writebackAsync' | 'shrinkAsync', count: number): void {
+    this.#track(
+      this.#zswap[what](count).then(
+        (moved) => must(Number.isInteger(moved) && moved >= 0 && (what === 'shrinkAsync' || this.row.victims === 'page' || moved <= count), `${what}(${count}) gave ${moved}`),
+        (error: unknown) => {
+          const code = codeOf(error);
+          must(code === 'EIO' || code === 'ENOSPC', `${what} gave ${String(error)}`, error);
+          this.#requireReason(code, error);
+        },
+      ),
+    );
+  }
+
+  #set(setting: Setting): void {
+    const zswap = this.#zswap;
+    try {
+      switch (setting.what) {
+        case 'codec':
+          zswap.codec = this.#codecs[setting.value];
+          must(zswap.codec === setting.value || typeof this.#codecs[setting.value] !== 'string', `the codec is ${zswap.codec}`);
+          break;
+        case 'writebackLimit':
+          zswap.writebackLimit = setting.value > 40 ? Infinity : setting.value;
+          break;
+        default: {
+          const { what, value } = setting;
+          (zswap as unknown as Record<string, unknown>)[what] = value;
+          must(zswap[what] === value, `${what} is ${String(zswap[what])}`);
+        }
+      }
+    } catch (error) {
+      const code = codeOf(error);
+      must((code === 'ENOMEM' || code === 'EBUSY') && (setting.what === 'codec' || setting.what === 'allocator'), `setting ${setting.what} gave ${String(error)}`, error);
+    }
+  }
+
+  // ── waiting ────────────────────────────────────────────────────────────────
+
+  #track(call: Promise<void>): void {
+    const tracked = call
+      .catch((error: unknown) => void this.#errors.push(error))
+      .finally(() => void this.#underWay.delete(tracked));
+    this.#underWay.add(tracked);
+  }
+
+  async #settle(calls: number): Promise<void> {
+    await quiet();
+    for (let i = 0; i < calls && this.#store.settle(); i++) await quiet();
+  }
+
+  /** All calls under way time out. */
+  async #time(): Promise<void> {
+    await quiet();
+    this.#store.giveUp();
+    this.#clock.pass(TIMEOUT);
+    await quiet();
+  }
+
+  get #isClosing(): boolean {
+    return this.#closing;
+  }
+
+  #closing = false;
+
+  /** Settles everything until nothing is under way; hung calls last. */
+  async #drain(): Promise<void> {
+    this.#store.calm();
+    this.#store.inside = undefined;
+    this.#trimmer.calm();
+    for (let round = 0; round < 100_000; round++) {
+      await quiet();
+      if (this.#store.settle()) continue;
+      if (this.#store.release()) continue;
+      if (this.#underWay.size === 0) break;
+      must(round < 99_999, `${this.#underWay.size} calls never end`);
+      must(this.#clock.size !== 0, `${this.#underWay.size} calls wait for nothing`);
+      this.#clock.pass(TIMEOUT);
+    }
+    this.#compare();
+    this.#compareIdle();
+  }
+
+  /** Closes it, with calls under way. */
+  async #close(): Promise<void> {
+    this.#disarm();
+    this.#closing = true;
+    const syncs = this.#store.calls.sync;
+    const closed = this.#space.close().then(
+      () => this.#store.seal(),
+      (error: unknown) => {
+        this.#store.seal();
+        must(codeOf(error) === 'EIO' && this.#store.failed.sync > 0, `close gave ${String(error)}`, error);
+      },
+    );
+    this.#track(closed);
+    for (const call of [() => this.#zswap.load(0, 0, new Uint8Array(PAGE_SIZE)), () => this.#zswap.stats(), () => this.#zswap.invalidatePage(0, 0)]) {
+      try {
+        call();
+        must(false, 'a closed space answers');
+      } catch (error) {
+        must(codeOf(error) === 'ECLOSED', `a closed space gave ${String(error)}`, error);
+      }
+    }
+    for (let round = 0; this.#underWay.size !== 0; round++) {
+      await quiet();
+      if (this.#store.settle()) continue;
+      if (round > 20_000) throw new Error('close does not end');
+      this.#store.giveUp();
+      this.#clock.pass(TIMEOUT);
+    }
+    must(this.#store.calls.sync === syncs + 1, 'close has not asked the store to sync');
+    this.#throwErrors();
+    // What hung ends when nobody is there any more.
+    while (this.#store.release()) await quiet();
+    this.#store.verify();
+    this.#ram.check();
+    must(this.#ram.stats().usedFrames === this.#usedBefore, `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after close`);
+    this.#histories.clear();
+    this.#trimmer.calm();
+    this.#closing = false;
+  }
+
+  // ── comparison ─────────────────────────────────────────────────────────────
+
+  #throwErrors(): void {
+    if (this.#errors.length !== 0) throw this.#errors[0];
+  }
+
+  /** What must hold at any time. */
+  #compare(): void {
+    this.#throwErrors();
+    this.#store.verify();
+    this.#ram.check();
+    let count = 0;
+    let fills = 0;
+    for (const history of this.#histories.values()) {
+      const { page, fill } = this.#current(history);
+      if (page !== undefined) count += 1;
+      if (fill) fills += 1;
+      must(this.#zswap.has(history.type, history.offset) === (page !== undefined), `${this.#key(history.type, history.offset)}: ${page === undefined ? 'is there' : 'is not there'}`);
+    }
+    const stats = this.#zswap.stats();
+    const there = stats.storedPages + stats.backingPages;
+    must(there <= count && (this.#underWay.size !== 0 || there === count), `${there} pages, the model has ${count}`);
+    must(stats.sameFilledPages === fills, `${stats.sameFilledPages} same-filled pages, the model has ${fills}`);
+    must(stats.storedIncompressiblePages <= stats.storedPages - stats.sameFilledPages, 'more raw pages than pages');
+    const pools = this.#ram.pools().filter(({ name }) => name !== 'other');
+    const objects = pools.reduce((sum, pool) => sum + pool.stats().objects, 0);
+    must(objects === stats.storedPages - stats.sameFilledPages, `${objects} objects for ${stats.storedPages - stats.sameFilledPages} entries`);
+    must(stats.pools === pools.length || this.#underWay.size !== 0, `${stats.pools} pools of ${pools.length}`);
+    must(stats.frames === this.#ram.stats().usedFrames - this.#usedBefore || pools.length !== stats.pools, `${stats.frames} frames of ${this.#ram.stats().usedFrames - this.#usedBefore}`);
+    must(this.#lost <= this.#store.damaged, `${this.#lost} pages were lost, ${this.#store.damaged} reads were damaged`);
+    must(this.#kept <= this.#store.failed.read + this.#store.damaged + this.#trimmer.failed.decompress, `${this.#kept} loads failed for nothing`);
+  }
+
+  /** What must hold when nothing is under way. */
+  #compareIdle(): void {
+    const stats = this.#zswap.stats();
+    must(stats.inFlight === 0, `${stats.inFlight} writes under way`);
+    must(stats.backingSlots === stats.backingPages, `${stats.backingSlots} slots for ${stats.backingPages} pages`);
+    must(this.#store.owned.size === stats.backingSlots, `the store has ${this.#store.owned.size} slots, ${stats.backingSlots} are in use`);
+    for (const history of this.#histories.values()) history.versions = [this.#current(history)];
+  }
+
+  /** The end: every page loaded, all dropped, closed. */
+  async finish(): Promise<void> {
+    this.#disarm();
+    await this.#drain();
+    this.#zswap.exclusiveLoads = false;
+    for (const history of [...this.#histories.values()]) {
+      if (this.row.mode === 'sync') this.#load(history);
+      else this.#loadSoon(history);
+      await this.#drain();
+    }
+    for (const history of this.#histories.values()) this.#invalidate(history);
+    await this.#drain();
+    const stats = this.#zswap.stats();
+    must(stats.storedPages === 0 && stats.backingPages === 0 && stats.backingSlots === 0, 'pages are left');
+    must(stats.pools === 1, `${stats.pools} pools are left`);
+    this.#leftFrames(stats.frames);
+    await this.#close();
+    this.#ram.close();
+  }
+
+  /** Frames that an empty space keeps: no more than a new one has, but for a pool of another allocator. */
+  #leftFrames(frames: number): void {
+    const { allocator } = this.#zswap;
+    if (allocator === this.row.allocator) must(frames <= this.#emptyFrames + (allocator === 'xcfmalloc' ? 32 : 0), `${frames} frames are left, a new one has ${this.#emptyFrames}`);
+  }
+}

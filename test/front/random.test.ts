@@ -1,0 +1,38 @@
+/**
+ * Random actions on every row, with a store, a codec and a RAM that fail: a short run for each change. A failure prints the
+ * seed and the shrunk actions; VITE_SEED repeats it, VITE_RUNS runs longer. test/random/long.ts runs for as long as one likes.
+ */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, test } from 'vitest';
+import { loadCodec, type Codec } from '../../bindings/index.ts';
+import { ALL_BUILDS } from '../harness.ts';
+import { actions, rows } from './arbitrary.ts';
+import { Clock } from './clock.ts';
+import { FrontMachine } from './model.ts';
+
+const { VITE_SEED: seed, VITE_RUNS: runs = '12' } = (import.meta as unknown as { env: Record<string, string | undefined> }).env;
+const clock = new Clock();
+let deflate: Codec;
+
+beforeAll(async () => {
+  deflate = await loadCodec('deflate');
+  clock.install();
+});
+
+afterAll(() => clock.restore());
+
+describe('random actions on a swap space', () => {
+  rows.forEach((row, i) => {
+    test(row.title, async () => {
+      const property = fc.asyncProperty(actions(160), fc.nat(), async (list, order) => {
+        const machine = await FrontMachine.create(row, ALL_BUILDS[i % 3] ?? 'release', clock, deflate, order);
+        for (const action of list) {
+          const wait = machine.apply(action);
+          if (wait !== undefined) await wait;
+        }
+        await machine.finish();
+      });
+      await fc.assert(property, { numRuns: Number(runs), includeErrorInReport: true, ...(seed === undefined ? {} : { seed: Number(seed) }) });
+    });
+  });
+});
