@@ -80,6 +80,9 @@ import {
 /** 2^64 / golden ratio (odd), shifted so that only the low 44 bits of the operand count. */
 // @ts-ignore: decorator
 @inline const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 20;
+/** Bytes that may differ before a match goes on at the offset that it had. */
+// @ts-ignore: decorator
+@inline const GAP_MAX: u32 = 2;
 /** Source that must follow the last match start for 20 bytes of match to be read and 8 more to remain. */
 // @ts-ignore: decorator
 @inline const FAST_LEFT: u32 = 16;
@@ -303,6 +306,12 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
   return low + (high & (0 - (low >> 3))); // the second word counts when the first is equal
 }
 
+/** How many bytes of the word at `ip` to pass over until its rest equals what lies `offset` before it; at most 8. */
+// @ts-ignore: decorator
+@inline function gapOf(ip: usize, offset: u32): u32 {
+  return 8 - (<u32>clz(load<u64>(ip) ^ load<u64>(ip - offset)) >> 3); // clz(0) is 64: no gap
+}
+
 /**
  * Compresses one block.
  *
@@ -358,8 +367,7 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
       --ref;
     }
 
-    let found: bool;
-    do {
+    while (true) {
       const literals = <u32>(ip - anchor);
       const offset = <u32>(ip - ref);
       const left = <u32>(lastStart - ip); // also: where the last 8 bytes begin, seen from ip + MIN_MATCH
@@ -398,8 +406,14 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
       // Remember one place inside the match, then try where it ends: often the next one begins there.
       store<u16>(slotOf(table, ip - 1), <u16>(ip - 1 - src));
       ref = src + exchange(slotOf(table, ip), <u32>(ip - src));
-      found = load<u32>(ref) == load<u32>(ip);
-    } while (found);
+      if (load<u32>(ref) == load<u32>(ip)) continue;
+      // Else the match may go on behind a gap, as where two records differ in the low bytes of a word.
+      if (<u32>(lastStart - ip) < GAP_MAX) break;
+      const gap = gapOf(ip, offset);
+      if (gap > GAP_MAX) break;
+      ip += gap;
+      ref = ip - offset;
+    }
     ++ip;
   }
 }
