@@ -34,8 +34,9 @@
  *   block, source      0 … 65,536 bytes; worst case n + n/255 + 16 bytes of block, ratio at best 255:1
  *   block, decoder     up to 16 MiB of input, any output capacity
  *   static data        256 bytes with SIMD, 64 without, never written
- *   speed              a page of program memory in 3 to 4 µs, 0.96 of native liblz4's time, and back in
- *                      1.0 to 1.2 µs, 0.94 of it (0.97 without SIMD); a zero page in 0.25 and 0.09 µs
+ *   speed              a page of program memory in 3 to 4 µs, 0.85 to 0.90 of native liblz4's time, and back
+ *                      in 0.9 to 1.1 µs, 0.75 to 0.84 of it (0.79 to 0.87 without SIMD); a zero page in 0.25
+ *                      and 0.09 µs; blocks close together, since gaps between them cost up to 30 %
  *                      (2-core EPYC, Node 20; liblz4 1.9.2 called through the `lz4` package)
  *
  * Trade-offs
