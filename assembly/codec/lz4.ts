@@ -41,11 +41,11 @@
  *
  * Trade-offs
  * ----------
- * * One candidate per hash, greedy, no chains: 170 to 260 sequences a page of program memory, bound by
+ * * One candidate per hash, greedy, no chains: 180 to 240 sequences a page of program memory, bound by
  *   branch misses and not by the work. So lengths up to 16 are counted without a branch.
  * * Memory is made of 8-byte words, and words that differ mostly do so in their low bytes. So behind a
  *   match, before any search, one comparison asks whether it goes on at the same offset after a gap of
- *   one or two bytes. Two matches in five are found so: a tenth less time, 3 % less output. A gap
+ *   one or two bytes. A quarter to a half of the matches are found so: a tenth less time, 3 % less output. A gap
  *   of three saves 3 % more time, but other programs than those of the corpora pay up to 2 % of
  *   output for it, as some (a Redis server) pay 1 % for two. To ask the table first whether a match
  *   begins one byte earlier costs all the time that was won.
