@@ -37,14 +37,39 @@ export interface FrontExports {
   zswapIsIn(front: number, offset: number, type: number, slot: number, generation: number): number;
   frontFreeing(front: number): number;
   frontFreed(front: number, slot: number): void;
+  ramzCreate(pages: number, slots: number, epoch: number, name: number, nameBytes: number): number;
+  ramzUse(front: number, pool: number, most: number, limit: number): number;
+  ramzCodec(front: number, priority: number, codec: number): number;
+  ramzBegin(front: number, index: number): number;
+  ramzWrite(front: number, index: number, now: number): number;
+  ramzPut(front: number, index: number, bytes: number, now: number): number;
+  ramzRead(front: number, index: number, now: number): number;
+  ramzIsIn(front: number, index: number, slot: number, generation: number): number;
+  ramzDrop(front: number, index: number): number;
+  ramzNext(front: number, index: number): number;
+  ramzIdle(front: number, second: number): number;
+  ramzGiveUp(front: number, index: number): void;
+  ramzOut(front: number, index: number): number;
+  ramzDirect(front: number, index: number): number;
+  ramzWritten(front: number, index: number, slot: number, generation: number): number;
+  ramzPeek(front: number, index: number): number;
+  ramzReplace(front: number, index: number, bytes: number, priority: number, threshold: number): number;
+  ramzRecompress(front: number, index: number, priority: number, threshold: number): number;
+  ramzResetPeak(front: number): void;
+  /** f64 */
+  ramzFigure(front: number, which: number): number;
   zswapCount(front: number, which: number): void;
   zswapFigure(front: number, which: number): number;
 }
 
+/** The module, compiled. ENODEV where the host does not. */
+export async function frontModule(op: string, checked: boolean): Promise<WebAssembly.Module> {
+  return checked
+    ? kept(op, 'front-checked', (await import('../checked.ts')).frontWasm)
+    : kept(op, 'front', () => fromBase64(frontWasm));
+}
+
 /** Joins the front ends to a core. ENODEV where the host does not compile them. */
 export async function joinFront(op: string, core: Core): Promise<FrontExports> {
-  const module = core.checked
-    ? await kept(op, 'front-checked', (await import('../checked.ts')).frontWasm)
-    : await kept(op, 'front', () => fromBase64(frontWasm));
-  return join<FrontExports>(core, module);
+  return join<FrontExports>(core, await frontModule(op, core.checked));
 }

@@ -1,0 +1,841 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** Ramzswap: a block device whose pages lie compressed in a RAM. */
+import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
+import { buildFor } from '../builds.ts';
+import type { CoreCodecName } from '../codec/core.ts';
+import type { LoadableCodec } from '../codec/index.ts';
+import { requirePage } from '../codec/pages.ts';
+import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
+import { CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requireOptions, requireU32, show } from '../errors.ts';
+import { RAM_OPTIONS, Ram, type FrontEnd } from '../ram.ts';
+import { parseBytes } from '../sizes.ts';
+import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, PAGE_SIZE, closedCore, join, type Core } from '../wasm.ts';
+import type { Zpool } from '../zpool.ts';
+import { frontModule, type FrontExports } from './exports.ts';
+import { codecNow, requireAllocator, requireFlag, requireRange, requireStore, requireWord, resolveCodec } from './options.ts';
+import { SlotFrees } from './slot-frees.ts';
+import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
+
+// What the core answers beside 0, sizes and errors (assembly/front/ramzswap.ts), and one answer of ours.
+const LIMIT = 1;
+const POOR = 2;
+const COMPRESS = 3;
+const IN_STORE = 4;
+const DECOMPRESS = 6;
+const CODEC_FAILED = 7;
+const ENOENT = -2 >>> 0;
+const ENOMEM = -12 >>> 0;
+
+// The state of a page (assembly/front/ramzswap.ts).
+const KIND_MASK = 15;
+const ENTRY = 1;
+const FILL = 2;
+const WRITTEN = 5;
+const IDLE = 16;
+const HUGE = 32;
+const INCOMPRESSIBLE = 64;
+const PRIORITY_SHIFT = 7;
+const PRIORITY_MASK = 3;
+const TIME_SHIFT = 9;
+
+const SECTOR = 512;
+const PRIORITIES = 4;
+const FIRST_FOREIGN = 2;
+const MIN_RAM = 64 * 2 ** 20;
+const MAX_RAM = 2 ** 32;
+const BUCKET = 64;
+/** Pages of the largest device: its bytes stay a safe number. */
+const PAGES_MAX = 2 ** 32 - 1;
+
+type CodecOption = CoreCodecName | LoadableCodec | Codec;
+
+/** What can be set until init. */
+export interface RamzswapSettings {
+  /** Bytes of the device, or '256MiB'; rounded up to whole pages. */
+  disksize?: number | string;
+  /** The most bytes of the pool's frames; 0: no limit. May be changed later. Default 0. */
+  memlimit?: number | string;
+  /** Default 'zsmalloc', as zram; ramzswap of 2009 had 'xvmalloc'. */
+  allocator?: AllocatorName;
+  /** Options of that allocator. */
+  zpool?: Omit<ZpoolOptions, 'name' | 'evict'>;
+  /** Default 'lz4'. A codec that must be loaded is loaded by create, not by init. */
+  codec?: CodecOption;
+  /** Up to three further codecs for recompress, by priority 1 … 3. */
+  recompCodecs?: readonly CodecOption[];
+  /** Where pages go that do not compress, or for which there is no memory. It stays the caller's to close. */
+  backing?: BackingStore;
+  /** Whether page 0 is made a swap header, as ramzswap did. Default false. */
+  swapHeader?: boolean;
+}
+
+export interface RamzswapOptions extends RamzswapSettings, Omit<RamOptions, 'firstFrame'> {
+  /** A RAM that it shares with others. Default: one of its own, large enough for a device of incompressible pages. */
+  ram?: Ram;
+  /** The most calls of an asynchronous store that may be under way, 1 … 1024. Default 32. */
+  maxInFlight?: number;
+  /** Milliseconds after which a call of an asynchronous store has failed. Default 30000. */
+  timeout?: number;
+  /** Seconds, for the age of pages; for tests. Default: a monotonic clock. */
+  clock?: () => number;
+}
+
+const SETTINGS = ['disksize', 'memlimit', 'allocator', 'zpool', 'codec', 'recompCodecs', 'backing', 'swapHeader'] as const;
+const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
+
+/** The statistics record of ramzswap (2009), in camelCase. Sizes are bytes. */
+export interface RamzswapStats {
+  disksize: number;
+  memlimit: number;
+  /** Page reads and writes, those that failed included. */
+  numReads: number;
+  numWrites: number;
+  failedReads: number;
+  failedWrites: number;
+  /** Requests beyond the device. */
+  invalidIo: number;
+  /** Pages freed by freeNotify. */
+  notifyFree: number;
+  /** Pages freed by discard. */
+  discard: number;
+  /** Pages of equal words now; those of zeros are among them. */
+  pagesSame: number;
+  /** Pages that hold something now: same-filled, compressed, huge, or in the backing store. */
+  pagesStored: number;
+  /** Frames of the pool. */
+  pagesUsed: number;
+  /** Pages compressed to half or less, and pages that are kept as they are: of those in memory, counts. */
+  goodCompress: number;
+  pagesExpand: number;
+  origDataSize: number;
+  comprDataSize: number;
+  memUsedTotal: number;
+  /** Page reads from the backing store, and writes to it. */
+  bdevNumReads: number;
+  bdevNumWrites: number;
+}
+
+/** zram's mm_stat. Sizes are bytes. */
+export interface MmStat {
+  origDataSize: number;
+  comprDataSize: number;
+  memUsedTotal: number;
+  memLimit: number;
+  memUsedMax: number;
+  samePages: number;
+  pagesCompacted: number;
+  hugePages: number;
+  hugePagesSince: number;
+}
+
+/** zram's io_stat. */
+export interface IoStat {
+  failedReads: number;
+  failedWrites: number;
+  invalidIo: number;
+  notifyFree: number;
+}
+
+/** zram's bd_stat, in pages. */
+export interface BdStat {
+  bdCount: number;
+  bdReads: number;
+  bdWrites: number;
+}
+
+/** One page in block_state. */
+export interface BlockState {
+  index: number;
+  /** Seconds since the device was made, of the last access; 0 for what is no object. */
+  accessTime: number;
+  /** s same-filled, w in the store, h huge, i idle, r recompressed, n no codec makes it smaller; '.' where not. */
+  flags: string;
+  /** Bytes of the object, 0 for what is none. */
+  bytes: number;
+}
+
+/** What writeback takes. */
+export type WritebackSelection = 'idle' | 'huge' | 'huge_idle' | 'incompressible' | { pages: readonly (number | readonly [first: number, last: number])[] };
+
+export interface RecompressOptions {
+  /** Default: any page. */
+  type?: 'idle' | 'huge' | 'huge_idle';
+  /** Only if the result has fewer bytes than that. Default: any. */
+  threshold?: number;
+  /** The most pages that are tried. */
+  maxPages?: number;
+  /** Only the codec of that priority, 1 … 3. Default: each above the page's own, until one makes it smaller. */
+  priority?: number;
+}
+
+/** What there is while the device is initialised. */
+interface Device {
+  ram: Ram;
+  core: Core;
+  front: FrontExports;
+  address: number;
+  pool: Zpool;
+  name: string;
+  end: FrontEnd;
+  pages: number;
+  io: StoreIo | undefined;
+  frees: SlotFrees | undefined;
+  start: number;
+  blockAddress: number;
+}
+
+interface Counters {
+  numReads: number;
+  numWrites: number;
+  failedReads: number;
+  failedWrites: number;
+  invalidIo: number;
+  notifyFree: number;
+  discard: number;
+  bdReads: number;
+  bdWrites: number;
+  compacted: number;
+}
+
+/** A write to the store that is under way, for a page that may have changed when it ends. */
+interface Job {
+  index: number;
+  slot: number;
+  generation: number;
+  bytes: Uint8Array;
+}
+
+// The symbols' names are computed (dispose.ts), so TypeScript must be told of the methods.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export interface Ramzswap {
+  [Symbol.dispose](): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * A block device in compressed memory. A page of it is nothing yet (and reads as zeros), same-filled, compressed, kept as it is,
+ * or in a backing store.
+ *
+ * Life: create makes one that is initialised if `disksize` is given. Until init, I/O and statistics are ENODEV; after it,
+ * settings are EBUSY; reset returns there.
+ *
+ * A write that fails keeps the old data. With an asynchronous backing store, a synchronous call that would have to wait for it
+ * throws EAGAIN; the `…Async` twin waits.
+ *
+ * Errors of every method: EINVAL for a bad argument, or one beyond the device, and nothing changes; ECLOSED after close.
+ * @see ramzswap v3 (2009); Linux 6.16 drivers/block/zram/zram_drv.c
+ */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+export class Ramzswap {
+  readonly #options: RamzswapOptions;
+  readonly #module: WebAssembly.Module;
+  readonly #checkedCore: WebAssembly.Module | undefined;
+  /** Codecs of names that had to be loaded. */
+  readonly #loaded: Map<unknown, Codec>;
+  readonly #clock: () => number;
+  /** Writes of pages as they were, and of pages that are new, by page: whoever changes the page takes its write out. */
+  readonly #moving = new Map<number, Job>();
+  readonly #coming = new Map<number, Job>();
+  #settings: RamzswapSettings;
+  #device: Device | undefined;
+  #codecs: Codec[] = [];
+  #priorities: number[] = [];
+  #most = 0;
+  #memlimit = 0;
+  #budget = Infinity;
+  #counters = noCounters();
+  #busy = false;
+  #closed = false;
+  #closing: Promise<void> | undefined;
+  readonly #active = new Set<Promise<unknown>>();
+
+  private constructor(options: RamzswapOptions, module: WebAssembly.Module, core: WebAssembly.Module | undefined, loaded: Map<unknown, Codec>) {
+    this.#options = options;
+    this.#module = module;
+    this.#checkedCore = core;
+    this.#loaded = loaded;
+    this.#clock = options.clock ?? seconds;
+    this.#settings = settingsOf(options);
+  }
+
+  // ── life ───────────────────────────────────────────────────────────────────
+
+  /**
+   * Creates a device.
+   * @throws EINVAL for a bad option; ENODEV for a codec that the host lacks; with disksize, what init throws
+   */
+  static async create(options: RamzswapOptions = {}): Promise<Ramzswap> {
+    const op = 'Ramzswap.create';
+    requireOptions(op, options, [...SETTINGS, ...RAM_KEYS, 'ram', 'maxInFlight', 'timeout', 'clock']);
+    const { ram, maxInFlight, timeout, clock } = options;
+    if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
+    const both = RAM_KEYS.find((key) => ram !== undefined && options[key as keyof RamzswapOptions] !== undefined);
+    if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
+    if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
+    if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
+    if (clock !== undefined && typeof clock !== 'function') throw new CompcacheError('EINVAL', op, 'clock must be a function');
+    requireSettings(op, options);
+    const loaded = new Map<unknown, Codec>();
+    for (const codec of [options.codec, ...(options.recompCodecs ?? [])]) {
+      const found = await resolveCodec(op, codec);
+      if (typeof found !== 'number' && typeof codec === 'string') loaded.set(codec, found);
+    }
+    const checked = options.build === 'checked' ? (await buildFor(op, { build: 'checked' })).core : undefined;
+    const device = new Ramzswap({ ...options }, await frontModule(op, checked !== undefined), checked, loaded);
+    if (options.disksize !== undefined) device.#start(op, {});
+    return device;
+  }
+
+  /**
+   * Initialises the device.
+   * @param options settings, over those of create
+   * @throws EBUSY when it is initialised; EINVAL for a bad setting, or no disksize; ENOMEM where the RAM, or the host, has no
+   *   room for it
+   */
+  init(options: RamzswapSettings = {}): void {
+    this.#start('ramzswap.init', options);
+  }
+
+  #start(op: string, options: RamzswapSettings): void {
+    this.#open(op);
+    if (this.#device !== undefined) throw new CompcacheError('EBUSY', op, 'the device is initialised: reset it first');
+    requireOptions(op, options, SETTINGS);
+    requireSettings(op, options);
+    const settings = { ...this.#settings, ...settingsOf(options) };
+    const pages = pagesOf(op, settings.disksize);
+    const numbers = this.#number(op, settings);
+    const memlimit = parseBytes(op, 'memlimit', settings.memlimit ?? 0);
+    const device = this.#make(op, settings, pages);
+    this.#device = device;
+    this.#settings = settings;
+    this.#priorities = numbers;
+    this.#memlimit = memlimit;
+    this.#counters = noCounters();
+    this.#most = mostOf(device.pool, device.core);
+    numbers.forEach((number, priority) => device.front.ramzCodec(device.address, priority, number));
+    this.#use();
+    if (settings.swapHeader === true) this.#writeHeader(op);
+  }
+
+  /** Numbers of the codecs, by priority. EINVAL. */
+  #number(op: string, settings: RamzswapSettings): number[] {
+    const codecs: Codec[] = [];
+    const numbers = [settings.codec, ...(settings.recompCodecs ?? [])].map((option) => {
+      const codec = this.#loaded.get(option) ?? codecNow(op, option);
+      if (typeof codec === 'number') return codec;
+      codecs.push(codec);
+      return FIRST_FOREIGN + codecs.length - 1;
+    });
+    this.#codecs = codecs;
+    return numbers;
+  }
+
+  #make(op: string, settings: RamzswapSettings, pages: number): Device {
+    const ram = this.#options.ram ?? this.#ownRam(pages);
+    const name = ram.freshName(op, 'ramzswap');
+    const core = ram.core(op);
+    const front = join<FrontExports>(core, this.#module);
+    const { inspect, bytes, pageAddress, keep } = core;
+    const utf8 = new TextEncoder().encode(name);
+    const newest = (): number => inspect(op).zpoolNext(0) >>> 0;
+    const before = newest();
+    bytes.set(utf8, pageAddress);
+    const slots = settings.backing === undefined ? 0 : Math.min(settings.backing.slots ?? 0xffffffff, 0xffffffff);
+    const epoch = Math.floor(Math.random() * 2 ** 32);
+    const address = front.ramzCreate(pages, slots, epoch, pageAddress, utf8.length) >>> 0;
+    try {
+      if (address >= ERRNO_MIN) throw noFrame(op, core, address);
+      const pool = ram.zpool(settings.allocator ?? 'zsmalloc', { ...settings.zpool, name: ram.freshName(op, `${name}/pool`) });
+      return this.#joined(op, { ram, core, front, address, pool, name, pages, store: settings.backing });
+    } catch (error) {
+      if (newest() !== before) keep(op).zpoolDestroy(address < ERRNO_MIN ? address : newest());
+      if (ram !== this.#options.ram) ram.close();
+      throw error;
+    }
+  }
+
+  #joined(op: string, parts: Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool' | 'name' | 'pages'> & { store: BackingStore | undefined }): Device {
+    const { store, ...rest } = parts;
+    const { core, front, address, ram, name } = rest;
+    const gone = (): boolean => this.#device?.address !== address || ram.isClosed;
+    const io = store === undefined ? undefined : new StoreIo(store, this.#options.maxInFlight ?? 32, this.#options.timeout ?? 30_000, () => frees?.storeChanged());
+    const frees = io === undefined ? undefined : new SlotFrees(io, front, address, gone);
+    const end: FrontEnd = {
+      name,
+      ownFrames: () => core.inspect(op).zpoolMetadataFrames(address) >>> 0,
+      isBusy: () => this.#moving.size + this.#coming.size !== 0,
+    };
+    ram.noteFront(end, true);
+    return { ...rest, io, frees, end, start: this.#clock(), blockAddress: core.exports.blockBuffer() >>> 0 };
+  }
+
+  /** A RAM of its own: the device, were none of it to compress, its table, and what pools need. */
+  #ownRam(pages: number): Ram {
+    const { bytes, limit, simd, module } = this.#options;
+    const whole = Math.min(MAX_RAM, Math.max(MIN_RAM, Math.ceil(pages * PAGE_SIZE * 1.04) + 2 ** 22));
+    const core = module ?? this.#checkedCore;
+    return Ram.createSync({
+      bytes: bytes ?? whole,
+      ...(limit === undefined ? {} : { limit }),
+      ...(simd === undefined ? {} : { simd }),
+      ...(core === undefined ? {} : { module: core }),
+    });
+  }
+
+  /** Names pool and limits to the core. */
+  #use(): void {
+    const { front, address, pool } = this.#device as Device;
+    front.ramzUse(address, pool.address, this.#most, this.#memlimit === 0 ? 0 : Math.max(1, Math.floor(this.#memlimit / PAGE_SIZE)));
+  }
+
+  /**
+   * Returns the device to what it was before init: all pages go, the settings are those of create.
+   * @throws EBUSY while a call waits for the backing store
+   */
+  reset(): void {
+    const op = 'ramzswap.reset';
+    this.#open(op);
+    if (this.#device === undefined) return;
+    if (this.#active.size !== 0 || this.#busy) throw new CompcacheError('EBUSY', op, 'a call waits for the backing store');
+    this.#freeAll();
+    this.#release(op);
+    this.#settings = settingsOf(this.#options);
+  }
+
+  /** Tells a synchronous store that its slots are free; for an asynchronous one nobody would wait. */
+  #freeAll(): void {
+    const { io, front, address, pages, frees } = this.#device as Device;
+    if (io?.isSync !== true) return;
+    for (const { index, state } of this.#states()) if ((state & KIND_MASK) === WRITTEN && index < pages) front.ramzDrop(address, index);
+    frees?.drain();
+  }
+
+  #release(op: string): void {
+    const device = this.#device;
+    this.#device = undefined;
+    this.#moving.clear();
+    this.#coming.clear();
+    if (device === undefined || device.ram.isClosed) return;
+    device.ram.noteFront(device.end, false);
+    if (device.ram !== this.#options.ram) {
+      device.ram.close();
+      return;
+    }
+    device.pool.close();
+    device.core.keep(op).zpoolDestroy(device.address);
+  }
+
+  /**
+   * Ends it: waits for calls of the store that are under way, has it make them last, and lets go of everything. The store stays
+   * open. Idempotent.
+   * @returns when all is done; with a synchronous store, all is done when close returns
+   * @throws EIO (a rejection) when the store's sync fails
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#finish('ramzswap.close');
+    return this.#closing;
+  }
+
+  async #finish(op: string): Promise<void> {
+    this.#closed = true;
+    while (this.#active.size !== 0) await Promise.allSettled(this.#active);
+    const io = this.#device?.io;
+    if (io !== undefined && !io.isSync) await io.idle();
+    const failure = await this.#sync(op);
+    this.#release(op);
+    if (failure !== undefined) throw failure;
+  }
+
+  async #sync(op: string): Promise<CompcacheError | undefined> {
+    const io = this.#device?.io;
+    if (io?.store.sync === undefined) return undefined;
+    const call = (): void | Promise<void> => io.store.sync?.();
+    const outcome = io.isSync ? io.now(op, call) : await io.soon(op, call);
+    return 'failure' in outcome ? outcome.failure : undefined;
+  }
+
+  /** Has the backing store make last what was written to it. @throws EIO */
+  async flush(): Promise<void> {
+    const op = 'ramzswap.flush';
+    this.#live(op);
+    const failure = await this.#tracked(this.#sync(op));
+    if (failure !== undefined) throw failure;
+  }
+
+  [DISPOSE](): void {
+    this.close().catch(() => undefined);
+  }
+
+  [ASYNC_DISPOSE](): Promise<void> {
+    return this.close();
+  }
+
+  #open(op: string): void {
+    if (this.#closed || this.#options.ram?.isClosed === true) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
+  }
+
+  #live(op: string): Device {
+    this.#open(op);
+    if (this.#device === undefined) throw new CompcacheError('ENODEV', op, 'the device is not initialised');
+    return this.#device;
+  }
+
+  #tracked<T>(call: Promise<T>): Promise<T> {
+    this.#active.add(call);
+    const done = (): void => void this.#active.delete(call);
+    call.then(done, done);
+    return call;
+  }
+
+  // ── settings ───────────────────────────────────────────────────────────────
+
+  /** Whether it is initialised. */
+  get initstate(): boolean {
+    return this.#device !== undefined;
+  }
+
+  /** Bytes of the device; 0 before init, unless it is set. */
+  get disksize(): number {
+    return this.#device !== undefined ? this.#device.pages * PAGE_SIZE : parseBytes('ramzswap.disksize', 'disksize', this.#settings.disksize ?? 0);
+  }
+
+  set disksize(value: number | string) {
+    this.#set('disksize', value);
+  }
+
+  /** The pool's allocator. */
+  get allocator(): AllocatorName {
+    return this.#settings.allocator ?? 'zsmalloc';
+  }
+
+  set allocator(value: AllocatorName) {
+    this.#set('allocator', value);
+  }
+
+  /** Name of the codec of writes. */
+  get codec(): string {
+    const { codec } = this.#settings;
+    return codec === undefined ? 'lz4' : typeof codec === 'string' ? codec : codec.name;
+  }
+
+  set codec(value: CoreCodecName | Codec) {
+    this.#set('codec', value);
+  }
+
+  /** The backing store, if there is one. */
+  get backing(): BackingStore | undefined {
+    return this.#settings.backing;
+  }
+
+  set backing(value: BackingStore | undefined) {
+    this.#set('backing', value);
+  }
+
+  #set<K extends keyof RamzswapSettings>(key: K, value: RamzswapSettings[K]): void {
+    const op = `ramzswap.${key}`;
+    this.#open(op);
+    if (this.#device !== undefined) throw new CompcacheError('EBUSY', op, 'the device is initialised: reset it first');
+    requireSettings(op, { [key]: value });
+    this.#settings = { ...this.#settings, [key]: value };
+  }
+
+  /** The most bytes of the pool's frames, 0 for no limit. It may be set at any time; what is there stays. */
+  get memlimit(): number {
+    return this.#device === undefined ? parseBytes('ramzswap.memlimit', 'memlimit', this.#settings.memlimit ?? 0) : this.#memlimit;
+  }
+
+  set memlimit(value: number | string) {
+    const op = 'ramzswap.memlimit';
+    this.#open(op);
+    const bytes = parseBytes(op, 'memlimit', value);
+    if (this.#device === undefined) {
+      this.#settings = { ...this.#settings, memlimit: bytes };
+      return;
+    }
+    this.#memlimit = bytes;
+    this.#use();
+  }
+
+  /** How many pages writeback may still write; Infinity without a limit. */
+  get writebackLimit(): number {
+    return this.#budget;
+  }
+
+  set writebackLimit(value: number) {
+    if (value !== Infinity) requireRange('ramzswap.writebackLimit', 'writebackLimit', value, 0, Number.MAX_SAFE_INTEGER);
+    this.#budget = value;
+  }
+
+  // ── reading ────────────────────────────────────────────────────────────────
+
+  /**
+   * Reads a page.
+   * @param index 0 … pages of the device - 1
+   * @param into 4096 bytes; unchanged if it fails
+   * @throws EIO when its bytes are damaged or the store fails; EAGAIN when it is in an asynchronous store
+   */
+  readPage(index: number, into: Uint8Array): void {
+    const op = 'ramzswap.readPage';
+    requirePage(op, 'into', into);
+    this.#checkRange(op, this.#live(op), index, 1);
+    this.#counters.numReads += 1;
+    this.#noting('failedReads', () => into.set(this.#page(op, index)));
+  }
+
+  /** readPage, which waits for an asynchronous store. */
+  async readPageAsync(index: number, into: Uint8Array): Promise<void> {
+    const op = 'ramzswap.readPageAsync';
+    requirePage(op, 'into', into);
+    this.#checkRange(op, this.#live(op), index, 1);
+    this.#counters.numReads += 1;
+    const page = await this.#notingAsync('failedReads', () => this.#pageAsync(op, index));
+    requirePage(op, 'into', into);
+    into.set(page);
+  }
+
+  /** A page, in a buffer that the next call may use; EIO, EAGAIN. */
+  #page(op: string, index: number): Uint8Array {
+    for (;;) {
+      const device = this.#live(op);
+      const here = this.#here(op, device, index);
+      if (here !== undefined) return here;
+      const io = device.io as StoreIo;
+      if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async twin');
+      const [slot, generation] = place(device);
+      const buffer = new Uint8Array(SLOT_BYTES);
+      const outcome = io.now(op, () => io.store.read(slot, buffer));
+      const page = this.#opened(op, index, slot, generation, buffer, outcome);
+      if (page !== undefined) return page;
+    }
+  }
+
+  async #pageAsync(op: string, index: number): Promise<Uint8Array> {
+    for (;;) {
+      const device = this.#live(op);
+      const here = this.#here(op, device, index);
+      if (here !== undefined) return here;
+      const io = device.io as StoreIo;
+      const [slot, generation] = place(device);
+      if (!io.isSync && !io.hasRoom) {
+        await io.room(op);
+        continue;
+      }
+      const buffer = new Uint8Array(SLOT_BYTES);
+      const outcome = await io.soon(op, () => io.store.read(slot, buffer));
+      const page = this.#opened(op, index, slot, generation, buffer, outcome);
+      if (page !== undefined) return page;
+    }
+  }
+
+  /** A page that is not in the store; undefined for one that is, whose place the core has noted. EIO. */
+  #here(op: string, device: Device, index: number): Uint8Array | undefined {
+    const { front, address, core } = device;
+    const result = front.ramzRead(address, index, this.#now(device)) >>> 0;
+    if (result === PAGE_SIZE) return core.page;
+    if (result === IN_STORE) return undefined;
+    if (result === DECOMPRESS) return this.#decompress(op, device);
+    throw new CompcacheError('EIO', op, `page ${index} does not decompress`);
+  }
+
+  /** What was read of a slot; undefined when the page has moved meanwhile. EIO. */
+  #opened(op: string, index: number, slot: number, generation: number, buffer: Uint8Array, outcome: Outcome<unknown>): Uint8Array | undefined {
+    const device = this.#live(op);
+    const { front, address, core, blockAddress } = device;
+    if (front.ramzIsIn(address, index, slot, generation) === 0) return undefined;
+    this.#counters.bdReads += 1;
+    if ('failure' in outcome) throw outcome.failure;
+    const length = bytesRead(outcome.value, buffer);
+    core.bytes.set(buffer.subarray(0, length), blockAddress);
+    const result = front.frontOpen(address, length, slot, generation) >>> 0;
+    if (result === PAGE_SIZE) return core.page;
+    if (result === DECOMPRESS) return this.#decompress(op, device);
+    throw new CompcacheError('EIO', op, `slot ${slot} of the store does not hold what was written there`);
+  }
+
+  /** The page whose block the core has put into the block buffer. EIO. */
+  #decompress(op: string, { core, blockAddress }: Device): Uint8Array {
+    const block = core.bytes.slice(blockAddress, blockAddress + (core.out[OUT_A] as number));
+    const codec = this.#codecs[(core.out[OUT_B] as number) - FIRST_FOREIGN] as Codec;
+    const page = new Uint8Array(PAGE_SIZE);
+    let cause: unknown;
+    try {
+      const written: unknown = codec.decompress(block, page);
+      if (written === PAGE_SIZE && page.length === PAGE_SIZE) return page;
+      cause = new Error(`it gave ${show(written)} bytes`);
+    } catch (error) {
+      cause = error;
+    }
+    throw new CompcacheError('EIO', op, `codec ${show(codec.name)} does not decompress the page`, { cause });
+  }
+
+  // ── writing ────────────────────────────────────────────────────────────────
+
+  /**
+   * Writes a page.
+   * @param index 0 … pages of the device - 1
+   * @param page 4096 bytes
+   * @throws ENOMEM beyond the limit or without a frame, and no backing store; ENOSPC the store is full, EIO it or the codec
+   *   failed; EAGAIN when the page is for an asynchronous store. The old data stay
+   */
+  writePage(index: number, page: Uint8Array): void {
+    const op = 'ramzswap.writePage';
+    requirePage(op, 'page', page);
+    this.#checkRange(op, this.#live(op), index, 1);
+    this.#counters.numWrites += 1;
+    this.#noting('failedWrites', () => this.#put(op, index, page));
+  }
+
+  /** writePage, which waits for an asynchronous store. The page is copied at once; of two writes of one page the later one wins. */
+  async writePageAsync(index: number, page: Uint8Array): Promise<void> {
+    const op = 'ramzswap.writePageAsync';
+    requirePage(op, 'page', page);
+    this.#checkRange(op, this.#live(op), index, 1);
+    this.#counters.numWrites += 1;
+    await this.#notingAsync('failedWrites', () => this.#putAsync(op, index, page));
+  }
+
+  #put(op: string, index: number, page: Uint8Array): void {
+    const device = this.#live(op);
+    const result = this.#tryPool(op, device, index, page);
+    if (result === 0) return;
+    const io = this.#storeFor(op, device, result);
+    if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is for an asynchronous store: use the …Async twin');
+    const job = this.#compose(op, device, index, page);
+    this.#endComing(op, device, job, io.now(op, () => io.store.write(job.slot, job.bytes)));
+  }
+
+  async #putAsync(op: string, index: number, page: Uint8Array): Promise<void> {
+    const device = this.#live(op);
+    const result = this.#tryPool(op, device, index, page);
+    if (result === 0) return;
+    const io = this.#storeFor(op, device, result);
+    if (io.isSync) return this.#put(op, index, page);
+    await this.#tracked(this.#send(op, device, io, index, page.slice()));
+  }
+
+  /** Sends a page to the store, unless a later write takes its place while it waits for its turn. */
+  async #send(op: string, device: Device, io: StoreIo, index: number, page: Uint8Array): Promise<void> {
+    const turn: Job = { index, slot: 0, generation: 0, bytes: page };
+    this.#coming.set(index, turn);
+    try {
+      for (;;) {
+        while (!io.hasRoom) await io.room(op);
+        if (this.#coming.get(index) !== turn) return;
+        try {
+          const job = this.#compose(op, device, index, page);
+          const outcome = await io.soon(op, () => io.store.write(job.slot, job.bytes));
+          this.#endComing(op, device, job, outcome);
+          return;
+        } catch (error) {
+          const full = error instanceof CompcacheError && error.code === 'ENOSPC' && error.cause === undefined;
+          if (!full || !(await device.frees?.freed())) throw error;
+        }
+      }
+    } finally {
+      if (this.#coming.get(index) === turn) this.#coming.delete(index);
+    }
+  }
+
+  /** One try to keep a page in the pool: 0, or why not. */
+  #tryPool(op: string, device: Device, index: number, page: Uint8Array): number {
+    let result = this.#attempt(op, device, index, page);
+    if ((result === LIMIT || result === ENOMEM) && device.pool.freeable() !== 0) {
+      this.#counters.compacted += device.pool.compact();
+      result = this.#attempt(op, device, index, page);
+    }
+    if (result === 0) this.#changed(device, index);
+    return result;
+  }
+
+  #attempt(op: string, device: Device, index: number, page: Uint8Array): number {
+    const { core, front, address, blockAddress } = device;
+    core.bytes.set(page, core.pageAddress);
+    const number = this.#priorities[0] as number;
+    if (number < FIRST_FOREIGN) return front.ramzWrite(address, index, this.#now(device)) >>> 0;
+    const begun = front.ramzBegin(address, index) >>> 0;
+    if (begun !== COMPRESS) return begun;
+    const block = this.#compressed(number, page);
+    if (this.#live(op) !== device) throw new CompcacheError('EIO', op, 'the codec has reset the device');
+    if (block === undefined) return CODEC_FAILED;
+    requirePage(op, 'page', page);
+    core.bytes.set(block.length === 0 ? page : block, block.length === 0 ? core.pageAddress : blockAddress);
+    return front.ramzPut(address, index, block.length, this.#now(device)) >>> 0;
+  }
+
+  /** The block of a page by a codec that is not of the core: of 0 bytes when it is too long; undefined when the codec fails. */
+  #compressed(number: number, page: Uint8Array): Uint8Array | undefined {
+    const codec = this.#codecs[number - FIRST_FOREIGN] as Codec;
+    const buffer = new Uint8Array(this.#most);
+    try {
+      const written: unknown = codec.compress(page, buffer);
+      return isU32(written) && written <= buffer.length ? buffer.subarray(0, written) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The store, for a page that cannot be kept. ENOMEM, EIO. */
+  #storeFor(op: string, device: Device, result: number): StoreIo {
+    if (result === CODEC_FAILED) throw new CompcacheError('EIO', op, 'the codec failed');
+    if (result !== LIMIT && result !== POOR && result !== ENOMEM) throw new CompcacheError(codeOf(result), op, `page beyond the device`);
+    if (device.io !== undefined) return device.io;
+    if (result === LIMIT) throw new CompcacheError('ENOMEM', op, `memlimit is ${this.#memlimit} bytes, the pool has ${device.pool.totalBytes}: 1 frame needed, 0 free`);
+    throw noFrame(op, device.core, result);
+  }
+
+  /** Takes a slot and composes the page for it. ENOSPC. */
+  #compose(op: string, device: Device, index: number, page: Uint8Array): Job {
+    const { core, front, address } = device;
+    core.bytes.set(page, core.pageAddress);
+    const length = front.ramzDirect(address, index) >>> 0;
+    if (length >= ERRNO_MIN) throw new CompcacheError(codeOf(length), op, 'no slot of the backing store is free');
+    return this.#job(device, index, length);
+  }
+
+  #job({ core, blockAddress }: Device, index: number, length: number): Job {
+    const { out, bytes } = core;
+    return { index, slot: out[OUT_B] as number, generation: out[OUT_C] as number, bytes: bytes.slice(blockAddress, blockAddress + length) };
+  }
+
+  /** Ends the write of a page that is new: unless a later one has come, the page is in the store now. EIO, ENOSPC, ENOMEM. */
+  #endComing(op: string, device: Device, job: Job, outcome: Outcome<unknown>): void {
+    const { front, address, io } = device;
+    if (this.#device !== device || device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
+    const turn = this.#coming.get(job.index);
+    const newest = io?.isSync === true || (turn !== undefined && turn.index === job.index && turn.slot === 0);
+    if ('failure' in outcome) {
+      this.#settle(device, job, outcome);
+      throw outcome.failure;
+    }
+    this.#counters.bdWrites += 1;
+    if (newest) {
+      this.#changed(device, job.index);
+      const result = front.ramzWritten(address, job.index, job.slot, job.generation) >>> 0;
+      if (result === 0) {
+        device.frees?.drain();
+        return;
+      }
+      this.#settle(device, job, outcome);
+      throw noFrame(op, device.core, result);
+    }
+    this.#settle(device, job, outcome);
+  }
+
+  /** A slot that leads to nothing is doomed, once nobody may write it any more. */
+  #settle(device: Device, { slot }: Job, outcome: Outcome<unknown>): void {
+    const doom = (): void => {
+      if (this.#device !== device || device.ram.isClosed) return;
+      device.front.frontSettled(device.address, slot);
+      device.frees?.drain();
+    };
+    if ('failure' in outcome && outcome.late !== undefined) void outcome.late.then(doom);
+    else doom();
+  }
+
+  /** A page is not what it was: writes of it that are under way lead to nothing. */
+  #changed(device: Device, index: number): void {
+    if (this.#moving.size !== 0) this.#moving.delete(index);
+    if (this.#coming.size !== 0) this.#coming.delete(index);
+    device.frees?.drain();
+  }
