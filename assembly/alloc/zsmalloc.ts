@@ -399,11 +399,12 @@ function delist(cls: usize, zspage: usize): void {
   const moves = group != old;
   const left = ringPrevious(zspage);
   const right = ringNext(zspage);
-  store<u32>(left, <u32>select<usize>(right, zspage, moves), RING_LINKS + 4);
-  store<u32>(right, <u32>select<usize>(left, zspage, moves), RING_LINKS);
   const ring = ringOf(cls, group);
   const first = ringNext(ring);
-  store<u32>(first, <u32>select<usize>(zspage, ringPrevious(first), moves), RING_LINKS);
+  // What is not to change is written where the zspage lies itself, which is no other cold line.
+  store<u32>(select<usize>(left, zspage, moves), <u32>right, RING_LINKS + 4);
+  store<u32>(select<usize>(right, zspage, moves), <u32>left, RING_LINKS);
+  store<u32>(select<usize>(first, zspage, moves), <u32>zspage, RING_LINKS);
   store<u32>(ring, <u32>select<usize>(zspage, first, moves), RING_LINKS + 4);
   store<u32>(zspage, <u32>select<usize>(ring, left, moves), RING_LINKS);
   store<u32>(zspage, <u32>select<usize>(first, right, moves), RING_LINKS + 4);
