@@ -67,7 +67,7 @@ import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } f
 import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
   BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleEnd, handleFree, handleInit, handleOf, handleReady,
-  handleRecord, handleUnready, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
+  handleRecord, handleUnready, recordFor, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT,
@@ -579,7 +579,7 @@ function makeRoom(pool: usize, cls: usize, zspage: usize): usize {
 
 /** D1, E5. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
 export function zsFree(pool: usize, handle: u32): u32 {
-  const record = handleRecord(pool, handle);
+  const record = recordFor(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) != 0) return EBUSY;
   const place = recordWord(record);

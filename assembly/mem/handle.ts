@@ -180,6 +180,12 @@ export function handleFrameEnds(entry: usize): void {
 
 /** The record of a live handle of this pool; 0 for any other number. */
 export function handleRecord(pool: usize, handle: u32): usize {
+  return recordFor(pool, handle);
+}
+
+/** handleRecord, inlined. */
+// @ts-ignore: decorator
+@inline export function recordFor(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
@@ -191,6 +197,7 @@ export function handleRecord(pool: usize, handle: u32): usize {
   if (word == 0 || (word & (RECORD_FREE | DEFERRED)) != 0) return 0;
   return generationIn(entry, load<u32>(record, 4)) == handle >> placeBits() ? record : 0;
 }
+
 /** Whether a used record has a generation that a handle may have; for check(). */
 export function recordIsSound(record: usize): bool {
   return generationIn(entryAround(record), load<u32>(record, 4)) != mask();
