@@ -66,8 +66,8 @@ import { invariant } from '../base/debug';
 import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
-  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleEnd, handleFree, handleInit, handleOf, handleReady,
-  handleRecord, handleUnready, recordFor, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
+  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleEnd, handleFor, handleFree, handleInit, handleOf, handleReady,
+  handleRecord, handleUnready, recordFor, recordIsSound, recordMaps, recordSize, recordTake, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT,
@@ -556,13 +556,12 @@ export function zsMalloc(pool: usize, size: u32): u32 {
   }
   const slot = takeSlot(zspage, cls);
   regroup(pool, cls, zspage, zspageAt(zspage).word + 1);
-  const handle = handleAlloc(pool, size);
-  const record = recordOf(handle);
+  const record = recordTake(pool);
   setRecordWord(record, locationOf(zspage, slot));
   setSlotWord(zspage, cls, slot, <u32>record | TAG_USED);
   sizeClass(cls).used += 1;
   countObject(pool, size);
-  return handle;
+  return handleFor(record, size);
 }
 
 /** Readies a handle record and, unless there is one with room, a zspage. 0 without a frame, and nothing has changed. */
