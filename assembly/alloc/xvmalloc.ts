@@ -207,7 +207,8 @@ function ownEntry(pool: usize, frame: u32): usize {
 }
 
 /** Bytes of a live object. */
-function sizeAt(data: usize): u32 {
+// @ts-ignore: decorator
+@inline function sizeAt(data: usize): u32 {
   return offsetIn(data) == 0 ? PAGE_SIZE : load<u32>(data - HEADER) & SIZE_MASK;
 }
 
@@ -241,7 +242,8 @@ function sizeAt(data: usize): u32 {
 }
 
 /** The lane with this value but for its lowest bit; the lanes' end for none. Four lanes at once, since which it is cannot be predicted. */
-function laneOf(entry: usize, value: u32): usize {
+// @ts-ignore: decorator
+@inline function laneOf(entry: usize, value: u32): usize {
   const values = <u64>value * 0x0001000100010001;
   const low = zeroLanes(load<u64>(entry, LANES) ^ values);
   const high = zeroLanes(load<u64>(entry, LANES + 4) ^ values);
@@ -251,12 +253,19 @@ function laneOf(entry: usize, value: u32): usize {
 
 /** Start of the object whose data begin in an 8-byte granule of the frame, NONE for none. */
 function startIn(entry: usize, granule: u32): u32 {
+  return isCrowded(entry) ? startInCrowd(entry, granule) : startAt(entry, laneOf(entry, USED | granule << 1));
+}
+
+/** startIn for a crowded frame. */
+function startInCrowd(entry: usize, granule: u32): u32 {
   const start = granule << 1;
-  if (isCrowded(entry)) {
-    const bits = (load<u32>(crowdOf(entry) + <usize>(start >> 5 << 2), 4) >> (start & 31)) & 3;
-    return bits - 1 < 2 ? start | (bits >> 1) : NONE;
-  }
-  const lane = laneOf(entry, USED | start);
+  const bits = (load<u32>(crowdOf(entry) + <usize>(start >> 5 << 2), 4) >> (start & 31)) & 3;
+  return bits - 1 < 2 ? start | (bits >> 1) : NONE;
+}
+
+/** The start in a lane that laneOf has found, NONE at the lanes' end. */
+// @ts-ignore: decorator
+@inline function startAt(entry: usize, lane: usize): u32 {
   return lane < entry + LANES_END ? <u32>load<u16>(lane) ^ USED : NONE;
 }
 
@@ -303,14 +312,10 @@ function addStart(pool: usize, entry: usize, data: usize): bool {
   return true;
 }
 
-function removeStart(entry: usize, start: u32): void {
-  if (isCrowded(entry)) flipStart(crowdOf(entry), start);
-  else store<u16>(laneOf(entry, USED | start), 0);
-}
-
 // ── handles ──────────────────────────────────────────────────────────────────
 
-function mask(): u32 {
+// @ts-ignore: decorator
+@inline function mask(): u32 {
   return generationMask(min<u32>(8, 23 - frameBits()));
 }
 
@@ -328,10 +333,11 @@ function mask(): u32 {
 /** An object is freed: the frame's generation moves on, past the object's. */
 // @ts-ignore: decorator
 @inline function age(entry: usize, generation: u32): void {
+  const most = mask();
   let next = genA(entry);
   do {
-    next = advanced(next, mask());
-  } while ((next & mask()) == generation);
+    next += 1;
+  } while ((next & most) == most || (next & most) == generation);
   setGenA(entry, next);
 }
 
@@ -339,16 +345,23 @@ function handleOf(data: usize): u32 {
   return makeHandle(generationOf(entryAt(data), data), data);
 }
 
+/** The entry of the frame in a handle, if that is one of objects of this pool; 0 if not. */
+// @ts-ignore: decorator
+@inline function handleEntry(pool: usize, frame: u32, granule: u32): usize {
+  if (!frameExists(frame)) return 0;
+  // The block is cold, so it is fetched while the entry is asked about it.
+  load<u32>(frameAddress(frame) + <usize>(granule << 3));
+  const entry = entryOf(frame);
+  return isOwn(pool, entry) ? entry : 0;
+}
+
 /** Address of the data of a live handle of this pool, 0 for any other number. That of a raw page begins its frame, no other does. */
 function resolve(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   handle >>= bits;
-  if (!frameExists(frame)) return 0;
-  // The block is cold, so it is fetched while the entry is asked about it.
-  load<u32>(frameAddress(frame) + <usize>((handle & 511) << 3));
-  const entry = entryOf(frame);
-  if (!isOwn(pool, entry)) return 0;
+  const entry = handleEntry(pool, frame, handle & 511);
+  if (entry == 0) return 0;
   const start = startIn(entry, handle & 511);
   if (start == NONE) return 0;
   const data = frameAddress(frame) + <usize>(start << 2);
@@ -512,16 +525,26 @@ export function xvMallocRaw(pool: usize): u32 {
   return handleOf(data);
 }
 
-/** EINVAL for a handle that is not live here, EBUSY while it is mapped. */
+/** EINVAL for a handle that is not live here, EBUSY while it is mapped. It is resolved here, since the lane is wanted again. */
 export function xvFree(pool: usize, handle: u32): u32 {
-  const data = resolve(pool, handle);
-  if (data == 0) return EINVAL;
-  const entry = entryAt(data);
-  if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, startOf(data)) != 0) return EBUSY;
+  const bits = frameBits();
+  const frame = handle & ((1 << bits) - 1);
+  handle >>= bits;
+  const granule = handle & 511;
+  const entry = handleEntry(pool, frame, granule);
+  if (entry == 0) return EINVAL;
+  const lane = isCrowded(entry) ? <usize>0 : laneOf(entry, USED | granule << 1);
+  const start = lane == 0 ? startInCrowd(entry, granule) : startAt(entry, lane);
+  if (start == NONE) return EINVAL;
+  const data = frameAddress(frame) + <usize>(start << 2);
+  const generation = generationOf(entry, data);
+  if (generation != handle >> 9) return EINVAL;
+  if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, start) != 0) return EBUSY;
   uncountObject(pool, sizeAt(data));
-  age(entry, generationOf(entry, data));
-  removeStart(entry, startOf(data));
-  if ((offsetIn(data) == 0 || freeBlock(pool, data - HEADER)) && !isIsolated(entry)) {
+  age(entry, generation);
+  if (lane == 0) flipStart(crowdOf(entry), start);
+  else store<u16>(lane, 0);
+  if ((start == 0 || freeBlock(pool, data - HEADER)) && !isIsolated(entry)) {
     listRemove(pool + POOL_LRU, entry, LRU_LINKS);
     releaseFrame(pool, entry);
   }
