@@ -21,6 +21,7 @@ import {
   FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_INDEX, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW,
   FRAME_SLAB, FRAME_SLOTS, FRAME_TABLE, FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME,
   SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
+  tableOf,
 } from './mem/layout';
 import {
   NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, RAMZSWAP, ZSWAP,
@@ -214,7 +215,7 @@ function entriesCheck(): u32 {
     return broken(RULE_ENTRY, first);
   }
   for (let section = first >> SECTION_SHIFT; section <= lastSection(); section++) {
-    const table = (section << SECTION_SHIFT) | TABLE_INDEX;
+    const table = tableOf(section << SECTION_SHIFT);
     if (entryOwner(entryOf(table)) != FRAME_TABLE || !isEmpty(entryOf(table), 4)) return broken(RULE_OWNER, table);
   }
   let used: u32 = 0;
@@ -223,7 +224,7 @@ function entriesCheck(): u32 {
     const entry = entryOf(frame);
     const type = entryType(entry);
     const pool = <u32>entryPool(entry);
-    if ((frame & SECTION_MASK) == TABLE_INDEX) continue;
+    if (frame == tableOf(frame)) continue;
     if (type == FRAME_FREE) {
       if (pool != 0) return broken(RULE_OWNER, frame);
       if (!isEmpty(entry, 12)) return broken(RULE_ENTRY, frame);
@@ -249,7 +250,7 @@ function beyondBumpCheck(bump: u32): u32 {
 /** Whether the entries of these frames of one section were never written, that of its table aside. */
 function areEmpty(from: u32, end: u32): bool {
   for (let frame = from; frame < end; frame++) {
-    if ((frame & SECTION_MASK) != TABLE_INDEX && !isEmpty(entryOf(frame), 0)) return false;
+    if (frame != tableOf(frame) && !isEmpty(entryOf(frame), 0)) return false;
   }
   return true;
 }

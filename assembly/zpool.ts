@@ -65,6 +65,12 @@ export function zpoolMallocRaw(pool: usize): u32 {
 
 /** EINVAL never allocated, freed, foreign; EBUSY mapped. Nothing changes then. */
 export function zpoolFree(pool: usize, handle: u32): u32 {
+  return freeIn(pool, handle);
+}
+
+/** zpoolFree, inlined. */
+// @ts-ignore: decorator
+@inline export function freeIn(pool: usize, handle: u32): u32 {
   switch (kindOfPool(pool)) {
     case ZSMALLOC: return zsFree(pool, handle);
     case Z3FOLD: return z3foldFree(pool, handle);

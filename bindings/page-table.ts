@@ -69,7 +69,7 @@ export class PageTable {
     if (!isCoreCodec(codec)) return this.#putWith(key, page, codec);
     const { bytes, pageAddress, exports } = this.#core;
     bytes.set(page, pageAddress);
-    const result = exports.tablePut(this.#address, key, highOf(key), codec?.number ?? 0) >>> 0;
+    const result = exports.tablePut(this.#address, key | 0, highOf(key), codec?.number ?? 0) >>> 0;
     if (result !== 0) throw this.#failure(op, result);
   }
 
@@ -77,7 +77,7 @@ export class PageTable {
     const entry = this.pool.storePage(page, codec);
     const { exports } = this.#core;
     const [value, state] = entry < 0 ? [-1 - entry, FILL] : [entry as number, HANDLE];
-    const result = exports.tableSet(this.#address, key, highOf(key), value, state) >>> 0;
+    const result = exports.tableSet(this.#address, key | 0, highOf(key), value, state) >>> 0;
     if (result === 0) return;
     const failure = this.#failure('pageTable.put', result);
     if (state === HANDLE && failure.code !== 'ECLOSED') this.pool.free(entry as unknown as Handle);
@@ -97,7 +97,7 @@ export class PageTable {
     requireCodec(op, codec);
     if (!isCoreCodec(codec)) return this.#getWith(key, into, codec);
     const { exports, page } = this.#core;
-    const result = exports.tableLoad(this.#address, key, highOf(key)) >>> 0;
+    const result = exports.tableLoad(this.#address, key | 0, highOf(key)) >>> 0;
     if (result >= ERRNO_MIN) {
       if (result === ENOENT) return false;
       throw this.#failure(op, result);
@@ -116,7 +116,7 @@ export class PageTable {
   /** Handle or fill word of a key as the page path knows it. */
   #entry(op: string, key: number): PageEntry | undefined {
     const { exports, out } = this.#core;
-    const state = exports.tableGet(this.#address, key, highOf(key)) >>> 0;
+    const state = exports.tableGet(this.#address, key | 0, highOf(key)) >>> 0;
     if (state === ENOENT) return undefined;
     if (state >= ERRNO_MIN) throw this.#failure(op, state);
     const value = out[OUT_A] as number;
@@ -137,7 +137,7 @@ export class PageTable {
   delete(key: number): boolean {
     const op = 'pageTable.delete';
     if (!this.#isKey(key)) this.#notAKey(op, key);
-    const result = this.#core.exports.tableDelete(this.#address, key, highOf(key)) >>> 0;
+    const result = this.#core.exports.tableDelete(this.#address, key | 0, highOf(key)) >>> 0;
     if (result === ENOENT) return false;
     if (result !== 0) throw this.#failure(op, result);
     return true;

@@ -2,7 +2,8 @@
  * The one file that knows the loader and the raw exports of the core.
  *
  * Results come back signed; whoever calls an export shifts them (`>>> 0`) and
- * compares with ERRNO_MIN.
+ * compares with ERRNO_MIN. Numbers that are often above 2^31 (handles, keys) go
+ * in signed (`| 0`): V8 would box them for the call.
  */
 import * as loader from '@assemblyscript/loader';
 import { CompcacheError } from './errors.ts';

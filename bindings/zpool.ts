@@ -105,7 +105,7 @@ export class Zpool {
    */
   malloc(size: number): Handle {
     if (!isU32(size)) requireU32('zpool.malloc', 'size', size);
-    const handle = this.#core.exports.zpoolMalloc(this.#address, size) >>> 0;
+    const handle = this.#core.exports.zpoolMalloc(this.#address, size | 0) >>> 0;
     if (handle >= ERRNO_MIN) throw this.#failure('zpool.malloc', handle, size);
     return handle as Handle;
   }
@@ -121,7 +121,7 @@ export class Zpool {
 
   #free(op: string, handle: number): void {
     if (!isU32(handle)) this.#notAHandle(op, handle);
-    const result = this.#core.exports.zpoolFree(this.#address, handle) >>> 0;
+    const result = this.#core.exports.zpoolFree(this.#address, handle | 0) >>> 0;
     if (result !== 0) throw this.#failure(op, result, handle);
   }
 
@@ -132,7 +132,7 @@ export class Zpool {
 
   #size(op: string, handle: number): number {
     if (!isU32(handle)) this.#notAHandle(op, handle);
-    const size = this.#core.exports.zpoolSize(this.#address, handle) >>> 0;
+    const size = this.#core.exports.zpoolSize(this.#address, handle | 0) >>> 0;
     if (size >= ERRNO_MIN) throw this.#failure(op, size, handle);
     return size;
   }
@@ -150,7 +150,7 @@ export class Zpool {
     requireU32('zpool.write', 'at', at);
     const core = this.#core;
     const length = lengthOf(bytes);
-    const address = core.exports.zpoolRange(this.#address, handle, at, length, 1) >>> 0;
+    const address = core.exports.zpoolRange(this.#address, handle | 0, at, length, 1) >>> 0;
     if (address >= ERRNO_MIN) throw this.#failure('zpool.write', address, handle);
     const second = core.out[OUT_SECOND] as number;
     if (second === 0) {
@@ -184,7 +184,7 @@ export class Zpool {
         : `into has ${lengthOf(into as Uint8Array)} bytes, ${length} are needed`);
     }
     const core = this.#core;
-    const address = core.exports.zpoolRange(this.#address, handle, at, length, 0) >>> 0;
+    const address = core.exports.zpoolRange(this.#address, handle | 0, at, length, 0) >>> 0;
     if (address >= ERRNO_MIN) throw this.#failure(op, address, handle);
     const target = into === undefined ? new Uint8Array(length) : lengthOf(into) === length ? into : into.subarray(0, length);
     const second = core.out[OUT_SECOND] as number;
@@ -213,7 +213,7 @@ export class Zpool {
     const number = typeof mode === 'string' && Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
     if (number === undefined) throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
     const core = this.#core;
-    const address = core.exports.zpoolMap(this.#address, handle, number) >>> 0;
+    const address = core.exports.zpoolMap(this.#address, handle | 0, number) >>> 0;
     if (address >= ERRNO_MIN) throw this.#failure('zpool.map', address, handle);
     return new Uint8Array(core.memory.buffer, address, core.out[OUT_SIZE]);
   }
@@ -221,7 +221,7 @@ export class Zpool {
   /** Ends one map of an object. @throws EINVAL also for an object that is not mapped */
   unmap(handle: Handle): void {
     if (!isU32(handle)) this.#notAHandle('zpool.unmap', handle);
-    const result = this.#core.exports.zpoolUnmap(this.#address, handle) >>> 0;
+    const result = this.#core.exports.zpoolUnmap(this.#address, handle | 0) >>> 0;
     if (result !== 0) throw this.#failure('zpool.unmap', result, handle);
   }
 
@@ -316,7 +316,7 @@ export class Zpool {
     } else {
       if (!isU32(entry)) this.#notAHandle('zpool.loadPage', entry);
       if (!isCoreCodec(codec)) return this.#loadWith(entry, into, codec);
-      const result = exports.pageLoad(this.#address, entry) >>> 0;
+      const result = exports.pageLoad(this.#address, entry | 0) >>> 0;
       if (result !== PAGE_SIZE) throw this.#failure('zpool.loadPage', result, entry);
     }
     into.set(page);

@@ -33,7 +33,7 @@ export async function rawOf(image: Uint8Array, options: RamOptions = {}): Promis
 
 /** Address of a frame's table entry (assembly/mem/layout.ts). */
 export function entryOf(frame: number): number {
-  return (frame >>> 7) * 128 * PAGE_SIZE + PAGE_SIZE + (frame & 127) * 32;
+  return ((frame & ~127) + (((frame >>> 8) & 15) ^ 1)) * PAGE_SIZE + (frame & 127) * 32;
 }
 
 /** CRC-32C, written out bit by bit: independent of the core's tables. */

@@ -169,6 +169,12 @@ function handleOf(pool: usize, first: usize): u32 {
 
 /** The first block of a live object of this pool; 0 for any other number. */
 function resolve(pool: usize, handle: u32): usize {
+  return firstFor(pool, handle);
+}
+
+/** resolve, inlined. */
+// @ts-ignore: decorator
+@inline function firstFor(pool: usize, handle: u32): usize {
   const bits = bitsOfFrame(pool);
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
@@ -278,7 +284,7 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
 
 /** S16, S8. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
 export function xcfFree(pool: usize, handle: u32): u32 {
-  const first = resolve(pool, handle);
+  const first = firstFor(pool, handle);
   if (first == 0) return EINVAL;
   if (blockAt(first).maps != 0) return EBUSY;
   grow(entryOf(<u32>(first >> PAGE_SHIFT)), first);

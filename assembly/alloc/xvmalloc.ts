@@ -21,8 +21,8 @@
  *   header  bits  0..11 size without the header: as requested (used), a multiple of 4 (free)
  *           bit  12 FREE    13 PREVIOUS_FREE    14..23 offset of the block before, / 4
  *           bits 24..31 generation (used)
- *   entry   8 starts: six u16, USED | data offset / 4 of a used block, or 0. Once there was a
- *             seventh: u16 CROWDED, u16 0, u32 address of a crowd record, u32 0.
+ *   entry   8 starts: six u16, USED | data offset / 4 << 5 | padded size / 128 of a used block, or 0.
+ *             Once there was a seventh: u16 CROWDED, u16 0, u32 address of a crowd record, u32 0.
  *             FRAME_RAW: USED, or 0 once its page is freed under reclaim, then RAW_LANE
  *          20 link of the mapped objects
  *          24 links: LRU; both 0 under reclaim
@@ -35,7 +35,9 @@
  * Starts. A handle names a place in a frame, and what lies there may be payload
  * that looks like a header. So the entry knows where used blocks begin, exactly,
  * in the line that malloc and free need anyway. A frame that ever held more than
- * six objects has a crowd record until it goes back. In the same way one mapped
+ * six objects has a crowd record until it goes back. The size beside a start says
+ * where a free will ask for the block on the right, so that this line comes
+ * together with that of the block itself, not after it. In the same way as starts one mapped
  * object is counted in the entry, and further ones of that frame in records.
  *
  * Handle: generation | 8-byte granule that the data begin in (9 bits) | frame,
@@ -129,13 +131,19 @@ import { walkFree, walkObject } from '../mem/walk';
 // @ts-ignore: decorator
 @inline const USED: u32 = 0x8000;
 // @ts-ignore: decorator
+@inline const START_SHIFT: u32 = 5;
+// @ts-ignore: decorator
+@inline const HINT_MASK: u32 = 31;
+// @ts-ignore: decorator
+@inline const HINT_UNIT: u32 = 7; // bytes, as a power of two
+// @ts-ignore: decorator
 @inline const CROWDED: u32 = 1;
 // @ts-ignore: decorator
 @inline const RAW_LANE: u32 = 0x10000; // what the second lane of a raw page holds
 // @ts-ignore: decorator
 @inline const CROWD_BYTES: u32 = 132;
 // @ts-ignore: decorator
-@inline const NONE: u32 = 0x8000; // instead of a start; what an empty lane reads as
+@inline const NONE: u32 = 0x400; // instead of a start; what an empty lane reads as
 
 // @ts-ignore: decorator
 @inline const MAPPED: usize = 20;
@@ -207,7 +215,8 @@ function ownEntry(pool: usize, frame: u32): usize {
 }
 
 /** Bytes of a live object. */
-function sizeAt(data: usize): u32 {
+// @ts-ignore: decorator
+@inline function sizeAt(data: usize): u32 {
   return offsetIn(data) == 0 ? PAGE_SIZE : load<u32>(data - HEADER) & SIZE_MASK;
 }
 
@@ -234,14 +243,15 @@ function sizeAt(data: usize): u32 {
   return <usize>load<u32>(entry, LANES + 4);
 }
 
-/** In each u16 of `lanes` that is zero but for its lowest bit: its highest bit. Above the lowest such one it may say so wrongly. */
+/** In each u16 of `lanes` that is zero but for the size and the lowest bit of the start: its highest bit. Above the lowest such one it may say so wrongly. */
 // @ts-ignore: decorator
 @inline function zeroLanes(lanes: u64): u64 {
-  return ((lanes & 0xFFFEFFFEFFFEFFFE) - 0x0001000100010001) & ~lanes & 0x8000800080008000;
+  return ((lanes & 0xFFC0FFC0FFC0FFC0) - 0x0001000100010001) & ~lanes & 0x8000800080008000;
 }
 
-/** The lane with this value but for its lowest bit; the lanes' end for none. Four lanes at once, since which it is cannot be predicted. */
-function laneOf(entry: usize, value: u32): usize {
+/** The lane of the start in a granule, with the size left aside (`value` is USED and that start, or 0 for an empty lane); the lanes' end for none. Four lanes at once, since which it is cannot be predicted. */
+// @ts-ignore: decorator
+@inline function laneOf(entry: usize, value: u32): usize {
   const values = <u64>value * 0x0001000100010001;
   const low = zeroLanes(load<u64>(entry, LANES) ^ values);
   const high = zeroLanes(load<u64>(entry, LANES + 4) ^ values);
@@ -249,15 +259,34 @@ function laneOf(entry: usize, value: u32): usize {
   return entry + LANES + <usize>(at & ~1);
 }
 
+/** What is searched for the start in a granule. */
+// @ts-ignore: decorator
+@inline function granuleLane(granule: u32): u32 {
+  return USED | (granule << (START_SHIFT + 1));
+}
+
 /** Start of the object whose data begin in an 8-byte granule of the frame, NONE for none. */
 function startIn(entry: usize, granule: u32): u32 {
+  return isCrowded(entry) ? startInCrowd(entry, granule) : startAt(entry, laneOf(entry, granuleLane(granule)));
+}
+
+/** startIn for a crowded frame. */
+function startInCrowd(entry: usize, granule: u32): u32 {
   const start = granule << 1;
-  if (isCrowded(entry)) {
-    const bits = (load<u32>(crowdOf(entry) + <usize>(start >> 5 << 2), 4) >> (start & 31)) & 3;
-    return bits - 1 < 2 ? start | (bits >> 1) : NONE;
-  }
-  const lane = laneOf(entry, USED | start);
-  return lane < entry + LANES_END ? <u32>load<u16>(lane) ^ USED : NONE;
+  const bits = (load<u32>(crowdOf(entry) + <usize>(start >> 5 << 2), 4) >> (start & 31)) & 3;
+  return bits - 1 < 2 ? start | (bits >> 1) : NONE;
+}
+
+/** The start in a lane that laneOf has found, NONE at the lanes' end. */
+// @ts-ignore: decorator
+@inline function startAt(entry: usize, lane: usize): u32 {
+  return lane < entry + LANES_END ? startOfLane(lane) : NONE;
+}
+
+/** The start in a lane, NONE in an empty one. */
+// @ts-ignore: decorator
+@inline function startOfLane(lane: usize): u32 {
+  return (<u32>load<u16>(lane) >> START_SHIFT) ^ NONE;
 }
 
 /** The lowest start from `from` on, NONE for none. */
@@ -269,7 +298,7 @@ function nextStart(entry: usize, from: u32): u32 {
   }
   const end = entry + LANES_END;
   for (entry += LANES; entry < end; entry += 2) {
-    const start = <u32>load<u16>(entry) ^ USED;
+    const start = startOfLane(entry);
     if (start >= from && start < next) next = start;
   }
   return next;
@@ -280,12 +309,26 @@ function flipStart(crowd: usize, start: u32): void {
   store<u32>(at, load<u32>(at, 4) ^ (1 << (start & 31)), 4);
 }
 
+/** The lane of a used block, given its size padded to 4. */
+// @ts-ignore: decorator
+@inline function laneFor(start: u32, rounded: u32): u32 {
+  return USED | (start << START_SHIFT) | (rounded >> HINT_UNIT);
+}
+
+/** Fetches the two lines in one of which, by its lane, a block of a frame probably ends. Nothing depends on what is there. */
+// @ts-ignore: decorator
+@inline function fetchEnd(base: usize, lane: u32): void {
+  const near = (lane >> START_SHIFT << 2) + ((lane & HINT_MASK) << HINT_UNIT);
+  load<u32>(base + <usize>((near + 28) & PAGE_MASK));
+  load<u32>(base + <usize>((near + 92) & PAGE_MASK));
+}
+
 /** False, and nothing is changed, when there is no frame for a record. */
-function addStart(pool: usize, entry: usize, data: usize): bool {
+function addStart(pool: usize, entry: usize, data: usize, rounded: u32): bool {
   if (!isCrowded(entry)) {
     let lane = laneOf(entry, 0);
     if (lane < entry + LANES_END) {
-      store<u16>(lane, <u16>(USED | startOf(data)));
+      store<u16>(lane, <u16>laneFor(startOf(data), rounded));
       return true;
     }
     const crowd = slabAlloc(pool + POOL_DESCRIPTORS);
@@ -293,7 +336,7 @@ function addStart(pool: usize, entry: usize, data: usize): bool {
     memory.fill(crowd, 0, CROWD_BYTES);
     store<u32>(crowd, frameAt(data));
     for (lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
-      flipStart(crowd, <u32>load<u16>(lane) ^ USED);
+      flipStart(crowd, startOfLane(lane));
       store<u16>(lane, 0);
     }
     store<u32>(entry, CROWDED, LANES);
@@ -303,14 +346,10 @@ function addStart(pool: usize, entry: usize, data: usize): bool {
   return true;
 }
 
-function removeStart(entry: usize, start: u32): void {
-  if (isCrowded(entry)) flipStart(crowdOf(entry), start);
-  else store<u16>(laneOf(entry, USED | start), 0);
-}
-
 // ── handles ──────────────────────────────────────────────────────────────────
 
-function mask(): u32 {
+// @ts-ignore: decorator
+@inline function mask(): u32 {
   return generationMask(min<u32>(8, 23 - frameBits()));
 }
 
@@ -328,10 +367,11 @@ function mask(): u32 {
 /** An object is freed: the frame's generation moves on, past the object's. */
 // @ts-ignore: decorator
 @inline function age(entry: usize, generation: u32): void {
+  const most = mask();
   let next = genA(entry);
   do {
-    next = advanced(next, mask());
-  } while ((next & mask()) == generation);
+    next += 1;
+  } while ((next & most) == most || (next & most) == generation);
   setGenA(entry, next);
 }
 
@@ -339,16 +379,23 @@ function handleOf(data: usize): u32 {
   return makeHandle(generationOf(entryAt(data), data), data);
 }
 
+/** The entry of the frame in a handle, if that is one of objects of this pool; 0 if not. */
+// @ts-ignore: decorator
+@inline function handleEntry(pool: usize, frame: u32, granule: u32): usize {
+  if (!frameExists(frame)) return 0;
+  // The block is cold, so it is fetched while the entry is asked about it.
+  load<u32>(frameAddress(frame) + <usize>(granule << 3));
+  const entry = entryOf(frame);
+  return isOwn(pool, entry) ? entry : 0;
+}
+
 /** Address of the data of a live handle of this pool, 0 for any other number. That of a raw page begins its frame, no other does. */
 function resolve(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   handle >>= bits;
-  if (!frameExists(frame)) return 0;
-  // The block is cold, so it is fetched while the entry is asked about it.
-  load<u32>(frameAddress(frame) + <usize>((handle & 511) << 3));
-  const entry = entryOf(frame);
-  if (!isOwn(pool, entry)) return 0;
+  const entry = handleEntry(pool, frame, handle & 511);
+  if (entry == 0) return 0;
   const start = startIn(entry, handle & 511);
   if (start == NONE) return 0;
   const data = frameAddress(frame) + <usize>(start << 2);
@@ -474,7 +521,7 @@ export function xvMalloc(pool: usize, size: u32): u32 {
     relist(pool, block, WHOLE, true);
   }
   const entry = entryAt(block);
-  if (!addStart(pool, entry, block + HEADER)) return noFrame();
+  if (!addStart(pool, entry, block + HEADER, rounded)) return noFrame();
   const header = load<u32>(block);
   const room = header & SIZE_MASK;
   relist(pool, block, room, false);
@@ -512,16 +559,27 @@ export function xvMallocRaw(pool: usize): u32 {
   return handleOf(data);
 }
 
-/** EINVAL for a handle that is not live here, EBUSY while it is mapped. */
+/** EINVAL for a handle that is not live here, EBUSY while it is mapped. It is resolved here, since the lane is wanted again. */
 export function xvFree(pool: usize, handle: u32): u32 {
-  const data = resolve(pool, handle);
-  if (data == 0) return EINVAL;
-  const entry = entryAt(data);
-  if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, startOf(data)) != 0) return EBUSY;
+  const bits = frameBits();
+  const frame = handle & ((1 << bits) - 1);
+  handle >>= bits;
+  const granule = handle & 511;
+  const entry = handleEntry(pool, frame, granule);
+  if (entry == 0) return EINVAL;
+  const lane = isCrowded(entry) ? <usize>0 : laneOf(entry, granuleLane(granule));
+  const start = lane == 0 ? startInCrowd(entry, granule) : startAt(entry, lane);
+  if (start == NONE) return EINVAL;
+  const data = frameAddress(frame) + <usize>(start << 2);
+  if (lane != 0) fetchEnd(frameAddress(frame), load<u16>(lane));
+  const generation = generationOf(entry, data);
+  if (generation != handle >> 9) return EINVAL;
+  if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, start) != 0) return EBUSY;
   uncountObject(pool, sizeAt(data));
-  age(entry, generationOf(entry, data));
-  removeStart(entry, startOf(data));
-  if ((offsetIn(data) == 0 || freeBlock(pool, data - HEADER)) && !isIsolated(entry)) {
+  age(entry, generation);
+  if (lane == 0) flipStart(crowdOf(entry), start);
+  else store<u16>(lane, 0);
+  if ((start == 0 || freeBlock(pool, data - HEADER)) && !isIsolated(entry)) {
     listRemove(pool + POOL_LRU, entry, LRU_LINKS);
     releaseFrame(pool, entry);
   }
@@ -532,18 +590,15 @@ export function xvFree(pool: usize, handle: u32): u32 {
 function freeBlock(pool: usize, block: usize): bool {
   let header = load<u32>(block);
   let next = blockEnd(block, header);
-  // Both neighbours are read before either is asked: their lines are cold, the answers cannot be predicted.
   const right = offsetIn(next) != 0 ? load<u32>(next) : 0;
-  const left = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
-  const before = load<u32>(left);
+  if ((header & PREVIOUS_FREE) != 0) {
+    block = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
+    header = load<u32>(block);
+    relist(pool, block, header & SIZE_MASK, false);
+  }
   if ((right & FREE) != 0) {
     relist(pool, next, right & SIZE_MASK, false);
     next = blockEnd(next, right);
-  }
-  if ((header & PREVIOUS_FREE) != 0) {
-    block = left;
-    header = before;
-    relist(pool, block, header & SIZE_MASK, false);
   }
   const size = <u32>(next - block) - HEADER;
   store<u32>(block, size | FREE | (header & PREVIOUS_MASK));
@@ -792,6 +847,7 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
       before |= PREVIOUS_FREE;
     } else {
       if (size == 0 || generation >= most || start != (at + HEADER) >> 2) return false;
+      if (!isCrowded(entry) && <u32>load<u16>(laneOf(entry, granuleLane(start >> 1))) != laneFor(start, roundUp(size))) return false;
       start = nextStart(entry, start + 1);
       used += 1;
       metObject(size);

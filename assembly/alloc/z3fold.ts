@@ -81,8 +81,8 @@ import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { link, listNext, listPrevious, listPush, listRemove, listTail, toFront, unlink } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleEnd, handleInit, handleOf, handleReady, handleRecord,
-  handleUnready, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
+  MAPS_MAX, RECORD_BYTES, addRecordMaps, handleEnd, handleFor, handleInit, handleOf, handleReady, handleRecord,
+  handleUnready, recordIsSound, recordMaps, recordSize, recordTake, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner,
@@ -469,8 +469,9 @@ export function z3foldMalloc(pool: usize, size: u32): u32 {
       return noFrame();
     }
   }
-  const handle = handleAlloc(pool, size);
-  place(entry, recordOf(handle), chunks, 0);
+  const record = recordTake(pool);
+  const handle = handleFor(record, size);
+  place(entry, record, chunks, 0);
   enlist(pool, entry);
   countObject(pool, size);
   return handle;

@@ -66,8 +66,8 @@ import { invariant } from '../base/debug';
 import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
-  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleAlloc, handleEnd, handleFree, handleInit, handleOf, handleReady,
-  handleRecord, handleUnready, recordIsSound, recordMaps, recordOf, recordSize, recordWord, setRecordWord,
+  BUFFERED, DEFERRED, MAPS_MAX, RECORD_BYTES, addRecordMaps, handleEnd, handleFor, handleFree, handleInit, handleOf, handleReady,
+  handleRecord, handleUnready, recordFor, recordIsSound, recordMaps, recordSize, recordTake, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT,
@@ -399,11 +399,12 @@ function delist(cls: usize, zspage: usize): void {
   const moves = group != old;
   const left = ringPrevious(zspage);
   const right = ringNext(zspage);
-  store<u32>(left, <u32>select<usize>(right, zspage, moves), RING_LINKS + 4);
-  store<u32>(right, <u32>select<usize>(left, zspage, moves), RING_LINKS);
   const ring = ringOf(cls, group);
   const first = ringNext(ring);
-  store<u32>(first, <u32>select<usize>(zspage, ringPrevious(first), moves), RING_LINKS);
+  // What is not to change is written where the zspage lies itself, which is no other cold line.
+  store<u32>(select<usize>(left, zspage, moves), <u32>right, RING_LINKS + 4);
+  store<u32>(select<usize>(right, zspage, moves), <u32>left, RING_LINKS);
+  store<u32>(select<usize>(first, zspage, moves), <u32>zspage, RING_LINKS);
   store<u32>(ring, <u32>select<usize>(zspage, first, moves), RING_LINKS + 4);
   store<u32>(zspage, <u32>select<usize>(ring, left, moves), RING_LINKS);
   store<u32>(zspage, <u32>select<usize>(first, right, moves), RING_LINKS + 4);
@@ -555,13 +556,12 @@ export function zsMalloc(pool: usize, size: u32): u32 {
   }
   const slot = takeSlot(zspage, cls);
   regroup(pool, cls, zspage, zspageAt(zspage).word + 1);
-  const handle = handleAlloc(pool, size);
-  const record = recordOf(handle);
+  const record = recordTake(pool);
   setRecordWord(record, locationOf(zspage, slot));
   setSlotWord(zspage, cls, slot, <u32>record | TAG_USED);
   sizeClass(cls).used += 1;
   countObject(pool, size);
-  return handle;
+  return handleFor(record, size);
 }
 
 /** Readies a handle record and, unless there is one with room, a zspage. 0 without a frame, and nothing has changed. */
@@ -578,7 +578,7 @@ function makeRoom(pool: usize, cls: usize, zspage: usize): usize {
 
 /** D1, E5. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
 export function zsFree(pool: usize, handle: u32): u32 {
-  const record = handleRecord(pool, handle);
+  const record = recordFor(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) != 0) return EBUSY;
   const place = recordWord(record);

@@ -24,7 +24,7 @@ import {
   BOOT_BUMP, BOOT_CHECK, BOOT_FAIL_AFTER, BOOT_FAIL_TIMES, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD,
   BOOT_ISOLATED, BOOT_LIMIT, BOOT_MAGIC, BOOT_MAPS, BOOT_SCRATCH, BOOT_SERIAL, BOOT_USED, BOOT_VERSION, ENTRY_BYTES,
   FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, SCRATCH_FRAME,
-  SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, frameAddress, setBoot,
+  SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, frameAddress, setBoot, tableOf,
 } from './layout';
 import { LARGE_SCRATCH_FROM, OUT_NEEDED, SCRATCH_LARGE, SCRATCH_SMALL, setOut } from './scratch';
 
@@ -50,7 +50,7 @@ export function fixedFrames(frames: u32): u32 {
 
 /** How many of the frames below `frame` are tables. */
 function tablesBelow(frame: u32): u32 {
-  return (frame + SECTION_MASK - TABLE_INDEX) >> SECTION_SHIFT;
+  return (frame >> SECTION_SHIFT) + <u32>(tableOf(frame) < frame);
 }
 
 /** Frames that exist to be handed out, were there no limit. */
@@ -105,10 +105,11 @@ export function frameInit(frames: u32, limit: u32, first: u32): u32 {
   return 0;
 }
 
-/** Marks the table of the section that the bump mark has entered, and steps over it. */
+/** Marks the table of the section that the bump mark has entered, and steps over it when it is there. */
 function enterSection(bump: u32): void {
-  store<u32>(entryOf((bump & ~SECTION_MASK) | TABLE_INDEX), FRAME_TABLE);
-  if ((bump & SECTION_MASK) == TABLE_INDEX) bump += 1;
+  const table = tableOf(bump);
+  store<u32>(entryOf(table), FRAME_TABLE);
+  if (bump == table) bump += 1;
   setBoot(BOOT_BUMP, bump);
 }
 
@@ -175,7 +176,7 @@ export function frameAlloc(owner: u32): u32 {
     frame = boot(BOOT_BUMP);
     entry = entryOf(frame);
     const bump = frame + 1;
-    if ((bump & SECTION_MASK) <= TABLE_INDEX && bump < frameEnd()) enterSection(bump);
+    if (((bump & SECTION_MASK) == 0 || bump == tableOf(bump)) && bump < frameEnd()) enterSection(bump);
     else setBoot(BOOT_BUMP, bump);
   }
   store<u32>(entry, owner);
@@ -256,11 +257,11 @@ export function frameSaved(frame: u32): u32 {
   const bump = boot(BOOT_BUMP);
   if (frame <= TABLE_INDEX) return frame;
   // The table of the first section in use may lie below the first frame.
-  const firstTable = (first & ~SECTION_MASK) | TABLE_INDEX;
+  const firstTable = tableOf(first);
   if (frame <= firstTable && firstTable < first && firstTable != TABLE_INDEX) return firstTable;
-  const end = (lastSection() << SECTION_SHIFT) + TABLE_INDEX + 1;
+  const end = tableOf(lastSection() << SECTION_SHIFT) + 1;
   for (frame = max(frame, first); frame < max(bump, end); frame++) {
-    if ((frame & SECTION_MASK) == TABLE_INDEX) return frame;
+    if (frame == tableOf(frame)) return frame;
     if (frame < bump && (load<u32>(entryOf(frame)) & PAGE_MASK) >= FRAME_POOL) return frame;
   }
   return NEVER;

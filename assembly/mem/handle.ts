@@ -61,13 +61,14 @@ import { POOL_HANDLES } from './pool';
 @inline const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
 
 // @ts-ignore: decorator
-@inline function placeBits(): u32 {
-  return frameBits() + (PAGE_SHIFT - RECORD_SHIFT);
+@inline function placeBits(bits: u32): u32 {
+  return bits + (PAGE_SHIFT - RECORD_SHIFT);
 }
 
+/** `bits` here and below: those of a frame number, asked for once a call. */
 // @ts-ignore: decorator
-@inline function mask(): u32 {
-  return generationMask(min<u32>(10, 32 - placeBits()));
+@inline function mask(bits: u32): u32 {
+  return generationMask(min<u32>(10, 32 - placeBits(bits)));
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
@@ -100,19 +101,20 @@ import { POOL_HANDLES } from './pool';
 
 /** Generation of a record, given its second word: where its frame began plus the frees since. */
 // @ts-ignore: decorator
-@inline function generationIn(entry: usize, word: u32): u32 {
-  return (genA(entry) + (word >> GENERATION_SHIFT)) & mask();
+@inline function generationIn(entry: usize, word: u32, bits: u32): u32 {
+  return (genA(entry) + (word >> GENERATION_SHIFT)) & mask(bits);
 }
 
 // @ts-ignore: decorator
-@inline function makeHandle(record: usize, generation: u32): u32 {
+@inline function makeHandle(record: usize, generation: u32, bits: u32): u32 {
   const index = (<u32>record & PAGE_MASK) >> RECORD_SHIFT;
-  return (generation << placeBits()) | (index << frameBits()) | <u32>(record >> PAGE_SHIFT);
+  return (((generation << (PAGE_SHIFT - RECORD_SHIFT)) | index) << bits) | <u32>(record >> PAGE_SHIFT);
 }
 
 /** The handle that stands for a used record. */
 export function handleOf(record: usize): u32 {
-  return makeHandle(record, generationIn(entryAround(record), load<u32>(record, 4)));
+  const bits = frameBits();
+  return makeHandle(record, generationIn(entryAround(record), load<u32>(record, 4), bits), bits);
 }
 
 // ── API ──────────────────────────────────────────────────────────────────────
@@ -121,7 +123,7 @@ export function handleInit(pool: usize): void {
   slabInit(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
 }
 
-/** Sees to it that the next handleAlloc needs no frame. False without one. */
+/** Sees to it that the next recordTake needs no frame. False without one. */
 export function handleReady(pool: usize): bool {
   return slabRoom(pool + POOL_HANDLES) != 0 || slabGrow(pool + POOL_HANDLES);
 }
@@ -132,26 +134,24 @@ export function handleUnready(pool: usize): void {
   if (load<u16>(entry + SLAB_USED) == 0) slabShrink(pool + POOL_HANDLES, entry);
 }
 
-/** Takes a record, which handleReady has seen to, for an object of `size` bytes. Returns the handle; the location is for the caller to set. Inlined. */
+/** Takes a record, which handleReady has seen to. Its first word, the location, is for the caller to set. Inlined. */
 // @ts-ignore: decorator
-@inline export function handleAlloc(pool: usize, size: u32): u32 {
-  const record = slabTake(pool + POOL_HANDLES, RECORD_BYTES);
-  const entry = entryAround(record);
+@inline export function recordTake(pool: usize): usize {
+  return slabTake(pool + POOL_HANDLES, RECORD_BYTES);
+}
+
+/** The handle of a record that was just taken for an object of `size` bytes. Inlined. */
+// @ts-ignore: decorator
+@inline export function handleFor(record: usize, size: u32): u32 {
+  const bits = frameBits();
   let word = (load<u32>(record, 4) & GENERATION_MASK) | (size - 1);
-  let generation = generationIn(entry, word);
-  if (generation == mask()) {
+  let generation = generationIn(entryAround(record), word, bits);
+  if (generation == mask(bits)) {
     word += ONE_FREE;
     generation = 0;
   }
   store<u32>(record, word, 4);
-  return makeHandle(record, generation);
-}
-
-/** The record of a handle that is known to be live. */
-// @ts-ignore: decorator
-@inline export function recordOf(handle: u32): usize {
-  const bits = frameBits();
-  return frameAddress(handle & ((1 << bits) - 1)) + <usize>(((handle >> bits) & (PAGE_MASK >> RECORD_SHIFT)) << RECORD_SHIFT);
+  return makeHandle(record, generation, bits);
 }
 
 /** Takes a record back: its handle is refused from now on. Inlined. */
@@ -180,18 +180,26 @@ export function handleFrameEnds(entry: usize): void {
 
 /** The record of a live handle of this pool; 0 for any other number. */
 export function handleRecord(pool: usize, handle: u32): usize {
+  return recordFor(pool, handle);
+}
+
+/** handleRecord, inlined. */
+// @ts-ignore: decorator
+@inline export function recordFor(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
   if (entryOwner(entry) != (<u32>pool | FRAME_HANDLES)) return 0;
-  const record = recordOf(handle);
+  const record = frameAddress(frame) + <usize>(((handle >> bits) & (PAGE_MASK >> RECORD_SHIFT)) << RECORD_SHIFT);
   const word = load<u32>(record);
   // A record that was never used is zero: no object is in frame 0.
   if (word == 0 || (word & (RECORD_FREE | DEFERRED)) != 0) return 0;
-  return generationIn(entry, load<u32>(record, 4)) == handle >> placeBits() ? record : 0;
+  return generationIn(entry, load<u32>(record, 4), bits) == handle >> placeBits(bits) ? record : 0;
 }
+
 /** Whether a used record has a generation that a handle may have; for check(). */
 export function recordIsSound(record: usize): bool {
-  return generationIn(entryAround(record), load<u32>(record, 4)) != mask();
+  const bits = frameBits();
+  return generationIn(entryAround(record), load<u32>(record, 4), bits) != mask(bits);
 }

@@ -6,16 +6,19 @@
  * global holds state. The RAM is cut into 4 KiB frames and 512 KiB sections:
  *
  *   section 0 (frames 0..127)            section s (frames 128s..128s+127)
- *   ┌───────┬───────┬────────┬─────────┬─────┐ ┌───────┬───────┬──────────┐
- *   │ boot  │ table │ static │ scratch │ ... │ │ frame │ table │ frames…  │
- *   │   0   │   1   │  2..3  │  4..    │     │ │  +0   │  +1   │ +2..+127 │
- *   └───────┴───────┴────────┴─────────┴─────┘ └───────┴───────┴──────────┘
+ *   ┌───────┬───────┬────────┬─────────┬─────┐ ┌─────────┬───────┬─────────┐
+ *   │ boot  │ table │ static │ scratch │ ... │ │ frames… │ table │ frames… │
+ *   │   0   │   1   │  2..3  │  4..    │     │ │         │  +t   │ ..+127  │
+ *   └───────┴───────┴────────┴─────────┴─────┘ └─────────┴───────┴─────────┘
  *
  * - boot: magic, geometry, frame allocator state, list of pools (below).
- * - table: the second frame of every section describes the section's 128
- *   frames, 32 bytes each. So the entry of a frame is found by shifting, the
- *   table of a section is touched only when one of its frames is used, and a
- *   RAM of any size is created in constant time.
+ * - table: one frame of every section describes the section's 128 frames, 32
+ *   bytes each. So the entry of a frame is found by shifting, the table of a
+ *   section is touched only when one of its frames is used, and a RAM of any
+ *   size is created in constant time. It is frame t = (s / 2 mod 16) ^ 1 of the
+ *   section, not always the same one: pages at a stride of 128 share a few sets
+ *   of the processor's TLB, which cost every look at an entry a page walk (a
+ *   fifth of zsmalloc's malloc and free). A memory ends at a multiple of 16 frames.
  * - static: the data segments of the module. Fixed place, never written, never
  *   part of an image; that is what makes images portable between builds.
  * - scratch: page buffers, compressors' tables, results. Per instance, not state, never
@@ -58,7 +61,11 @@
 // @ts-ignore: decorator
 @inline export const SECTION_MASK: u32 = 127;
 // @ts-ignore: decorator
-@inline export const TABLE_INDEX: u32 = 1; // place of the table in its section
+@inline export const TABLE_INDEX: u32 = 1; // place of the table in the first section
+// @ts-ignore: decorator
+@inline const SKEW_SHIFT: u32 = 8; // the bits of a frame number that move a table
+// @ts-ignore: decorator
+@inline const SKEW_MASK: u32 = 15;
 // @ts-ignore: decorator
 @inline const SECTION_BYTES: usize = (128 << 12) - 1; // as a mask
 // @ts-ignore: decorator
@@ -173,17 +180,23 @@
   return <usize>frame << PAGE_SHIFT;
 }
 
+/** The frame that holds the table of a frame's section. */
+// @ts-ignore: decorator
+@inline export function tableOf(frame: u32): u32 {
+  return (frame & ~SECTION_MASK) + (((frame >> SKEW_SHIFT) & SKEW_MASK) ^ TABLE_INDEX);
+}
+
 /** Address of a frame's table entry. */
 // @ts-ignore: decorator
 @inline export function entryOf(frame: u32): usize {
-  return ((<usize>frame & ~(<usize>SECTION_MASK)) << PAGE_SHIFT)
-    + ((<usize>TABLE_INDEX << PAGE_SHIFT) + ((<usize>frame & SECTION_MASK) << ENTRY_SHIFT));
+  return (<usize>tableOf(frame) << PAGE_SHIFT) + ((<usize>frame & SECTION_MASK) << ENTRY_SHIFT);
 }
 
 /** Address of the table entry of the frame that an address lies in. */
 // @ts-ignore: decorator
 @inline export function entryAround(address: usize): usize {
-  return (address & ~SECTION_BYTES) + (<usize>TABLE_INDEX << PAGE_SHIFT)
+  return (address & ~SECTION_BYTES)
+    + (((address >> <usize>SKEW_SHIFT) & <usize>(SKEW_MASK << PAGE_SHIFT)) ^ <usize>(TABLE_INDEX << PAGE_SHIFT))
     + ((address >> <usize>(PAGE_SHIFT - ENTRY_SHIFT)) & <usize>(SECTION_MASK << ENTRY_SHIFT));
 }
 

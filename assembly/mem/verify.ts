@@ -8,8 +8,8 @@
  */
 import { EUCLEAN } from '../base/errno';
 import {
-  ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SECTION_MASK, SLAB_CACHE, SLAB_FRESH, TABLE_INDEX,
-  boot, entryOf, entryOwner, frameExists, frameOf,
+  ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_CACHE, SLAB_FRESH,
+  boot, entryOf, entryOwner, frameExists, frameOf, tableOf,
 } from './layout';
 import { OUT_FRAME, OUT_RULE, setOut } from './scratch';
 import { listNext, listPrevious } from '../base/list';
@@ -79,7 +79,7 @@ export function broken(rule: u32, frame: u32): u32 {
 function isEntry(address: usize): bool {
   if ((<u32>address & (ENTRY_BYTES - 1)) != 0) return false;
   const frame = <u32>(address >> PAGE_SHIFT);
-  if ((frame & SECTION_MASK) != TABLE_INDEX) return false;
+  if (frame != tableOf(frame)) return false;
   return frameExists(frameOf(address));
 }
 

@@ -23,7 +23,7 @@ import { POOL_INDEX, isPool, poolAt } from '../mem/pool';
 import { OUT_A, OUT_C, OUT_LENGTH, OUT_SIZE, gatherBuffer, out, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { needed } from '../mem/frame';
-import { zpoolFree, zpoolSpan } from '../zpool';
+import { freeIn, zpoolFree, zpoolSpan } from '../zpool';
 import { pageFill, pageLoad, pageStore } from './path';
 import {
   DENSE, FILL, HANDLE, STATE_BITS, stateOf, isDoubted, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove,
@@ -111,7 +111,7 @@ function release(pool: usize, cell: usize): u32 {
 
 /** zpoolFree for those outside: the page table may have had the object. */
 export function objectFree(pool: usize, handle: u32): u32 {
-  const result = zpoolFree(pool, handle);
+  const result = freeIn(pool, handle);
   if (result == 0) tableDoubt(pool + POOL_INDEX);
   return result;
 }

@@ -2,9 +2,9 @@
 
 /** 24 random bits a call. */
 export function createDraw(seed: number): () => number {
-  let state = seed >>> 0;
+  let state = seed | 0; // signed: V8 would put a number above 2^31 in a box, at every draw
   return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
     return state >>> 8;
   };
 }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE, Ram, type Codec, type Handle, type PageTable, type PageTableKeys, type Zpool } from '../../bindings/index.ts';
 import { allocators, builds, createPool, createRam, expectBytes, fault, noise, outcome, sameBytes } from '../harness.ts';
-import { rawOf } from '../raw.ts';
+import { entryOf, rawOf } from '../raw.ts';
 
 const SHAPES: readonly PageTableKeys[] = ['dense', 'sparse'];
 
@@ -410,7 +410,7 @@ describe('page tables', () => {
     };
     let frames = 0;
     for (let frame = 0; frame < raw.frames; frame++) {
-      const entry = (frame & ~127) * 4096 + 4096 + (frame & 127) * 32;
+      const entry = entryOf(frame);
       const owner = raw.word(entry);
       if ((owner & 0xfff) === 4) for (let at = 176; at < 204; at += 4) change((owner & ~0xfff) + at, `root +${at}`);
       if ((owner & 0xfff) !== INDEX) continue;
