@@ -1,6 +1,6 @@
 /**
  * zswap, by what the same pages take in a zpool without keys and in a page table: stores, loads that hit, loads from a
- * backing store, writing back; and swap spaces whose pages do not all fit. LZ4, zsmalloc.
+ * backing store, writing back; and swap spaces whose pages do not all fit, even compressed. LZ4, zsmalloc.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +11,7 @@ import { requireSame } from '../../cli/bench/codec.ts';
 import { createDraw } from '../../cli/bench/draw.ts';
 import { time } from '../../cli/bench/measure.ts';
 import type { Contender, Corpus, Table } from '../../cli/bench/types.ts';
+import { CountingStore } from '../../cli/swap/store.ts';
 import { zipf } from '../../cli/zipf.ts';
 
 const VICTIMS = ['entry', 'page'] as const;
@@ -18,8 +19,9 @@ type Victims = (typeof VICTIMS)[number];
 
 const RAM_BYTES = '256MiB';
 const PAGES_A_ROUND = 1024; // at least
-const SWAP_FRAMES = 1024;
-const WORKING_SET = 4 * SWAP_FRAMES;
+const SWAP_FRAMES = 512;
+/** Four times the RAM would still fit, compressed. */
+const WORKING_SET = 16 * SWAP_FRAMES;
 
 /** A place for pages under numbers. */
 interface Place {
@@ -93,7 +95,8 @@ async function* hits({ name, pages }: Corpus): AsyncGenerator<Table> {
 }
 
 /** Backing stores by name. */
-type Stores = Record<string, (slots: number) => BackingStore | Promise<BackingStore>>;
+type StoreMaker = (slots: number) => BackingStore | Promise<BackingStore>;
+type Stores = Record<string, StoreMaker>;
 
 /** Loading from a store, and writing back to it. */
 async function* writeback({ name, pages }: Corpus, stores: Stores): AsyncGenerator<Table> {
@@ -102,7 +105,7 @@ async function* writeback({ name, pages }: Corpus, stores: Stores): AsyncGenerat
   const fill = (zswap: Zswap): void => repeat(count, (number) => void zswap.store(0, number, pages[number % pages.length] as Buffer));
   const made = async (victims: Victims, store: string): Promise<{ name: string; zswap: Zswap }> => ({
     name: `${store} store, ${victims}`,
-    zswap: await Zswap.create({ bytes: RAM_BYTES, victims, sameFilled: false, store: await (stores[store] as Stores[string])(count) }),
+    zswap: await Zswap.create({ bytes: RAM_BYTES, victims, sameFilled: false, store: await (stores[store] as StoreMaker)(count) }),
   });
   const pool = await made('entry', 'memory');
   fill(pool.zswap);
@@ -127,42 +130,55 @@ async function* writeback({ name, pages }: Corpus, stores: Stores): AsyncGenerat
     unit: 'ns',
     contenders: [
       { name: 'from the pool', round: () => load(pool.zswap) },
-      ...all.filter((_, nth) => nth % VICTIMS.length === 0).map(({ name: contender, zswap }) => ({ name: contender, round: () => load(zswap) })),
+      ...all.map(({ name: contender, zswap }) => ({ name: contender, round: () => load(zswap) })),
     ],
   };
   for (const { zswap } of [pool, ...all]) await zswap.close();
 }
 
-/** Swap spaces whose pages are four times the RAM, asked for by Zipf's law. */
+/** Swap spaces whose pages are many times the RAM, asked for by Zipf's law. */
 async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerator<Table> {
   const draw = createDraw(1);
   const into = Buffer.alloc(PAGE_SIZE);
   const pageOf = (slot: number): Buffer => pages[slot % pages.length] as Buffer;
-  const spaces: { name: string; space: SwapSpace }[] = [];
+  const spaces: { name: string; space: SwapSpace; store: CountingStore }[] = [];
   for (const [kind, make] of Object.entries(stores)) {
     for (const victims of VICTIMS) {
-      const space = await SwapSpace.create({ bytes: SWAP_FRAMES * PAGE_SIZE, victims, store: await make(WORKING_SET + 1) });
-      spaces.push({ name: `${kind} store, ${victims}`, space });
+      const store = new CountingStore(await make(WORKING_SET + 1));
+      spaces.push({ name: `${kind} store, ${victims}`, space: await SwapSpace.create({ bytes: SWAP_FRAMES * PAGE_SIZE, victims, store }), store });
     }
   }
   for (const { space } of spaces) repeat(WORKING_SET, (slot) => space.pageOut(slot, pageOf(slot)));
   const asked = zipf(WORKING_SET, WORKING_SET, draw);
-  const overAsked = (run: (slot: number) => void): number => time(asked.length, () => asked.forEach(run));
+  /** One round, with what the store was called for an operation of it. */
+  const contender = (name: string, run: (slot: number) => void, calls: () => number): Contender => {
+    let called = 0;
+    return {
+      name,
+      round: () => {
+        const before = calls();
+        const took = time(asked.length, () => asked.forEach(run));
+        called = calls() - before;
+        return took;
+      },
+      figures: () => ({ 'store calls': called / asked.length }),
+    };
+  };
   const title = (verb: string): string => `${verb}, ${WORKING_SET.toLocaleString('en-US')} pages of ${name} in a RAM of ${SWAP_FRAMES.toLocaleString('en-US')} frames, Zipf’s law`;
   yield {
     title: title('pageOut'),
     unit: 'ns',
-    contenders: spaces.map(({ name: contender, space }) => ({ name: contender, round: () => overAsked((slot) => space.pageOut(slot, pageOf(slot))) })),
+    contenders: spaces.map(({ name: one, space, store }) => contender(one, (slot) => space.pageOut(slot, pageOf(slot)), () => store.writes)),
   };
   yield {
     title: title('pageIn'),
     unit: 'ns',
-    contenders: spaces.map(({ name: contender, space }) => ({ name: contender, round: () => overAsked((slot) => void space.pageIn(slot, into)) })),
+    contenders: spaces.map(({ name: one, space, store }) => contender(one, (slot) => void space.pageIn(slot, into), () => store.reads)),
   };
-  for (const { name: contender, space } of spaces) {
+  for (const { name: one, space } of spaces) {
     repeat(WORKING_SET, (slot) => {
       space.pageIn(slot, into);
-      requireSame(contender, pageOf(slot), into);
+      requireSame(one, pageOf(slot), into);
     });
     await space.close();
   }
