@@ -161,7 +161,7 @@ describe('tables', () => {
     expect(rewrite(readme, (suite) => JSON.parse(readFileSync(file(suite), 'utf8')) as Results)).toBe(readme);
   });
 
-  test.each(['allocators', 'codecs', 'stores'])('the committed results make the table %s', (name) => {
+  test.each(['allocators', 'codecs', 'stores', 'zswap'])('the committed results make the table %s', (name) => {
     const text = block(name, (suite) => JSON.parse(readFileSync(join(ROOT, `bench/results/${suite}.json`), 'utf8')) as Results);
     expect(existsSync(join(ROOT, 'bench/results'))).toBe(true);
     expect(text).not.toMatch(/NaN|undefined/);
