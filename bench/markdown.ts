@@ -63,8 +63,9 @@ function allocators(table: MeasuredTable | undefined): string[] {
   ]);
 }
 
-function microseconds(row: Row | undefined, ratio = true): string {
-  return row === undefined ? '' : `${(row.median / 1000).toFixed(2)}${ratio ? ` (${row.ratio.toFixed(2)}×)` : ''}`;
+/** Time, ratio, and what else there is to say. */
+function microseconds(row: Row | undefined, more = ''): string {
+  return row === undefined ? '' : `${(row.median / 1000).toFixed(2)} (${row.ratio.toFixed(2)}×${more})`;
 }
 
 function named(table: MeasuredTable | undefined, name: string): Row | undefined {
@@ -90,14 +91,14 @@ function stores(tables: readonly MeasuredTable[]): string[] {
 
 /** Two tables: what does not leave the memory, and what a backing store has to do with. */
 function zswap([store, load, writeback, read, pageOut, pageIn]: readonly MeasuredTable[]): string[] {
-  const calls = (row: Row | undefined): string => (row === undefined ? '' : `${microseconds(row, false)} (${(row.figures?.['store calls'] ?? NaN).toFixed(2)})`);
+  const calls = (row: Row | undefined): string => microseconds(row, `, ${(row?.figures?.['store calls'] ?? NaN).toFixed(2)}`);
   return [
     ...markdown(['a page of memory, LZ4, zsmalloc', 'store µs', 'load µs'], (store?.rows ?? []).map((row) => [
       row.name, microseconds(row), microseconds(named(load, row.name)),
     ])),
     '',
-    ...markdown(['zswap over a', 'write back µs', 'load from there µs', 'pageOut µs (writes)', 'pageIn µs (reads)'], (writeback?.rows ?? []).map((row) => [
-      row.name, microseconds(row, false), microseconds(named(read, row.name), false), calls(named(pageOut, row.name)), calls(named(pageIn, row.name)),
+    ...markdown(['zswap over a', 'write back µs', 'load from there µs (by a hit)', 'pageOut µs (ratio, writes)', 'pageIn µs (ratio, reads)'], (writeback?.rows ?? []).map((row) => [
+      row.name, microseconds(row), microseconds(named(read, row.name)), calls(named(pageOut, row.name)), calls(named(pageIn, row.name)),
     ])),
   ];
 }
