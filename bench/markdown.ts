@@ -15,6 +15,7 @@ export const BLOCKS: Record<string, Block> = {
   allocators: { suite: 'allocator', lines: ([churn]) => allocators(churn) },
   codecs: { suite: 'codec', lines: ([compress, decompress]) => codecs(compress, decompress) },
   stores: { suite: 'store', lines: stores },
+  zswap: { suite: 'zswap', lines: zswap },
 };
 
 const MARKED = /<!-- bench:(\S+) -->\n[^]*?<!-- \/bench -->/g;
@@ -62,21 +63,42 @@ function allocators(table: MeasuredTable | undefined): string[] {
   ]);
 }
 
+/** Time, ratio, and what else there is to say. */
+function microseconds(row: Row | undefined, more = ''): string {
+  return row === undefined ? '' : `${(row.median / 1000).toFixed(2)} (${row.ratio.toFixed(2)}×${more})`;
+}
+
+function named(table: MeasuredTable | undefined, name: string): Row | undefined {
+  return table?.rows.find((row) => row.name === name);
+}
+
 function codecs(compress: MeasuredTable | undefined, decompress: MeasuredTable | undefined): string[] {
   const back = new Map(decompress?.rows.map((row) => [row.name, row]));
-  const cell = (row: Row | undefined): string => (row === undefined ? '' : `${(row.median / 1000).toFixed(2)} (${row.ratio.toFixed(2)}×)`);
   return markdown(['codec, a page of memory', 'compress µs', 'decompress µs', 'mean bytes'], (compress?.rows ?? []).map((row) => [
-    row.name, cell(row), cell(back.get(row.name)), (row.figures?.bytes ?? NaN).toFixed(0),
+    row.name, microseconds(row), microseconds(back.get(row.name)), (row.figures?.bytes ?? NaN).toFixed(0),
   ]));
 }
 
 function stores(tables: readonly MeasuredTable[]): string[] {
   const [put, ...others] = tables;
   const last = others.at(-1);
-  const named = (table: MeasuredTable | undefined, name: string): Row | undefined => table?.rows.find((row) => row.name === name);
   const rate = (row: Row | undefined): string => (row === undefined ? '' : `${Math.round(row.median / 1000)}k (${row.ratio.toFixed(2)}×)`);
   const memory = (row: Row | undefined): string => (row?.figures?.rss ?? NaN).toFixed(2);
   return markdown(['store', 'put/s', 'get/s', 'get/s, Zipf', 'overwrite/s', 'memory by raw bytes', 'after overwriting'], (put?.rows ?? []).map((row) => [
     row.name, rate(row), ...others.map((table) => rate(named(table, row.name))), memory(row), memory(named(last, row.name)),
   ]));
+}
+
+/** Two tables: what does not leave the memory, and what a backing store has to do with. */
+function zswap([store, load, writeback, read, pageOut, pageIn]: readonly MeasuredTable[]): string[] {
+  const calls = (row: Row | undefined): string => microseconds(row, `, ${(row?.figures?.['store calls'] ?? NaN).toFixed(2)}`);
+  return [
+    ...markdown(['a page of memory, LZ4, zsmalloc', 'store µs', 'load µs'], (store?.rows ?? []).map((row) => [
+      row.name, microseconds(row), microseconds(named(load, row.name)),
+    ])),
+    '',
+    ...markdown(['zswap over a', 'write back µs', 'load from there µs (by a hit)', 'pageOut µs (ratio, writes)', 'pageIn µs (ratio, reads)'], (writeback?.rows ?? []).map((row) => [
+      row.name, microseconds(row), microseconds(named(read, row.name)), calls(named(pageOut, row.name)), calls(named(pageIn, row.name)),
+    ])),
+  ];
 }

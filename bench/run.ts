@@ -23,6 +23,7 @@ import { compactSuite } from './suites/compact.ts';
 import { pageSuite } from './suites/page.ts';
 import { scaleSuite } from './suites/scale.ts';
 import { storeSuite } from './suites/store.ts';
+import { zswapSuite } from './suites/zswap.ts';
 
 interface Options {
   corpus: string[];
@@ -38,6 +39,7 @@ const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
   store: (options) => storeSuite(options.corpus, options.pages, options.rounds),
   scale: (options) => scaleSuite(corpus(options.corpus[0] as string)),
   compact: compactSuite,
+  zswap: (options) => zswapSuite(options.corpus.map(corpus)),
 };
 
 /** The commit that is measured; results that are being written change nothing of it. */

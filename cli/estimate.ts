@@ -5,12 +5,12 @@
  * own, loaded back and compared; where a RAM is full before the part ends, a fresh one goes on. Figures add up over RAMs.
  */
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import {
-  ALLOCATORS, CompcacheError, LOADABLE_CODECS, PAGE_SIZE, Ram, loadCodec,
+  ALLOCATORS, CompcacheError, PAGE_SIZE, Ram,
   type AllocatorName, type Codec, type Handle, type PageEntry, type Zpool,
 } from '../bindings/index.ts';
-import { parseCount } from './arguments.ts';
+import { CODECS, codecNamed, parseAllocators, parseCodec, parseCount, ramBytesOf, type CodecName } from './arguments.ts';
 import { median } from './bench/measure.ts';
 import { InputError, openInput, parts, type Input, type InputSummary } from './pages.ts';
 import { createProgress, toJson, toText, type Progress } from './report.ts';
@@ -21,10 +21,6 @@ const WARM_UP_RAM = '16MiB';
 const PART = 15 / 16; // of a RAM's frames: so many pages fit even when no page can be compressed
 const BATCH = 64; // pages timed together: one is too short for the clock
 const BATCHES_AT_ONCE = 16; // before events (a signal) are let in
-
-/** The codecs of the command line: the core's own and those that are loaded. */
-const CODECS = ['lz4', 'lz4hc', ...LOADABLE_CODECS] as const;
-type CodecName = (typeof CODECS)[number];
 
 /** What is to be estimated. */
 export interface Request {
@@ -130,37 +126,6 @@ export async function runEstimate(
     stderr.write(`compcache: ${allocator}: ${different} of ${pages} pages came back different, the first is page ${firstDifferent}\n`);
   }
   return report.results.some(({ different }) => different !== 0) ? EXIT_DIFFERENT : 0;
-}
-
-function parseAllocators(text: string, previous: AllocatorName[] = []): AllocatorName[] {
-  const names = text.split(',').map((name) => name.trim());
-  const unknown = names.find((name) => !(ALLOCATORS as readonly string[]).includes(name));
-  if (unknown !== undefined) throw new InvalidArgumentError(`Unknown allocator '${unknown}'; known: ${ALLOCATORS.join(', ')}`);
-  return [...new Set([...previous, ...(names as AllocatorName[])])];
-}
-
-function parseCodec(text: string): CodecName {
-  const name = CODECS.find((known) => known === text);
-  if (name !== undefined) return name;
-  throw new InvalidArgumentError(`Unknown codec '${text}'; known: ${CODECS.join(', ')}`);
-}
-
-/** Bytes of a RAM of that size, which is rounded up. */
-async function ramBytesOf(size: string): Promise<number> {
-  try {
-    const ram = await Ram.create({ bytes: size });
-    const { bytes } = ram.stats();
-    ram.close();
-    return bytes;
-  } catch (error) {
-    throw error instanceof CompcacheError ? new InputError(`--ram '${size}': ${error.message}`, { cause: error }) : error;
-  }
-}
-
-/** A codec by its name; those of the core are the same in any RAM. */
-async function codecNamed(name: CodecName): Promise<Codec | undefined> {
-  if (name === 'lz4') return undefined;
-  return name === 'lz4hc' ? (await Ram.create({ bytes: '1MiB' })).codec(name) : loadCodec(name);
 }
 
 // ── estimate ─────────────────────────────────────────────────────────────────

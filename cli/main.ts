@@ -14,6 +14,7 @@ import { addBench } from './bench.ts';
 import { addEstimate } from './estimate.ts';
 import { InputError } from './pages.ts';
 import { printable } from './report.ts';
+import { addSwap } from './swap.ts';
 
 const EXIT_USAGE = 2;
 const EXIT_INTERNAL = 70;
@@ -32,6 +33,7 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({ writeErr: () => {}, outputError: () => {} });
   addEstimate(program);
+  addSwap(program);
   addBench(program);
   return program;
 }

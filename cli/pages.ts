@@ -176,7 +176,8 @@ const REASONS: Record<string, string> = {
   EISDIR: 'it is a directory',
 };
 
-function unreadable(file: string, error: unknown): InputError {
+/** The fault of a file that cannot be read. */
+export function unreadable(file: string, error: unknown): InputError {
   return new InputError(`cannot read ${nameOf(file)}: ${REASONS[codeOf(error)] ?? String((error as Error).message)}`, { cause: error });
 }
 

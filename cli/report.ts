@@ -1,4 +1,4 @@
-/** What `estimate` shows: the table, the JSON object, and the progress bar on a terminal. */
+/** What `estimate` shows: the table, the JSON object, and the progress bar on a terminal; other commands take parts of it. */
 import { SingleBar } from 'cli-progress';
 import type { Report, Result } from './estimate.ts';
 import type { InputSummary, ProcessSummary } from './pages.ts';
@@ -33,11 +33,12 @@ export function toText(report: Report): string {
 }
 
 /** One JSON object, for programs. */
-export function toJson(report: Report): string {
+export function toJson(report: object): string {
   return `${JSON.stringify(report, null, 2)}\n`;
 }
 
-function describe(input: InputSummary): string {
+/** What was read. */
+export function describe(input: InputSummary): string {
   const { name, pages, bytes, paddedBytes, limited, process } = input;
   const parts = [`${limited ? 'first ' : ''}${plural(pages, 'page')}`, plural(bytes, 'byte')];
   if (paddedBytes !== 0) parts.push(`padded with ${plural(paddedBytes, 'zero byte')}`);
@@ -52,22 +53,27 @@ function skipped({ absentPages, swappedPages, unreadablePages }: ProcessSummary)
 function settings({ codec, ramBytes, results }: Report): string {
   const rams = Math.max(...results.map((result) => result.rams));
   const cut = rams > 1 ? `, cut into ${rams} of them` : '';
-  return `codec ${codec}, RAM of ${ramBytes % MIB === 0 ? `${ramBytes / MIB} MiB` : `${ramBytes / 1024} KiB`}${cut}`;
+  return `${codecAndRam(codec, ramBytes)}${cut}`;
+}
+
+/** What both `estimate` and `swap` work with. */
+export function codecAndRam(codec: string, ramBytes: number): string {
+  return `codec ${codec}, RAM of ${ramBytes % MIB === 0 ? `${ramBytes / MIB} MiB` : `${ramBytes / 1024} KiB`}`;
 }
 
 function table(results: readonly Result[]): string {
   return aligned([COLUMNS.map(({ title }) => title), ...results.map((result) => COLUMNS.map(({ cell }) => cell(result)))]);
 }
 
-function whole(value: number): string {
+export function whole(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-function fixed(value: number | null, digits: number): string {
+export function fixed(value: number | null, digits: number): string {
   return value === null ? NONE : value.toFixed(digits);
 }
 
-function plural(value: number, noun: string): string {
+export function plural(value: number, noun: string): string {
   return `${whole(value)} ${noun}${value === 1 ? '' : 's'}`;
 }
 
@@ -78,7 +84,7 @@ export function printable(text: string): string {
 
 // ── progress ─────────────────────────────────────────────────────────────────
 
-/** Steps are pages stored and pages loaded, under each allocator. */
+/** Steps are pages stored and pages loaded, or operations, under each allocator. */
 export interface Progress {
   /** @param steps all that are known of so far; may grow */
   expect(steps: number): void;
@@ -86,7 +92,7 @@ export interface Progress {
   stop(): void;
 }
 
-const SILENT: Progress = { expect() {}, step() {}, stop() {} };
+export const SILENT: Progress = { expect() {}, step() {}, stop() {} };
 const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM'];
 
 /** A bar on a terminal, nothing elsewhere. */

@@ -2,12 +2,12 @@
 import { PerformanceObserver } from 'node:perf_hooks';
 import { PAGE_SIZE } from '../../bindings/index.ts';
 import { createDraw } from '../../cli/bench/draw.ts';
+import { zipf } from '../../cli/zipf.ts';
 import { corpus } from '../corpus.ts';
 import { leftOut } from '../peers.ts';
 import { STORES } from './index.ts';
 import type { Hello, Rate, State, Work } from './protocol.ts';
 import type { Store } from './types.ts';
-import { zipf } from './zipf.ts';
 
 const CHECKED = 1000;
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import type { Report } from '../../cli/estimate.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface Outcome {
   code: number | null;
@@ -16,8 +16,8 @@ export interface Outcome {
 }
 
 /** Runs `compcache` with arguments and, if given, bytes in a pipe at standard input (otherwise an empty pipe). */
-export function compcache(args: readonly string[], input: Uint8Array | string = ''): Promise<Outcome> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', ...args], { cwd: ROOT, stdio: 'pipe' });
+export function compcache(args: readonly string[], input: Uint8Array | string = '', env = process.env): Promise<Outcome> {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', ...args], { cwd: ROOT, stdio: 'pipe', env });
   const outcome: Outcome = { code: null, stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (outcome.stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (outcome.stderr += text));

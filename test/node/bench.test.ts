@@ -7,7 +7,6 @@ import { block, rewrite } from '../../bench/markdown.ts';
 import type { Results } from '../../bench/results.ts';
 import { compcache } from '../../bench/stores/compcache.ts';
 import { mapOfBlocks } from '../../bench/stores/others.ts';
-import { zipf } from '../../bench/stores/zipf.ts';
 import { ALLOCATORS, PAGE_SIZE, Ram, loadCodec } from '../../bindings/index.ts';
 import { Churn } from '../../cli/bench/churn.ts';
 import { codecTables, trialOf } from '../../cli/bench/codec.ts';
@@ -15,6 +14,7 @@ import { createDraw, sizeOf } from '../../cli/bench/draw.ts';
 import { measure, median, summary } from '../../cli/bench/measure.ts';
 import { toText } from '../../cli/bench/report.ts';
 import type { MeasuredTable } from '../../cli/bench/types.ts';
+import { zipf } from '../../cli/zipf.ts';
 import * as trace from '../models/trace.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -161,7 +161,7 @@ describe('tables', () => {
     expect(rewrite(readme, (suite) => JSON.parse(readFileSync(file(suite), 'utf8')) as Results)).toBe(readme);
   });
 
-  test.each(['allocators', 'codecs', 'stores'])('the committed results make the table %s', (name) => {
+  test.each(['allocators', 'codecs', 'stores', 'zswap'])('the committed results make the table %s', (name) => {
     const text = block(name, (suite) => JSON.parse(readFileSync(join(ROOT, `bench/results/${suite}.json`), 'utf8')) as Results);
     expect(existsSync(join(ROOT, 'bench/results'))).toBe(true);
     expect(text).not.toMatch(/NaN|undefined/);

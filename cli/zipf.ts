@@ -1,15 +1,15 @@
 /** Numbers by Zipf's law: a few are asked for most of the time. */
 
-const EXPONENT = 0.99;
-
 /**
  * @param total numbers 0 … total - 1; which of them are popular is scattered
  * @param length how many to draw
+ * @param draw 24 random bits a call
+ * @param exponent 0: all are asked for alike
  */
-export function zipf(total: number, length: number, draw: () => number): Uint32Array {
+export function zipf(total: number, length: number, draw: () => number, exponent = 0.99): Uint32Array {
   const cumulated = new Float64Array(total);
   let sum = 0;
-  for (let rank = 0; rank < total; rank++) cumulated[rank] = sum += 1 / (rank + 1) ** EXPONENT;
+  for (let rank = 0; rank < total; rank++) cumulated[rank] = sum += 1 / (rank + 1) ** exponent;
   const places = scattered(total, draw);
   return Uint32Array.from({ length }, () => places[rankOf(cumulated, (draw() / 2 ** 24) * sum)] as number);
 }

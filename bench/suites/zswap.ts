@@ -1,0 +1,211 @@
+/**
+ * zswap, by what the same pages take in a zpool without keys and in a page table: stores, loads that hit, loads from a
+ * backing store, writing back; and swap spaces whose pages do not all fit, even compressed. LZ4, zsmalloc.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FileStore } from '../../bindings/backing/file.ts';
+import { MemoryStore, PAGE_SIZE, Ram, SwapSpace, Zswap, type BackingStore, type PageEntry } from '../../bindings/index.ts';
+import { requireSame } from '../../cli/bench/codec.ts';
+import { createDraw } from '../../cli/bench/draw.ts';
+import { time } from '../../cli/bench/measure.ts';
+import type { Contender, Corpus, Table } from '../../cli/bench/types.ts';
+import { CountingStore } from '../../cli/swap/store.ts';
+import { zipf } from '../../cli/zipf.ts';
+
+const VICTIMS = ['entry', 'page'] as const;
+type Victims = (typeof VICTIMS)[number];
+
+const RAM_BYTES = '256MiB';
+const PAGES_A_ROUND = 1024; // at least
+const SWAP_FRAMES = 512;
+/** Four times the RAM would still fit, compressed. */
+const WORKING_SET = 16 * SWAP_FRAMES;
+const ASKED_PARTS = 64;
+
+/** A place for pages under numbers. */
+interface Place {
+  name: string;
+  put(number: number, page: Uint8Array): void;
+  get(number: number, into: Uint8Array): void;
+  drop(number: number): void;
+}
+
+async function entries(): Promise<Place> {
+  const pool = (await Ram.create({ bytes: RAM_BYTES })).zpool('zsmalloc');
+  const all: PageEntry[] = [];
+  return {
+    name: 'storePage, loadPage',
+    put: (number, page) => void (all[number] = pool.storePage(page)),
+    get: (number, into) => pool.loadPage(all[number] as PageEntry, into),
+    drop: (number) => pool.freePage(all[number] as PageEntry),
+  };
+}
+
+async function table(): Promise<Place> {
+  const keys = (await Ram.create({ bytes: RAM_BYTES })).zpool('zsmalloc').pageTable('sparse');
+  return {
+    name: 'pageTable',
+    put: (number, page) => keys.put(number, page),
+    get: (number, into) => void keys.get(number, into),
+    drop: (number) => void keys.delete(number),
+  };
+}
+
+async function zswapPlace(victims: Victims): Promise<Place> {
+  const zswap = await Zswap.create({ bytes: RAM_BYTES, victims, store: new MemoryStore() });
+  return {
+    name: `zswap, ${victims}`,
+    put: (number, page) => void zswap.store(0, number, page),
+    get: (number, into) => void zswap.load(0, number, into),
+    drop: (number) => void zswap.invalidatePage(0, number),
+  };
+}
+
+/** Storing and loading in memory. */
+async function* hits({ name, pages }: Corpus): AsyncGenerator<Table> {
+  const count = roundOf(pages);
+  const into = Buffer.alloc(PAGE_SIZE);
+  const places = [await entries(), await table(), ...(await Promise.all(VICTIMS.map(zswapPlace)))];
+  const drop = (place: Place): void => repeat(count, (number) => place.drop(number));
+  const fill = (place: Place): void => repeat(count, (number) => place.put(number, pages[number % pages.length] as Buffer));
+  places.forEach(fill);
+  yield {
+    title: `store a page, ${name}`,
+    unit: 'ns',
+    contenders: places.map((place): Contender => ({
+      name: place.name,
+      round: () => {
+        drop(place);
+        return time(count, () => fill(place));
+      },
+    })),
+  };
+  for (const place of places) {
+    repeat(count, (number) => {
+      place.get(number, into);
+      requireSame(place.name, pages[number % pages.length] as Buffer, into);
+    });
+  }
+  yield {
+    title: `load a page, ${name}`,
+    unit: 'ns',
+    contenders: places.map((place) => ({ name: place.name, round: () => time(count, () => repeat(count, (number) => place.get(number, into))) })),
+  };
+}
+
+/** Backing stores by name. */
+type StoreMaker = (slots: number) => BackingStore | Promise<BackingStore>;
+type Stores = Record<string, StoreMaker>;
+
+/** Loading from a store, and writing back to it. */
+async function* writeback({ name, pages }: Corpus, stores: Stores): AsyncGenerator<Table> {
+  const count = roundOf(pages);
+  const into = Buffer.alloc(PAGE_SIZE);
+  const fill = (zswap: Zswap): void => repeat(count, (number) => void zswap.store(0, number, pages[number % pages.length] as Buffer));
+  const made = async (victims: Victims, store: string): Promise<{ name: string; zswap: Zswap }> => ({
+    name: `${store} store, ${victims}`,
+    zswap: await Zswap.create({ bytes: RAM_BYTES, victims, sameFilled: false, store: await (stores[store] as StoreMaker)(count) }),
+  });
+  const pool = await made('entry', 'memory');
+  fill(pool.zswap);
+  const all = await Promise.all(Object.keys(stores).flatMap((store) => VICTIMS.map((victims) => made(victims, store))));
+  const load = (zswap: Zswap): number => time(count, () => repeat(count, (number) => void zswap.load(0, number, into)));
+  yield {
+    title: `write a page back, ${name}`,
+    unit: 'ns',
+    contenders: all.map(({ name: contender, zswap }) => ({
+      name: contender,
+      round: () => {
+        zswap.invalidateArea(0);
+        fill(zswap);
+        return time(count, () => {
+          if (zswap.writeback(count) !== count) throw new Error(`${contender}: not all pages were written`);
+        });
+      },
+    })),
+  };
+  yield {
+    title: `load a page from the store, ${name}`,
+    unit: 'ns',
+    contenders: [
+      { name: 'from the pool', round: () => load(pool.zswap) },
+      ...all.map(({ name: contender, zswap }) => ({ name: contender, round: () => load(zswap) })),
+    ],
+  };
+  for (const { zswap } of [pool, ...all]) await zswap.close();
+}
+
+/** Swap spaces whose pages are many times the RAM, asked for by Zipf's law. */
+async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerator<Table> {
+  const draw = createDraw(1);
+  const into = Buffer.alloc(PAGE_SIZE);
+  const pageOf = (slot: number): Buffer => pages[slot % pages.length] as Buffer;
+  const spaces: { name: string; space: SwapSpace; store: CountingStore }[] = [];
+  for (const [kind, make] of Object.entries(stores)) {
+    for (const victims of VICTIMS) {
+      const store = new CountingStore(await make(WORKING_SET + 1));
+      spaces.push({ name: `${kind} store, ${victims}`, space: await SwapSpace.create({ bytes: SWAP_FRAMES * PAGE_SIZE, victims, store }), store });
+    }
+  }
+  for (const { space } of spaces) repeat(WORKING_SET, (slot) => space.pageOut(slot, pageOf(slot)));
+  const asked = zipf(WORKING_SET, ASKED_PARTS * PAGES_A_ROUND, draw);
+  /** Rounds over one part after another, and how often an operation came to the store. */
+  const contender = (name: string, run: (slot: number) => void, calls: () => number): Contender => {
+    let rounds = 0;
+    const before = calls();
+    return {
+      name,
+      round: () => {
+        const part = asked.subarray((rounds++ % ASKED_PARTS) * PAGES_A_ROUND).subarray(0, PAGES_A_ROUND);
+        return time(part.length, () => part.forEach(run));
+      },
+      figures: () => ({ 'store calls': (calls() - before) / (rounds * PAGES_A_ROUND) }),
+    };
+  };
+  const title = (verb: string): string => `${verb}, ${WORKING_SET.toLocaleString('en-US')} pages of ${name} in a RAM of ${SWAP_FRAMES.toLocaleString('en-US')} frames, Zipf’s law`;
+  yield {
+    title: title('pageOut'),
+    unit: 'ns',
+    contenders: spaces.map(({ name: one, space, store }) => contender(one, (slot) => space.pageOut(slot, pageOf(slot)), () => store.writes)),
+  };
+  yield {
+    title: title('pageIn'),
+    unit: 'ns',
+    contenders: spaces.map(({ name: one, space, store }) => contender(one, (slot) => void space.pageIn(slot, into), () => store.reads)),
+  };
+  for (const { name: one, space } of spaces) {
+    repeat(WORKING_SET, (slot) => {
+      space.pageIn(slot, into);
+      requireSame(one, pageOf(slot), into);
+    });
+    await space.close();
+  }
+}
+
+function roundOf(pages: readonly unknown[]): number {
+  return Math.ceil(PAGES_A_ROUND / pages.length) * pages.length;
+}
+
+function repeat(count: number, run: (number: number) => void): void {
+  for (let number = 0; number < count; number++) run(number);
+}
+
+export async function* zswapSuite(corpora: readonly Corpus[]): AsyncGenerator<Table> {
+  const folder = mkdtempSync(join(tmpdir(), 'compcache-bench-'));
+  let files = 0;
+  const stores: Stores = {
+    memory: () => new MemoryStore(),
+    file: (slots) => FileStore.open({ path: join(folder, String(files++)), slots }),
+  };
+  try {
+    for (const corpus of corpora) {
+      yield* hits(corpus);
+      yield* writeback(corpus, stores);
+      yield* swapping(corpus, stores);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
