@@ -9,5 +9,9 @@ export { MemoryStore, type MemoryStoreOptions } from './backing/memory.ts';
 export { SLOT_BYTES, type BackingStore } from './backing/types.ts';
 export { Zswap, type ZswapStats } from './front/zswap.ts';
 export { SwapSpace, type SwapSpaceOptions } from './front/swap-space.ts';
+export {
+  Ramzswap, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapOptions, type RamzswapSettings, type RamzswapStats,
+  type RecompressOptions, type WritebackSelection,
+} from './front/ramzswap.ts';
 export type { ZswapOptions } from './front/options.ts';
 export type * from './types.ts';

@@ -10,7 +10,7 @@ import { CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requi
 import { RAM_OPTIONS, Ram, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, PAGE_SIZE, closedCore, join, type Core } from '../wasm.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, PAGE_SIZE, join, type Core } from '../wasm.ts';
 import type { Zpool } from '../zpool.ts';
 import { frontModule, type FrontExports } from './exports.ts';
 import { codecNow, requireAllocator, requireFlag, requireRange, requireStore, requireWord, resolveCodec } from './options.ts';
@@ -702,7 +702,8 @@ export class Ramzswap {
     const io = this.#storeFor(op, device, result);
     if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is for an asynchronous store: use the …Async twin');
     const job = this.#compose(op, device, index, page);
-    this.#endComing(op, device, job, io.now(op, () => io.store.write(job.slot, job.bytes)));
+    this.#coming.set(index, job);
+    this.#endComing(op, device, job, io.now(op, () => io.store.write(job.slot, job.bytes)), this.#coming.get(index) === job);
   }
 
   async #putAsync(op: string, index: number, page: Uint8Array): Promise<void> {
@@ -725,7 +726,7 @@ export class Ramzswap {
         try {
           const job = this.#compose(op, device, index, page);
           const outcome = await io.soon(op, () => io.store.write(job.slot, job.bytes));
-          this.#endComing(op, device, job, outcome);
+          this.#endComing(op, device, job, outcome, this.#coming.get(index) === turn);
           return;
         } catch (error) {
           const full = error instanceof CompcacheError && error.code === 'ENOSPC' && error.cause === undefined;
@@ -740,7 +741,8 @@ export class Ramzswap {
   /** One try to keep a page in the pool: 0, or why not. */
   #tryPool(op: string, device: Device, index: number, page: Uint8Array): number {
     let result = this.#attempt(op, device, index, page);
-    if ((result === LIMIT || result === ENOMEM) && device.pool.freeable() !== 0) {
+    // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
+    if ((result === LIMIT || result === ENOMEM) && device.pool.allocator === 'zsmalloc' && device.pool.freeable() !== 0) {
       this.#counters.compacted += device.pool.compact();
       result = this.#attempt(op, device, index, page);
     }
@@ -798,28 +800,19 @@ export class Ramzswap {
     return { index, slot: out[OUT_B] as number, generation: out[OUT_C] as number, bytes: bytes.slice(blockAddress, blockAddress + length) };
   }
 
-  /** Ends the write of a page that is new: unless a later one has come, the page is in the store now. EIO, ENOSPC, ENOMEM. */
-  #endComing(op: string, device: Device, job: Job, outcome: Outcome<unknown>): void {
-    const { front, address, io } = device;
+  /** Ends the write of a page that is new: if it is the newest, the page is in the store now. EIO, ENOSPC, ENOMEM. */
+  #endComing(op: string, device: Device, job: Job, outcome: Outcome<unknown>, newest: boolean): void {
+    if (newest) this.#coming.delete(job.index);
     if (this.#device !== device || device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
-    const turn = this.#coming.get(job.index);
-    const newest = io?.isSync === true || (turn !== undefined && turn.index === job.index && turn.slot === 0);
     if ('failure' in outcome) {
       this.#settle(device, job, outcome);
       throw outcome.failure;
     }
     this.#counters.bdWrites += 1;
-    if (newest) {
-      this.#changed(device, job.index);
-      const result = front.ramzWritten(address, job.index, job.slot, job.generation) >>> 0;
-      if (result === 0) {
-        device.frees?.drain();
-        return;
-      }
-      this.#settle(device, job, outcome);
-      throw noFrame(op, device.core, result);
-    }
-    this.#settle(device, job, outcome);
+    const result = newest ? device.front.ramzWritten(device.address, job.index, job.slot, job.generation) >>> 0 : 0;
+    if (newest && result === 0) this.#changed(device, job.index);
+    else this.#settle(device, job, outcome);
+    if (result !== 0) throw noFrame(op, device.core, result);
   }
 
   /** A slot that leads to nothing is doomed, once nobody may write it any more. */
@@ -839,3 +832,626 @@ export class Ramzswap {
     if (this.#coming.size !== 0) this.#coming.delete(index);
     device.frees?.drain();
   }
+
+  // ── sectors and bytes ──────────────────────────────────────────────────────
+
+  /**
+   * Reads sectors of 512 bytes.
+   * @param sector the first, 0 … sectors of the device - 1
+   * @param into a multiple of 512 bytes; if it fails, those of whole pages before may have been written
+   * @throws as readPage
+   */
+  readSectors(sector: number, into: Uint8Array): void {
+    this.#read('ramzswap.readSectors', this.#firstByte('ramzswap.readSectors', sector, into, 'into'), into);
+  }
+
+  /** readSectors, which waits for an asynchronous store. */
+  async readSectorsAsync(sector: number, into: Uint8Array): Promise<void> {
+    const op = 'ramzswap.readSectorsAsync';
+    await this.#readAsync(op, this.#firstByte(op, sector, into, 'into'), into);
+  }
+
+  /**
+   * Writes sectors of 512 bytes. Of a page that is written in part the rest stays.
+   * @param sector the first
+   * @param bytes a multiple of 512 bytes
+   * @throws as readPage and writePage; pages before the one that failed are written
+   */
+  writeSectors(sector: number, bytes: Uint8Array): void {
+    this.#write('ramzswap.writeSectors', this.#firstByte('ramzswap.writeSectors', sector, bytes, 'bytes'), bytes);
+  }
+
+  /** writeSectors, which waits for an asynchronous store. The bytes must not change meanwhile. */
+  async writeSectorsAsync(sector: number, bytes: Uint8Array): Promise<void> {
+    const op = 'ramzswap.writeSectorsAsync';
+    await this.#writeAsync(op, this.#firstByte(op, sector, bytes, 'bytes'), bytes);
+  }
+
+  /** Reads bytes from any offset. @throws as readSectors */
+  read(offset: number, into: Uint8Array): void {
+    this.#checkBytes('ramzswap.read', offset, into, 'into');
+    this.#read('ramzswap.read', offset, into);
+  }
+
+  /** read, which waits for an asynchronous store. */
+  async readAsync(offset: number, into: Uint8Array): Promise<void> {
+    this.#checkBytes('ramzswap.readAsync', offset, into, 'into');
+    await this.#readAsync('ramzswap.readAsync', offset, into);
+  }
+
+  /** Writes bytes at any offset. @throws as writeSectors */
+  write(offset: number, bytes: Uint8Array): void {
+    this.#checkBytes('ramzswap.write', offset, bytes, 'bytes');
+    this.#write('ramzswap.write', offset, bytes);
+  }
+
+  /** write, which waits for an asynchronous store. The bytes must not change meanwhile. */
+  async writeAsync(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#checkBytes('ramzswap.writeAsync', offset, bytes, 'bytes');
+    await this.#writeAsync('ramzswap.writeAsync', offset, bytes);
+  }
+
+  #firstByte(op: string, sector: number, bytes: Uint8Array, what: string): number {
+    requireBytes(op, what, bytes);
+    if (lengthOf(bytes) % SECTOR !== 0) throw new CompcacheError('EINVAL', op, `${what} must have a multiple of ${SECTOR} bytes, not ${lengthOf(bytes)}`);
+    requireRange(op, 'sector', sector, 0, Number.MAX_SAFE_INTEGER / SECTOR);
+    this.#checkBytes(op, sector * SECTOR, bytes, what);
+    return sector * SECTOR;
+  }
+
+  #checkBytes(op: string, offset: number, bytes: Uint8Array, what: string): void {
+    requireBytes(op, what, bytes);
+    requireRange(op, 'offset', offset, 0, Number.MAX_SAFE_INTEGER);
+    const device = this.#live(op);
+    if (offset + lengthOf(bytes) > device.pages * PAGE_SIZE) this.#beyond(op, device);
+  }
+
+  #beyond(op: string, { pages }: Device): never {
+    this.#counters.invalidIo += 1;
+    throw new CompcacheError('EINVAL', op, `the request goes beyond the device of ${pages * PAGE_SIZE} bytes`);
+  }
+
+  #checkRange(op: string, device: Device, index: number, count: number): void {
+    requireU32(op, 'index', index);
+    if (index + count > device.pages) this.#beyond(op, device);
+  }
+
+  #read(op: string, offset: number, into: Uint8Array): void {
+    for (const { index, from, at, length } of partsOf(offset, lengthOf(into))) {
+      this.#counters.numReads += 1;
+      this.#noting('failedReads', () => into.set(this.#page(op, index).subarray(from, from + length), at));
+    }
+  }
+
+  async #readAsync(op: string, offset: number, into: Uint8Array): Promise<void> {
+    for (const { index, from, at, length } of partsOf(offset, lengthOf(into))) {
+      this.#counters.numReads += 1;
+      const page = await this.#notingAsync('failedReads', () => this.#pageAsync(op, index));
+      requireBytes(op, 'into', into);
+      into.set(page.subarray(from, from + length), at);
+    }
+  }
+
+  #write(op: string, offset: number, bytes: Uint8Array): void {
+    for (const { index, from, at, length } of partsOf(offset, lengthOf(bytes))) {
+      this.#counters.numWrites += 1;
+      const part = bytes.subarray(at, at + length);
+      this.#noting('failedWrites', () => this.#put(op, index, length === PAGE_SIZE ? part : patched(this.#page(op, index), part, from)));
+    }
+  }
+
+  async #writeAsync(op: string, offset: number, bytes: Uint8Array): Promise<void> {
+    for (const { index, from, at, length } of partsOf(offset, lengthOf(bytes))) {
+      this.#counters.numWrites += 1;
+      requireBytes(op, 'bytes', bytes);
+      const part = bytes.subarray(at, at + length);
+      await this.#notingAsync('failedWrites', async () => {
+        await this.#putAsync(op, index, length === PAGE_SIZE ? part : patched(await this.#pageAsync(op, index), part, from));
+      });
+    }
+  }
+
+  /** Counts a failure. */
+  #noting<T>(counter: 'failedReads' | 'failedWrites', call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      this.#counters[counter] += 1;
+      throw error;
+    }
+  }
+
+  async #notingAsync<T>(counter: 'failedReads' | 'failedWrites', call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      this.#counters[counter] += 1;
+      throw error;
+    }
+  }
+
+  // ── freeing ────────────────────────────────────────────────────────────────
+
+  /**
+   * Frees pages: they read as zeros.
+   * @param index the first
+   * @param count default 1
+   * @returns how many of them held something
+   */
+  discard(index: number, count = 1): number {
+    const op = 'ramzswap.discard';
+    const device = this.#live(op);
+    requireU32(op, 'count', count);
+    this.#checkRange(op, device, index, count);
+    let freed = 0;
+    // From one page that holds something to the next, so that an empty range costs nothing.
+    for (let at = index; at < index + count; at++) {
+      const next = this.#next(device, at);
+      if (next === undefined || next.index >= index + count) break;
+      at = next.index;
+      freed += this.#drop(device, at);
+    }
+    // Writes that are under way are for pages that do not hold anything yet.
+    for (const at of this.#coming.keys()) if (at >= index && at < index + count) this.#coming.delete(at);
+    this.#counters.discard += freed;
+    device.frees?.drain();
+    return freed;
+  }
+
+  /** Frees a page whose contents nobody wants any more: the notice of a swap slot that is free. */
+  freeNotify(index: number): void {
+    const op = 'ramzswap.freeNotify';
+    const device = this.#live(op);
+    this.#checkRange(op, device, index, 1);
+    this.#counters.notifyFree += this.#drop(device, index);
+    device.frees?.drain();
+  }
+
+  #drop(device: Device, index: number): number {
+    this.#moving.delete(index);
+    this.#coming.delete(index);
+    return device.front.ramzDrop(device.address, index);
+  }
+
+  /** Moves objects together. @returns frames given back */
+  compact(): number {
+    const device = this.#live('ramzswap.compact');
+    const frames = device.pool.compact();
+    this.#counters.compacted += frames;
+    return frames;
+  }
+
+  // ── idle pages, writeback ──────────────────────────────────────────────────
+
+  /**
+   * Marks pages as idle; an access clears the mark. Only those that are objects in memory.
+   * @param age seconds since the last access at least; or 'all', the default
+   * @returns how many are marked by this call, those that were already included
+   */
+  markIdle(age: number | 'all' = 'all'): number {
+    const op = 'ramzswap.markIdle';
+    const device = this.#live(op);
+    if (age !== 'all') requireU32(op, 'age', age);
+    const before = this.#now(device) - (age === 'all' ? 0 : age);
+    return before < 0 ? 0 : device.front.ramzIdle(device.address, before) >>> 0;
+  }
+
+  /**
+   * Moves pages to the backing store, the largest first.
+   * @param selection pages that are idle, kept as they are (huge), both, given up by recompress, or by number
+   * @returns pages moved
+   * @throws ENODEV no backing store; EAGAIN an asynchronous one; EBUSY another writeback runs; when nothing was moved: EIO
+   *   writebackLimit is used up or the store failed, ENOSPC it is full
+   */
+  writeback(selection: WritebackSelection): number {
+    const op = 'ramzswap.writeback';
+    const { device, io, wanted } = this.#selected(op, selection);
+    if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the store is asynchronous: use writebackAsync');
+    const run = { moved: 0, failure: undefined as CompcacheError | undefined };
+    for (const index of this.#candidates(op, device, wanted)) {
+      const job = this.#beginMove(op, device, index, run);
+      if (job !== undefined) this.#endMove(device, job, io.now(op, () => io.store.write(job.slot, job.bytes)), run);
+      if (run.failure !== undefined || this.#device !== device) break;
+    }
+    return movedOf(run);
+  }
+
+  /** writeback, which waits. Several writes are under way at a time. A page that is changed meanwhile stays where it is. */
+  async writebackAsync(selection: WritebackSelection): Promise<number> {
+    const op = 'ramzswap.writebackAsync';
+    const { device, io, wanted } = this.#selected(op, selection);
+    if (io.isSync) return this.writeback(selection);
+    this.#busy = true;
+    try {
+      return await this.#tracked(this.#moveAll(op, device, io, wanted));
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #moveAll(op: string, device: Device, io: StoreIo, wanted: (page: Found) => boolean): Promise<number> {
+    const run = { moved: 0, failure: undefined as CompcacheError | undefined };
+    const active = new Set<Promise<void>>();
+    for (const index of this.#candidates(op, device, wanted)) {
+      try {
+        while (!io.hasRoom) await io.room(op);
+      } catch (error) {
+        run.failure ??= error as CompcacheError;
+      }
+      if (run.failure !== undefined || this.#device !== device || this.#closed) break;
+      const job = this.#beginMove(op, device, index, run);
+      if (job === undefined) continue;
+      const write = io.soon(op, () => io.store.write(job.slot, job.bytes))
+        .then((outcome) => this.#endMove(device, job, outcome, run))
+        .finally(() => active.delete(write));
+      active.add(write);
+    }
+    await Promise.all(active);
+    return movedOf(run);
+  }
+
+  #selected(op: string, selection: WritebackSelection): { device: Device; io: StoreIo; wanted: (page: Found) => boolean } {
+    const device = this.#live(op);
+    const wanted = wantedBy(op, selection, device.pages);
+    if (device.io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
+    if (this.#busy) throw new CompcacheError('EBUSY', op, 'another writeback runs');
+    if (this.#budget <= 0) throw new CompcacheError('EIO', op, 'writebackLimit is used up');
+    return { device, io: device.io, wanted };
+  }
+
+  /** Pages to move, largest first in steps of 64 bytes. Those of a step are looked for when their turn comes. */
+  *#candidates(op: string, device: Device, wanted: (page: Found) => boolean): Generator<number> {
+    const sizes = new Uint32Array(PAGE_SIZE / BUCKET + 1);
+    for (const page of this.#states()) if (isObject(page) && wanted(page)) (sizes[bucketOf(page)] as number) += 1;
+    for (let bucket = sizes.length - 1; bucket >= 0; bucket--) {
+      if (sizes[bucket] === 0) continue;
+      for (const page of this.#states()) {
+        if (isObject(page) && bucketOf(page) === bucket && wanted(page) && !this.#moving.has(page.index)) yield page.index;
+        if (this.#device !== device || this.#closed) return;
+      }
+    }
+  }
+
+  #beginMove(op: string, device: Device, index: number, run: { failure: CompcacheError | undefined }): Job | undefined {
+    if (this.#budget <= 0) {
+      run.failure = new CompcacheError('EIO', op, 'writebackLimit is used up');
+      return undefined;
+    }
+    const length = device.front.ramzOut(device.address, index) >>> 0;
+    if (codeOf(length) === 'ENOSPC' && length >= ERRNO_MIN) run.failure = new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
+    if (length >= ERRNO_MIN) return undefined;
+    this.#budget -= 1;
+    const job = this.#job(device, index, length);
+    this.#moving.set(index, job);
+    return job;
+  }
+
+  #endMove(device: Device, job: Job, outcome: Outcome<unknown>, run: { moved: number; failure: CompcacheError | undefined }): void {
+    if (this.#device !== device || device.ram.isClosed) return;
+    const unchanged = this.#moving.get(job.index) === job;
+    if (unchanged) this.#moving.delete(job.index);
+    if ('failure' in outcome) run.failure ??= outcome.failure;
+    else this.#counters.bdWrites += 1;
+    const moved = unchanged && !('failure' in outcome) && device.front.ramzWritten(device.address, job.index, job.slot, job.generation) === 0;
+    if (moved) run.moved += 1;
+    else {
+      this.#budget += 1;
+      this.#settle(device, job, outcome);
+    }
+    device.frees?.drain();
+  }
+
+  // ── recompression ──────────────────────────────────────────────────────────
+
+  /**
+   * Compresses pages anew with the further codecs. A page keeps its object unless the new one takes a smaller size class; one
+   * that none of them makes smaller is marked, and never tried again until it is written.
+   * @returns pages that take less now
+   * @throws EINVAL no further codecs, or a threshold that no block reaches. It ends where there is no frame for a new object
+   */
+  recompress(options: RecompressOptions = {}): number {
+    const op = 'ramzswap.recompress';
+    const device = this.#live(op);
+    requireOptions(op, options, ['type', 'threshold', 'maxPages', 'priority']);
+    const { type, threshold = PAGE_SIZE, maxPages = Infinity, priority } = options;
+    if (type !== undefined) requireWord(op, 'type', type, ['idle', 'huge', 'huge_idle']);
+    if (options.threshold !== undefined) requireRange(op, 'threshold', threshold, 1, this.#most);
+    if (maxPages !== Infinity) requireU32(op, 'maxPages', maxPages);
+    const last = this.#priorities.length - 1;
+    if (last === 0) throw new CompcacheError('EINVAL', op, 'there are no further codecs');
+    if (priority !== undefined) requireRange(op, 'priority', priority, 1, last);
+    const mask = type === 'idle' ? IDLE : type === 'huge' ? HUGE : type === 'huge_idle' ? HUGE | IDLE : 0;
+    let tried = 0;
+    let smaller = 0;
+    let compacted = false;
+    for (const page of this.#states()) {
+      if (!isObject(page) || (page.state & mask) !== mask || (page.state & INCOMPRESSIBLE) !== 0) continue;
+      if (options.threshold !== undefined && page.bytes < threshold) continue;
+      const from = (page.state & HUGE) !== 0 ? 1 : ((page.state >>> PRIORITY_SHIFT) & PRIORITY_MASK) + 1;
+      const tries = priority === undefined ? range(from, last) : priority >= from ? [priority] : [];
+      if (tries.length === 0) continue;
+      if (tried++ >= maxPages) break;
+      let done = this.#recompressPage(op, device, page.index, tries, threshold);
+      if (done === undefined && !compacted) {
+        compacted = true; // once: what earlier pages have left may lie together
+        this.#counters.compacted += device.pool.compact();
+        done = this.#recompressPage(op, device, page.index, tries, threshold);
+      }
+      if (done === undefined) break;
+      if (done) smaller += 1;
+      else if (tries.at(-1) === last && (priority === undefined || last === 1)) device.front.ramzGiveUp(device.address, page.index);
+      if (this.#live(op) !== device) break;
+    }
+    return smaller;
+  }
+
+  /** Whether one of these codecs makes a page smaller; undefined without a frame. */
+  #recompressPage(op: string, device: Device, index: number, priorities: readonly number[], threshold: number): boolean | undefined {
+    const { front, address } = device;
+    for (const priority of priorities) {
+      const number = this.#priorities[priority] as number;
+      let result = DECOMPRESS;
+      if (number < FIRST_FOREIGN) result = front.ramzRecompress(address, index, priority, threshold) >>> 0;
+      if (result === DECOMPRESS) result = this.#recompressWith(op, device, index, priority, threshold);
+      if (result === 1) {
+        this.#changed(device, index);
+        return true;
+      }
+      if (result === ENOMEM) return undefined;
+      if (result === ENOENT) return false;
+    }
+    return false;
+  }
+
+  /** The same where a codec outside the core has a part: 1, 0, or an error of the core. */
+  #recompressWith(op: string, device: Device, index: number, priority: number, threshold: number): number {
+    const { core, front, address, blockAddress } = device;
+    const peeked = front.ramzPeek(address, index) >>> 0;
+    if (peeked !== PAGE_SIZE && peeked !== DECOMPRESS) return peeked >= ERRNO_MIN ? peeked : 0;
+    let page: Uint8Array;
+    try {
+      page = peeked === DECOMPRESS ? this.#decompress(op, device) : core.page.slice();
+    } catch {
+      return 0;
+    }
+    const number = this.#priorities[priority] as number;
+    let length: number;
+    if (number < FIRST_FOREIGN) {
+      core.bytes.set(page, core.pageAddress);
+      length = core.exports.codecCompress(number, PAGE_SIZE, this.#most) >>> 0;
+    } else {
+      const block = this.#compressed(number, page);
+      if (block === undefined || this.#device !== device) return 0;
+      core.bytes.set(block, blockAddress);
+      length = block.length;
+    }
+    return length === 0 ? 0 : front.ramzReplace(address, index, length, priority, threshold) >>> 0;
+  }
+
+  // ── figures ────────────────────────────────────────────────────────────────
+
+  /** ramzswap's record. */
+  stats(): RamzswapStats {
+    const device = this.#live('ramzswap.stats');
+    const { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard, bdReads, bdWrites } = this.#counters;
+    const figures = figuresOf(device);
+    return {
+      disksize: device.pages * PAGE_SIZE, memlimit: this.#memlimit,
+      numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard,
+      pagesSame: figures.same, pagesStored: figures.stored, pagesUsed: figures.frames, goodCompress: figures.good, pagesExpand: figures.huge,
+      origDataSize: figures.stored * PAGE_SIZE, comprDataSize: figures.bytes, memUsedTotal: figures.frames * PAGE_SIZE,
+      bdevNumReads: bdReads, bdevNumWrites: bdWrites,
+    };
+  }
+
+  /** zram's mm_stat. */
+  mmStat(): MmStat {
+    const device = this.#live('ramzswap.mmStat');
+    const figures = figuresOf(device);
+    return {
+      origDataSize: figures.stored * PAGE_SIZE,
+      comprDataSize: figures.bytes,
+      memUsedTotal: figures.frames * PAGE_SIZE,
+      memLimit: this.#memlimit,
+      memUsedMax: figures.peak * PAGE_SIZE,
+      samePages: figures.same,
+      pagesCompacted: this.#counters.compacted,
+      hugePages: figures.huge,
+      hugePagesSince: figures.hugeEver,
+    };
+  }
+
+  /** zram's mem_used_max: from now on counts what is used now. */
+  resetMemUsedMax(): void {
+    const device = this.#live('ramzswap.resetMemUsedMax');
+    device.front.ramzResetPeak(device.address);
+  }
+
+  /** zram's io_stat. */
+  ioStat(): IoStat {
+    this.#live('ramzswap.ioStat');
+    const { failedReads, failedWrites, invalidIo, notifyFree } = this.#counters;
+    return { failedReads, failedWrites, invalidIo, notifyFree };
+  }
+
+  /** zram's bd_stat. */
+  bdStat(): BdStat {
+    const device = this.#live('ramzswap.bdStat');
+    const { bdReads, bdWrites } = this.#counters;
+    return { bdCount: figuresOf(device).written, bdReads, bdWrites };
+  }
+
+  /** zram's block_state: every page that holds something, in order. */
+  *blockState(): Generator<BlockState> {
+    this.#live('ramzswap.blockState');
+    for (const { index, state, bytes } of this.#states()) {
+      const kind = state & KIND_MASK;
+      const object = kind === ENTRY;
+      const recompressed = object && ((state >>> PRIORITY_SHIFT) & PRIORITY_MASK) !== 0;
+      const flags = [
+        kind === FILL ? 's' : '.', kind === WRITTEN ? 'w' : '.', object && (state & HUGE) !== 0 ? 'h' : '.', object && (state & IDLE) !== 0 ? 'i' : '.',
+        recompressed ? 'r' : '.', object && (state & INCOMPRESSIBLE) !== 0 ? 'n' : '.',
+      ];
+      yield { index, accessTime: object ? state >>> TIME_SHIFT : 0, flags: flags.join(''), bytes };
+    }
+  }
+
+  /** Walks every structure of its RAM. @throws EUCLEAN */
+  check(): void {
+    this.#live('ramzswap.check').ram.check();
+  }
+
+  /** The RAM that it works in. @throws ENODEV before init */
+  get ram(): Ram {
+    return this.#live('ramzswap.ram').ram;
+  }
+
+  // ── inside ─────────────────────────────────────────────────────────────────
+
+  #now(device: Device): number {
+    return Math.max(0, Math.floor(this.#clock() - device.start));
+  }
+
+  #next({ front, address, core }: Device, index: number): Found | undefined {
+    if (front.ramzNext(address, index) === 0) return undefined;
+    const { out } = core;
+    return { index: out[OUT_A] as number, state: out[OUT_B] as number, bytes: out[OUT_C] as number };
+  }
+
+  /** Every page that holds something, in order. */
+  *#states(): Generator<Found> {
+    const device = this.#device;
+    for (let index = 0; device !== undefined && this.#device === device && !device.ram.isClosed; index++) {
+      const found = this.#next(device, index);
+      if (found === undefined) return;
+      index = found.index;
+      yield found;
+    }
+  }
+
+  /** Page 0 as mkswap makes it. */
+  #writeHeader(op: string): void {
+    const { pages } = this.#live(op);
+    const page = new Uint8Array(PAGE_SIZE);
+    const view = new DataView(page.buffer);
+    view.setUint32(1024, 1, true); // version
+    view.setUint32(1028, pages - 1, true); // last page
+    page.set(new TextEncoder().encode('SWAPSPACE2'), PAGE_SIZE - 10);
+    this.#put(op, 0, page);
+  }
+}
+
+/** A page that holds something, as the core knows it. */
+interface Found {
+  index: number;
+  state: number;
+  bytes: number;
+}
+
+function isObject({ state }: Found): boolean {
+  return (state & KIND_MASK) === ENTRY;
+}
+
+function bucketOf({ bytes }: Found): number {
+  return Math.floor(bytes / BUCKET);
+}
+
+function noCounters(): Counters {
+  return { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0, bdReads: 0, bdWrites: 0, compacted: 0 };
+}
+
+function seconds(): number {
+  return performance.now() / 1000;
+}
+
+function settingsOf(options: RamzswapSettings): RamzswapSettings {
+  return Object.fromEntries(SETTINGS.filter((key) => options[key] !== undefined).map((key) => [key, options[key]])) as RamzswapSettings;
+}
+
+function requireSettings(op: string, { disksize, memlimit, allocator, codec, recompCodecs, backing, swapHeader, zpool }: RamzswapSettings): void {
+  if (disksize !== undefined) pagesOf(op, disksize);
+  if (memlimit !== undefined) parseBytes(op, 'memlimit', memlimit);
+  if (allocator !== undefined) requireAllocator(op, allocator);
+  if (backing !== undefined) requireStore(op, backing);
+  if (swapHeader !== undefined) requireFlag(op, 'swapHeader', swapHeader);
+  if (zpool !== undefined) requireOptions(op, zpool, ['layout', 'deferred', 'chainSize', 'chainRule', 'fullnessGroups', 'blocks', 'reserve']);
+  if (recompCodecs !== undefined && (!Array.isArray(recompCodecs) || recompCodecs.length >= PRIORITIES)) {
+    throw new CompcacheError('EINVAL', op, 'recompCodecs must be an array of up to three codecs');
+  }
+  for (const one of [codec, ...(recompCodecs ?? [])]) if (one !== undefined && typeof one !== 'string') codecNow(op, one);
+}
+
+/** Pages of a device of so many bytes. EINVAL. */
+function pagesOf(op: string, disksize: number | string | undefined): number {
+  const bytes = parseBytes(op, 'disksize', disksize);
+  const pages = Math.ceil(bytes / PAGE_SIZE);
+  if (pages === 0 || pages > PAGES_MAX) throw new CompcacheError('EINVAL', op, `disksize must be from 1 byte to 16 TiB, not ${show(disksize)}`);
+  return pages;
+}
+
+/** The most bytes of a block that is worth keeping: a longer one takes as much as the page itself. */
+function mostOf(pool: Zpool, core: Core): number {
+  const most = Math.min(core.exports.zpoolMax(pool.address) >>> 0, PAGE_SIZE - 1);
+  if (pool.allocator !== 'zsmalloc') return most;
+  const shared = (pool.stats().classes ?? []).filter(({ objectsPerZspage }) => objectsPerZspage > 1);
+  return Math.min(most, Math.max(...shared.map(({ size }) => size)) - 4);
+}
+
+function figuresOf({ front, address }: Device): Record<'stored' | 'same' | 'huge' | 'written' | 'hugeEver' | 'peak' | 'bytes' | 'good' | 'frames', number> {
+  const [objects, same, huge, written, hugeEver, peak, bytes, good] = Array.from({ length: 8 }, (_, which) => front.ramzFigure(address, which)) as [number, number, number, number, number, number, number, number];
+  return { stored: objects + same + written, same, huge, written, hugeEver, peak, bytes, good, frames: front.ramzFigure(address, 10) };
+}
+
+/** Slot and generation that the core has noted. */
+function place({ core }: Device): [slot: number, generation: number] {
+  return [core.out[OUT_A] as number, core.out[OUT_B] as number];
+}
+
+function noFrame(op: string, core: Core, result: number): CompcacheError {
+  const { exports, out } = core;
+  return new CompcacheError(codeOf(result), op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
+}
+
+/** A page with some of its bytes replaced. */
+function patched(page: Uint8Array, part: Uint8Array, from: number): Uint8Array {
+  const copy = page.slice();
+  copy.set(part, from);
+  return copy;
+}
+
+/** The pages that a range of bytes lies in: from where in the page, where in the buffer, how many bytes. */
+function* partsOf(offset: number, length: number): Generator<{ index: number; from: number; at: number; length: number }> {
+  for (let at = 0; at < length; ) {
+    const from = (offset + at) % PAGE_SIZE;
+    const part = Math.min(PAGE_SIZE - from, length - at);
+    yield { index: Math.floor((offset + at) / PAGE_SIZE), from, at, length: part };
+    at += part;
+  }
+}
+
+function range(first: number, last: number): number[] {
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
+}
+
+function movedOf(run: { moved: number; failure: CompcacheError | undefined }): number {
+  if (run.moved === 0 && run.failure !== undefined) throw run.failure;
+  return run.moved;
+}
+
+/** What a selection selects. EINVAL. */
+function wantedBy(op: string, selection: WritebackSelection, pages: number): (page: Found) => boolean {
+  const masks: Record<string, number> = { idle: IDLE, huge: HUGE, huge_idle: HUGE | IDLE, incompressible: INCOMPRESSIBLE };
+  if (typeof selection === 'string' && Object.hasOwn(masks, selection)) {
+    const mask = masks[selection] as number;
+    return ({ state }) => (state & mask) === mask;
+  }
+  const list = (selection as { pages?: unknown } | null)?.pages;
+  if (!Array.isArray(list)) throw new CompcacheError('EINVAL', op, `selection must be ${Object.keys(masks).map(show).join(', ')} or { pages }, not ${show(selection)}`);
+  const ranges = list.map((one: unknown): [number, number] => {
+    const [first, last] = (Array.isArray(one) ? one : [one, one]) as [unknown, unknown];
+    requireRange(op, 'first page', first, 0, pages - 1);
+    requireRange(op, 'last page', last, first, pages - 1);
+    return [first, last];
+  });
+  return ({ index }) => ranges.some(([first, last]) => index >= first && index <= last);
+}
