@@ -63,9 +63,13 @@ export class Connection {
     this.done = this.#run();
   }
 
+  get isConnected(): boolean {
+    return !this.#socket.destroyed;
+  }
+
   /** Whether it has chosen the export and is connected. */
   get isTransmitting(): boolean {
-    return this.#exportSize !== undefined && !this.#socket.destroyed;
+    return this.#exportSize !== undefined && this.isConnected;
   }
 
   /** Ends when what is under way is answered. Requests that are met from now on are refused: the server goes. */
@@ -104,10 +108,12 @@ export class Connection {
 
   async #transmit(): Promise<void> {
     const socket = this.#socket;
-    socket.setTimeout(this.#options.stallTimeout, () => {
+    const { stallTimeout } = this.#options;
+    socket.on('timeout', () => {
       if (this.#inbox.isMidway || socket.writableLength > 0) socket.destroy();
-      else socket.setTimeout(this.#options.stallTimeout); // from here again
+      else socket.setTimeout(stallTimeout); // from here again
     });
+    socket.setTimeout(stallTimeout);
     while (await this.#nextRequest()) await this.#breath.take();
     await this.#flight.landed();
   }

@@ -78,9 +78,11 @@ class Conversation {
   constructor(socket: Socket, handlers: Readonly<Record<string, ControlHandler>>, idleTimeout: number, report: (error: unknown) => void) {
     this.#socket = socket;
     socket.on('error', () => {}); // 'close' follows
-    socket.setTimeout(idleTimeout, () => {
+    socket.on('timeout', () => {
       if (!this.#isBusy || socket.writableLength > 0) socket.destroy();
+      else socket.setTimeout(idleTimeout); // from here again
     });
+    socket.setTimeout(idleTimeout);
     this.done = this.#run(handlers, report);
   }
 

@@ -15,6 +15,7 @@ export class Inbox {
   #ended = false;
   #taken = 0;
   #isStopping = false;
+  #quiet: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
 
   constructor(socket: Socket) {
@@ -97,8 +98,8 @@ export class Inbox {
   }
 
   #endIfQuiet(): void {
-    const timer = setTimeout(() => this.#end(), QUIET_MS);
-    this.#socket.once('data', () => clearTimeout(timer)).once('close', () => clearTimeout(timer));
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => this.#end(), QUIET_MS);
   }
 
   #end(): void {
@@ -113,6 +114,7 @@ export class Inbox {
   }
 
   #wakeUp(): void {
+    clearTimeout(this.#quiet);
     const wake = this.#wake;
     this.#wake = undefined;
     wake?.();

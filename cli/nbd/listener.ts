@@ -4,8 +4,9 @@
  * The file of a Unix socket has mode 0600, is there until `close`, and takes the place of one that nobody answers on. It
  * never takes the place of anything else.
  */
-import { chmodSync, lstatSync, unlinkSync, type Stats } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync, type Stats } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { CompcacheError, type ErrorCode } from '../../bindings/index.ts';
 
@@ -57,7 +58,7 @@ async function listenPath(op: string, server: Server, path: string): Promise<voi
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const error = await started(server, () => privately(() => server.listen({ path })));
     if (error === undefined) return chmodSync(path, PRIVATE);
-    if (error.code !== 'EADDRINUSE') throw listenError(op, path, error);
+    if (error.code !== 'EADDRINUSE') throw existsSync(dirname(path)) ? listenError(op, path, error) : new CompcacheError('ENOENT', op, `there is no folder ${dirname(path)}`, { cause: error });
     await removeStale(op, path);
   }
   throw new CompcacheError('EBUSY', op, `another server takes ${path} again and again`);
@@ -118,7 +119,7 @@ function isAnswered(path: string): Promise<boolean> {
 }
 
 const CODES: Record<string, ErrorCode> = {
-  EADDRINUSE: 'EBUSY', EADDRNOTAVAIL: 'EINVAL', ENOTFOUND: 'EINVAL', EAFNOSUPPORT: 'EINVAL', EINVAL: 'EINVAL', ENOTDIR: 'EINVAL', ENOENT: 'ENOENT',
+  EADDRINUSE: 'EBUSY', EADDRNOTAVAIL: 'EINVAL', ENOTFOUND: 'EINVAL', EAFNOSUPPORT: 'EINVAL', EINVAL: 'EINVAL', ENOTDIR: 'EINVAL',
 };
 
 function listenError(op: string, where: string, cause: NodeJS.ErrnoException): CompcacheError {

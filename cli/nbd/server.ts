@@ -71,7 +71,7 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
     address: listener.endpoint,
     uri: uriOf(listener.endpoint, exportName),
     get connections() {
-      return connections.size;
+      return [...connections].filter(({ isConnected }) => isConnected).length;
     },
     get users() {
       return [...connections].filter(({ isTransmitting }) => isTransmitting).length;

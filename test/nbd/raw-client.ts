@@ -171,8 +171,13 @@ export class RawClient {
   }
 
   async #until(isSo: () => boolean): Promise<void> {
-    const late = setTimeout(() => this.socket.destroy(new Error('no answer')), DEADLINE_MS);
-    while (!isSo()) await new Promise<void>((resolve) => (this.#wake = resolve));
-    clearTimeout(late);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.#wake?.();
+    }, DEADLINE_MS);
+    while (!isSo() && !isLate) await new Promise<void>((resolve) => (this.#wake = resolve));
+    clearTimeout(timer);
+    if (!isSo()) throw new Error('the server says nothing');
   }
 }
