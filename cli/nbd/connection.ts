@@ -1,0 +1,236 @@
+/**
+ * One client, from its connection to its end.
+ *
+ * Requests are taken one after the other and answered as they end. Each is cut into pieces for the device, at multiples of
+ * the piece, so that the longest request does not keep other clients waiting. The payload of a write is complete before the
+ * device sees its first byte: a client that vanishes in the middle has written nothing.
+ *
+ * A client has so much time for the negotiation. Afterwards it may be idle for ever; but one that stops in the middle of a
+ * request, or does not take its replies, for `stallTimeout` is dropped.
+ */
+import type { Socket } from 'node:net';
+import { CompcacheError } from '../../bindings/index.ts';
+import { Breath } from './breath.ts';
+import type { BlockDevice } from './device.ts';
+import { Flight } from './flight.ts';
+import { Inbox } from './inbox.ts';
+import { negotiate, type Export } from './negotiation.ts';
+import { BLOCK_SIZE, COMMAND, COMMAND_FLAG, NBD_ERROR, REPLY_BYTES, REQUEST_BYTES, makeReply, nbdErrorOf, parseRequest, type NbdError, type Request } from './protocol.ts';
+import { endSocket } from './send.ts';
+
+/** The most bytes that the device is asked for at a time. */
+const DATA_PIECE = 2 ** 20;
+const AREA_PIECE = 16 * 2 ** 20;
+
+/** The flags that each command may have; FUA, on any. */
+const FLAGS: Record<number, number> = {
+  [COMMAND.READ]: COMMAND_FLAG.FUA,
+  [COMMAND.WRITE]: COMMAND_FLAG.FUA,
+  [COMMAND.FLUSH]: COMMAND_FLAG.FUA,
+  [COMMAND.TRIM]: COMMAND_FLAG.FUA,
+  [COMMAND.WRITE_ZEROES]: COMMAND_FLAG.FUA | COMMAND_FLAG.NO_HOLE | COMMAND_FLAG.FAST_ZERO,
+};
+
+export interface ConnectionOptions {
+  offered: Export;
+  /** Milliseconds. */
+  negotiationTimeout: number;
+  stallTimeout: number;
+  /** Hears of faults that are nobody's but this program's. */
+  report: (error: unknown) => void;
+}
+
+export class Connection {
+  /** Resolves when the connection is closed and no request of it is under way. */
+  readonly done: Promise<void>;
+  readonly #socket: Socket;
+  readonly #inbox: Inbox;
+  readonly #device: BlockDevice;
+  readonly #options: ConnectionOptions;
+  readonly #flight = new Flight();
+  readonly #breath = new Breath();
+  #exportSize: number | undefined;
+  #isStopping = false;
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#device = options.offered.device;
+    socket.on('error', () => {}); // 'close' follows
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 60_000);
+    this.#inbox = new Inbox(socket);
+    this.done = this.#run();
+  }
+
+  get isConnected(): boolean {
+    return !this.#socket.destroyed;
+  }
+
+  /** Whether it has chosen the export and is connected. */
+  get isTransmitting(): boolean {
+    return this.#exportSize !== undefined && this.isConnected;
+  }
+
+  /** Ends when what is under way is answered. Requests that are met from now on are refused: the server goes. */
+  stop(): void {
+    this.#isStopping = true;
+    if (this.#exportSize === undefined) this.#socket.destroy();
+    else this.#inbox.stop();
+  }
+
+  /** Ends it now. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      this.#exportSize = await this.#negotiate();
+      if (this.#exportSize !== undefined && !this.#isStopping) await this.#transmit();
+    } catch (error) {
+      this.#options.report(error);
+      this.#socket.destroy();
+    }
+    await endSocket(this.#socket);
+  }
+
+  async #negotiate(): Promise<number | undefined> {
+    const timer = setTimeout(() => this.#socket.destroy(), this.#options.negotiationTimeout);
+    try {
+      return await negotiate(this.#socket, this.#inbox, this.#options.offered);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  // ── transmission ───────────────────────────────────────────────────────────
+
+  async #transmit(): Promise<void> {
+    const socket = this.#socket;
+    const { stallTimeout } = this.#options;
+    socket.on('timeout', () => {
+      if (this.#inbox.isMidway || socket.writableLength > 0) socket.destroy();
+      else socket.setTimeout(stallTimeout); // from here again
+    });
+    socket.setTimeout(stallTimeout);
+    while (await this.#nextRequest()) await this.#breath.take();
+    await this.#flight.landed();
+  }
+
+  /** Takes a request and starts it; false when there will be no other. */
+  async #nextRequest(): Promise<boolean> {
+    this.#inbox.begin();
+    const header = await this.#inbox.next(REQUEST_BYTES);
+    const request = header && parseRequest(header);
+    if (request === undefined) {
+      if (header !== undefined) this.#socket.destroy(); // whatever this is, its end cannot be found
+      return false;
+    }
+    if (request.command === COMMAND.DISC) return false;
+    const refused = this.#refusal(request);
+    const bytes = refused === NBD_ERROR.NONE && hasPayload(request) ? request.length : 0;
+    await this.#flight.enter(bytes);
+    const payload = await this.#takePayload(request, refused);
+    if (payload === undefined) {
+      this.#flight.leave(bytes);
+      return false;
+    }
+    void this.#answer(request, refused, payload).finally(() => this.#flight.leave(bytes));
+    return true;
+  }
+
+  /** The payload of a write, thrown away where it is refused; nothing for others; undefined when the client has gone. */
+  async #takePayload({ command, length }: Request, refused: NbdError): Promise<Uint8Array | undefined> {
+    if (command !== COMMAND.WRITE) return NOTHING;
+    if (refused !== NBD_ERROR.NONE) return (await this.#inbox.skip(length)) ? NOTHING : undefined;
+    const payload = Buffer.allocUnsafeSlow(length);
+    return (await this.#inbox.fill(payload)) ? payload : undefined;
+  }
+
+  /** Why a request cannot be what it says; NONE when it can. */
+  #refusal(request: Request): NbdError {
+    const { command, flags, length, offset } = request;
+    const allowed = FLAGS[command];
+    if (allowed === undefined || (flags & ~allowed) !== 0) return NBD_ERROR.INVAL;
+    if (this.#isStopping) return NBD_ERROR.SHUTDOWN;
+    if (hasPayload(request) && length > BLOCK_SIZE.MAXIMUM) return NBD_ERROR.INVAL;
+    if (command === COMMAND.FLUSH) return offset === 0 && length === 0 ? NBD_ERROR.NONE : NBD_ERROR.INVAL;
+    try {
+      if (offset + length <= this.#size()) return NBD_ERROR.NONE;
+    } catch (error) {
+      return this.#errorOf(error);
+    }
+    return command === COMMAND.WRITE || command === COMMAND.WRITE_ZEROES ? NBD_ERROR.NOSPC : NBD_ERROR.INVAL;
+  }
+
+  /** What the client was told, or less if the device has become smaller. */
+  #size(): number {
+    return Math.min(this.#exportSize as number, this.#device.size);
+  }
+
+  /** Carries a request out and answers it. Never throws. */
+  async #answer(request: Request, refused: NbdError, payload: Uint8Array): Promise<void> {
+    let reply: Buffer;
+    try {
+      reply = refused === NBD_ERROR.NONE ? await this.#execute(request, payload) : makeReply(request.cookie, refused);
+    } catch (error) {
+      reply = makeReply(request.cookie, this.#errorOf(error));
+    }
+    // Until the kernel has it all it counts as under way.
+    await new Promise<void>((resolve) => void this.#socket.write(reply, () => resolve()));
+  }
+
+  async #execute(request: Request, payload: Uint8Array): Promise<Buffer> {
+    const { command, cookie, flags, offset, length } = request;
+    const device = this.#device;
+    const reply = makeReply(cookie, NBD_ERROR.NONE, command === COMMAND.READ ? length : 0);
+    switch (command) {
+      case COMMAND.READ:
+        await this.#inPieces(request, DATA_PIECE, (at, from, to) => device.read(at, reply.subarray(REPLY_BYTES + from, REPLY_BYTES + to)));
+        return reply;
+      case COMMAND.WRITE:
+        await this.#inPieces(request, DATA_PIECE, (at, from, to) => device.write(at, payload.subarray(from, to)));
+        break;
+      case COMMAND.TRIM:
+        await this.#inPieces(request, AREA_PIECE, (at, from, to) => device.trim(at, to - from));
+        break;
+      case COMMAND.WRITE_ZEROES: {
+        const mayTrim = (flags & COMMAND_FLAG.NO_HOLE) === 0;
+        if ((flags & COMMAND_FLAG.FAST_ZERO) !== 0 && !isFast(offset, length, mayTrim)) return makeReply(cookie, NBD_ERROR.NOTSUP);
+        await this.#inPieces(request, AREA_PIECE, (at, from, to) => device.writeZeroes(at, to - from, mayTrim));
+        break;
+      }
+    }
+    if (command === COMMAND.FLUSH || (flags & COMMAND_FLAG.FUA) !== 0) await device.flush();
+    return reply;
+  }
+
+  /** Calls `step` for each piece of a request with its offset in the device, its begin and its end in the request. */
+  async #inPieces({ offset, length }: Request, piece: number, step: (at: number, from: number, to: number) => void | Promise<void>): Promise<void> {
+    for (let from = 0; from < length; ) {
+      const at = offset + from;
+      const to = Math.min(length, from + piece - (at % piece));
+      const pending = step(at, from, to);
+      if (pending !== undefined) await pending;
+      await this.#breath.take();
+      from = to;
+    }
+  }
+
+  #errorOf(error: unknown): NbdError {
+    if (!(error instanceof CompcacheError)) this.#options.report(error);
+    return nbdErrorOf(error);
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function hasPayload({ command }: Request): boolean {
+  return command === COMMAND.READ || command === COMMAND.WRITE;
+}
+
+/** Whether zeroes cost less than writing them: where whole pages may simply be dropped. */
+function isFast(offset: number, length: number, mayTrim: boolean): boolean {
+  return mayTrim && offset % BLOCK_SIZE.PREFERRED === 0 && length % BLOCK_SIZE.PREFERRED === 0;
+}

@@ -1,0 +1,127 @@
+/**
+ * Listening on a Unix socket or a TCP port, for the NBD server and the control server.
+ *
+ * The file of a Unix socket has mode 0600, is there until `close`, and takes the place of one that nobody answers on. It
+ * never takes the place of anything else.
+ */
+import { chmodSync, existsSync, lstatSync, unlinkSync, type Stats } from 'node:fs';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
+import { CompcacheError, type ErrorCode } from '../../bindings/index.ts';
+
+const PRIVATE = 0o600;
+/** The longest name that every system's address of a Unix socket has room for. */
+const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
+const ATTEMPTS = 8;
+
+/** A Unix socket, or a TCP port of one address. */
+export type Endpoint = { path: string } | { host: string; port: number };
+
+export interface Listener {
+  /** Where it listens; the port is the real one. */
+  readonly endpoint: Endpoint;
+  /** Takes no more connections, and removes the socket file. Resolves when the last connection is closed. */
+  close(): Promise<void>;
+}
+
+/** Requires a path that a Unix socket can have. EINVAL. */
+export function requireSocketPath(op: string, path: unknown): asserts path is string {
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) throw new CompcacheError('EINVAL', op, 'the path of a socket must be a string, not empty and without NUL');
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw new CompcacheError('EINVAL', op, `the path of a socket may have ${MAX_PATH_BYTES} bytes: ${path}`);
+}
+
+/**
+ * Listens.
+ * @param maxConnections those above it are closed at once
+ * @throws EBUSY where somebody listens already, EEXIST where a file is that is no socket
+ */
+export async function listen(op: string, endpoint: Endpoint, maxConnections: number, take: (socket: Socket) => void, report: (error: unknown) => void): Promise<Listener> {
+  // A client that has said all may still read its replies.
+  const server = createServer({ allowHalfOpen: true }, take);
+  server.maxConnections = maxConnections;
+  if ('path' in endpoint) await listenPath(op, server, endpoint.path);
+  else await listenPort(op, server, endpoint.host, endpoint.port);
+  server.on('error', report); // accepting failed: out of descriptors
+  return {
+    endpoint: 'path' in endpoint ? endpoint : { host: endpoint.host, port: (server.address() as AddressInfo).port },
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+async function listenPort(op: string, server: Server, host: string, port: number): Promise<void> {
+  const error = await started(server, () => server.listen({ host, port }));
+  if (error !== undefined) throw listenError(op, `${host}:${port}`, error);
+}
+
+async function listenPath(op: string, server: Server, path: string): Promise<void> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const error = await started(server, () => privately(() => server.listen({ path })));
+    if (error === undefined) return chmodSync(path, PRIVATE);
+    if (error.code !== 'EADDRINUSE') throw existsSync(dirname(path)) ? listenError(op, path, error) : new CompcacheError('ENOENT', op, `there is no folder ${dirname(path)}`, { cause: error });
+    await removeStale(op, path);
+  }
+  throw new CompcacheError('EBUSY', op, `another server takes ${path} again and again`);
+}
+
+/** Makes a socket file that nobody else may use, from its first moment; a worker has to do with chmod afterwards. */
+function privately(bind: () => void): void {
+  if (!isMainThread) return bind();
+  const before = process.umask(0o777 & ~PRIVATE);
+  try {
+    bind(); // binds before it returns
+  } finally {
+    process.umask(before);
+  }
+}
+
+/** Starts to listen; the error that prevents it. */
+function started(server: Server, start: () => void): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    const settle = (error?: NodeJS.ErrnoException): void => {
+      server.off('listening', settle).off('error', settle);
+      resolve(error);
+    };
+    server.once('listening', settle).once('error', settle);
+    start();
+  });
+}
+
+/** Removes a socket that nobody answers on. Another server may do the same: only what was looked at is removed. */
+async function removeStale(op: string, path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new CompcacheError('EEXIST', op, `${path} is there and is no socket`);
+  if (await isAnswered(path)) throw new CompcacheError('EBUSY', op, `another server listens on ${path}`);
+  const now = lstatSync(path, { throwIfNoEntry: false });
+  if (now === undefined || !isSame(now, found)) return;
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    throw listenError(op, path, error as NodeJS.ErrnoException);
+  }
+}
+
+function isSame(one: Stats, two: Stats): boolean {
+  return one.ino === two.ino && one.dev === two.dev && one.ctimeMs === two.ctimeMs;
+}
+
+/** Only a refusal says that nobody is there. */
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'));
+  });
+}
+
+const CODES: Record<string, ErrorCode> = {
+  EADDRINUSE: 'EBUSY', EADDRNOTAVAIL: 'EINVAL', ENOTFOUND: 'EINVAL', EAFNOSUPPORT: 'EINVAL', EINVAL: 'EINVAL', ENOTDIR: 'EINVAL',
+};
+
+function listenError(op: string, where: string, cause: NodeJS.ErrnoException): CompcacheError {
+  return new CompcacheError(CODES[cause.code ?? ''] ?? 'EIO', op, `cannot listen on ${where}: ${cause.message}`, { cause });
+}

@@ -1,0 +1,38 @@
+/** The NBD clients and file system tools of Debian's packages, for tests: as scripts/test.mjs has found them, or on the path. */
+import { spawn } from 'node:child_process';
+
+/** Each with the package that has it. */
+const PACKAGES = {
+  nbdinfo: 'libnbd-bin', nbdcopy: 'libnbd-bin', 'qemu-img': 'qemu-utils', 'qemu-io': 'qemu-utils', mke2fs: 'e2fsprogs', e2fsck: 'e2fsprogs', debugfs: 'e2fsprogs',
+  blkid: 'util-linux', file: 'file',
+} as const;
+type Program = keyof typeof PACKAGES;
+
+// Where an ordinary user's path does not lead.
+const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
+
+export interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program to its end, whatever that is. Fails where it is not installed. */
+export function run(program: Program, ...args: string[]): Promise<Ended> {
+  const command = process.env[program.toUpperCase().replace('-', '_')] ?? program;
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, PATH, LC_ALL: 'C' } });
+  const ended: Ended = { code: null, stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (ended.stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (ended.stderr += text));
+  return new Promise((resolve, reject) => {
+    child.on('error', (cause) => reject(new Error(`${command} does not start: install it (Debian: apt-get install ${PACKAGES[program]})`, { cause })));
+    child.on('close', (code) => resolve({ ...ended, code }));
+  });
+}
+
+/** Runs a program, which must succeed, and gives its output. */
+export async function output(program: Program, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(program, ...args);
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${code}\n${stdout}${stderr}`);
+  return stdout;
+}
