@@ -14,6 +14,8 @@ import { addBench } from './bench.ts';
 import { addEstimate } from './estimate.ts';
 import { InputError } from './pages.ts';
 import { printable } from './report.ts';
+import { addRzscontrol } from './rzscontrol.ts';
+import { addServe } from './serve.ts';
 import { addSwap } from './swap.ts';
 
 const EXIT_USAGE = 2;
@@ -35,6 +37,8 @@ function createProgram(): Command {
   addEstimate(program);
   addSwap(program);
   addBench(program);
+  addServe(program);
+  addRzscontrol(program);
   return program;
 }
 

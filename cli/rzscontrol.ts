@@ -1,0 +1,165 @@
+/**
+ * `compcache rzscontrol`: orders for a device that `compcache serve` serves, by the option names of the rzscontrol of 2009.
+ */
+import { resolve } from 'node:path';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { ALLOCATORS, CompcacheError, type AllocatorName, type BdStat, type IoStat, type MmStat, type RamzswapStats } from '../bindings/index.ts';
+import { CODECS, parseCodec, parseCount, type CodecName } from './arguments.ts';
+import { askControl } from './nbd/index.ts';
+import { InputError } from './pages.ts';
+import { toJson } from './report.ts';
+
+const KB = 1024;
+const SELECTIONS = ['idle', 'huge', 'huge_idle', 'incompressible'] as const;
+const RECOMPRESS = ['idle', 'huge', 'huge_idle', 'all'] as const;
+
+interface Options {
+  init?: boolean;
+  disksize_kb?: number;
+  memlimit_kb?: number;
+  backing_swap?: string;
+  allocator?: AllocatorName;
+  codec?: CodecName;
+  recomp?: CodecName[];
+  swap_header?: boolean;
+  reset?: boolean;
+  compact?: boolean;
+  idle?: number | true;
+  writeback?: (typeof SELECTIONS)[number];
+  recompress?: (typeof RECOMPRESS)[number];
+  stats?: boolean;
+  control?: string;
+  json?: boolean;
+}
+
+type Stats = RamzswapStats & { allocator: string; codec: string; mmStat: MmStat; ioStat: IoStat; bdStat: BdStat };
+
+/** What can be asked for; one of them, and --stats besides. */
+const ORDERS = ['init', 'reset', 'compact', 'idle', 'writeback', 'recompress'] as const;
+type Order = (typeof ORDERS)[number];
+/** Options of --init only. */
+const INIT_ONLY = ['disksize_kb', 'backing_swap', 'allocator', 'codec', 'recomp', 'swap_header'] as const;
+
+export function addRzscontrol(program: Command): void {
+  program
+    .command('rzscontrol')
+    .description('Gives orders to a device of compcache serve.')
+    .argument('<path>', 'its NBD socket')
+    .option('--init', 'initialise the device')
+    .option('--disksize_kb <n>', 'with --init: KiB of the device', parseCount)
+    .option('--memlimit_kb <n>', 'KiB of memory at most, 0 for no limit: with --init, or by itself at any time', parseKb)
+    .option('--backing_swap <file>', 'with --init: file for pages that do not compress or find no memory')
+    .addOption(new Option('--allocator <name>', 'with --init').choices([...ALLOCATORS]))
+    .option('--codec <name>', `with --init: ${CODECS.join(', ')}`, parseCodec)
+    .option('--recomp <names>', 'with --init: further codecs for --recompress, separated by commas', (text: string) => text.split(',').map((name) => parseCodec(name.trim())))
+    .option('--swap_header', 'with --init: make page 0 a swap header')
+    .option('--reset', 'give all memory back; the device is not initialised then')
+    .option('--compact', 'move objects together')
+    .option('--idle [seconds]', 'mark pages as idle that were not used for so long; default all', parseKb)
+    .addOption(new Option('--writeback <pages>', 'move pages to the backing file').choices([...SELECTIONS]))
+    .addOption(new Option('--recompress <pages>', 'compress pages anew with the further codecs').choices([...RECOMPRESS]))
+    .option('--stats', 'show the statistics, after anything else')
+    .option('--control <path>', 'control socket; default: PATH with .ctl behind')
+    .option('--json', 'answer in JSON')
+    .action(rzscontrol);
+}
+
+/** A whole number. */
+function parseKb(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value * KB)) return value;
+  throw new InvalidArgumentError('It must be a whole number.');
+}
+
+async function rzscontrol(path: string, options: Options): Promise<void> {
+  const order = orderOf(options);
+  const control = options.control ?? `${path}.ctl`;
+  const answers: Record<string, unknown> = {};
+  try {
+    if (order !== undefined) answers[order] = await askControl(control, order, argumentsOf(order, options));
+    if (order !== 'init' && options.memlimit_kb !== undefined) answers.memlimit = await askControl(control, 'memlimit', { memlimit: options.memlimit_kb * KB });
+    if (options.stats === true) answers.stats = await askControl(control, 'stats');
+  } catch (error) {
+    throw error instanceof CompcacheError ? new InputError(plain(error), { cause: error }) : error;
+  }
+  process.stdout.write(options.json === true ? toJson(answers) : textOf(answers));
+}
+
+/** The one order that is given, if any; InputError for several, none at all, or an option that belongs to another. */
+function orderOf(options: Options): Order | undefined {
+  const given = ORDERS.filter((order) => options[order] !== undefined);
+  if (given.length > 1) throw new InputError(`--${given[0]} and --${given[1]} cannot be given together`);
+  const alone = given.length === 0 && options.memlimit_kb === undefined && options.stats !== true;
+  if (alone) throw new InputError(`nothing to do: give ${ORDERS.map((order) => `--${order}`).join(', ')}, --memlimit_kb or --stats`);
+  const lost = given[0] === 'init' ? undefined : INIT_ONLY.find((key) => options[key] !== undefined);
+  if (lost !== undefined) throw new InputError(`--${lost} is for --init`);
+  if (given[0] === 'init' && options.disksize_kb === undefined) throw new InputError('--init needs --disksize_kb');
+  return given[0];
+}
+
+function argumentsOf(order: Order, options: Options): Record<string, unknown> {
+  switch (order) {
+    case 'init':
+      return defined({
+        disksize: (options.disksize_kb as number) * KB,
+        memlimit: options.memlimit_kb === undefined ? undefined : options.memlimit_kb * KB,
+        backing: options.backing_swap === undefined ? undefined : resolve(options.backing_swap),
+        allocator: options.allocator,
+        codec: options.codec,
+        recomp: options.recomp,
+        swapHeader: options.swap_header,
+      });
+    case 'idle': return typeof options.idle === 'number' ? { age: options.idle } : {};
+    case 'writeback': return { type: options.writeback };
+    case 'recompress': return options.recompress === 'all' ? {} : { type: options.recompress };
+    default: return {};
+  }
+}
+
+function defined(args: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(args).filter(([, value]) => value !== undefined));
+}
+
+/** The message without the names of calls in front. */
+function plain({ message }: CompcacheError): string {
+  return message.replace(/^(?:[\w.]+: )+/, '');
+}
+
+// ── text ─────────────────────────────────────────────────────────────────────
+
+function textOf({ stats, ...answers }: Record<string, unknown>): string {
+  const lines = Object.entries(answers).map(([order, answer]) => sentence(order, answer as Record<string, number>));
+  return [...lines, ...(stats === undefined ? [] : record(stats as Stats))].map((line) => `${line}\n`).join('');
+}
+
+function sentence(order: string, answer: Record<string, number>): string {
+  switch (order) {
+    case 'init': return `initialised: ${answer.disksize as number} bytes`;
+    case 'reset': return 'reset';
+    case 'compact': return `${answer.pagesCompacted} frames given back`;
+    case 'idle': return `${answer.pages} pages are idle`;
+    case 'writeback': return `${answer.pages} pages written back`;
+    case 'recompress': return `${answer.pages} pages take less`;
+    default: return `memory limit: ${answer.memlimit} bytes`;
+  }
+}
+
+/** The record of 2009, a line each. */
+function record(stats: Stats): string[] {
+  const inMemory = stats.pagesStored - stats.pagesSame - stats.bdStat.bdCount;
+  const percent = (pages: number): string => `${inMemory === 0 ? 0 : Math.round((100 * pages) / inMemory)} %`;
+  const kb = (bytes: number): string => `${Math.round(bytes / KB)} kB`;
+  const rows: [string, string | number][] = [
+    ['DiskSize', kb(stats.disksize)], ['MemLimit', stats.memlimit === 0 ? 'none' : kb(stats.memlimit)],
+    ['Allocator', stats.allocator], ['Codec', stats.codec],
+    ['NumReads', stats.numReads], ['NumWrites', stats.numWrites], ['FailedReads', stats.failedReads], ['FailedWrites', stats.failedWrites],
+    ['InvalidIO', stats.invalidIo], ['NotifyFree', stats.notifyFree], ['Discard', stats.discard],
+    ['SamePages', stats.pagesSame], ['GoodCompress', percent(stats.goodCompress)], ['NoCompress', percent(stats.pagesExpand)],
+    ['PagesStored', stats.pagesStored], ['PagesUsed', stats.pagesUsed],
+    ['OrigDataSize', kb(stats.origDataSize)], ['ComprDataSize', kb(stats.comprDataSize)],
+    ['MemUsedTotal', kb(stats.memUsedTotal)], ['MemUsedMax', kb(stats.mmStat.memUsedMax)],
+    ['BDevPages', stats.bdStat.bdCount], ['BDevNumReads', stats.bdevNumReads], ['BDevNumWrites', stats.bdevNumWrites],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return rows.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`);
+}

@@ -1,0 +1,268 @@
+/**
+ * `compcache serve`: a compressed RAM disk that NBD clients attach.
+ *
+ * The device is a Ramzswap, exported over a Unix socket or a port. A second socket takes the orders of `compcache rzscontrol`.
+ */
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ramzswap, loadCodec, type AllocatorName, type Codec, type RamzswapSettings } from '../bindings/index.ts';
+import { FileStore } from '../bindings/backing/file.ts';
+import { CODECS, parseCodec, type CodecName } from './arguments.ts';
+import { serveControl, serveNbd, stopSignal, type BlockDevice, type ControlHandler, type NbdServer } from './nbd/index.ts';
+import { InputError } from './pages.ts';
+
+interface Options {
+  disksize?: string;
+  memlimit?: string;
+  allocator?: AllocatorName;
+  codec?: CodecName;
+  recomp?: CodecName[];
+  backing?: string;
+  ram?: string;
+  swapHeader?: boolean;
+  socket?: string;
+  port?: number;
+  bind?: string;
+  control?: string;
+  exportName?: string;
+}
+
+/** What init is told, by the command line or through the control socket. */
+interface Order {
+  disksize?: number | string;
+  memlimit?: number | string;
+  allocator?: AllocatorName;
+  codec?: CodecName;
+  recomp?: CodecName[];
+  /** Path of the backing file. */
+  backing?: string;
+  swapHeader?: boolean;
+}
+
+const ORDER_KEYS = ['disksize', 'memlimit', 'allocator', 'codec', 'recomp', 'backing', 'swapHeader'];
+
+// ── command ──────────────────────────────────────────────────────────────────
+
+const HELP = `
+Attach it with any NBD client, as root for a real device node:
+  nbd-client -unix PATH /dev/nbd0      qemu-img convert disk.qcow2 'nbd+unix:///?socket=PATH'      nbdcopy FILE 'nbd+unix:///?socket=PATH'
+Orders while it runs: compcache rzscontrol PATH --stats, and others.
+It ends at SIGINT or SIGTERM; what was on the device is gone then. Who can open the socket can read and write all of it.
+`;
+
+export function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('Serves a compressed RAM disk over NBD.')
+    .option('--disksize <size>', 'bytes of the device, as in 256M; without, it is initialised by rzscontrol')
+    .option('--memlimit <size>', 'the most memory of the pool')
+    .addOption(new Option('--allocator <name>', 'allocator of the pool').choices([...ALLOCATORS]))
+    .option('--codec <name>', `codec: ${CODECS.join(', ')}`, parseCodec)
+    .option('--recomp <names>', 'up to three further codecs for recompression, separated by commas', parseCodecs)
+    .option('--backing <file>', 'file for pages that do not compress or find no memory')
+    .option('--ram <size>', 'bytes of the whole RAM; default: large enough for a device of incompressible pages')
+    .option('--swap-header', 'make page 0 a swap header')
+    .option('--socket <path>', 'Unix socket to serve on; a stale one is replaced')
+    .option('--port <number>', 'TCP port to serve on, in place of a socket; 0 for any', parsePort)
+    .option('--bind <address>', 'address of the port; default 127.0.0.1')
+    .option('--control <path>', 'control socket; default: that of the socket with .ctl behind')
+    .option('--export-name <name>', 'name of the export beside the default one')
+    .addHelpText('after', HELP)
+    .action(serve);
+}
+
+function parseCodecs(text: string): CodecName[] {
+  return text.split(',').map((name) => parseCodec(name.trim()));
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65535) return port;
+  throw new InvalidArgumentError('It must be a number from 0 to 65535.');
+}
+
+async function serve(options: Options): Promise<void> {
+  const { socket, port, bind, exportName } = options;
+  if ((socket === undefined) === (port === undefined)) throw new InputError('serve needs --socket PATH or --port N, one of them');
+  if (bind !== undefined && port === undefined) throw new InputError('--bind is for --port');
+  const control = options.control ?? (socket === undefined ? undefined : `${socket}.ctl`);
+  const served = new Served(await Ramzswap.create(options.ram === undefined ? {} : { bytes: options.ram }));
+  try {
+    if (options.disksize !== undefined) await served.init(orderOf(options));
+    else refuseSettings(options);
+    await run(served, {
+      ...(socket === undefined ? { port: port as number } : { socket }), ...(bind === undefined ? {} : { bind }),
+      ...(exportName === undefined ? {} : { exportName }),
+    }, control);
+  } finally {
+    await served.close();
+  }
+}
+
+/** Without --disksize the device is not initialised: settings would be lost. */
+function refuseSettings(options: Options): void {
+  const given = (['memlimit', 'allocator', 'codec', 'recomp', 'backing', 'swapHeader'] as const).find((key) => options[key] !== undefined);
+  if (given !== undefined) throw new InputError(`--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} is for --disksize; without that, give it to rzscontrol --init`);
+}
+
+function orderOf(options: Options): Order {
+  return Object.fromEntries(ORDER_KEYS.filter((key) => options[key as keyof Options] !== undefined).map((key) => [key, options[key as keyof Options]])) as Order;
+}
+
+async function run(served: Served, endpoint: { socket?: string; port?: number; bind?: string; exportName?: string }, control: string | undefined): Promise<void> {
+  const stop = stopSignal();
+  const report = (error: unknown): void => void process.stderr.write(`compcache: ${error instanceof Error ? error.message : String(error)}\n`);
+  const server = await serveNbd({ device: served, description: 'compressed RAM disk', report, ...endpoint });
+  served.server = server;
+  try {
+    const orders = control === undefined ? undefined : await serveControl({ path: control, handlers: served.handlers(), report });
+    try {
+      process.stdout.write(`serving ${server.uri}${served.isReady ? ` (${served.size} bytes)` : ' (not initialised)'}${control === undefined ? '' : `, control ${control}`}\n`);
+      await stop;
+    } finally {
+      await orders?.close();
+    }
+  } finally {
+    await server.close();
+  }
+}
+
+// ── device ───────────────────────────────────────────────────────────────────
+
+/** The device as NBD clients and rzscontrol have it, with the file behind it. */
+class Served implements BlockDevice {
+  server: NbdServer | undefined;
+  readonly #device: Ramzswap;
+  #file: FileStore<'sync'> | undefined;
+  #starting = false;
+
+  constructor(device: Ramzswap) {
+    this.#device = device;
+  }
+
+  get isReady(): boolean {
+    return this.#device.initstate;
+  }
+
+  get size(): number {
+    if (!this.isReady) throw new CompcacheError('ENODEV', 'serve.size', 'the device is not initialised');
+    return this.#device.disksize;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    this.#device.read(offset, into);
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    this.#device.write(offset, bytes);
+  }
+
+  /** Whole pages go; what is less stays as it is. */
+  trim(offset: number, length: number): void {
+    const first = Math.ceil(offset / PAGE_SIZE);
+    const end = Math.floor((offset + length) / PAGE_SIZE);
+    if (end > first) this.#device.discard(first, end - first);
+  }
+
+  /** Pages of zeros take no memory, so they are trimmed whatever the client allows. */
+  writeZeroes(offset: number, length: number): void {
+    const end = offset + length;
+    const first = Math.min(Math.ceil(offset / PAGE_SIZE) * PAGE_SIZE, end);
+    const last = Math.max(Math.floor(end / PAGE_SIZE) * PAGE_SIZE, first);
+    if (first > offset) this.write(offset, new Uint8Array(first - offset));
+    this.trim(first, last - first);
+    if (end > last) this.write(last, new Uint8Array(end - last));
+  }
+
+  flush(): Promise<void> {
+    return this.#device.flush();
+  }
+
+  // ── orders ─────────────────────────────────────────────────────────────────
+
+  async init({ disksize, memlimit, allocator, codec, recomp, backing, swapHeader }: Order): Promise<void> {
+    if (this.isReady || this.#starting) throw new CompcacheError('EBUSY', 'serve.init', 'the device is initialised: reset it first');
+    if (disksize === undefined) throw new CompcacheError('EINVAL', 'serve.init', 'a disksize is needed');
+    this.#starting = true;
+    try {
+      const settings: RamzswapSettings = {
+        disksize,
+        ...(memlimit === undefined ? {} : { memlimit }),
+        ...(allocator === undefined ? {} : { allocator }),
+        ...(codec === undefined ? {} : { codec: await codecOf(codec) }),
+        ...(recomp === undefined ? {} : { recompCodecs: await Promise.all(recomp.map(codecOf)) }),
+        ...(swapHeader === undefined ? {} : { swapHeader }),
+      };
+      if (backing === undefined) this.#device.init(settings);
+      else await this.#initOn(settings, backing);
+    } finally {
+      this.#starting = false;
+    }
+  }
+
+  /** With a file behind it, which has a slot for each page of the device. */
+  async #initOn(settings: RamzswapSettings, path: string): Promise<void> {
+    this.#device.init(settings); // whether the settings are good is known before the file is touched
+    const pages = this.#device.disksize / PAGE_SIZE;
+    this.#device.reset();
+    const file = await FileStore.open({ path, slots: pages, size: (pages + 8) * 4128 + Math.ceil(pages / 8), existing: 'discard' });
+    try {
+      this.#device.init({ ...settings, backing: file });
+      this.#file = file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  reset(): void {
+    const users = this.server?.users ?? 0;
+    if (users !== 0) throw new CompcacheError('EBUSY', 'serve.reset', `${users} ${users === 1 ? 'client uses' : 'clients use'} the device`);
+    this.#device.reset();
+    this.#file?.close();
+    this.#file = undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#device.close();
+    this.#file?.close();
+  }
+
+  /** What the control socket understands. */
+  handlers(): Record<string, ControlHandler> {
+    const device = this.#device;
+    return {
+      init: async (args) => {
+        await this.init(requireOrder(args));
+        return { disksize: device.disksize };
+      },
+      reset: () => {
+        if (!this.isReady) throw new CompcacheError('ENODEV', 'serve.reset', 'the device is not initialised');
+        this.reset();
+        return {};
+      },
+      stats: () => ({ ...device.stats(), allocator: device.allocator, codec: device.codec, mmStat: device.mmStat(), ioStat: device.ioStat(), bdStat: device.bdStat() }),
+      compact: () => ({ pagesCompacted: device.compact() }),
+      idle: ({ age }) => ({ pages: device.markIdle(age === undefined ? 'all' : (age as number)) }),
+      writeback: ({ type }) => ({ pages: device.writeback(type as 'idle') }),
+      recompress: ({ type }) => ({ pages: device.recompress(type === undefined ? {} : { type: type as 'idle' }) }),
+      memlimit: ({ memlimit }) => {
+        device.memlimit = memlimit as number;
+        return { memlimit: device.memlimit };
+      },
+    };
+  }
+}
+
+function requireOrder(args: Record<string, unknown>): Order {
+  const unknown = Object.keys(args).find((key) => !ORDER_KEYS.includes(key));
+  if (unknown !== undefined) throw new CompcacheError('EINVAL', 'serve.init', `there is no setting '${unknown}'`);
+  const { backing, recomp } = args;
+  if (backing !== undefined && typeof backing !== 'string') throw new CompcacheError('EINVAL', 'serve.init', 'backing must be a path');
+  if (recomp !== undefined && !Array.isArray(recomp)) throw new CompcacheError('EINVAL', 'serve.init', 'recomp must be names of codecs');
+  return args as Order;
+}
+
+/** A codec of the core by its name, any other loaded. EINVAL, ENODEV. */
+async function codecOf(name: CodecName): Promise<'lz4' | 'lz4hc' | Codec> {
+  return name === 'lz4' || name === 'lz4hc' ? name : loadCodec(name);
+}
