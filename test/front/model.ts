@@ -525,11 +525,12 @@ export class FrontMachine {
   #reclaim(what: 'writeback' | 'shrink', count: number): void {
     const before = this.#zswap.stats();
     const budget = this.#zswap.writebackLimit;
+    const alone = this.#depth === 0 && this.#store.inside === undefined && this.#trimmer.inside === undefined;
     try {
       const moved = this.#zswap[what](count);
       must(this.row.mode === 'sync', `${what} of an asynchronous store gave ${moved}`);
       const after = this.#zswap.stats();
-      if (this.#depth === 0 && this.#store.inside === undefined && what === 'writeback') {
+      if (alone && what === 'writeback') {
         must(moved === after.writtenBackPages - before.writtenBackPages, `writeback gave ${moved}, and counted ${after.writtenBackPages - before.writtenBackPages}`);
         must(moved <= budget && this.#zswap.writebackLimit === budget - moved, `${moved} were written of ${budget}, ${this.#zswap.writebackLimit} are left`);
         if (this.row.victims === 'entry') must(moved <= count, `writeback(${count}) gave ${moved}`);
