@@ -942,7 +942,9 @@ export class Zswap {
       await io.room(op);
       return true;
     }
+    const calls = this.#calls;
     const job = this.#beginEntry(op, run);
+    if (job === undefined && this.#calls !== calls) return true;
     if (job !== undefined) {
       const write = this.#finishSoon(op, job, run).finally(() => active.delete(write));
       active.add(write);
@@ -984,7 +986,7 @@ export class Zswap {
     for (const { pool } of this.#pools.values()) if (pool.mallocSupportMovable) pool.compact();
   }
 
-  /** Begins the write of the next victim by entry; undefined without one. */
+  /** Begins the write of the next victim by entry; undefined without one, or when a codec has called back: look at all anew. */
   #beginEntry(op: string, run: Run): Job | undefined {
     for (; run.tries < TRIES; run.tries++) {
       const record = this.#front.zswapVictim(this.#address) >>> 0;
@@ -992,8 +994,11 @@ export class Zswap {
       const calls = this.#calls;
       const job = this.#begin(op, record, run);
       if (job !== undefined || run.failure?.code === 'ENOSPC') return job;
-      if (this.#isOver) return undefined;
-      if (this.#calls === calls) this.#front.zswapPass(this.#address, record);
+      if (this.#calls !== calls) {
+        run.tries += 1;
+        return undefined;
+      }
+      this.#front.zswapPass(this.#address, record);
     }
     return undefined;
   }
@@ -1074,8 +1079,9 @@ export class Zswap {
 
   /** One entry to a synchronous store. False when there is none, or nothing goes any more. */
   #entryNow(op: string, run: Run): boolean {
+    const calls = this.#calls;
     const job = this.#beginEntry(op, run);
-    if (job === undefined) return false;
+    if (job === undefined) return this.#calls !== calls;
     const io = this.#io as StoreIo;
     this.#ended(job, io.now(op, () => io.store.write(job.slot, job.bytes)), run);
     return run.failure === undefined;

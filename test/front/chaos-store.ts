@@ -201,12 +201,14 @@ export class ChaosStore implements BackingStore {
 
   #require(op: Op, slot: number): void {
     if (this.#sealed) this.#break(`${op} of slot ${slot} after close`);
-    if (op !== 'sync' && !(slot >= 0 && slot < this.slots)) this.#break(`slot ${slot} of ${this.slots}`);
-    const same = [...this.pending, ...this.hung].filter((call) => call.slot === slot);
-    for (const call of same) {
-      if (call.op !== 'read') this.#break(`${op} of slot ${slot} while a ${call.op} is under way`);
-      else if (op === 'sync') this.#break('sync before the calls under way have ended');
+    // The one call of close: those before it have ended or were given up.
+    if (op === 'sync') {
+      if ([...this.pending, ...this.hung].some(({ late }) => !late)) this.#break('sync before the calls under way have ended');
+      return;
     }
+    if (!(slot >= 0 && slot < this.slots)) this.#break(`slot ${slot} of ${this.slots}`);
+    const same = [...this.pending, ...this.hung].filter((call) => call.slot === slot && call.op !== 'read');
+    for (const call of same) this.#break(`${op} of slot ${slot} while a ${call.op} is under way`);
     if (this.underWay >= this.#maxInFlight) this.#break(`${this.underWay + 1} calls at once`);
   }
 

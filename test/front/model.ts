@@ -190,8 +190,8 @@ export class FrontMachine {
   /** Loads that gave EIO: with the page lost, and with the page kept. */
   #lost = 0;
   #kept = 0;
-  #allHang = 0;
   #emptyFrames = 0;
+  #closing = false;
   actions = 0;
 
   private constructor(row: FrontRow, ram: Ram, clock: Clock, deflate: Codec, seed: number) {
@@ -221,7 +221,7 @@ export class FrontMachine {
       maxInFlight, index, timeout: TIMEOUT, ...(incompressible === undefined ? {} : { incompressible }),
     });
     this.#emptyFrames = this.#zswap.stats().frames;
-    this.#lost = this.#kept = this.#allHang = 0;
+    this.#lost = this.#kept = 0;
     this.#trimmer.failed = { compress: 0, decompress: 0 };
     this.#created += 1;
   }
@@ -482,10 +482,9 @@ export class FrontMachine {
         (error: unknown) => {
           must(sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that failed has written', error);
           const code = codeOf(error);
-          if (code === 'ECLOSED' && this.#isClosing) return;
+          if (code === 'ECLOSED' && this.#closing) return;
           must(code === 'EIO', `loadAsync gave ${String(error)}`, error);
           if (/hang/.test((error as Error).message)) {
-            this.#allHang += 1;
             must(this.#store.hung.length + this.#store.pending.length >= this.row.maxInFlight, 'not all calls hang', error);
           } else if (this.#current(history).page !== undefined && !this.#zswap.has(type, offset)) {
             this.#lost += 1;
@@ -501,7 +500,7 @@ export class FrontMachine {
 
   /** A page that an exclusive load may have taken. */
   #vanished(history: History): void {
-    if (this.#isClosing || this.#current(history).page === undefined) return;
+    if (this.#closing || this.#current(history).page === undefined) return;
     if (!this.#zswap.has(history.type, history.offset)) this.#put(history, undefined);
   }
 
@@ -526,11 +525,12 @@ export class FrontMachine {
   #reclaim(what: 'writeback' | 'shrink', count: number): void {
     const before = this.#zswap.stats();
     const budget = this.#zswap.writebackLimit;
+    const alone = this.#depth === 0 && this.#store.inside === undefined && this.#trimmer.inside === undefined;
     try {
       const moved = this.#zswap[what](count);
       must(this.row.mode === 'sync', `${what} of an asynchronous store gave ${moved}`);
       const after = this.#zswap.stats();
-      if (this.#depth === 0 && this.#store.inside === undefined && what === 'writeback') {
+      if (alone && what === 'writeback') {
         must(moved === after.writtenBackPages - before.writtenBackPages, `writeback gave ${moved}, and counted ${after.writtenBackPages - before.writtenBackPages}`);
         must(moved <= budget && this.#zswap.writebackLimit === budget - moved, `${moved} were written of ${budget}, ${this.#zswap.writebackLimit} are left`);
         if (this.row.victims === 'entry') must(moved <= count, `writeback(${count}) gave ${moved}`);
@@ -601,12 +601,6 @@ export class FrontMachine {
     await quiet();
   }
 
-  get #isClosing(): boolean {
-    return this.#closing;
-  }
-
-  #closing = false;
-
   /** Settles everything until nothing is under way; hung calls last. */
   async #drain(): Promise<void> {
     this.#store.calm();
@@ -628,6 +622,8 @@ export class FrontMachine {
   /** Closes it, with calls under way. */
   async #close(): Promise<void> {
     this.#disarm();
+    this.#store.inside = undefined;
+    this.#trimmer.inside = undefined;
     this.#closing = true;
     const syncs = this.#store.calls.sync;
     const closed = this.#space.close().then(
@@ -692,7 +688,8 @@ export class FrontMachine {
     const pools = this.#ram.pools().filter(({ name }) => name !== 'other');
     const objects = pools.reduce((sum, pool) => sum + pool.stats().objects, 0);
     must(objects === stats.storedPages - stats.sameFilledPages, `${objects} objects for ${stats.storedPages - stats.sameFilledPages} entries`);
-    must(stats.pools === pools.length || this.#underWay.size !== 0, `${stats.pools} pools of ${pools.length}`);
+    // A pool that has drained waits for the writes of a victim of its own.
+    must(stats.pools <= pools.length, `${stats.pools} pools of ${pools.length}`);
     must(stats.frames === this.#ram.stats().usedFrames - this.#usedBefore || pools.length !== stats.pools, `${stats.frames} frames of ${this.#ram.stats().usedFrames - this.#usedBefore}`);
     must(this.#lost <= this.#store.damaged, `${this.#lost} pages were lost, ${this.#store.damaged} reads were damaged`);
     must(this.#kept <= this.#store.failed.read + this.#store.damaged + this.#trimmer.failed.decompress, `${this.#kept} loads failed for nothing`);
@@ -702,6 +699,7 @@ export class FrontMachine {
   #compareIdle(): void {
     const stats = this.#zswap.stats();
     must(stats.inFlight === 0, `${stats.inFlight} writes under way`);
+    must(stats.pools === this.#ram.pools().filter(({ name }) => name !== 'other').length, 'a pool that has drained is left');
     must(stats.backingSlots === stats.backingPages, `${stats.backingSlots} slots for ${stats.backingPages} pages`);
     must(this.#store.owned.size === stats.backingSlots, `the store has ${this.#store.owned.size} slots, ${stats.backingSlots} are in use`);
     for (const history of this.#histories.values()) history.versions = [this.#current(history)];

@@ -10,7 +10,7 @@ import { actions, rows } from './arbitrary.ts';
 import { Clock } from './clock.ts';
 import { FrontMachine } from './model.ts';
 
-const { VITE_SEED: seed, VITE_RUNS: runs = '12' } = (import.meta as unknown as { env: Record<string, string | undefined> }).env;
+const { VITE_SEED: seed, VITE_RUNS: runs = '10' } = (import.meta as unknown as { env: Record<string, string | undefined> }).env;
 const clock = new Clock();
 let deflate: Codec;
 
@@ -22,9 +22,9 @@ beforeAll(async () => {
 afterAll(() => clock.restore());
 
 describe('random actions on a swap space', () => {
-  rows.forEach((row, i) => {
+  for (const [i, row] of rows.entries()) {
     test(row.title, async () => {
-      const property = fc.asyncProperty(actions(160), fc.nat(), async (list, order) => {
+      const property = fc.asyncProperty(actions(250), fc.nat(), async (list, order) => {
         const machine = await FrontMachine.create(row, ALL_BUILDS[i % 3] ?? 'release', clock, deflate, order);
         for (const action of list) {
           const wait = machine.apply(action);
@@ -34,5 +34,5 @@ describe('random actions on a swap space', () => {
       });
       await fc.assert(property, { numRuns: Number(runs), includeErrorInReport: true, ...(seed === undefined ? {} : { seed: Number(seed) }) });
     });
-  });
+  }
 });

@@ -1,7 +1,7 @@
 /**
  * Long traces, and random actions for as long as one likes:
  *
- *   tsx test/random/long.ts [allocator|all] [operations] [seed]
+ *   tsx test/random/long.ts [allocator|swap|all] [operations] [seed]
  *
  * First, for every allocator, a million steps of churn on 50,000 live objects, the same of small sizes, and reclaim of
  * 500 frames with the order of eviction: pool and model must give the same figures. Then random actions.
@@ -10,11 +10,15 @@
  * operations (default 10,000,000). Below 200 live objects everything is checked after each operation, above every
  * thousandth; contents are compared on every read and at the end of every round.
  *
+ * 'swap' and the beginning of a title of test/front/arbitrary.ts ("swap zbud, victims page"): swap spaces over a store that
+ * fails, a hundredth of the operations each (test/front/model.ts).
+ *
  * A round is a new RAM: small and crowded (fault injection, images, exhaustion), or large with thousands of objects.
  * On failure the round is repeated with ever fewer actions; what is left is printed with the seed, exit code 1.
  */
 import { ALL_BUILDS, allocators, createRam, must, traceTarget } from '../harness.ts';
 import type { AllocatorRow, Build } from '../harness.ts';
+import { frontRows, runFront } from '../front/long.ts';
 import { createDraw, runChurn2, runChurnSmall, runE6 } from '../models/trace.ts';
 import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { BAD_HANDLES, MODES, Machine, POLICIES } from './machine.ts';
@@ -167,11 +171,15 @@ async function run(row: AllocatorRow, operations: number, seed: number): Promise
 
 const [name = 'all', operations = '10000000', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
 const chosen = allocators.filter(({ title }) => name === 'all' || title.startsWith(name));
-if (chosen.length === 0 || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
-  console.error(`usage: tsx test/random/long.ts [allocator|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
+const fronts = frontRows(name);
+if (chosen.length + fronts.length === 0 || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
+  console.error(`usage: tsx test/random/long.ts [allocator|swap|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
   process.exit(2);
 }
 for (const row of chosen) {
   await traces(row);
   await run(row, Number(operations), Number(seed));
+}
+for (const row of fronts) {
+  if (!(await runFront(row, Number(operations) / 100, Number(seed)))) process.exit(1);
 }
