@@ -81,14 +81,14 @@ export class RawClient {
     socket.on('end', over).on('close', over).on('error', over);
   }
 
-  static async connect({ address }: NbdServer): Promise<RawClient> {
+  static async connect({ address }: Pick<NbdServer, 'address'>): Promise<RawClient> {
     const socket = connect(address);
     await once(socket, 'connect');
     return new RawClient(socket);
   }
 
   /** Connects and sends the client flags. */
-  static async greeted(server: NbdServer, flags = 3): Promise<RawClient> {
+  static async greeted(server: Pick<NbdServer, 'address'>, flags = 3): Promise<RawClient> {
     const client = await RawClient.connect(server);
     await client.receive(18);
     client.send(u32(flags));
@@ -96,7 +96,7 @@ export class RawClient {
   }
 
   /** Connects and chooses the default export. */
-  static async going(server: NbdServer): Promise<RawClient> {
+  static async going(server: Pick<NbdServer, 'address'>): Promise<RawClient> {
     const client = await RawClient.greeted(server);
     const replies = await client.option(GO, infoData(''));
     if (replies.at(-1)?.type !== ACK) throw new Error(`NBD_OPT_GO: ${replies.at(-1)?.type}`);

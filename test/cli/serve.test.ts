@@ -1,0 +1,281 @@
+/** `compcache serve` and `compcache rzscontrol`: a device that real clients use, and orders for it. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomFillSync } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { BdStat, RamzswapStats } from '../../bindings/index.ts';
+import { output, run } from '../nbd/programs.ts';
+import { RawClient } from '../nbd/raw-client.ts';
+import { ROOT, compcache, type Outcome } from './command.ts';
+
+const MIB = 2 ** 20;
+
+/** What rzscontrol answers. */
+interface Answers extends Record<string, unknown> {
+  stats: RamzswapStats & { bdStat: BdStat };
+}
+
+interface Served {
+  child: ChildProcess;
+  folder: string;
+  socket: string;
+  uri: string;
+  /** What it said when it was ready. */
+  line: string;
+  rzscontrol(...args: string[]): Promise<Outcome>;
+  json(...args: string[]): Promise<Answers>;
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'compcache-serve-'));
+  ends.push(async () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Starts `compcache serve`; waits until it serves. */
+async function serve(args: readonly string[], folder = temporaryFolder()): Promise<Served> {
+  const socket = join(folder, 's');
+  const where = args.includes('--port') ? [] : ['--socket', socket];
+  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', 'serve', ...where, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const said = { out: '', error: '' };
+  const gone = once(child, 'close');
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said.error += text));
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said.out += text;
+      if (said.out.includes('\n')) resolve();
+    });
+    child.on('close', () => reject(new Error(`it ended: ${said.error}`)));
+  });
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    await gone;
+    return child.exitCode;
+  };
+  ends.unshift(async () => void (await stop('SIGKILL')));
+  const rzscontrol = (...more: string[]): Promise<Outcome> => compcache(['rzscontrol', socket, ...more]);
+  const json = async (...more: string[]): Promise<Answers> => {
+    const { code, stdout, stderr } = await rzscontrol('--json', ...more);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    return JSON.parse(stdout) as Answers;
+  };
+  return { child, folder, socket, uri: `nbd+unix:///?socket=${socket}`, line: said.out.trim(), rzscontrol, json, stop };
+}
+
+/** Half text-like, half random. */
+function mixed(bytes: number): Buffer {
+  const buffer = Buffer.alloc(bytes);
+  for (let at = 0; at < bytes; at += 8192) randomFillSync(buffer, at, Math.min(4096, bytes - at));
+  for (let at = 4096; at < bytes; at += 8192) buffer.fill(`page ${at} of a file that repeats itself; `, at, Math.min(at + 4096, bytes));
+  return buffer;
+}
+
+describe('a served device', () => {
+  test('is what was copied to it, with and without a backing file', async () => {
+    for (const more of [[], ['--memlimit', '4M', '--allocator', 'xvmalloc']]) {
+      const folder = temporaryFolder();
+      const backing = more.length === 0 ? [] : ['--backing', join(folder, 'back')];
+      const served = await serve(['--disksize', '64M', ...more, ...backing], folder);
+      expect(served.line).toContain('67108864 bytes');
+      expect(await output('nbdinfo', '--size', served.uri)).toBe(`${64 * MIB}\n`);
+      const bytes = mixed(32 * MIB);
+      writeFileSync(join(folder, 'in'), bytes);
+      await output('nbdcopy', '--connections=3', join(folder, 'in'), served.uri);
+      await output('nbdcopy', '--connections=2', served.uri, join(folder, 'out'));
+      const out = readFileSync(join(folder, 'out'));
+      expect(out.length).toBe(64 * MIB);
+      expect(Buffer.compare(out.subarray(0, bytes.length), bytes)).toBe(0);
+      expect(out.subarray(bytes.length).every((byte) => byte === 0)).toBe(true);
+      const { stats } = await served.json('--stats');
+      expect(stats).toMatchObject({ disksize: 64 * MIB, pagesStored: 8192, failedReads: 0, failedWrites: 0 });
+      if (more.length !== 0) expect(stats.memUsedTotal).toBeLessThanOrEqual(4 * MIB);
+      expect(stats.bdStat.bdCount > 4000).toBe(more.length !== 0);
+      expect(await served.stop()).toBe(0);
+      expect(readdirSync(folder).filter((name) => name.startsWith('s'))).toEqual([]);
+    }
+  });
+
+  test('passes QEMU’s patterns at any offset, discards and zeroes', async () => {
+    const served = await serve(['--disksize', '16M']);
+    const commands = [
+      'write -P 0xab 1234567 3654321', 'read -P 0xab 1234567 3654321', 'write -P 0xcd 511 1', 'read -P 0xcd 511 1', 'read -P 0 512 3000',
+      'discard 1236992 65536', 'read -P 0 1236992 65536', 'write -z 1300001 9999', 'read -P 0 1300001 9999', 'read -P 0xab 1310000 100', 'flush',
+    ];
+    const text = await output('qemu-io', '-f', 'raw', ...commands.flatMap((command) => ['-c', command]), served.uri);
+    expect(text).not.toContain('failed');
+    expect(text).not.toContain('error');
+  });
+
+  test('holds a qcow2 image and a file system', async () => {
+    const served = await serve(['--disksize', '96M', '--allocator', 'zbud', '--codec', 'lz4hc']);
+    const path = (name: string): string => join(served.folder, name);
+    writeFileSync(path('raw'), mixed(16 * MIB));
+    await output('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', path('raw'), path('image'));
+    await output('qemu-img', 'convert', '-n', '-f', 'qcow2', '-O', 'raw', path('image'), served.uri);
+    const back = await output('qemu-img', 'compare', '-f', 'raw', '-F', 'qcow2', served.uri, path('image'));
+    expect(back).toContain('identical');
+    writeFileSync(path('fs'), '');
+    truncateSync(path('fs'), 96 * MIB);
+    await output('mke2fs', '-q', '-t', 'ext4', '-d', join(ROOT, 'docs'), path('fs'));
+    await output('nbdcopy', path('fs'), served.uri);
+    await output('nbdcopy', served.uri, path('fs2'));
+    await output('e2fsck', '-fn', path('fs2'));
+    expect(Buffer.compare(readFileSync(path('fs')), readFileSync(path('fs2')))).toBe(0);
+  });
+
+  test('has a swap header when told so', async () => {
+    const served = await serve(['--disksize', '16M', '--swap-header']);
+    await output('nbdcopy', served.uri, join(served.folder, 'out'));
+    expect(await output('blkid', '-p', '-s', 'TYPE', '-o', 'value', join(served.folder, 'out'))).toBe('swap\n');
+    expect(await output('file', '-b', join(served.folder, 'out'))).toContain('swap file');
+  });
+
+  test('is full when its memory limit is reached and there is no file behind it', async () => {
+    const served = await serve(['--disksize', '16M', '--memlimit', '1M']);
+    writeFileSync(join(served.folder, 'in'), randomFillSync(Buffer.alloc(4 * MIB)));
+    const { code, stderr } = await run('nbdcopy', join(served.folder, 'in'), served.uri);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('No space left on device');
+    const { stats } = await served.json('--stats');
+    expect(stats.failedWrites).toBeGreaterThan(0);
+    expect(stats.memUsedTotal).toBeLessThanOrEqual(MIB);
+    await output('qemu-io', '-f', 'raw', '-c', 'discard 0 16M', '-c', 'write -P 1 0 4k', '-c', 'read -P 1 0 4k', served.uri);
+  });
+
+  test('outlives a client that is killed, and its own death leaves a socket that the next one replaces', async () => {
+    const folder = temporaryFolder();
+    const served = await serve(['--disksize', '256M'], folder);
+    writeFileSync(join(folder, 'in'), mixed(64 * MIB));
+    const client = spawn('nbdcopy', [join(folder, 'in'), served.uri], { stdio: 'ignore' });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    client.kill('SIGKILL');
+    await once(client, 'close');
+    expect(await output('nbdinfo', '--size', served.uri)).toBe(`${256 * MIB}\n`);
+    await served.stop('SIGKILL');
+    expect(existsSync(served.socket)).toBe(true);
+    const next = await serve(['--disksize', '16M'], folder);
+    expect(await output('nbdinfo', '--size', next.uri)).toBe(`${16 * MIB}\n`);
+    await next.json('--stats');
+  });
+
+  test('serves a port of the loopback address', async () => {
+    const served = await serve(['--disksize', '16M', '--port', '0']);
+    const uri = /nbd:\/\/\S+/.exec(served.line)?.[0] as string;
+    expect(uri).toContain('127.0.0.1');
+    expect(await output('nbdinfo', '--size', uri)).toBe(`${16 * MIB}\n`);
+  });
+
+  test('leaves a backing file that is ours, and keeps off those of others', async () => {
+    const folder = temporaryFolder();
+    const back = join(folder, 'back');
+    writeFileSync(back, 'somebody else’s');
+    const socket = join(folder, 's');
+    const { code, stderr } = await compcache(['serve', '--socket', socket, '--disksize', '1M', '--backing', back]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('somebody else');
+    expect(readFileSync(back, 'utf8')).toBe('somebody else’s');
+    rmSync(back);
+    for (let round = 0; round < 2; round++) {
+      const served = await serve(['--disksize', '1M', '--backing', back], folder);
+      await served.stop();
+      expect(statSync(back).size).toBeGreaterThan(MIB);
+    }
+  });
+});
+
+describe('rzscontrol', () => {
+  test('initialises, shows, limits, compacts, marks, recompresses, writes back and resets', async () => {
+    const served = await serve([]);
+    expect(served.line).toContain('not initialised');
+    expect((await run('nbdinfo', '--size', served.uri)).code).not.toBe(0);
+    const back = join(served.folder, 'back');
+    const settings = ['--memlimit_kb', '32768', '--backing_swap', back, '--allocator', 'zsmalloc', '--codec', 'lz4', '--recomp', 'lz4hc,deflate', '--swap_header'];
+    const { code, stdout } = await served.rzscontrol('--init', '--disksize_kb', '65536', ...settings);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `initialised: ${64 * MIB} bytes\n` });
+    writeFileSync(join(served.folder, 'in'), mixed(8 * MIB));
+    await output('nbdcopy', join(served.folder, 'in'), served.uri);
+    const before = await served.json('--stats');
+    expect(before.stats).toMatchObject({ disksize: 64 * MIB, memlimit: 32 * MIB, allocator: 'zsmalloc', codec: 'lz4', pagesStored: 2048, mmStat: { memLimit: 32 * MIB } });
+    expect(await served.json('--idle')).toMatchObject({ idle: { pages: 1024 } });
+    expect((await served.json('--recompress', 'all')).recompress).toHaveProperty('pages');
+    expect(await served.json('--writeback', 'idle', '--stats')).toMatchObject({ writeback: { pages: 1024 }, stats: { bdStat: { bdCount: 2048 }, memUsedTotal: 0 } });
+    expect(await served.json('--compact')).toEqual({ compact: { pagesCompacted: 0 } });
+    expect(await served.json('--memlimit_kb', '0')).toEqual({ memlimit: { memlimit: 0 } });
+    const text = await served.rzscontrol('--stats');
+    expect(text.stdout).toMatch(/^DiskSize: +65536 kB$/m);
+    expect(text.stdout).toMatch(/^BDevPages: +2048$/m);
+    await output('nbdcopy', served.uri, join(served.folder, 'out'));
+    expect(Buffer.compare(readFileSync(join(served.folder, 'out')).subarray(0, 8 * MIB), readFileSync(join(served.folder, 'in')))).toBe(0);
+    expect(await served.json('--reset')).toEqual({ reset: {} });
+    expect((await run('nbdinfo', '--size', served.uri)).code).not.toBe(0);
+    await served.json('--init', '--disksize_kb', '1024', '--backing_swap', back);
+    expect(await output('nbdinfo', '--size', served.uri)).toBe(`${MIB}\n`);
+  });
+
+  test('refuses what comes in the wrong order, in one line, and changes nothing', async () => {
+    const served = await serve([]);
+    const refused = async (args: string[], says: RegExp): Promise<void> => {
+      const { code, stdout, stderr } = await served.rzscontrol(...args);
+      expect({ args, code, stdout }).toEqual({ args, code: 2, stdout: '' });
+      expect(stderr).toMatch(says);
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+    };
+    for (const order of ['--stats', '--compact', '--reset', '--idle']) await refused([order], /not initialised/);
+    await refused([], /nothing to do/);
+    await refused(['--init'], /--disksize_kb/);
+    await refused(['--disksize_kb', '1024'], /nothing to do|--init/);
+    await refused(['--init', '--reset', '--disksize_kb', '1024'], /together/);
+    await refused(['--init', '--disksize_kb', '0'], /whole number/);
+    await refused(['--init', '--disksize_kb', 'x'], /whole number/);
+    await refused(['--init', '--disksize_kb', '1024', '--allocator', 'slab'], /allocator/);
+    await refused(['--compact', '--allocator', 'zbud'], /--init/);
+    await refused(['--writeback', 'everything'], /writeback/);
+    await refused(['--init', '--disksize_kb', '1024', '--backing_swap', '/nonexistent/x'], /./);
+    await served.json('--init', '--disksize_kb', '1024');
+    await refused(['--init', '--disksize_kb', '2048'], /initialised/);
+    await refused(['--writeback', 'idle'], /backing/);
+    await refused(['--recompress', 'idle'], /codecs/);
+    expect((await served.json('--stats')).stats).toMatchObject({ disksize: MIB });
+  });
+
+  test('does not reset a device that a client uses', async () => {
+    const served = await serve(['--disksize', '1M']);
+    const client = await RawClient.going({ address: { path: served.socket } });
+    const { code, stderr } = await served.rzscontrol('--reset');
+    expect(code).toBe(2);
+    expect(stderr).toContain('1 client uses');
+    await client.disconnect();
+    await served.json('--reset');
+  });
+
+  test('says when nobody serves', async () => {
+    const folder = temporaryFolder();
+    const { code, stderr } = await compcache(['rzscontrol', join(folder, 'nothing'), '--stats']);
+    expect({ code, lines: stderr.trim().split('\n').length }).toEqual({ code: 2, lines: 1 });
+    const silent = createServer().listen(join(folder, 'other.ctl'));
+    await once(silent, 'listening');
+    silent.on('connection', (socket) => socket.end('nonsense\n'));
+    expect((await compcache(['rzscontrol', join(folder, 'other'), '--stats'])).code).toBe(2);
+    silent.close();
+  });
+});
+
+test('serve needs one place to serve, and settings need a device', async () => {
+  const folder = temporaryFolder();
+  for (const args of [[], ['--socket', join(folder, 's'), '--port', '0'], ['--socket', join(folder, 's'), '--bind', '::1'], ['--socket', join(folder, 's'), '--memlimit', '1M'],
+    ['--socket', join(folder, 's'), '--disksize', 'much'], ['--port', '70000']]) {
+    const { code, stderr } = await compcache(['serve', ...args]);
+    expect({ args, code }).toEqual({ args, code: 2 });
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  }
+});
