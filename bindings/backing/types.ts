@@ -12,8 +12,9 @@ export type MaybePromise<T> = T | Promise<T>;
  * A store of slots of up to {@link SLOT_BYTES} bytes, numbered from 0.
  *
  * Front ends decide which slot holds what, check what they read (magic, slot, generation, CRC-32C), and treat a throw or a
- * rejection as a failure of that one call. A store need not know what the bytes are. Calls on different slots may overlap;
- * a caller waits for a call on a slot before the next on the same one.
+ * rejection as a failure of that one call. A store need not know what the bytes are. Calls on different slots may overlap.
+ * A caller waits for a write or free of a slot before the next call on it; reads may overlap each other and be overtaken, and
+ * what they give then does not matter.
  *
  * Errors of the stores in this package: ENOENT for reading or freeing a slot that holds nothing; EIO for a medium that
  * fails, and never ENOENT for one that merely cannot be asked; ENOSPC for a slot beyond `slots`, or a medium that is full;
