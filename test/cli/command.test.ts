@@ -1,10 +1,11 @@
 /** The command line from outside: output, errors, exit codes, standard input. */
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE } from '../../bindings/index.ts';
 import manifest from '../../package.json' with { type: 'json' };
-import { compcache, estimateJson, temporaryFiles } from './command.ts';
+import { ROOT, compcache, estimateJson, temporaryFiles } from './command.ts';
 import { textPages, zeroPages } from './samples.ts';
 
 const file = temporaryFiles();
