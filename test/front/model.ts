@@ -157,6 +157,8 @@ interface History {
   readonly type: number;
   readonly offset: number;
   versions: Version[];
+  /** Loads under way. */
+  loads: number;
 }
 
 const ABSENT: Version = { page: undefined, fill: false, from: 0, to: Infinity };
@@ -239,7 +241,7 @@ export class FrontMachine {
   #history(type: number, offset: number): History {
     const key = this.#key(type, offset);
     let history = this.#histories.get(key);
-    if (history === undefined) this.#histories.set(key, (history = { type, offset, versions: [ABSENT] }));
+    if (history === undefined) this.#histories.set(key, (history = { type, offset, versions: [ABSENT], loads: 0 }));
     return history;
   }
 
@@ -472,14 +474,19 @@ export class FrontMachine {
     const since = this.#now;
     const exclusive = this.#zswap.exclusiveLoads;
     const space = this.#created;
+    history.loads += 1;
     this.#track(
       this.#zswap.loadAsync(type, offset, into).then(
         (found) => {
+          history.loads -= 1;
           must(found || sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that found nothing has written');
-          this.#requireState(history, found ? into : undefined, since, 'loadAsync of');
+          // An exclusive load beside this one may have taken the page, of which this machine is told later.
+          const isTaken = !found && history.loads > 0 && (exclusive || this.#zswap.exclusiveLoads);
+          if (!isTaken) this.#requireState(history, found ? into : undefined, since, 'loadAsync of');
           if (found && (exclusive || this.#zswap.exclusiveLoads) && space === this.#created) this.#vanished(history);
         },
         (error: unknown) => {
+          history.loads -= 1;
           must(sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that failed has written', error);
           const code = codeOf(error);
           if (code === 'ECLOSED' && this.#closing) return;
@@ -516,10 +523,11 @@ export class FrontMachine {
       for (const history of of) this.#invalidate(history);
       return;
     }
-    const pages = this.#zswap.invalidateArea(type % TYPES);
     const expected = of.filter((history) => this.#current(history).page !== undefined).length;
-    must(pages === expected, `invalidateArea gave ${pages}, not ${expected}`);
+    // First: the store is told when all are gone, and what it does in return comes after.
     for (const history of of) this.#put(history, undefined);
+    const pages = this.#zswap.invalidateArea(type % TYPES);
+    must(pages === expected, `invalidateArea gave ${pages}, not ${expected}`);
   }
 
   #reclaim(what: 'writeback' | 'shrink', count: number): void {
