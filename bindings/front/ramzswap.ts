@@ -360,7 +360,7 @@ export class Ramzswap {
     const { core, front, address, ram, name } = rest;
     const gone = (): boolean => this.#device?.address !== address || ram.isClosed;
     const io = store === undefined ? undefined : new StoreIo(store, this.#options.maxInFlight ?? 32, this.#options.timeout ?? 30_000, () => frees?.storeChanged());
-    const frees = io === undefined ? undefined : new SlotFrees(io, front, address, gone);
+    const frees = io === undefined ? undefined : new SlotFrees(io, core, front, address, gone);
     const end: FrontEnd = {
       name,
       ownFrames: () => core.inspect(op).zpoolMetadataFrames(address) >>> 0,

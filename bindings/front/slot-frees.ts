@@ -2,23 +2,28 @@
  * Slots that are not needed any more, on their way to being free: told to the store at once where that is synchronous, else as
  * there is room for calls. A slot is not used again before the store has ended freeing it, however it ends.
  */
+import type { Core } from '../wasm.ts';
 import type { FrontExports } from './exports.ts';
 import type { StoreIo } from './store-io.ts';
 
 const NO_SLOT = 0xffffffff;
+/** Where the header of a front end counts its doomed slots (assembly/front/backed.ts, slot-map.ts). */
+const DOOMED_AT = 336;
 
 export class SlotFrees {
   readonly #io: StoreIo;
   readonly #front: FrontExports;
   readonly #address: number;
+  readonly #doomed: Uint32Array;
   readonly #isGone: () => boolean;
   #frees = 0;
   #hung = 0;
   #waiting: (() => void)[] = [];
 
   /** @param isGone whether the front end at that address is gone */
-  constructor(io: StoreIo, front: FrontExports, address: number, isGone: () => boolean) {
+  constructor(io: StoreIo, core: Core, front: FrontExports, address: number, isGone: () => boolean) {
     this.#io = io;
+    this.#doomed = new Uint32Array(core.memory.buffer, address + DOOMED_AT, 1);
     this.#front = front;
     this.#address = address;
     this.#isGone = isGone;
@@ -27,7 +32,7 @@ export class SlotFrees {
   /** Begins freeing what is doomed, as far as calls may be made now. */
   drain(): void {
     const io = this.#io;
-    while (!this.#isGone() && io.hasRoom) {
+    while (this.#doomed[0] !== 0 && !this.#isGone() && io.hasRoom) {
       const slot = this.#front.frontFreeing(this.#address) >>> 0;
       if (slot === NO_SLOT) return;
       if (io.isSync) {
@@ -64,7 +69,7 @@ export class SlotFrees {
 
   /** Waits until a slot that is to be freed is free. False when there is none, or all that there are hang. */
   async freed(): Promise<boolean> {
-    if (this.#isGone() || this.#io.allHang || this.#frees === this.#hung) return false;
+    if (this.#isGone() || this.#io.allHang || (this.#frees === this.#hung && this.#doomed[0] === 0)) return false;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
     return true;
   }

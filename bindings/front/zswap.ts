@@ -13,6 +13,7 @@ import { joinFront, type FrontExports } from './exports.ts';
 import {
   codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type ZswapOptions,
 } from './options.ts';
+import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
 
 // What the core answers beside 0, sizes and errors (assembly/front/zswap.ts), and two answers of ours.
@@ -35,7 +36,6 @@ const LATE = 2;
 
 /** Words of the header that say that there is something to do (assembly/front/zswap-layout.ts). */
 const DRAINED_WORD = (256 + 52) / 4;
-const DOOMED_WORD = (320 + 16) / 4;
 
 const NONE = 0xffffffff;
 const FIRST_FOREIGN = Object.keys(CORE_CODECS).length;
@@ -184,6 +184,7 @@ export class Zswap {
   readonly #blockAddress: number;
   readonly #ownRam: boolean;
   readonly #io: StoreIo | undefined;
+  readonly #frees: SlotFrees | undefined;
   readonly #zpoolOptions: Omit<ZpoolOptions, 'name' | 'evict'>;
   /** The allocator whose options those are. */
   readonly #zpoolOptionsOf: AllocatorName;
@@ -212,9 +213,6 @@ export class Zswap {
   #background: Promise<void> | undefined;
   /** Calls that wait for the store and have things to put back when it has answered. */
   readonly #active = new Set<Promise<unknown>>();
-  #frees = 0;
-  #hungFrees = 0;
-  #waitingForSlot: (() => void)[] = [];
   /** Calls so far: whether codec or store have called back. */
   #calls = 0;
   /** Calls on the stack that write back. */
@@ -230,7 +228,7 @@ export class Zswap {
     this.#core = ram.core(op);
     this.#front = front;
     this.#ownRam = options.ram === undefined;
-    this.#io = store === undefined ? undefined : new StoreIo(store, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.#storeChanged());
+    this.#io = store === undefined ? undefined : new StoreIo(store, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.#frees?.storeChanged());
     this.#zpoolOptions = options.zpool ?? {};
     this.#zpoolOptionsOf = options.allocator ?? 'zsmalloc';
     this.#keep = (options.incompressible ?? (store === undefined ? 'refuse' : 'keep')) === 'keep';
@@ -249,6 +247,7 @@ export class Zswap {
       ownFrames: () => this.#core.inspect(op).zpoolMetadataFrames(this.#address) >>> 0,
       isBusy: () => this.#figure(IN_FLIGHT) !== 0,
     };
+    this.#frees = this.#io === undefined ? undefined : new SlotFrees(this.#io, this.#core, front, this.#address, () => this.#isGone());
     this.#configure();
     try {
       this.#current = this.#use(op, this.#zpoolOptionsOf, codec);
@@ -300,7 +299,8 @@ export class Zswap {
 
   /**
    * Ends it: waits for writes that are under way, has the store make them last, and gives all frames back. Pages are not
-   * written for that: nothing could find them again. The store stays open, it is the caller's. Idempotent.
+   * written for that: nothing could find them again. The store stays open, it is the caller's; slots that hold pages are not
+   * freed there. Idempotent.
    * @returns when all is done; with a synchronous store, all is done when close returns
    * @throws EIO (a rejection) when the store's sync fails; everything else is done then
    */
@@ -950,7 +950,7 @@ export class Zswap {
       active.add(write);
       return true;
     }
-    if (run.failure?.code === 'ENOSPC' && (await this.#slotFreed())) {
+    if (run.failure?.code === 'ENOSPC' && (await this.#frees?.freed())) {
       run.failure = undefined;
       return true;
     }
@@ -1055,7 +1055,7 @@ export class Zswap {
     if (moved) run.moved += 1;
     else if (job.budget === this.#budgets) this.#budget += 1;
     if ('failure' in outcome) this.#noteFailure(job, outcome, run);
-    this.#drain();
+    this.#frees?.drain();
   }
 
   #noteFailure(job: Job, outcome: { failure: CompcacheError; late?: Promise<void> }, run: Run): void {
@@ -1064,7 +1064,7 @@ export class Zswap {
     void outcome.late?.then(() => {
       if (this.#isGone()) return;
       this.#front.frontSettled(this.#address, job.slot);
-      this.#drain();
+      this.#frees?.drain();
     });
   }
 
@@ -1205,7 +1205,7 @@ export class Zswap {
           this.#endDirect(op, job, await io.soon(op, () => io.store.write(job.slot, job.bytes)));
           return;
         }
-        if (!(await this.#slotFreed())) this.#failPending(op, pending, this.#failure(op, ENOSPC));
+        if (!(await this.#frees?.freed())) this.#failPending(op, pending, this.#failure(op, ENOSPC));
       }
     } catch (error) {
       this.#failPending(op, pending, error as CompcacheError);
@@ -1253,68 +1253,15 @@ export class Zswap {
     this.#forgetDirect(job, doneBy(outcome));
     if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
     if ('failure' in outcome) this.#noteFailure(job, outcome, { moved: 0, tries: 0, failure: undefined });
-    this.#drain();
+    this.#frees?.drain();
     if ('failure' in outcome) throw outcome.failure;
   }
 
   // ── slots and pools that are not needed any more ───────────────────────────
 
   #settle(): void {
-    if (this.#header[DOOMED_WORD] !== 0) this.#drain();
+    this.#frees?.drain();
     if (this.#header[DRAINED_WORD] !== 0 || this.#lingering.length !== 0) this.#reap();
-  }
-
-  /** A call of the store has ended, or hangs: there may be room to free slots, and who waits for one may wait in vain. */
-  #storeChanged(): void {
-    if (!this.#isGone()) this.#drain();
-    if (this.#io?.allHang === true) this.#wakeFreed();
-  }
-
-  /** Frees doomed slots at the store: all at once, or as there is room for calls. */
-  #drain(): void {
-    const io = this.#io;
-    while (io !== undefined && this.#header[DOOMED_WORD] !== 0 && io.hasRoom) {
-      const slot = this.#front.frontFreeing(this.#address) >>> 0;
-      if (slot === NONE) return;
-      if (io.isSync) {
-        io.now('zswap.free', () => io.store.free(slot));
-        this.#front.frontFreed(this.#address, slot);
-      } else {
-        this.#frees += 1;
-        void this.#freeSoon(io, slot);
-      }
-    }
-  }
-
-  /** A slot is not used again before the store has ended freeing it, however it ends. */
-  async #freeSoon(io: StoreIo, slot: number): Promise<void> {
-    const outcome = await io.soon('zswap.free', () => io.store.free(slot));
-    if ('failure' in outcome && outcome.late !== undefined) {
-      this.#hungFrees += 1;
-      this.#wakeFreed();
-      await outcome.late;
-      this.#hungFrees -= 1;
-    }
-    this.#frees -= 1;
-    if (!this.#isGone()) {
-      this.#front.frontFreed(this.#address, slot);
-      this.#drain();
-    }
-    this.#wakeFreed();
-  }
-
-  /** Waits until a slot that is to be freed is free. False when there is none, or all that there are hang. */
-  async #slotFreed(): Promise<boolean> {
-    if (this.#isGone() || this.#io?.allHang === true) return false;
-    if (this.#frees === this.#hungFrees && this.#header[DOOMED_WORD] === 0) return false;
-    await new Promise<void>((resolve) => this.#waitingForSlot.push(resolve));
-    return true;
-  }
-
-  #wakeFreed(): void {
-    const waiting = this.#waitingForSlot;
-    this.#waitingForSlot = [];
-    for (const resolve of waiting) resolve();
   }
 
   /** Destroys pools that have drained. */

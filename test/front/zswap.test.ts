@@ -1,4 +1,4 @@
-/** Zswap: what it does, one thing at a time. The whole at random: chaos.test.ts. */
+/** Zswap: what it does, one thing at a time. The whole at random: random.test.ts. */
 import { describe, expect, test } from 'vitest';
 import {
   ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, SLOT_BYTES, SwapSpace, Zswap, loadCodec, type Codec, type ZswapOptions,
