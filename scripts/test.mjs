@@ -12,6 +12,13 @@ const REDIS = {
   name: 'Redis', variable: 'REDIS_SERVER', debian: 'redis-server',
   paths: ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'],
 };
+// The NBD clients and file system tools of test/nbd/programs.ts. Each is told to the tests under its name in capitals.
+const FOLDERS = ['/usr/bin', '/usr/sbin', '/bin', '/sbin', '/usr/local/bin', '/usr/local/sbin', '/opt/homebrew/bin'];
+const NBD_PROGRAMS = Object.entries({
+  'libnbd-bin': ['nbdinfo', 'nbdcopy'], 'qemu-utils': ['qemu-img', 'qemu-io'], e2fsprogs: ['mke2fs', 'e2fsck', 'debugfs'], 'util-linux': ['blkid'], file: ['file'],
+}).flatMap(([debian, names]) => names.map((name) => ({
+  name, variable: name.toUpperCase().replace('-', '_'), debian, paths: FOLDERS.map((folder) => join(folder, name)),
+})));
 
 function run(command, args, options = {}) {
   return spawnSync(command, args, { stdio: 'inherit', ...options }).status === 0;
@@ -42,7 +49,8 @@ function program({ name, variable, paths, debian }) {
 }
 
 const bin = (name) => join('node_modules', '.bin', name);
-const env = { ...process.env, CHROMIUM: program(CHROMIUM), REDIS_SERVER: program(REDIS) };
+const needed = [CHROMIUM, REDIS, ...NBD_PROGRAMS];
+const env = { ...process.env, ...Object.fromEntries(needed.map((wanted) => [wanted.variable, program(wanted)])) };
 step('build', process.execPath, ['scripts/build.mjs']);
 step('types', bin('tsc'), ['-p', 'tsconfig.json']);
 step('lint', bin('eslint'), ['.', '--max-warnings', '0']);

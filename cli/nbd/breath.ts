@@ -1,15 +1,24 @@
-/** Lets events in between pieces of long work, so that one client's requests do not keep the others waiting. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-
+/**
+ * Lets events in between pieces of a connection's work, so that its requests do not keep other clients waiting: after some
+ * milliseconds whoever wants to go on waits for a turn of the event loop, one for each.
+ */
 const SLICE_MS = 4;
 
 export class Breath {
   #since = performance.now();
+  readonly #waiting: (() => void)[] = [];
 
   /** After each piece of work. */
   async take(): Promise<void> {
-    if (performance.now() - this.#since < SLICE_MS) return;
-    await nextTurn();
+    if (this.#waiting.length === 0 && performance.now() - this.#since < SLICE_MS) return;
+    await new Promise<void>((resolve) => {
+      if (this.#waiting.push(resolve) === 1) setImmediate(() => this.#next());
+    });
+  }
+
+  #next(): void {
     this.#since = performance.now();
+    this.#waiting.shift()?.();
+    if (this.#waiting.length > 0) setImmediate(() => this.#next());
   }
 }

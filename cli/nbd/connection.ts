@@ -177,8 +177,17 @@ export class Connection {
     } catch (error) {
       reply = makeReply(request.cookie, this.#errorOf(error));
     }
-    // Until the kernel has it all it counts as under way.
-    await new Promise<void>((resolve) => void this.#socket.write(reply, () => resolve()));
+    await this.#send(reply);
+  }
+
+  /** Waits until the kernel has it all: so long the request counts as under way. Replies of one burst go out together. */
+  #send(reply: Buffer): Promise<void> {
+    const socket = this.#socket;
+    if (socket.writableCorked === 0) {
+      socket.cork();
+      process.nextTick(() => socket.uncork());
+    }
+    return new Promise((resolve) => void socket.write(reply, () => resolve()));
   }
 
   async #execute(request: Request, payload: Uint8Array): Promise<Buffer> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { serveNbd, type NbdServer } from '../../cli/nbd/index.ts';
 import { MemoryDevice, later } from './memory-device.ts';
-import { output, run } from './programs.ts';
+import { output, run, start as startProgram } from './programs.ts';
 import { MIB, expectAlive, serve, temporaryFolder, until, watchStrays } from './serving.ts';
 
 watchStrays();
@@ -26,7 +26,7 @@ function randomFile(path: string, size: number): Buffer {
 describe('nbdinfo', () => {
   test.each([['a Unix socket', {}], ['TCP', { port: 0 }]])('over %s says what the server can do', async (_, where) => {
     const { uri } = await serve({ exportName: 'a ram', description: 'a RAM', ...where });
-    const { exports, protocol, structured, TLS } = JSON.parse(await output('nbdinfo', '--json', uri)) as Record<string, never>;
+    const { exports, protocol, structured, TLS } = JSON.parse(await output('nbdinfo', '--json', uri)) as { exports: object[]; protocol: string; structured: boolean; TLS: boolean };
     expect({ protocol, structured, TLS }).toEqual({ protocol: 'newstyle-fixed', structured: false, TLS: false });
     expect(exports[0]).toMatchObject({
       'export-name': 'a ram', description: 'a RAM', 'export-size': MIB, is_read_only: false, can_flush: true, can_fua: true, can_multi_conn: true, can_trim: true, can_zero: true,
@@ -46,7 +46,7 @@ describe('nbdinfo', () => {
 
   test('does not find an export of another name', async () => {
     const { uri } = await serve({ exportName: 'ram' });
-    expect((await run('nbdinfo', '--size', uri.replace('/ram', '/other'))).stderr).toContain('requested export is not available');
+    expect((await run('nbdinfo', '--size', uri.replace('/ram', '/other'))).stderr).toContain("no export named 'other'");
   });
 });
 
@@ -147,6 +147,32 @@ describe('QEMU', () => {
     expect(Buffer.compare(device.bytes, bytes)).toBe(0);
     expect(device.mostAtOnce).toBeGreaterThan(1);
     expect(await output('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', join(folder, 'raw'), uri)).toContain('Images are identical');
+  });
+});
+
+describe('several clients at once', () => {
+  test('each find what they have written', async () => {
+    const { uri } = await start(64 * MIB, { before: later() });
+    await Promise.all(Array.from({ length: 8 }, (_, i) => {
+      const [at, pattern] = [`${i * 8}M`, `${i + 1}`];
+      return output('qemu-io', '-f', 'raw', ...['write', 'read'].flatMap((what) => ['-c', `${what} -P ${pattern} ${at} 8M`]), '-c', 'flush', '-c', `read -P ${pattern} ${at} 8M`, uri).then((text) => expect(text).not.toMatch(/failed|Pattern/));
+    }));
+  });
+
+  test('are not harmed by those that are killed', async () => {
+    const { device, server, uri, folder } = await start(64 * MIB, { before: () => new Promise((resolve) => setTimeout(resolve, 1)) });
+    randomFile(join(folder, 'in'), 64 * MIB);
+    const good = run('qemu-io', '-f', 'raw', '-c', 'aio_read 0 64M', '-c', 'aio_flush', '-c', 'read 0 64M', '-c', 'flush', uri);
+    for (const args of [[join(folder, 'in'), uri], [uri, join(folder, 'out')]]) {
+      const before = device.calls.length;
+      const copy = startProgram('nbdcopy', ...args);
+      await until(() => device.calls.length > before + 20, 'some requests');
+      copy.kill();
+      expect((await copy.ended).code).toBe(null);
+    }
+    expect((await good).code).toBe(0);
+    await until(() => server.connections === 0, 'the end of all connections');
+    await expectAlive(server);
   });
 });
 

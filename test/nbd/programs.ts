@@ -17,17 +17,30 @@ export interface Ended {
   stderr: string;
 }
 
+/** A program that runs. */
+export interface Running {
+  readonly ended: Promise<Ended>;
+  kill(): void;
+}
+
 /** Runs a program to its end, whatever that is. Fails where it is not installed. */
 export function run(program: Program, ...args: string[]): Promise<Ended> {
+  return start(program, ...args).ended;
+}
+
+export function start(program: Program, ...args: string[]): Running {
   const command = process.env[program.toUpperCase().replace('-', '_')] ?? program;
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, PATH, LC_ALL: 'C' } });
   const ended: Ended = { code: null, stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (ended.stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (ended.stderr += text));
-  return new Promise((resolve, reject) => {
-    child.on('error', (cause) => reject(new Error(`${command} does not start: install it (Debian: apt-get install ${PACKAGES[program]})`, { cause })));
-    child.on('close', (code) => resolve({ ...ended, code }));
-  });
+  return {
+    ended: new Promise((resolve, reject) => {
+      child.on('error', (cause) => reject(new Error(`${command} does not start: install it (Debian: apt-get install ${PACKAGES[program]})`, { cause })));
+      child.on('close', (code) => resolve({ ...ended, code }));
+    }),
+    kill: () => void child.kill('SIGKILL'),
+  };
 }
 
 /** Runs a program, which must succeed, and gives its output. */
