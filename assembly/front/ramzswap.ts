@@ -83,6 +83,8 @@ import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsDoomed, slotsTaken } fr
 @inline const COMPRESS: u32 = 3;
 // @ts-ignore: decorator
 @inline const IN_STORE: u32 = 4;
+// @ts-ignore: decorator
+@inline const TOO_LONG: u32 = 5;
 
 @unmanaged
 export class Device {
@@ -451,7 +453,7 @@ function isSmaller(pool: usize, bytes: u32, than: u32): bool {
  * Puts a page's object into one with the block of `bytes` bytes in the block buffer, by the codec of that priority, if that
  * takes less memory.
  * @param threshold only if it has fewer bytes than that
- * @returns 1 it did; 0 it would not be smaller; ENOENT it is no object; ENOMEM no frame, or the limit; EIO, EINVAL
+ * @returns 1 it did; 0 it would not be smaller; TOO_LONG it would, but not below the threshold; ENOENT it is no object; ENOMEM no frame, or the limit; EIO, EINVAL
  */
 export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32, threshold: u32): u32 {
   if (!isDevice(front) || bytes == 0 || bytes > deviceAt(front).most || priority > PRIORITY_MASK) return EINVAL;
@@ -461,7 +463,8 @@ export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32,
   const old = load<u32>(cell);
   const size = zpoolSize(pool, old);
   if (isError(size)) return EIO;
-  if (bytes >= threshold || !isSmaller(pool, bytes, size)) return 0;
+  if (!isSmaller(pool, bytes, size)) return 0;
+  if (bytes >= threshold) return TOO_LONG;
   const handle = objectOf(front, bytes);
   if (isError(handle) || handle == 0) return handle == 0 ? ENOMEM : handle;
   const state = stateOf(cell);
