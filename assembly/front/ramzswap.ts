@@ -180,6 +180,7 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
   deviceAt(front).pool = <u32>pool;
   deviceAt(front).most = most;
   deviceAt(front).limit = limit;
+  notePeak(front);
   return 0;
 }
 
@@ -273,6 +274,12 @@ export function ramzPut(front: usize, index: u32, bytes: u32, now: u32): u32 {
   return 0;
 }
 
+/** A pool may have frames before it has objects, and keep those of an object that was given back. */
+function notePeak(front: usize): void {
+  const frames = poolAt(deviceAt(front).pool).frames;
+  if (frames > deviceAt(front).peak) deviceAt(front).peak = frames;
+}
+
 /** An object with the block in the block buffer, or the page in the page buffer (0 bytes). 0 beyond the limit; an error of malloc. */
 function objectOf(front: usize, bytes: u32): u32 {
   const pool = <usize>deviceAt(front).pool;
@@ -281,9 +288,10 @@ function objectOf(front: usize, bytes: u32): u32 {
   const frames = poolAt(pool).frames;
   if (deviceAt(front).limit != 0 && frames > deviceAt(front).limit) {
     zpoolFree(pool, handle);
+    notePeak(front);
     return 0;
   }
-  if (frames > deviceAt(front).peak) deviceAt(front).peak = frames;
+  notePeak(front);
   const size = bytes == 0 ? PAGE_SIZE : bytes;
   const from = bytes == 0 ? pageBuffer() : blockBuffer();
   const to = <usize>zpoolRange(pool, handle, 0, size, 1);

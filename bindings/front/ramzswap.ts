@@ -11,7 +11,7 @@ import { RAM_OPTIONS, Ram, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, PAGE_SIZE, join, type Core } from '../wasm.ts';
-import type { Zpool } from '../zpool.ts';
+import { isPromise, type Zpool } from '../zpool.ts';
 import { frontModule, type FrontExports } from './exports.ts';
 import { codecNow, requireAllocator, requireFlag, requireRange, requireStore, requireWord, resolveCodec } from './options.ts';
 import { SlotFrees } from './slot-frees.ts';
@@ -735,7 +735,7 @@ export class Ramzswap {
     try {
       const written: unknown = codec.decompress(block, page);
       if (written === PAGE_SIZE && page.length === PAGE_SIZE) return page;
-      cause = new Error(`it gave ${show(written)} bytes`);
+      cause = new Error(isPromise(written) ? 'it gave a Promise' : `it gave ${show(written)} bytes`);
     } catch (error) {
       cause = error;
     }
@@ -826,21 +826,19 @@ export class Ramzswap {
 
   /** Nothing may come between reading the page and putting it back, so that happens in one go, when those before have ended. */
   async #patchAsync(op: string, index: number, part: Uint8Array, from: number): Promise<void> {
-    const device = this.#live(op);
+    if (this.#live(op).io?.isSync !== false) return this.#patch(op, index, part, from);
     const turn = this.#enqueue(index);
     try {
       if (this.#coming.get(index)?.[0] !== turn) await this.#untilFirst(index, turn);
-      let rest: { io: StoreIo; page: Uint8Array } | undefined;
+      let rest: { device: Device; io: StoreIo; page: Uint8Array } | undefined;
       await this.#withPage(op, index, (whole) => {
         if (!this.#isComing(index, turn)) return;
         const page = patched(whole, part, from);
+        const device = this.#live(op);
         const result = this.#tryPool(op, device, index, page, turn);
-        if (result !== 0) rest = { io: this.#storeFor(op, device, result), page };
+        if (result !== 0) rest = { device, io: this.#storeFor(op, device, result), page };
       });
-      if (rest === undefined || !this.#isComing(index, turn)) return;
-      const { io, page } = rest;
-      if (io.isSync) this.#putInStore(op, device, io, index, page, turn);
-      else await this.#send(op, device, io, index, page, turn);
+      if (rest !== undefined) await this.#send(op, rest.device, rest.io, index, rest.page, turn);
     } finally {
       this.#leave(index, turn);
     }
@@ -916,7 +914,7 @@ export class Ramzswap {
     const buffer = new Uint8Array(this.#most);
     try {
       const written: unknown = codec.compress(page, buffer);
-      return isU32(written) && written <= buffer.length ? buffer.subarray(0, written) : undefined;
+      return !isPromise(written) && isU32(written) && written <= buffer.length ? buffer.subarray(0, written) : undefined;
     } catch {
       return undefined;
     }
