@@ -83,6 +83,8 @@ import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsDoomed, slotsTaken } fr
 @inline const COMPRESS: u32 = 3;
 // @ts-ignore: decorator
 @inline const IN_STORE: u32 = 4;
+// @ts-ignore: decorator
+@inline const TOO_LONG: u32 = 5;
 
 @unmanaged
 export class Device {
@@ -178,6 +180,7 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
   deviceAt(front).pool = <u32>pool;
   deviceAt(front).most = most;
   deviceAt(front).limit = limit;
+  notePeak(front);
   return 0;
 }
 
@@ -271,6 +274,12 @@ export function ramzPut(front: usize, index: u32, bytes: u32, now: u32): u32 {
   return 0;
 }
 
+/** A pool may have frames before it has objects, and keep those of an object that was given back. */
+function notePeak(front: usize): void {
+  const frames = poolAt(deviceAt(front).pool).frames;
+  if (frames > deviceAt(front).peak) deviceAt(front).peak = frames;
+}
+
 /** An object with the block in the block buffer, or the page in the page buffer (0 bytes). 0 beyond the limit; an error of malloc. */
 function objectOf(front: usize, bytes: u32): u32 {
   const pool = <usize>deviceAt(front).pool;
@@ -279,9 +288,10 @@ function objectOf(front: usize, bytes: u32): u32 {
   const frames = poolAt(pool).frames;
   if (deviceAt(front).limit != 0 && frames > deviceAt(front).limit) {
     zpoolFree(pool, handle);
+    notePeak(front);
     return 0;
   }
-  if (frames > deviceAt(front).peak) deviceAt(front).peak = frames;
+  notePeak(front);
   const size = bytes == 0 ? PAGE_SIZE : bytes;
   const from = bytes == 0 ? pageBuffer() : blockBuffer();
   const to = <usize>zpoolRange(pool, handle, 0, size, 1);
@@ -451,7 +461,7 @@ function isSmaller(pool: usize, bytes: u32, than: u32): bool {
  * Puts a page's object into one with the block of `bytes` bytes in the block buffer, by the codec of that priority, if that
  * takes less memory.
  * @param threshold only if it has fewer bytes than that
- * @returns 1 it did; 0 it would not be smaller; ENOENT it is no object; ENOMEM no frame, or the limit; EIO, EINVAL
+ * @returns 1 it did; 0 it would not be smaller; TOO_LONG it would, but not below the threshold; ENOENT it is no object; ENOMEM no frame, or the limit; EIO, EINVAL
  */
 export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32, threshold: u32): u32 {
   if (!isDevice(front) || bytes == 0 || bytes > deviceAt(front).most || priority > PRIORITY_MASK) return EINVAL;
@@ -461,7 +471,8 @@ export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32,
   const old = load<u32>(cell);
   const size = zpoolSize(pool, old);
   if (isError(size)) return EIO;
-  if (bytes >= threshold || !isSmaller(pool, bytes, size)) return 0;
+  if (!isSmaller(pool, bytes, size)) return 0;
+  if (bytes >= threshold) return TOO_LONG;
   const handle = objectOf(front, bytes);
   if (isError(handle) || handle == 0) return handle == 0 ? ENOMEM : handle;
   const state = stateOf(cell);

@@ -11,7 +11,7 @@ import { RAM_OPTIONS, Ram, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, PAGE_SIZE, join, type Core } from '../wasm.ts';
-import type { Zpool } from '../zpool.ts';
+import { isPromise, type Zpool } from '../zpool.ts';
 import { frontModule, type FrontExports } from './exports.ts';
 import { codecNow, requireAllocator, requireFlag, requireRange, requireStore, requireWord, resolveCodec } from './options.ts';
 import { SlotFrees } from './slot-frees.ts';
@@ -26,6 +26,9 @@ const DECOMPRESS = 6;
 const CODEC_FAILED = 7;
 const ENOENT = -2 >>> 0;
 const ENOMEM = -12 >>> 0;
+
+// A figure (assembly/front/ramzswap.ts).
+const SLOTS_TAKEN = 8;
 
 // The state of a page (assembly/front/ramzswap.ts).
 const KIND_MASK = 15;
@@ -206,6 +209,13 @@ interface Job {
   bytes: Uint8Array;
 }
 
+/** A write that waits for its turn, or for the store. */
+interface Turn {
+  /** When it has ended, or was taken out. */
+  over: Promise<void>;
+  end: () => void;
+}
+
 // The symbols' names are computed (dispose.ts), so TypeScript must be told of the methods.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export interface Ramzswap {
@@ -234,9 +244,10 @@ export class Ramzswap {
   /** Codecs of names that had to be loaded. */
   readonly #loaded: Map<unknown, Codec>;
   readonly #clock: () => number;
-  /** Writes of pages as they were, and of pages that are new, by page: whoever changes the page takes its write out. */
+  /** Writes of pages as they were, by page: whoever changes the page takes its write out. */
   readonly #moving = new Map<number, Job>();
-  readonly #coming = new Map<number, Job>();
+  /** Writes of new pages that wait, by page, oldest first: a later write that ends before them takes them out. */
+  readonly #coming = new Map<number, Turn[]>();
   #settings: RamzswapSettings;
   #device: Device | undefined;
   #codecs: Codec[] = [];
@@ -246,6 +257,9 @@ export class Ramzswap {
   #budget = Infinity;
   #counters = noCounters();
   #busy = false;
+  #resetting = false;
+  /** How often a page was changed: foreign code may have done so meanwhile. */
+  #changes = 0;
   #closed = false;
   #closing: Promise<void> | undefined;
   readonly #active = new Set<Promise<unknown>>();
@@ -308,14 +322,19 @@ export class Ramzswap {
     const memlimit = parseBytes(op, 'memlimit', settings.memlimit ?? 0);
     const device = this.#make(op, settings, pages);
     this.#device = device;
-    this.#settings = settings;
     this.#priorities = numbers;
     this.#memlimit = memlimit;
     this.#counters = noCounters();
     this.#most = mostOf(device.pool, device.core);
     numbers.forEach((number, priority) => device.front.ramzCodec(device.address, priority, number));
     this.#use();
-    if (settings.swapHeader === true) this.#writeHeader(op);
+    try {
+      if (settings.swapHeader === true) this.#writeHeader(op);
+    } catch (error) {
+      if (this.#device === device) this.#release(op);
+      throw error;
+    }
+    this.#settings = settings;
   }
 
   /** Numbers of the codecs, by priority. EINVAL. */
@@ -358,7 +377,9 @@ export class Ramzswap {
   #joined(op: string, parts: Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool' | 'name' | 'pages'> & { store: BackingStore | undefined }): Device {
     const { store, ...rest } = parts;
     const { core, front, address, ram, name } = rest;
-    const gone = (): boolean => this.#device?.address !== address || ram.isClosed;
+    const start = this.#clock();
+    // A later device may lie where this one was.
+    const gone = (): boolean => this.#device?.end !== end || ram.isClosed;
     const io = store === undefined ? undefined : new StoreIo(store, this.#options.maxInFlight ?? 32, this.#options.timeout ?? 30_000, () => frees?.storeChanged());
     const frees = io === undefined ? undefined : new SlotFrees(io, core, front, address, gone);
     const end: FrontEnd = {
@@ -367,7 +388,7 @@ export class Ramzswap {
       isBusy: () => this.#moving.size + this.#coming.size !== 0,
     };
     ram.noteFront(end, true);
-    return { ...rest, io, frees, end, start: this.#clock(), blockAddress: core.exports.blockBuffer() >>> 0 };
+    return { ...rest, io, frees, end, start, blockAddress: core.exports.blockBuffer() >>> 0 };
   }
 
   /** A RAM of its own: the device, were none of it to compress, its table, and what pools need. */
@@ -386,36 +407,73 @@ export class Ramzswap {
   /** Names pool and limits to the core. */
   #use(): void {
     const { front, address, pool } = this.#device as Device;
-    front.ramzUse(address, pool.address, this.#most, this.#memlimit === 0 ? 0 : Math.max(1, Math.floor(this.#memlimit / PAGE_SIZE)));
+    front.ramzUse(address, pool.address, this.#most, this.#memlimit === 0 ? 0 : Math.min(Math.max(1, Math.floor(this.#memlimit / PAGE_SIZE)), 0xffffffff));
   }
 
   /**
-   * Returns the device to what it was before init: all pages go, the settings are those of create.
-   * @throws EBUSY while a call waits for the backing store
+   * Returns the device to what it was before init: all pages go, their slots are freed, the settings are those of create.
+   * @throws EBUSY while a call waits for the backing store, or the store itself is at work; EAGAIN when slots of an asynchronous
+   *   store must be freed
    */
   reset(): void {
     const op = 'ramzswap.reset';
-    this.#open(op);
-    if (this.#device === undefined) return;
-    if (this.#active.size !== 0 || this.#busy) throw new CompcacheError('EBUSY', op, 'a call waits for the backing store');
-    this.#freeAll();
-    this.#release(op);
-    this.#settings = settingsOf(this.#options);
+    const device = this.#resettable(op);
+    if (device === undefined) return;
+    if (device.io?.isSync === false && device.front.ramzFigure(device.address, SLOTS_TAKEN) !== 0) {
+      throw new CompcacheError('EAGAIN', op, 'slots of an asynchronous store must be freed: use resetAsync');
+    }
+    this.#freeSlots(device);
+    this.#forget(op);
   }
 
-  /** Tells a synchronous store that its slots are free; for an asynchronous one nobody would wait. */
-  #freeAll(): void {
-    const { io, front, address, pages, frees } = this.#device as Device;
-    if (io?.isSync !== true) return;
-    for (const { index, state } of this.#states()) if ((state & KIND_MASK) === WRITTEN && index < pages) front.ramzDrop(address, index);
-    frees?.drain();
+  /** reset, which waits for an asynchronous store. @throws EBUSY also when a call of the store hangs: the pages are gone then */
+  async resetAsync(): Promise<void> {
+    const op = 'ramzswap.resetAsync';
+    const device = this.#resettable(op);
+    if (device === undefined) return;
+    this.#resetting = true;
+    try {
+      await this.#tracked(this.#freeSlotsAsync(op, device));
+    } finally {
+      this.#resetting = false;
+    }
+  }
+
+  async #freeSlotsAsync(op: string, device: Device): Promise<void> {
+    this.#freeSlots(device);
+    if (device.io?.isSync === false) await device.io.idle();
+    if (this.#device !== device) return;
+    if (device.io !== undefined && device.io.inFlight !== 0) throw new CompcacheError('EBUSY', op, 'a call of the backing store hangs');
+    this.#forget(op);
+  }
+
+  /** The device, when nothing waits for it. EBUSY. */
+  #resettable(op: string): Device | undefined {
+    this.#open(op);
+    const device = this.#device;
+    const works = device?.io !== undefined && device.io.inFlight !== 0 && !device.ram.isClosed;
+    if (this.#active.size !== 0 || this.#busy || this.#resetting || works) throw new CompcacheError('EBUSY', op, 'a call waits for the backing store');
+    return device;
+  }
+
+  #forget(op: string): void {
+    this.#release(op);
+    this.#settings = settingsOf(this.#options);
+    this.#budget = Infinity;
+  }
+
+  /** Drops what is in the store, and begins to tell it. */
+  #freeSlots(device: Device): void {
+    if (device.io === undefined) return;
+    for (const { index, state } of this.#states()) if ((state & KIND_MASK) === WRITTEN) this.#drop(device, index);
+    device.frees?.drain();
   }
 
   #release(op: string): void {
     const device = this.#device;
     this.#device = undefined;
     this.#moving.clear();
-    this.#coming.clear();
+    for (const index of this.#coming.keys()) this.#takeOut(index);
     if (device === undefined || device.ram.isClosed) return;
     device.ram.noteFront(device.end, false);
     if (device.ram !== this.#options.ram) {
@@ -441,26 +499,36 @@ export class Ramzswap {
     this.#closed = true;
     while (this.#active.size !== 0) await Promise.allSettled(this.#active);
     const io = this.#device?.io;
-    if (io !== undefined && !io.isSync) await io.idle();
-    const failure = await this.#sync(op);
+    let outcome: Outcome<void> = { value: undefined };
+    if (io?.isSync === true) outcome = this.#sync(op, io);
+    else if (io !== undefined) {
+      await io.idle();
+      outcome = await this.#syncSoon(op, io);
+    }
     this.#release(op);
-    if (failure !== undefined) throw failure;
+    if ('failure' in outcome) throw outcome.failure;
   }
 
-  async #sync(op: string): Promise<CompcacheError | undefined> {
-    const io = this.#device?.io;
-    if (io?.store.sync === undefined) return undefined;
-    const call = (): void | Promise<void> => io.store.sync?.();
-    const outcome = io.isSync ? io.now(op, call) : await io.soon(op, call);
-    return 'failure' in outcome ? outcome.failure : undefined;
+  #sync(op: string, io: StoreIo): Outcome<void> {
+    return io.now(op, () => io.store.sync?.());
+  }
+
+  async #syncSoon(op: string, io: StoreIo): Promise<Outcome<void>> {
+    return io.store.sync === undefined ? { value: undefined } : io.soon(op, () => io.store.sync?.());
   }
 
   /** Has the backing store make last what was written to it. @throws EIO */
   async flush(): Promise<void> {
     const op = 'ramzswap.flush';
-    this.#live(op);
-    const failure = await this.#tracked(this.#sync(op));
-    if (failure !== undefined) throw failure;
+    const { io } = this.#live(op);
+    if (io === undefined) return;
+    const outcome = io.isSync ? this.#sync(op, io) : await this.#tracked(this.#syncInTurn(op, io));
+    if ('failure' in outcome) throw outcome.failure;
+  }
+
+  async #syncInTurn(op: string, io: StoreIo): Promise<Outcome<void>> {
+    while (!io.hasRoom) await io.room(op);
+    return this.#syncSoon(op, io);
   }
 
   [DISPOSE](): void {
@@ -478,6 +546,8 @@ export class Ramzswap {
   #live(op: string): Device {
     this.#open(op);
     if (this.#device === undefined) throw new CompcacheError('ENODEV', op, 'the device is not initialised');
+    if (this.#device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the RAM is closed');
+    if (this.#resetting) throw new CompcacheError('EBUSY', op, 'the device is being reset');
     return this.#device;
   }
 
@@ -563,6 +633,7 @@ export class Ramzswap {
   }
 
   set writebackLimit(value: number) {
+    this.#open('ramzswap.writebackLimit');
     if (value !== Infinity) requireRange('ramzswap.writebackLimit', 'writebackLimit', value, 0, Number.MAX_SAFE_INTEGER);
     this.#budget = value;
   }
@@ -579,8 +650,7 @@ export class Ramzswap {
     const op = 'ramzswap.readPage';
     requirePage(op, 'into', into);
     this.#checkRange(op, this.#live(op), index, 1);
-    this.#counters.numReads += 1;
-    this.#noting('failedReads', () => into.set(this.#page(op, index)));
+    this.#counting('Reads', () => into.set(this.#page(op, index)));
   }
 
   /** readPage, which waits for an asynchronous store. */
@@ -588,10 +658,12 @@ export class Ramzswap {
     const op = 'ramzswap.readPageAsync';
     requirePage(op, 'into', into);
     this.#checkRange(op, this.#live(op), index, 1);
-    this.#counters.numReads += 1;
-    const page = await this.#notingAsync('failedReads', () => this.#pageAsync(op, index));
-    requirePage(op, 'into', into);
-    into.set(page);
+    await this.#countingAsync('Reads', () =>
+      this.#tracked(this.#withPage(op, index, (page) => {
+        requirePage(op, 'into', into); // it may have been detached meanwhile
+        into.set(page);
+      })),
+    );
   }
 
   /** A page, in a buffer that the next call may use; EIO, EAGAIN. */
@@ -610,11 +682,12 @@ export class Ramzswap {
     }
   }
 
-  async #pageAsync(op: string, index: number): Promise<Uint8Array> {
+  /** Hands over a page as soon as it is there, in a buffer that the next call may use. EIO. */
+  async #withPage<T>(op: string, index: number, use: (page: Uint8Array) => T): Promise<T> {
     for (;;) {
       const device = this.#live(op);
       const here = this.#here(op, device, index);
-      if (here !== undefined) return here;
+      if (here !== undefined) return use(here);
       const io = device.io as StoreIo;
       const [slot, generation] = place(device);
       if (!io.isSync && !io.hasRoom) {
@@ -624,7 +697,7 @@ export class Ramzswap {
       const buffer = new Uint8Array(SLOT_BYTES);
       const outcome = await io.soon(op, () => io.store.read(slot, buffer));
       const page = this.#opened(op, index, slot, generation, buffer, outcome);
-      if (page !== undefined) return page;
+      if (page !== undefined) return use(page);
     }
   }
 
@@ -642,8 +715,8 @@ export class Ramzswap {
   #opened(op: string, index: number, slot: number, generation: number, buffer: Uint8Array, outcome: Outcome<unknown>): Uint8Array | undefined {
     const device = this.#live(op);
     const { front, address, core, blockAddress } = device;
-    if (front.ramzIsIn(address, index, slot, generation) === 0) return undefined;
     this.#counters.bdReads += 1;
+    if (front.ramzIsIn(address, index, slot, generation) === 0) return undefined;
     if ('failure' in outcome) throw outcome.failure;
     const length = bytesRead(outcome.value, buffer);
     core.bytes.set(buffer.subarray(0, length), blockAddress);
@@ -662,7 +735,7 @@ export class Ramzswap {
     try {
       const written: unknown = codec.decompress(block, page);
       if (written === PAGE_SIZE && page.length === PAGE_SIZE) return page;
-      cause = new Error(`it gave ${show(written)} bytes`);
+      cause = new Error(isPromise(written) ? 'it gave a Promise' : `it gave ${show(written)} bytes`);
     } catch (error) {
       cause = error;
     }
@@ -682,8 +755,7 @@ export class Ramzswap {
     const op = 'ramzswap.writePage';
     requirePage(op, 'page', page);
     this.#checkRange(op, this.#live(op), index, 1);
-    this.#counters.numWrites += 1;
-    this.#noting('failedWrites', () => this.#put(op, index, page));
+    this.#counting('Writes', () => this.#put(op, index, page));
   }
 
   /** writePage, which waits for an asynchronous store. The page is copied at once; of two writes of one page the later one wins. */
@@ -691,8 +763,7 @@ export class Ramzswap {
     const op = 'ramzswap.writePageAsync';
     requirePage(op, 'page', page);
     this.#checkRange(op, this.#live(op), index, 1);
-    this.#counters.numWrites += 1;
-    await this.#notingAsync('failedWrites', () => this.#putAsync(op, index, page));
+    await this.#countingAsync('Writes', () => this.#putAsync(op, index, page));
   }
 
   #put(op: string, index: number, page: Uint8Array): void {
@@ -701,9 +772,16 @@ export class Ramzswap {
     if (result === 0) return;
     const io = this.#storeFor(op, device, result);
     if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is for an asynchronous store: use the …Async twin');
-    const job = this.#compose(op, device, index, page);
-    this.#coming.set(index, job);
-    this.#endComing(op, device, job, io.now(op, () => io.store.write(job.slot, job.bytes)), this.#coming.get(index) === job);
+    this.#putInStore(op, device, io, index, page, this.#enqueue(index));
+  }
+
+  #putInStore(op: string, device: Device, io: StoreIo, index: number, page: Uint8Array, turn: Turn): void {
+    try {
+      const job = this.#compose(op, device, index, page);
+      this.#endComing(op, device, job, io.now(op, () => io.store.write(job.slot, job.bytes)), turn);
+    } finally {
+      this.#leave(index, turn);
+    }
   }
 
   async #putAsync(op: string, index: number, page: Uint8Array): Promise<void> {
@@ -711,22 +789,23 @@ export class Ramzswap {
     const result = this.#tryPool(op, device, index, page);
     if (result === 0) return;
     const io = this.#storeFor(op, device, result);
-    if (io.isSync) return this.#put(op, index, page);
-    await this.#tracked(this.#send(op, device, io, index, page.slice()));
+    const turn = this.#enqueue(index);
+    if (io.isSync) this.#putInStore(op, device, io, index, page, turn);
+    else await this.#tracked(this.#send(op, device, io, index, page.slice(), turn));
   }
 
-  /** Sends a page to the store, unless a later write takes its place while it waits for its turn. */
-  async #send(op: string, device: Device, io: StoreIo, index: number, page: Uint8Array): Promise<void> {
-    const turn: Job = { index, slot: 0, generation: 0, bytes: page };
-    this.#coming.set(index, turn);
+  /** Sends a page to the store when the writes of that page before it have ended. One that was taken out leads to nothing. */
+  async #send(op: string, device: Device, io: StoreIo, index: number, page: Uint8Array, turn: Turn): Promise<void> {
     try {
       for (;;) {
+        await this.#untilFirst(index, turn);
         while (!io.hasRoom) await io.room(op);
-        if (this.#coming.get(index) !== turn) return;
+        if (!this.#isComing(index, turn)) return;
+        if (this.#device !== device || device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
         try {
           const job = this.#compose(op, device, index, page);
           const outcome = await io.soon(op, () => io.store.write(job.slot, job.bytes));
-          this.#endComing(op, device, job, outcome, this.#coming.get(index) === turn);
+          this.#endComing(op, device, job, outcome, turn);
           return;
         } catch (error) {
           const full = error instanceof CompcacheError && error.code === 'ENOSPC' && error.cause === undefined;
@@ -734,19 +813,83 @@ export class Ramzswap {
         }
       }
     } finally {
-      if (this.#coming.get(index) === turn) this.#coming.delete(index);
+      this.#leave(index, turn);
     }
   }
 
+  /** Writes a part of a page: the rest is what the writes before have left. EAGAIN. */
+  #patch(op: string, index: number, part: Uint8Array, from: number): void {
+    this.#live(op);
+    if (this.#coming.has(index)) throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
+    this.#put(op, index, patched(this.#page(op, index), part, from));
+  }
+
+  /** Nothing may come between reading the page and putting it back, so that happens in one go, when those before have ended. */
+  async #patchAsync(op: string, index: number, part: Uint8Array, from: number): Promise<void> {
+    if (this.#live(op).io?.isSync !== false) return this.#patch(op, index, part, from);
+    const turn = this.#enqueue(index);
+    try {
+      if (this.#coming.get(index)?.[0] !== turn) await this.#untilFirst(index, turn);
+      let rest: { device: Device; io: StoreIo; page: Uint8Array } | undefined;
+      await this.#withPage(op, index, (whole) => {
+        if (!this.#isComing(index, turn)) return;
+        const page = patched(whole, part, from);
+        const device = this.#live(op);
+        const result = this.#tryPool(op, device, index, page, turn);
+        if (result !== 0) rest = { device, io: this.#storeFor(op, device, result), page };
+      });
+      if (rest !== undefined) await this.#send(op, rest.device, rest.io, index, rest.page, turn);
+    } finally {
+      this.#leave(index, turn);
+    }
+  }
+
+  // ── turns ──────────────────────────────────────────────────────────────────
+
+  #enqueue(index: number): Turn {
+    let end = (): void => undefined;
+    const over = new Promise<void>((resolve) => (end = resolve));
+    const turn = { over, end };
+    const turns = this.#coming.get(index);
+    if (turns === undefined) this.#coming.set(index, [turn]);
+    else turns.push(turn);
+    return turn;
+  }
+
+  #isComing(index: number, turn: Turn): boolean {
+    return this.#coming.get(index)?.includes(turn) === true;
+  }
+
+  /** Waits until no write of the page is before this one, or this one was taken out. */
+  async #untilFirst(index: number, turn: Turn): Promise<void> {
+    for (let turns = this.#coming.get(index); turns?.includes(turn) === true && turns[0] !== turn; turns = this.#coming.get(index)) {
+      await Promise.race([(turns[0] as Turn).over, turn.over]);
+    }
+  }
+
+  #leave(index: number, turn: Turn): void {
+    turn.end();
+    const turns = this.#coming.get(index)?.filter((other) => other !== turn);
+    if (turns === undefined || turns.length === 0) this.#coming.delete(index);
+    else this.#coming.set(index, turns);
+  }
+
+  /** Takes out the writes of a page up to one, which has ended; without it, all. */
+  #takeOut(index: number, last?: Turn): void {
+    const turns = this.#coming.get(index) ?? [];
+    const count = last === undefined ? turns.length : turns.indexOf(last) + 1;
+    for (const turn of turns.slice(0, count)) this.#leave(index, turn);
+  }
+
   /** One try to keep a page in the pool: 0, or why not. */
-  #tryPool(op: string, device: Device, index: number, page: Uint8Array): number {
+  #tryPool(op: string, device: Device, index: number, page: Uint8Array, turn?: Turn): number {
     let result = this.#attempt(op, device, index, page);
     // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
     if ((result === LIMIT || result === ENOMEM) && device.pool.allocator === 'zsmalloc' && device.pool.freeable() !== 0) {
       this.#counters.compacted += device.pool.compact();
       result = this.#attempt(op, device, index, page);
     }
-    if (result === 0) this.#changed(device, index);
+    if (result === 0) this.#changed(device, index, turn);
     return result;
   }
 
@@ -771,7 +914,7 @@ export class Ramzswap {
     const buffer = new Uint8Array(this.#most);
     try {
       const written: unknown = codec.compress(page, buffer);
-      return isU32(written) && written <= buffer.length ? buffer.subarray(0, written) : undefined;
+      return !isPromise(written) && isU32(written) && written <= buffer.length ? buffer.subarray(0, written) : undefined;
     } catch {
       return undefined;
     }
@@ -800,9 +943,9 @@ export class Ramzswap {
     return { index, slot: out[OUT_B] as number, generation: out[OUT_C] as number, bytes: bytes.slice(blockAddress, blockAddress + length) };
   }
 
-  /** Ends the write of a page that is new: if it is the newest, the page is in the store now. EIO, ENOSPC, ENOMEM. */
-  #endComing(op: string, device: Device, job: Job, outcome: Outcome<unknown>, newest: boolean): void {
-    if (newest) this.#coming.delete(job.index);
+  /** Ends the write of a page that is new: unless a later one was first, the page is in the store now. EIO, ENOSPC, ENOMEM. */
+  #endComing(op: string, device: Device, job: Job, outcome: Outcome<unknown>, turn: Turn): void {
+    const newest = this.#isComing(job.index, turn);
     if (this.#device !== device || device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
     if ('failure' in outcome) {
       this.#settle(device, job, outcome);
@@ -810,7 +953,7 @@ export class Ramzswap {
     }
     this.#counters.bdWrites += 1;
     const result = newest ? device.front.ramzWritten(device.address, job.index, job.slot, job.generation) >>> 0 : 0;
-    if (newest && result === 0) this.#changed(device, job.index);
+    if (newest && result === 0) this.#changed(device, job.index, turn);
     else this.#settle(device, job, outcome);
     if (result !== 0) throw noFrame(op, device.core, result);
   }
@@ -826,10 +969,11 @@ export class Ramzswap {
     else doom();
   }
 
-  /** A page is not what it was: writes of it that are under way lead to nothing. */
-  #changed(device: Device, index: number): void {
+  /** A page is not what it was: writes of it that were begun before that one, or all, lead to nothing. */
+  #changed(device: Device, index: number, turn?: Turn): void {
+    this.#changes += 1;
     if (this.#moving.size !== 0) this.#moving.delete(index);
-    if (this.#coming.size !== 0) this.#coming.delete(index);
+    if (this.#coming.size !== 0) this.#takeOut(index, turn);
     device.frees?.drain();
   }
 
@@ -918,56 +1062,61 @@ export class Ramzswap {
 
   #read(op: string, offset: number, into: Uint8Array): void {
     for (const { index, from, at, length } of partsOf(offset, lengthOf(into))) {
-      this.#counters.numReads += 1;
-      this.#noting('failedReads', () => into.set(this.#page(op, index).subarray(from, from + length), at));
+      this.#counting('Reads', () => into.set(this.#page(op, index).subarray(from, from + length), at));
     }
   }
 
   async #readAsync(op: string, offset: number, into: Uint8Array): Promise<void> {
     for (const { index, from, at, length } of partsOf(offset, lengthOf(into))) {
-      this.#counters.numReads += 1;
-      const page = await this.#notingAsync('failedReads', () => this.#pageAsync(op, index));
-      requireBytes(op, 'into', into);
-      into.set(page.subarray(from, from + length), at);
+      await this.#countingAsync('Reads', () =>
+        this.#tracked(this.#withPage(op, index, (page) => {
+          requireBytes(op, 'into', into);
+          into.set(page.subarray(from, from + length), at);
+        })),
+      );
     }
   }
 
   #write(op: string, offset: number, bytes: Uint8Array): void {
     for (const { index, from, at, length } of partsOf(offset, lengthOf(bytes))) {
-      this.#counters.numWrites += 1;
       const part = bytes.subarray(at, at + length);
-      this.#noting('failedWrites', () => this.#put(op, index, length === PAGE_SIZE ? part : patched(this.#page(op, index), part, from)));
+      this.#counting('Writes', () => (length === PAGE_SIZE ? this.#put(op, index, part) : this.#patch(op, index, part, from)));
     }
   }
 
   async #writeAsync(op: string, offset: number, bytes: Uint8Array): Promise<void> {
     for (const { index, from, at, length } of partsOf(offset, lengthOf(bytes))) {
-      this.#counters.numWrites += 1;
       requireBytes(op, 'bytes', bytes);
-      const part = bytes.subarray(at, at + length);
-      await this.#notingAsync('failedWrites', async () => {
-        await this.#putAsync(op, index, length === PAGE_SIZE ? part : patched(await this.#pageAsync(op, index), part, from));
-      });
+      const part = bytes.slice(at, at + length);
+      await this.#countingAsync('Writes', () => (length === PAGE_SIZE ? this.#putAsync(op, index, part) : this.#tracked(this.#patchAsync(op, index, part, from))));
     }
   }
 
-  /** Counts a failure. */
-  #noting<T>(counter: 'failedReads' | 'failedWrites', call: () => T): T {
+  /** Counts a call, and its failure. */
+  #counting<T>(what: 'Reads' | 'Writes', call: () => T): T {
+    this.#counters[`num${what}`] += 1;
     try {
       return call();
     } catch (error) {
-      this.#counters[counter] += 1;
+      this.#countFailure(what, error);
       throw error;
     }
   }
 
-  async #notingAsync<T>(counter: 'failedReads' | 'failedWrites', call: () => Promise<T>): Promise<T> {
+  async #countingAsync<T>(what: 'Reads' | 'Writes', call: () => Promise<T>): Promise<T> {
+    this.#counters[`num${what}`] += 1;
     try {
       return await call();
     } catch (error) {
-      this.#counters[counter] += 1;
+      this.#countFailure(what, error);
       throw error;
     }
+  }
+
+  /** What is to be called again in another way was no call. */
+  #countFailure(what: 'Reads' | 'Writes', error: unknown): void {
+    if (error instanceof CompcacheError && error.code === 'EAGAIN') this.#counters[`num${what}`] -= 1;
+    else this.#counters[`failed${what}`] += 1;
   }
 
   // ── freeing ────────────────────────────────────────────────────────────────
@@ -992,7 +1141,7 @@ export class Ramzswap {
       freed += this.#drop(device, at);
     }
     // Writes that are under way are for pages that do not hold anything yet.
-    for (const at of this.#coming.keys()) if (at >= index && at < index + count) this.#coming.delete(at);
+    for (const at of this.#coming.keys()) if (at >= index && at < index + count) this.#takeOut(at);
     this.#counters.discard += freed;
     device.frees?.drain();
     return freed;
@@ -1008,8 +1157,9 @@ export class Ramzswap {
   }
 
   #drop(device: Device, index: number): number {
+    this.#changes += 1;
     this.#moving.delete(index);
-    this.#coming.delete(index);
+    this.#takeOut(index);
     return device.front.ramzDrop(device.address, index);
   }
 
@@ -1178,42 +1328,49 @@ export class Ramzswap {
         done = this.#recompressPage(op, device, page.index, tries, threshold);
       }
       if (done === undefined) break;
-      if (done) smaller += 1;
-      else if (tries.at(-1) === last && (priority === undefined || last === 1)) device.front.ramzGiveUp(device.address, page.index);
+      if (done === 'smaller') smaller += 1;
+      else if (done === 'never' && tries.at(-1) === last && (priority === undefined || last === 1)) device.front.ramzGiveUp(device.address, page.index);
       if (this.#live(op) !== device) break;
     }
     return smaller;
   }
 
-  /** Whether one of these codecs makes a page smaller; undefined without a frame. */
-  #recompressPage(op: string, device: Device, index: number, priorities: readonly number[], threshold: number): boolean | undefined {
+  /** Tries codecs on a page; 'never' when none makes it smaller, 'not now' when that is not known; undefined without a frame. */
+  #recompressPage(op: string, device: Device, index: number, priorities: readonly number[], threshold: number): 'smaller' | 'never' | 'not now' | undefined {
     const { front, address } = device;
+    let verdict: 'never' | 'not now' = 'never';
     for (const priority of priorities) {
       const number = this.#priorities[priority] as number;
       let result = DECOMPRESS;
       if (number < FIRST_FOREIGN) result = front.ramzRecompress(address, index, priority, threshold) >>> 0;
       if (result === DECOMPRESS) result = this.#recompressWith(op, device, index, priority, threshold);
       if (result === 1) {
-        this.#changed(device, index);
-        return true;
+        this.#changes += 1;
+        this.#moving.delete(index); // but what is to come in its place comes
+        return 'smaller';
       }
       if (result === ENOMEM) return undefined;
-      if (result === ENOENT) return false;
+      if (result === ENOENT) return 'not now';
+      if (result !== 0) verdict = 'not now';
     }
-    return false;
+    return verdict;
   }
 
-  /** The same where a codec outside the core has a part: 1, 0, or an error of the core. */
+  /** The same where a codec outside the core has a part: as ramzReplace, CODEC_FAILED. */
   #recompressWith(op: string, device: Device, index: number, priority: number, threshold: number): number {
     const { core, front, address, blockAddress } = device;
     const peeked = front.ramzPeek(address, index) >>> 0;
-    if (peeked !== PAGE_SIZE && peeked !== DECOMPRESS) return peeked >= ERRNO_MIN ? peeked : 0;
+    if (peeked !== PAGE_SIZE && peeked !== DECOMPRESS) return peeked;
+    const changes = this.#changes;
+    // Foreign code may have written the page, or ended the device.
+    const isOld = (): boolean => this.#device !== device || device.ram.isClosed || this.#changes !== changes;
     let page: Uint8Array;
     try {
       page = peeked === DECOMPRESS ? this.#decompress(op, device) : core.page.slice();
     } catch {
-      return 0;
+      return CODEC_FAILED;
     }
+    if (isOld()) return CODEC_FAILED;
     const number = this.#priorities[priority] as number;
     let length: number;
     if (number < FIRST_FOREIGN) {
@@ -1221,7 +1378,7 @@ export class Ramzswap {
       length = core.exports.codecCompress(number, PAGE_SIZE, this.#most) >>> 0;
     } else {
       const block = this.#compressed(number, page);
-      if (block === undefined || this.#device !== device) return 0;
+      if (block === undefined || isOld()) return CODEC_FAILED;
       core.bytes.set(block, blockAddress);
       length = block.length;
     }
@@ -1282,8 +1439,12 @@ export class Ramzswap {
   }
 
   /** zram's block_state: every page that holds something, in order. */
-  *blockState(): Generator<BlockState> {
+  blockState(): Generator<BlockState> {
     this.#live('ramzswap.blockState');
+    return this.#blocks();
+  }
+
+  *#blocks(): Generator<BlockState> {
     for (const { index, state, bytes } of this.#states()) {
       const kind = state & KIND_MASK;
       const object = kind === ENTRY;

@@ -1,0 +1,791 @@
+/**
+ * One ramzswap over a chaos store, and what each of its pages must be, driven by actions.
+ *
+ * An action is plain data; numbers are taken modulo what there is. A page's truth is its content when nothing was under way,
+ * and the calls since, in the order in which they were made: those that succeed count, in that order, those that fail do not,
+ * and a read may see any of those that were under way with it. No test framework in here: long.ts runs it too.
+ */
+import {
+  CompcacheError, Ram, Ramzswap, type AllocatorName, type BackingStore, type Codec, type ErrorCode, type RamzswapSettings, type WritebackSelection,
+} from '../../bindings/index.ts';
+import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
+import { ChaosStore, dice, faultsOf, type Fault, type Op } from './chaos-store.ts';
+import { TIMEOUT, quiet, type Clock } from './clock.ts';
+import { Trimmer, pageOf, type CodecName, type PageKind } from './model.ts';
+
+const PAGE_SIZE = 4096;
+const SECTOR = 512;
+/** Pages of the device. */
+const PAGES = 20;
+/** An armed fault injector of frames is switched off after so many actions. */
+const ARMED = 10;
+/** The most calls whose effect on one page is open. */
+const OPEN = 6;
+
+export interface RamzRow {
+  readonly title: string;
+  readonly allocator: AllocatorName;
+  readonly codec: CodecName;
+  readonly recompCodecs: readonly CodecName[];
+  readonly backing: 'none' | 'sync' | 'async';
+  readonly slots: number;
+  readonly maxInFlight: number;
+  readonly memlimit: number;
+}
+
+export type RamzAction =
+  | { kind: 'writePage' | 'writePageAsync'; index: number; page: PageKind }
+  | { kind: 'readPage' | 'readPageAsync' | 'freeNotify'; index: number }
+  | { kind: 'write' | 'writeSectors' | 'writeAsync'; offset: number; length: number; salt: number }
+  | { kind: 'read' | 'readSectors' | 'readAsync'; offset: number; length: number }
+  | { kind: 'discard'; index: number; count: number }
+  | { kind: 'markIdle'; age: number }
+  | { kind: 'writeback' | 'writebackAsync'; which: number; index: number; limit: number }
+  | { kind: 'recompress'; which: number; threshold: number; priority: number; most: number }
+  | { kind: 'compact' | 'beyond' | 'quiet' | 'time' | 'release' | 'drain' }
+  | { kind: 'memlimit'; frames: number }
+  | { kind: 'frames'; after: number; times: number }
+  | { kind: 'codec fault'; on: 'compress' | 'decompress'; fault: number; after: number }
+  | { kind: 'fault'; op: Op; fault: number; after: number }
+  | { kind: 'weather'; weather: ChaosStore['weather'] }
+  | { kind: 'settle'; calls: number }
+  | { kind: 'reset'; after: number };
+
+/** What a call does to a page. */
+interface Change {
+  readonly apply: (page: Uint8Array) => Uint8Array;
+  /** Whether the page holds something afterwards. */
+  readonly present: boolean;
+  state: 'open' | 'done' | 'failed';
+}
+
+interface Truth {
+  base: Uint8Array;
+  present: boolean;
+  changes: Change[];
+  /** Reads under way. */
+  reads: number;
+}
+
+function isSameFilled(page: Uint8Array): boolean {
+  const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
+  return words.every((word) => word === words[0]);
+}
+
+function codeOf(error: unknown): ErrorCode {
+  if (error instanceof CompcacheError) return error.code;
+  throw error;
+}
+
+interface Part {
+  index: number;
+  from: number;
+  at: number;
+  length: number;
+}
+
+function partsOf(offset: number, length: number): Part[] {
+  const parts: Part[] = [];
+  for (let at = 0; at < length; ) {
+    const from = (offset + at) % PAGE_SIZE;
+    const part = Math.min(PAGE_SIZE - from, length - at);
+    parts.push({ index: Math.floor((offset + at) / PAGE_SIZE), from, at, length: part });
+    at += part;
+  }
+  return parts;
+}
+
+export class RamzMachine {
+  readonly row: RamzRow;
+  readonly #ram: Ram;
+  readonly #clock: Clock;
+  readonly #trimmer = new Trimmer();
+  readonly #store: ChaosStore | undefined;
+  readonly #device: Ramzswap;
+  readonly #settings: RamzswapSettings;
+  readonly #usedBefore: number;
+  readonly #truths: Truth[] = [];
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #errors: unknown[] = [];
+  readonly #time = { now: 0 };
+  /** What the counters must be. */
+  #expected = { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0 };
+  #emptyFrames = 0;
+  #armed = 0;
+  #everArmed = false;
+  #everLimited = false;
+  #used = 0;
+  /** When the device was made. */
+  #started = 0;
+  #eio = 0;
+  actions = 0;
+
+  private constructor(row: RamzRow, ram: Ram, device: Ramzswap, store: ChaosStore | undefined, parts: { clock: Clock; trimmer: Trimmer; settings: RamzswapSettings; time: { now: number }; before: number }) {
+    this.row = row;
+    this.#ram = ram;
+    this.#device = device;
+    this.#store = store;
+    this.#clock = parts.clock;
+    this.#trimmer = parts.trimmer;
+    this.#settings = parts.settings;
+    this.#time = parts.time;
+    this.#usedBefore = parts.before;
+    this.#everLimited = row.memlimit !== 0;
+    this.#begin();
+  }
+
+  /** `deflate` is loaded once; `clock` is installed. */
+  static async create(row: RamzRow, build: Build, clock: Clock, deflate: Codec, seed: number): Promise<RamzMachine> {
+    const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
+    ram.zpool('zbud', { name: 'other' }).malloc(100);
+    const trimmer = new Trimmer();
+    const codecs: Record<CodecName, Codec | 'lz4' | 'lz4hc'> = { lz4: 'lz4', lz4hc: 'lz4hc', deflate, trimmer };
+    const { backing, slots, maxInFlight, allocator, memlimit } = row;
+    const store = backing === 'none' ? undefined : new ChaosStore({ mode: backing, slots, seed, maxInFlight });
+    const settings: RamzswapSettings = {
+      disksize: PAGES * PAGE_SIZE, allocator, ...(allocator === 'xcfmalloc' ? { zpool: { reserve: 0 } } : {}), memlimit: memlimit * PAGE_SIZE, codec: codecs[row.codec], recompCodecs: row.recompCodecs.map((name) => codecs[name]),
+      ...(store === undefined ? {} : { backing: store as BackingStore }),
+    };
+    const time = { now: 0 };
+    const before = ram.stats().usedFrames;
+    const device = await Ramzswap.create({ ...settings, ram, maxInFlight, timeout: TIMEOUT, clock: () => time.now });
+    return new RamzMachine(row, ram, device, store, { clock, trimmer, settings, time, before });
+  }
+
+  /** A device as init leaves it. */
+  #begin(): void {
+    for (let index = 0; index < PAGES; index++) this.#truths[index] = { base: new Uint8Array(PAGE_SIZE), present: false, changes: [], reads: 0 };
+    this.#expected = { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0 };
+    this.#emptyFrames = this.#ram.stats().usedFrames;
+    this.#used = this.#device.stats().pagesUsed;
+    this.#started = this.#time.now;
+  }
+
+  // ── truth ──────────────────────────────────────────────────────────────────
+
+  #truth(index: number): Truth {
+    return this.#truths[index] as Truth;
+  }
+
+  #change(index: number, apply: Change['apply'], present = true): Change {
+    const change: Change = { apply, present, state: 'open' };
+    this.#truth(index).changes.push(change);
+    return change;
+  }
+
+  #end(index: number, change: Change, state: 'done' | 'failed'): void {
+    change.state = state;
+    this.#fold(index);
+  }
+
+  /** What has ended and is not seen by a read under way goes into the base. */
+  #fold(index: number): void {
+    const truth = this.#truth(index);
+    if (truth.reads !== 0 || truth.changes.some(({ state }) => state === 'open')) return;
+    for (const { apply, present, state } of truth.changes) {
+      if (state !== 'done') continue;
+      truth.base = apply(truth.base);
+      truth.present = present;
+    }
+    truth.changes = [];
+  }
+
+  /** Requires that what a read gave is a state of the page, in which `certain` changes are. */
+  #requireState(index: number, given: Uint8Array, { from, length }: Pick<Part, 'from' | 'length'>, certain: ReadonlySet<Change>, what: string): void {
+    let states = [this.#truth(index).base];
+    for (const change of this.#truth(index).changes) {
+      if (change.state === 'failed') continue;
+      const after = states.map((state) => change.apply(state));
+      states = certain.has(change) ? after : [...states, ...after];
+    }
+    must(states.some((state) => sameBytes(state.slice(from, from + length), given)), `${what} of page ${index} gave other bytes`);
+  }
+
+  #certain(index: number): Set<Change> {
+    return new Set(this.#truth(index).changes.filter(({ state }) => state === 'done'));
+  }
+
+  #isOpen(index: number): boolean {
+    return this.#truth(index).changes.length >= OPEN;
+  }
+
+  // ── actions ────────────────────────────────────────────────────────────────
+
+  /** Does one action and compares. A promise only where the action waits. */
+  apply(action: RamzAction): Promise<void> | undefined {
+    this.actions += 1;
+    if (this.#armed !== 0 && this.actions > this.#armed) this.#disarm();
+    const wait = this.#do(action);
+    if (wait === undefined) {
+      this.#compare();
+      return undefined;
+    }
+    return wait.then(() => this.#compare());
+  }
+
+  #disarm(): void {
+    this.#ram.failFrames(null);
+    this.#armed = 0;
+  }
+
+  #do(action: RamzAction): Promise<void> | undefined {
+    switch (action.kind) {
+      case 'writePage': return this.#writePage(action.index % PAGES, pageOf(action.page));
+      case 'writePageAsync': return this.#writePageSoon(action.index % PAGES, pageOf(action.page));
+      case 'readPage': return this.#read(action.index % PAGES * PAGE_SIZE, PAGE_SIZE, (into) => this.#device.readPage(action.index % PAGES, into));
+      case 'readPageAsync': return this.#readSoon((action.index % PAGES) * PAGE_SIZE, PAGE_SIZE, (into) => this.#device.readPageAsync(action.index % PAGES, into));
+      case 'freeNotify': return this.#freeNotify(action.index % PAGES);
+      case 'discard': return this.#discard(action.index % PAGES, 1 + (action.count % (PAGES - (action.index % PAGES))));
+      case 'write': {
+        const [offset, length] = clip(action.offset, action.length, 1);
+        return this.#write(offset, noise(length, action.salt), (bytes) => this.#device.write(offset, bytes));
+      }
+      case 'writeSectors': {
+        const [offset, length] = clip(action.offset, action.length, SECTOR);
+        return this.#write(offset, noise(length, action.salt), (bytes) => this.#device.writeSectors(offset / SECTOR, bytes));
+      }
+      case 'writeAsync': {
+        const [offset, length] = clip(action.offset, action.length, 1);
+        return this.#writeSoon(offset, noise(length, action.salt));
+      }
+      case 'read': {
+        const [offset, length] = clip(action.offset, action.length, 1);
+        return this.#read(offset, length, (into) => this.#device.read(offset, into));
+      }
+      case 'readSectors': {
+        const [offset, length] = clip(action.offset, action.length, SECTOR);
+        return this.#read(offset, length, (into) => this.#device.readSectors(offset / SECTOR, into));
+      }
+      case 'readAsync': {
+        const [offset, length] = clip(action.offset, action.length, 1);
+        const { index, from } = partsOf(offset, length)[0] as Part;
+        const most = Math.min(length, PAGE_SIZE - from);
+        return this.#readSoon(index * PAGE_SIZE + from, most, (into) => this.#device.readAsync(index * PAGE_SIZE + from, into));
+      }
+      case 'markIdle': return this.#markIdle(action.age);
+      case 'writeback': return this.#writeback(selection(action), action.limit);
+      case 'writebackAsync': return this.#writebackSoon(selection(action), action.limit);
+      case 'recompress': return this.#recompress(action);
+      case 'compact':
+        this.#device.compact();
+        return undefined;
+      case 'beyond': return this.#beyond();
+      case 'memlimit':
+        this.#device.memlimit = action.frames * PAGE_SIZE;
+        this.#everLimited ||= action.frames !== 0;
+        return undefined;
+      case 'frames':
+        this.#ram.failFrames(action.after, action.times);
+        this.#armed = this.actions + ARMED;
+        this.#everArmed = true;
+        return undefined;
+      case 'codec fault':
+        this.#trimmer.plan(action.on, action.fault, action.after);
+        return undefined;
+      case 'fault': {
+        const faults = faultsOf(action.op);
+        this.#store?.plan(action.op, faults[action.fault % faults.length] as Fault, action.after);
+        return undefined;
+      }
+      case 'weather':
+        if (this.#store !== undefined) this.#store.weather = action.weather === 'stuck' && this.row.backing === 'sync' ? 'gone' : action.weather;
+        return undefined;
+      case 'quiet': return quiet();
+      case 'settle': return this.#settle(action.calls);
+      case 'time': return this.#pass();
+      case 'release':
+        this.#store?.release();
+        return quiet();
+      case 'drain': return this.#drain();
+      default: return this.#reset(action.after);
+    }
+  }
+
+  #track(call: Promise<void>): void {
+    const tracked: Promise<void> = call.catch((error: unknown) => void this.#errors.push(error)).finally(() => this.#underWay.delete(tracked));
+    this.#underWay.add(tracked);
+  }
+
+  // ── writing ────────────────────────────────────────────────────────────────
+
+  #requireCode(error: unknown, codes: readonly ErrorCode[], what: string): ErrorCode {
+    const code = codeOf(error);
+    must(codes.includes(code), `${what} gave ${String(error)}`, error);
+    return code;
+  }
+
+  /** Why a write may fail. */
+  #writeCode(error: unknown, isSync: boolean): ErrorCode {
+    const code = this.#requireCode(error, ['ENOMEM', 'ENOSPC', 'EIO', 'EAGAIN'], 'a write');
+    if (code === 'ENOMEM') must(this.#everArmed || this.#everLimited, `a write without memory: ${String(error)}`, error);
+    if (code === 'EAGAIN') must(isSync && this.row.backing === 'async', 'EAGAIN for nothing', error);
+    if (code === 'ENOSPC') must(this.#store !== undefined, 'ENOSPC without a store', error);
+    return code;
+  }
+
+  #writePage(index: number, page: Uint8Array): undefined {
+    if (this.#isOpen(index)) return;
+    const change = this.#change(index, () => page);
+    this.#expected.numWrites += 1;
+    try {
+      this.#device.writePage(index, page);
+      this.#end(index, change, 'done');
+    } catch (error) {
+      this.#end(index, change, 'failed');
+      if (this.#writeCode(error, true) === 'EAGAIN') this.#expected.numWrites -= 1;
+      else this.#expected.failedWrites += 1;
+    }
+  }
+
+  #writePageSoon(index: number, page: Uint8Array): undefined {
+    if (this.#isOpen(index)) return;
+    const change = this.#change(index, () => page);
+    this.#expected.numWrites += 1;
+    const given = page.slice();
+    this.#track(this.#ended(index, change, this.#device.writePageAsync(index, given)));
+    given.fill(0xee); // it was copied at once
+  }
+
+  async #ended(index: number, change: Change, call: Promise<void>): Promise<void> {
+    try {
+      await call;
+      this.#end(index, change, 'done');
+    } catch (error) {
+      this.#end(index, change, 'failed');
+      this.#expected.failedWrites += 1;
+      this.#writeCode(error, false);
+    }
+  }
+
+  #patching({ index, from, at, length }: Part, bytes: Uint8Array): Change {
+    return this.#change(index, (page) => {
+      const copy = page.slice();
+      copy.set(bytes.subarray(at, at + length), from);
+      return copy;
+    });
+  }
+
+  /** Parts before the one that failed are written: the counter tells how many. */
+  #write(offset: number, bytes: Uint8Array, call: (bytes: Uint8Array) => void): undefined {
+    const parts = partsOf(offset, bytes.length);
+    if (parts.some(({ index }) => this.#isOpen(index))) return;
+    const changes = parts.map((part) => this.#patching(part, bytes));
+    const before = this.#device.stats().numWrites;
+    let done = parts.length;
+    let failed = false;
+    try {
+      call(bytes);
+    } catch (error) {
+      failed = this.#writeCode(error, true) !== 'EAGAIN';
+      done = this.#device.stats().numWrites - before - (failed ? 1 : 0);
+      must(done >= 0 && done < parts.length, `${done} of ${parts.length} parts were written`);
+    }
+    this.#expected.numWrites += done + (failed ? 1 : 0);
+    this.#expected.failedWrites += failed ? 1 : 0;
+    parts.forEach(({ index }, i) => this.#end(index, changes[i] as Change, i < done ? 'done' : 'failed'));
+  }
+
+  /** A part of one page; or of several, and then nothing else happens until it has ended. */
+  #writeSoon(offset: number, bytes: Uint8Array): Promise<void> | undefined {
+    const parts = partsOf(offset, bytes.length);
+    if (parts.some(({ index }) => this.#isOpen(index))) return undefined;
+    if (parts.length === 1) {
+      const part = parts[0] as Part;
+      const change = this.#patching(part, bytes);
+      this.#expected.numWrites += 1;
+      this.#track(this.#ended(part.index, change, this.#device.writeAsync(offset, bytes)));
+      return undefined;
+    }
+    return this.#drain().then(() => {
+      const changes = parts.map((part) => this.#patching(part, bytes));
+      const before = this.#device.stats().numWrites;
+      const ended = this.#device.writeAsync(offset, bytes).then(
+        () => parts.length,
+        (error: unknown) => {
+          this.#writeCode(error, false);
+          this.#expected.failedWrites += 1;
+          return this.#device.stats().numWrites - before - 1;
+        },
+      );
+      this.#track(ended.then((done) => {
+        this.#expected.numWrites += Math.min(done + 1, parts.length);
+        parts.forEach(({ index }, i) => this.#end(index, changes[i] as Change, i < done ? 'done' : 'failed'));
+      }));
+      return this.#drain();
+    });
+  }
+
+  // ── reading ────────────────────────────────────────────────────────────────
+
+  #readCode(error: unknown, isSync: boolean): ErrorCode {
+    const code = this.#requireCode(error, ['EIO', 'EAGAIN'], 'a read');
+    if (code === 'EAGAIN') must(isSync && this.row.backing === 'async', 'EAGAIN for nothing', error);
+    else if (!/hang/.test(String(error))) this.#eio += 1;
+    return code;
+  }
+
+  #read(offset: number, length: number, call: (into: Uint8Array) => void): undefined {
+    const into = new Uint8Array(length).fill(0xa5);
+    const before = this.#device.stats().numReads;
+    const parts = partsOf(offset, length);
+    let done = parts.length;
+    let failed = false;
+    try {
+      call(into);
+    } catch (error) {
+      failed = this.#readCode(error, true) !== 'EAGAIN';
+      done = this.#device.stats().numReads - before - (failed ? 1 : 0);
+      const rest = into.subarray(parts[done]?.at ?? 0);
+      must(rest.every((byte) => byte === 0xa5), 'a read that failed has written');
+    }
+    this.#expected.numReads += done + (failed ? 1 : 0);
+    this.#expected.failedReads += failed ? 1 : 0;
+    for (const part of parts.slice(0, done)) this.#requireState(part.index, into.slice(part.at, part.at + part.length), part, this.#certain(part.index), 'a read');
+  }
+
+  #readSoon(offset: number, length: number, call: (into: Uint8Array) => Promise<void>): undefined {
+    const index = Math.floor(offset / PAGE_SIZE);
+    if (this.#isOpen(index)) return;
+    const into = new Uint8Array(length).fill(0xa5);
+    const certain = this.#certain(index);
+    const truth = this.#truth(index);
+    truth.reads += 1;
+    this.#expected.numReads += 1;
+    const ended = call(into).then(
+      () => this.#requireState(index, into, { from: offset % PAGE_SIZE, length }, certain, 'an asynchronous read'),
+      (error: unknown) => {
+        this.#expected.failedReads += 1;
+        this.#readCode(error, false);
+        must(into.every((byte) => byte === 0xa5), 'a read that failed has written');
+      },
+    );
+    this.#track(ended.finally(() => {
+      truth.reads -= 1;
+      this.#fold(index);
+    }));
+  }
+
+  // ── the rest ───────────────────────────────────────────────────────────────
+
+  /** Indices of pages that hold something. */
+  #present(): Set<number> {
+    return new Set([...this.#device.blockState()].map(({ index }) => index));
+  }
+
+  #freeNotify(index: number): undefined {
+    const there = this.#present().has(index);
+    const change = this.#change(index, () => new Uint8Array(PAGE_SIZE), false);
+    this.#device.freeNotify(index);
+    this.#expected.notifyFree += there ? 1 : 0;
+    this.#end(index, change, 'done');
+  }
+
+  #discard(index: number, count: number): undefined {
+    const there = [...this.#present()].filter((page) => page >= index && page < index + count).length;
+    const freed = this.#device.discard(index, count);
+    must(freed === there, `${freed} pages were freed, ${there} were there`);
+    this.#expected.discard += freed;
+    for (let page = index; page < index + count; page++) this.#end(page, this.#change(page, () => new Uint8Array(PAGE_SIZE), false), 'done');
+  }
+
+  #markIdle(age: number): undefined {
+    this.#time.now += 1;
+    const blocks = [...this.#device.blockState()].filter(({ bytes }) => bytes !== 0);
+    const marked = this.#device.markIdle(age === 0 ? 'all' : age);
+    const due = blocks.filter(({ accessTime }) => age === 0 || accessTime <= this.#time.now - this.#started - age).length;
+    must(marked === due, `${marked} pages were marked, ${due} were due`);
+    const idle = [...this.#device.blockState()].filter(({ flags }) => flags.includes('i')).length;
+    must(idle >= marked, `${idle} pages are idle, ${marked} were marked`);
+  }
+
+  #writebackCode(error: unknown): void {
+    this.#requireCode(error, this.#store === undefined ? ['ENODEV'] : ['EIO', 'ENOSPC', 'EAGAIN', 'EBUSY'], 'writeback');
+  }
+
+  #writeback(what: WritebackSelection, limit: number): undefined {
+    this.#device.writebackLimit = limit > 8 ? Infinity : limit;
+    const before = this.#device.stats();
+    try {
+      const moved = this.#device.writeback(what);
+      const after = this.#device.bdStat();
+      must(moved <= this.#device.stats().pagesStored && after.bdWrites - before.bdevNumWrites >= moved, `${moved} pages were moved in ${after.bdWrites - before.bdevNumWrites} writes`);
+      if (limit <= 8) must(this.#device.writebackLimit === limit - moved, `limit ${limit}, ${moved} moved, ${this.#device.writebackLimit} left`);
+    } catch (error) {
+      this.#writebackCode(error);
+    }
+  }
+
+  #writebackSoon(what: WritebackSelection, limit: number): undefined {
+    this.#device.writebackLimit = limit > 8 ? Infinity : limit;
+    this.#track(this.#device.writebackAsync(what).then(
+      (moved) => must(moved >= 0 && (limit > 8 || moved <= 8), `${moved} moved`),
+      (error: unknown) => this.#writebackCode(error),
+    ));
+  }
+
+  #recompress({ which, threshold, priority, most }: Extract<RamzAction, { kind: 'recompress' }>): undefined {
+    const type = ([undefined, 'idle', 'huge', 'huge_idle'] as const)[which % 4];
+    const levels = this.row.recompCodecs.length;
+    const options = {
+      ...(type === undefined ? {} : { type }), ...(threshold % 4 === 0 ? { threshold: 100 + threshold } : {}),
+      ...(priority % 3 === 0 ? { priority: 1 + (priority % Math.max(levels, 1)) } : {}), ...(most % 3 === 0 ? { maxPages: most } : {}),
+    };
+    const sizes = (): Map<number, number> => new Map([...this.#device.blockState()].map(({ index, bytes }) => [index, bytes]));
+    const before = sizes();
+    try {
+      const smaller = this.#device.recompress(options);
+      const after = sizes();
+      const less = [...after].filter(([index, bytes]) => bytes < (before.get(index) as number)).length;
+      must(less === smaller, `${smaller} pages are said to be smaller, ${less} are`);
+      must([...after].every(([index, bytes]) => bytes <= (before.get(index) as number)), 'a page is larger');
+      if (options.maxPages !== undefined) must(smaller <= options.maxPages, 'more pages than the most');
+    } catch (error) {
+      const code = this.#requireCode(error, ['EINVAL'], 'recompress');
+      must(code === 'EINVAL' && levels === 0, `recompress gave ${String(error)}`, error);
+    }
+  }
+
+  #beyond(): undefined {
+    const page = new Uint8Array(PAGE_SIZE);
+    const calls = [
+      () => this.#device.readPage(PAGES, page), () => this.#device.writePage(PAGES, page), () => this.#device.discard(PAGES - 1, 2),
+      () => this.#device.freeNotify(PAGES), () => this.#device.read(PAGES * PAGE_SIZE - 1, page), () => this.#device.writeSectors(PAGES * 8 - 7, page),
+    ];
+    for (const call of calls) {
+      try {
+        call();
+        must(false, 'a request beyond the device succeeds');
+      } catch (error) {
+        this.#requireCode(error, ['EINVAL'], 'a request beyond the device');
+        this.#expected.invalidIo += 1;
+      }
+    }
+  }
+
+  // ── time ───────────────────────────────────────────────────────────────────
+
+  async #settle(calls: number): Promise<void> {
+    for (let i = 0; i < calls; i++) {
+      await quiet();
+      if (this.#store?.settle() !== true) break;
+    }
+    await quiet();
+  }
+
+  /** Those that wait have waited long enough. */
+  async #pass(): Promise<void> {
+    this.#store?.giveUp();
+    this.#clock.pass(TIMEOUT);
+    await quiet();
+  }
+
+  /** Until nothing is under way, neither here nor in the store. */
+  async #drain(): Promise<void> {
+    for (let round = 0; ; round++) {
+      await quiet();
+      must(round < 5000, 'it does not come to rest');
+      if (this.#store?.settle() === true) continue;
+      if (this.#underWay.size !== 0) await this.#pass();
+      else if (this.#store?.release() !== true) break;
+      // What hung may hang again for ever only in a storm.
+      if (round > 500) this.#store?.calm();
+    }
+    this.#throwErrors();
+    this.#compareIdle();
+  }
+
+  /** Back to before init, and again; first with the nth frame missing. */
+  async #reset(after: number): Promise<void> {
+    await this.#drain();
+    this.#store?.calm();
+    this.#disarm();
+    const sync = this.row.backing !== 'async' || this.#device.bdStat().bdCount === 0;
+    try {
+      this.#device.reset();
+      must(sync, 'reset has freed slots of an asynchronous store');
+    } catch (error) {
+      this.#requireCode(error, ['EAGAIN'], 'reset');
+      must(!sync, 'reset gave EAGAIN', error);
+      this.#track(this.#device.resetAsync());
+      for (let round = 0; this.#underWay.size !== 0 && round < 1000; round++) await this.#settle(1);
+      this.#throwErrors();
+    }
+    must(!this.#device.initstate && this.#device.writebackLimit === Infinity, 'reset has left settings');
+    must((this.#store?.owned.size ?? 0) === 0, `${this.#store?.owned.size} slots are left after reset`);
+    must(this.#ram.stats().usedFrames === this.#usedBefore, `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after reset`);
+    this.#ram.failFrames(after, 1);
+    try {
+      this.#device.init({ ...this.#settings, swapHeader: true });
+      this.#device.discard(0);
+    } catch (error) {
+      this.#requireCode(error, ['ENOMEM', 'EAGAIN', 'EIO', 'ENOSPC'], 'init');
+      must(!this.#device.initstate, 'an init that failed leaves a device');
+      must(this.#ram.stats().usedFrames === this.#usedBefore, `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after an init that failed`);
+    }
+    this.#ram.failFrames(null);
+    this.#trimmer.calm();
+    this.#ram.check();
+    if (this.#device.initstate) this.#device.reset();
+    this.#device.init(this.#settings);
+    this.#begin();
+  }
+
+  // ── comparison ─────────────────────────────────────────────────────────────
+
+  #throwErrors(): void {
+    if (this.#errors.length !== 0) throw this.#errors[0];
+  }
+
+  /** What must hold at any time: the figures are those of a recount. */
+  #compare(): void {
+    this.#throwErrors();
+    this.#store?.verify();
+    this.#ram.check();
+    const blocks = [...this.#device.blockState()];
+    const having = (flag: string): number => blocks.filter(({ flags }) => flags.includes(flag)).length;
+    const objects = blocks.filter(({ flags }) => !/[sw]/.test(flags));
+    const bytes = objects.reduce((sum, block) => sum + block.bytes, 0);
+    const pool = this.#ram.pools().find(({ name }) => name.includes('/pool'));
+    const live = pool?.stats();
+    must(live?.objects === objects.length && live.liveBytes === bytes, `the pool has ${live?.objects} objects of ${live?.liveBytes} bytes, the device ${objects.length} of ${bytes}`);
+    const { stats, mm, bd, io } = { stats: this.#device.stats(), mm: this.#device.mmStat(), bd: this.#device.bdStat(), io: this.#device.ioStat() };
+    equal(stats, {
+      disksize: PAGES * PAGE_SIZE, memlimit: this.#device.memlimit, pagesSame: having('s'), pagesStored: blocks.length, pagesUsed: live.frames,
+      goodCompress: objects.filter((block) => block.bytes <= PAGE_SIZE / 2).length, pagesExpand: having('h'), origDataSize: blocks.length * PAGE_SIZE,
+      comprDataSize: bytes, memUsedTotal: live.frames * PAGE_SIZE, bdevNumReads: bd.bdReads, bdevNumWrites: bd.bdWrites,
+    });
+    equal(mm, {
+      origDataSize: stats.origDataSize, comprDataSize: bytes, memUsedTotal: stats.memUsedTotal, memLimit: stats.memlimit, samePages: stats.pagesSame, hugePages: stats.pagesExpand,
+    });
+    equal(io, { failedReads: stats.failedReads, failedWrites: stats.failedWrites, invalidIo: stats.invalidIo, notifyFree: stats.notifyFree });
+    must(bd.bdCount === having('w'), `${bd.bdCount} pages are in the store, ${having('w')} have the mark`);
+    must(mm.memUsedMax >= mm.memUsedTotal && mm.hugePagesSince >= mm.hugePages, 'what was is less than what is');
+    must((this.#store?.owned.size ?? 0) >= bd.bdCount, 'more pages in the store than slots');
+    const { numReads, numWrites, invalidIo, notifyFree, discard } = this.#expected;
+    equal(stats, { numReads, numWrites, invalidIo, notifyFree, discard });
+    must(this.#device.memlimit === 0 || stats.memUsedTotal <= Math.max(this.#device.memlimit, this.#used * PAGE_SIZE), `${stats.pagesUsed} frames, the limit is ${this.#device.memlimit / PAGE_SIZE}, there were ${this.#used}`);
+    this.#used = stats.pagesUsed;
+    this.#comparePages(new Map(blocks.map(({ index, flags }) => [index, flags])));
+    const reasons = (this.#store?.failed.read ?? 0) + (this.#store?.damaged ?? 0) + this.#trimmer.failed.decompress;
+    must(this.#eio <= reasons, `${this.#eio} reads failed, for ${reasons} reasons`);
+  }
+
+  /** Pages that no call is about. */
+  #comparePages(flags: ReadonlyMap<number, string>): void {
+    this.#truths.forEach(({ base, present, changes }, index) => {
+      if (changes.length !== 0) return;
+      const mark = flags.get(index);
+      must((mark !== undefined) === present, `page ${index} is ${present ? 'not ' : ''}there`);
+      if (mark?.includes('s') === true) must(isSameFilled(base), `page ${index} is not same-filled`);
+      else if (present && !this.#everArmed) must(!isSameFilled(base), `page ${index} is same-filled, and not marked`);
+      if (mark?.includes('h') === true) must(this.row.backing === 'none', `page ${index} is huge, and there is a store`);
+    });
+  }
+
+  #compareIdle(): void {
+    const { failedReads, failedWrites } = this.#device.stats();
+    equal({ failedReads, failedWrites }, { failedReads: this.#expected.failedReads, failedWrites: this.#expected.failedWrites });
+    const { bdCount } = this.#device.bdStat();
+    if (this.#store !== undefined) must(this.#store.owned.size === bdCount, `the store has ${this.#store.owned.size} slots for ${bdCount} pages`);
+    must(this.#truths.every(({ changes, reads }) => changes.length === 0 && reads === 0), 'calls are open');
+  }
+
+  /** The end: every page read, all dropped, closed. */
+  async finish(): Promise<void> {
+    this.#disarm();
+    await this.#drain();
+    this.#store?.calm();
+    this.#trimmer.calm();
+    this.#device.memlimit = 0;
+    for (let index = 0; index < PAGES; index++) this.#readSoon(index * PAGE_SIZE, PAGE_SIZE, (into) => this.#device.readPageAsync(index, into));
+    await this.#drain();
+    this.#compare();
+    this.#discard(0, PAGES);
+    await this.#drain();
+    this.#device.compact();
+    this.#compare();
+    const stats = this.#device.stats();
+    must(stats.pagesStored === 0 && stats.comprDataSize === 0 && (this.#store?.owned.size ?? 0) === 0, 'something is left');
+    const left = this.#ram.stats().usedFrames - this.#emptyFrames;
+    must(left <= 0, `${left} frames are left`);
+    const closed = this.#device.close();
+    this.#track(closed);
+    await this.#settle(3);
+    this.#throwErrors();
+    must(this.#underWay.size === 0, 'close does not end');
+    must(this.#ram.stats().usedFrames === this.#usedBefore, `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after close`);
+    this.#ram.check();
+    this.#ram.close();
+  }
+}
+
+function equal(actual: object, expected: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(expected)) {
+    const given = (actual as Record<string, unknown>)[key];
+    must(given === value, `${key} is ${String(given)}, a recount gives ${String(value)}`);
+  }
+}
+
+/** A range of the device, in units of so many bytes. */
+function clip(offset: number, length: number, unit: number): [offset: number, length: number] {
+  const units = (PAGES * PAGE_SIZE) / unit;
+  const first = Math.floor(offset / unit) % units;
+  return [first * unit, Math.min(Math.max(1, Math.ceil(length / unit)), units - first) * unit];
+}
+
+function selection({ which, index }: { which: number; index: number }): WritebackSelection {
+  const first = index % PAGES;
+  const choices: WritebackSelection[] = ['idle', 'huge', 'huge_idle', 'incompressible', { pages: [first] }, { pages: [[first, PAGES - 1]] }, { pages: [[0, PAGES - 1]] }];
+  return choices[which % choices.length] as WritebackSelection;
+}
+
+// ── rows and actions by dice, for long runs ──────────────────────────────────
+
+const ALLOCATOR_NAMES: readonly AllocatorName[] = ['zbud', 'z3fold', 'zsmalloc', 'xvmalloc', 'xcfmalloc'];
+
+/** Each allocator without a store, and with both kinds; every codec with each of them. */
+export const ramzRows: readonly RamzRow[] = ALLOCATOR_NAMES.flatMap((allocator, i) =>
+  (['none', 'sync', 'async'] as const).map((backing, j): RamzRow => {
+    const n = 3 * i + j;
+    const codec = (['lz4', 'trimmer', 'deflate', 'lz4hc'] as const)[(i + j) % 4] as CodecName;
+    const recompCodecs = ([['lz4hc', 'deflate', 'trimmer'], ['deflate'], [], ['trimmer', 'lz4hc'], ['deflate', 'lz4']] as const)[n % 5] as readonly CodecName[];
+    const memlimit = [0, 6, 12][(i + 2 * j) % 3] as number;
+    return {
+      title: `${allocator}, ${codec}${recompCodecs.length === 0 ? '' : `, then ${recompCodecs.join(', ')}`}, store ${backing}, limit ${memlimit}`,
+      allocator, codec, recompCodecs, backing, memlimit, slots: [1024, 12, 30][n % 3] as number, maxInFlight: [4, 1, 2, 32][n % 4] as number,
+    };
+  }),
+);
+
+/** The next action of a long run. */
+export function drawn(draw: (below: number) => number): RamzAction {
+  const of = <T>(...choices: readonly T[]): T => choices[draw(choices.length)] as T;
+  const index = draw(PAGES);
+  const page = (): PageKind => (draw(6) === 0 ? { word: of(0, 1, 0xdeadbeef) } : { noise: of(1 + draw(4087), 1 + draw(400), of(4096, 4095, 4000)), salt: draw(1000) });
+  const place = (): { offset: number; length: number } => ({ offset: draw(PAGES * PAGE_SIZE), length: 1 + draw(of(100, 600, 4096, 9000)) });
+  switch (draw(40)) {
+    case 0: case 1: case 2: case 3: return { kind: 'writePage', index, page: page() };
+    case 4: case 5: case 6: case 7: case 8: return { kind: 'writePageAsync', index, page: page() };
+    case 9: case 10: return { kind: of('write', 'writeSectors'), ...place(), salt: draw(1000) };
+    case 11: case 12: case 13: return { kind: 'writeAsync', offset: draw(PAGES) * PAGE_SIZE + draw(3000), length: 1 + draw(of(100, 1000, 1000, 5000)), salt: draw(1000) };
+    case 14: return { kind: 'readPage', index };
+    case 15: case 16: return { kind: 'readPageAsync', index };
+    case 17: return { kind: of('read', 'readSectors', 'readAsync'), ...place() };
+    case 18: return { kind: 'freeNotify', index };
+    case 19: return { kind: 'discard', index, count: draw(of(2, 4, PAGES)) };
+    case 20: case 21: return { kind: 'markIdle', age: draw(5) };
+    case 22: return { kind: 'writeback', which: draw(7), index, limit: of(0, 1, 3, 9, 9) };
+    case 23: case 24: return { kind: 'writebackAsync', which: draw(7), index, limit: of(1, 3, 9, 9) };
+    case 25: case 26: return { kind: 'recompress', which: draw(4), threshold: draw(2000), priority: draw(9), most: draw(9) };
+    case 27: return { kind: of('compact', 'beyond', 'time', 'release') };
+    case 28: return { kind: 'memlimit', frames: of(0, 0, 2, 5, 9, 20) };
+    case 29: return { kind: 'frames', after: draw(6), times: 1 + draw(3) };
+    case 30: return { kind: 'codec fault', on: of('compress', 'decompress'), fault: draw(9), after: draw(5) };
+    case 31: case 32: return { kind: 'fault', op: of('read', 'write', 'write', 'free', 'sync'), fault: draw(30), after: draw(5) };
+    case 33: return { kind: 'weather', weather: of('fine', 'fine', 'fine', 'full', 'gone', 'stuck') };
+    case 34: return draw(6) === 0 ? { kind: 'reset', after: draw(9) } : { kind: 'drain' };
+    default: return { kind: 'settle', calls: of(0, 1, 1, 2, 5, 20) };
+  }
+}
+
+export { dice };
