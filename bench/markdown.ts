@@ -122,7 +122,7 @@ function ramzswap(tables: readonly MeasuredTable[]): string[] {
       ['over NBD', 'nbdcopy in, MiB/s', 'out, MiB/s', 'write 4 KiB, µs', 'read 4 KiB, µs', 'growth of the process by raw bytes', 'MiB in all'],
       copyIn.rows.map((row) => [
         row.name, throughput(row), throughput(named(copyOut, row.name)), microseconds(named(write, row.name)), microseconds(named(readOver, row.name)),
-        memory(row, 'grown'), (row.figures?.rssMiB ?? NaN).toFixed(0),
+        memory(row, 'grown') + (row.figures?.pool === undefined ? '' : ` (pages ${memory(row, 'pool')})`), (row.figures?.rssMiB ?? NaN).toFixed(0),
       ]),
     )]),
   ];

@@ -26,6 +26,13 @@ export function hasProgram(name: Program): boolean {
   return found;
 }
 
+/** Whether the command is built; noted where it is not. */
+export function hasServe(): boolean {
+  const found = existsSync(COMMAND);
+  if (!found) lacks('compcache serve', 'not built (npm run build)');
+  return found;
+}
+
 /** Runs a client to its end, which must be a success, and gives what it said. */
 export async function client(program: Program, args: readonly string[], input = ''): Promise<string> {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, PATH } });
@@ -50,19 +57,14 @@ export class Server {
     this.#child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, PATH } });
   }
 
-  /** nbdkit's memory disk; undefined, and noted, where there is none. */
-  static async nbdkit(folder: string, bytes: number): Promise<Server | undefined> {
-    if (!hasProgram('nbdkit')) return undefined;
+  /** nbdkit's memory disk. */
+  static nbdkit(folder: string, bytes: number): Promise<Server> {
     const socket = `${folder}/nbdkit`;
     return new Server('nbdkit memory', socket, 'nbdkit', ['--foreground', '--unix', socket, 'memory', String(bytes)]).#ready();
   }
 
-  /** compcache serve, as it was built; undefined, and noted, where it was not. */
-  static async compcache(folder: string, bytes: number): Promise<Server | undefined> {
-    if (!existsSync(COMMAND)) {
-      lacks('compcache serve', 'not built (npm run build)');
-      return undefined;
-    }
+  /** compcache serve, as it was built. */
+  static compcache(folder: string, bytes: number): Promise<Server> {
     const socket = `${folder}/compcache`;
     return new Compressed('compcache serve', socket, process.execPath, [COMMAND, 'serve', '--disksize', String(bytes), '--socket', socket]).#ready();
   }

@@ -9,7 +9,7 @@ import { PAGE_SIZE, Ram, Ramzswap, type AllocatorName, type PageEntry } from '..
 import { requireSame } from '../../cli/bench/codec.ts';
 import { median, time } from '../../cli/bench/measure.ts';
 import type { Contender, Corpus, Table } from '../../cli/bench/types.ts';
-import { Server, client, hasProgram } from '../nbd.ts';
+import { Server, client, hasProgram, hasServe } from '../nbd.ts';
 
 const ALLOCATORS = ['zsmalloc', 'xvmalloc'] as const;
 const RAM_BYTES = '256MiB';
@@ -202,20 +202,20 @@ async function* latencies(servers: readonly Server[], { name, pages }: Corpus, f
   }
 }
 
+/** Ours is compared with nbdkit's where that is installed; without ours, or a client, there is nothing to compare. */
 async function* overNbd(corpus: Corpus, folder: string): AsyncGenerator<Table> {
   const image = join(folder, 'image');
+  const [hasCopy, hasIo] = [hasProgram('nbdcopy'), hasProgram('qemu-io')];
+  if (!hasServe() || !(hasCopy || hasIo)) return;
   writeImage(image, corpus.pages);
   const servers: Server[] = [];
   try {
-    for (const start of [Server.nbdkit, Server.compcache]) {
-      const server = await start(folder, DEVICE_BYTES);
-      if (server !== undefined) servers.push(server);
-    }
-    if (hasProgram('nbdcopy')) yield* copies(servers, corpus.name, image, folder);
-    if (hasProgram('qemu-io')) yield* latencies(servers, corpus, folder);
+    if (hasProgram('nbdkit')) servers.push(await Server.nbdkit(folder, DEVICE_BYTES));
+    servers.push(await Server.compcache(folder, DEVICE_BYTES));
+    if (hasCopy) yield* copies(servers, corpus.name, image, folder);
+    if (hasIo) yield* latencies(servers, corpus, folder);
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
-    rmSync(image);
   }
 }
 
