@@ -60,7 +60,7 @@ export class Server {
   /** nbdkit's memory disk. */
   static nbdkit(folder: string, bytes: number): Promise<Server> {
     const socket = `${folder}/nbdkit`;
-    return new Server('nbdkit memory', socket, 'nbdkit', ['--foreground', '--unix', socket, 'memory', String(bytes)]).#ready();
+    return new Server('nbdkit memory', socket, 'nbdkit', ['--foreground', '--exit-with-parent', '--unix', socket, 'memory', String(bytes)]).#ready();
   }
 
   /** compcache serve, as it was built. */
