@@ -16,6 +16,7 @@ export const BLOCKS: Record<string, Block> = {
   codecs: { suite: 'codec', lines: ([compress, decompress]) => codecs(compress, decompress) },
   stores: { suite: 'store', lines: stores },
   zswap: { suite: 'zswap', lines: zswap },
+  ramzswap: { suite: 'ramzswap', lines: ramzswap },
 };
 
 const MARKED = /<!-- bench:(\S+) -->\n[^]*?<!-- \/bench -->/g;
@@ -101,4 +102,33 @@ function zswap([store, load, writeback, read, pageOut, pageIn]: readonly Measure
       row.name, microseconds(row), microseconds(named(read, row.name)), calls(named(pageOut, row.name)), calls(named(pageIn, row.name)),
     ])),
   ];
+}
+
+/** Three tables: pages, what is less than a page, and NBD as far as there were servers and clients. */
+function ramzswap(tables: readonly MeasuredTable[]): string[] {
+  const titled = (title: string): MeasuredTable | undefined => tables.find((table) => table.title.startsWith(title));
+  const memory = (row: Row | undefined, name: string): string => (row?.figures?.[name] ?? NaN).toFixed(2);
+  const pages = ['zsmalloc', 'xvmalloc'].flatMap((allocator) => {
+    const of = (verb: string): MeasuredTable | undefined => tables.find(({ title }) => title.startsWith(`${verb} a page, `) && title.endsWith(allocator));
+    return (of('write')?.rows ?? []).map((row) => [`${allocator}: ${row.name}`, microseconds(row), microseconds(named(of('read'), row.name)), memory(row, 'memory')]);
+  });
+  const read = titled('read, ');
+  const [copyIn, copyOut, write, readOver] = [titled('nbdcopy in'), titled('nbdcopy out'), titled('qemu-io write'), titled('qemu-io read')];
+  return [
+    ...markdown(['a page of memory, LZ4', 'write µs', 'read µs', 'memory by raw bytes'], pages),
+    '',
+    ...markdown(['ramzswap, zsmalloc', 'write over µs', 'read µs'], (titled('write over')?.rows ?? []).map((row) => [row.name, microseconds(row), microseconds(named(read, row.name))])),
+    ...(copyIn === undefined ? [] : ['', ...markdown(
+      ['over NBD', 'nbdcopy in, MiB/s', 'out, MiB/s', 'write 4 KiB, µs', 'read 4 KiB, µs', 'growth of the process by raw bytes', 'MiB in all'],
+      copyIn.rows.map((row) => [
+        row.name, throughput(row), throughput(named(copyOut, row.name)), microseconds(named(write, row.name)), microseconds(named(readOver, row.name)),
+        memory(row, 'grown') + (row.figures?.pool === undefined ? '' : ` (pages ${memory(row, 'pool')})`), (row.figures?.rssMiB ?? NaN).toFixed(0),
+      ]),
+    )]),
+  ];
+}
+
+/** Of a row that has the time of a page. */
+function throughput(row: Row | undefined): string {
+  return row === undefined ? '' : `${((4096 * 1e9) / 2 ** 20 / row.median).toFixed(0)} (${(1 / row.ratio).toFixed(2)}×)`;
 }

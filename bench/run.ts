@@ -21,6 +21,7 @@ import { allocatorSuite } from './suites/allocator.ts';
 import { codecSuite } from './suites/codec.ts';
 import { compactSuite } from './suites/compact.ts';
 import { pageSuite } from './suites/page.ts';
+import { ramzswapSuite } from './suites/ramzswap.ts';
 import { scaleSuite } from './suites/scale.ts';
 import { storeSuite } from './suites/store.ts';
 import { zswapSuite } from './suites/zswap.ts';
@@ -40,6 +41,7 @@ const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
   scale: (options) => scaleSuite(corpus(options.corpus[0] as string)),
   compact: compactSuite,
   zswap: (options) => zswapSuite(options.corpus.map(corpus)),
+  ramzswap: (options) => ramzswapSuite(options.corpus.map(corpus)),
 };
 
 /** The commit that is measured; results that are being written change nothing of it. */

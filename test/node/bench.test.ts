@@ -155,13 +155,18 @@ describe('tables', () => {
     expect(() => rewrite('<!-- bench:nothing -->\n<!-- /bench -->', () => results)).toThrowError(/no table bench:nothing/);
   });
 
+  test('ramzswap without servers: no table of them', () => {
+    const made = { ...table, title: 'write a page, memory, zsmalloc', rows: [{ ...row, figures: { memory: 0.3 } }] };
+    expect(block('ramzswap', () => ({ ...results, suites: { ramzswap: [made] } }))).not.toMatch(/NBD|NaN|undefined/);
+  });
+
   test('the README has the figures of bench/results', () => {
     const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
     const file = (suite: string): string => join(ROOT, `bench/results/${suite}.json`);
     expect(rewrite(readme, (suite) => JSON.parse(readFileSync(file(suite), 'utf8')) as Results)).toBe(readme);
   });
 
-  test.each(['allocators', 'codecs', 'stores', 'zswap'])('the committed results make the table %s', (name) => {
+  test.each(['allocators', 'codecs', 'stores', 'zswap', 'ramzswap'])('the committed results make the table %s', (name) => {
     const text = block(name, (suite) => JSON.parse(readFileSync(join(ROOT, `bench/results/${suite}.json`), 'utf8')) as Results);
     expect(existsSync(join(ROOT, 'bench/results'))).toBe(true);
     expect(text).not.toMatch(/NaN|undefined/);

@@ -1,0 +1,120 @@
+/** NBD: a compressed RAM disk of the built command and nbdkit's plain one, each a process of its own, and clients of both. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { MmStat } from '../bindings/index.ts';
+import { askControl } from '../cli/nbd/index.ts';
+import { lacks } from './peers.ts';
+
+const COMMAND = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+const START_MS = 20_000;
+const POLL_MS = 20;
+
+/** Debian's package of each program. */
+const PACKAGES = { 'nbdkit': 'nbdkit', 'nbdcopy': 'libnbd-bin', 'qemu-io': 'qemu-utils' } as const;
+type Program = keyof typeof PACKAGES;
+
+// Where an ordinary user's path does not lead.
+const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
+
+/** Whether a program is there; noted where it is not. */
+export function hasProgram(name: Program): boolean {
+  const found = PATH.split(':').some((folder) => existsSync(`${folder}/${name}`));
+  if (!found) lacks(name, `not installed (Debian: ${PACKAGES[name]})`);
+  return found;
+}
+
+/** Whether the command is built; noted where it is not. */
+export function hasServe(): boolean {
+  const found = existsSync(COMMAND);
+  if (!found) lacks('compcache serve', 'not built (npm run build)');
+  return found;
+}
+
+/** Runs a client to its end, which must be a success, and gives what it said. */
+export async function client(program: Program, args: readonly string[], input = ''): Promise<string> {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, PATH } });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+  child.stdin.end(input);
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${code}`);
+  return said;
+}
+
+/** A server of one device on a Unix socket. */
+export class Server {
+  readonly name: string;
+  readonly #child: ChildProcess;
+  readonly #socket: string;
+  #emptyRss = 0;
+
+  protected constructor(name: string, socket: string, command: string, args: readonly string[]) {
+    this.name = name;
+    this.#socket = socket;
+    this.#child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, PATH } });
+  }
+
+  /** nbdkit's memory disk. */
+  static nbdkit(folder: string, bytes: number): Promise<Server> {
+    const socket = `${folder}/nbdkit`;
+    return new Server('nbdkit memory', socket, 'nbdkit', ['--foreground', '--exit-with-parent', '--unix', socket, 'memory', String(bytes)]).#ready();
+  }
+
+  /** compcache serve, as it was built. */
+  static compcache(folder: string, bytes: number): Promise<Server> {
+    const socket = `${folder}/compcache`;
+    return new Compressed('compcache serve', socket, process.execPath, [COMMAND, 'serve', '--disksize', String(bytes), '--socket', socket]).#ready();
+  }
+
+  get uri(): string {
+    return `nbd+unix:///?socket=${this.#socket}`;
+  }
+
+  /** Bytes of memory by those of the data: what the process has grown by since it was empty. */
+  async memory(bytes: number): Promise<Record<string, number>> {
+    const pool = await this.poolBytes();
+    return { grown: (this.#rss() - this.#emptyRss) / bytes, rssMiB: this.#rss() / 2 ** 20, ...(pool !== undefined && { pool: pool / bytes }) };
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    this.#child.kill();
+    await once(this.#child, 'exit');
+  }
+
+  /** Memory of the compressed pages, where there are any. */
+  protected async poolBytes(): Promise<number | undefined> {
+    return undefined;
+  }
+
+  protected get control(): string {
+    return `${this.#socket}.ctl`;
+  }
+
+  /** Waits for the socket. */
+  async #ready(): Promise<this> {
+    for (let waited = 0; !existsSync(this.#socket); waited += POLL_MS) {
+      if (this.#child.exitCode !== null || waited > START_MS) {
+        await this.stop();
+        throw new Error(`${this.name} does not start`);
+      }
+      await delay(POLL_MS);
+    }
+    this.#emptyRss = this.#rss();
+    return this;
+  }
+
+  #rss(): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+}
+
+class Compressed extends Server {
+  protected override async poolBytes(): Promise<number> {
+    return ((await askControl(this.control, 'stats')) as { mmStat: MmStat }).mmStat.memUsedTotal;
+  }
+}
