@@ -34,7 +34,7 @@
  *   block, source      0 … 65,536 bytes; worst case n + n/255 + 16 bytes of block, ratio at best 255:1
  *   block, decoder     up to 16 MiB of input, any output capacity
  *   static data        256 bytes with SIMD, 64 without, never written
- *   speed              a page of program memory in 3 to 4 µs, 0.85 to 0.90 of native liblz4's time, and back
+ *   speed              a page of program memory in 3 to 4 µs, 0.86 to 0.92 of native liblz4's time, and back
  *                      in 0.9 to 1.1 µs, 0.75 to 0.84 of it (0.79 to 0.87 without SIMD); a zero page in 0.25
  *                      and 0.09 µs; blocks close together, since gaps between them cost up to 30 %
  *                      (2-core EPYC, Node 20; liblz4 1.9.2 called through the `lz4` package)
@@ -46,12 +46,14 @@
  * * Memory is made of 8-byte words, and words that differ mostly do so in their low bytes. So behind a
  *   match, before any search, one comparison asks whether it goes on at the same offset after a gap of
  *   one or two bytes. A quarter to a half of the matches are found so: a tenth less time, 3 % less output. A gap
- *   of three saves 3 % more time, but other programs than those of the corpora pay up to 2 % of
- *   output for it, as some (a Redis server) pay 1 % for two. To ask the table first whether a match
- *   begins one byte earlier costs all the time that was won.
- * * The hash takes 40 bits, five bytes, though 4 are enough for a match: it misses short matches and
- *   finds longer ones. 44 bits: 0.5 % more output on memory pages, 2 % more on text, for 2 % and 6 %
- *   less time. 48 bits: 1 % more, 3 % less time.
+ *   of three saves 3 % more time, but other programs than those of the corpora pay up to 2 % of output for it.
+ * * A gap of two gives way to a match that the table has behind one byte, where that reaches further.
+ *   Taken always, it costs programs that are mostly small records of pointers (a Redis server) 1 to 4 % of
+ *   output. The question is put so that its answer is nearly always no, since to predict it is what
+ *   counts: 1 to 2 % of time. Asked for any match in the table it costs all the time that was won.
+ * * The hash takes 42 bits, a quarter of the sixth byte, though 4 bytes are enough for a match: it misses
+ *   short matches and finds longer ones. 40 bits: 0.3 % less output on memory pages, 1.4 % less on text, for
+ *   1 % and 5 % more time. 44 bits: 0.3 % and 0.6 % more, for 1 % and 2 % less.
  * * u16 positions: hence the 64 KiB limit. A table that needs no clearing (epochs) costs more in the
  *   search than the 30 to 60 ns of `memory.fill`.
  * * The decoder is written twice. The loop in `lz4Decompress` handles sequences whose wide copies
@@ -83,12 +85,17 @@ import {
 /** Tries at one step width before the search moves faster through what does not compress, log2. */
 // @ts-ignore: decorator
 @inline const SKIP_BITS: u32 = 6;
-/** 2^64 / golden ratio (odd), shifted so that only the low 40 bits of the operand count. */
+/** 2^64 / golden ratio (odd), shifted so that only the low 42 bits of the operand count. */
 // @ts-ignore: decorator
-@inline const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 24;
+@inline const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 22;
 /** Bytes that may differ before a match goes on at the offset that it had. */
 // @ts-ignore: decorator
 @inline const GAP_MAX: u32 = 2;
+/** A word's largest value when only its first byte, or its first two, are not zero. */
+// @ts-ignore: decorator
+@inline const FIRST_BYTE: u64 = 0xFF;
+// @ts-ignore: decorator
+@inline const FIRST_TWO_BYTES: u64 = 0xFFFF;
 /** Source that must follow the last match start for 20 bytes of match to be read and 8 more to remain. */
 // @ts-ignore: decorator
 @inline const FAST_LEFT: u32 = 16;
@@ -328,10 +335,15 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
   return low + (high & (0 - (low >> 3))); // the second word counts when the first is equal
 }
 
-/** How many bytes of the word at `ip` to pass over until its rest equals what lies `offset` before it; at most 8. */
+/**
+ * 0 when the match at `ref`, for ip + 1, beats one at `offset` for ip + 2: by 8 bytes it ends further on. By 7 it
+ * ends at the same place and saves a literal, but gives up an offset that may be good for more. The next word's
+ * third byte tells, as a gap could pass over the first two.
+ */
 // @ts-ignore: decorator
-@inline function gapOf(ip: usize, offset: u32): u32 {
-  return 8 - (<u32>clz(load<u64>(ip) ^ load<u64>(ip - offset)) >> 3); // clz(0) is 64: no gap
+@inline function fallsShort(ip: usize, ref: usize, offset: u32): u64 {
+  const offsetEnds = load<u8>(ip, 10) != load<u8>(ip + 10 - offset);
+  return (load<u64>(ip, 1) ^ load<u64>(ref)) << (<u64>offsetEnds << 3);
 }
 
 /**
@@ -431,9 +443,16 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
       if (load<u32>(ref) == load<u32>(ip)) continue;
       // Else the match may go on behind a gap, as where two records differ in the low bytes of a word.
       if (<u32>(lastStart - ip) < GAP_MAX) break;
-      const gap = gapOf(ip, offset);
-      if (gap > GAP_MAX) break;
-      ip += gap;
+      const difference = load<u64>(ip) ^ load<u64>(ip - offset);
+      if (difference > FIRST_TWO_BYTES) break;
+      // Before two bytes are passed over, the table is asked for a better match behind one. That is seldom, and one
+      // branch with all conditions stays predictable; so it is also asked when one byte is passed over.
+      ref = src + exchange(slotOf(table, ip + 1), <u32>(ip + 1 - src));
+      if ((<u64>(difference <= FIRST_BYTE) | fallsShort(ip, ref, offset)) == 0) {
+        ++ip;
+        continue;
+      }
+      ip += 1 + <u32>(difference > FIRST_BYTE);
       ref = ip - offset;
     }
     ++ip;
