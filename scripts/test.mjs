@@ -12,12 +12,12 @@ const REDIS = {
   name: 'Redis', variable: 'REDIS_SERVER', debian: 'redis-server',
   paths: ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'],
 };
-// The NBD clients and file system tools of test/nbd/programs.ts. Each is told to the tests under its name in capitals.
+// The NBD clients and file system tools of test/nbd/programs.ts. The tests are told where each is: NBDINFO_PROGRAM and so on.
 const FOLDERS = ['/usr/bin', '/usr/sbin', '/bin', '/sbin', '/usr/local/bin', '/usr/local/sbin', '/opt/homebrew/bin'];
 const NBD_PROGRAMS = Object.entries({
   'libnbd-bin': ['nbdinfo', 'nbdcopy'], 'qemu-utils': ['qemu-img', 'qemu-io'], e2fsprogs: ['mke2fs', 'e2fsck', 'debugfs'], 'util-linux': ['blkid'], file: ['file'],
 }).flatMap(([debian, names]) => names.map((name) => ({
-  name, variable: name.toUpperCase().replace('-', '_'), debian, paths: FOLDERS.map((folder) => join(folder, name)),
+  name, variable: `${name.toUpperCase().replace('-', '_')}_PROGRAM`, debian, paths: FOLDERS.map((folder) => join(folder, name)),
 })));
 
 function run(command, args, options = {}) {

@@ -108,12 +108,11 @@ export class Connection {
 
   async #transmit(): Promise<void> {
     const socket = this.#socket;
-    const { stallTimeout } = this.#options;
+    // Counts anew from every byte that comes or goes.
     socket.on('timeout', () => {
       if (this.#inbox.isMidway || socket.writableLength > 0) socket.destroy();
-      else socket.setTimeout(stallTimeout); // from here again
     });
-    socket.setTimeout(stallTimeout);
+    socket.setTimeout(this.#options.stallTimeout);
     while (await this.#nextRequest()) await this.#breath.take();
     await this.#flight.landed();
   }
@@ -123,11 +122,8 @@ export class Connection {
     this.#inbox.begin();
     const header = await this.#inbox.next(REQUEST_BYTES);
     const request = header && parseRequest(header);
-    if (request === undefined) {
-      if (header !== undefined) this.#socket.destroy(); // whatever this is, its end cannot be found
-      return false;
-    }
-    if (request.command === COMMAND.DISC) return false;
+    // Of what is no request the end cannot be found.
+    if (request === undefined || request.command === COMMAND.DISC) return false;
     const refused = this.#refusal(request);
     const bytes = refused === NBD_ERROR.NONE && hasPayload(request) ? request.length : 0;
     await this.#flight.enter(bytes);

@@ -80,7 +80,6 @@ class Conversation {
     socket.on('error', () => {}); // 'close' follows
     socket.on('timeout', () => {
       if (!this.#isBusy || socket.writableLength > 0) socket.destroy();
-      else socket.setTimeout(idleTimeout); // from here again
     });
     socket.setTimeout(idleTimeout);
     this.done = this.#run(handlers, report);

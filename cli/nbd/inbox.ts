@@ -36,11 +36,6 @@ export class Inbox {
     return this.#wake !== undefined && this.#taken > 0;
   }
 
-  /** Whether so many bytes can be had at once. */
-  has(length: number): boolean {
-    return this.#bytes >= length;
-  }
-
   /** Fills an array; false when the client has gone before. */
   async fill(into: Uint8Array): Promise<boolean> {
     for (let at = 0; at < into.length; ) {

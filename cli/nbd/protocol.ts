@@ -17,7 +17,7 @@ export const OPTION_REPLY_MAGIC = 0x0003e889045565a9n;
 export const OPTION_HEADER_BYTES = 16;
 
 export const HANDSHAKE = { FIXED_NEWSTYLE: 1, NO_ZEROES: 2 } as const;
-export const OPTION = { EXPORT_NAME: 1, ABORT: 2, LIST: 3, STARTTLS: 5, INFO: 6, GO: 7, STRUCTURED_REPLY: 8, LIST_META_CONTEXT: 9, SET_META_CONTEXT: 10, EXTENDED_HEADERS: 11 } as const;
+export const OPTION = { EXPORT_NAME: 1, ABORT: 2, LIST: 3, INFO: 6, GO: 7 } as const;
 export const REPLY = {
   ACK: 1, SERVER: 2, INFO: 3,
   ERR_UNSUP: 0x80000001, ERR_INVALID: 0x80000003, ERR_UNKNOWN: 0x80000006, ERR_TOO_BIG: 0x80000009,
@@ -43,10 +43,10 @@ export const EXPORT_FLAG = { HAS_FLAGS: 1 << 0, FLUSH: 1 << 2, FUA: 1 << 3, TRIM
 /** What every export of this server can do. All connections share one device, so a flush on one covers the writes of all. */
 export const EXPORT_FLAGS = Object.values(EXPORT_FLAG).reduce((all, flag) => all | flag);
 
-export const COMMAND = { READ: 0, WRITE: 1, DISC: 2, FLUSH: 3, TRIM: 4, CACHE: 5, WRITE_ZEROES: 6, BLOCK_STATUS: 7 } as const;
-export const COMMAND_FLAG = { FUA: 1, NO_HOLE: 2, DF: 4, REQ_ONE: 8, FAST_ZERO: 16 } as const;
+export const COMMAND = { READ: 0, WRITE: 1, DISC: 2, FLUSH: 3, TRIM: 4, WRITE_ZEROES: 6 } as const;
+export const COMMAND_FLAG = { FUA: 1, NO_HOLE: 2, FAST_ZERO: 16 } as const;
 
-export const NBD_ERROR = { NONE: 0, PERM: 1, IO: 5, NOMEM: 12, INVAL: 22, NOSPC: 28, NOTSUP: 95, SHUTDOWN: 108 } as const;
+export const NBD_ERROR = { NONE: 0, IO: 5, INVAL: 22, NOSPC: 28, NOTSUP: 95, SHUTDOWN: 108 } as const;
 export type NbdError = (typeof NBD_ERROR)[keyof typeof NBD_ERROR];
 
 const ERRORS: Partial<Record<ErrorCode, NbdError>> = {

@@ -245,6 +245,20 @@ describe('a client that stalls', () => {
   });
 });
 
+describe('a client that does not go', () => {
+  test.each([['after NBD_CMD_DISC', requestBytes({ command: 2 })], ['after nonsense', Buffer.alloc(28)]])('%s is left', async (_, bytes) => {
+    const server = await serve();
+    const client = await RawClient.going(server);
+    client.socket.allowHalfOpen = true;
+    client.send(bytes);
+    await client.rest();
+    const timer = setInterval(() => client.socket.writable && client.send(Buffer.alloc(1000)), 10);
+    await until(() => server.connections === 0, 'the end of the connection');
+    clearInterval(timer);
+    client.vanish();
+  });
+});
+
 describe('many clients', () => {
   test('above the most are closed at once, and welcome when there is room again', async () => {
     const server = await serve({ maxConnections: 3 });

@@ -29,7 +29,7 @@ export function run(program: Program, ...args: string[]): Promise<Ended> {
 }
 
 export function start(program: Program, ...args: string[]): Running {
-  const command = process.env[program.toUpperCase().replace('-', '_')] ?? program;
+  const command = process.env[`${program.toUpperCase().replace('-', '_')}_PROGRAM`] ?? program;
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, PATH, LC_ALL: 'C' } });
   const ended: Ended = { code: null, stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (ended.stdout += text));

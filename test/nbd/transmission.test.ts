@@ -256,7 +256,9 @@ describe('NBD_CMD_DISC', () => {
   });
 
   test('a client that has said all, and only listens, gets its replies', async () => {
-    const server = await serve();
+    const device = new MemoryDevice(MIB);
+    device.before = () => new Promise((resolve) => setTimeout(resolve, 50));
+    const server = await serve({ device });
     const client = await RawClient.going(server);
     client.socket.end(requestBytes({ command: READ, length: 100_000 }));
     expect((await client.rest()).length).toBe(100_016);
