@@ -422,8 +422,13 @@ export class Ramzswap {
     if (device.io?.isSync === false && device.front.ramzFigure(device.address, SLOTS_TAKEN) !== 0) {
       throw new CompcacheError('EAGAIN', op, 'slots of an asynchronous store must be freed: use resetAsync');
     }
-    this.#freeSlots(device);
-    this.#forget(op);
+    this.#resetting = true;
+    try {
+      this.#freeSlots(device);
+    } finally {
+      this.#resetting = false;
+    }
+    if (this.#device === device) this.#forget(op); // a store may have closed it
   }
 
   /** reset, which waits for an asynchronous store. @throws EBUSY also when a call of the store hangs: the pages are gone then */
@@ -443,7 +448,7 @@ export class Ramzswap {
     this.#freeSlots(device);
     if (device.io?.isSync === false) await device.io.idle();
     if (this.#device !== device) return;
-    if (device.io !== undefined && device.io.inFlight !== 0) throw new CompcacheError('EBUSY', op, 'a call of the backing store hangs');
+    if (device.io?.isAtWork === true) throw new CompcacheError('EBUSY', op, 'a call of the backing store hangs');
     this.#forget(op);
   }
 
@@ -451,7 +456,7 @@ export class Ramzswap {
   #resettable(op: string): Device | undefined {
     this.#open(op);
     const device = this.#device;
-    const works = device?.io !== undefined && device.io.inFlight !== 0 && !device.ram.isClosed;
+    const works = device?.io?.isAtWork === true && !device.ram.isClosed;
     if (this.#active.size !== 0 || this.#busy || this.#resetting || works) throw new CompcacheError('EBUSY', op, 'a call waits for the backing store');
     return device;
   }

@@ -639,6 +639,90 @@ describe('asynchronous calls', () => {
   });
 });
 
+describe('calls from within', () => {
+  /** What foreign code may do while it is asked something. */
+  const deeds: Record<string, (device: Ramzswap, page: Uint8Array) => void> = {
+    'writes the page': (device, page) => { device.writePage(0, page); },
+    'writes a part of it': (device) => { device.write(8, Uint8Array.of(1, 2)); },
+    'frees it': (device) => { device.freeNotify(0); },
+    'discards all': (device) => { device.discard(0, 256); },
+    'moves pages': (device) => { device.writeback({ pages: [[0, 255]] }); },
+    recompresses: (device) => { device.recompress(); },
+    'resets it': (device) => { device.reset(); },
+    'makes it anew': (device) => { device.reset(); device.init(); },
+    'closes it': (device) => { void device.close(); },
+    'closes the RAM': (device) => { device.ram.close(); },
+  };
+  const tasks: Record<string, (device: Ramzswap) => unknown> = {
+    'a write to the pool': (device) => { device.writePage(0, pageOf(5)); },
+    'a write to the store': (device) => { device.writePage(0, rawPage(5)); },
+    'a write of a part': (device) => { device.write(100, noise(5000, 3)); },
+    'a read': (device) => { got(device, 1); },
+    'a read of a part': (device) => { device.read(4000, new Uint8Array(9000)); },
+    'a discard': (device) => device.discard(0, 9),
+    writeback: (device) => device.writeback({ pages: [[0, 9]] }),
+    recompress: (device) => device.recompress(),
+    reset: (device) => { device.reset(); },
+  };
+
+  test.each(Object.keys(deeds))('a store or codec that %s', async (deed) => {
+    for (const [name, task] of Object.entries(tasks)) {
+      for (const where of ['compress', 'decompress', 'read', 'write', 'free'] as const) {
+        for (const own of [true, false]) {
+          let armed = false;
+          let device!: Ramzswap;
+          const ram = own ? undefined : await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
+          const act = (here: string): void => {
+            if (!armed || here !== where) return;
+            armed = false;
+            const code = codeOf(() => { (deeds[deed] as (typeof deeds)[string])(device, pageOf(77)); });
+            expect([undefined, 'EBUSY', 'ENODEV', 'ECLOSED', 'EIO', 'EINVAL']).toContain(code);
+          };
+          const inner = new NotingStore();
+          const backing = {
+            mode: 'sync' as const,
+            read: (slot: number, into: Uint8Array) => { act('read'); return inner.read(slot, into); },
+            write: (slot: number, bytes: Uint8Array) => { act('write'); inner.write(slot, bytes); },
+            free: (slot: number) => { act('free'); inner.free(slot); },
+            close: () => undefined,
+          };
+          const codecs = [shortCodec(2000, 'first'), shortCodec(1500, 'second')].map((codec): Codec => ({
+            name: codec.name,
+            compress: (page, into) => { act('compress'); return page.subarray(3000).some((byte) => byte !== 0) ? 0 : codec.compress(page, into); },
+            decompress: (block, into) => { act('decompress'); return codec.decompress(block, into); },
+          }));
+          const settings = { disksize: '1MiB', backing, codec: codecs[0] as Codec, recompCodecs: codecs.slice(1) };
+          device = await (ram === undefined ? create(settings) : create({ ram, ...settings }));
+          const page = (n: number): Uint8Array => Uint8Array.from(pageOf(n, 600).fill(0, 1400));
+          for (let n = 0; n < 8; n++) device.writePage(n, n % 3 === 1 ? rawPage(n) : page(n));
+          device.writeback({ pages: [2] });
+          armed = true;
+          const code = codeOf(() => task(device));
+          expect([undefined, 'EBUSY', 'ENODEV', 'ECLOSED', 'EIO', 'EINVAL'], `${name}, ${where}`).toContain(code);
+          armed = false;
+          if (codeOf(() => device.stats()) === undefined) {
+            device.check();
+            // What the deed is not about is as it was, or nothing after a reset or discard.
+            for (let n = 3; n < 8; n++) {
+              const now = got(device, n);
+              if (!['a discard', 'reset', 'a write of a part'].includes(name) && !/discards|anew/.test(deed)) expectBytes(now, n % 3 === 1 ? rawPage(n) : page(n), `${name}, ${where}: page ${n}`);
+            }
+            device.discard(0, 256);
+            expect(inner.held.size, `${name}, ${where}`).toBe(0);
+            device.check();
+          }
+          await device.close().catch(() => undefined);
+          if (ram?.isClosed === false) {
+            ram.check();
+            expect(ram.stats().usedFrames, `${name}, ${where}`).toBe(0);
+            ram.close();
+          }
+        }
+      }
+    }
+  });
+});
+
 test('a codec that must be loaded', async () => {
   const deflate = await loadCodec('deflate');
   const device = await create({ codec: deflate, recompCodecs: ['lz4hc', 'deflate', 'lz4js'] });
