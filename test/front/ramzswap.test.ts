@@ -670,7 +670,6 @@ describe('calls from within', () => {
       for (const where of ['compress', 'decompress', 'read', 'write', 'free'] as const) {
         for (const own of [true, false]) {
           let armed = false;
-          let device!: Ramzswap;
           const ram = own ? undefined : await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
           const act = (here: string): void => {
             if (!armed || here !== where) return;
@@ -692,7 +691,7 @@ describe('calls from within', () => {
             decompress: (block, into) => { act('decompress'); return codec.decompress(block, into); },
           }));
           const settings = { disksize: '1MiB', backing, codec: codecs[0] as Codec, recompCodecs: codecs.slice(1) };
-          device = await (ram === undefined ? create(settings) : create({ ram, ...settings }));
+          const device: Ramzswap = await (ram === undefined ? create(settings) : create({ ram, ...settings }));
           const page = (n: number): Uint8Array => Uint8Array.from(pageOf(n, 600).fill(0, 1400));
           for (let n = 0; n < 8; n++) device.writePage(n, n % 3 === 1 ? rawPage(n) : page(n));
           device.writeback({ pages: [2] });
