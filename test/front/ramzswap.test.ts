@@ -463,8 +463,8 @@ describe('recompression', () => {
   });
 
   test('a codec that fails is no verdict; one that lies gives EIO, and other bytes never', async () => {
-    const answers: unknown[] = [5000, -1, NaN, 1.5, undefined, Promise.reject(new Error('late')), 'x'];
-    const codec: Codec = { name: 'liar', compress: () => answers[0] as number, decompress: () => PAGE_SIZE - 1 };
+    const answers: (() => unknown)[] = [() => 5000, () => -1, () => NaN, () => 1.5, () => undefined, () => Promise.reject(new Error('late')), () => 'x'];
+    const codec: Codec = { name: 'liar', compress: () => answers[0]?.() as number, decompress: () => PAGE_SIZE - 1 };
     const device = await create({ recompCodecs: [codec] });
     device.writePage(0, pageOf(1));
     for (; answers.length !== 0; answers.shift()) {
