@@ -351,6 +351,7 @@ export class Ramzswap {
   }
 
   #make(op: string, settings: RamzswapSettings, pages: number): Device {
+    const start = this.#clock();
     const ram = this.#options.ram ?? this.#ownRam(pages);
     const name = ram.freshName(op, 'ramzswap');
     const core = ram.core(op);
@@ -366,7 +367,7 @@ export class Ramzswap {
     try {
       if (address >= ERRNO_MIN) throw noFrame(op, core, address);
       const pool = ram.zpool(settings.allocator ?? 'zsmalloc', { ...settings.zpool, name: ram.freshName(op, `${name}/pool`) });
-      return this.#joined(op, { ram, core, front, address, pool, name, pages, store: settings.backing });
+      return this.#joined(op, { ram, core, front, address, pool, name, pages, start, store: settings.backing });
     } catch (error) {
       if (newest() !== before) keep(op).zpoolDestroy(address < ERRNO_MIN ? address : newest());
       if (ram !== this.#options.ram) ram.close();
@@ -374,10 +375,9 @@ export class Ramzswap {
     }
   }
 
-  #joined(op: string, parts: Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool' | 'name' | 'pages'> & { store: BackingStore | undefined }): Device {
+  #joined(op: string, parts: Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool' | 'name' | 'pages' | 'start'> & { store: BackingStore | undefined }): Device {
     const { store, ...rest } = parts;
     const { core, front, address, ram, name } = rest;
-    const start = this.#clock();
     // A later device may lie where this one was.
     const gone = (): boolean => this.#device?.end !== end || ram.isClosed;
     const io = store === undefined ? undefined : new StoreIo(store, this.#options.maxInFlight ?? 32, this.#options.timeout ?? 30_000, () => frees?.storeChanged());
@@ -388,7 +388,7 @@ export class Ramzswap {
       isBusy: () => this.#moving.size + this.#coming.size !== 0,
     };
     ram.noteFront(end, true);
-    return { ...rest, io, frees, end, start, blockAddress: core.exports.blockBuffer() >>> 0 };
+    return { ...rest, io, frees, end, blockAddress: core.exports.blockBuffer() >>> 0 };
   }
 
   /** A RAM of its own: the device, were none of it to compress, its table, and what pools need. */
@@ -422,8 +422,13 @@ export class Ramzswap {
     if (device.io?.isSync === false && device.front.ramzFigure(device.address, SLOTS_TAKEN) !== 0) {
       throw new CompcacheError('EAGAIN', op, 'slots of an asynchronous store must be freed: use resetAsync');
     }
-    this.#freeSlots(device);
-    this.#forget(op);
+    this.#resetting = true;
+    try {
+      this.#freeSlots(device);
+    } finally {
+      this.#resetting = false;
+    }
+    if (this.#device === device) this.#forget(op); // a store may have closed it
   }
 
   /** reset, which waits for an asynchronous store. @throws EBUSY also when a call of the store hangs: the pages are gone then */
@@ -443,7 +448,7 @@ export class Ramzswap {
     this.#freeSlots(device);
     if (device.io?.isSync === false) await device.io.idle();
     if (this.#device !== device) return;
-    if (device.io !== undefined && device.io.inFlight !== 0) throw new CompcacheError('EBUSY', op, 'a call of the backing store hangs');
+    if (device.io?.isAtWork === true) throw new CompcacheError('EBUSY', op, 'a call of the backing store hangs');
     this.#forget(op);
   }
 
@@ -451,7 +456,7 @@ export class Ramzswap {
   #resettable(op: string): Device | undefined {
     this.#open(op);
     const device = this.#device;
-    const works = device?.io !== undefined && device.io.inFlight !== 0 && !device.ram.isClosed;
+    const works = device?.io?.isAtWork === true && !device.ram.isClosed;
     if (this.#active.size !== 0 || this.#busy || this.#resetting || works) throw new CompcacheError('EBUSY', op, 'a call waits for the backing store');
     return device;
   }

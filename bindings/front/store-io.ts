@@ -22,6 +22,8 @@ export class StoreIo {
   /** Called when a call has ended or hangs, before those that wait go on. */
   readonly #changed: () => void;
   #inFlight = 0;
+  /** Synchronous calls on the stack. */
+  #depth = 0;
   #hung = 0;
   #waiting: { resolve: () => void; reject: (error: CompcacheError) => void }[] = [];
 
@@ -36,6 +38,11 @@ export class StoreIo {
   /** Calls under way, hung ones included. */
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** Whether the store is at work: calls are under way, or it calls back from one. */
+  get isAtWork(): boolean {
+    return this.#inFlight + this.#depth !== 0;
   }
 
   /** Whether one more may be made now. */
@@ -74,6 +81,7 @@ export class StoreIo {
 
   /** Calls a synchronous store. */
   now<T>(op: string, call: () => T | Promise<T>): Outcome<T> {
+    this.#depth += 1;
     try {
       const value = call();
       if (!isThenable(value)) return { value: value as T };
@@ -81,6 +89,8 @@ export class StoreIo {
       return { failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it gave a Promise"), late };
     } catch (cause) {
       return { failure: failed(op, cause) };
+    } finally {
+      this.#depth -= 1;
     }
   }
 

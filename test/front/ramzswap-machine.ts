@@ -518,7 +518,7 @@ export class RamzMachine {
   #writebackSoon(what: WritebackSelection, limit: number): undefined {
     this.#device.writebackLimit = limit > 8 ? Infinity : limit;
     this.#track(this.#device.writebackAsync(what).then(
-      (moved) => must(moved >= 0 && (limit > 8 || moved <= 8), `${moved} moved`),
+      (moved) => must(moved >= 0 && moved <= PAGES, `${moved} moved`),
       (error: unknown) => this.#writebackCode(error),
     ));
   }

@@ -1,7 +1,7 @@
 /**
  * Long traces, and random actions for as long as one likes:
  *
- *   tsx test/random/long.ts [allocator|swap|all] [operations] [seed]
+ *   tsx test/random/long.ts [allocator|swap|ramzswap|all] [operations] [seed]
  *
  * First, for every allocator, a million steps of churn on 50,000 live objects, the same of small sizes, and reclaim of
  * 500 frames with the order of eviction: pool and model must give the same figures. Then random actions.
@@ -14,6 +14,8 @@
  * fails, a hundredth of the operations each (test/front/model.ts).
  *
  * A round is a new RAM: small and crowded (fault injection, images, exhaustion), or large with thousands of objects.
+ * 'ramzswap' has the machine of test/front/ramzswap-machine.ts play its rows instead, in rounds of 2,000 actions.
+ *
  * On failure the round is repeated with ever fewer actions; what is left is printed with the seed, exit code 1.
  */
 import { ALL_BUILDS, allocators, createRam, must, traceTarget } from '../harness.ts';
@@ -23,6 +25,9 @@ import { createDraw, runChurn2, runChurnSmall, runE6 } from '../models/trace.ts'
 import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { BAD_HANDLES, MODES, Machine, POLICIES } from './machine.ts';
 import type { Action } from './machine.ts';
+import { loadCodec } from '../../bindings/index.ts';
+import { Clock } from '../front/clock.ts';
+import { RamzMachine, dice as ramzDice, drawn, ramzRows, type RamzAction, type RamzRow } from '../front/ramzswap-machine.ts';
 
 const ROUND = 20_000;
 const SHRINK_MS = 60_000;
@@ -169,13 +174,56 @@ async function run(row: AllocatorRow, operations: number, seed: number): Promise
   console.log(`${row.title}: ${done} operations, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
 }
 
+/** Rounds of random actions on a ramzswap; on failure, ever fewer of them. */
+async function runRamzswap(operations: number, seed: number): Promise<void> {
+  const started = Date.now();
+  const deflate = await loadCodec('deflate');
+  const clock = new Clock().install();
+  const playRamz = async (row: RamzRow, build: Build, order: number, actions: readonly RamzAction[]): Promise<unknown> => {
+    try {
+      const machine = await RamzMachine.create(row, build, clock, deflate, order);
+      for (const action of actions) await machine.apply(action);
+      await machine.finish();
+    } catch (error) {
+      return error;
+    }
+    return undefined;
+  };
+  let done = 0;
+  for (let number = 0; done < operations; number++, done += 2000) {
+    const order = seed + number;
+    const draw = ramzDice(order);
+    const row = ramzRows[number % ramzRows.length] as RamzRow;
+    const build = ALL_BUILDS[draw(ALL_BUILDS.length)] as Build;
+    let actions = Array.from({ length: 2000 }, () => drawn(draw));
+    const error = await playRamz(row, build, order, actions);
+    if (error !== undefined) {
+      console.error(`${row.title}, ${build}, seed ${order}: failed:`, error);
+      const until = Date.now() + SHRINK_MS;
+      for (let part = actions.length >> 1; part > 0; part >>= 1) {
+        for (let from = 0; from < actions.length && Date.now() < until;) {
+          const fewer = [...actions.slice(0, from), ...actions.slice(from + part)];
+          if ((await playRamz(row, build, order, fewer)) === undefined) from += part;
+          else actions = fewer;
+        }
+      }
+      console.error(`${actions.length} actions are left: ${JSON.stringify(actions)}`);
+      console.error('with them:', await playRamz(row, build, order, actions));
+      process.exit(1);
+    }
+  }
+  clock.restore();
+  console.log(`ramzswap: ${done} actions, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
+}
+
 const [name = 'all', operations = '10000000', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
 const chosen = allocators.filter(({ title }) => name === 'all' || title.startsWith(name));
 const fronts = frontRows(name);
-if (chosen.length + fronts.length === 0 || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
-  console.error(`usage: tsx test/random/long.ts [allocator|swap|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
+if ((chosen.length + fronts.length === 0 && name !== 'ramzswap') || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
+  console.error(`usage: tsx test/random/long.ts [allocator|swap|ramzswap|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
   process.exit(2);
 }
+if (name === 'ramzswap') await runRamzswap(Number(operations), Number(seed));
 for (const row of chosen) {
   await traces(row);
   await run(row, Number(operations), Number(seed));
