@@ -37,7 +37,7 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   store?: BackingStore;
   /** Whether blocks are written as they are. Without, pages are decompressed first. Default true. */
   writebackCompressed?: boolean;
-  /** How many pages may be written back from now on; undefined: any number. */
+  /** How many pages may be written back from now on. Default Infinity. */
   writebackLimit?: number;
   /** The most calls of an asynchronous store that may be under way, 1 … 1024. Default 32. */
   maxInFlight?: number;
@@ -87,8 +87,12 @@ export function requireAllocator(op: string, allocator: unknown): asserts alloca
   requireWord(op, 'allocator', allocator, Object.keys(KINDS));
 }
 
-/** Checks all options that need no RAM. EINVAL. */
-export function requireZswapOptions(op: string, options: ZswapOptions, more: readonly string[] = []): void {
+/**
+ * Checks all options that need no RAM. EINVAL.
+ * @returns a copy of them as they were checked: creating waits, and the caller's object may change meanwhile
+ */
+export function requireZswapOptions(op: string, given: ZswapOptions, more: readonly string[] = []): ZswapOptions {
+  const options = typeof given === 'object' && given !== null ? { ...given } : given;
   requireOptions(op, options, [...OWN, ...RAM_KEYS, ...more]);
   const { ram, allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit, maxInFlight, timeout } = options;
   if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
@@ -104,11 +108,15 @@ export function requireZswapOptions(op: string, options: ZswapOptions, more: rea
   if (options.incompressible !== undefined) requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
   if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
   if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
-  if (options.zpool !== undefined) requireOptions(op, options.zpool, ZPOOL_KEYS);
+  if (options.zpool !== undefined) {
+    requireOptions(op, options.zpool, ZPOOL_KEYS);
+    options.zpool = { ...options.zpool };
+  }
   if (options.store !== undefined) requireStore(op, options.store);
-  if (writebackLimit !== undefined) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
+  if (writebackLimit !== undefined && writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
   if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
   if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
+  return options;
 }
 
 /** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */

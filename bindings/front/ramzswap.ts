@@ -644,8 +644,8 @@ export class Ramzswap {
     const { front, address, core, blockAddress } = device;
     if (front.ramzIsIn(address, index, slot, generation) === 0) return undefined;
     this.#counters.bdReads += 1;
-    if ('failure' in outcome) throw outcome.failure;
-    const length = bytesRead(outcome.value, buffer);
+    const length = bytesRead(op, outcome, buffer);
+    if (length instanceof CompcacheError) throw length;
     core.bytes.set(buffer.subarray(0, length), blockAddress);
     const result = front.frontOpen(address, length, slot, generation) >>> 0;
     if (result === PAGE_SIZE) return core.page;
@@ -712,7 +712,7 @@ export class Ramzswap {
     if (result === 0) return;
     const io = this.#storeFor(op, device, result);
     if (io.isSync) return this.#put(op, index, page);
-    await this.#tracked(this.#send(op, device, io, index, page.slice()));
+    await this.#tracked(this.#send(op, device, io, index, new Uint8Array(page))); // a Buffer's slice() would be no copy
   }
 
   /** Sends a page to the store, unless a later write takes its place while it waits for its turn. */
