@@ -21,7 +21,10 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   enabled?: boolean;
   /** The most frames it may have, its metadata included, in percent of all frames of the RAM, 0 … 100. Default 100. */
   maxPoolPercent?: number;
-  /** Once that limit was reached, pages are accepted again at this percentage of it, 0 … 100; 100: at once. Default 90. */
+  /**
+   * Once that limit was reached, pages are accepted again at this percentage of it, 0 … 100; 100: at once. Default 90. With a
+   * synchronous store one store() in many writes all that lies between: at 100 each of them writes little.
+   */
   acceptThresholdPercent?: number;
   /** Whether a page of equal 32-bit words is kept as that word, without memory of the pool. Default true. */
   sameFilled?: boolean;
@@ -33,7 +36,10 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   incompressible?: 'keep' | 'refuse';
   /** 'dense' takes 8 bytes a page instead of 20 to 40, for offsets that lie close together; only type 0 and victims 'entry' then. Default 'sparse'. */
   index?: 'sparse' | 'dense';
-  /** Where the coldest pages go. It stays the caller's to close. Default: none, and nothing is written back. */
+  /**
+   * Where the coldest pages go. It stays the caller's to close, and is for one front end at a time: of two, each would
+   * overwrite the other's slots, whose pages are then lost (EIO). Default: none, and nothing is written back.
+   */
   store?: BackingStore;
   /** Whether blocks are written as they are. Without, pages are decompressed first. Default true. */
   writebackCompressed?: boolean;

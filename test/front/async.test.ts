@@ -233,9 +233,14 @@ describe('while a page goes to the store at once', () => {
     await expectSlot(subject, 1, A);
   });
 
-  test('it is copied also out of a Buffer, whose slice() is none, while it waits for its turn', async () => {
+  test('it is copied also out of an array whose slice() is none, as a Buffer’s, while it waits for its turn', async () => {
+    class BufferLike extends Uint8Array {
+      override slice(): Uint8Array<ArrayBuffer> {
+        return this.subarray() as Uint8Array<ArrayBuffer>;
+      }
+    }
     const subject = await create({ ...REFUSING, maxInFlight: 1 });
-    const buffers = [Buffer.from(A), Buffer.from(B)];
+    const buffers = [new BufferLike(A), new BufferLike(B)];
     const calls = buffers.map((page, slot) => subject.space.pageOutAsync(slot, page));
     for (const page of buffers) page.fill(0);
     const into = new Uint8Array(PAGE_SIZE);
