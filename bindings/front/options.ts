@@ -21,7 +21,10 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   enabled?: boolean;
   /** The most frames it may have, its metadata included, in percent of all frames of the RAM, 0 … 100. Default 100. */
   maxPoolPercent?: number;
-  /** Once that limit was reached, pages are accepted again at this percentage of it, 0 … 100; 100: at once. Default 90. */
+  /**
+   * Once that limit was reached, pages are accepted again at this percentage of it, 0 … 100; 100: at once. Default 90. With a
+   * synchronous store one store() in many writes all that lies between: at 100 each of them writes little.
+   */
   acceptThresholdPercent?: number;
   /** Whether a page of equal 32-bit words is kept as that word, without memory of the pool. Default true. */
   sameFilled?: boolean;
@@ -33,11 +36,14 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   incompressible?: 'keep' | 'refuse';
   /** 'dense' takes 8 bytes a page instead of 20 to 40, for offsets that lie close together; only type 0 and victims 'entry' then. Default 'sparse'. */
   index?: 'sparse' | 'dense';
-  /** Where the coldest pages go. It stays the caller's to close. Default: none, and nothing is written back. */
+  /**
+   * Where the coldest pages go. It stays the caller's to close, and is for one front end at a time: of two, each would
+   * overwrite the other's slots, whose pages are then lost (EIO). Default: none, and nothing is written back.
+   */
   store?: BackingStore;
   /** Whether blocks are written as they are. Without, pages are decompressed first. Default true. */
   writebackCompressed?: boolean;
-  /** How many pages may be written back from now on; undefined: any number. */
+  /** How many pages may be written back from now on. Default Infinity. */
   writebackLimit?: number;
   /** The most calls of an asynchronous store that may be under way, 1 … 1024. Default 32. */
   maxInFlight?: number;
@@ -87,8 +93,12 @@ export function requireAllocator(op: string, allocator: unknown): asserts alloca
   requireWord(op, 'allocator', allocator, Object.keys(KINDS));
 }
 
-/** Checks all options that need no RAM. EINVAL. */
-export function requireZswapOptions(op: string, options: ZswapOptions, more: readonly string[] = []): void {
+/**
+ * Checks all options that need no RAM. EINVAL.
+ * @returns a copy of them as they were checked: creating waits, and the caller's object may change meanwhile
+ */
+export function requireZswapOptions(op: string, given: ZswapOptions, more: readonly string[] = []): ZswapOptions {
+  const options = typeof given === 'object' && given !== null ? { ...given } : given;
   requireOptions(op, options, [...OWN, ...RAM_KEYS, ...more]);
   const { ram, allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit, maxInFlight, timeout } = options;
   if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
@@ -104,11 +114,15 @@ export function requireZswapOptions(op: string, options: ZswapOptions, more: rea
   if (options.incompressible !== undefined) requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
   if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
   if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
-  if (options.zpool !== undefined) requireOptions(op, options.zpool, ZPOOL_KEYS);
+  if (options.zpool !== undefined) {
+    requireOptions(op, options.zpool, ZPOOL_KEYS);
+    options.zpool = { ...options.zpool };
+  }
   if (options.store !== undefined) requireStore(op, options.store);
-  if (writebackLimit !== undefined) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
+  if (writebackLimit !== undefined && writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
   if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
   if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
+  return options;
 }
 
 /** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */

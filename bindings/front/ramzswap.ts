@@ -722,8 +722,8 @@ export class Ramzswap {
     const { front, address, core, blockAddress } = device;
     this.#counters.bdReads += 1;
     if (front.ramzIsIn(address, index, slot, generation) === 0) return undefined;
-    if ('failure' in outcome) throw outcome.failure;
-    const length = bytesRead(outcome.value, buffer);
+    const length = bytesRead(op, outcome, buffer);
+    if (length instanceof CompcacheError) throw length;
     core.bytes.set(buffer.subarray(0, length), blockAddress);
     const result = front.frontOpen(address, length, slot, generation) >>> 0;
     if (result === PAGE_SIZE) return core.page;
@@ -796,7 +796,7 @@ export class Ramzswap {
     const io = this.#storeFor(op, device, result);
     const turn = this.#enqueue(index);
     if (io.isSync) this.#putInStore(op, device, io, index, page, turn);
-    else await this.#tracked(this.#send(op, device, io, index, page.slice(), turn));
+    else await this.#tracked(this.#send(op, device, io, index, new Uint8Array(page), turn)); // a Buffer's slice() would be no copy
   }
 
   /** Sends a page to the store when the writes of that page before it have ended. One that was taken out leads to nothing. */

@@ -36,8 +36,10 @@ export class SlotFrees {
       const slot = this.#front.frontFreeing(this.#address) >>> 0;
       if (slot === NO_SLOT) return;
       if (io.isSync) {
-        io.now('store.free', () => io.store.free(slot));
-        if (!this.#isGone()) this.#front.frontFreed(this.#address, slot);
+        const outcome = io.now('store.free', () => io.store.free(slot));
+        // One that gives a promise all the same may still free it later.
+        if ('failure' in outcome && outcome.late !== undefined) void outcome.late.then(() => this.#freed(slot));
+        else this.#freed(slot);
       } else {
         this.#frees += 1;
         void this.#freeSoon(slot);
@@ -54,11 +56,13 @@ export class SlotFrees {
       this.#hung -= 1;
     }
     this.#frees -= 1;
-    if (!this.#isGone()) {
-      this.#front.frontFreed(this.#address, slot);
-      this.drain();
-    }
+    this.#freed(slot);
+    this.drain();
     this.#wake();
+  }
+
+  #freed(slot: number): void {
+    if (!this.#isGone()) this.#front.frontFreed(this.#address, slot);
   }
 
   /** A call of the store has ended, or hangs: there may be room, and who waits for a slot may wait in vain. */

@@ -164,7 +164,9 @@ function failed(op: string, cause: unknown): CompcacheError {
     : new CompcacheError('EIO', op, `the backing store failed: ${cause instanceof Error ? cause.message : show(cause)}`, { cause });
 }
 
-/** Bytes that a store says it has read: what `into` takes when it does not say. */
-export function bytesRead(value: unknown, into: Uint8Array): number {
-  return isU32(value) ? Math.min(value, into.length) : into.length;
+/** Bytes that a read has brought: what `into` takes when the store does not say. Or its failure; taking `into` away is one. */
+export function bytesRead(op: string, outcome: Outcome<unknown>, into: Uint8Array): number | CompcacheError {
+  if ('failure' in outcome) return outcome.failure;
+  if (into.length === 0) return new CompcacheError('EIO', op, 'the backing store has detached the buffer that it was to read into');
+  return isU32(outcome.value) ? Math.min(outcome.value, into.length) : into.length;
 }

@@ -1,11 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** SwapSpace: swap as its user holds it. */
 import { MemoryStore } from '../backing/memory.ts';
-import type { BackingStore } from '../backing/types.ts';
 import { requirePage } from '../codec/pages.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { requireU32 } from '../errors.ts';
-import type { ZswapOptions } from './options.ts';
+import { requireZswapOptions, type ZswapOptions } from './options.ts';
 import { Zswap, type ZswapStats } from './zswap.ts';
 
 export type SwapSpaceOptions = ZswapOptions;
@@ -38,8 +37,9 @@ export class SwapSpace {
    * @throws as Zswap.create
    */
   static async create(options: SwapSpaceOptions = {}): Promise<SwapSpace> {
-    const store: BackingStore = options.store ?? new MemoryStore();
-    return new SwapSpace(await Zswap.make('SwapSpace.create', { ...options, store }));
+    const op = 'SwapSpace.create';
+    const taken = requireZswapOptions(op, options);
+    return new SwapSpace(await Zswap.make(op, { ...taken, store: taken.store ?? new MemoryStore() }));
   }
 
   /**

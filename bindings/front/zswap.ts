@@ -102,6 +102,7 @@ const COUNTERS = [
   'rejectAllocFail', 'rejectKmemcacheFail', 'duplicateEntry', 'writebackFail', 'readFail',
 ] as const;
 type Counter = (typeof COUNTERS)[number];
+const DUPLICATES = COUNTERS.indexOf('duplicateEntry');
 
 /** Figures of the core, by number. */
 const STORED = 16;
@@ -112,6 +113,7 @@ const BACKING_PAGES = 20;
 const IN_FLIGHT = 21;
 const SLOTS_TAKEN = 24;
 const LIMIT_FRAMES = 25;
+const ENTRIES = 27;
 
 /** One zpool that has pages, or the current one. */
 interface Used {
@@ -217,6 +219,8 @@ export class Zswap {
   #calls = 0;
   /** Calls on the stack that write back. */
   #running = 0;
+  /** The layout that compaction has found nothing in. */
+  #vain: string | undefined;
   #closed = false;
   #closing: Promise<void> | undefined;
 
@@ -271,14 +275,14 @@ export class Zswap {
 
   /** create, on behalf of another class. @internal */
   static async make(op: string, options: ZswapOptions, more: readonly string[] = []): Promise<Zswap> {
-    requireZswapOptions(op, options, more);
-    const codec = await resolveCodec(op, options.codec);
-    const ram = options.ram ?? (await Ram.create(pick(options, ['bytes', 'limit', 'build', 'simd', 'module'])));
+    const taken = requireZswapOptions(op, options, more);
+    const codec = await resolveCodec(op, taken.codec);
+    const ram = taken.ram ?? (await Ram.create(pick(taken, ['bytes', 'limit', 'build', 'simd', 'module'])));
     try {
       const front = await joinFront(op, ram.core(op));
-      return new Zswap(op, ram, front, codec, { ...options });
+      return new Zswap(op, ram, front, codec, taken);
     } catch (error) {
-      if (options.ram === undefined) ram.close();
+      if (taken.ram === undefined) ram.close();
       throw error;
     }
   }
@@ -716,13 +720,13 @@ export class Zswap {
 
   /** Gives out what was read of a slot. A slot that holds something else, or nothing, has lost the page: it goes. EIO. */
   #deliver(op: string, type: number, offset: number, into: Uint8Array, slot: number, generation: number, buffer: Uint8Array, outcome: Outcome<unknown>): void {
-    if ('failure' in outcome) {
+    const length = bytesRead(op, outcome, buffer);
+    if (length instanceof CompcacheError) {
       this.#count('readFail');
-      if (isNotFound(outcome.failure.cause)) this.#lose(type, offset);
-      throw outcome.failure;
+      if (isNotFound(length.cause)) this.#lose(type, offset);
+      throw length;
     }
     const calls = this.#calls;
-    const length = bytesRead(outcome.value, buffer);
     this.#core.bytes.set(buffer.subarray(0, length), this.#blockAddress);
     const result = this.#front.frontOpen(this.#address, length, slot, generation) >>> 0;
     if (result === PAGE_SIZE) {
@@ -812,6 +816,7 @@ export class Zswap {
     const op = 'zswap.shrink';
     const io = this.#requireStoreNow(op, 'frames', frames);
     if (!io) return 0;
+    this.#vain = undefined;
     const before = this.#frames();
     return this.#framesOf(before, this.#shrinkNow(op, frames));
   }
@@ -821,6 +826,7 @@ export class Zswap {
     const op = 'zswap.shrinkAsync';
     this.#requireStore(op, 'frames', frames);
     if (frames === 0) return 0;
+    this.#vain = undefined;
     const before = this.#frames();
     return this.#framesOf(before, await this.#shrinkSoon(op, frames));
   }
@@ -896,7 +902,7 @@ export class Zswap {
     } finally {
       this.#running -= 1;
     }
-    this.#compactFor(progress);
+    this.#compactFor(progress, run);
     this.#settle();
     return run;
   }
@@ -926,7 +932,7 @@ export class Zswap {
     }
     await Promise.all(active);
     if (this.#isOver) return run;
-    this.#compactFor(progress);
+    this.#compactFor(progress, run);
     this.#settle();
     return run;
   }
@@ -978,8 +984,18 @@ export class Zswap {
   }
 
   /** What lies scattered after entries were taken here and there is moved together, if that gives the frames wanted. */
-  #compactFor(progress: Progress): void {
-    if (this.victims === 'entry' && progress.goal.frames !== Infinity && !progress.reached(this.#frames())) this.#compact();
+  #compactFor(progress: Progress, run: Run): void {
+    if (this.victims !== 'entry' || progress.goal.frames === Infinity || progress.reached(this.#frames())) return;
+    // When nothing can be written back, every store comes here; going through all objects in vain once is enough.
+    if (run.moved === 0 && this.#vain === this.#layout()) return;
+    const before = this.#frames();
+    this.#compact();
+    this.#vain = this.#frames() < before ? undefined : this.#layout();
+  }
+
+  /** Changes when entries come or go. */
+  #layout(): string {
+    return [ENTRIES, POOL_FRAMES, DUPLICATES].map((which) => this.#figure(which)).join();
   }
 
   #compact(): void {
@@ -1214,7 +1230,7 @@ export class Zswap {
 
   /** Makes a page pending, with a copy of it. */
   #pend(op: string, type: number, offset: number, page: Uint8Array): Pending {
-    const copy = page.slice();
+    const copy = new Uint8Array(page); // a Buffer's slice() would be no copy
     const job = this.#front.zswapPend(this.#address, offset, type) >>> 0;
     this.#settle();
     if (job >= ERRNO_MIN) throw this.#failure(op, job);

@@ -232,6 +232,26 @@ describe('while a page goes to the store at once', () => {
     await call;
     await expectSlot(subject, 1, A);
   });
+
+  test('it is copied also out of an array whose slice() is none, as a Buffer’s, while it waits for its turn', async () => {
+    class BufferLike extends Uint8Array {
+      override slice(): Uint8Array<ArrayBuffer> {
+        return this.subarray() as Uint8Array<ArrayBuffer>;
+      }
+    }
+    const subject = await create({ ...REFUSING, maxInFlight: 1 });
+    const buffers = [new BufferLike(A), new BufferLike(B)];
+    const calls = buffers.map((page, slot) => subject.space.pageOutAsync(slot, page));
+    for (const page of buffers) page.fill(0);
+    const into = new Uint8Array(PAGE_SIZE);
+    expect(subject.space.pageIn(1, into)).toBe(true);
+    expectBytes(into, B);
+    await settleAll(subject.store);
+    await Promise.all(calls);
+    await expectSlot(subject, 0, A);
+    await expectSlot(subject, 1, B);
+    await expectIdle(subject);
+  });
 });
 
 describe('while a page is read', () => {
@@ -410,6 +430,30 @@ describe('slots', () => {
     write();
     await quiet();
     held.set(0, A);
+    space.pageOut(2, B);
+    const into = new Uint8Array(PAGE_SIZE);
+    expect(space.pageIn(2, into)).toBe(true);
+    expectBytes(into, B);
+    await space.close();
+  });
+
+  test('a slot that a synchronous store promised to free is not used before it has', async () => {
+    const held = new Map<number, Uint8Array>();
+    const frees: (() => void)[] = [];
+    const store: BackingStore = {
+      mode: 'sync',
+      slots: 1,
+      read: (slot, into) => (into.set(held.get(slot) as Uint8Array), (held.get(slot) as Uint8Array).length),
+      write: (slot, bytes) => void held.set(slot, bytes),
+      free: (slot) => new Promise((resolve) => frees.push(() => (held.delete(slot), resolve()))),
+      close: () => undefined,
+    };
+    const space = await SwapSpace.create({ ...REFUSING, bytes: '1MiB', ...buildOptions(build), store });
+    space.pageOut(1, A);
+    space.free(1);
+    expect(codeOf(() => space.pageOut(2, B))).toBe('ENOSPC');
+    frees.forEach((free) => free());
+    await quiet();
     space.pageOut(2, B);
     const into = new Uint8Array(PAGE_SIZE);
     expect(space.pageIn(2, into)).toBe(true);

@@ -1,7 +1,7 @@
 /** Zswap: what it does, one thing at a time. The whole at random: random.test.ts. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
-  ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, SLOT_BYTES, SwapSpace, Zswap, loadCodec, type Codec, type ZswapOptions,
+  ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, SLOT_BYTES, SwapSpace, Zpool, Zswap, loadCodec, type Codec, type ZswapOptions,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
 import { crc32c, notices, rawOf } from '../raw.ts';
@@ -405,6 +405,23 @@ describe('zswap', () => {
     await zswap.close();
   });
 
+  test('a store that keeps the buffer it was to read into has failed, and loses nothing', async () => {
+    const store = new NotingStore();
+    const zswap = await create({ store });
+    zswap.store(0, 1, pageOf(1));
+    zswap.writeback(1);
+    const read = store.read.bind(store);
+    store.read = (slot, into) => {
+      structuredClone(into, { transfer: [into.buffer as ArrayBuffer] });
+      return read(slot, new Uint8Array(SLOT_BYTES));
+    };
+    expect(codeOf(() => loaded(zswap, 0, 1))).toBe('EIO');
+    expect(zswap.stats()).toMatchObject({ readFail: 1, backingPages: 1 });
+    store.read = read;
+    expectPage(zswap, 1, pageOf(1));
+    await zswap.close();
+  });
+
   test('another allocator or codec starts a pool, and the old one drains', async () => {
     const deflate = await loadCodec('deflate');
     const store = new NotingStore();
@@ -585,6 +602,39 @@ describe('zswap', () => {
     expect(codeOf(() => dense.store(1, 5, page))).toBe('EINVAL');
     expect(dense.invalidateArea(0)).toBe(1);
     await dense.close();
+  });
+
+  test('options are what they were when create was called', async () => {
+    const options: Record<string, unknown> = { bytes: '1MiB', ...buildOptions(build), maxPoolPercent: 50, writebackLimit: Infinity, zpool: { chainSize: 4 } };
+    const creating = Zswap.create(options as ZswapOptions);
+    options.maxPoolPercent = 'half';
+    options.store = 5;
+    (options.zpool as Record<string, unknown>).chainSize = 99;
+    const zswap = await creating;
+    expect([zswap.maxPoolPercent, zswap.writebackLimit]).toEqual([50, Infinity]);
+    await zswap.close();
+    for (const wrong of [null, 5, { store: null }]) {
+      await expect(SwapSpace.create(wrong as never)).rejects.toMatchObject({ code: 'EINVAL' });
+    }
+  });
+
+  test('compaction in vain is not tried again before something has changed', async () => {
+    const store = new NotingStore();
+    const zswap = await create({ allocator: 'xcfmalloc', bytes: '1MiB', store });
+    store.failure = new Error('broken');
+    for (let offset = 0; zswap.store(0, offset, pageOf(offset)); offset++);
+    const compact = vi.spyOn(Zpool.prototype, 'compact');
+    const times = (call: () => void): number => {
+      compact.mockClear();
+      call();
+      return compact.mock.calls.length;
+    };
+    for (let n = 0; n < 4; n++) zswap.store(0, 20_000 + n, rawPage(n));
+    expect(times(() => zswap.store(0, 30_000, rawPage(1)))).toBe(0);
+    expect(times(() => codeOf(() => zswap.shrink(200)))).toBe(1);
+    compact.mockRestore();
+    zswap.check();
+    await zswap.close();
   });
 
   test('check() notices a word that is not as it was', async () => {
