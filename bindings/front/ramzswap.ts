@@ -1092,7 +1092,7 @@ export class Ramzswap {
   async #writeAsync(op: string, offset: number, bytes: Uint8Array): Promise<void> {
     for (const { index, from, at, length } of partsOf(offset, lengthOf(bytes))) {
       requireBytes(op, 'bytes', bytes);
-      const part = bytes.slice(at, at + length);
+      const part = new Uint8Array(bytes.subarray(at, at + length));
       await this.#countingAsync('Writes', () => (length === PAGE_SIZE ? this.#putAsync(op, index, part) : this.#tracked(this.#patchAsync(op, index, part, from))));
     }
   }
