@@ -6,7 +6,7 @@ import { crcTables } from './mem/scratch';
 export { layoutVersion } from './mem/module';
 export { frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
 export {
-  zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapExcess, zswapFigure, zswapForeign,
+  zswapAccept, zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapExcess, zswapFigure, zswapForeign,
   zswapFrames, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
   zswapPool, zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
 } from './front/zswap';

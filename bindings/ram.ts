@@ -106,7 +106,8 @@ export class Ram {
 
   /**
    * Makes a RAM from an image. Everything goes on as it would have in the RAM that the image was taken of: pools, handles
-   * (refused ones included), LRU order, limits, even an armed fault injector. Evict callbacks are given anew: openZpool.
+   * (refused ones included), LRU order, limits, even an armed fault injector. Evict callbacks are given anew: openZpool. Of a
+   * zswap or ramzswap only its pools come back.
    * @param image bytes of snapshot(), of any build
    * @param options bytes: at least those of the image's RAM (the default); more are reserved but not used, since handles
    *   are laid out by the geometry. limit: a new limit
@@ -256,7 +257,7 @@ export class Ram {
     return pool;
   }
 
-  /** Gives every pool that lies in a restored RAM its object; front ends are not opened again. False when two have one name. */
+  /** Gives every pool that lies in a restored RAM its object; front ends go, and their pools are pools. False when two have one name. */
   #open(): boolean {
     const { bytes } = this.#core;
     const inspector = this.#core.inspect('Ram.restore');
@@ -270,6 +271,7 @@ export class Ram {
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName | undefined;
       if (allocator === undefined) {
         fronts += 1;
+        this.#core.keep('Ram.restore').zpoolDestroy(address);
         continue;
       }
       this.#pools.set(name, Zpool.of(this.#owner, this.#core, address, allocator, name));

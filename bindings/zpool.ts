@@ -85,6 +85,9 @@ export class Zpool {
     this.#pages?.orphan();
   }
 
+  /** Whether a front end has it, which alone may destroy it. @internal */
+  held = false;
+
   /** Where its header lies. @internal */
   get address(): number {
     return this.#address;
@@ -561,11 +564,13 @@ export class Zpool {
 
   /**
    * Destroys the pool: every frame and descriptor goes back to the RAM, live objects included.
-   * @throws EBUSY while an object is mapped or an evict callback runs; ECLOSED the second time
+   * @throws EBUSY while an object is mapped or an evict callback runs, or for the pool of a zswap or ramzswap; ECLOSED the
+   *   second time
    */
   destroy(): void {
     if (this.#isGone()) throw this.#closed('zpool.destroy');
     if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', 'zpool.destroy', 'an evict callback is running');
+    if (this.held) throw new CompcacheError('EBUSY', 'zpool.destroy', `pool ${show(this.name)} belongs to a front end`);
     const result = this.#core.keep('zpool.destroy').zpoolDestroy(this.#address) >>> 0;
     if (result !== 0) throw this.#failure('zpool.destroy', result, 0);
     this.orphan();

@@ -221,6 +221,11 @@ function isFull(front: usize): bool {
   return false;
 }
 
+/** Accepts pages again though the threshold is not reached yet: the caller sees to it by and by. */
+export function zswapAccept(front: usize): void {
+  if (isFront(front)) frontAt(front).flags &= ~REACHED_FULL;
+}
+
 /** Frames to give back until pages are accepted again: down to the accept threshold, at least one below the limit. */
 export function zswapExcess(front: usize): u32 {
   if (!isFront(front)) return 0;

@@ -15,6 +15,7 @@ export interface FrontExports {
   zswapDrained(front: number): number;
   zswapFrames(front: number): number;
   zswapExcess(front: number): number;
+  zswapAccept(front: number): void;
   zswapBegin(front: number, offset: number, type: number): number;
   zswapStore(front: number, offset: number, type: number): number;
   zswapMost(front: number): number;

@@ -279,8 +279,9 @@ export class Ramzswap {
    * Creates a device.
    * @throws EINVAL for a bad option; ENODEV for a codec that the host lacks; with disksize, what init throws
    */
-  static async create(options: RamzswapOptions = {}): Promise<Ramzswap> {
+  static async create(given: RamzswapOptions = {}): Promise<Ramzswap> {
     const op = 'Ramzswap.create';
+    const options = typeof given === 'object' && given !== null ? { ...given } : given; // as they are now: creating waits
     requireOptions(op, options, [...SETTINGS, ...RAM_KEYS, 'ram', 'maxInFlight', 'timeout', 'clock']);
     const { ram, maxInFlight, timeout, clock } = options;
     if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
@@ -367,6 +368,7 @@ export class Ramzswap {
     try {
       if (address >= ERRNO_MIN) throw noFrame(op, core, address);
       const pool = ram.zpool(settings.allocator ?? 'zsmalloc', { ...settings.zpool, name: ram.freshName(op, `${name}/pool`) });
+      pool.held = true;
       return this.#joined(op, { ram, core, front, address, pool, name, pages, start, store: settings.backing });
     } catch (error) {
       if (newest() !== before) keep(op).zpoolDestroy(address < ERRNO_MIN ? address : newest());
@@ -485,6 +487,7 @@ export class Ramzswap {
       device.ram.close();
       return;
     }
+    device.pool.held = false;
     device.pool.close();
     device.core.keep(op).zpoolDestroy(device.address);
   }

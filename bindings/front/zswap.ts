@@ -44,6 +44,8 @@ const CODECS_MAX = 254;
 const TYPE_MAX = 0xfffffeff;
 /** Attempts in a row that moved nothing, after which writing back ends, as in the kernel's reclaim. */
 const TRIES = 8;
+/** Frames given back in one store at most: 1 MiB, so that none takes long. */
+const STEP_FRAMES = 256;
 /** Entries written between two looks at the frames that came back. */
 const BATCH = 8;
 /** Entries that a frame may hold, roughly. */
@@ -210,6 +212,8 @@ export class Zswap {
   #acceptThresholdPercent: number;
   #sameFilled: boolean;
   #budget: number;
+  /** Frames above the accept threshold that later stores are to give back. */
+  #debt = 0;
   /** How often the budget was set: what a write gives back, it gives to the one that it took from. */
   #budgets = 0;
   #background: Promise<void> | undefined;
@@ -351,8 +355,10 @@ export class Zswap {
       this.ram.close();
       return;
     }
-    for (const { pool } of this.#pools.values()) pool.close();
-    for (const pool of this.#lingering) pool.close();
+    for (const pool of [...[...this.#pools.values()].map((used) => used.pool), ...this.#lingering]) {
+      pool.held = false;
+      pool.close();
+    }
     core.keep(op).zpoolDestroy(this.#address);
   }
 
@@ -476,6 +482,7 @@ export class Zswap {
       used = { pool: this.ram.zpool(allocator, { ...options, name: this.ram.freshName(op, `${this.name}/${allocator}`) }), allocator, codec: number };
     }
     const index = this.#front.zswapUse(this.#address, used.pool.address, number) >>> 0;
+    used.pool.held = index < ERRNO_MIN;
     if (index >= ERRNO_MIN) {
       if (isNew) used.pool.destroy();
       throw new CompcacheError('EBUSY', op, 'too many pools are draining');
@@ -499,7 +506,8 @@ export class Zswap {
   /**
    * Stores a page, in place of an older one of the same key.
    *
-   * When the limit is reached, a synchronous store takes the coldest pages first, down to the accept threshold; with an
+   * When the limit is reached, a synchronous store takes the coldest pages first, down to the accept threshold, at most 256
+   * frames of them in this call and the rest in those that follow; with an
    * asynchronous one that begins in the background, and pages are refused until it has come so far.
    * @param type of the area, 0 … 4294967039 (0 with index 'dense')
    * @param offset of the page in it, 0 … 4294967295
@@ -517,6 +525,7 @@ export class Zswap {
       this.#settle();
       return false;
     }
+    if (this.#debt > 0) this.#payOff(op, page);
     let result = this.#attempt(op, type, offset, page);
     if (result === FULL || result === ENOMEM || result === ENOENT) result = this.#retry(op, type, offset, page, result);
     this.#settle();
@@ -573,11 +582,23 @@ export class Zswap {
       return result;
     }
     const before = this.#frames();
-    const run = this.#shrinkNow(op, frames);
+    const run = this.#shrinkNow(op, Math.min(frames, STEP_FRAMES));
     requirePage(op, 'page', page);
     this.#live(op);
     if (run.moved === 0 && this.#frames() >= before) return result === FULL ? RECLAIM_FAILED : result;
+    this.#debt = frames > STEP_FRAMES ? this.#excess() : 0;
+    if (this.#debt > 0) this.#front.zswapAccept(this.#address);
     return this.#attempt(op, type, offset, page);
+  }
+
+  /** Goes on with what a full pool began, a step a store: down to the accept threshold, or until nothing goes any more. */
+  #payOff(op: string, page: Uint8Array): void {
+    const before = this.#excess();
+    if (before > 0) this.#shrinkNow(op, Math.min(before, STEP_FRAMES));
+    requirePage(op, 'page', page);
+    this.#live(op);
+    const left = this.#excess();
+    this.#debt = left < before ? left : 0;
   }
 
   /** Counts why a page was refused. */
@@ -1293,6 +1314,7 @@ export class Zswap {
     }
     for (const pool of gone) {
       try {
+        pool.held = false;
         pool.close();
       } catch {
         this.#lingering.push(pool); // a victim of it is waiting for its writes

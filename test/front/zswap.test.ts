@@ -559,6 +559,43 @@ describe('zswap', () => {
     expect(mine.size(handle)).toBe(100);
   });
 
+  test('its pools are its own, and come back from an image as pools', async () => {
+    const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
+    const free = ram.freeFrames;
+    const zswap = await create({ ram, store: new NotingStore() });
+    for (let offset = 0; offset < 50; offset++) zswap.store(0, offset, pageOf(offset));
+    zswap.writeback(10);
+    expect(codeOf(() => ram.pools()[0]?.destroy())).toBe('EBUSY');
+    expectPage(zswap, 49, pageOf(49));
+    const restored = await Ram.restore(ram.snapshot(), buildOptions(build));
+    restored.check();
+    for (const pool of restored.pools()) pool.destroy();
+    restored.check();
+    expect(restored.freeFrames).toBe(free);
+    await zswap.close();
+    expect(ram.freeFrames).toBe(free);
+  });
+
+  test('a large pool that is full is written back in steps, down to the accept threshold', async () => {
+    const store = new NotingStore();
+    const zswap = await create({ bytes: '24MiB', store, acceptThresholdPercent: 50, allocator: 'zbud' });
+    let offset = 0;
+    while (store.held.size === 0) expect(zswap.store(0, offset, pageOf(offset++, 1800))).toBe(true);
+    const { limitFrames } = zswap.stats();
+    expect(store.held.size).toBeLessThan(1000);
+    expect(zswap.stats().frames).toBeGreaterThan(limitFrames * 0.8);
+    for (let last = 0; store.held.size !== last; offset++) {
+      last = store.held.size;
+      expect(zswap.store(0, offset, pageOf(offset, 1800))).toBe(true);
+      expect(store.held.size - last).toBeLessThan(1000);
+    }
+    expect(zswap.stats().frames).toBeLessThanOrEqual(limitFrames / 2 + 8);
+    expect(zswap.stats().poolLimitHit).toBe(1);
+    zswap.check();
+    for (let at = 0; at < offset; at += 7) expectPage(zswap, at, pageOf(at, 1800));
+    await zswap.close();
+  });
+
   test('a RAM without frames for it is ENOMEM, and loses none', async () => {
     const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
     const before = ram.freeFrames;
