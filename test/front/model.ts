@@ -489,7 +489,8 @@ export class FrontMachine {
           history.loads -= 1;
           must(sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that failed has written', error);
           const code = codeOf(error);
-          if (code === 'ECLOSED' && this.#closing) return;
+          // One that failed just before the end cannot be asked about any more.
+          if ((code === 'ECLOSED' || code === 'EIO') && this.#closing) return;
           must(code === 'EIO', `loadAsync gave ${String(error)}`, error);
           if (/hang/.test((error as Error).message)) {
             must(this.#store.hung.length + this.#store.pending.length >= this.row.maxInFlight, 'not all calls hang', error);
