@@ -8,7 +8,7 @@ export { frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backe
 export {
   zswapAccept, zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapExcess, zswapFigure, zswapForeign,
   zswapFrames, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
-  zswapPool, zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
+  zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
 } from './front/zswap';
 
 export {

@@ -7,11 +7,12 @@
  * and a cell of a page in the store (page/table.ts): its slot as value, and as
  * state WRITTEN with the generation above.
  */
-import { EIO } from '../base/errno';
+import { EIO, isError } from '../base/errno';
 import { PAGE_SIZE } from '../mem/layout';
 import { ZSWAP, kindOf } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, blockBuffer, pageBuffer, setOut } from '../mem/scratch';
-import { codecDecompress } from './core';
+import { gather, scatter } from '../mem/span';
+import { codecDecompress, zpoolRange, zpoolSize } from './core';
 import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
 import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotState } from './slot-map';
 
@@ -52,6 +53,19 @@ export function isFrontEnd(front: usize): bool {
 // @ts-ignore: decorator
 @inline export function slotCodecOf(codec: u32): u32 {
   return codec < FIRST_FOREIGN ? SLOT_LZ4 : codec;
+}
+
+/** Copies bytes into an object of a zpool, from byte `at` on; they fit. */
+export function objectIn(pool: usize, handle: u32, at: u32, from: usize, bytes: u32): void {
+  scatter(from, zpoolRange(pool, handle, at, bytes, 1), bytes);
+}
+
+/** Copies an object from byte `at` on out of its zpool: how many bytes, EIO when there are none, or more than a page's. */
+export function objectOut(pool: usize, handle: u32, at: u32, to: usize): u32 {
+  const size = zpoolSize(pool, handle);
+  if (isError(size) || size <= at || size > PAGE_SIZE) return EIO;
+  gather(to, zpoolRange(pool, handle, at, size - at, 0), size - at);
+  return size - at;
 }
 
 /** Composes a slot of the data in the block buffer: its bytes; slot in OUT_B, generation in OUT_C. */

@@ -42,14 +42,14 @@ import { PAGE_SIZE } from '../mem/layout';
 import {
   NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, XVMALLOC, ZSMALLOC, isPool, kindOf, poolAt, poolCreate, poolNumber, sealPool,
 } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { OUT_A, OUT_B, OUT_C, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { DENSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
-import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, KIND_MASK, SLOTS, WRITTEN, compose, slotCodecOf } from './backed';
+import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, KIND_MASK, SLOTS, WRITTEN, compose, objectIn, objectOut, slotCodecOf } from './backed';
 import {
-  codecCompress, codecDecompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolRange, zpoolSize,
+  codecCompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolSize,
 } from './core';
 import { SLOT_RAW, slotData } from './slot';
-import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsDoomed, slotsTaken } from './slot-map';
+import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
 
 // ── layout ───────────────────────────────────────────────────────────────────
 
@@ -294,10 +294,7 @@ function objectOf(front: usize, bytes: u32): u32 {
   notePeak(front);
   const size = bytes == 0 ? PAGE_SIZE : bytes;
   const from = bytes == 0 ? pageBuffer() : blockBuffer();
-  const to = <usize>zpoolRange(pool, handle, 0, size, 1);
-  const first = out(OUT_LENGTH);
-  memory.copy(to, from, first);
-  if (first < size) memory.copy(out(OUT_SECOND), from + first, size - first);
+  objectIn(pool, handle, 0, from, size);
   return handle;
 }
 
@@ -330,23 +327,11 @@ function pageOf(front: usize, handle: u32, state: u32): u32 {
   const pool = <usize>deviceAt(front).pool;
   const codec = codecOf(front, priorityOf(state));
   if ((state & HUGE) != 0 || codec < FIRST_FOREIGN) return pageLoad(pool, handle) == PAGE_SIZE ? PAGE_SIZE : EIO;
-  const bytes = blockOf(front, handle, blockBuffer());
+  const bytes = objectOut(pool, handle, 0, blockBuffer());
   if (isError(bytes)) return EIO;
   setOut(OUT_A, bytes);
   setOut(OUT_B, codec);
   return DECOMPRESS;
-}
-
-/** Copies an object out: its bytes, EIO when it is gone. */
-function blockOf(front: usize, handle: u32, to: usize): u32 {
-  const pool = <usize>deviceAt(front).pool;
-  const size = zpoolSize(pool, handle);
-  if (isError(size) || size > PAGE_SIZE) return EIO;
-  const from = <usize>zpoolRange(pool, handle, 0, size, 0);
-  const first = out(OUT_LENGTH);
-  memory.copy(to, from, first);
-  if (first < size) memory.copy(to + first, out(OUT_SECOND), size - first);
-  return size;
 }
 
 /** Whether a page is in this very slot still. */
@@ -420,7 +405,7 @@ export function ramzOut(front: usize, index: u32): u32 {
   const cell = cellOf(front, index);
   if (cell == 0 || kindOfState(stateOf(cell)) != ENTRY) return ENOENT;
   const state = stateOf(cell);
-  const length = blockOf(front, load<u32>(cell), slotData());
+  const length = objectOut(deviceAt(front).pool, load<u32>(cell), 0, slotData());
   if (isError(length)) return EIO;
   const slot = slotTake(front + SLOTS);
   if (slot == NO_SLOT) return ENOSPC;
@@ -515,7 +500,6 @@ export function ramzFigure(front: usize, which: u32): f64 {
     case 6: return bytesOf(front);
     case 7: return <f64>deviceAt(front).good;
     case 8: return <f64>slotsTaken(front + SLOTS);
-    case 9: return <f64>slotsDoomed(front + SLOTS);
     default: return <f64>poolAt(deviceAt(front).pool).frames;
   }
 }

@@ -2,7 +2,8 @@
 import { isError } from '../base/errno';
 import { FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_LRU, ZSWAP, isPool, poolAt } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out } from '../mem/scratch';
+import { OUT_A, OUT_B, OUT_C, OUT_SIZE, blockBuffer, out } from '../mem/scratch';
+import { gather } from '../mem/span';
 import { slabCheck, slabNext, slabUsed } from '../mem/slab';
 import { RULE_FRONT, RULE_LRU, broken, isRecord, listLength } from '../mem/verify';
 import { tableFind, tableNext } from '../page/table';
@@ -120,10 +121,7 @@ function recordsCheck(front: usize): u32 {
 /** Whether the object at a span (mem/span.ts) begins with this key. */
 function hasKey(from: usize, offset: u32, type: u32): bool {
   if (out(OUT_SIZE) <= KEY_BYTES) return false;
-  for (let at: u32 = 0; at < KEY_BYTES; at++) {
-    const byte = at < out(OUT_LENGTH) ? load<u8>(from + at) : load<u8>(<usize>out(OUT_SECOND) + (at - out(OUT_LENGTH)));
-    const word = at < 4 ? offset : type;
-    if (<u32>byte != ((word >> ((at & 3) << 3)) & 0xFF)) return false;
-  }
-  return true;
+  const object = blockBuffer();
+  gather(object, from, out(OUT_SIZE));
+  return load<u32>(object) == offset && load<u32>(object, 4) == type;
 }

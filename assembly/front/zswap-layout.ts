@@ -51,8 +51,6 @@ import { KIND_BITS, KIND_MASK } from './backed';
 @inline export const POOL_BYTES: usize = 12;
 // @ts-ignore: decorator
 @inline export const NO_POOL: u32 = 0xFFFFFFFF;
-// @ts-ignore: decorator
-@inline export const LAST: usize = POOLS + 64 * POOL_BYTES;
 
 @unmanaged
 export class Front {

@@ -62,13 +62,14 @@ import {
   NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_NAME, ZSMALLOC, ZSWAP, indexFrames, kindOf, poolAt, poolCreate,
   poolNumber, sealPool, setPoolOption,
 } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { gather } from '../mem/span';
 import { slabAlloc, slabFrames, slabFree, slabInit } from '../mem/slab';
 import { DENSE, SPARSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableShape, tableStart } from '../page/table';
 import { codecCompress, codecDecompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from './core';
-import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, SLOTS, WRITTEN, compose, slotCodecOf } from './backed';
+import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, SLOTS, WRITTEN, compose, objectIn, objectOut, slotCodecOf } from './backed';
 import { SLOT_RAW, slotData } from './slot';
-import { NO_SLOT, slotDoom, slotMapFrames, slotMapStart, slotTake, slotsDoomed, slotsTaken } from './slot-map';
+import { NO_SLOT, slotDoom, slotMapFrames, slotMapStart, slotTake, slotsTaken } from './slot-map';
 import {
   COUNTERS, COUNTER_COUNT, FRONT_VICTIMS, KEEP_RAW, KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW,
   RAW_KEY, RAW_KEYS, REACHED_FULL, RECORD_BYTES, REFERENCED, SAME_FILLED, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex,
@@ -144,7 +145,7 @@ export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32,
 }
 
 /** The number of a pool with this codec that is in use, NO_POOL for none. */
-export function zswapPool(front: usize, pool: u32, codec: u32): u32 {
+function poolNumbered(front: usize, pool: u32, codec: u32): u32 {
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
     if (usedAt(front, index).pool == pool && usedAt(front, index).codec == codec) return index;
   }
@@ -154,8 +155,8 @@ export function zswapPool(front: usize, pool: u32, codec: u32): u32 {
 /** Makes a pool the current one: new pages go there. Its number; EINVAL; ENOSPC when 64 are in use. */
 export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
   if (!isFront(front) || kindOf(pool) == 0) return EINVAL;
-  let index = zswapPool(front, pool, codec);
-  if (index == NO_POOL) index = zswapPool(front, 0, 0);
+  let index = poolNumbered(front, pool, codec);
+  if (index == NO_POOL) index = poolNumbered(front, 0, 0);
   if (index == NO_POOL) return ENOSPC;
   usedAt(front, index).pool = pool;
   usedAt(front, index).codec = codec;
@@ -352,22 +353,16 @@ export function zswapPut(front: usize, offset: u32, type: u32, bytes: u32): u32 
     zpoolFree(pool, handle);
     return result;
   }
-  if (raw) copyIn(pool, handle, 0, pageBuffer(), PAGE_SIZE);
-  else copyIn(pool, handle, prefix(front), blockBuffer(), bytes);
+  if (raw) objectIn(pool, handle, 0, pageBuffer(), PAGE_SIZE);
+  else objectIn(pool, handle, prefix(front), blockBuffer(), bytes);
   if (!raw && prefix(front) != 0) {
     store<u32>(blockBuffer(), offset);
     store<u32>(blockBuffer(), type, 4);
-    copyIn(pool, handle, 0, blockBuffer(), KEY_BYTES);
+    objectIn(pool, handle, 0, blockBuffer(), KEY_BYTES);
   }
   return 0;
 }
 
-function copyIn(pool: usize, handle: u32, at: u32, from: usize, bytes: u32): void {
-  const to = <usize>zpoolRange(pool, handle, at, bytes, 1);
-  const first = out(OUT_LENGTH);
-  memory.copy(to, from, first);
-  if (first < bytes) memory.copy(out(OUT_SECOND), from + first, bytes - first);
-}
 
 /** Record and cell of a new object. 0, or ENOENT without a frame and nothing has changed. */
 function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, raw: bool): u32 {
@@ -465,16 +460,8 @@ function pageOf(front: usize, record: usize): u32 {
 
 /** Copies an entry's block, or raw page, out of the pool: its bytes, EIO when the object is gone. */
 function blockOf(front: usize, record: usize, to: usize): u32 {
-  const pool = poolOf(record, front);
-  const handle = recordAt(record).handle;
   const at: u32 = (recordAt(record).flags & RAW) != 0 ? 0 : prefix(front);
-  const size = zpoolSize(pool, handle);
-  if (isError(size) || size <= at || size > PAGE_SIZE) return EIO;
-  const from = <usize>zpoolRange(pool, handle, at, size - at, 0);
-  const first = out(OUT_LENGTH);
-  memory.copy(to, from, first);
-  if (first < size - at) memory.copy(to + first, out(OUT_SECOND), size - at - first);
-  return size - at;
+  return objectOut(poolOf(record, front), recordAt(record).handle, at, to);
 }
 
 // ── invalidate ───────────────────────────────────────────────────────────────
@@ -546,11 +533,8 @@ export function zswapOwner(front: usize, index: u32, handle: u32): u32 {
   } else {
     const size = zpoolSize(pool, handle);
     if (isError(size) || size <= KEY_BYTES) return 0;
-    const from = <usize>zpoolRange(pool, handle, 0, KEY_BYTES, 0);
-    const first = out(OUT_LENGTH);
     const key = blockBuffer();
-    memory.copy(key, from, first);
-    if (first < KEY_BYTES) memory.copy(key + first, out(OUT_SECOND), KEY_BYTES - first);
+    gather(key, zpoolRange(pool, handle, 0, KEY_BYTES, 0), KEY_BYTES);
     const cell = cellOf(front, load<u32>(key), load<u32>(key, 4));
     if (cell == 0 || kindOfCell(cell) != ENTRY) return 0;
     record = valueOf(cell);
@@ -713,11 +697,8 @@ export function zswapFigure(front: usize, which: u32): u32 {
     case 19: return frontAt(front).raw;
     case 20: return frontAt(front).written;
     case 21: return frontAt(front).inFlight + frontAt(front).pending;
-    case 22: return slotsDoomed(front + SLOTS);
-    case 23: return frontAt(front).drained;
     case 24: return slotsTaken(front + SLOTS);
     case 25: return limitOf(front, zswapFrames(front));
-    case 26: return usedAt(front, frontAt(front).current).entries;
     default: return frontAt(front).entries;
   }
 }

@@ -9,7 +9,6 @@ export interface FrontExports {
   attach(): void;
   zswapCreate(victims: number, shape: number, slots: number, epoch: number, name: number, nameBytes: number): number;
   zswapSet(front: number, limitPercent: number, thresholdPercent: number, same: number, raw: number): number;
-  zswapPool(front: number, pool: number, codec: number): number;
   zswapUse(front: number, pool: number, codec: number): number;
   zswapUsed(front: number, index: number): number;
   zswapDrained(front: number): number;
