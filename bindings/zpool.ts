@@ -678,7 +678,8 @@ function sameFilledWord(page: Uint8Array): number | undefined {
   return new DataView(page.buffer, page.byteOffset, 4).getUint32(0, true);
 }
 
-const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
+/** The options that an allocator has beside those of all pools. */
+export const ALLOCATOR_OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
   zbud: ['layout'],
   z3fold: ['deferred'],
   zsmalloc: ['chainSize', 'chainRule', 'fullnessGroups'],
@@ -689,7 +690,7 @@ const OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
 /** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value or another allocator's option. */
 export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [number, number, number] {
   const op = 'ram.zpool';
-  requireOptions(op, options, ['name', 'evict', ...OPTIONS[allocator]]);
+  requireOptions(op, options, ['name', 'evict', ...ALLOCATOR_OPTIONS[allocator]]);
   const pick = <T>(name: string, value: T | undefined, choices: Map<T, number>, otherwise: T): number => {
     const word = choices.get(value ?? otherwise);
     if (word === undefined) throw new CompcacheError('EINVAL', op, `${name} must be ${[...choices.keys()].map(show).join(' or ')}, not ${show(value)}`);

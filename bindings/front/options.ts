@@ -6,7 +6,7 @@ import { requireCodec } from '../codec/pages.ts';
 import { CompcacheError, requireOptions, show } from '../errors.ts';
 import { RAM_OPTIONS, Ram } from '../ram.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
-import { KINDS } from '../zpool.ts';
+import { ALLOCATOR_OPTIONS, KINDS } from '../zpool.ts';
 
 export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   /** A RAM that it shares with others. Default: one of its own, made with `bytes`, `limit`, `build`, `simd`, `module`. */
@@ -55,7 +55,8 @@ const OWN = [
   'ram', 'allocator', 'zpool', 'codec', 'enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'victims',
   'incompressible', 'index', 'store', 'writebackCompressed', 'writebackLimit', 'maxInFlight', 'timeout',
 ] as const;
-const ZPOOL_KEYS = ['layout', 'deferred', 'chainSize', 'chainRule', 'fullnessGroups', 'blocks', 'reserve'];
+/** Options of any allocator. */
+export const ZPOOL_KEYS = Object.values(ALLOCATOR_OPTIONS).flat();
 const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
 
 /** Requires a percentage. EINVAL. */
@@ -97,9 +98,9 @@ export function requireAllocator(op: string, allocator: unknown): asserts alloca
  * Checks all options that need no RAM. EINVAL.
  * @returns a copy of them as they were checked: creating waits, and the caller's object may change meanwhile
  */
-export function requireZswapOptions(op: string, given: ZswapOptions, more: readonly string[] = []): ZswapOptions {
+export function requireZswapOptions(op: string, given: ZswapOptions): ZswapOptions {
   const options = typeof given === 'object' && given !== null ? { ...given } : given;
-  requireOptions(op, options, [...OWN, ...RAM_KEYS, ...more]);
+  requireOptions(op, options, [...OWN, ...RAM_KEYS]);
   const { ram, allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit, maxInFlight, timeout } = options;
   if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
   const both = RAM_KEYS.find((key) => ram !== undefined && options[key as keyof ZswapOptions] !== undefined);

@@ -10,10 +10,11 @@ import { CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requi
 import { RAM_OPTIONS, Ram, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, PAGE_SIZE, join, type Core } from '../wasm.ts';
+import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, join, type Core } from '../wasm.ts';
 import { isPromise, type Zpool } from '../zpool.ts';
 import { frontModule, type FrontExports } from './exports.ts';
-import { codecNow, requireAllocator, requireFlag, requireRange, requireStore, requireWord, resolveCodec } from './options.ts';
+import { ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requireRange, requireStore, requireWord, resolveCodec } from './options.ts';
+import { DECOMPRESS, FIRST_FOREIGN, decompressed, noFrame, notedPlace, tracked } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
 
@@ -22,7 +23,6 @@ const LIMIT = 1;
 const POOR = 2;
 const COMPRESS = 3;
 const IN_STORE = 4;
-const DECOMPRESS = 6;
 const CODEC_FAILED = 7;
 const ENOENT = -2 >>> 0;
 const ENOMEM = -12 >>> 0;
@@ -44,7 +44,6 @@ const TIME_SHIFT = 9;
 
 const SECTOR = 512;
 const PRIORITIES = 4;
-const FIRST_FOREIGN = 2;
 const MIN_RAM = 64 * 2 ** 20;
 const MAX_RAM = 2 ** 32;
 const BUCKET = 64;
@@ -186,19 +185,6 @@ interface Device {
   frees: SlotFrees | undefined;
   start: number;
   blockAddress: number;
-}
-
-interface Counters {
-  numReads: number;
-  numWrites: number;
-  failedReads: number;
-  failedWrites: number;
-  invalidIo: number;
-  notifyFree: number;
-  discard: number;
-  bdReads: number;
-  bdWrites: number;
-  compacted: number;
 }
 
 /** A write to the store that is under way, for a page that may have changed when it ends. */
@@ -440,7 +426,7 @@ export class Ramzswap {
     if (device === undefined) return;
     this.#resetting = true;
     try {
-      await this.#tracked(this.#freeSlotsAsync(op, device));
+      await tracked(this.#active, this.#freeSlotsAsync(op, device));
     } finally {
       this.#resetting = false;
     }
@@ -530,7 +516,7 @@ export class Ramzswap {
     const op = 'ramzswap.flush';
     const { io } = this.#live(op);
     if (io === undefined) return;
-    const outcome = io.isSync ? this.#sync(op, io) : await this.#tracked(this.#syncInTurn(op, io));
+    const outcome = io.isSync ? this.#sync(op, io) : await tracked(this.#active, this.#syncInTurn(op, io));
     if ('failure' in outcome) throw outcome.failure;
   }
 
@@ -557,13 +543,6 @@ export class Ramzswap {
     if (this.#device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the RAM is closed');
     if (this.#resetting) throw new CompcacheError('EBUSY', op, 'the device is being reset');
     return this.#device;
-  }
-
-  #tracked<T>(call: Promise<T>): Promise<T> {
-    this.#active.add(call);
-    const done = (): void => void this.#active.delete(call);
-    call.then(done, done);
-    return call;
   }
 
   // ── settings ───────────────────────────────────────────────────────────────
@@ -667,7 +646,7 @@ export class Ramzswap {
     requirePage(op, 'into', into);
     this.#checkRange(op, this.#live(op), index, 1);
     await this.#countingAsync('Reads', () =>
-      this.#tracked(this.#withPage(op, index, (page) => {
+      tracked(this.#active, this.#withPage(op, index, (page) => {
         requirePage(op, 'into', into); // it may have been detached meanwhile
         into.set(page);
       })),
@@ -682,7 +661,7 @@ export class Ramzswap {
       if (here !== undefined) return here;
       const io = device.io as StoreIo;
       if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async twin');
-      const [slot, generation] = place(device);
+      const [slot, generation] = notedPlace(device.core);
       const buffer = new Uint8Array(SLOT_BYTES);
       const outcome = io.now(op, () => io.store.read(slot, buffer));
       const page = this.#opened(op, index, slot, generation, buffer, outcome);
@@ -697,7 +676,7 @@ export class Ramzswap {
       const here = this.#here(op, device, index);
       if (here !== undefined) return use(here);
       const io = device.io as StoreIo;
-      const [slot, generation] = place(device);
+      const [slot, generation] = notedPlace(device.core);
       if (!io.isSync && !io.hasRoom) {
         await io.room(op);
         continue;
@@ -736,18 +715,7 @@ export class Ramzswap {
 
   /** The page whose block the core has put into the block buffer. EIO. */
   #decompress(op: string, { core, blockAddress }: Device): Uint8Array {
-    const block = core.bytes.slice(blockAddress, blockAddress + (core.out[OUT_A] as number));
-    const codec = this.#codecs[(core.out[OUT_B] as number) - FIRST_FOREIGN] as Codec;
-    const page = new Uint8Array(PAGE_SIZE);
-    let cause: unknown;
-    try {
-      const written: unknown = codec.decompress(block, page);
-      if (written === PAGE_SIZE && page.length === PAGE_SIZE) return page;
-      cause = new Error(isPromise(written) ? 'it gave a Promise' : `it gave ${show(written)} bytes`);
-    } catch (error) {
-      cause = error;
-    }
-    throw new CompcacheError('EIO', op, `codec ${show(codec.name)} does not decompress the page`, { cause });
+    return decompressed(op, core, blockAddress, this.#codecs);
   }
 
   // ── writing ────────────────────────────────────────────────────────────────
@@ -799,7 +767,7 @@ export class Ramzswap {
     const io = this.#storeFor(op, device, result);
     const turn = this.#enqueue(index);
     if (io.isSync) this.#putInStore(op, device, io, index, page, turn);
-    else await this.#tracked(this.#send(op, device, io, index, new Uint8Array(page), turn)); // a Buffer's slice() would be no copy
+    else await tracked(this.#active, this.#send(op, device, io, index, new Uint8Array(page), turn)); // a Buffer's slice() would be no copy
   }
 
   /** Sends a page to the store when the writes of that page before it have ended. One that was taken out leads to nothing. */
@@ -1077,7 +1045,7 @@ export class Ramzswap {
   async #readAsync(op: string, offset: number, into: Uint8Array): Promise<void> {
     for (const { index, from, at, length } of partsOf(offset, lengthOf(into))) {
       await this.#countingAsync('Reads', () =>
-        this.#tracked(this.#withPage(op, index, (page) => {
+        tracked(this.#active, this.#withPage(op, index, (page) => {
           requireBytes(op, 'into', into);
           into.set(page.subarray(from, from + length), at);
         })),
@@ -1096,7 +1064,7 @@ export class Ramzswap {
     for (const { index, from, at, length } of partsOf(offset, lengthOf(bytes))) {
       requireBytes(op, 'bytes', bytes);
       const part = new Uint8Array(bytes.subarray(at, at + length));
-      await this.#countingAsync('Writes', () => (length === PAGE_SIZE ? this.#putAsync(op, index, part) : this.#tracked(this.#patchAsync(op, index, part, from))));
+      await this.#countingAsync('Writes', () => (length === PAGE_SIZE ? this.#putAsync(op, index, part) : tracked(this.#active, this.#patchAsync(op, index, part, from))));
     }
   }
 
@@ -1221,7 +1189,7 @@ export class Ramzswap {
     if (io.isSync) return this.writeback(selection);
     this.#busy = true;
     try {
-      return await this.#tracked(this.#moveAll(op, device, io, wanted));
+      return await tracked(this.#active, this.#moveAll(op, device, io, wanted));
     } finally {
       this.#busy = false;
     }
@@ -1525,7 +1493,8 @@ function bucketOf({ bytes }: Found): number {
   return Math.floor(bytes / BUCKET);
 }
 
-function noCounters(): Counters {
+/** What is counted of I/O. */
+function noCounters() {
   return { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0, bdReads: 0, bdWrites: 0, compacted: 0 };
 }
 
@@ -1543,7 +1512,7 @@ function requireSettings(op: string, { disksize, memlimit, allocator, codec, rec
   if (allocator !== undefined) requireAllocator(op, allocator);
   if (backing !== undefined) requireStore(op, backing);
   if (swapHeader !== undefined) requireFlag(op, 'swapHeader', swapHeader);
-  if (zpool !== undefined) requireOptions(op, zpool, ['layout', 'deferred', 'chainSize', 'chainRule', 'fullnessGroups', 'blocks', 'reserve']);
+  if (zpool !== undefined) requireOptions(op, zpool, ZPOOL_KEYS);
   if (recompCodecs !== undefined && (!Array.isArray(recompCodecs) || recompCodecs.length >= PRIORITIES)) {
     throw new CompcacheError('EINVAL', op, 'recompCodecs must be an array of up to three codecs');
   }
@@ -1569,16 +1538,6 @@ function mostOf(pool: Zpool, core: Core): number {
 function figuresOf({ front, address }: Device): Record<'stored' | 'same' | 'huge' | 'written' | 'hugeEver' | 'peak' | 'bytes' | 'good' | 'frames', number> {
   const [objects, same, huge, written, hugeEver, peak, bytes, good] = Array.from({ length: 8 }, (_, which) => front.ramzFigure(address, which)) as [number, number, number, number, number, number, number, number];
   return { stored: objects + same + written, same, huge, written, hugeEver, peak, bytes, good, frames: front.ramzFigure(address, 10) };
-}
-
-/** Slot and generation that the core has noted. */
-function place({ core }: Device): [slot: number, generation: number] {
-  return [core.out[OUT_A] as number, core.out[OUT_B] as number];
-}
-
-function noFrame(op: string, core: Core, result: number): CompcacheError {
-  const { exports, out } = core;
-  return new CompcacheError(codeOf(result), op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
 }
 
 /** A page with some of its bytes replaced. */

@@ -7,12 +7,13 @@ import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, isU32, requireU32, show } from '../errors.ts';
 import { Ram, type FrontEnd } from '../ram.ts';
 import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from '../wasm.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from '../wasm.ts';
 import { isPromise, type Zpool } from '../zpool.ts';
 import { joinFront, type FrontExports } from './exports.ts';
 import {
   codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type ZswapOptions,
 } from './options.ts';
+import { DECOMPRESS, FIRST_FOREIGN, decompressed, noFrame, notedPlace, tracked } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
 
@@ -22,7 +23,6 @@ const POOR = 2;
 const COMPRESS = 3;
 const IN_STORE = 4;
 const BEING_WRITTEN = 5;
-const DECOMPRESS = 6;
 const CODEC_FAILED = 7;
 const RECLAIM_FAILED = 8;
 const ENOENT = -2 >>> 0;
@@ -38,7 +38,6 @@ const LATE = 2;
 const DRAINED_WORD = (256 + 52) / 4;
 
 const NONE = 0xffffffff;
-const FIRST_FOREIGN = Object.keys(CORE_CODECS).length;
 const CODECS_MAX = 254;
 /** Highest type of a page; above are keys of the index's own. */
 const TYPE_MAX = 0xfffffeff;
@@ -278,8 +277,8 @@ export class Zswap {
   }
 
   /** create, on behalf of another class. @internal */
-  static async make(op: string, options: ZswapOptions, more: readonly string[] = []): Promise<Zswap> {
-    const taken = requireZswapOptions(op, options, more);
+  static async make(op: string, options: ZswapOptions): Promise<Zswap> {
+    const taken = requireZswapOptions(op, options);
     const codec = await resolveCodec(op, taken.codec);
     const ram = taken.ram ?? (await Ram.create(pick(taken, ['bytes', 'limit', 'build', 'simd', 'module'])));
     try {
@@ -302,7 +301,7 @@ export class Zswap {
     const address = this.#front.zswapCreate(victims, index === 'dense' ? 1 : 2, slots, epoch, pageAddress, utf8.length) >>> 0;
     if (address < ERRNO_MIN) return address;
     if (pools() !== before) keep(op).zpoolDestroy(pools());
-    throw this.#noFrame(op, address);
+    throw noFrame(op, this.#core, address);
   }
 
   /**
@@ -507,8 +506,8 @@ export class Zswap {
    * Stores a page, in place of an older one of the same key.
    *
    * When the limit is reached, a synchronous store takes the coldest pages first, down to the accept threshold, at most 256
-   * frames of them in this call and the rest in those that follow; with an
-   * asynchronous one that begins in the background, and pages are refused until it has come so far.
+   * frames of them in this call and the rest in those that follow; with an asynchronous one that begins in the background, and
+   * pages are refused until it has come so far.
    * @param type of the area, 0 … 4294967039 (0 with index 'dense')
    * @param offset of the page in it, 0 … 4294967295
    * @param page 4096 bytes
@@ -681,27 +680,19 @@ export class Zswap {
 
   /** The page whose block the core has put into the block buffer. EIO. */
   #decompress(op: string): Uint8Array {
-    const { out, bytes } = this.#core;
-    const block = bytes.slice(this.#blockAddress, this.#blockAddress + (out[OUT_A] as number));
-    const codec = this.#codecs[(out[OUT_B] as number) - FIRST_FOREIGN] as Codec;
-    const page = new Uint8Array(PAGE_SIZE);
-    let cause: unknown;
     try {
-      const written: unknown = codec.decompress(block, page);
-      if (written === PAGE_SIZE && page.length === PAGE_SIZE) return page;
-      cause = isPromise(written) ? 'it gave a Promise' : `it gave ${show(written)} bytes`;
+      return decompressed(op, this.#core, this.#blockAddress, this.#codecs);
     } catch (error) {
-      cause = error;
+      if (!this.#isOver) this.#count('decompressFail');
+      throw error;
     }
-    if (!this.#isOver) this.#count('decompressFail');
-    throw new CompcacheError('EIO', op, `codec ${show(codec.name)} does not decompress the page`, { cause });
   }
 
   /** Loads what the core says is in a slot, from a synchronous store. */
   #loadNow(op: string, type: number, offset: number, into: Uint8Array): boolean {
     const io = this.#io as StoreIo;
     if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
-    const [slot, generation] = this.#place();
+    const [slot, generation] = notedPlace(this.#core);
     const buffer = new Uint8Array(SLOT_BYTES);
     const outcome = io.now(op, () => io.store.read(slot, buffer));
     this.#live(op);
@@ -715,7 +706,7 @@ export class Zswap {
   /** The same from any store. False when the page has moved meanwhile: look again. */
   async #loadSoon(op: string, type: number, offset: number, into: Uint8Array): Promise<boolean> {
     const io = this.#io as StoreIo;
-    const [slot, generation] = this.#place();
+    const [slot, generation] = notedPlace(this.#core);
     if (!io.hasRoom) {
       await io.room(op);
       return false;
@@ -727,12 +718,6 @@ export class Zswap {
     requirePage(op, 'into', into);
     this.#deliver(op, type, offset, into, slot, generation, buffer, outcome);
     return true;
-  }
-
-  /** Slot and generation that the core has noted. */
-  #place(): [slot: number, generation: number] {
-    const { out } = this.#core;
-    return [out[OUT_A] as number, out[OUT_B] as number];
   }
 
   #isIn(type: number, offset: number, slot: number, generation: number): boolean {
@@ -824,7 +809,7 @@ export class Zswap {
   async writebackAsync(entries: number): Promise<number> {
     const op = 'zswap.writebackAsync';
     this.#requireStore(op, 'entries', entries);
-    return entries === 0 ? 0 : this.#movedOf(await this.#tracked(this.#moveSoon(op, { entries, frames: Infinity })));
+    return entries === 0 ? 0 : this.#movedOf(await tracked(this.#active, this.#moveSoon(op, { entries, frames: Infinity })));
   }
 
   /**
@@ -887,15 +872,11 @@ export class Zswap {
   }
 
   #shrinkNow(op: string, frames: number): Run {
-    const run = this.#moveNow(op, { entries: Infinity, frames });
-    if (!this.#isOver) this.#settle();
-    return run;
+    return this.#moveNow(op, { entries: Infinity, frames });
   }
 
-  async #shrinkSoon(op: string, frames: number): Promise<Run> {
-    const run = await this.#tracked(this.#moveSoon(op, { entries: Infinity, frames }));
-    if (!this.#isOver) this.#settle();
-    return run;
+  #shrinkSoon(op: string, frames: number): Promise<Run> {
+    return tracked(this.#active, this.#moveSoon(op, { entries: Infinity, frames }));
   }
 
   /** Writing back to the accept threshold, behind the caller's back; what fails is counted. */
@@ -926,14 +907,6 @@ export class Zswap {
     this.#compactFor(progress, run);
     this.#settle();
     return run;
-  }
-
-  /** Notes a call as active until it has ended. */
-  #tracked<T>(call: Promise<T>): Promise<T> {
-    this.#active.add(call);
-    const done = (): void => void this.#active.delete(call);
-    call.then(done, done);
-    return call;
   }
 
   /** The same with any store, many writes at a time. */
@@ -1229,7 +1202,7 @@ export class Zswap {
   async writeThroughAsync(op: string, type: number, offset: number, page: Uint8Array): Promise<void> {
     const io = this.#io;
     if (io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
-    await this.#tracked(this.#directSoon(op, io, this.#pend(op, type, offset, page)));
+    await tracked(this.#active, this.#directSoon(op, io, this.#pend(op, type, offset, page)));
   }
 
   async #directSoon(op: string, io: StoreIo, pending: Pending): Promise<void> {
@@ -1357,14 +1330,9 @@ export class Zswap {
     if (!isU32(type) || type > TYPE_MAX) throw new CompcacheError('EINVAL', op, `type must be a whole number from 0 to ${TYPE_MAX}, not ${show(type)}`);
   }
 
-  #noFrame(op: string, result: number): CompcacheError {
-    const { exports, out } = this.#core;
-    return new CompcacheError(codeOf(result), op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
-  }
-
   #failure(op: string, result: number): CompcacheError {
     switch (codeOf(result)) {
-      case 'ENOMEM': return this.#noFrame(op, result);
+      case 'ENOMEM': return noFrame(op, this.#core, result);
       case 'ENOSPC': return new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
       case 'EINVAL': return new CompcacheError('EINVAL', op, "index 'dense' has only type 0");
       default: return new CompcacheError(codeOf(result), op, 'the page does not decompress');
