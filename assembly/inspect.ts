@@ -13,7 +13,7 @@ import { xcfCheck, xcfListLength, xcfLocate, xcfSpanning, xcfWalk } from './allo
 import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
 import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
 import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
-import { zsCheck, zsClasses, zsClassStats, zsDescriptorFrames, zsLocate, zsSpanning, zsWalk } from './alloc/zsmalloc';
+import { zsCheck, zsClasses, zsClassStats, zsLocate, zsSpanning, zsWalk } from './alloc/zsmalloc';
 import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
@@ -24,11 +24,10 @@ import {
   tableOf,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, RAMZSWAP, ZSWAP,
-  indexFrames, isPool, kindOf, poolAt, poolCheckWord, poolOption,
+  NAME_BYTES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
+  poolCheckWord, poolOption,
 } from './mem/pool';
 import { OUT_A, blockBuffer, setOut } from './mem/scratch';
-import { slabFrames } from './mem/slab';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_MAPS, RULE_OWNER, RULE_POOL,
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
@@ -36,10 +35,9 @@ import {
 import { walkStart } from './mem/walk';
 import { tableCheck, tableNext } from './page/table';
 import { zpoolSpan } from './zpool';
-import { slotMapFrames } from './front/slot-map';
 import { ramzCheck } from './front/ramzswap-check';
 import { zswapCheck } from './front/zswap-check';
-import { SLOTS } from './front/backed';
+import { metadataFrames } from './front/backed';
 
 /** The pool after this one (0: the first), newest first; 0 at the end. EINVAL. */
 export function zpoolNext(pool: usize): u32 {
@@ -61,11 +59,7 @@ export function zpoolLocate(pool: usize, handle: u32): u32 {
 
 /** Frames of tables, descriptors, records, buffers and page table that a pool owns. EINVAL. */
 export function zpoolMetadataFrames(pool: usize): u32 {
-  const kind = kindOf(pool);
-  if (kind == 0) return EINVAL;
-  const descriptors = kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
-  const slots = kind >= ZSWAP ? slotMapFrames(pool + SLOTS) : 0;
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + bufferFrames(pool) + indexFrames(pool) + slots;
+  return isPool(pool) ? metadataFrames(pool) + bufferFrames(pool) : EINVAL;
 }
 
 /** Buffers of mapped objects: not counted anywhere, because a map is brief. */

@@ -28,6 +28,11 @@ export function parseCodec(text: string): CodecName {
   throw new InvalidArgumentError(`Unknown codec '${text}'; known: ${CODECS.join(', ')}`);
 }
 
+/** Names of codecs, separated by commas. */
+export function parseCodecs(text: string): CodecName[] {
+  return text.split(',').map((name) => parseCodec(name.trim()));
+}
+
 /** Bytes of a RAM of that size, which is rounded up. @throws InputError */
 export async function ramBytesOf(size: string): Promise<number> {
   try {

@@ -4,7 +4,7 @@
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ALLOCATORS, CompcacheError, type AllocatorName, type BdStat, type IoStat, type MmStat, type RamzswapStats } from '../bindings/index.ts';
-import { CODECS, parseCodec, parseCount, type CodecName } from './arguments.ts';
+import { CODECS, parseCodec, parseCodecs, parseCount, type CodecName } from './arguments.ts';
 import { askControl } from './nbd/index.ts';
 import { InputError } from './pages.ts';
 import { toJson } from './report.ts';
@@ -51,7 +51,7 @@ export function addRzscontrol(program: Command): void {
     .option('--backing_swap <file>', 'with --init: file for pages that do not compress or find no memory')
     .addOption(new Option('--allocator <name>', 'with --init').choices([...ALLOCATORS]))
     .option('--codec <name>', `with --init: ${CODECS.join(', ')}`, parseCodec)
-    .option('--recomp <names>', 'with --init: further codecs for --recompress, separated by commas', (text: string) => text.split(',').map((name) => parseCodec(name.trim())))
+    .option('--recomp <names>', 'with --init: further codecs for --recompress, separated by commas', parseCodecs)
     .option('--swap_header', 'with --init: make page 0 a swap header')
     .option('--reset', 'give all memory back; the device is not initialised then')
     .option('--compact', 'move objects together')

@@ -6,7 +6,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ramzswap, loadCodec, type AllocatorName, type Codec, type RamzswapSettings } from '../bindings/index.ts';
 import { FileStore } from '../bindings/backing/file.ts';
-import { CODECS, parseCodec, type CodecName } from './arguments.ts';
+import { CODECS, parseCodec, parseCodecs, type CodecName } from './arguments.ts';
 import { serveControl, serveNbd, stopSignal, type BlockDevice, type ControlHandler, type NbdServer } from './nbd/index.ts';
 import { InputError } from './pages.ts';
 
@@ -68,10 +68,6 @@ export function addServe(program: Command): void {
     .option('--export-name <name>', 'name of the export beside the default one')
     .addHelpText('after', HELP)
     .action(serve);
-}
-
-function parseCodecs(text: string): CodecName[] {
-  return text.split(',').map((name) => parseCodec(name.trim()));
 }
 
 function parsePort(text: string): number {

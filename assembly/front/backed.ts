@@ -8,13 +8,15 @@
  * state WRITTEN with the generation above.
  */
 import { EIO, isError } from '../base/errno';
+import { zsDescriptorFrames } from '../alloc/zsmalloc';
 import { PAGE_SIZE } from '../mem/layout';
-import { ZSWAP, kindOf } from '../mem/pool';
+import { POOL_DESCRIPTORS, POOL_HANDLES, ZSMALLOC, ZSWAP, indexFrames, kindOf, poolAt } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, blockBuffer, pageBuffer, setOut } from '../mem/scratch';
+import { slabFrames } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import { codecDecompress, zpoolRange, zpoolSize } from './core';
 import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
-import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotState } from './slot-map';
+import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotState } from './slot-map';
 
 // Kinds of cells that all front ends have. An object's and a fill word's are those of a pool's page table, whose check knows them.
 // @ts-ignore: decorator
@@ -47,6 +49,14 @@ import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotState } from 
 /** Whether a number from outside is a front end. */
 export function isFrontEnd(front: usize): bool {
   return kindOf(front) >= ZSWAP;
+}
+
+/** Frames of tables, records, descriptors, index and slot map of a pool or front end: all but its objects and buffers of maps. */
+export function metadataFrames(pool: usize): u32 {
+  const kind = poolAt(pool).kind;
+  const descriptors = kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
+  const slots = kind >= ZSWAP ? slotMapFrames(pool + SLOTS) : 0;
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + indexFrames(pool) + slots;
 }
 
 /** A slot's codec for a block by the codec with this number. */

@@ -55,21 +55,19 @@
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
 import { listAppend, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { sameFilled } from '../codec/samefill';
-import { zsDescriptorFrames } from '../alloc/zsmalloc';
 import { frameRoom, framesFree } from '../mem/frame';
 import { BOOT_FRAMES, FRAME_SLAB, PAGE_SIZE, boot } from '../mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_NAME, ZSMALLOC, ZSWAP, indexFrames, kindOf, poolAt, poolCreate,
-  poolNumber, sealPool, setPoolOption,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_LRU, POOL_NAME, ZSWAP, kindOf, poolAt, poolCreate, poolNumber, sealPool, setPoolOption,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
-import { slabAlloc, slabFrames, slabFree, slabInit } from '../mem/slab';
+import { slabAlloc, slabFree, slabInit } from '../mem/slab';
 import { DENSE, SPARSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableShape, tableStart } from '../page/table';
 import { codecCompress, codecDecompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from './core';
-import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, SLOTS, WRITTEN, compose, objectIn, objectOut, slotCodecOf } from './backed';
+import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, SLOTS, WRITTEN, compose, metadataFrames, objectIn, objectOut, slotCodecOf } from './backed';
 import { SLOT_RAW, slotData } from './slot';
-import { NO_SLOT, slotDoom, slotMapFrames, slotMapStart, slotTake, slotsTaken } from './slot-map';
+import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
 import {
   COUNTERS, COUNTER_COUNT, FRONT_VICTIMS, KEEP_RAW, KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW,
   RAW_KEY, RAW_KEYS, REACHED_FULL, RECORD_BYTES, REFERENCED, SAME_FILLED, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex,
@@ -180,18 +178,13 @@ export function zswapDrained(front: usize): u32 {
 
 // ── frames and limits ────────────────────────────────────────────────────────
 
-function framesOf(pool: usize): u32 {
-  const descriptors = poolAt(pool).kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
-  return poolAt(pool).frames + poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + indexFrames(pool);
-}
-
 /** Frames of a zswap: its pools, index, records, slot map. */
 export function zswapFrames(front: usize): u32 {
   if (!isFront(front)) return 0;
-  let frames = poolAt(front).tableFrames + slabFrames(front + POOL_DESCRIPTORS) + indexFrames(front) + slotMapFrames(front + SLOTS);
+  let frames = metadataFrames(front);
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
     const pool = <usize>usedAt(front, index).pool;
-    if (pool != 0) frames += framesOf(pool);
+    if (pool != 0) frames += poolAt(pool).frames + metadataFrames(pool);
   }
   return frames;
 }

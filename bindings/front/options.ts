@@ -57,7 +57,8 @@ const OWN = [
 ] as const;
 /** Options of any allocator. */
 export const ZPOOL_KEYS = Object.values(ALLOCATOR_OPTIONS).flat();
-const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
+/** Options of a RAM of its own. */
+export const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
 
 /** Requires a percentage. EINVAL. */
 export function requirePercent(op: string, what: string, value: unknown): asserts value is number {
@@ -94,6 +95,23 @@ export function requireAllocator(op: string, allocator: unknown): asserts alloca
   requireWord(op, 'allocator', allocator, Object.keys(KINDS));
 }
 
+/** What every front end is told of its RAM and of the calls of its store. */
+interface Place extends RamOptions {
+  ram?: Ram;
+  maxInFlight?: number;
+  timeout?: number;
+}
+
+/** Checks them: a RAM that is given has no options. EINVAL. */
+export function requirePlace(op: string, options: Place): void {
+  const { ram, maxInFlight, timeout } = options;
+  if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
+  const both = RAM_KEYS.find((key) => ram !== undefined && options[key] !== undefined);
+  if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
+  if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
+  if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
+}
+
 /**
  * Checks all options that need no RAM. EINVAL.
  * @returns a copy of them as they were checked: creating waits, and the caller's object may change meanwhile
@@ -101,10 +119,8 @@ export function requireAllocator(op: string, allocator: unknown): asserts alloca
 export function requireZswapOptions(op: string, given: ZswapOptions): ZswapOptions {
   const options = typeof given === 'object' && given !== null ? { ...given } : given;
   requireOptions(op, options, [...OWN, ...RAM_KEYS]);
-  const { ram, allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit, maxInFlight, timeout } = options;
-  if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
-  const both = RAM_KEYS.find((key) => ram !== undefined && options[key as keyof ZswapOptions] !== undefined);
-  if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
+  const { allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit } = options;
+  requirePlace(op, options);
   if (allocator !== undefined) requireAllocator(op, allocator);
   if (maxPoolPercent !== undefined) requirePercent(op, 'maxPoolPercent', maxPoolPercent);
   if (acceptThresholdPercent !== undefined) requirePercent(op, 'acceptThresholdPercent', acceptThresholdPercent);
@@ -121,8 +137,6 @@ export function requireZswapOptions(op: string, given: ZswapOptions): ZswapOptio
   }
   if (options.store !== undefined) requireStore(op, options.store);
   if (writebackLimit !== undefined && writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
-  if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
-  if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
   return options;
 }
 

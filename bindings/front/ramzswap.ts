@@ -7,13 +7,15 @@ import type { LoadableCodec } from '../codec/index.ts';
 import { requirePage } from '../codec/pages.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requireOptions, requireU32, show } from '../errors.ts';
-import { RAM_OPTIONS, Ram, type FrontEnd } from '../ram.ts';
+import { Ram, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, join, type Core } from '../wasm.ts';
 import { isPromise, type Zpool } from '../zpool.ts';
 import { frontModule, type FrontExports } from './exports.ts';
-import { ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requireRange, requireStore, requireWord, resolveCodec } from './options.ts';
+import {
+  RAM_KEYS, ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requirePlace, requireRange, requireStore, requireWord, resolveCodec,
+} from './options.ts';
 import { DECOMPRESS, FIRST_FOREIGN, decompressed, noFrame, notedPlace, tracked } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
@@ -84,7 +86,6 @@ export interface RamzswapOptions extends RamzswapSettings, Omit<RamOptions, 'fir
 }
 
 const SETTINGS = ['disksize', 'memlimit', 'allocator', 'zpool', 'codec', 'recompCodecs', 'backing', 'swapHeader'] as const;
-const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
 
 /** The statistics record of ramzswap (2009), in camelCase. Sizes are bytes. */
 export interface RamzswapStats {
@@ -269,12 +270,8 @@ export class Ramzswap {
     const op = 'Ramzswap.create';
     const options = typeof given === 'object' && given !== null ? { ...given } : given; // as they are now: creating waits
     requireOptions(op, options, [...SETTINGS, ...RAM_KEYS, 'ram', 'maxInFlight', 'timeout', 'clock']);
-    const { ram, maxInFlight, timeout, clock } = options;
-    if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
-    const both = RAM_KEYS.find((key) => ram !== undefined && options[key as keyof RamzswapOptions] !== undefined);
-    if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
-    if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
-    if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
+    requirePlace(op, options);
+    const { clock } = options;
     if (clock !== undefined && typeof clock !== 'function') throw new CompcacheError('EINVAL', op, 'clock must be a function');
     requireSettings(op, options);
     const loaded = new Map<unknown, Codec>();
