@@ -11,6 +11,8 @@ const NUMBERS: Record<ErrorCode, number> = {
 
 /** A fault of any call of this package. */
 export class CompcacheError extends Error {
+  /** Only what this constructor has made has it: `instanceof` would ask the object. */
+  readonly #made = true;
   override readonly name = 'CompcacheError';
   /** Symbolic code, for `switch`. */
   readonly code: ErrorCode;
@@ -24,6 +26,11 @@ export class CompcacheError extends Error {
     this.code = code;
     this.errno = NUMBERS[code];
     this.op = op;
+  }
+
+  /** Whether something thrown is one of these. Asks nothing of it. @internal */
+  static made(thrown: unknown): thrown is CompcacheError {
+    return typeof thrown === 'object' && thrown !== null && #made in thrown;
   }
 }
 
@@ -46,37 +53,6 @@ export function requireU32(op: string, what: string, value: unknown): asserts va
   if (!isU32(value)) throw new CompcacheError('EINVAL', op, `${what} must be a whole number from 0 to 4294967295, not ${show(value)}`);
 }
 
-const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as object;
-const TAG = Object.getOwnPropertyDescriptor(TYPED_ARRAY, Symbol.toStringTag)?.get as () => string | undefined;
-const LENGTH = Object.getOwnPropertyDescriptor(TYPED_ARRAY, 'length')?.get as () => number;
-const NOTHING = new Uint8Array(0);
-
-/** The real length of an array that requireBytes has let through, whatever properties it was given. */
-export function lengthOf(bytes: Uint8Array): number {
-  return LENGTH.call(bytes);
-}
-
-/**
- * Requires bytes that can be read: a Uint8Array (a Buffer is one) of any realm. EINVAL otherwise, for a view of a detached
- * buffer too. Views of shared memory are allowed: their bytes are copied.
- */
-export function requireBytes(op: string, what: string, value: unknown): asserts value is Uint8Array {
-  if (TAG.call(value) !== 'Uint8Array') throw new CompcacheError('EINVAL', op, `${what} must be a Uint8Array, not ${show(value)}`);
-  if (LENGTH.call(value) === 0 && isDetached(value as Uint8Array)) {
-    throw new CompcacheError('EINVAL', op, `${what} is a view of a detached buffer, or lies outside a resized one`);
-  }
-}
-
-/** Only such a view refuses to be copied from. */
-function isDetached(view: Uint8Array): boolean {
-  try {
-    NOTHING.set(view);
-    return false;
-  } catch {
-    return true;
-  }
-}
-
 /** A value for a message: short, and never throwing. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
@@ -88,10 +64,37 @@ export function show(value: unknown): string {
   }
 }
 
-/** Requires an object of options with no other keys. EINVAL. */
-export function requireOptions(op: string, options: unknown, known: readonly string[]): void {
+/**
+ * The options of a call. Each is read once, into an object of ours: what is checked is what is used, whatever the caller's
+ * object does then. EINVAL for what is no object, cannot be read, or has an option that there is not.
+ */
+export function takeOptions<T extends object>(op: string, options: unknown, known: readonly (keyof T & string)[]): T {
   if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
-  for (const [key, value] of Object.entries(options)) {
-    if (value !== undefined && !known.includes(key)) throw new CompcacheError('EINVAL', op, `there is no option ${show(key)}; known: ${known.join(', ')}`);
+  const given = options as Record<string, unknown>;
+  const taken: Record<string, unknown> = {};
+  try {
+    for (const key of new Set([...Object.keys(given), ...known])) {
+      const value = given[key];
+      if (value === undefined) continue;
+      if (!(known as readonly string[]).includes(key)) throw new CompcacheError('EINVAL', op, `there is no option ${show(key)}; known: ${known.join(', ')}`);
+      taken[key] = value;
+    }
+  } catch (cause) {
+    if (CompcacheError.made(cause)) throw cause;
+    throw new CompcacheError('EINVAL', op, 'options cannot be read', { cause });
   }
+  return taken as T;
+}
+
+/** Requires an object of options with no other keys. EINVAL. Where it is left, takeOptions is to take its place. */
+export function requireOptions(op: string, options: unknown, known: readonly string[]): void {
+  takeOptions(op, options, known as never);
+}
+
+/** What a class that has a `create` gives its constructor; whoever else calls it has no such thing. */
+export const MAKER = Symbol('compcache');
+
+/** Refuses a constructor that is not for callers. EINVAL. */
+export function requireMaker(maker: unknown, what: string, instead: string): void {
+  if (maker !== MAKER) throw new CompcacheError('EINVAL', `new ${what}`, `the constructor is not for callers: use ${instead}`);
 }

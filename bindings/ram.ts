@@ -3,7 +3,8 @@
 import { buildFor, buildForSync } from './builds.ts';
 import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
-import { CompcacheError, ERRNO_MIN, codeOf, requireBytes, requireOptions, requireU32, show } from './errors.ts';
+import { requireBytes } from './bytes.ts';
+import { CompcacheError, ERRNO_MIN, codeOf, requireOptions, requireU32, show } from './errors.ts';
 import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';

@@ -2,9 +2,8 @@
 /** Zpool: one pool of one allocator in a RAM. */
 import { isCoreCodec, requireCodec, requirePage } from './codec/pages.ts';
 import { DISPOSE } from './dispose.ts';
-import {
-  CompcacheError, ERRNO_MIN, codeOf, isU32, lengthOf, requireBytes, requireOptions, requireU32, show, type ErrorCode,
-} from './errors.ts';
+import { lengthOf, requireBytes } from './bytes.ts';
+import { CompcacheError, ERRNO_MIN, codeOf, isU32, requireOptions, requireU32, show, type ErrorCode } from './errors.ts';
 import { PageTable, SHAPES, type PageTableKeys } from './page-table.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,

@@ -1,5 +1,6 @@
 /** The arguments of the stores' methods, and what they refuse. */
-import { CompcacheError, lengthOf, requireBytes, requireU32, show } from '../errors.ts';
+import { lengthOf, requireBytes } from '../bytes.ts';
+import { CompcacheError, requireU32, show } from '../errors.ts';
 import { SLOT_BYTES } from './types.ts';
 
 /** Slots of a store that names no number. */

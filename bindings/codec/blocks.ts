@@ -1,5 +1,6 @@
 /** What the codecs outside the core share: their limits, and the check of their arguments. */
-import { CompcacheError, lengthOf, requireBytes } from '../errors.ts';
+import { lengthOf, requireBytes } from '../bytes.ts';
+import { CompcacheError } from '../errors.ts';
 
 /** The most bytes that one block may hold. */
 export const BLOCK_MAX = 65536;

@@ -1,5 +1,6 @@
 /** The core's LZ4 codecs, as a Codec: source and destination are copied through the scratch buffers. */
-import { CompcacheError, ERRNO_MIN, lengthOf, requireBytes } from '../errors.ts';
+import { lengthOf, requireBytes } from '../bytes.ts';
+import { CompcacheError, ERRNO_MIN } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import type { Core } from '../wasm.ts';
 

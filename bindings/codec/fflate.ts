@@ -7,7 +7,7 @@
  * that was changed may decode to other bytes, and what follows the end of a block is not looked at.
  */
 import { deflateSync, inflateSync } from 'fflate';
-import { lengthOf } from '../errors.ts';
+import { lengthOf } from '../bytes.ts';
 import type { Codec } from '../types.ts';
 import { deliver, notABlock, requireBlock, requireSource, roomOf, unshared } from './blocks.ts';
 

@@ -9,7 +9,7 @@
  * made of literals here, and since its decoder checks nothing a block is decoded
  * only after its structure has been verified.
  */
-import { lengthOf } from '../errors.ts';
+import { lengthOf } from '../bytes.ts';
 import type { Codec } from '../types.ts';
 import { BLOCK_MAX, deliver, notABlock, requireBlock, requireSource, unshared } from './blocks.ts';
 

@@ -1,5 +1,6 @@
 /** What the page path asks of its arguments. */
-import { CompcacheError, lengthOf, requireBytes, show } from '../errors.ts';
+import { lengthOf, requireBytes } from '../bytes.ts';
+import { CompcacheError, show } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
 import { CoreCodec } from './core.ts';

@@ -5,7 +5,7 @@
  * and `maxOutputLength` a block that decodes to more than dst ends after the first, so memory stays bounded. A Zstandard frame
  * says itself how large a window it needs: one that asks for much is refused.
  */
-import { lengthOf } from '../errors.ts';
+import { lengthOf } from '../bytes.ts';
 import type { Codec } from '../types.ts';
 import { deliver, notABlock, requireBlock, requireSource, roomOf, unshared } from './blocks.ts';
 import { isWholeFrame } from './zstd-frame.ts';
