@@ -28,7 +28,6 @@ const BUFFER = getter<ArrayBufferLike>(TYPED_ARRAY, 'buffer');
 const OFFSET = getter<number>(TYPED_ARRAY, 'byteOffset');
 const LENGTH = getter<number>(TYPED_ARRAY, 'length');
 const SHARED_LENGTH = typeof SharedArrayBuffer === 'undefined' ? undefined : getter<number>(SharedArrayBuffer.prototype, 'byteLength');
-// eslint-disable-next-line @typescript-eslint/unbound-method
 const SET = Uint8Array.prototype.set;
 const NOTHING = new Uint8Array(0);
 
