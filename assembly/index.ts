@@ -10,7 +10,7 @@ import { lz4Decompress } from './codec/lz4';
 
 export { frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree } from './mem/frame';
 export {
-  zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolSize, zpoolRange, zpoolMap, zpoolUnmap,
+  zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolSize, zpoolRange, zpoolWrite, zpoolMap, zpoolUnmap,
 } from './zpool';
 export { pageStore, pageLoad, pageFill } from './page/path';
 export {

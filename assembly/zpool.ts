@@ -16,7 +16,7 @@ import { zsFree, zsMalloc, zsMap, zsSpan, zsUnmap } from './alloc/zsmalloc';
 import { xcfFree, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfSpan, xcfUnmap } from './alloc/xcfmalloc';
 import { PAGE_SIZE } from './mem/layout';
 import { XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, kindOf, kindOfPool } from './mem/pool';
-import { OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './mem/scratch';
+import { OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, pageBuffer, setOut } from './mem/scratch';
 import { scatter } from './mem/span';
 
 /** Map modes; 1 is rw. */
@@ -131,6 +131,14 @@ export function zpoolRange(pool: usize, handle: u32, at: u32, length: u32, writi
     if (length <= room) setOut(OUT_SECOND, 0);
   }
   return address;
+}
+
+/** Copies `length` bytes of the page buffer into an object, from its byte `at` on. EINVAL; ERANGE when they do not fit. Nothing is written then. */
+export function zpoolWrite(pool: usize, handle: u32, at: u32, length: u32): u32 {
+  const address = zpoolRange(pool, handle, at, length, 1);
+  if (isError(address)) return address;
+  scatter(pageBuffer(), address, length);
+  return 0;
 }
 
 /** Copies a whole object in, as a write. EINVAL. */

@@ -1,13 +1,24 @@
 /** PageTable: pages under numbers, in a pool. */
-import { isCoreCodec, requireCodec, requirePage } from './codec/pages.ts';
-import { CompcacheError, ERRNO_MIN, codeOf, isU32, show } from './errors.ts';
-import type { Codec, Handle, PageEntry } from './types.ts';
+import { copyIn, copyOut } from './bytes.ts';
+import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, show } from './errors.ts';
+import type { Codec, PageEntry } from './types.ts';
 import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, closedCore, type Core } from './wasm.ts';
-import type { Zpool } from './zpool.ts';
+import { zpools, type Zpool } from './zpool.ts';
 
 /** Shapes by their numbers in the core (assembly/page/table.ts). */
 export const SHAPES = ['none', 'dense', 'sparse'] as const;
 export type PageTableKeys = 'dense' | 'sparse';
+
+/** What this package may do with page tables and callers may not. @internal */
+export interface PageTableAccess {
+  make(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys): PageTable;
+  /** Its pool is gone: every further call is ECLOSED, and the memory is let go. */
+  orphan(table: PageTable): void;
+}
+
+/** Not exported from the package. @internal */
+export let pageTables: PageTableAccess;
 
 const ENOENT = -2 >>> 0;
 const HANDLE = 1;
@@ -24,27 +35,33 @@ const FILL = 2;
  * key is then as good as absent, though `size` counts it until it is met.
  */
 export class PageTable {
-  readonly pool: Zpool;
-  /** 'dense': keys 0 … 2^32 - 1, close together. 'sparse': keys 0 … 2^53 - 1, anywhere. */
-  readonly keysAre: PageTableKeys;
+  readonly #pool: Zpool;
+  readonly #keysAre: PageTableKeys;
   #core: Core;
   readonly #address: number;
 
-  private constructor(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys) {
-    this.pool = pool;
-    this.keysAre = keysAre;
+  private constructor(maker: unknown, pool: Zpool, core: Core, address: number, keysAre: PageTableKeys) {
+    requireMaker(maker, 'PageTable', 'pool.pageTable');
+    this.#pool = pool;
+    this.#keysAre = keysAre;
     this.#core = core;
     this.#address = address;
   }
 
-  /** @internal */
-  static of(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys): PageTable {
-    return new PageTable(pool, core, address, keysAre);
+  static {
+    pageTables = {
+      make: (pool, core, address, keysAre) => new PageTable(MAKER, pool, core, address, keysAre),
+      orphan: (table) => void (table.#core = closedCore()),
+    };
   }
 
-  /** @internal */
-  orphan(): void {
-    this.#core = closedCore();
+  get pool(): Zpool {
+    return this.#pool;
+  }
+
+  /** 'dense': keys 0 … 2^32 - 1, close together. 'sparse': keys 0 … 2^53 - 1, anywhere. */
+  get keysAre(): PageTableKeys {
+    return this.#keysAre;
   }
 
   /** Keys in the table. */
@@ -63,53 +80,53 @@ export class PageTable {
   put(key: number, page: Uint8Array, codec?: Codec): void {
     const op = 'pageTable.put';
     if (!this.#isKey(key)) this.#notAKey(op, key);
+    const taken = takeCodec(op, codec);
     requirePage(op, 'page', page);
-    requireCodec(op, codec);
     this.#live(op);
-    if (!isCoreCodec(codec)) return this.#putWith(key, page, codec);
-    const { bytes, pageAddress, exports } = this.#core;
-    bytes.set(page, pageAddress);
-    const result = exports.tablePut(this.#address, key | 0, highOf(key), codec?.number ?? 0) >>> 0;
+    if (typeof taken !== 'number') return this.#putWith(op, key, page, taken);
+    const { page: buffer, exports } = this.#core;
+    copyIn(op, 'page', buffer, page);
+    const result = exports.tablePut(this.#address, key | 0, highOf(key), taken) >>> 0;
     if (result !== 0) throw this.#failure(op, result);
   }
 
-  #putWith(key: number, page: Uint8Array, codec: Codec): void {
-    const entry = this.pool.storePage(page, codec);
+  #putWith(op: string, key: number, page: Uint8Array, codec: ForeignCodec): void {
+    const entry = zpools.storeWith(op, this.#pool, page, codec);
     const { exports } = this.#core;
     const [value, state] = entry < 0 ? [-1 - entry, FILL] : [entry as number, HANDLE];
     const result = exports.tableSet(this.#address, key | 0, highOf(key), value, state) >>> 0;
     if (result === 0) return;
-    const failure = this.#failure('pageTable.put', result);
-    if (state === HANDLE && failure.code !== 'ECLOSED') this.pool.free(entry as unknown as Handle);
+    const failure = this.#failure(op, result);
+    if (state === HANDLE) exports.zpoolFree(this.#address, value | 0);
     throw failure;
   }
 
   /**
    * Loads the page of a key.
-   * @param into 4096 bytes; unchanged unless the page is found (but a codec in JavaScript that fails may have written there)
+   * @param into 4096 bytes; unchanged unless the page is found
    * @returns whether the key has a page
    * @throws EINVAL unless into has 4096 bytes; EIO when the object is no page of that codec
    */
   get(key: number, into: Uint8Array, codec?: Codec): boolean {
     const op = 'pageTable.get';
     if (!this.#isKey(key)) this.#notAKey(op, key);
+    const taken = takeCodec(op, codec);
     requirePage(op, 'into', into);
-    requireCodec(op, codec);
-    if (!isCoreCodec(codec)) return this.#getWith(key, into, codec);
+    if (typeof taken !== 'number') return this.#getWith(op, key, into, taken);
     const { exports, page } = this.#core;
     const result = exports.tableLoad(this.#address, key | 0, highOf(key)) >>> 0;
     if (result >= ERRNO_MIN) {
       if (result === ENOENT) return false;
       throw this.#failure(op, result);
     }
-    into.set(page);
+    copyOut(op, 'into', into, page);
     return true;
   }
 
-  #getWith(key: number, into: Uint8Array, codec: Codec): boolean {
-    const entry = this.#entry('pageTable.get', key);
+  #getWith(op: string, key: number, into: Uint8Array, codec: ForeignCodec): boolean {
+    const entry = this.#entry(op, key);
     if (entry === undefined) return false;
-    this.pool.loadPage(entry, into, codec);
+    zpools.loadWith(op, this.#pool, entry, into, codec);
     return true;
   }
 
@@ -167,11 +184,11 @@ export class PageTable {
   // ── errors ─────────────────────────────────────────────────────────────────
 
   #isKey(key: unknown): key is number {
-    return isU32(key) || (this.keysAre === 'sparse' && Number.isSafeInteger(key) && (key as number) >= 0);
+    return isU32(key) || (this.#keysAre === 'sparse' && Number.isSafeInteger(key) && (key as number) >= 0);
   }
 
   #notAKey(op: string, key: unknown): never {
-    const most = this.keysAre === 'dense' ? 0xffffffff : Number.MAX_SAFE_INTEGER;
+    const most = this.#keysAre === 'dense' ? 0xffffffff : Number.MAX_SAFE_INTEGER;
     throw new CompcacheError('EINVAL', op, `key must be a whole number from 0 to ${most}, not ${show(key)}`);
   }
 
@@ -181,7 +198,7 @@ export class PageTable {
 
   #failure(op: string, result: number): CompcacheError {
     const { exports, out, bytes } = this.#core;
-    if (bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.pool.name)} is destroyed or its RAM closed`);
+    if (bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.#pool.name)} is destroyed or its RAM closed`);
     const code = codeOf(result);
     if (code === 'ENOMEM') return new CompcacheError(code, op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
     if (code === 'EBUSY') return new CompcacheError(code, op, 'an object is mapped');

@@ -1,16 +1,16 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
+import { isShared, requireUnshrunk, viewOf } from './bytes.ts';
 import { buildFor, buildForSync } from './builds.ts';
 import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
-import { requireBytes } from './bytes.ts';
-import { CompcacheError, ERRNO_MIN, codeOf, requireOptions, requireU32, show } from './errors.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from './errors.ts';
 import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
 import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Build, type Core } from './wasm.ts';
-import { KINDS, Zpool, callbacks, optionWords, type Owner } from './zpool.ts';
+import { KINDS, callbacks, optionWords, takeZpoolOptions, zpools, type Owner, type Zpool } from './zpool.ts';
 
 const MIN_BYTES = 256 * 1024;
 const MAX_BYTES = 2 ** 32;
@@ -21,7 +21,7 @@ const NAME_BYTES = 64;
 /** Bytes of the memory that the options ask for. */
 function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
   const bytes = parseBytes(op, 'bytes', options.bytes === undefined ? otherwise : options.bytes);
-  if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${show(options.bytes)}`);
+  if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${bytes}`);
   return Math.ceil(bytes / WASM_PAGE) * WASM_PAGE;
 }
 
@@ -41,6 +41,24 @@ export interface FrontEnd {
   /** Whether it has work under way that no image can hold. */
   isBusy(): boolean;
 }
+
+/** What the front ends of this package may do with a RAM and callers may not. @internal */
+export interface RamAccess {
+  is(value: unknown): value is Ram;
+  /** The instance of the core. @throws ECLOSED */
+  core(op: string, ram: Ram): Core;
+  /** @throws EBUSY inside an evict callback */
+  requireIdle(op: string, ram: Ram): void;
+  /** Notes that a front end has come or gone. */
+  noteFront(ram: Ram, front: FrontEnd, present: boolean): void;
+  /** A name for a pool or front end that is not taken: 'kind#n', n counting those of this RAM. */
+  freshName(op: string, ram: Ram, kind: string): string;
+  /** A pool that belongs to a front end. @throws as ram.zpool */
+  heldPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
+}
+
+/** Not exported from the package. @internal */
+export let rams: RamAccess;
 
 /** Options of a RAM. */
 export const RAM_OPTIONS: readonly (keyof RamOptions)[] = ['bytes', 'limit', 'build', 'simd', 'module', 'firstFrame'];
@@ -64,11 +82,27 @@ export class Ram {
   readonly #fronts = new Set<FrontEnd>();
   #closed = false;
 
-  private constructor(core: Core) {
+  private constructor(maker: unknown, core: Core) {
+    requireMaker(maker, 'Ram', 'Ram.create, Ram.createSync or Ram.restore');
     this.#core = core;
     this.#owner = {
       evicting: 0,
       forget: (name) => void this.#pools.delete(name),
+    };
+  }
+
+  static {
+    rams = {
+      is: (value): value is Ram => typeof value === 'object' && value !== null && #core in value,
+      core: (op, ram) => ram.#live(op),
+      requireIdle: (op, ram) => ram.#idle(op),
+      noteFront: (ram, front, present) => void (present ? ram.#fronts.add(front) : ram.#fronts.delete(front)),
+      freshName: (op, ram, kind) => ram.#freshName(op, kind),
+      heldPool: (op, ram, allocator, options) => {
+        const pool = ram.#zpool(op, allocator, options);
+        zpools.hold(pool);
+        return pool;
+      },
     };
   }
 
@@ -80,8 +114,8 @@ export class Ram {
    *   has or allows no WebAssembly
    */
   static async create(options: RamOptions = {}): Promise<Ram> {
-    requireOptions('Ram.create', options, RAM_OPTIONS);
-    return Ram.#make('Ram.create', options, await buildFor('Ram.create', options));
+    const taken = takeOptions<RamOptions>('Ram.create', options, RAM_OPTIONS);
+    return Ram.#make('Ram.create', taken, await buildFor('Ram.create', taken));
   }
 
   /**
@@ -89,8 +123,8 @@ export class Ram {
    * @throws as create; EINVAL for build 'checked' without a module
    */
   static createSync(options: RamOptions = {}): Ram {
-    requireOptions('Ram.createSync', options, RAM_OPTIONS);
-    return Ram.#make('Ram.createSync', options, buildForSync('Ram.createSync', options));
+    const taken = takeOptions<RamOptions>('Ram.createSync', options, RAM_OPTIONS);
+    return Ram.#make('Ram.createSync', taken, buildForSync('Ram.createSync', taken));
   }
 
   static #make(op: string, options: RamOptions, build: Build): Ram {
@@ -102,26 +136,29 @@ export class Ram {
     if (core.keep(op).ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
       throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
     }
-    return new Ram(core);
+    return new Ram(MAKER, core);
   }
 
   /**
    * Makes a RAM from an image. Everything goes on as it would have in the RAM that the image was taken of: pools, handles
    * (refused ones included), LRU order, limits, even an armed fault injector. Evict callbacks are given anew: openZpool. Of a
    * zswap or ramzswap only its pools come back.
-   * @param image bytes of snapshot(), of any build
+   * @param image bytes of snapshot(), of any build; they must stay as they are until the RAM is there
    * @param options bytes: at least those of the image's RAM (the default); more are reserved but not used, since handles
    *   are laid out by the geometry. limit: a new limit
    * @throws EIO for an image that is damaged, truncated, foreign, or whose tables do not hold together; EINVAL, ENOMEM,
    *   ENODEV as create; EBUSY inside an evict callback
    */
-  static async restore(image: Uint8Array, options: RamOptions = {}): Promise<Ram> {
+  static async restore(image: Uint8Array, given: RamOptions = {}): Promise<Ram> {
     const op = 'Ram.restore';
     if (callbacks.running !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
-    requireOptions(op, options, RAM_OPTIONS.filter((key) => key !== 'firstFrame'));
-    requireBytes(op, 'image', image);
+    const options = takeOptions<RamOptions>(op, given, RAM_OPTIONS.filter((key) => key !== 'firstFrame'));
+    const view = viewOf(op, 'image', image);
+    const length = view.length;
     const build = await buildFor(op, options);
-    const parsed = parseImage(op, image);
+    requireUnshrunk(op, 'image', view, length);
+    // What other threads can change must be ours before it is verified.
+    const parsed = parseImage(op, isShared(view) ? view.slice() : view);
     const least = parsed.totalFrames * PAGE_SIZE;
     const bytes = memoryBytes(op, options, least);
     if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
@@ -133,7 +170,7 @@ export class Ram {
     }
     requireWhole(op, core, parsed);
     if (options.limit !== undefined) core.exports.ramLimit(limit);
-    const ram = new Ram(core);
+    const ram = new Ram(MAKER, core);
     if (!ram.#open()) throw new CompcacheError('EIO', op, 'two pools of the image have one name');
     return ram;
   }
@@ -144,12 +181,17 @@ export class Ram {
     this.#idle('ram.close');
     this.#closed = true;
     this.#core = closedCore();
-    this.#pools.forEach((pool) => pool.orphan());
+    this.#pools.forEach((pool) => zpools.orphan(pool));
     this.#pools.clear();
   }
 
   [DISPOSE](): void {
     this.close();
+  }
+
+  /** Whether the RAM is closed. @internal */
+  get isClosed(): boolean {
+    return this.#closed;
   }
 
   #live(op: string): Core {
@@ -162,26 +204,7 @@ export class Ram {
     if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
   }
 
-  // ── front ends ─────────────────────────────────────────────────────────────
-
-  /** The core, for a front end of this package. @internal */
-  core(op: string): Core {
-    return this.#live(op);
-  }
-
-  /** Whether the RAM is closed. @internal */
-  get isClosed(): boolean {
-    return this.#closed;
-  }
-
-  /** Notes that a front end has come or gone. @internal */
-  noteFront(front: FrontEnd, present: boolean): void {
-    if (present) this.#fronts.add(front);
-    else this.#fronts.delete(front);
-  }
-
-  /** A name for a pool or front end that is not taken: 'kind#n', n counting those of this RAM. @internal */
-  freshName(op: string, kind: string): string {
+  #freshName(op: string, kind: string): string {
     const taken = new Set([...this.#pools.keys(), ...[...this.#fronts].map((front) => front.name)]);
     let n = (this.#live(op).inspect(op).ramCounter(6) >>> 0) + 1;
     while (taken.has(`${kind}#${n}`)) n += 1;
@@ -236,24 +259,27 @@ export class Ram {
    *   ENOMEM without frames for the pool's tables (1; zsmalloc 2 to 7)
    */
   zpool(allocator: AllocatorName, options: ZpoolOptions = {}): Zpool {
-    const op = 'ram.zpool';
-    const core = this.#live(op);
+    return this.#zpool('ram.zpool', allocator, options);
+  }
+
+  #zpool(op: string, allocator: AllocatorName, given: ZpoolOptions): Zpool {
     const kind = typeof allocator === 'string' && Object.hasOwn(KINDS, allocator) ? KINDS[allocator] : undefined;
     if (kind === undefined) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(allocator)}; known: ${Object.keys(KINDS).join(', ')}`);
-    const words = optionWords(allocator, options);
-    const name = options.name ?? this.freshName(op, allocator);
+    const options = takeZpoolOptions(op, allocator, given);
+    const words = optionWords(op, allocator, options);
+    const core = this.#live(op);
+    const name = options.name ?? this.#freshName(op, allocator);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     const utf8 = new TextEncoder().encode(name);
     if (utf8.length === 0 || utf8.length > NAME_BYTES) throw new CompcacheError('EINVAL', op, `name must have 1 to ${NAME_BYTES} UTF-8 bytes, not ${utf8.length}`);
     if (decodeName(utf8) !== name) throw new CompcacheError('EINVAL', op, `name must be well-formed Unicode, but is ${show(name)}`);
     if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`);
-    const at = core.exports.pageBuffer() >>> 0;
-    core.bytes.set(utf8, at);
-    const address = core.keep(op).zpoolCreate(kind, ...words, at, utf8.length) >>> 0;
+    core.page.set(utf8);
+    const address = core.keep(op).zpoolCreate(kind, ...words, core.pageAddress, utf8.length) >>> 0;
     if (address >= ERRNO_MIN) {
       throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
     }
-    const pool = Zpool.of(this.#owner, this.#core, address, allocator, name, options.evict);
+    const pool = zpools.make(this.#owner, core, address, allocator, name, options.evict);
     this.#pools.set(name, pool);
     return pool;
   }
@@ -275,7 +301,7 @@ export class Ram {
         this.#core.keep('Ram.restore').zpoolDestroy(address);
         continue;
       }
-      this.#pools.set(name, Zpool.of(this.#owner, this.#core, address, allocator, name));
+      this.#pools.set(name, zpools.make(this.#owner, this.#core, address, allocator, name));
     }
     return addresses.length - fronts === this.#pools.size;
   }
@@ -289,18 +315,16 @@ export class Ram {
   /**
    * A pool by its name, after restore say.
    * @param callbacks.evict the pool's evict callback from now on
-   * @throws ENOENT for no such pool, EINVAL
+   * @throws ENOENT for no such pool; EINVAL; EBUSY to give a callback to the pool of a front end
    */
   openZpool(name: string, callbacks: { evict?: EvictCallback } = {}): Zpool {
     const op = 'ram.openZpool';
+    const { evict } = takeOptions<{ evict?: EvictCallback }>(op, callbacks, ['evict']);
+    if (evict !== undefined && typeof evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
     this.#live(op);
-    requireOptions(op, callbacks, ['evict']);
     const pool = this.#pools.get(name);
     if (pool === undefined) throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`);
-    if (callbacks.evict !== undefined) {
-      if (typeof callbacks.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
-      pool.setEvict(callbacks.evict);
-    }
+    if (evict !== undefined) zpools.setEvict(op, pool, evict);
     return pool;
   }
 
@@ -315,7 +339,7 @@ export class Ram {
     if (typeof name !== 'string' || !Object.hasOwn(CORE_CODECS, name)) {
       throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: ${Object.keys(CORE_CODECS).join(', ')}`);
     }
-    return new CoreCodec(name, (op) => this.#live(op));
+    return new CoreCodec(MAKER, name, (op) => this.#live(op));
   }
 
   // ── checks and figures ─────────────────────────────────────────────────────
@@ -336,10 +360,9 @@ export class Ram {
    * @throws EINVAL
    */
   failFrames(after: number | null, times?: number): void {
-    const core = this.#live('ram.failFrames');
     if (after !== null) requireU32('ram.failFrames', 'after', after);
     if (times !== undefined) requireU32('ram.failFrames', 'times', times);
-    core.exports.ramFail(after ?? NEVER, times ?? NEVER);
+    this.#live('ram.failFrames').exports.ramFail(after ?? NEVER, times ?? NEVER);
   }
 
   /** Frames of the memory, metadata included. */
@@ -355,9 +378,11 @@ export class Ram {
   stats(): RamStats {
     const { exports, bytes, inspect } = this.#live('ram.stats');
     const counter = (which: number): number => inspect('ram.stats').ramCounter(which) >>> 0;
-    const owners: RamStats['owners'] = {};
-    for (const pool of this.pools()) owners[pool.name] = pool.frameCounts();
-    for (const front of this.#fronts) owners[front.name] = { frames: 0, metadataFrames: front.ownFrames() };
+    // fromEntries, since a pool may be named '__proto__'.
+    const owners: RamStats['owners'] = Object.fromEntries([
+      ...[...this.#pools].map(([name, pool]) => [name, zpools.frameCounts(pool)] as const),
+      ...[...this.#fronts].map((front) => [front.name, { frames: 0, metadataFrames: front.ownFrames() }] as const),
+    ]);
     const fixedFrames = counter(7);
     return {
       bytes: bytes.length,

@@ -43,6 +43,7 @@ export interface CoreExports {
   zpoolFree(pool: number, handle: number): number;
   zpoolSize(pool: number, handle: number): number;
   zpoolRange(pool: number, handle: number, at: number, length: number, writing: number): number;
+  zpoolWrite(pool: number, handle: number, at: number, length: number): number;
   zpoolMap(pool: number, handle: number, mode: number): number;
   zpoolUnmap(pool: number, handle: number): number;
   pageStore(pool: number, codec: number): number;
@@ -116,6 +117,9 @@ export interface Core {
   /** Address of the page buffer, and its first 4096 bytes. */
   readonly pageAddress: number;
   readonly page: Uint8Array<ArrayBuffer>;
+  /** The page buffer and the block buffer as they are: 4 KiB or 64 KiB and more, by the size of the RAM. */
+  readonly pageBuffer: Uint8Array<ArrayBuffer>;
+  readonly blockBuffer: Uint8Array<ArrayBuffer>;
   /** The inspector on the same memory, instantiated at the first call. ENODEV where the host does not compile it. */
   readonly inspect: (op: string) => InspectorExports;
   /** The keeper, likewise. */
@@ -134,8 +138,8 @@ export function reserve(op: string, bytes: number): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages });
   } catch (cause) {
-    const frames = bytes / PAGE_SIZE;
-    throw new CompcacheError('ENOMEM', op, `the host refuses ${bytes} bytes of linear memory: ${frames} frames needed, 0 free`, { cause });
+    const why = 'V8 takes about 10 GiB of address space for each memory; node --disable-wasm-trap-handler takes only the bytes';
+    throw new CompcacheError('ENOMEM', op, `the host refuses to reserve ${bytes} bytes of linear memory: ${bytes / PAGE_SIZE} frames needed, 0 free (${why})`, { cause });
   }
 }
 
@@ -181,6 +185,11 @@ export function instantiate(op: string, build: Build, memory: WebAssembly.Memory
   }
   exports.attach();
   const pageAddress = exports.pageBuffer() >>> 0;
+  const view = (address: number, bytes: number): Uint8Array<ArrayBuffer> => new Uint8Array(memory.buffer as ArrayBuffer, address >>> 0, bytes);
+  let whole: Pick<Core, 'pageBuffer' | 'blockBuffer'> | undefined;
+  // Their sizes lie in the RAM, which is made later.
+  const buffers = (): Pick<Core, 'pageBuffer' | 'blockBuffer'> =>
+    (whole ??= { pageBuffer: view(pageAddress, exports.pageBufferBytes()), blockBuffer: view(exports.blockBuffer(), exports.blockBufferBytes()) });
   return {
     checked: build.checked,
     exports,
@@ -188,7 +197,13 @@ export function instantiate(op: string, build: Build, memory: WebAssembly.Memory
     bytes: new Uint8Array(memory.buffer as ArrayBuffer),
     out: new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16),
     pageAddress,
-    page: new Uint8Array(memory.buffer as ArrayBuffer, pageAddress, PAGE_SIZE),
+    page: view(pageAddress, PAGE_SIZE),
+    get pageBuffer() {
+      return buffers().pageBuffer;
+    },
+    get blockBuffer() {
+      return buffers().blockBuffer;
+    },
     inspect: companion<InspectorExports>(build.inspector, memory),
     keep: companion<KeeperExports>(build.keeper, memory),
   };
@@ -250,5 +265,8 @@ const NOTHING = new Uint8Array(0);
 export function closedCore(): Core {
   const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports & KeeperExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
-  return { checked: false, exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, inspect: () => exports, keep: () => exports };
+  return {
+    checked: false, exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, pageBuffer: NOTHING, blockBuffer: NOTHING,
+    inspect: () => exports, keep: () => exports,
+  };
 }

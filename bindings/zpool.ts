@@ -1,10 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import { isCoreCodec, requireCodec, requirePage } from './codec/pages.ts';
+import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
+import { isPromise, requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
-import { lengthOf, requireBytes } from './bytes.ts';
-import { CompcacheError, ERRNO_MIN, codeOf, isU32, requireOptions, requireU32, show, type ErrorCode } from './errors.ts';
-import { PageTable, SHAPES, type PageTableKeys } from './page-table.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show, takeOptions, type ErrorCode } from './errors.ts';
+import { SHAPES, pageTables, type PageTable, type PageTableKeys } from './page-table.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
@@ -18,6 +18,8 @@ export const ALLOCATORS = Object.keys(KINDS) as readonly AllocatorName[];
 
 const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
 const TRIES = 8;
+/** The most tries without a frame of one shrink and all those that its callbacks make. */
+const TRIES_IN_ALL = 256;
 /** Calls that take more stack than releasing a victim. */
 const STACK_CALLS = 256;
 
@@ -28,8 +30,35 @@ export interface Owner {
   forget(name: string): void;
 }
 
-/** Depth of evict callbacks in all RAMs of this realm, for Ram.restore. */
-export const callbacks = { running: 0 };
+/**
+ * Evict callbacks in all RAMs of this realm: how many run inside each other, for Ram.restore; and how many tries of the shrinks
+ * that run have brought nothing yet. Those have a bound: callbacks that shrink again would take eight to the power of their depth.
+ */
+export const callbacks = { running: 0, tries: 0 };
+
+/** What this package may do with pools and callers may not. @internal */
+export interface ZpoolAccess {
+  make(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict?: EvictCallback): Zpool;
+  /** Where its header lies; 0 once it is gone. */
+  address(pool: Zpool): number;
+  /** Makes it a front end's: every change by others is EBUSY from now on. */
+  hold(pool: Zpool): void;
+  /** compact and destroy for whoever holds it. */
+  compact(op: string, pool: Zpool): number;
+  destroy(op: string, pool: Zpool): void;
+  /** storePage and loadPage for a page table, with a codec that is not of the core. */
+  storeWith(op: string, pool: Zpool, page: Uint8Array, codec: ForeignCodec): PageEntry;
+  loadWith(op: string, pool: Zpool, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void;
+  /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. */
+  orphan(pool: Zpool): void;
+  /** @throws EBUSY for a front end's */
+  setEvict(op: string, pool: Zpool, evict: EvictCallback): void;
+  /** Frames of objects and of metadata, without the cost of stats(). */
+  frameCounts(pool: Zpool): { frames: number; metadataFrames: number };
+}
+
+/** Not exported from the package. @internal */
+export let zpools: ZpoolAccess;
 
 // The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -45,56 +74,79 @@ export interface Zpool {
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Zpool {
-  readonly allocator: AllocatorName;
-  readonly name: string;
-  /** Whether shrink can evict: true for all allocators. */
-  readonly evictable = true;
-  /** Whether a holder of a map may sleep: false for zsmalloc only, as in the kernel. */
-  readonly canSleepMapped: boolean;
-  /** Whether compact() can move objects. */
-  readonly mallocSupportMovable: boolean;
-
+  readonly #allocator: AllocatorName;
+  readonly #name: string;
   readonly #owner: Owner;
   #core: Core;
+  /** Where its header lies, for calls that only look; 0 once it is gone. */
   #address: number;
+  /** The same for calls that change it; 0 also while a front end holds it, so that the core refuses them. */
+  #own: number;
   #evict: EvictCallback | undefined;
   #pages: PageTable | undefined;
-  #spare: Uint8Array | undefined;
 
-  private constructor(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
+  private constructor(maker: unknown, owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
+    requireMaker(maker, 'Zpool', 'ram.zpool');
     this.#owner = owner;
     this.#core = core;
     this.#address = address;
+    this.#own = address;
     this.#evict = evict;
-    this.allocator = allocator;
-    this.name = name;
-    this.canSleepMapped = allocator !== 'zsmalloc';
-    this.mallocSupportMovable = allocator === 'zsmalloc' || allocator === 'z3fold' || allocator === 'xcfmalloc';
+    this.#allocator = allocator;
+    this.#name = name;
   }
 
-  /** @internal */
-  static of(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict?: EvictCallback): Zpool {
-    return new Zpool(owner, core, address, allocator, name, evict);
+  static {
+    zpools = {
+      make: (owner, core, address, allocator, name, evict) => new Zpool(MAKER, owner, core, address, allocator, name, evict),
+      address: (pool) => pool.#address,
+      hold: (pool) => void (pool.#own = 0),
+      compact: (op, pool) => pool.#number(op, pool.#core.keep(op).zpoolCompact(pool.#address, 0xffffffff)),
+      destroy: (op, pool) => pool.#destroy(op),
+      storeWith: (op, pool, page, codec) => pool.#storeWith(op, page, codec),
+      loadWith: (op, pool, entry, into, codec) => pool.#loadAny(op, entry, into, codec),
+      orphan: (pool) => pool.#orphan(),
+      setEvict: (op, pool, evict) => {
+        pool.#requireOwn(op);
+        pool.#evict = evict;
+      },
+      frameCounts: (pool) => pool.#frameCounts(),
+    };
   }
 
-  /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. @internal */
-  orphan(): void {
+  get allocator(): AllocatorName {
+    return this.#allocator;
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  /** Whether shrink can evict: true for all allocators. */
+  get evictable(): boolean {
+    return true;
+  }
+
+  /** Whether a holder of a map may sleep: false for zsmalloc only, as in the kernel. */
+  get canSleepMapped(): boolean {
+    return this.#allocator !== 'zsmalloc';
+  }
+
+  /** Whether compact() can move objects. */
+  get mallocSupportMovable(): boolean {
+    return this.#allocator === 'zsmalloc' || this.#allocator === 'z3fold' || this.#allocator === 'xcfmalloc';
+  }
+
+  #orphan(): void {
     this.#address = 0;
+    this.#own = 0;
     this.#core = closedCore();
-    this.#pages?.orphan();
+    if (this.#pages !== undefined) pageTables.orphan(this.#pages);
   }
 
-  /** Whether a front end has it, which alone may destroy it. @internal */
-  held = false;
-
-  /** Where its header lies. @internal */
-  get address(): number {
-    return this.#address;
-  }
-
-  /** @internal */
-  setEvict(evict: EvictCallback): void {
-    this.#evict = evict;
+  /** Before what changes the pool otherwise than by one call of the core. EBUSY, ECLOSED. */
+  #requireOwn(op: string): void {
+    if (this.#own === 0) throw this.#refusal(op, 0, 0);
   }
 
   // ── objects ────────────────────────────────────────────────────────────────
@@ -107,8 +159,8 @@ export class Zpool {
    */
   malloc(size: number): Handle {
     if (!isU32(size)) requireU32('zpool.malloc', 'size', size);
-    const handle = this.#core.exports.zpoolMalloc(this.#address, size | 0) >>> 0;
-    if (handle >= ERRNO_MIN) throw this.#failure('zpool.malloc', handle, size);
+    const handle = this.#core.exports.zpoolMalloc(this.#own, size | 0) >>> 0;
+    if (handle >= ERRNO_MIN) throw this.#refusal('zpool.malloc', handle, size);
     return handle as Handle;
   }
 
@@ -123,8 +175,8 @@ export class Zpool {
 
   #free(op: string, handle: number): void {
     if (!isU32(handle)) this.#notAHandle(op, handle);
-    const result = this.#core.exports.zpoolFree(this.#address, handle | 0) >>> 0;
-    if (result !== 0) throw this.#failure(op, result, handle);
+    const result = this.#core.exports.zpoolFree(this.#own, handle | 0) >>> 0;
+    if (result !== 0) throw this.#refusal(op, result, handle);
   }
 
   /** The bytes that were asked for. */
@@ -150,18 +202,12 @@ export class Zpool {
     if (!isU32(handle)) this.#notAHandle('zpool.write', handle);
     requireBytes('zpool.write', 'bytes', bytes);
     requireU32('zpool.write', 'at', at);
-    const core = this.#core;
     const length = lengthOf(bytes);
-    const address = core.exports.zpoolRange(this.#address, handle | 0, at, length, 1) >>> 0;
-    if (address >= ERRNO_MIN) throw this.#failure('zpool.write', address, handle);
-    const second = core.out[OUT_SECOND] as number;
-    if (second === 0) {
-      core.bytes.set(bytes, address);
-    } else {
-      const first = core.out[OUT_LENGTH] as number;
-      core.bytes.set(bytes.subarray(0, first), address);
-      core.bytes.set(bytes.subarray(first), second);
-    }
+    const { exports, page } = this.#core;
+    // More than a page fits no object: the core says so, or that the handle is bad. (The page of a closed RAM has no bytes.)
+    if (length <= page.length) copyIn('zpool.write', 'bytes', page, bytes);
+    const result = exports.zpoolWrite(this.#own, handle | 0, at | 0, length) >>> 0;
+    if (result !== 0) throw this.#refusal('zpool.write', result, handle);
   }
 
   /**
@@ -188,16 +234,16 @@ export class Zpool {
     const core = this.#core;
     const address = core.exports.zpoolRange(this.#address, handle | 0, at, length, 0) >>> 0;
     if (address >= ERRNO_MIN) throw this.#failure(op, address, handle);
-    const target = into === undefined ? new Uint8Array(length) : lengthOf(into) === length ? into : into.subarray(0, length);
+    const target = into ?? new Uint8Array(length);
     const second = core.out[OUT_SECOND] as number;
     if (second === 0) {
-      target.set(core.bytes.subarray(address, address + length));
+      copyOut(op, 'into', target, core.bytes.subarray(address, address + length));
     } else {
       const first = core.out[OUT_LENGTH] as number;
-      target.set(core.bytes.subarray(address, address + first));
-      target.set(core.bytes.subarray(second, second + length - first), first);
+      copyOut(op, 'into', target, core.bytes.subarray(address, address + first));
+      copyOut(op, 'into', target, core.bytes.subarray(second, second + length - first), first);
     }
-    return target;
+    return firstOf(target, length);
   }
 
   /**
@@ -215,16 +261,16 @@ export class Zpool {
     const number = typeof mode === 'string' && Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
     if (number === undefined) throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
     const core = this.#core;
-    const address = core.exports.zpoolMap(this.#address, handle | 0, number) >>> 0;
-    if (address >= ERRNO_MIN) throw this.#failure('zpool.map', address, handle);
+    const address = core.exports.zpoolMap(this.#own, handle | 0, number) >>> 0;
+    if (address >= ERRNO_MIN) throw this.#refusal('zpool.map', address, handle);
     return new Uint8Array(core.memory.buffer, address, core.out[OUT_SIZE]);
   }
 
   /** Ends one map of an object. @throws EINVAL also for an object that is not mapped */
   unmap(handle: Handle): void {
     if (!isU32(handle)) this.#notAHandle('zpool.unmap', handle);
-    const result = this.#core.exports.zpoolUnmap(this.#address, handle | 0) >>> 0;
-    if (result !== 0) throw this.#failure('zpool.unmap', result, handle);
+    const result = this.#core.exports.zpoolUnmap(this.#own, handle | 0) >>> 0;
+    if (result !== 0) throw this.#refusal('zpool.unmap', result, handle);
   }
 
   /** Where an object's data lie. Moves with compaction, unless the object is mapped. */
@@ -234,12 +280,12 @@ export class Zpool {
     const frame = inspect('zpool.locate').zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
     const offset = out[OUT_A] as number;
-    if (this.allocator === 'xcfmalloc') {
+    if (this.#allocator === 'xcfmalloc') {
       const blocks = [{ frame, offset: offset - (offset % 64) }];
       if (out[OUT_B] !== 0) blocks.push({ frame: out[OUT_B] as number, offset: out[OUT_C] as number });
       return { frame, offset, blocks };
     }
-    return this.allocator === 'zsmalloc'
+    return this.#allocator === 'zsmalloc'
       ? { frame, offset, classIndex: out[OUT_B] as number, objectIndex: out[OUT_C] as number }
       : { frame, offset };
   }
@@ -256,48 +302,32 @@ export class Zpool {
    * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame; EIO for a codec that gives nonsense
    */
   storePage(page: Uint8Array, codec?: Codec): PageEntry {
-    requirePage('zpool.storePage', 'page', page);
-    if (this.#isGone()) throw this.#closed('zpool.storePage');
-    requireCodec('zpool.storePage', codec);
-    if (!isCoreCodec(codec)) return this.#storeWith(page, codec);
-    const { exports, bytes, out, pageAddress } = this.#core;
-    bytes.set(page, pageAddress);
-    const entry = exports.pageStore(this.#address, codec?.number ?? 0) >>> 0;
-    if (entry >= ERRNO_MIN) throw this.#failure('zpool.storePage', entry, PAGE_SIZE);
-    return (entry === 0 ? sameFilledEntry(out[OUT_A] as number) : entry) as PageEntry;
+    const op = 'zpool.storePage';
+    const taken = takeCodec(op, codec);
+    requirePage(op, 'page', page);
+    this.#requireOwn(op);
+    if (typeof taken !== 'number') return this.#storeWith(op, page, taken);
+    const core = this.#core;
+    copyIn(op, 'page', core.page, page);
+    const entry = core.exports.pageStore(this.#own, taken) >>> 0;
+    if (entry >= ERRNO_MIN) throw this.#refusal(op, entry, PAGE_SIZE);
+    return (entry === 0 ? sameFilledEntry(core.out[OUT_A] as number) : entry) as PageEntry;
   }
 
-  /** The two-step path of a codec in JavaScript: compress into the spare buffer, then malloc and write. */
-  #storeWith(page: Uint8Array, codec: Codec): PageEntry {
-    const op = 'zpool.storePage';
+  /** The two-step path of a codec that is not of the core: it compresses, then malloc and write. */
+  #storeWith(op: string, given: Uint8Array, codec: ForeignCodec): PageEntry {
+    const page = copyOf(op, 'page', given);
     const word = sameFilledWord(page);
     if (word !== undefined) return sameFilledEntry(word);
-    const most = Math.min(this.#core.exports.zpoolMax(this.#address) >>> 0, PAGE_SIZE - 1);
-    const buffer = this.#takeSpare();
-    const written = runCodec(op, () => codec.compress(page, buffer.subarray(0, most)));
-    // The codec was foreign code: it may have detached the page or the buffer, or closed the pool or the RAM.
-    if (!isU32(written) || written > most || buffer.length === 0) {
-      throw new CompcacheError('EIO', op, `the codec says it wrote ${show(written)} bytes into ${most}`);
-    }
-    const bytes = written !== 0 ? buffer.subarray(0, written) : page;
-    requireBytes(op, 'page', bytes);
-    const { exports } = this.#core;
-    const handle = (written !== 0 ? exports.zpoolMalloc(this.#address, written) : exports.zpoolMallocRaw(this.#address)) >>> 0;
-    if (handle >= ERRNO_MIN) throw this.#failure(op, handle, written);
-    this.write(handle as Handle, bytes);
-    this.#spare = buffer;
+    const most = Math.min(this.#core.exports.zpoolMax(this.#own) >>> 0, PAGE_SIZE - 1);
+    const bytes = codec.compress(op, page, most) ?? page;
+    // The codec may have closed the pool or the RAM: the core refuses then.
+    const { exports, page: buffer } = this.#core;
+    const handle = (bytes !== page ? exports.zpoolMalloc(this.#own, bytes.length) : exports.zpoolMallocRaw(this.#own)) >>> 0;
+    if (handle >= ERRNO_MIN) throw this.#refusal(op, handle, bytes.length);
+    buffer.set(bytes);
+    exports.zpoolWrite(this.#own, handle | 0, 0, bytes.length);
     return handle as PageEntry;
-  }
-
-  /**
-   * The buffer between a codec in JavaScript and the objects. It is the codec's while that runs: when the codec uses the
-   * pool meanwhile, another is made, and one that is not put back, or was detached, is let go. A view of the RAM itself
-   * would spare a copy of the block on the way out, but what a codec does meanwhile could move or free it.
-   */
-  #takeSpare(): Uint8Array {
-    const spare = this.#spare;
-    this.#spare = undefined;
-    return spare !== undefined && spare.length !== 0 ? spare : new Uint8Array(PAGE_SIZE);
   }
 
   /**
@@ -308,33 +338,32 @@ export class Zpool {
    * @throws EINVAL for a bad entry or into; EIO when the object is no page of that codec
    */
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
-    requirePage('zpool.loadPage', 'into', into);
-    requireCodec('zpool.loadPage', codec);
+    const op = 'zpool.loadPage';
+    const taken = takeCodec(op, codec);
+    requirePage(op, 'into', into);
     const { exports, page } = this.#core;
     if (typeof entry === 'number' && entry < 0) {
-      if (!isU32(-1 - entry)) this.#notAHandle('zpool.loadPage', entry);
-      if (this.#isGone()) throw this.#closed('zpool.loadPage');
+      if (!isU32(-1 - entry)) this.#notAHandle(op, entry);
+      if (this.#isGone()) throw this.#closed(op);
       exports.pageFill(-1 - entry);
     } else {
-      if (!isU32(entry)) this.#notAHandle('zpool.loadPage', entry);
-      if (!isCoreCodec(codec)) return this.#loadWith(entry, into, codec);
+      if (!isU32(entry)) this.#notAHandle(op, entry);
+      if (typeof taken !== 'number') return this.#loadWith(op, entry, into, taken);
       const result = exports.pageLoad(this.#address, entry | 0) >>> 0;
-      if (result !== PAGE_SIZE) throw this.#failure('zpool.loadPage', result, entry);
+      if (result !== PAGE_SIZE) throw this.#failure(op, result, entry);
     }
-    into.set(page);
+    copyOut(op, 'into', into, page);
   }
 
-  #loadWith(entry: PageEntry, into: Uint8Array, codec: Codec): void {
-    const op = 'zpool.loadPage';
-    const buffer = this.#takeSpare();
-    const stored = this.#read(op, entry, buffer, 0);
-    if (stored.length === PAGE_SIZE) {
-      into.set(stored);
-    } else {
-      const written = runCodec(op, () => codec.decompress(stored, into));
-      if (written !== PAGE_SIZE) throw new CompcacheError('EIO', op, `the codec gave ${show(written)} bytes, not a page`);
-    }
-    this.#spare = buffer;
+  #loadWith(op: string, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void {
+    const stored = this.#read(op, entry, undefined, 0);
+    copyOut(op, 'into', into, stored.length === PAGE_SIZE ? stored : codec.decompress(op, stored));
+  }
+
+  #loadAny(op: string, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void {
+    if (entry >= 0) return this.#loadWith(op, entry, into, codec);
+    this.#core.exports.pageFill(-1 - entry);
+    copyOut(op, 'into', into, this.#core.page);
   }
 
   /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */
@@ -356,13 +385,13 @@ export class Zpool {
   pageTable(keys?: PageTableKeys): PageTable {
     const op = 'zpool.pageTable';
     if (keys !== undefined && keys !== 'dense' && keys !== 'sparse') throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
-    if (this.#isGone()) throw this.#closed(op);
+    this.#requireOwn(op);
     const { exports } = this.#core;
     const is = SHAPES[exports.tableKind(this.#address)] as 'none' | PageTableKeys;
     const wanted = keys ?? (is === 'none' ? 'dense' : is);
-    if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.name)} is ${is}`);
+    if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
     this.#number(op, this.#core.keep(op).tableOpen(this.#address, SHAPES.indexOf(wanted)));
-    return (this.#pages ??= PageTable.of(this, this.#core, this.#address, wanted));
+    return (this.#pages ??= pageTables.make(this, this.#core, this.#address, wanted));
   }
 
   // ── reclaim and compaction ─────────────────────────────────────────────────
@@ -375,20 +404,21 @@ export class Zpool {
    * @returns frames that came back; a zspage may bring several more than were wanted, and for xcfmalloc those are counted
    *   that second blocks of evicted objects have emptied
    * @throws only when none came back: EINVAL nothing evictable, no evict callback, or one that gives a Promise; EAGAIN after
-   *   eight tries (the callback's last throw is its cause)
+   *   eight tries (the callback's last throw is its cause), or 256 of all shrinks that run inside each other
    * @see Linux 6.1 mm/zbud.c zbud_reclaim_page; 6.2 mm/zsmalloc.c zs_reclaim_page
    */
   shrink(pages: number): number {
     requireU32('zpool.shrink', 'pages', pages);
-    if (this.#isGone()) throw this.#closed('zpool.shrink');
+    this.#requireOwn('zpool.shrink');
     if (pages === 0) return 0;
     const evict = this.#evict;
     if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
     let freed = 0;
+    if (callbacks.running === 0) callbacks.tries = 0;
     const keeper = this.#core.keep('zpool.shrink');
     while (freed < pages) {
       const { frames, failure } = this.#reclaim(keeper, evict);
-      keeper.zpoolRunDeferred(this.#address, 0);
+      keeper.zpoolRunDeferred(this.#own, 0);
       freed += frames;
       if (frames !== 0) continue;
       if (freed !== 0) break;
@@ -401,25 +431,30 @@ export class Zpool {
   #reclaim(keeper: KeeperExports, evict: EvictCallback): { frames: number; failure?: CompcacheError } {
     const op = 'zpool.shrink';
     let cause: { cause: unknown } | undefined;
-    for (let tries = 0; tries < TRIES; tries++) {
-      requireStack(STACK_CALLS);
-      const victim = keeper.zpoolIsolate(this.#address) >>> 0;
+    const before = callbacks.tries;
+    for (let tries = 0; tries < TRIES && callbacks.tries < TRIES_IN_ALL; tries++) {
+      requireStack(op);
+      const victim = keeper.zpoolIsolate(this.#own) >>> 0;
       if (victim === 0 && tries === 0) return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
       if (victim === 0) break;
+      callbacks.tries += 1;
       let answer: EvictAnswer;
       let frames = 0;
       try {
         answer = this.#evictAll(keeper, victim, evict);
       } finally {
-        frames = keeper.zpoolRelease(this.#address, victim) >>> 0;
+        frames = keeper.zpoolRelease(this.#own, victim) >>> 0;
       }
-      if (frames !== 0) return { frames };
+      if (frames !== 0) {
+        callbacks.tries = before;
+        return { frames };
+      }
       if (answer === 'promise') {
         return { frames: 0, failure: new CompcacheError('EINVAL', op, 'the evict callback returned a Promise; it must be synchronous') };
       }
       if (typeof answer === 'object') cause = answer;
     }
-    return { frames: 0, failure: new CompcacheError('EAGAIN', op, `no frame came back in ${TRIES} tries`, cause) };
+    return { frames: 0, failure: new CompcacheError('EAGAIN', op, `no frame came back in ${TRIES} tries, or in ${TRIES_IN_ALL} of shrinks inside each other`, cause) };
   }
 
   /** Calls evict for each object of a victim until one is refused. */
@@ -427,7 +462,7 @@ export class Zpool {
     const { out } = this.#core;
     let cursor = 0;
     for (;;) {
-      const handle = keeper.zpoolVictimNext(this.#address, victim, cursor) >>> 0;
+      const handle = keeper.zpoolVictimNext(this.#own, victim, cursor) >>> 0;
       if (handle === 0) return 'done';
       cursor = out[OUT_A] as number;
       callbacks.running += 1;
@@ -453,10 +488,11 @@ export class Zpool {
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups); 6.1 mm/z3fold.c do_compact_page
    */
   compact(options?: { victims?: number }): number {
-    if (options !== undefined) requireOptions('zpool.compact', options, ['victims']);
-    const victims = options?.victims ?? 0xffffffff;
-    requireU32('zpool.compact', 'victims', victims);
-    return this.#number('zpool.compact', this.#core.keep('zpool.compact').zpoolCompact(this.#address, victims));
+    const op = 'zpool.compact';
+    const { victims = 0xffffffff } = options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
+    requireU32(op, 'victims', victims);
+    this.#requireOwn(op);
+    return this.#number(op, this.#core.keep(op).zpoolCompact(this.#own, victims));
   }
 
   /** Frames that compact() would give back; it may give back fewer (when objects are mapped; of xcfmalloc a few always), never more. */
@@ -466,7 +502,8 @@ export class Zpool {
 
   /** Does the work that frees have put off. Only z3fold with deferred: 'manual' has any; nothing happens for the others. */
   runDeferred(): void {
-    this.#number('zpool.runDeferred', this.#core.keep('zpool.runDeferred').zpoolRunDeferred(this.#address, 1));
+    this.#requireOwn('zpool.runDeferred');
+    this.#number('zpool.runDeferred', this.#core.keep('zpool.runDeferred').zpoolRunDeferred(this.#own, 1));
   }
 
   // ── statistics ─────────────────────────────────────────────────────────────
@@ -481,15 +518,14 @@ export class Zpool {
     return this.#counter('zpool.totalBytes', 0) * PAGE_SIZE;
   }
 
-  /** Frames of objects and of metadata, without the cost of stats(). @internal */
-  frameCounts(): { frames: number; metadataFrames: number } {
+  #frameCounts(): { frames: number; metadataFrames: number } {
     const op = 'zpool.stats';
     return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.inspect(op).zpoolMetadataFrames(this.#address)) };
   }
 
   stats(): ZpoolStats {
     const op = 'zpool.stats';
-    const { frames, metadataFrames } = this.frameCounts();
+    const { frames, metadataFrames } = this.#frameCounts();
     const liveBytes = this.#counter(op, 2);
     const metadataBytes = metadataFrames * PAGE_SIZE;
     const total = frames * PAGE_SIZE;
@@ -504,7 +540,7 @@ export class Zpool {
       bytesMoved: this.#counter(op, 5),
       spanning: this.#number(op, this.#core.inspect(op).zpoolSpanning(this.#address)),
       maps: this.#counter(op, 3),
-      ...(this.allocator === 'zsmalloc' ? { classes: this.#classes() } : this.#lists()),
+      ...(this.#allocator === 'zsmalloc' ? { classes: this.#classes() } : this.#lists()),
     };
   }
 
@@ -522,7 +558,7 @@ export class Zpool {
 
   #lists(): Pick<ZpoolStats, 'lists' | 'reserveFrames'> {
     const lists = this.#tables().map((words) => words[0] as number);
-    return this.allocator === 'xcfmalloc' ? { lists, reserveFrames: lists[63] as number } : { lists };
+    return this.#allocator === 'xcfmalloc' ? { lists, reserveFrames: lists[63] as number } : { lists };
   }
 
   #classes(): ClassStats[] {
@@ -569,11 +605,15 @@ export class Zpool {
   destroy(): void {
     if (this.#isGone()) throw this.#closed('zpool.destroy');
     if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', 'zpool.destroy', 'an evict callback is running');
-    if (this.held) throw new CompcacheError('EBUSY', 'zpool.destroy', `pool ${show(this.name)} belongs to a front end`);
-    const result = this.#core.keep('zpool.destroy').zpoolDestroy(this.#address) >>> 0;
-    if (result !== 0) throw this.#failure('zpool.destroy', result, 0);
-    this.orphan();
-    this.#owner.forget(this.name);
+    this.#requireOwn('zpool.destroy');
+    this.#destroy('zpool.destroy');
+  }
+
+  #destroy(op: string): void {
+    const result = this.#core.keep(op).zpoolDestroy(this.#address) >>> 0;
+    if (result !== 0) throw this.#failure(op, result, 0);
+    this.#orphan();
+    this.#owner.forget(this.#name);
   }
 
   /** destroy(), and nothing when that is done already. */
@@ -592,7 +632,7 @@ export class Zpool {
   }
 
   #closed(op: string): CompcacheError {
-    return new CompcacheError('ECLOSED', op, `pool ${show(this.name)} is destroyed or its RAM closed`);
+    return new CompcacheError('ECLOSED', op, `pool ${show(this.#name)} is destroyed or its RAM closed`);
   }
 
   #notAHandle(op: string, handle: unknown): never {
@@ -618,6 +658,12 @@ export class Zpool {
     return new CompcacheError(code, op, this.#explain(op, code, what));
   }
 
+  /** The error for a failed call that would have changed the pool. EBUSY where that is a front end's. */
+  #refusal(op: string, result: number, what: number): CompcacheError {
+    const isHeld = this.#own === 0 && !this.#isGone();
+    return isHeld ? new CompcacheError('EBUSY', op, `pool ${show(this.#name)} belongs to a front end, which alone may change it`) : this.#failure(op, result, what);
+  }
+
   #explain(op: string, code: ErrorCode, what: number): string {
     const { exports, out } = this.#core;
     switch (code) {
@@ -629,41 +675,29 @@ export class Zpool {
       default:
         if (op === 'zpool.malloc') return 'size must be at least 1';
         if (op === 'zpool.unmap') return `handle ${what} is not live in this pool, or not mapped`;
-        return `handle ${what} is not live in pool ${show(this.name)}`;
+        return `handle ${what} is not live in pool ${show(this.#name)}`;
     }
   }
 }
 
-/** Calls a codec that is not ours: what it throws becomes EIO, unless it is one of our errors. */
-function runCodec(op: string, call: () => unknown): unknown {
+/**
+ * Requires room for so many more calls on the stack. A victim that was isolated must be released whatever happens, and that
+ * takes more stack than isolating it did: so callbacks that call again without end are stopped before, not between. EAGAIN.
+ */
+function requireStack(op: string): void {
   try {
-    const answer = call();
-    if (isPromise(answer)) throw new CompcacheError('EIO', op, 'the codec gave a Promise; it must be synchronous');
-    return answer;
+    useStack(STACK_CALLS);
   } catch (cause) {
-    if (cause instanceof CompcacheError) throw cause;
-    throw new CompcacheError('EIO', op, 'the codec threw', { cause });
+    throw new CompcacheError('EAGAIN', op, 'the stack is nearly used up', { cause });
   }
 }
 
-/**
- * Throws the engine's RangeError unless so many more calls fit the stack. A victim that was isolated must be released
- * whatever happens, and that takes more stack than isolating it did: so callbacks that re-enter without end are stopped
- * before, not between.
- */
-function requireStack(calls: number): number {
-  return calls === 0 ? 0 : 1 + requireStack(calls - 1);
+function useStack(calls: number): number {
+  return calls === 0 ? 0 : 1 + useStack(calls - 1);
 }
 
 /** How the calls of evict for one victim ended; an object holds what the callback threw. */
 type EvictAnswer = 'done' | 'refused' | 'promise' | { cause: unknown };
-
-/** Whether a callback or a codec gave a Promise; its rejection is taken care of, since nobody else will. @internal */
-export function isPromise(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
-  Promise.resolve(value).catch(() => undefined);
-  return true;
-}
 
 function sameFilledEntry(word: number): PageEntry {
   return (-1 - word) as PageEntry;
@@ -686,10 +720,13 @@ export const ALLOCATOR_OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptio
   xcfmalloc: ['blocks', 'reserve'],
 };
 
-/** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value or another allocator's option. */
-export function optionWords(allocator: AllocatorName, options: ZpoolOptions): [number, number, number] {
-  const op = 'ram.zpool';
-  requireOptions(op, options, ['name', 'evict', ...ALLOCATOR_OPTIONS[allocator]]);
+/** The options of a pool as they are now. EINVAL for another allocator's. */
+export function takeZpoolOptions(op: string, allocator: AllocatorName, options: unknown): ZpoolOptions {
+  return takeOptions<ZpoolOptions>(op, options, ['name', 'evict', ...ALLOCATOR_OPTIONS[allocator]]);
+}
+
+/** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value. */
+export function optionWords(op: string, allocator: AllocatorName, options: ZpoolOptions): [number, number, number] {
   const pick = <T>(name: string, value: T | undefined, choices: Map<T, number>, otherwise: T): number => {
     const word = choices.get(value ?? otherwise);
     if (word === undefined) throw new CompcacheError('EINVAL', op, `${name} must be ${[...choices.keys()].map(show).join(' or ')}, not ${show(value)}`);

@@ -1,6 +1,6 @@
 /** The core's LZ4 codecs, as a Codec: source and destination are copied through the scratch buffers. */
-import { lengthOf, requireBytes } from '../bytes.ts';
-import { CompcacheError, ERRNO_MIN } from '../errors.ts';
+import { copyIn, copyOut, lengthOf, requireBytes } from '../bytes.ts';
+import { CompcacheError, ERRNO_MIN, requireMaker } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import type { Core } from '../wasm.ts';
 
@@ -10,26 +10,23 @@ export type CoreCodecName = keyof typeof CORE_CODECS;
 
 /** Blocks of up to 64 KiB, 4 KiB in a RAM below 1 MiB: EINVAL beyond. */
 export class CoreCodec implements Codec {
-  readonly name: CoreCodecName;
-  /** Number of the compressor. */
-  readonly number: number;
+  readonly #name: CoreCodecName;
   readonly #core: (op: string) => Core;
-  // Places and sizes of the buffers, fixed when the RAM was made.
-  readonly #page: number;
-  readonly #pageBytes: number;
-  readonly #block: number;
-  readonly #blockBytes: number;
 
   /** @param core gives the instance, or throws ECLOSED for a call */
-  constructor(name: CoreCodecName, core: (op: string) => Core) {
-    this.name = name;
-    this.number = CORE_CODECS[name];
+  constructor(maker: unknown, name: CoreCodecName, core: (op: string) => Core) {
+    requireMaker(maker, 'CoreCodec', 'ram.codec');
+    this.#name = name;
     this.#core = core;
-    const { exports } = core('ram.codec');
-    this.#page = exports.pageBuffer() >>> 0;
-    this.#pageBytes = exports.pageBufferBytes();
-    this.#block = exports.blockBuffer() >>> 0;
-    this.#blockBytes = exports.blockBufferBytes();
+  }
+
+  get name(): CoreCodecName {
+    return this.#name;
+  }
+
+  /** The number of the compressor; undefined for what is no codec of a core. Asks nothing of what it is given. @internal */
+  static numberOf(codec: unknown): number | undefined {
+    return typeof codec === 'object' && codec !== null && #name in codec ? CORE_CODECS[codec.#name] : undefined;
   }
 
   /**
@@ -38,15 +35,15 @@ export class CoreCodec implements Codec {
    * @throws EINVAL for a source that is too long, ECLOSED
    */
   compress(src: Uint8Array, dst: Uint8Array): number {
-    requireBytes('codec.compress', 'src', src);
-    requireBytes('codec.compress', 'dst', dst);
-    const { exports, bytes } = this.#core('codec.compress');
+    const op = 'codec.compress';
+    requireBytes(op, 'src', src);
+    requireBytes(op, 'dst', dst);
+    const { exports, memory, pageBuffer, blockBuffer } = this.#core(op);
     const length = lengthOf(src);
-    if (length > this.#pageBytes) throw tooLong('codec.compress', `src is ${length} bytes`, this.#pageBytes);
-    bytes.set(src, this.#page);
-    const room = lengthOf(dst);
-    const written = exports.codecCompress(this.number, length, room) >>> 0;
-    if (written !== 0) copyOut(bytes, this.#block, written, dst);
+    if (length > pageBuffer.length) throw tooLong(op, `src is ${length} bytes`, pageBuffer.length);
+    copyIn(op, 'src', pageBuffer, src);
+    const written = exports.codecCompress(CORE_CODECS[this.#name], length, lengthOf(dst)) >>> 0;
+    if (written !== 0) copyOut(op, 'dst', dst, new Uint8Array(memory.buffer, blockBuffer.byteOffset, written)); // subarray takes longer
     return written;
   }
 
@@ -56,25 +53,22 @@ export class CoreCodec implements Codec {
    *   may decode to more than they hold; ECLOSED
    */
   decompress(src: Uint8Array, dst: Uint8Array): number {
-    requireBytes('codec.decompress', 'src', src);
-    requireBytes('codec.decompress', 'dst', dst);
-    const { exports, bytes } = this.#core('codec.decompress');
+    const op = 'codec.decompress';
+    requireBytes(op, 'src', src);
+    requireBytes(op, 'dst', dst);
+    const { exports, memory, pageBuffer, blockBuffer } = this.#core(op);
     const length = lengthOf(src);
-    if (length > this.#blockBytes) throw tooLong('codec.decompress', `src is ${length} bytes`, this.#blockBytes);
-    bytes.set(src, this.#block);
+    if (length > blockBuffer.length) throw tooLong(op, `src is ${length} bytes`, blockBuffer.length);
+    copyIn(op, 'src', blockBuffer, src);
     const room = lengthOf(dst);
     const written = exports.codecDecompress(length, room) >>> 0;
     if (written >= ERRNO_MIN) {
-      if (room > this.#pageBytes) throw tooLong('codec.decompress', 'src is malformed, or decodes to more', this.#pageBytes);
-      throw new CompcacheError('EIO', 'codec.decompress', `not an LZ4 block that fits ${room} bytes`);
+      if (room > pageBuffer.length) throw tooLong(op, 'src is malformed, or decodes to more', pageBuffer.length);
+      throw new CompcacheError('EIO', op, `not an LZ4 block that fits ${room} bytes`);
     }
-    copyOut(bytes, this.#page, written, dst);
+    copyOut(op, 'dst', dst, new Uint8Array(memory.buffer, pageBuffer.byteOffset, written));
     return written;
   }
-}
-
-function copyOut(memory: Uint8Array<ArrayBuffer>, from: number, length: number, dst: Uint8Array): void {
-  dst.set(new Uint8Array(memory.buffer, from, length)); // subarray takes longer
 }
 
 function tooLong(op: string, what: string, most: number): CompcacheError {

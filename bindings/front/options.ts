@@ -1,10 +1,10 @@
 /** Options of zswap, and what they mean. */
 import type { BackingStore } from '../backing/types.ts';
-import { CORE_CODECS, CoreCodec, type CoreCodecName } from '../codec/core.ts';
+import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
+import { takeCodec, type ForeignCodec } from '../codec/foreign.ts';
 import { loadCodec, type LoadableCodec } from '../codec/index.ts';
-import { requireCodec } from '../codec/pages.ts';
-import { CompcacheError, requireOptions, show } from '../errors.ts';
-import { RAM_OPTIONS, Ram } from '../ram.ts';
+import { CompcacheError, show, takeOptions } from '../errors.ts';
+import { RAM_OPTIONS, rams, type Ram } from '../ram.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
 import { ALLOCATOR_OPTIONS, KINDS } from '../zpool.ts';
 
@@ -84,10 +84,18 @@ export function requireWord(op: string, what: string, value: unknown, words: rea
 
 /** Requires a backing store. EINVAL. */
 export function requireStore(op: string, store: unknown): asserts store is BackingStore {
-  const { mode, slots, read, write, free } = (store ?? {}) as Partial<BackingStore>;
-  const whole = [read, write, free].every((method) => typeof method === 'function');
-  if (!whole || (mode !== 'sync' && mode !== 'async')) throw new CompcacheError('EINVAL', op, `store must be a BackingStore, not ${show(store)}`);
-  if (slots !== undefined) requireRange(op, 'store.slots', slots, 1, 2 ** 32);
+  let given: Partial<BackingStore>;
+  try {
+    const { mode, slots, read, write, free } = (store ?? {}) as BackingStore;
+    given = { mode, slots, read, write, free } as Partial<BackingStore>;
+  } catch (cause) {
+    throw new CompcacheError('EINVAL', op, 'store cannot be read', { cause });
+  }
+  const whole = [given.read, given.write, given.free].every((method) => typeof method === 'function');
+  if (typeof store !== 'object' || !whole || (given.mode !== 'sync' && given.mode !== 'async')) {
+    throw new CompcacheError('EINVAL', op, `store must be a BackingStore, not ${show(store)}`);
+  }
+  if (given.slots !== undefined) requireRange(op, 'store.slots', given.slots, 1, 2 ** 32);
 }
 
 /** Requires an allocator's name. EINVAL. */
@@ -105,7 +113,7 @@ interface Place extends RamOptions {
 /** Checks them: a RAM that is given has no options. EINVAL. */
 export function requirePlace(op: string, options: Place): void {
   const { ram, maxInFlight, timeout } = options;
-  if (ram !== undefined && !(ram instanceof Ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
+  if (ram !== undefined && !rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
   const both = RAM_KEYS.find((key) => ram !== undefined && options[key] !== undefined);
   if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
   if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
@@ -117,8 +125,7 @@ export function requirePlace(op: string, options: Place): void {
  * @returns a copy of them as they were checked: creating waits, and the caller's object may change meanwhile
  */
 export function requireZswapOptions(op: string, given: ZswapOptions): ZswapOptions {
-  const options = typeof given === 'object' && given !== null ? { ...given } : given;
-  requireOptions(op, options, [...OWN, ...RAM_KEYS]);
+  const options = takeOptions<ZswapOptions>(op, given, [...OWN, ...RAM_KEYS]);
   const { allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit } = options;
   requirePlace(op, options);
   if (allocator !== undefined) requireAllocator(op, allocator);
@@ -131,27 +138,20 @@ export function requireZswapOptions(op: string, given: ZswapOptions): ZswapOptio
   if (options.incompressible !== undefined) requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
   if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
   if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
-  if (options.zpool !== undefined) {
-    requireOptions(op, options.zpool, ZPOOL_KEYS);
-    options.zpool = { ...options.zpool };
-  }
+  if (options.zpool !== undefined) options.zpool = takeOptions<ZpoolOptions>(op, options.zpool, ZPOOL_KEYS);
   if (options.store !== undefined) requireStore(op, options.store);
   if (writebackLimit !== undefined && writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
   return options;
 }
 
 /** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */
-export async function resolveCodec(op: string, codec: unknown): Promise<number | Codec> {
-  return typeof codec === 'string' && !Object.hasOwn(CORE_CODECS, codec) ? loadCodec(codec as LoadableCodec) : codecNow(op, codec);
+export async function resolveCodec(op: string, codec: unknown): Promise<number | ForeignCodec> {
+  return codecNow(op, typeof codec === 'string' && !Object.hasOwn(CORE_CODECS, codec) ? await loadCodec(codec as LoadableCodec) : codec);
 }
 
 /** The same for what need not be loaded. EINVAL. */
-export function codecNow(op: string, codec: unknown): number | Codec {
-  if (codec === undefined) return 0;
-  if (typeof codec === 'string') {
-    if (Object.hasOwn(CORE_CODECS, codec)) return CORE_CODECS[codec as CoreCodecName];
-    throw new CompcacheError('EINVAL', op, `codec must be of the core (${Object.keys(CORE_CODECS).join(', ')}) or a Codec, which loadCodec gives; not ${show(codec)}`);
-  }
-  requireCodec(op, codec);
-  return codec instanceof CoreCodec ? codec.number : (codec as Codec);
+export function codecNow(op: string, codec: unknown): number | ForeignCodec {
+  if (typeof codec !== 'string') return takeCodec(op, codec);
+  if (Object.hasOwn(CORE_CODECS, codec)) return CORE_CODECS[codec as CoreCodecName];
+  throw new CompcacheError('EINVAL', op, `codec must be of the core (${Object.keys(CORE_CODECS).join(', ')}) or a Codec, which loadCodec gives; not ${show(codec)}`);
 }

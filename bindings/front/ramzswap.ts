@@ -4,15 +4,15 @@ import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
 import { buildFor } from '../builds.ts';
 import type { CoreCodecName } from '../codec/core.ts';
 import type { LoadableCodec } from '../codec/index.ts';
-import { requirePage } from '../codec/pages.ts';
+import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { lengthOf, requireBytes } from '../bytes.ts';
-import { CompcacheError, ERRNO_MIN, codeOf, isU32, requireOptions, requireU32, show } from '../errors.ts';
-import { Ram, type FrontEnd } from '../ram.ts';
+import { CompcacheError, ERRNO_MIN, codeOf, requireOptions, requireU32, show } from '../errors.ts';
+import { Ram, rams, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, join, type Core } from '../wasm.ts';
-import { isPromise, type Zpool } from '../zpool.ts';
+import { zpools, type Zpool } from '../zpool.ts';
 import { frontModule, type FrontExports } from './exports.ts';
 import {
   RAM_KEYS, ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requirePlace, requireRange, requireStore, requireWord, resolveCodec,
@@ -85,6 +85,9 @@ export interface RamzswapOptions extends RamzswapSettings, Omit<RamOptions, 'fir
   /** Seconds, for the age of pages; for tests. Default: a monotonic clock. */
   clock?: () => number;
 }
+
+/** In place of a block that would be longer than is worth keeping. */
+const NO_BLOCK = new Uint8Array(0);
 
 const SETTINGS = ['disksize', 'memlimit', 'allocator', 'zpool', 'codec', 'recompCodecs', 'backing', 'swapHeader'] as const;
 
@@ -230,7 +233,7 @@ export class Ramzswap {
   readonly #module: WebAssembly.Module;
   readonly #checkedCore: WebAssembly.Module | undefined;
   /** Codecs of names that had to be loaded. */
-  readonly #loaded: Map<unknown, Codec>;
+  readonly #loaded: Map<unknown, ForeignCodec>;
   readonly #clock: () => number;
   /** Writes of pages as they were, by page: whoever changes the page takes its write out. */
   readonly #moving = new Map<number, Job>();
@@ -238,7 +241,7 @@ export class Ramzswap {
   readonly #coming = new Map<number, Turn[]>();
   #settings: RamzswapSettings;
   #device: Device | undefined;
-  #codecs: Codec[] = [];
+  #codecs: ForeignCodec[] = [];
   #priorities: number[] = [];
   #most = 0;
   #memlimit = 0;
@@ -252,7 +255,7 @@ export class Ramzswap {
   #closing: Promise<void> | undefined;
   readonly #active = new Set<Promise<unknown>>();
 
-  private constructor(options: RamzswapOptions, module: WebAssembly.Module, core: WebAssembly.Module | undefined, loaded: Map<unknown, Codec>) {
+  private constructor(options: RamzswapOptions, module: WebAssembly.Module, core: WebAssembly.Module | undefined, loaded: Map<unknown, ForeignCodec>) {
     this.#options = options;
     this.#module = module;
     this.#checkedCore = core;
@@ -275,7 +278,7 @@ export class Ramzswap {
     const { clock } = options;
     if (clock !== undefined && typeof clock !== 'function') throw new CompcacheError('EINVAL', op, 'clock must be a function');
     requireSettings(op, options);
-    const loaded = new Map<unknown, Codec>();
+    const loaded = new Map<unknown, ForeignCodec>();
     for (const codec of [options.codec, ...(options.recompCodecs ?? [])]) {
       const found = await resolveCodec(op, codec);
       if (typeof found !== 'number' && typeof codec === 'string') loaded.set(codec, found);
@@ -324,7 +327,7 @@ export class Ramzswap {
 
   /** Numbers of the codecs, by priority. EINVAL. */
   #number(op: string, settings: RamzswapSettings): number[] {
-    const codecs: Codec[] = [];
+    const codecs: ForeignCodec[] = [];
     const numbers = [settings.codec, ...(settings.recompCodecs ?? [])].map((option) => {
       const codec = this.#loaded.get(option) ?? codecNow(op, option);
       if (typeof codec === 'number') return codec;
@@ -338,8 +341,8 @@ export class Ramzswap {
   #make(op: string, settings: RamzswapSettings, pages: number): Device {
     const start = this.#clock();
     const ram = this.#options.ram ?? this.#ownRam(pages);
-    const name = ram.freshName(op, 'ramzswap');
-    const core = ram.core(op);
+    const name = rams.freshName(op, ram, 'ramzswap');
+    const core = rams.core(op, ram);
     const front = join<FrontExports>(core, this.#module);
     const { inspect, bytes, pageAddress, keep } = core;
     const utf8 = new TextEncoder().encode(name);
@@ -351,8 +354,7 @@ export class Ramzswap {
     const address = front.ramzCreate(pages, slots, epoch, pageAddress, utf8.length) >>> 0;
     try {
       if (address >= ERRNO_MIN) throw noFrame(op, core, address);
-      const pool = ram.zpool(settings.allocator ?? 'zsmalloc', { ...settings.zpool, name: ram.freshName(op, `${name}/pool`) });
-      pool.held = true;
+      const pool = rams.heldPool(op, ram, settings.allocator ?? 'zsmalloc', { ...settings.zpool, name: rams.freshName(op, ram, `${name}/pool`) });
       return this.#joined(op, { ram, core, front, address, pool, name, pages, start, store: settings.backing });
     } catch (error) {
       if (newest() !== before) keep(op).zpoolDestroy(address < ERRNO_MIN ? address : newest());
@@ -373,7 +375,7 @@ export class Ramzswap {
       ownFrames: () => core.inspect(op).zpoolMetadataFrames(address) >>> 0,
       isBusy: () => this.#moving.size + this.#coming.size !== 0,
     };
-    ram.noteFront(end, true);
+    rams.noteFront(ram, end, true);
     return { ...rest, io, frees, end, blockAddress: core.exports.blockBuffer() >>> 0 };
   }
 
@@ -393,7 +395,7 @@ export class Ramzswap {
   /** Names pool and limits to the core. */
   #use(): void {
     const { front, address, pool } = this.#device as Device;
-    front.ramzUse(address, pool.address, this.#most, this.#memlimit === 0 ? 0 : Math.min(Math.max(1, Math.floor(this.#memlimit / PAGE_SIZE)), 0xffffffff));
+    front.ramzUse(address, zpools.address(pool), this.#most, this.#memlimit === 0 ? 0 : Math.min(Math.max(1, Math.floor(this.#memlimit / PAGE_SIZE)), 0xffffffff));
   }
 
   /**
@@ -466,13 +468,12 @@ export class Ramzswap {
     this.#moving.clear();
     for (const index of this.#coming.keys()) this.#takeOut(index);
     if (device === undefined || device.ram.isClosed) return;
-    device.ram.noteFront(device.end, false);
+    rams.noteFront(device.ram, device.end, false);
     if (device.ram !== this.#options.ram) {
       device.ram.close();
       return;
     }
-    device.pool.held = false;
-    device.pool.close();
+    zpools.destroy(op, device.pool);
     device.core.keep(op).zpoolDestroy(device.address);
   }
 
@@ -712,8 +713,8 @@ export class Ramzswap {
   }
 
   /** The page whose block the core has put into the block buffer. EIO. */
-  #decompress(op: string, { core, blockAddress }: Device): Uint8Array {
-    return decompressed(op, core, blockAddress, this.#codecs);
+  #decompress(op: string, { core }: Device): Uint8Array {
+    return decompressed(op, core, this.#codecs);
   }
 
   // ── writing ────────────────────────────────────────────────────────────────
@@ -860,7 +861,7 @@ export class Ramzswap {
     let result = this.#attempt(op, device, index, page);
     // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
     if ((result === LIMIT || result === ENOMEM) && device.pool.allocator === 'zsmalloc' && device.pool.freeable() !== 0) {
-      this.#counters.compacted += device.pool.compact();
+      this.#counters.compacted += zpools.compact(op, device.pool);
       result = this.#attempt(op, device, index, page);
     }
     if (result === 0) this.#changed(device, index, turn);
@@ -874,7 +875,7 @@ export class Ramzswap {
     if (number < FIRST_FOREIGN) return front.ramzWrite(address, index, this.#now(device)) >>> 0;
     const begun = front.ramzBegin(address, index) >>> 0;
     if (begun !== COMPRESS) return begun;
-    const block = this.#compressed(number, page);
+    const block = this.#compressed(op, number, page);
     if (this.#live(op) !== device) throw new CompcacheError('EIO', op, 'the codec has reset the device');
     if (block === undefined) return CODEC_FAILED;
     requirePage(op, 'page', page);
@@ -883,12 +884,10 @@ export class Ramzswap {
   }
 
   /** The block of a page by a codec that is not of the core: of 0 bytes when it is too long; undefined when the codec fails. */
-  #compressed(number: number, page: Uint8Array): Uint8Array | undefined {
-    const codec = this.#codecs[number - FIRST_FOREIGN] as Codec;
-    const buffer = new Uint8Array(this.#most);
+  #compressed(op: string, number: number, page: Uint8Array): Uint8Array | undefined {
+    const codec = this.#codecs[number - FIRST_FOREIGN] as ForeignCodec;
     try {
-      const written: unknown = codec.compress(page, buffer);
-      return !isPromise(written) && isU32(written) && written <= buffer.length ? buffer.subarray(0, written) : undefined;
+      return codec.compress(op, page, this.#most) ?? NO_BLOCK;
     } catch {
       return undefined;
     }
@@ -1139,8 +1138,9 @@ export class Ramzswap {
 
   /** Moves objects together. @returns frames given back */
   compact(): number {
-    const device = this.#live('ramzswap.compact');
-    const frames = device.pool.compact();
+    const op = 'ramzswap.compact';
+    const device = this.#live(op);
+    const frames = zpools.compact(op, device.pool);
     this.#counters.compacted += frames;
     return frames;
   }
@@ -1298,7 +1298,7 @@ export class Ramzswap {
       let done = this.#recompressPage(op, device, page.index, tries, threshold);
       if (done === undefined && !compacted) {
         compacted = true; // once: what earlier pages have left may lie together
-        this.#counters.compacted += device.pool.compact();
+        this.#counters.compacted += zpools.compact(op, device.pool);
         done = this.#recompressPage(op, device, page.index, tries, threshold);
       }
       if (done === undefined) break;
@@ -1351,7 +1351,7 @@ export class Ramzswap {
       core.bytes.set(page, core.pageAddress);
       length = core.exports.codecCompress(number, PAGE_SIZE, this.#most) >>> 0;
     } else {
-      const block = this.#compressed(number, page);
+      const block = this.#compressed(op, number, page);
       if (block === undefined || isOld()) return CODEC_FAILED;
       core.bytes.set(block, blockAddress);
       length = block.length;
@@ -1527,7 +1527,7 @@ function pagesOf(op: string, disksize: number | string | undefined): number {
 
 /** The most bytes of a block that is worth keeping: a longer one takes as much as the page itself. */
 function mostOf(pool: Zpool, core: Core): number {
-  const most = Math.min(core.exports.zpoolMax(pool.address) >>> 0, PAGE_SIZE - 1);
+  const most = Math.min(core.exports.zpoolMax(zpools.address(pool)) >>> 0, PAGE_SIZE - 1);
   if (pool.allocator !== 'zsmalloc') return most;
   const shared = (pool.stats().classes ?? []).filter(({ objectsPerZspage }) => objectsPerZspage > 1);
   return Math.min(most, Math.max(...shared.map(({ size }) => size)) - 4);

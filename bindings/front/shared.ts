@@ -1,9 +1,9 @@
 /** What both front ends do with a core: pages of codecs outside it, places it has noted, frames it lacks, calls that wait. */
+import type { BackingStore } from '../backing/types.ts';
 import { CORE_CODECS } from '../codec/core.ts';
-import { CompcacheError, codeOf, show } from '../errors.ts';
-import type { Codec } from '../types.ts';
-import { OUT_A, OUT_B, OUT_NEEDED, PAGE_SIZE, type Core } from '../wasm.ts';
-import { isPromise } from '../zpool.ts';
+import type { ForeignCodec } from '../codec/foreign.ts';
+import { CompcacheError, codeOf } from '../errors.ts';
+import { OUT_A, OUT_B, OUT_NEEDED, type Core } from '../wasm.ts';
 
 /** In place of a page: its block is in the block buffer, and a codec outside the core must decompress it (assembly/front/backed.ts). */
 export const DECOMPRESS = 6;
@@ -11,23 +11,28 @@ export const DECOMPRESS = 6;
 export const FIRST_FOREIGN = Object.keys(CORE_CODECS).length;
 
 /**
- * The page whose block the core has put into the block buffer.
+ * The page whose block the core has put into the block buffer. The codec is foreign code: look at everything anew after it.
  * @param codecs those outside the core, by number from FIRST_FOREIGN on
+ * @returns a page in memory of ours
  * @throws EIO when the codec does not give a page
  */
-export function decompressed(op: string, { out, bytes }: Core, blockAddress: number, codecs: readonly Codec[]): Uint8Array {
-  const block = bytes.slice(blockAddress, blockAddress + (out[OUT_A] as number));
-  const codec = codecs[(out[OUT_B] as number) - FIRST_FOREIGN] as Codec;
-  const page = new Uint8Array(PAGE_SIZE);
-  let cause: unknown;
-  try {
-    const written: unknown = codec.decompress(block, page);
-    if (written === PAGE_SIZE && page.length === PAGE_SIZE) return page;
-    cause = new Error(isPromise(written) ? 'it gave a Promise' : `it gave ${show(written)} bytes`);
-  } catch (error) {
-    cause = error;
-  }
-  throw new CompcacheError('EIO', op, `codec ${show(codec.name)} does not decompress the page`, { cause });
+export function decompressed(op: string, { out, blockBuffer }: Core, codecs: readonly ForeignCodec[]): Uint8Array {
+  const block = blockBuffer.slice(0, out[OUT_A] as number);
+  return (codecs[(out[OUT_B] as number) - FIRST_FOREIGN] as ForeignCodec).decompress(op, block);
+}
+
+/** Stores that a front end has. Two would overwrite each other's slots. */
+const taken = new WeakSet<BackingStore>();
+
+/** Takes a store for one front end. @throws EBUSY when another has it */
+export function takeStore(op: string, store: BackingStore): void {
+  if (taken.has(store)) throw new CompcacheError('EBUSY', op, 'the backing store belongs to another front end: close that first');
+  taken.add(store);
+}
+
+/** Lets another front end have the store. */
+export function leaveStore(store: BackingStore): void {
+  taken.delete(store);
 }
 
 /** Slot and generation that the core has noted. */

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** SwapSpace: swap as its user holds it. */
 import { MemoryStore } from '../backing/memory.ts';
-import { requirePage } from '../codec/pages.ts';
+import { requirePage } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { requireU32 } from '../errors.ts';
 import { requireZswapOptions, type ZswapOptions } from './options.ts';

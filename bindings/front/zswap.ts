@@ -2,13 +2,13 @@
 /** Zswap: a compressed cache of swapped pages in front of a backing store. */
 import { SLOT_BYTES } from '../backing/types.ts';
 import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
-import { requirePage } from '../codec/pages.ts';
+import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, isU32, requireU32, show } from '../errors.ts';
-import { Ram, type FrontEnd } from '../ram.ts';
+import { Ram, rams, type FrontEnd } from '../ram.ts';
 import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from '../wasm.ts';
-import { isPromise, type Zpool } from '../zpool.ts';
+import { zpools, type Zpool } from '../zpool.ts';
 import { joinFront, type FrontExports } from './exports.ts';
 import {
   codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type ZswapOptions,
@@ -195,14 +195,13 @@ export class Zswap {
   readonly #raw: boolean;
   readonly #frontEnd: FrontEnd;
   readonly #pools = new Map<number, Used>();
-  readonly #codecs: Codec[] = [];
+  readonly #codecs: ForeignCodec[] = [];
   /** Pages on their way to the store that are not in the pool, by job. */
   readonly #direct = new Map<number, Uint8Array>();
   #core: Core;
   #header: Uint32Array;
   #current: Used;
-  #foreign: Codec | undefined;
-  #spare: Uint8Array | undefined;
+  #foreign: ForeignCodec | undefined;
   /** Pools that could not be destroyed yet. */
   #lingering: Zpool[] = [];
   #enabled: boolean;
@@ -227,12 +226,12 @@ export class Zswap {
   #closed = false;
   #closing: Promise<void> | undefined;
 
-  private constructor(op: string, ram: Ram, front: FrontExports, codec: number | Codec, options: ZswapOptions) {
+  private constructor(op: string, ram: Ram, front: FrontExports, codec: number | ForeignCodec, options: ZswapOptions) {
     const { store } = options;
     this.ram = ram;
     this.victims = options.victims ?? 'entry';
-    this.name = ram.freshName(op, 'zswap');
-    this.#core = ram.core(op);
+    this.name = rams.freshName(op, ram, 'zswap');
+    this.#core = rams.core(op, ram);
     this.#front = front;
     this.#ownRam = options.ram === undefined;
     this.#io = store === undefined ? undefined : new StoreIo(store, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.#frees?.storeChanged());
@@ -262,7 +261,7 @@ export class Zswap {
       this.#core.keep(op).zpoolDestroy(this.#address);
       throw error;
     }
-    ram.noteFront(this.#frontEnd, true);
+    rams.noteFront(ram, this.#frontEnd, true);
   }
 
   // ── life ───────────────────────────────────────────────────────────────────
@@ -282,7 +281,7 @@ export class Zswap {
     const codec = await resolveCodec(op, taken.codec);
     const ram = taken.ram ?? (await Ram.create(pick(taken, ['bytes', 'limit', 'build', 'simd', 'module'])));
     try {
-      const front = await joinFront(op, ram.core(op));
+      const front = await joinFront(op, rams.core(op, ram));
       return new Zswap(op, ram, front, codec, taken);
     } catch (error) {
       if (taken.ram === undefined) ram.close();
@@ -349,14 +348,13 @@ export class Zswap {
     this.#header = new Uint32Array(PAGE_SIZE / 4);
     this.#direct.clear();
     if (this.ram.isClosed) return;
-    this.ram.noteFront(this.#frontEnd, false);
+    rams.noteFront(this.ram, this.#frontEnd, false);
     if (this.#ownRam) {
       this.ram.close();
       return;
     }
     for (const pool of [...[...this.#pools.values()].map((used) => used.pool), ...this.#lingering]) {
-      pool.held = false;
-      pool.close();
+      zpools.destroy(op, pool);
     }
     core.keep(op).zpoolDestroy(this.#address);
   }
@@ -464,7 +462,7 @@ export class Zswap {
   }
 
   #codecName(number: number): string {
-    return Object.keys(CORE_CODECS)[number] ?? (this.#codecs[number - FIRST_FOREIGN] as Codec).name;
+    return Object.keys(CORE_CODECS)[number] ?? (this.#codecs[number - FIRST_FOREIGN] as ForeignCodec).name;
   }
 
   #configure(): void {
@@ -472,18 +470,17 @@ export class Zswap {
   }
 
   /** Makes the pool with that allocator and codec the current one. */
-  #use(op: string, allocator: AllocatorName, codec: number | Codec): Used {
+  #use(op: string, allocator: AllocatorName, codec: number | ForeignCodec): Used {
     const number = typeof codec === 'number' ? codec : this.#numberOf(op, codec);
     let used = [...this.#pools.values()].find((one) => one.allocator === allocator && one.codec === number);
     const isNew = used === undefined;
     if (used === undefined) {
       const options = allocator === this.#zpoolOptionsOf ? this.#zpoolOptions : {};
-      used = { pool: this.ram.zpool(allocator, { ...options, name: this.ram.freshName(op, `${this.name}/${allocator}`) }), allocator, codec: number };
+      used = { pool: rams.heldPool(op, this.ram, allocator, { ...options, name: rams.freshName(op, this.ram, `${this.name}/${allocator}`) }), allocator, codec: number };
     }
-    const index = this.#front.zswapUse(this.#address, used.pool.address, number) >>> 0;
-    used.pool.held = index < ERRNO_MIN;
+    const index = this.#front.zswapUse(this.#address, zpools.address(used.pool), number) >>> 0;
     if (index >= ERRNO_MIN) {
-      if (isNew) used.pool.destroy();
+      if (isNew) zpools.destroy(op, used.pool);
       throw new CompcacheError('EBUSY', op, 'too many pools are draining');
     }
     this.#pools.set(index, used);
@@ -492,11 +489,11 @@ export class Zswap {
   }
 
   /** The number of a codec that is not of the core; it is kept for the blocks that it has made. */
-  #numberOf(op: string, codec: Codec): number {
-    let at = this.#codecs.indexOf(codec);
+  #numberOf(op: string, codec: ForeignCodec): number {
+    let at = this.#codecs.findIndex(({ source }) => source === codec.source);
     if (at === -1) at = this.#codecs.length;
     if (at >= CODECS_MAX) throw new CompcacheError('EBUSY', op, `${CODECS_MAX} codecs have been used`);
-    this.#codecs[at] = codec;
+    this.#codecs[at] ??= codec;
     return FIRST_FOREIGN + at;
   }
 
@@ -540,36 +537,22 @@ export class Zswap {
   }
 
   /** With a codec that is not of the core: it compresses in between. */
-  #attemptWith(op: string, type: number, offset: number, page: Uint8Array, codec: Codec): number {
+  #attemptWith(op: string, type: number, offset: number, page: Uint8Array, codec: ForeignCodec): number {
     const begun = this.#front.zswapBegin(this.#address, offset, type) >>> 0;
     if (begun !== COMPRESS) return begun;
     const most = this.#front.zswapMost(this.#address) >>> 0;
-    const buffer = this.#takeSpare();
-    let written: unknown;
+    let block: Uint8Array | undefined;
     try {
-      written = codec.compress(page, buffer.subarray(0, most));
+      block = codec.compress(op, page, most);
     } catch {
       return CODEC_FAILED;
     }
-    // It was foreign code: it may have closed this, detached a buffer, or made another pool the current one.
+    // It was foreign code: it may have closed this, or made another pool the current one.
     this.#live(op);
-    if (isPromise(written) || !isU32(written) || written > most || buffer.length === 0 || codec !== this.#foreign) return CODEC_FAILED;
-    if (written > this.#front.zswapMost(this.#address) >>> 0) return CODEC_FAILED;
-    if (written === 0) {
-      requirePage(op, 'page', page);
-      this.#core.bytes.set(page, this.#core.pageAddress);
-    } else {
-      this.#core.bytes.set(buffer.subarray(0, written), this.#blockAddress);
-    }
-    this.#spare = buffer;
-    return this.#front.zswapPut(this.#address, offset, type, written) >>> 0;
-  }
-
-  /** A buffer for a codec; it is the codec's until it is put back. */
-  #takeSpare(): Uint8Array {
-    const spare = this.#spare;
-    this.#spare = undefined;
-    return spare !== undefined && spare.length !== 0 ? spare : new Uint8Array(PAGE_SIZE);
+    if (codec !== this.#foreign || (block?.length ?? 0) > this.#front.zswapMost(this.#address) >>> 0) return CODEC_FAILED;
+    if (block === undefined) this.#core.page.set(page);
+    else this.#core.blockBuffer.set(block);
+    return this.#front.zswapPut(this.#address, offset, type, block?.length ?? 0) >>> 0;
   }
 
   /** Makes room, if anything can, and tries again. */
@@ -681,7 +664,7 @@ export class Zswap {
   /** The page whose block the core has put into the block buffer. EIO. */
   #decompress(op: string): Uint8Array {
     try {
-      return decompressed(op, this.#core, this.#blockAddress, this.#codecs);
+      return decompressed(op, this.#core, this.#codecs);
     } catch (error) {
       if (!this.#isOver) this.#count('decompressFail');
       throw error;
@@ -993,7 +976,7 @@ export class Zswap {
   }
 
   #compact(): void {
-    for (const { pool } of this.#pools.values()) if (pool.mallocSupportMovable) pool.compact();
+    for (const { pool } of this.#pools.values()) if (pool.mallocSupportMovable) zpools.compact('zswap.compact', pool);
   }
 
   /** Begins the write of the next victim by entry; undefined without one, or when a codec has called back: look at all anew. */
@@ -1121,11 +1104,11 @@ export class Zswap {
     if (found === undefined) return undefined;
     const [index, { pool }] = found;
     const keeper = this.#core.keep(op);
-    const victim = keeper.zpoolIsolate(pool.address) >>> 0;
+    const victim = keeper.zpoolIsolate(zpools.address(pool)) >>> 0;
     if (victim === 0 || victim >= ERRNO_MIN) return undefined;
     const handles: number[] = [];
     for (let cursor = 0; ; cursor = this.#core.out[OUT_A] as number) {
-      const handle = keeper.zpoolVictimNext(pool.address, victim, cursor) >>> 0;
+      const handle = keeper.zpoolVictimNext(zpools.address(pool), victim, cursor) >>> 0;
       if (handle === 0 || handle >= ERRNO_MIN) return { index, pool, victim, handles };
       handles.push(handle);
     }
@@ -1133,10 +1116,10 @@ export class Zswap {
 
   /** Frees the victim if it is empty, or puts it back. */
   #releaseVictim(op: string, pool: Zpool, victim: number, run: Run): void {
-    if (this.#isGone() || pool.address === 0) return;
+    if (this.#isGone() || zpools.address(pool) === 0) return;
     const keeper = this.#core.keep(op);
-    if (keeper.zpoolRelease(pool.address, victim) >>> 0 === 0) run.tries += 1;
-    keeper.zpoolRunDeferred(pool.address, 0);
+    if (keeper.zpoolRelease(zpools.address(pool), victim) >>> 0 === 0) run.tries += 1;
+    keeper.zpoolRunDeferred(zpools.address(pool), 0);
   }
 
   #pageNow(op: string, run: Run): boolean {
@@ -1287,8 +1270,7 @@ export class Zswap {
     }
     for (const pool of gone) {
       try {
-        pool.held = false;
-        pool.close();
+        zpools.destroy('zswap.destroy', pool);
       } catch {
         this.#lingering.push(pool); // a victim of it is waiting for its writes
       }

@@ -279,14 +279,14 @@ describe('page tables', () => {
     expect(pages.get(8, into, plain)).toBe(true);
     expectBytes(into, filled(5));
     const thrower: Codec = { name: 'thrower', compress: () => { throw new Error('no'); }, decompress: () => 12 };
-    fault({ code: 'EIO', op: 'zpool.storePage' }, () => pages.put(7, page, thrower));
-    fault({ code: 'EIO', op: 'zpool.loadPage' }, () => pages.get(7, into, thrower));
+    fault({ code: 'EIO', op: 'pageTable.put' }, () => pages.put(7, page, thrower));
+    fault({ code: 'EIO', op: 'pageTable.get' }, () => pages.get(7, into, thrower));
     expect(pages.get(9, into, thrower)).toBe(false);
     ram.check();
     const raw = noise(PAGE_SIZE, 1);
     raw[1] = 255;
     ram.failFrames(0);
-    fault({ code: 'ENOMEM', op: 'zpool.storePage' }, () => pages.put(2 ** 40, raw, plain));
+    fault({ code: 'ENOMEM', op: 'pageTable.put' }, () => pages.put(2 ** 40, raw, plain));
     ram.failFrames(null);
     expect([pages.size, pool.stats().objects]).toEqual([2, 1]);
   });
@@ -294,9 +294,9 @@ describe('page tables', () => {
   test('a codec that gives a rejected Promise: EIO, and the rejection is taken care of', async () => {
     const { pool, table: pages } = table();
     const late = { name: 'late', compress: async () => { throw new Error('late'); }, decompress: async () => { throw new Error('late'); } } as unknown as Codec;
-    fault({ code: 'EIO', op: 'zpool.storePage', says: 'Promise' }, () => pages.put(1, pageOf(5), late));
+    fault({ code: 'EIO', op: 'pageTable.put', says: 'Promise' }, () => pages.put(1, pageOf(5), late));
     pages.put(1, pageOf(5));
-    fault({ code: 'EIO', op: 'zpool.loadPage', says: 'Promise' }, () => pages.get(1, new Uint8Array(PAGE_SIZE), late));
+    fault({ code: 'EIO', op: 'pageTable.get', says: 'Promise' }, () => pages.get(1, new Uint8Array(PAGE_SIZE), late));
     await new Promise((done) => setTimeout(done, 5)); // an unhandled rejection fails the run
     expect(pool.stats().objects).toBe(1);
   });

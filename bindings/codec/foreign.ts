@@ -1,0 +1,98 @@
+/**
+ * Codecs that are not of the core: foreign code, which may lie, throw, call back, and keep or detach what it is given.
+ *
+ * So its methods are read once, when it is taken; it gets copies and buffers of nobody else's; and what it answers is checked.
+ * Whoever calls it must look at its own state again afterwards: the codec may have closed or changed anything.
+ */
+import { lengthOf, requireBytes } from '../bytes.ts';
+import { CompcacheError, isU32, show } from '../errors.ts';
+import type { Codec } from '../types.ts';
+import { PAGE_SIZE } from '../wasm.ts';
+import { CoreCodec } from './core.ts';
+
+export class ForeignCodec {
+  /** What the caller has given: two with the same one are the same codec. */
+  readonly source: Codec;
+  readonly name: string;
+  readonly #compress: Codec['compress'];
+  readonly #decompress: Codec['decompress'];
+
+  /** @throws EINVAL for what is no Codec */
+  constructor(op: string, codec: unknown) {
+    const given = (codec ?? {}) as Partial<Codec>;
+    let taken: [compress: unknown, decompress: unknown, name: unknown];
+    try {
+      taken = [given.compress, given.decompress, given.name];
+    } catch (cause) {
+      throw new CompcacheError('EINVAL', op, 'codec cannot be read', { cause });
+    }
+    const [compress, decompress, name] = taken;
+    if (typeof compress !== 'function' || typeof decompress !== 'function') throw new CompcacheError('EINVAL', op, `codec must be a Codec, not ${show(codec)}`);
+    this.source = codec as Codec;
+    this.name = typeof name === 'string' ? name : show(name);
+    this.#compress = compress as Codec['compress'];
+    this.#decompress = decompress as Codec['decompress'];
+  }
+
+  /**
+   * The block of a page.
+   * @param page bytes of ours
+   * @param most the most bytes that the block may have
+   * @returns the block, in memory of ours; undefined when it would be longer
+   * @throws EIO when the codec throws or gives nonsense
+   */
+  compress(op: string, page: Uint8Array, most: number): Uint8Array | undefined {
+    const buffer = new Uint8Array(most);
+    const copy = page.slice();
+    const written = this.#run(op, () => this.#compress.call(this.source, copy, buffer));
+    if (!isU32(written) || written > most || buffer.length !== most) {
+      throw new CompcacheError('EIO', op, `codec ${show(this.name)} says that it wrote ${show(written)} bytes into ${most}`);
+    }
+    return written === 0 ? undefined : buffer.subarray(0, written);
+  }
+
+  /**
+   * The page of a block.
+   * @param block a copy, which the codec may have
+   * @returns 4096 bytes, in memory of ours
+   * @throws EIO when the codec throws or does not give a page
+   */
+  decompress(op: string, block: Uint8Array): Uint8Array {
+    const page = new Uint8Array(PAGE_SIZE);
+    const written = this.#run(op, () => this.#decompress.call(this.source, block, page));
+    if (written !== PAGE_SIZE || page.length !== PAGE_SIZE) {
+      throw new CompcacheError('EIO', op, `codec ${show(this.name)} gave ${show(written)} bytes, not a page`);
+    }
+    return page;
+  }
+
+  /** What it throws becomes EIO, unless it is one of our errors. */
+  #run(op: string, call: () => unknown): unknown {
+    try {
+      const answer = call();
+      if (isPromise(answer)) throw new CompcacheError('EIO', op, 'the codec gave a Promise; it must be synchronous');
+      return answer;
+    } catch (cause) {
+      if (CompcacheError.made(cause)) throw cause;
+      throw new CompcacheError('EIO', op, `codec ${show(this.name)} threw`, { cause });
+    }
+  }
+}
+
+/** A codec as it is taken: the number of one of the core (0, lz4, for none), else a foreign one. EINVAL. */
+export function takeCodec(op: string, codec: unknown): number | ForeignCodec {
+  return codec === undefined ? 0 : (CoreCodec.numberOf(codec) ?? new ForeignCodec(op, codec));
+}
+
+/** Requires 4096 bytes; EINVAL otherwise. */
+export function requirePage(op: string, what: string, page: Uint8Array): void {
+  requireBytes(op, what, page);
+  if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', op, `${what} must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
+}
+
+/** Whether a callback or a codec gave a Promise; its rejection is taken care of, since nobody else will. What its `then` throws is thrown. */
+export function isPromise(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
+  Promise.resolve(value).catch(() => undefined);
+  return true;
+}
