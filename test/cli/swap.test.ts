@@ -12,7 +12,7 @@ import { runSwap, swap, type SwapReport, type SwapRequest } from '../../cli/swap
 import { Pages } from '../../cli/swap/contents.ts';
 import { VICTIMS, latencyOf, type Result } from '../../cli/swap/replay.ts';
 import { makeTrace, readTrace, summaryOf, writeTrace } from '../../cli/swap/trace.ts';
-import { ROOT, compcache, temporaryFiles } from './command.ts';
+import { ROOT, compcache, compcacheIn, strangeOptions, temporaryFiles } from './command.ts';
 import { randomPages, textPages, zeroPages } from './samples.ts';
 
 const file = temporaryFiles();
@@ -249,13 +249,13 @@ describe('traces', () => {
 describe.concurrent('output', () => {
   it('is one JSON object with --json', async ({ expect }) => {
     const report = await swapJson([file('json', mixed), '--ram', '512K', '--pages', '400', '--ops', '1000', '--allocator', 'zsmalloc,zbud', '--victims', 'page', '--codec', 'lz4js']);
-    expect(report).toMatchObject({ codec: 'lz4js', ramBytes: RAM_BYTES, maxPoolPercent: 100, acceptThresholdPercent: 90, store: 'a temporary file' });
+    expect(report).toMatchObject({ codec: 'lz4js', ramBytes: RAM_BYTES, maxPoolPercent: 100, acceptThresholdPercent: 90, store: 'a temporary file', storeFault: null });
     expect(report.input).toMatchObject({ pages: 320, limited: false });
     expect(report.distinctPages).toBe(150 + 1 + 10); // the random, zero and text pages: those are ten, again and again
     expect(report.results.map(({ allocator, victims }) => [allocator, victims])).toEqual([['zsmalloc', 'page'], ['zbud', 'page']]);
     for (const result of report.results) {
       expect(Object.keys(result).sort()).toEqual([
-        'allocator', 'backingPages', 'different', 'duplicates', 'firstDifferent', 'frames', 'hitRatio', 'hits', 'invalidated', 'latency', 'loads', 'misses',
+        'allocator', 'backingPages', 'different', 'duplicates', 'failedWrites', 'firstDifferent', 'frames', 'hitRatio', 'hits', 'invalidated', 'latency', 'loads', 'misses',
         'poolLimitHits', 'reads', 'rejected', 'rejects', 'sameFilledHits', 'storedPages', 'stores', 'victims', 'writebacks', 'writtenBytes',
       ]);
       expect(Object.keys(result.latency)).toEqual(['store', 'hit', 'read']);
@@ -357,8 +357,73 @@ describe.concurrent('stores', () => {
     const letter = file('letter', 'a letter');
     const { code, stdout, stderr } = await compcache(['swap', file('letter-pages', mixed), ...small, '--store', letter]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toBe(`compcache: cannot use ${letter} for a store: extent 0 has bytes of somebody else\n`);
+    expect(stderr).toMatch(/^compcache: cannot use [^\n]+ for a store: [^\n]+\n$/);
+    expect(await strangeOptions('swap', stderr)).toEqual([]);
     expect(readFileSync(letter, 'utf8')).toBe('a letter');
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
+  const small = ['--ram', '512K', '--pages', '400', '--ops', '1000', '--allocator', 'zbud,zsmalloc', '--victims', 'entry'];
+  const pages = file('full-pages', mixed);
+  const beside = (name: string): string => join(dirname(pages), name);
+  const FULL = 'the medium is full';
+
+  /** Runs swap where no file may become longer than so many blocks of 512 bytes. */
+  async function limited(blocks: number, args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+    return compcacheIn(`ulimit -f ${blocks} && exec "$@"`, ['swap', pages, ...args]);
+  }
+
+  function reportOf(stdout: string): SwapReport {
+    return JSON.parse(stdout) as SwapReport;
+  }
+
+  function lineOf(path: string, { results }: SwapReport): string {
+    const failed = results.reduce((sum, result) => sum + result.failedWrites, 0).toLocaleString('en-US');
+    return `compcache: the store (${path}) failed: ${FULL}; ${failed} writes failed, so these are the figures of a store without room for them\n`;
+  }
+
+  it('at the start: the figures are those of a store that takes nothing; exit code 2', async ({ expect }) => {
+    const path = beside('full-at-start');
+    const { code, stdout, stderr } = await limited(1024, [...small, '--json', '--store', path]);
+    const report = reportOf(stdout);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: lineOf(path, report) });
+    expect(report).toMatchObject({ store: path, storeFault: FULL });
+    expect(report.results.map(({ allocator }) => allocator)).toEqual(['zbud', 'zsmalloc']);
+    for (const result of report.results) {
+      expect(result).toMatchObject({ different: 0, writebacks: 0, writtenBytes: 0, reads: 0, backingPages: 0 });
+      for (const count of [result.hits, result.misses, result.failedWrites, result.rejects.reclaimFail]) expect(count).toBeGreaterThan(0);
+    }
+  });
+
+  it('in the middle: the figures are those of a store that takes so much; exit code 2', async ({ expect }) => {
+    const path = beside('full-in-the-middle');
+    await swapJson([pages, ...small, '--store', path]); // a file that is long enough, so that only writes can fail
+    const { code, stdout, stderr } = await limited(1024, [...small, '--json', '--store', path]);
+    const report = reportOf(stdout);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: lineOf(path, report) });
+    expect(report).toMatchObject({ store: path, storeFault: FULL });
+    for (const result of report.results) {
+      expect(result.different).toBe(0);
+      for (const count of [result.writebacks, result.reads, result.failedWrites, result.rejected]) expect(count).toBeGreaterThan(0);
+    }
+  });
+
+  it('at the end: so too when only closing has failed', async ({ expect }) => {
+    const path = beside('full-at-end');
+    const fits = ['--ram', '16M', '--pages', '400', '--ops', '100', '--allocator', 'zbud', '--json', '--store', path];
+    await swapJson([pages, ...fits]);
+    const { code, stdout, stderr } = await limited(8, fits);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `compcache: the store (${path}) failed: ${FULL}\n` });
+    for (const result of reportOf(stdout).results) expect(result).toMatchObject({ different: 0, failedWrites: 0, hitRatio: 1 });
+  });
+
+  it('under the temporary file: the table, one line, exit code 2', async ({ expect }) => {
+    const { code, stdout, stderr } = await limited(1024, small);
+    expect(code).toBe(2);
+    expect(stdout).toMatch(/^zbud +entry +0\.\d+ /m);
+    expect(stdout).toMatch(/^rejects, zsmalloc, entry: .* nothing could be written back$/m);
+    expect(stderr).toMatch(/^compcache: the store \(a temporary file\) failed: the medium is full; [\d,]+ writes failed[^\n]*\n$/);
   });
 });
 
@@ -409,6 +474,9 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     ['two stores', ['--store', 'x', '--memory-store'], /'--memory-store' cannot be used with option '--store/],
     ['record nowhere', ['--record', '/nonexistent/x', '--ops', '1'], /cannot write \/nonexistent\/x/],
     ['store nowhere', ['--store', '/nonexistent/x', '--ops', '1', '--ram', '256K'], /cannot use \/nonexistent\/x for a store/],
+    ['store without a name', ['--store', ''], /cannot use '' for a store/],
+    ['store in a folder', ['--store', dirname(good), '--ops', '1', '--ram', '256K'], /cannot use .* for a store/],
+    ['trace from standard input', ['--trace', '-'], /cannot read -: no such file/],
     ['unknown victims', ['--victims', 'entry,oldest'], /Unknown victims 'oldest'; known: entry, page/],
     ['unknown allocator', ['--allocator', 'slab'], /Unknown allocator 'slab'/],
     ['percent', ['--max-pool-percent', '101'], /'101' is invalid.*from 0 to 100/],
@@ -426,5 +494,6 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^compcache: [^\n]+\n$/);
     expect(stderr).toMatch(message);
+    expect(await strangeOptions('swap', stderr)).toEqual([]);
   });
 });
