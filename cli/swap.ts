@@ -116,7 +116,7 @@ export function addSwap(program: Command): void {
     .option('--seed <N>', 'of the choice', parseSeed, 1)
     .addOption(new Option('--trace <file>', 'replay the operations of a file instead').conflicts(['pages', 'ops', 'zipf', 'writes', 'seed']))
     .option('--record <file>', 'write the operations there that are replayed')
-    .option('--store <path>', 'the file or block device to write back to; what it holds is discarded (default: a temporary file)')
+    .option('--store <path>', 'the file to write back to; a store that is there is discarded (default: a temporary file)')
     .addOption(new Option('--memory-store', 'write back to memory instead').conflicts('store'))
     .option('--json', 'print one JSON object')
     .addHelpText('after', HELP)

@@ -1,6 +1,7 @@
 /** Replays a trace on one zswap, compares every page that it gives, and counts. */
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { CompcacheError, PAGE_SIZE, Zswap, type AllocatorName, type BackingStore, type Codec, type ZswapStats } from '../../bindings/index.ts';
+import { reasonOf } from '../arguments.ts';
 import { InputError } from '../pages.ts';
 import type { Progress } from '../report.ts';
 import { Contents, type Pages } from './contents.ts';
@@ -108,7 +109,7 @@ async function createZswap({ allocator, victims, codec, ramBytes, maxPoolPercent
     return await Zswap.create(options);
   } catch (error) {
     if (!(error instanceof CompcacheError && error.code === 'ENOMEM')) throw error;
-    throw new InputError(`no zswap fits a RAM of ${ramBytes} bytes: ${error.message}`, { cause: error });
+    throw new InputError(`no zswap fits a RAM of ${ramBytes} bytes: ${reasonOf(error)}`, { cause: error });
   }
 }
 

@@ -7,10 +7,11 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE, Zswap, loadCodec, type BackingStore, type Codec } from '../../bindings/index.ts';
-import { openInput } from '../../cli/pages.ts';
+import { InputError, openInput } from '../../cli/pages.ts';
 import { runSwap, swap, type SwapReport, type SwapRequest } from '../../cli/swap.ts';
 import { Pages } from '../../cli/swap/contents.ts';
 import { VICTIMS, latencyOf, type Result } from '../../cli/swap/replay.ts';
+import { Stores } from '../../cli/swap/store.ts';
 import { makeTrace, readTrace, summaryOf, writeTrace } from '../../cli/swap/trace.ts';
 import { ROOT, compcache, compcacheIn, strangeOptions, temporaryFiles } from './command.ts';
 import { randomPages, textPages, zeroPages } from './samples.ts';
@@ -424,6 +425,29 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
     expect(stdout).toMatch(/^zbud +entry +0\.\d+ /m);
     expect(stdout).toMatch(/^rejects, zsmalloc, entry: .* nothing could be written back$/m);
     expect(stderr).toMatch(/^compcache: the store \(a temporary file\) failed: the medium is full; [\d,]+ writes failed[^\n]*\n$/);
+  });
+});
+
+describe('a store of the command', () => {
+  it('has no more slots than a front end uses', async () => {
+    const stores = new Stores({ kind: 'temporary' });
+    const store = await stores.open(2 ** 24 + 1); // of as many keys as a trace may have, and one to spare
+    expect(store.slots).toBe(2 ** 24);
+    await stores.close(store);
+    stores.end();
+    expect(stores.fault).toBeUndefined();
+  });
+
+  it('that cannot have its temporary file says what else there is', async () => {
+    const before = process.env.TMPDIR;
+    process.env.TMPDIR = process.env.TEMP = process.env.TMP = join(file('no-folder', ''), 'x');
+    try {
+      expect(() => new Stores({ kind: 'temporary' })).toThrow(InputError);
+      expect(() => new Stores({ kind: 'temporary' })).toThrow(/^cannot make a temporary file \(.*\): give --store PATH or --memory-store$/);
+    } finally {
+      for (const name of ['TMPDIR', 'TEMP', 'TMP']) delete process.env[name];
+      if (before !== undefined) process.env.TMPDIR = before;
+    }
   });
 });
 
