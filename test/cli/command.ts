@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import type { Report } from '../../cli/estimate.ts';
+import type { SwapReport } from '../../cli/swap.ts';
+import type { Result } from '../../cli/swap/replay.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -74,6 +76,18 @@ export async function estimateJson(args: readonly string[], input?: Uint8Array |
   const { code, stdout, stderr } = await compcache(['estimate', '--json', ...args], input);
   if (code !== 0 || stderr !== '') throw new Error(`exit code ${code}: ${stderr}`);
   return JSON.parse(stdout) as Report;
+}
+
+/** The JSON of `compcache swap --json …`, which must succeed without a word on stderr. */
+export async function swapJson(args: readonly string[]): Promise<SwapReport> {
+  const { code, stdout, stderr } = await compcache(['swap', '--json', ...args]);
+  if (code !== 0 || stderr !== '') throw new Error(`exit code ${code}: ${stderr}`);
+  return JSON.parse(stdout) as SwapReport;
+}
+
+/** All figures of swap but the times. */
+export function counters({ results }: SwapReport): Omit<Result, 'latency'>[] {
+  return results.map(({ latency, ...others }) => ({ ...others, timed: Object.values(latency).map((one) => one?.count ?? 0) }));
 }
 
 /** Makes files in a folder that is gone after the tests of the file. */
