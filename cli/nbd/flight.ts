@@ -78,6 +78,7 @@ export class Flight {
   #bytes = 0;
   #isClosed = false;
   #waiter: Waiter | undefined;
+  /** Ends the wait in vain. */
   #gone: (() => void) | undefined;
   #landed: (() => void) | undefined;
 
@@ -107,6 +108,10 @@ export class Flight {
   /** Waits for room for a request with so many bytes of payload, either way; false when it was closed. One caller at a time. */
   async enter(bytes: number): Promise<boolean> {
     if (this.#isClosed) return false;
+    if (this.hasRoom(bytes) && this.needOf(bytes) === 0) {
+      this.#hold(bytes);
+      return true;
+    }
     return new Promise((resolve) => {
       const settle = (isGranted: boolean): void => {
         this.#waiter = this.#gone = undefined;
@@ -116,8 +121,7 @@ export class Flight {
         flight: this,
         bytes,
         granted: () => {
-          this.#requests++;
-          this.#bytes += bytes;
+          this.#hold(bytes);
           settle(true);
         },
       };
@@ -125,6 +129,11 @@ export class Flight {
       this.#gone = () => settle(false);
       this.#budget.wait(waiter);
     });
+  }
+
+  #hold(bytes: number): void {
+    this.#requests++;
+    this.#bytes += bytes;
   }
 
   leave(bytes: number): void {

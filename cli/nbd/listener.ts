@@ -5,7 +5,7 @@
  * never takes the place of anything else, and at the end only what is still its own is removed.
  */
 import { randomUUID } from 'node:crypto';
-import { chmodSync, existsSync, linkSync, lstatSync, rmSync, unlinkSync, type Stats } from 'node:fs';
+import { chmodSync, existsSync, linkSync, lstatSync, renameSync, rmSync, unlinkSync, type Stats } from 'node:fs';
 import { BlockList, connect, createServer, isIPv6, type AddressInfo, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
@@ -89,9 +89,8 @@ async function listenPath(op: string, server: Server, path: string): Promise<() 
   const made = await listenAside(op, server, path);
   try {
     chmodSync(made, PRIVATE);
-    await put(op, made, path);
     const { ino, dev } = lstatSync(made, { bigint: true });
-    unlinkSync(made);
+    await put(op, made, path);
     return () => {
       const now = lstatSync(path, { bigint: true, throwIfNoEntry: false });
       if (now !== undefined && now.ino === ino && now.dev === dev) rmSync(path, { force: true });
@@ -122,14 +121,23 @@ function asideName(most: number): string {
 /** Gives a socket the name that it is to have, in the place of one that nobody answers on. */
 async function put(op: string, made: string, path: string): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    try {
-      return linkSync(made, path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
+    if (moveIfFree(made, path)) return;
     await removeStale(op, path);
   }
   throw new CompcacheError('EBUSY', op, `another server takes ${path} again and again`);
+}
+
+/** Moves a file; false when there is something at the new path. Where hard links work, no moment is left for somebody else. */
+function moveIfFree(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+  } catch {
+    if (lstatSync(to, { throwIfNoEntry: false }) !== undefined) return false;
+    renameSync(from, to);
+    return true;
+  }
+  unlinkSync(from);
+  return true;
 }
 
 /** Makes a socket file that nobody else may use, from its first moment; a worker has to do with chmod afterwards. */

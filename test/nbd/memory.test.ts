@@ -84,6 +84,23 @@ describe('unread replies', () => {
   });
 });
 
+describe('unfinished writes', () => {
+  test('of 63 clients take 160 MiB together, and another goes on', async () => {
+    const server = await serve({ device: new MemoryDevice(32 * MIB) });
+    const good = await RawClient.going(server);
+    const before = held();
+    for (let i = 0; i < 63; i++) {
+      const client = await RawClient.going(server);
+      onTestFinished(() => client.vanish());
+      client.send(requestBytes({ command: WRITE, length: 32 * MIB, payload: Buffer.alloc(1000) }));
+    }
+    await pause(300);
+    expect(held() - before).toBeLessThan(180 * MIB);
+    for (let i = 0; i < 20; i++) expect(await good.request({ command: WRITE, payload: Buffer.alloc(MIB, i) })).toBe(0);
+    expect(await good.read(0, MIB)).toEqual(Buffer.alloc(MIB, 19));
+  });
+});
+
 describe('many tiny packets', () => {
   test('to a server that is busy cost what their bytes cost', async () => {
     const device = new MemoryDevice(MIB);
@@ -111,6 +128,7 @@ describe('many tiny packets', () => {
     const line = Buffer.from(JSON.stringify({ op: 'size', args: { text: 'x'.repeat(60_000) } }));
     for (let at = 0; at < line.length; at++) {
       socket.write(line.subarray(at, at + 1));
+      await turn();
       await turn();
     }
     expect(held() - before).toBeLessThan(2 * MIB);
