@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { BdStat, RamzswapStats } from '../../bindings/index.ts';
 import { output, run } from '../nbd/programs.ts';
-import { RawClient } from '../nbd/raw-client.ts';
+import { READ, RawClient, WRITE, requestBytes } from '../nbd/raw-client.ts';
 import { ROOT, compcache, type Outcome } from './command.ts';
 
 const MIB = 2 ** 20;
@@ -168,6 +168,32 @@ describe('a served device', () => {
     const next = await serve(['--disksize', '16M'], folder);
     expect(await output('nbdinfo', '--size', next.uri)).toBe(`${16 * MIB}\n`);
     await next.json('--stats');
+  });
+
+  test('serves others as ever while hostile clients hold all the places and memory that they can get', async () => {
+    const served = await serve(['--disksize', '64M']);
+    const server = { address: { path: served.socket } };
+    const hostile: RawClient[] = [];
+    ends.unshift(async () => hostile.forEach((client) => client.vanish()));
+    for (let i = 0; i < 48; i++) {
+      const client = await RawClient.going(server);
+      hostile.push(client);
+      client.socket.pause();
+      if (i % 3 === 0) client.send(...Array.from({ length: 60 }, () => requestBytes({ command: READ, length: MIB })));
+      else if (i % 3 === 1) client.send(requestBytes({ command: READ, length: 32 * MIB }));
+      else client.send(requestBytes({ command: WRITE, length: 32 * MIB }), Buffer.alloc(4 * MIB));
+    }
+    for (let i = 0; i < 100; i++) hostile.push(await RawClient.connect(server));
+    writeFileSync(join(served.folder, 'in'), mixed(16 * MIB));
+    await output('nbdcopy', '--connections=4', join(served.folder, 'in'), served.uri);
+    await output('nbdcopy', '--connections=4', served.uri, join(served.folder, 'out'));
+    expect(Buffer.compare(readFileSync(join(served.folder, 'out')).subarray(0, 16 * MIB), readFileSync(join(served.folder, 'in')))).toBe(0);
+    await output('qemu-io', '-f', 'raw', '-c', 'write -P 3 777 1M', '-c', 'read -P 3 777 1M', served.uri);
+    if (process.platform === 'linux') {
+      const most = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${served.child.pid}/status`, 'utf8'))?.[1];
+      expect(Number(most) / 1024).toBeLessThan(512); // 160 MiB, Node, the disk, and what waits for the garbage collector
+    }
+    expect(await served.stop()).toBe(0);
   });
 
   test('serves a port of the loopback address', async () => {
