@@ -103,7 +103,7 @@ async function openCode(options: OpfsStoreOptions, by = remote): Promise<string>
 }
 
 testBackingStore({
-  name: 'OpfsStore', mode: 'async', type: 'OpfsStore',
+  name: 'OpfsStore', mode: 'async', type: 'OpfsStore', remote: true,
   open: (slots) => RemoteStore.open(remote, { name: fresh(), slots }),
   remove: async () => void (await remote.ask({ call: 'remove', name })),
 });
