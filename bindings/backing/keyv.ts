@@ -250,7 +250,8 @@ export interface KeyvStore {
 }
 
 /**
- * Slots as entries of a key-value store. The connection stays its opener's: close() does not end it.
+ * Slots as entries of a key-value store. The connection stays its opener's: close() does not end it, and ends our listening to
+ * its 'error' events, which Keyv 6 throws where nobody listens.
  *
  * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a Redis that is out of memory, EIO for
  * a store that fails or does not answer in time, ECLOSED after close.

@@ -55,7 +55,7 @@ export function* sizeOf(op: string, medium: Medium): Steps<number> {
 
 /** Requires a count that a call on so many bytes can give. EIO. */
 function requireCount(op: string, count: number, bytes: number): void {
-  if (!(Number.isInteger(count) && count >= 0 && count <= bytes)) throw new CompcacheError('EIO', op, `the medium says ${count} of ${bytes} bytes`);
+  if (!(Number.isInteger(count) && count >= 0 && count <= bytes)) throw new CompcacheError('EIO', op, `the medium says ${show(count)} of ${bytes} bytes`);
 }
 
 /** Reads until `into` is full or the medium ends. EIO. @returns bytes read */
