@@ -16,17 +16,20 @@ export type LoadableCodec = keyof typeof MAKERS;
 /** Names that loadCodec knows. */
 export const LOADABLE_CODECS = Object.keys(MAKERS) as readonly LoadableCodec[];
 
-const PROOF_BYTES = [0, 4096, BLOCK_MAX];
+/** Whether a codec reads its own block of these bytes. */
+function reads(codec: Codec, bytes: Uint8Array): boolean {
+  const block = new Uint8Array(bytes.length + (bytes.length >>> 3) + 1024);
+  const written = codec.compress(bytes, block);
+  const decoded = new Uint8Array(bytes.length);
+  return written > 0 && codec.decompress(block.subarray(0, written), decoded) === bytes.length && decoded.every((byte, i) => byte === bytes[i]);
+}
 
-/** Whether a codec reads its own blocks: of nothing, of a page, and of the most that one holds. It throws what the codec throws. */
+/** Whether a codec reads its own blocks: of nothing, of a page, and of the most noise that one holds. It throws what the codec throws. */
 function readsItsBlocks(codec: Codec): boolean {
-  return PROOF_BYTES.every((length) => {
-    const bytes = Uint8Array.from({ length }, (_, i) => (i >>> 3) * 31);
-    const block = new Uint8Array(length + 1024);
-    const written = codec.compress(bytes, block);
-    const decoded = new Uint8Array(length);
-    return written > 0 && codec.decompress(block.subarray(0, written), decoded) === length && decoded.every((byte, i) => byte === bytes[i]);
-  });
+  const page = Uint8Array.from({ length: 4096 }, (_, i) => (i >>> 3) * 31);
+  let state = 1;
+  const noise = Uint8Array.from({ length: BLOCK_MAX }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24);
+  return [new Uint8Array(0), page, noise].every((bytes) => reads(codec, bytes));
 }
 
 /**

@@ -4,7 +4,8 @@
  * Its one-shot calls make their output in buffers of `chunkSize`, one after the other; with a chunk of one byte more than dst
  * and `maxOutputLength` a block that decodes to more than dst ends after the first, so memory stays bounded. A Zstandard frame
  * says itself how large a window it needs: one that asks for much is refused. So that no frame of ours does, the encoder is
- * told its limit and the size of the source: Deno's does not find that out by itself, and asks for a window of 2 MiB.
+ * told its limit and the size of the source: Deno's does not find that out by itself, and asks for a window of 2 MiB. And it has
+ * room for the whole frame in one chunk: when Deno's needs a second one, it adds a second, empty frame.
  */
 import type { Codec } from '../types.ts';
 import { deliver, deliverDecoded, encoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
@@ -20,7 +21,7 @@ interface Zlib {
   deflateRawSync(bytes: Uint8Array, options: Options & { level: number; windowBits: number }): Uint8Array;
   /** With `info`: the output, and the stream, which has counted what it took in. */
   inflateRawSync(bytes: Uint8Array, options: Options & { info: true }): { buffer: Uint8Array; engine: { bytesWritten: number } };
-  zstdCompressSync?(bytes: Uint8Array, options: { pledgedSrcSize: number; params: Record<number, number> }): Uint8Array;
+  zstdCompressSync?(bytes: Uint8Array, options: { pledgedSrcSize: number; chunkSize: number; params: Record<number, number> }): Uint8Array;
   zstdDecompressSync?(bytes: Uint8Array, options: Options & { params: Record<number, number> }): Uint8Array;
   constants: { ZSTD_c_compressionLevel: number; ZSTD_c_windowLog: number; ZSTD_d_windowLogMax: number };
 }
@@ -30,6 +31,7 @@ const LEVEL = 1;
 const PAGE_WINDOW = { bytes: 4096, bits: 12 }; // a window of 4 KiB sees all of a page and is sooner made ready
 const WINDOW_BITS = 15;
 const FRAME_WINDOW_BITS = 17; // a frame may ask for 128 KiB; no block that is written in one call needs more
+const FRAME_EXTRA = 1024; // noise grows by less: 3 bytes for each of its blocks, and a header
 const CHUNK_MIN = 64; // zlib's own limit
 
 /** Node's zlib, without importing it: bundlers for browsers must not meet its name. */
@@ -69,7 +71,7 @@ export function zlibZstd(): Codec | undefined {
     name: 'zstd',
     compress(src, dst) {
       const bytes = takeSource(src, dst);
-      return deliver(encoded(() => zstdCompressSync(bytes, { pledgedSrcSize: bytes.length, params })), dst);
+      return deliver(encoded(() => zstdCompressSync(bytes, { pledgedSrcSize: bytes.length, chunkSize: bytes.length + FRAME_EXTRA, params })), dst);
     },
     decompress(src, dst) {
       const frame = takeBlock(src, dst);
