@@ -17,7 +17,7 @@ import { parseBytes } from '../sizes.ts';
 import { takeSlots, takeWord } from './arguments.ts';
 import { lockFile } from './file-lock.ts';
 import { bytesFor, type Extent } from './geometry.ts';
-import { ask, failure, sizeOf, textOf, type Medium } from './medium.ts';
+import { failure, sizeOf, textOf, type Medium } from './medium.ts';
 import { runAsync } from './steps.ts';
 import type { BackingStore } from './types.ts';
 import { EXISTING, VolumeStore, closeAll, openVolume, requireApart, type Existing, type Volume } from './volume.ts';

@@ -6,7 +6,7 @@ import { Keyv as Keyv6 } from 'keyv6';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { KeyvStore, type KeyvLike, type KeyvStoreOptions } from '../../bindings/backing/keyv.ts';
 import { SLOT_BYTES } from '../../bindings/backing/types.ts';
-import { CompcacheError } from '../../bindings/errors.ts';
+import type { CompcacheError } from '../../bindings/errors.ts';
 import { fault, rejected } from '../harness.ts';
 import { content } from './content.ts';
 import { RedisServer } from './redis.ts';
