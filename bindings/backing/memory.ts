@@ -2,7 +2,9 @@
 /** A backing store in the JavaScript heap: for tests, and where swapped pages may stay in the process. */
 import { DISPOSE } from '../dispose.ts';
 import { requireOptions } from '../errors.ts';
+import { copyIn, copyOut, lengthOf } from '../bytes.ts';
 import { closedStore, emptySlot, requireContent, requireRoom, requireSlot, takeSlots } from './arguments.ts';
+import { Pieces } from './pieces.ts';
 import type { BackingStore } from './types.ts';
 
 export interface MemoryStoreOptions {
@@ -17,7 +19,8 @@ export interface MemoryStore {
 }
 
 /**
- * Slots as copies of the bytes written; they cost their own length, and are gone after close.
+ * Slots as copies of the bytes written. They cost their own length, rounded up to 128 bytes, in slabs of 64 KiB (pieces.ts);
+ * they are gone after close.
  *
  * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots`, ECLOSED after close.
  */
@@ -26,8 +29,7 @@ export class MemoryStore implements BackingStore {
   readonly mode = 'sync';
   /** Slots that exist; 2^32 - 1 where undefined. */
   readonly slots?: number;
-  readonly #held = new Map<number, Uint8Array>();
-  #bytes = 0;
+  #held = new Pieces();
   #closed = false;
 
   /** @throws EINVAL for a bad option */
@@ -39,12 +41,17 @@ export class MemoryStore implements BackingStore {
 
   /** Slots in use; 0 after close. */
   get used(): number {
-    return this.#held.size;
+    return this.#held.count;
   }
 
   /** Bytes held; 0 after close. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#held.bytes;
+  }
+
+  /** Bytes of the memory that is set aside for them; 0 after close. */
+  get reservedBytes(): number {
+    return this.#held.reserved;
   }
 
   /**
@@ -58,7 +65,7 @@ export class MemoryStore implements BackingStore {
     requireRoom(op, into);
     const held = this.#held.get(slot);
     if (held === undefined) throw emptySlot(op, slot);
-    into.set(held);
+    copyOut(op, 'into', into, held);
     return held.length;
   }
 
@@ -67,26 +74,20 @@ export class MemoryStore implements BackingStore {
     const op = 'MemoryStore.write';
     this.#require(op, slot);
     requireContent(op, bytes);
-    const copy = new Uint8Array(bytes);
-    this.#bytes += copy.length - (this.#held.get(slot)?.length ?? 0);
-    this.#held.set(slot, copy);
+    this.#held.put(slot, lengthOf(bytes), (into) => copyIn(op, 'bytes', into, bytes));
   }
 
   /** @throws ENOENT for a slot that holds nothing */
   free(slot: number): void {
     const op = 'MemoryStore.free';
     this.#require(op, slot);
-    const held = this.#held.get(slot);
-    if (held === undefined) throw emptySlot(op, slot);
-    this.#bytes -= held.length;
-    this.#held.delete(slot);
+    if (!this.#held.delete(slot)) throw emptySlot(op, slot);
   }
 
   /** Drops everything. Idempotent. */
   close(): void {
     this.#closed = true;
-    this.#held.clear();
-    this.#bytes = 0;
+    this.#held = new Pieces();
   }
 
   #require(op: string, slot: number): void {
