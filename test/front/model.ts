@@ -150,6 +150,8 @@ interface Version {
   /** When it came, and when it went. */
   readonly from: number;
   to: number;
+  /** While its pageOutAsync is under way: whether a load has found it gone, as it may if that fails. */
+  pending?: { seenGone: boolean };
 }
 
 /** A key with all states that a load under way may still see. */
@@ -262,13 +264,15 @@ export class FrontMachine {
 
   /** Requires that what a load gave is a state that the page has had since. */
   #requireState(history: History, given: Uint8Array | undefined, since: number, what: string): void {
-    const { versions } = history;
-    const seen = versions.some((version, i) => {
+    must(this.#hasBeen(history, given, since), `${what} ${this.#key(history.type, history.offset)} gave ${given === undefined ? 'nothing' : 'other bytes'}`);
+  }
+
+  #hasBeen({ versions }: History, given: Uint8Array | undefined, since: number): boolean {
+    return versions.some((version, i) => {
       const end = versions[i + 1]?.from ?? Infinity;
       if (end <= since) return false;
       return given === undefined ? version.page === undefined : version.page !== undefined && sameBytes(version.page, given);
     });
-    must(seen, `${what} ${this.#key(history.type, history.offset)} gave ${given === undefined ? 'nothing' : 'other bytes'}`);
   }
 
   // ── actions ────────────────────────────────────────────────────────────────
@@ -424,8 +428,14 @@ export class FrontMachine {
     const isThere = this.#zswap.has(0, history.offset);
     const fill = same && isThere && this.#zswap.stats().sameFilledPages > others;
     const version = this.#put(history, isThere ? page : undefined, fill);
+    const pending = { seenGone: false };
+    if (version.page !== undefined) version.pending = pending;
     this.#track(
-      call.catch((error: unknown) => {
+      call.then(() => {
+        delete version.pending;
+        must(!pending.seenGone, 'a page was gone, and its pageOutAsync has not failed');
+      }, (error: unknown) => {
+        delete version.pending;
         const code = codeOf(error);
         must(['ENOSPC', 'EIO', 'ENOMEM'].includes(code), `pageOutAsync gave ${String(error)}`, error);
         this.#requireReason(code, error);
@@ -482,7 +492,10 @@ export class FrontMachine {
           must(found || sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that found nothing has written');
           // An exclusive load beside this one may have taken the page, of which this machine is told later.
           const isTaken = !found && history.loads > 0 && (exclusive || this.#zswap.exclusiveLoads);
-          if (!isTaken) this.#requireState(history, found ? into : undefined, since, 'loadAsync of');
+          // So may a page whose pageOutAsync has failed and whose rejection is still on its way.
+          const { pending } = this.#current(history);
+          if (!isTaken && !found && pending !== undefined) pending.seenGone ||= !this.#hasBeen(history, undefined, since);
+          else if (!isTaken) this.#requireState(history, found ? into : undefined, since, 'loadAsync of');
           if (found && (exclusive || this.#zswap.exclusiveLoads) && space === this.#created) this.#vanished(history);
         },
         (error: unknown) => {
