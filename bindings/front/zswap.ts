@@ -753,9 +753,11 @@ export class Zswap {
   /** Loads what the core does not have, from a synchronous store if it says so. */
   #loadNow(op: string, type: number, offset: number, into: Uint8Array, result: number): boolean {
     const io = this.#io as StoreIo;
+    // Inside a call of the store there is one try: eight each would be eight to the power of their depth.
+    const most = this.#io?.isAtWork === true ? 1 : TRIES;
     for (let tries = 0; result === IN_STORE; tries++) {
       if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
-      if (tries === TRIES) throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${TRIES} reads`);
+      if (tries === most) throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
       const [slot, generation] = notedPlace(this.#core);
       const buffer = new Uint8Array(SLOT_BYTES);
       const outcome = io.now(op, () => io.store.read(slot, buffer));
@@ -958,7 +960,8 @@ export class Zswap {
 
   /** Writing back until the goal is reached or no more goes. With a synchronous store. */
   #moveNow(op: string, goal: Goal): Run {
-    const run: Run = { moved: 0, tries: 0, failure: undefined };
+    // One that store or codec have begun inside another has one try: eight each would be eight to the power of their depth.
+    const run: Run = { moved: 0, tries: this.#running === 0 ? 0 : TRIES - 1, failure: undefined };
     const progress = new Progress(goal, this.#frames());
     this.#running += 1;
     try {
@@ -1210,7 +1213,9 @@ export class Zswap {
     if (page === undefined) return false;
     try {
       for (const handle of page.handles) {
+        const calls = this.#calls;
         const job = this.#beginOf(op, page.index, handle, run);
+        if (job === undefined && this.#calls !== calls) break; // a codec has called back: look at all anew
         const io = this.#io as StoreIo;
         if (job !== undefined) this.#ended(job, io.now(op, () => io.store.write(job.slot, job.bytes)), run);
         if (run.failure !== undefined || this.#isOver) break;
@@ -1230,7 +1235,9 @@ export class Zswap {
       for (const handle of page.handles) {
         while (!io.hasRoom) await io.room(op);
         if (run.failure !== undefined || this.#isOver) break;
+        const calls = this.#calls;
         const job = this.#beginOf(op, page.index, handle, run);
+        if (job === undefined && this.#calls !== calls) break;
         if (job !== undefined) writes.push(this.#finishSoon(op, job, run));
       }
     } finally {

@@ -368,6 +368,66 @@ test('a synchronous store that moves the page in every read', async () => {
   await space.close();
 });
 
+test('a synchronous store that moves the page in every read, and reads it again', async () => {
+  const store = new Store();
+  const space = await filled(store);
+  let reads = 0;
+  store.after = (op) => {
+    if (op !== 'read') return;
+    reads += 1;
+    if (reads > 5000) throw new Error('too many');
+    codeOf(() => space.pageIn(7, new Uint8Array(PAGE_SIZE)));
+    space.zswap.store(0, 7, pageOf(7));
+    codeOf(() => space.zswap.writeback(10));
+  };
+  codeOf(() => space.pageIn(7, new Uint8Array(PAGE_SIZE)));
+  expect(reads).toBeLessThan(1000);
+  store.after = undefined;
+  await expectSlot(space, 7, pageOf(7));
+  space.zswap.check();
+  await space.close();
+});
+
+test('a codec that writes back, or shrinks, whenever it is asked', async () => {
+  const deflate = await loadCodec('deflate');
+  for (const victims of ['entry', 'page'] as const) {
+    for (const store of [new Store('sync'), new Store('async')]) {
+      let calls = 0;
+      let isOn = false;
+      const back = (): void => {
+        if (!isOn) return;
+        calls += 1;
+        if (calls > 5000) throw new Error('too many');
+        codeOf(() => zswap.writeback(3));
+        codeOf(() => (calls % 3 === 0 ? zswap.shrink(2) : zswap.has(0, 1)));
+      };
+      const codec: Codec = {
+        name: 'writing',
+        compress: (from, to) => (back(), deflate.compress(from, to)),
+        decompress: (from, to) => (back(), deflate.decompress(from, to)),
+      };
+      const zswap: Zswap = await Zswap.create({ bytes: '4MiB', ...buildOptions(build), codec, victims, writebackCompressed: false, store });
+      for (let offset = 0; offset < 100; offset++) expect(zswap.store(0, offset, pageOf(offset))).toBe(true);
+      isOn = true;
+      const into = new Uint8Array(PAGE_SIZE);
+      await errorOf(() => zswap.writebackAsync(5));
+      await errorOf(() => zswap.shrinkAsync(5));
+      codeOf(() => zswap.writeback(5));
+      zswap.load(0, 3, into);
+      zswap.store(0, 200, pageOf(200));
+      isOn = false;
+      expect(calls).toBeLessThan(5000);
+      zswap.check();
+      expect(zswap.stats().inFlight).toBe(0);
+      for (let offset = 0; offset < 100; offset++) {
+        expect(await zswap.loadAsync(0, offset, into)).toBe(true);
+        expectBytes(into, pageOf(offset));
+      }
+      await zswap.close();
+    }
+  }
+});
+
 test('a codec that calls back without end', async () => {
   const deflate = await loadCodec('deflate');
   let recursing = false;

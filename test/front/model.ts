@@ -184,6 +184,8 @@ export class FrontMachine {
   #created = 0;
   #now = 1;
   #armed = 0;
+  /** When as many calls as may be were last under way. */
+  #stuckAt = 0;
   #seed: number;
   /** Calls that were not awaited. */
   #underWay = new Set<Promise<void>>();
@@ -280,6 +282,7 @@ export class FrontMachine {
   /** Does one action and compares. A promise only where the action waits. */
   apply(action: FrontAction): Promise<void> | undefined {
     this.actions += 1;
+    if (this.#isStuck()) this.#stuckAt = this.#now;
     if (this.#armed !== 0 && this.actions > this.#armed) this.#disarm();
     const wait = this.#do(action);
     if (wait === undefined) {
@@ -287,6 +290,10 @@ export class FrontMachine {
       return undefined;
     }
     return wait.then(() => this.#compare());
+  }
+
+  #isStuck(): boolean {
+    return this.#store.underWay >= this.row.maxInFlight;
   }
 
   #disarm(): void {
@@ -506,7 +513,8 @@ export class FrontMachine {
           if ((code === 'ECLOSED' || code === 'EIO') && this.#closing) return;
           must(code === 'EIO', `loadAsync gave ${String(error)}`, error);
           if (/hang/.test((error as Error).message)) {
-            must(this.#store.hung.length + this.#store.pending.length >= this.row.maxInFlight, 'not all calls hang', error);
+            // One may have been released since, before this rejection came here.
+            must(this.#isStuck() || this.#stuckAt >= since, 'not all calls hang', error);
           } else if (this.#current(history).page !== undefined && !this.#zswap.has(type, offset)) {
             this.#lost += 1;
             this.#put(history, undefined);
