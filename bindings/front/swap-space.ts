@@ -5,7 +5,8 @@ import { requirePage } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { MAKER, requireMaker, requireU32 } from '../errors.ts';
 import { requireTakenStore, requireZswapOptions, type ZswapOptions } from './options.ts';
-import { zswaps, type Zswap, type ZswapStats } from './zswap.ts';
+import { zswaps, type Zswap } from './zswap.ts';
+import type { ZswapStats } from './zswap-stats.ts';
 
 export type SwapSpaceOptions = ZswapOptions;
 

@@ -18,6 +18,11 @@ import {
 import { DECOMPRESS, FIRST_FOREIGN, decompressed, leaveStore, noFrame, notedPlace, takeStore, tracked } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
+import { Progress, type Goal, type Run } from './zswap-run.ts';
+import {
+  BACKING_PAGES, COUNTERS, DUPLICATES, ENTRIES, IN_FLIGHT, LIMIT_FRAMES, POOL_FRAMES, RAW_PAGES, SAME_FILLED_PAGES, SLOTS_TAKEN, STORED,
+  type Counter, type ZswapStats,
+} from './zswap-stats.ts';
 
 // What the core answers beside 0, sizes and errors (assembly/front/zswap.ts), and two answers of ours.
 const FULL = 1;
@@ -47,76 +52,10 @@ const TYPE_MAX = 0xfffffeff;
 const TRIES = 8;
 /** Frames given back in one store at most: 1 MiB, so that none takes long. */
 const STEP_FRAMES = 256;
-/** Entries written between two looks at the frames that came back. */
-const BATCH = 8;
 /** Entries that a frame may hold, roughly. */
 const ENTRIES_PER_FRAME = 4;
 /** Frames wanted when an allocation has failed though some are free: the longest zspage by default. */
 const ZSPAGE_FRAMES = 8;
-
-/** The counters of /sys/kernel/debug/zswap, and what there is beside them. */
-export interface ZswapStats {
-  /** Times that a page came while the limit was reached. */
-  poolLimitHit: number;
-  /** Pages that went from the pool to the store. */
-  writtenBackPages: number;
-  /** Pages refused because room could not be made. */
-  rejectReclaimFail: number;
-  /** Pages refused because the codec failed. */
-  rejectCompressFail: number;
-  /** Pages refused because they do not compress. */
-  rejectCompressPoor: number;
-  /** Loads that failed because the codec did. */
-  decompressFail: number;
-  /** Pages refused because the allocator had no frame. */
-  rejectAllocFail: number;
-  /** Pages refused because there was no frame for their entry. */
-  rejectKmemcacheFail: number;
-  /** Stores in place of an older copy. */
-  duplicateEntry: number;
-  /** Pages in the pool, same-filled ones included. */
-  storedPages: number;
-  /** Bytes of the pools' frames. */
-  poolTotalSize: number;
-  sameFilledPages: number;
-  /** Pages kept as they are. */
-  storedIncompressiblePages: number;
-  /** Writes that failed, or ended too late. */
-  writebackFail: number;
-  /** Reads that failed, or gave other bytes than were written. */
-  readFail: number;
-  /** Pages that are in the store and not in the pool. */
-  backingPages: number;
-  /** Writes under way. */
-  inFlight: number;
-  /** Slots of the store that are not free. */
-  backingSlots: number;
-  /** Frames it has, metadata included. */
-  frames: number;
-  /** The most frames it may have now. */
-  limitFrames: number;
-  /** Zpools, those that drain included. */
-  pools: number;
-}
-
-/** Counters of the core, by number. */
-const COUNTERS = [
-  'poolLimitHit', 'writtenBackPages', 'rejectReclaimFail', 'rejectCompressFail', 'rejectCompressPoor', 'decompressFail',
-  'rejectAllocFail', 'rejectKmemcacheFail', 'duplicateEntry', 'writebackFail', 'readFail',
-] as const;
-type Counter = (typeof COUNTERS)[number];
-const DUPLICATES = COUNTERS.indexOf('duplicateEntry');
-
-/** Figures of the core, by number. */
-const STORED = 16;
-const POOL_FRAMES = 17;
-const SAME_FILLED_PAGES = 18;
-const RAW_PAGES = 19;
-const BACKING_PAGES = 20;
-const IN_FLIGHT = 21;
-const SLOTS_TAKEN = 24;
-const LIMIT_FRAMES = 25;
-const ENTRIES = 27;
 
 /** One zpool that has pages, or the current one. */
 interface Used {
@@ -139,19 +78,6 @@ interface Job {
 
 /** A page that is on its way to the store, or waits for its turn. */
 type Pending = Pick<Job, 'type' | 'offset' | 'job'>;
-
-/** What writing back is to reach: so many entries, or so many frames. */
-interface Goal {
-  entries: number;
-  frames: number;
-}
-
-/** How far it came. */
-interface Run {
-  moved: number;
-  tries: number;
-  failure: CompcacheError | undefined;
-}
 
 /** What swap spaces may do with a zswap and callers may not. @internal */
 export interface ZswapAccess {
@@ -402,7 +328,7 @@ export class Zswap {
     this.#pools.clear();
     this.#lingering = [];
     this.#leaveStore();
-    if (this.#ram.isClosed) return;
+    if (rams.isClosed(this.#ram)) return;
     rams.noteFront(this.#ram, this.#frontEnd, false);
     if (this.#ownRam) {
       this.#ram.close();
@@ -1042,7 +968,8 @@ export class Zswap {
   /** Frames that compaction would give back, where asking costs little: zsmalloc counts them as it goes. */
   #freeable(): number {
     let frames = 0;
-    for (const { pool, allocator } of this.#pools.values()) if (allocator === 'zsmalloc') frames += pool.freeable();
+    const keeper = this.#core.keep('zswap.freeable');
+    for (const { pool, allocator } of this.#pools.values()) if (allocator === 'zsmalloc') frames += keeper.zpoolFreeable(zpools.address(pool)) >>> 0;
     return frames;
   }
 
@@ -1062,7 +989,7 @@ export class Zswap {
   }
 
   #compact(): void {
-    for (const { pool } of this.#pools.values()) if (pool.mallocSupportMovable) zpools.compact('zswap.compact', pool);
+    for (const { pool } of this.#pools.values()) zpools.compact('zswap.compact', pool);
   }
 
   /** Begins the write of the next victim by entry; undefined without one, or when a codec has called back: look at all anew. */
@@ -1149,11 +1076,11 @@ export class Zswap {
 
   /** Whether nothing more is to be begun. */
   get #isOver(): boolean {
-    return this.#closed || this.#ram.isClosed;
+    return this.#closed || rams.isClosed(this.#ram);
   }
 
   #isGone(): boolean {
-    return this.#core.bytes.length === 0 || this.#ram.isClosed;
+    return this.#core.bytes.length === 0 || rams.isClosed(this.#ram);
   }
 
   /** One entry to a synchronous store. False when there is none, or nothing goes any more. */
@@ -1404,37 +1331,6 @@ export class Zswap {
       case 'EINVAL': return new CompcacheError('EINVAL', op, "index 'dense' has only type 0");
       default: return new CompcacheError(codeOf(result), op, 'the page does not decompress');
     }
-  }
-}
-
-/** How far frames have come back. */
-class Progress {
-  readonly goal: Goal;
-  readonly #before: number;
-  #next = BATCH;
-  #compactAt = 8 * BATCH;
-
-  constructor(goal: Goal, frames: number) {
-    this.goal = goal;
-    this.#before = frames;
-  }
-
-  reached(frames: number): boolean {
-    return this.#before - frames >= this.goal.frames;
-  }
-
-  /** Whether to look at the frames now: every so many entries. */
-  isDue(moved: number): boolean {
-    if (moved !== 0 && moved < this.#next) return false;
-    this.#next = moved + BATCH;
-    return true;
-  }
-
-  /** Whether to compact now: after twice as many entries each time, since it may cost as much as there are objects. */
-  compactionIsDue(moved: number): boolean {
-    if (moved < this.#compactAt) return false;
-    this.#compactAt *= 2;
-    return true;
   }
 }
 

@@ -124,6 +124,46 @@ describe('close', () => {
     }
   });
 
+  test('its RAM may be closed inside any call of store or codec: everything is ECLOSED then, and close is done', async () => {
+    for (const victims of VICTIMS) {
+      for (const mode of ['sync', 'async'] as const) {
+        for (const op of ['read', 'write', 'free', 'sync', 'compress', 'decompress'] as const) {
+          const ram = await createRam();
+          const store = new ChaosStore({ mode });
+          const deflate = await anotherCodec();
+          let inside = (): void => undefined;
+          const codec: Codec = {
+            name: 'closing',
+            compress: (from, to) => (op === 'compress' && inside(), deflate.compress(from, to)),
+            decompress: (from, to) => (op === 'decompress' && inside(), deflate.decompress(from, to)),
+          };
+          const space = await SwapSpace.create({ ram, store: store as BackingStore, victims, codec, writebackCompressed: false });
+          const busy = async (call: () => unknown): Promise<string | undefined> => {
+            const ended = (async () => call())().then(() => undefined, (error: unknown) => (error as { code: string }).code);
+            for (let turn = 0; turn < 40; turn++) {
+              await quiet();
+              store.settle();
+            }
+            return ended;
+          };
+          for (let slot = 0; slot < 20; slot++) space.pageOut(slot, pageOf(slot));
+          await busy(() => space.zswap.writebackAsync(5));
+          inside = () => ram.close();
+          store.inside = (what) => void (what === op && inside());
+          const into = new Uint8Array(PAGE_SIZE);
+          const calls = [() => space.zswap.writebackAsync(3), () => space.free(0), () => space.pageInAsync(1, into), () => space.pageIn(15, into), () => space.pageOutAsync(30, pageOf(30)), () => space.zswap.shrinkAsync(5)];
+          for (const call of calls) expect([undefined, 'ECLOSED', 'EIO']).toContain(await busy(call));
+          if (op !== 'sync') for (const call of calls) expect(await busy(call)).toBe('ECLOSED');
+          expect([undefined, 'EIO']).toContain(await busy(() => space.close()));
+          store.verify();
+          store.inside = undefined;
+          const next = await Zswap.create({ bytes: '1MiB', ...buildOptions(build), store: store as BackingStore });
+          await busy(() => next.close());
+        }
+      }
+    }
+  });
+
   test('when the store cannot sync, all else is done', async () => {
     const ram = await createRam();
     const before = picture(ram);
