@@ -556,6 +556,7 @@ export class Zswap {
     try {
       block = codec.compress(op, page, most);
     } catch {
+      this.#live(op);
       return CODEC_FAILED;
     }
     // It was foreign code: it may have closed this, or made another pool the current one.

@@ -124,6 +124,26 @@ describe('close', () => {
     }
   });
 
+  test('begun by a codec that then throws, the call is ECLOSED', async () => {
+    for (const closes of [(space: SwapSpace) => void space.close(), (space: SwapSpace) => space.zswap.ram.close()]) {
+      const ram = await createRam();
+      let space: SwapSpace | undefined = undefined as SwapSpace | undefined;
+      const codec: Codec = {
+        name: 'closing',
+        compress: () => {
+          closes(space as SwapSpace);
+          throw new Error('and gone');
+        },
+        decompress: () => 0,
+      };
+      space = await SwapSpace.create({ ram, codec });
+      expect(codeOf(() => space?.pageOut(1, pageOf(1)))).toBe('ECLOSED');
+      expect(codeOf(() => space?.zswap.store(0, 1, pageOf(1)))).toBe('ECLOSED');
+      await space.close();
+      ram.close();
+    }
+  });
+
   test('its RAM may be closed inside any call of store or codec: everything is ECLOSED then, and close is done', async () => {
     for (const victims of VICTIMS) {
       for (const mode of ['sync', 'async'] as const) {
