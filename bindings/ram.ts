@@ -45,6 +45,7 @@ export interface FrontEnd {
 /** What the front ends of this package may do with a RAM and callers may not. @internal */
 export interface RamAccess {
   is(value: unknown): value is Ram;
+  isClosed(ram: Ram): boolean;
   /** The instance of the core. @throws ECLOSED */
   core(op: string, ram: Ram): Core;
   /** @throws EBUSY inside an evict callback */
@@ -94,6 +95,7 @@ export class Ram {
   static {
     rams = {
       is: (value): value is Ram => typeof value === 'object' && value !== null && #core in value,
+      isClosed: (ram) => ram.#closed,
       core: (op, ram) => ram.#live(op),
       requireIdle: (op, ram) => ram.#idle(op),
       noteFront: (ram, front, present) => void (present ? ram.#fronts.add(front) : ram.#fronts.delete(front)),

@@ -6,6 +6,7 @@
  */
 import { lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, isU32, show } from '../errors.ts';
+import { inside } from '../nested.ts';
 import type { Codec } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
 import { CoreCodec } from './core.ts';
@@ -69,7 +70,7 @@ export class ForeignCodec {
   /** What it throws becomes EIO, unless it is one of our errors. */
   #run(op: string, call: () => unknown): unknown {
     try {
-      const answer = call();
+      const answer = inside(op, call);
       if (isPromise(answer)) throw new CompcacheError('EIO', op, 'the codec gave a Promise; it must be synchronous');
       return answer;
     } catch (cause) {
