@@ -2,7 +2,7 @@
 /** Ramzswap: a block device whose pages lie compressed in a RAM. */
 import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
 import { buildFor } from '../builds.ts';
-import { copyIn, copyOf, copyOut, requireUnshrunk, viewOf } from '../bytes.ts';
+import { copyIn, copyOf, copyOut, lengthOf, requireBytes, requireUnshrunk, viewOf } from '../bytes.ts';
 import type { CoreCodecName } from '../codec/core.ts';
 import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
@@ -507,11 +507,17 @@ export class Ramzswap {
   }
 
   #live(op: string): Device {
+    const device = this.#device;
+    if (device === undefined || this.#closed || this.#resetting || rams.isClosed(device.ram)) throw this.#notLive(op);
+    return device;
+  }
+
+  /** Why there is no device to work with. */
+  #notLive(op: string): CompcacheError {
     this.#open(op);
-    if (this.#device === undefined) throw new CompcacheError('ENODEV', op, 'the device is not initialised');
-    if (rams.isClosed(this.#device.ram)) throw new CompcacheError('ECLOSED', op, 'the RAM is closed');
-    if (this.#resetting) throw new CompcacheError('EBUSY', op, 'the device is being reset');
-    return this.#device;
+    if (this.#device === undefined) return new CompcacheError('ENODEV', op, 'the device is not initialised');
+    if (rams.isClosed(this.#device.ram)) return new CompcacheError('ECLOSED', op, 'the RAM is closed');
+    return new CompcacheError('EBUSY', op, 'the device is being reset');
   }
 
   #requireUninitialised(op: string): void {
@@ -810,23 +816,23 @@ export class Ramzswap {
     return isPoor && this.#tryPool(op, device, index, page, now, true, turn) === 0;
   }
 
-  /** Writes a part of a page, memory of ours: the rest is what the writes before have left. EAGAIN. */
-  #patch(op: string, index: number, part: Uint8Array, from: number, time: number): void {
+  /** Writes a part of a page: the rest is what the writes before have left. EAGAIN. */
+  #patch(op: string, index: number, part: Uint8Array, from: number, length: number, time: number): void {
     this.#live(op);
     if (this.#coming.has(index)) throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
-    this.#put(op, index, patched(this.#page(op, index, time), part, from), time);
+    this.#put(op, index, patched(op, this.#page(op, index, time), part, from, length), time);
   }
 
-  /** Nothing may come between reading the page and putting it back, so that happens in one go, when those before have ended. */
+  /** The same for a part in memory of ours. Nothing may come between reading the page and putting it back, so that happens in one go, when those before have ended. */
   async #patchAsync(op: string, index: number, part: Uint8Array, from: number, time: number): Promise<void> {
-    if (this.#live(op).io?.isSync !== false) return this.#patch(op, index, part, from, time);
+    if (this.#live(op).io?.isSync !== false) return this.#patch(op, index, part, from, part.length, time);
     const turn = this.#enqueue(index);
     try {
       if (this.#coming.get(index)?.[0] !== turn) await this.#untilFirst(index, turn);
       let rest: { device: Device; io: StoreIo; refused: Refused } | undefined;
       await this.#withPage(op, index, time, (whole) => {
         if (!this.#isComing(index, turn)) return;
-        const page = patched(whole, part, from);
+        const page = patched(op, whole, part, from, part.length);
         const device = this.#live(op);
         const refused = this.#keep(op, device, index, page, time, turn);
         if (refused !== undefined) rest = { device, io: device.io as StoreIo, refused };
@@ -982,16 +988,16 @@ export class Ramzswap {
   readSectors(sector: number, into: Uint8Array): void {
     const op = 'ramzswap.readSectors';
     const time = this.#time(op);
-    const view = viewOf(op, 'into', into);
-    this.#read(op, this.#firstByte(op, sector, view, 'into'), view, time);
+    const length = this.#lengthAt(op, 'into', into, sector, SECTOR);
+    this.#read(op, sector * SECTOR, into, length, time);
   }
 
   /** readSectors, which waits for an asynchronous store. */
   async readSectorsAsync(sector: number, into: Uint8Array): Promise<void> {
     const op = 'ramzswap.readSectorsAsync';
     const time = this.#time(op);
-    const view = viewOf(op, 'into', into);
-    await this.#readAsync(op, this.#firstByte(op, sector, view, 'into'), view, time);
+    const length = this.#lengthAt(op, 'into', into, sector, SECTOR);
+    await this.#readAsync(op, sector * SECTOR, into, length, time);
   }
 
   /**
@@ -1004,65 +1010,59 @@ export class Ramzswap {
   writeSectors(sector: number, bytes: Uint8Array): void {
     const op = 'ramzswap.writeSectors';
     const time = this.#time(op);
-    const view = viewOf(op, 'bytes', bytes);
-    this.#write(op, this.#firstByte(op, sector, view, 'bytes'), view, time);
+    const length = this.#lengthAt(op, 'bytes', bytes, sector, SECTOR);
+    this.#write(op, sector * SECTOR, bytes, length, time);
   }
 
   /** writeSectors, which waits for an asynchronous store. The bytes must not change meanwhile. */
   async writeSectorsAsync(sector: number, bytes: Uint8Array): Promise<void> {
     const op = 'ramzswap.writeSectorsAsync';
     const time = this.#time(op);
-    const view = viewOf(op, 'bytes', bytes);
-    await this.#writeAsync(op, this.#firstByte(op, sector, view, 'bytes'), view, time);
+    const length = this.#lengthAt(op, 'bytes', bytes, sector, SECTOR);
+    await this.#writeAsync(op, sector * SECTOR, bytes, length, time);
   }
 
   /** Reads bytes from any offset. @throws as readSectors */
   read(offset: number, into: Uint8Array): void {
     const op = 'ramzswap.read';
     const time = this.#time(op);
-    const view = viewOf(op, 'into', into);
-    this.#checkBytes(op, offset, view);
-    this.#read(op, offset, view, time);
+    const length = this.#lengthAt(op, 'into', into, offset, 1);
+    this.#read(op, offset, into, length, time);
   }
 
   /** read, which waits for an asynchronous store. */
   async readAsync(offset: number, into: Uint8Array): Promise<void> {
     const op = 'ramzswap.readAsync';
     const time = this.#time(op);
-    const view = viewOf(op, 'into', into);
-    this.#checkBytes(op, offset, view);
-    await this.#readAsync(op, offset, view, time);
+    const length = this.#lengthAt(op, 'into', into, offset, 1);
+    await this.#readAsync(op, offset, into, length, time);
   }
 
   /** Writes bytes at any offset. @throws as writeSectors */
   write(offset: number, bytes: Uint8Array): void {
     const op = 'ramzswap.write';
     const time = this.#time(op);
-    const view = viewOf(op, 'bytes', bytes);
-    this.#checkBytes(op, offset, view);
-    this.#write(op, offset, view, time);
+    const length = this.#lengthAt(op, 'bytes', bytes, offset, 1);
+    this.#write(op, offset, bytes, length, time);
   }
 
   /** write, which waits for an asynchronous store. The bytes must not change meanwhile. */
   async writeAsync(offset: number, bytes: Uint8Array): Promise<void> {
     const op = 'ramzswap.writeAsync';
     const time = this.#time(op);
-    const view = viewOf(op, 'bytes', bytes);
-    this.#checkBytes(op, offset, view);
-    await this.#writeAsync(op, offset, view, time);
+    const length = this.#lengthAt(op, 'bytes', bytes, offset, 1);
+    await this.#writeAsync(op, offset, bytes, length, time);
   }
 
-  #firstByte(op: string, sector: number, view: Uint8Array, what: string): number {
-    if (view.length % SECTOR !== 0) throw new CompcacheError('EINVAL', op, `${what} must have a multiple of ${SECTOR} bytes, not ${view.length}`);
-    requireRange(op, 'sector', sector, 0, Number.MAX_SAFE_INTEGER / SECTOR);
-    this.#checkBytes(op, sector * SECTOR, view);
-    return sector * SECTOR;
-  }
-
-  #checkBytes(op: string, offset: number, view: Uint8Array): void {
-    requireRange(op, 'offset', offset, 0, Number.MAX_SAFE_INTEGER);
+  /** Length of the bytes for a range of the device, which begins at so many units. EINVAL. */
+  #lengthAt(op: string, what: string, bytes: Uint8Array, place: number, unit: number): number {
+    requireBytes(op, what, bytes);
+    const length = lengthOf(bytes);
+    if (length % unit !== 0) throw new CompcacheError('EINVAL', op, `${what} must have a multiple of ${unit} bytes, not ${length}`);
+    requireRange(op, unit === SECTOR ? 'sector' : 'offset', place, 0, Math.floor(Number.MAX_SAFE_INTEGER / unit));
     const device = this.#live(op);
-    if (offset + view.length > device.pages * PAGE_SIZE) this.#beyond(op, device);
+    if (place * unit + length > device.pages * PAGE_SIZE) this.#beyond(op, device);
+    return length;
   }
 
   #beyond(op: string, { pages }: Device): never {
@@ -1075,37 +1075,39 @@ export class Ramzswap {
     if (index + count > device.pages) this.#beyond(op, device);
   }
 
-  #read(op: string, offset: number, into: Uint8Array, time: number): void {
-    for (const { index, from, at, length } of partsOf(offset, into.length)) {
-      this.#counting('Reads', () => { copyOut(op, 'into', into, this.#page(op, index, time).subarray(from, from + length), at); });
+  #read(op: string, offset: number, into: Uint8Array, all: number, time: number): void {
+    const target = inSteps(op, 'into', offset, into, all);
+    for (const { index, from, at, length } of partsOf(offset, all)) {
+      this.#counting('Reads', () => { copyOut(op, 'into', target, partOf(this.#page(op, index, time), from, length), at); });
     }
   }
 
-  async #readAsync(op: string, offset: number, into: Uint8Array, time: number): Promise<void> {
-    for (const { index, from, at, length } of partsOf(offset, into.length)) {
-      await this.#countingAsync('Reads', () => this.#tracked(() => this.#withPage(op, index, time, (page) => { copyOut(op, 'into', into, page.subarray(from, from + length), at); })));
+  async #readAsync(op: string, offset: number, into: Uint8Array, all: number, time: number): Promise<void> {
+    const target = inSteps(op, 'into', offset, into, all);
+    for (const { index, from, at, length } of partsOf(offset, all)) {
+      await this.#countingAsync('Reads', () => this.#tracked(() => this.#withPage(op, index, time, (page) => { copyOut(op, 'into', target, partOf(page, from, length), at); })));
     }
   }
 
-  #write(op: string, offset: number, bytes: Uint8Array, time: number): void {
-    const all = bytes.length;
+  #write(op: string, offset: number, bytes: Uint8Array, all: number, time: number): void {
+    const source = inSteps(op, 'bytes', offset, bytes, all);
     for (const { index, from, at, length } of partsOf(offset, all)) {
       this.#counting('Writes', () => {
-        requireUnshrunk(op, 'bytes', bytes, all);
-        if (length === PAGE_SIZE) this.#put(op, index, bytes.subarray(at, at + length), time);
-        else this.#patch(op, index, bytes.slice(at, at + length), from, time);
+        const part = length === all ? source : stepOf(op, source, all, at, length);
+        if (length === PAGE_SIZE) this.#put(op, index, part, time);
+        else this.#patch(op, index, part, from, length, time);
       });
     }
   }
 
-  async #writeAsync(op: string, offset: number, bytes: Uint8Array, time: number): Promise<void> {
-    const all = bytes.length;
+  async #writeAsync(op: string, offset: number, bytes: Uint8Array, all: number, time: number): Promise<void> {
+    const source = inSteps(op, 'bytes', offset, bytes, all);
     for (const { index, from, at, length } of partsOf(offset, all)) {
       await this.#countingAsync('Writes', async () => {
-        requireUnshrunk(op, 'bytes', bytes, all);
-        if (length === PAGE_SIZE) return this.#putAsync(op, index, bytes.subarray(at, at + length), time);
-        const part = bytes.slice(at, at + length);
-        return this.#tracked(() => this.#patchAsync(op, index, part, from, time));
+        const part = length === all ? source : stepOf(op, source, all, at, length);
+        if (length === PAGE_SIZE) return this.#putAsync(op, index, part, time);
+        const own = exactly(op, part, length);
+        return this.#tracked(() => this.#patchAsync(op, index, own, from, time));
       });
     }
   }
@@ -1578,11 +1580,35 @@ function figuresOf({ front, address }: Device): Record<'stored' | 'same' | 'huge
   return { stored: objects + same + written, same, huge, written, hugeEver, peak, bytes, good, frames: front.ramzFigure(address, 10) };
 }
 
-/** A page with some of its bytes replaced. */
-function patched(page: Uint8Array, part: Uint8Array, from: number): Uint8Array {
+/** A copy of a page of ours with some of its bytes replaced. EINVAL when those are others now: reading the page may have run foreign code. */
+function patched(op: string, page: Uint8Array, part: Uint8Array, from: number, length: number): Uint8Array {
   const copy = page.slice();
-  copy.set(part, from);
+  requireUnshrunk(op, 'bytes', part, length);
+  copyOut(op, 'bytes', copy, part, from);
   return copy;
+}
+
+/** A caller's array for a range of the device: as it is when it lies in one page, else a view of ours, which is used in steps. */
+function inSteps(op: string, what: string, offset: number, bytes: Uint8Array, length: number): Uint8Array {
+  return (offset % PAGE_SIZE) + length <= PAGE_SIZE ? bytes : viewOf(op, what, bytes);
+}
+
+/** Bytes of such a view for the next page. EINVAL when it has become shorter. */
+function stepOf(op: string, view: Uint8Array, all: number, at: number, length: number): Uint8Array {
+  requireUnshrunk(op, 'bytes', view, all);
+  return view.subarray(at, at + length);
+}
+
+/** A copy of a part of so many bytes. EINVAL when it has other ones now. */
+function exactly(op: string, part: Uint8Array, length: number): Uint8Array {
+  const copy = copyOf(op, 'bytes', part);
+  requireUnshrunk(op, 'bytes', copy, length);
+  return copy;
+}
+
+/** A part of a page of ours. */
+function partOf(page: Uint8Array, from: number, length: number): Uint8Array {
+  return length === PAGE_SIZE ? page : page.subarray(from, from + length);
 }
 
 /** The pages that a range of bytes lies in: from where in the page, where in the buffer, how many bytes. */
