@@ -203,6 +203,56 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
   });
 });
 
+test('a buffer that grows in the call: what was there at its start is what counts, and nothing behind it is touched', async () => {
+  type Growable = ArrayBuffer & { resize?(to: number): void; grow?(to: number): void };
+  const kinds = [ArrayBuffer, ...(typeof SharedArrayBuffer === 'undefined' ? [] : [SharedArrayBuffer])] as unknown as (new (length: number, options: { maxByteLength: number }) => Growable)[];
+  const enlarge = (buffer: Growable): void => {
+    if (buffer.byteLength === 65_536) return;
+    buffer.grow?.(65_536);
+    buffer.resize?.(65_536);
+  };
+  for (const Kind of kinds) {
+    for (const place of ['compress', 'decompress', 'read', 'write'] as const) {
+      let grow = (): void => undefined;
+      const at = (where: string): void => { if (where === place) grow(); };
+      const inner = new NotingStore();
+      const backing: BackingStore = {
+        mode: 'sync', free: (slot) => { inner.free(slot); }, close: () => undefined,
+        read: (slot, into) => { at('read'); return inner.read(slot, into); }, write: (slot, bytes) => { at('write'); inner.write(slot, bytes); },
+      };
+      const codec: Codec = {
+        name: 'one',
+        compress: (page, into) => { at('compress'); if (page.subarray(2600).some((byte) => byte !== 0)) return 0; into.set(page.subarray(0, 2600)); return 2600; },
+        decompress: (block, into) => { at('decompress'); into.fill(0); into.set(block); return PAGE_SIZE; },
+      };
+      const { device, verify } = await rig({ backing, codec });
+      for (const page of [pageOf(1, 1000).fill(0, 2600), rawPage(2)]) {
+        for (const length of [PAGE_SIZE, 300]) {
+          const buffer = new Kind(length, { maxByteLength: 65_536 });
+          const array = new Uint8Array(buffer);
+          array.set(page.subarray(0, length));
+          device.writePage(0, page);
+          grow = () => { enlarge(buffer); };
+          const write = (): void => { if (length === PAGE_SIZE) device.writePage(0, array); else device.write(0, array); };
+          const code = codeOf(write);
+          expect([undefined, 'EINVAL']).toContain(code); // a part, of a buffer that has other bytes now, is refused
+          grow = () => undefined;
+          expectBytes(got(device, 0), page);
+          const into = new Uint8Array(new Kind(length, { maxByteLength: 65_536 }));
+          const room = into.buffer as Growable;
+          grow = () => { enlarge(room); };
+          device.read(0, into);
+          expectBytes(into.slice(0, length), page.subarray(0, length));
+          expect(into.subarray(length).every((byte) => byte === 0)).toBe(true);
+          grow = () => undefined;
+          verify();
+        }
+      }
+      await device.close();
+    }
+  }
+});
+
 describe('a clock', () => {
   test('that writes, reads and frees other pages changes nothing of the call that asks it', async () => {
     let act = (): void => undefined;
