@@ -86,11 +86,6 @@ export function takeOptions<T extends object>(op: string, options: unknown, know
   return taken as T;
 }
 
-/** Requires an object of options with no other keys. EINVAL. Where it is left, takeOptions is to take its place. */
-export function requireOptions(op: string, options: unknown, known: readonly string[]): void {
-  takeOptions(op, options, known as never);
-}
-
 /** What a class that has a `create` gives its constructor; whoever else calls it has no such thing. */
 export const MAKER = Symbol('compcache');
 

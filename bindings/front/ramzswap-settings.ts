@@ -8,7 +8,7 @@ import type { Ram } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
-import { RAM_KEYS, ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requirePlace, requireRange, requireStore } from './options.ts';
+import { RAM_KEYS, ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requirePlace, requireStore } from './options.ts';
 
 const PRIORITIES = 4;
 /** Pages of the largest device: they are numbered by 32 bits. */
@@ -133,18 +133,4 @@ export function pagesOf(op: string, disksize: unknown): number {
   const pages = Math.ceil(bytes / PAGE_SIZE);
   if (pages === 0 || pages > PAGES_MAX) throw new CompcacheError('EINVAL', op, `disksize must be from 1 to ${PAGES_MAX * PAGE_SIZE} bytes, not ${show(disksize)}`);
   return pages;
-}
-
-/** How many slots of a store are used; 0 without one. EINVAL. */
-export function slotsOf(op: string, store: BackingStore | undefined): number {
-  if (store === undefined) return 0;
-  let slots: unknown;
-  try {
-    slots = store.slots;
-  } catch (cause) {
-    throw new CompcacheError('EINVAL', op, 'store cannot be read', { cause });
-  }
-  if (slots === undefined) return 0xffffffff;
-  requireRange(op, 'store.slots', slots, 1, 2 ** 32);
-  return Math.min(slots, 0xffffffff);
 }

@@ -13,11 +13,11 @@ import type { AllocatorName, Codec } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, join, type Core } from '../wasm.ts';
 import { optionWords, zpools, type Zpool } from '../zpool.ts';
 import { frontModule, type FrontExports } from './exports.ts';
-import { codecNow, requireRange, requireWord, resolveCodec } from './options.ts';
+import { codecNow, requireRange, requireTakenStore, requireWord, resolveCodec } from './options.ts';
 import {
   ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK, isObject, takeSelection, wantedBy, type Found, type WritebackSelection,
 } from './ramzswap-selection.ts';
-import { SETTINGS, codecName, pagesOf, slotsOf, takeRamzswapOptions, takeSettings, type RamzswapOptions, type RamzswapSettings, type Settings } from './ramzswap-settings.ts';
+import { SETTINGS, codecName, pagesOf, takeRamzswapOptions, takeSettings, type RamzswapOptions, type RamzswapSettings, type Settings } from './ramzswap-settings.ts';
 import type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './ramzswap-stats.ts';
 import { DECOMPRESS, FIRST_FOREIGN, decompressed, leaveStore, noFrame, notedPlace, takeStore } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
@@ -221,9 +221,11 @@ export class Ramzswap {
     const pages = pagesOf(op, settings.disksize);
     optionWords(op, settings.allocator ?? 'zsmalloc', settings.zpool ?? {});
     const { numbers, codecs } = this.#number(op, settings);
-    const slots = slotsOf(op, settings.backing);
+    const store = settings.backing === undefined ? undefined : requireTakenStore(op, settings.backing);
+    const slots = store?.slots ?? 0;
     const events = { changed: (): void => undefined };
-    const io = this.#ioOf(op, settings.backing, events);
+    const { maxInFlight = 32, timeout = 30_000 } = this.#options;
+    const io = store && new StoreIo(store.source, maxInFlight, timeout, () => { events.changed(); }, store.isSync);
     // Only now, since clock, options, codecs and store are the caller's: what follows asks none of them.
     this.#requireUninitialised(op);
     if (this.#options.ram !== undefined) rams.requireIdle(op, this.#options.ram);
@@ -254,15 +256,6 @@ export class Ramzswap {
       return FIRST_FOREIGN + codecs.length - 1;
     });
     return { numbers, codecs };
-  }
-
-  #ioOf(op: string, store: BackingStore | undefined, events: Plan['events']): StoreIo | undefined {
-    if (store === undefined) return undefined;
-    try {
-      return new StoreIo(store, this.#options.maxInFlight ?? 32, this.#options.timeout ?? 30_000, () => { events.changed(); });
-    } catch (cause) {
-      throw new CompcacheError('EINVAL', op, 'store cannot be read', { cause });
-    }
   }
 
   #make(op: string, plan: Plan): Device {
