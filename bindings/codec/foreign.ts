@@ -90,9 +90,18 @@ export function requirePage(op: string, what: string, page: Uint8Array): void {
   if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', op, `${what} must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
 }
 
-/** Whether a callback or a codec gave a Promise; its rejection is taken care of, since nobody else will. What its `then` throws is thrown. */
+/**
+ * Whether a callback or a codec gave a Promise, or anything with a `then`, be it one that cannot be read. Its rejection is taken
+ * care of, since nobody else will.
+ */
 export function isPromise(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
-  Promise.resolve(value).catch(() => undefined);
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
+  try {
+    if (typeof (value as { then?: unknown }).then !== 'function') return false;
+  } catch {
+    return true;
+  }
+  // No method of the value's own is called here, and what its `then` throws becomes a rejection of ours.
+  new Promise((resolve) => resolve(value)).catch(() => undefined);
   return true;
 }
