@@ -7,6 +7,9 @@ import { InputError } from './pages.ts';
 export const CODECS = ['lz4', 'lz4hc', ...LOADABLE_CODECS] as const;
 export type CodecName = (typeof CODECS)[number];
 
+/** What commands say of the files that they cut into pages. */
+export const INPUT_HELP = "files to cut into pages, '-' for standard input (default: standard input, if it is a pipe or a file)";
+
 /** A whole number from 1. */
 export function parseCount(text: string): number {
   const value = Number(text);
@@ -41,12 +44,25 @@ export async function ramBytesOf(size: string): Promise<number> {
     ram.close();
     return bytes;
   } catch (error) {
-    throw error instanceof CompcacheError ? new InputError(`--ram '${size}': ${error.message}`, { cause: error }) : error;
+    if (!(error instanceof CompcacheError)) throw error;
+    const wrong = error.code === 'EINVAL' ? 'it must be a size from 256K to 4G, as in 64M or 64MiB' : reasonOf(error);
+    throw new InputError(`--ram '${size}': ${wrong}`, { cause: error });
   }
 }
 
-/** A codec by its name; those of the core are the same in any RAM. */
+/** A codec by its name; those of the core are the same in any RAM. @throws InputError where this host lacks it */
 export async function codecNamed(name: CodecName): Promise<Codec | undefined> {
   if (name === 'lz4') return undefined;
-  return name === 'lz4hc' ? (await Ram.create({ bytes: '1MiB' })).codec(name) : loadCodec(name);
+  if (name === 'lz4hc') return (await Ram.create({ bytes: '1MiB' })).codec(name);
+  try {
+    return await loadCodec(name);
+  } catch (error) {
+    throw error instanceof CompcacheError ? new InputError(`--codec ${name}: ${reasonOf(error)}`, { cause: error }) : error;
+  }
+}
+
+/** What is wrong, without the call in front, the code behind, and hints at options that only programs have. */
+export function reasonOf({ code, message, op }: CompcacheError): string {
+  const own = message.slice(op.length + 2, -(code.length + 3));
+  return own.split("; existing: '")[0] as string;
 }

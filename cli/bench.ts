@@ -65,11 +65,14 @@ export function addBench(program: Command): void {
 
 async function run(names: SuiteName[], { corpus: path = process.execPath, rounds, json = false }: Options): Promise<void> {
   const corpus = readCorpus(path, PAGES);
+  let isRead = true;
+  process.stdout.once('error', () => (isRead = false));
   const report: BenchReport = { ...machine(), corpus: { name: corpus.name, pages: corpus.pages.length }, suites: {} };
   for (const name of names.length === 0 ? NAMES : names) {
     const measured: MeasuredTable[] = [];
     for (const table of await SUITES[name](corpus)) {
       measured.push(await measure(table, rounds));
+      if (!isRead) return; // nobody waits for the rest
       if (!json) process.stdout.write(`${toText(measured.at(-1) as MeasuredTable)}\n`);
     }
     report.suites[name] = measured;

@@ -10,7 +10,7 @@ import {
   ALLOCATORS, CompcacheError, PAGE_SIZE, Ram,
   type AllocatorName, type Codec, type Handle, type PageEntry, type Zpool,
 } from '../bindings/index.ts';
-import { CODECS, codecNamed, parseAllocators, parseCodec, parseCount, ramBytesOf, type CodecName } from './arguments.ts';
+import { CODECS, INPUT_HELP, codecNamed, parseAllocators, parseCodec, parseCount, ramBytesOf, type CodecName } from './arguments.ts';
 import { median } from './bench/measure.ts';
 import { InputError, openInput, parts, type Input, type InputSummary } from './pages.ts';
 import { createProgress, toJson, toText, type Progress } from './report.ts';
@@ -81,25 +81,32 @@ interface Options {
   json?: boolean;
 }
 
+const HELP = `
+  compcache estimate data.bin more.bin                 the pages of files
+  tar c src | compcache estimate                       those of a pipe
+  compcache estimate --pid 4711                        the memory of a process
+  compcache estimate --pages 1000 /dev/urandom         the first pages of a device`;
+
 /** Adds the command to the program. */
 export function addEstimate(program: Command): void {
   program
     .command('estimate')
     .description('store the pages of files or of a process under each allocator, and say what that takes')
-    .argument('[FILE...]', "files to cut into pages, '-' for standard input (default: the Node executable)")
+    .argument('[FILE...]', INPUT_HELP)
     .option('--pid <N>', 'the private writable pages of a running process instead (Linux)', parseCount)
     .option('--allocator <names>', `allocators, separated by commas (default: all: ${ALLOCATORS.join(',')})`, parseAllocators)
     .option('--codec <name>', `one of ${CODECS.join(', ')}`, parseCodec, 'lz4')
     .option('--ram <size>', 'size of a RAM; a larger input is cut into several', '256MiB')
-    .option('--pages <N>', 'look at the first N pages only', parseCount)
+    .option('--pages <N>', 'look at the first N pages only; a device without end needs it', parseCount)
     .option('--json', 'print one JSON object')
+    .addHelpText('after', HELP)
     .action(run);
 }
 
 async function run(files: string[], options: Options): Promise<void> {
   const ramBytes = await ramBytesOf(options.ram);
   const request: Request = {
-    input: await openInput(files, options.pid),
+    input: await openInput(files, { pid: options.pid, isBounded: options.pages !== undefined }),
     allocators: options.allocator ?? ALLOCATORS,
     codecName: options.codec,
     codec: await codecNamed(options.codec),

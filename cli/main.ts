@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line `compcache`.
+ * The command line `compcache`. Without a command it shows its help.
  *
  * Exit codes: 0 done; 1 a page came back different; 2 a fault of the caller's or of what was given, said in one line on
  * stderr; 70 a fault of this program.
@@ -33,13 +33,28 @@ function createProgram(): Command {
     .description('Compressed memory: the Linux allocators zbud, zsmalloc and others, on your own pages.')
     .version(version())
     .exitOverride()
-    .configureOutput({ writeErr: () => {}, outputError: () => {} });
+    .configureOutput({ writeErr: () => {}, outputError: () => {} })
+    .helpCommand(false);
   addEstimate(program);
   addSwap(program);
   addBench(program);
   addServe(program);
   addRzscontrol(program);
+  addHelp(program);
   return program;
+}
+
+/** `compcache help [command]`. Commander's own takes a command that there is not for none. */
+function addHelp(program: Command): void {
+  program
+    .command('help')
+    .description('show the help of a command')
+    .argument('[command]')
+    .action((name?: string) => {
+      const found = name === undefined ? program : program.commands.find((command) => command.name() === name);
+      if (found === undefined) throw new InputError(`unknown command '${name}'; known: ${program.commands.map((command) => command.name()).join(', ')}`);
+      found.outputHelp();
+    });
 }
 
 /** Says what went wrong, and gives the exit code for it. */
@@ -67,7 +82,9 @@ function outputFailed(error: NodeJS.ErrnoException): void {
 process.stdout.on('error', outputFailed);
 process.stderr.on('error', () => {});
 try {
-  await createProgram().parseAsync();
+  const program = createProgram();
+  if (process.argv.length <= 2) program.outputHelp();
+  else await program.parseAsync();
 } catch (error) {
   process.exitCode = fail(error);
 }

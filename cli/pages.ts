@@ -1,15 +1,18 @@
 /**
- * Where pages come from: files, standard input, the memory of a process, the Node executable.
+ * Where pages come from: files, standard input, the memory of a process.
  *
  * Every input is cut into pages of 4 KiB; the last one of a file is padded with zeros. Nothing larger than a block is held
  * here: `parts` gathers as many pages as its caller wants at a time.
  */
-import { closeSync, constants, createReadStream, fstatSync, openSync, readFileSync, readSync, type Stats } from 'node:fs';
+import { closeSync, constants, createReadStream, fstatSync, openSync, readFileSync, readSync, statSync, type Stats } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
+import { devNull } from 'node:os';
+import { isatty } from 'node:tty';
 import { PAGE_SIZE } from '../bindings/index.ts';
 
 const BLOCK_BYTES = 256 * PAGE_SIZE;
 const NAMES_SHOWN = 3;
+const STDIN = 0; // its descriptor
 
 /** A fault of the caller's: one line on stderr, exit code 2. */
 export class InputError extends Error {}
@@ -52,15 +55,38 @@ export interface Input {
   blocks(): AsyncGenerator<Block>;
 }
 
+/** What a command says of its input, beside the files. */
+export interface InputOptions {
+  pid?: number | undefined;
+  /** Whether no more than so many pages are read. If not, an input without end is refused. */
+  isBounded?: boolean;
+}
+
 /**
  * The input that the command line names.
- * @param files names, '-' for standard input; none and no pid: the Node executable
+ * @param files names, '-' for standard input; none and no pid: standard input, if it is a pipe or a file
  * @throws InputError for what cannot be read
  */
-export async function openInput(files: readonly string[], pid?: number): Promise<Input> {
-  if (pid === undefined) return openFiles(files.length === 0 ? [process.execPath] : files);
+export async function openInput(files: readonly string[], { pid, isBounded = false }: InputOptions = {}): Promise<Input> {
+  if (pid === undefined) return openFiles(files.length === 0 ? [standardInput()] : files, isBounded);
   if (files.length !== 0) throw new InputError('give either files or --pid, not both');
   return openProcess(pid);
+}
+
+/** The name of standard input, if somebody has sent something there: a terminal or the null device is no input. */
+function standardInput(): string {
+  if (isPipeOrFile(STDIN)) return '-';
+  throw new InputError("there is nothing to read: name a FILE, give --pid N, or send pages to standard input ('-')");
+}
+
+/** A program in Node gives its children sockets for pipes. */
+function isPipeOrFile(descriptor: number): boolean {
+  try {
+    const found = fstatSync(descriptor);
+    return found.isFIFO() || found.isFile() || found.isSocket();
+  } catch {
+    return false; // it is closed
+  }
 }
 
 /**
@@ -103,10 +129,14 @@ function newSummary(name: string, process?: ProcessSummary): InputSummary {
 
 // ── files and standard input ─────────────────────────────────────────────────
 
-async function openFiles(files: readonly string[]): Promise<Input> {
+async function openFiles(files: readonly string[], isBounded: boolean): Promise<Input> {
   if (files.filter((file) => file === '-').length > 1) throw new InputError("standard input ('-') can be read only once");
   let expectedPages = 0;
-  for (const file of files) expectedPages += Math.ceil((await readableBytes(file)) / PAGE_SIZE);
+  for (const file of files) {
+    const found = await readableStats(file);
+    if (!isBounded && mayBeEndless(file, found)) throw new InputError(`${nameOf(file)} is a device that may have no end: give --pages N`);
+    expectedPages += Math.ceil(found.size / PAGE_SIZE);
+  }
   return {
     summary: newSummary(files.length > NAMES_SHOWN ? `${files.length} files` : files.map(nameOf).join(', ')),
     expectedPages,
@@ -117,30 +147,42 @@ async function openFiles(files: readonly string[]): Promise<Input> {
 }
 
 function nameOf(file: string): string {
+  if (file === '') return "''";
   return file === '-' ? 'standard input' : file;
 }
 
-/** Size of a file (0 for a device or pipe) that can be read, as far as can be told without reading it. */
-async function readableBytes(file: string): Promise<number> {
+/** What is known of a file that can be read, as far as can be told without reading it. Its size is 0 for a device or pipe. */
+async function readableStats(file: string): Promise<Stats> {
   try {
-    const found = file === '-' ? fstatSync(0) : await readableStat(file);
+    if (file !== '-') await access(file, constants.R_OK);
+    const found = file === '-' ? fstatSync(STDIN) : await stat(file);
     if (found.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
-    return found.size;
+    return found;
   } catch (error) {
-    throw unreadable(file, error);
+    throw unreadable(nameOf(file), error);
   }
 }
 
-async function readableStat(file: string): Promise<Stats> {
-  await access(file, constants.R_OK);
-  return stat(file);
+/** Character devices tell no size, and many give bytes for ever. A terminal does not, nor does the null device. */
+function mayBeEndless(file: string, found: Stats): boolean {
+  if (!found.isCharacterDevice()) return false;
+  return !(file === '-' && isatty(STDIN)) && found.rdev !== nullDevice();
+}
+
+/** The number of the null device; undefined where it has none. */
+function nullDevice(): number | undefined {
+  try {
+    return statSync(devNull).rdev;
+  } catch {
+    return undefined;
+  }
 }
 
 async function* streamBlocks(file: string): AsyncGenerator<Block> {
   try {
     yield* cut(file === '-' ? process.stdin : createReadStream(file, { highWaterMark: BLOCK_BYTES }));
   } catch (error) {
-    throw unreadable(file, error);
+    throw unreadable(nameOf(file), error);
   }
 }
 
@@ -176,9 +218,9 @@ const REASONS: Record<string, string> = {
   EISDIR: 'it is a directory',
 };
 
-/** The fault of a file that cannot be read. */
-export function unreadable(file: string, error: unknown): InputError {
-  return new InputError(`cannot read ${nameOf(file)}: ${REASONS[codeOf(error)] ?? String((error as Error).message)}`, { cause: error });
+/** The fault of a file that cannot be read. @param name for people */
+export function unreadable(name: string, error: unknown): InputError {
+  return new InputError(`cannot read ${name}: ${REASONS[codeOf(error)] ?? String((error as Error).message)}`, { cause: error });
 }
 
 function codeOf(error: unknown): string {

@@ -44,7 +44,7 @@ export function addRzscontrol(program: Command): void {
   program
     .command('rzscontrol')
     .description('Gives orders to a device of compcache serve.')
-    .argument('<path>', 'its NBD socket')
+    .argument('<path>', 'its NBD socket, or its control socket')
     .option('--init', 'initialise the device')
     .option('--disksize_kb <n>', 'with --init: KiB of the device', parseCount)
     .option('--memlimit_kb <n>', 'KiB of memory at most, 0 for no limit: with --init, or by itself at any time', parseKb)
@@ -59,7 +59,7 @@ export function addRzscontrol(program: Command): void {
     .addOption(new Option('--writeback <pages>', 'move pages to the backing file').choices([...SELECTIONS]))
     .addOption(new Option('--recompress <pages>', 'compress pages anew with the further codecs').choices([...RECOMPRESS]))
     .option('--stats', 'show the statistics, after anything else')
-    .option('--control <path>', 'control socket; default: PATH with .ctl behind')
+    .option('--control <path>', 'control socket; default: PATH with .ctl behind, or else PATH itself')
     .option('--json', 'answer in JSON')
     .action(rzscontrol);
 }
@@ -73,12 +73,13 @@ function parseKb(text: string): number {
 
 async function rzscontrol(path: string, options: Options): Promise<void> {
   const order = orderOf(options);
-  const control = options.control ?? `${path}.ctl`;
+  const ask = (op: string, args?: Record<string, unknown>): Promise<unknown> =>
+    options.control === undefined ? askControl(`${path}.ctl`, op, args, { orElse: path }) : askControl(options.control, op, args);
   const answers: Record<string, unknown> = {};
   try {
-    if (order !== undefined) answers[order] = await askControl(control, order, argumentsOf(order, options));
-    if (order !== 'init' && options.memlimit_kb !== undefined) answers.memlimit = await askControl(control, 'memlimit', { memlimit: options.memlimit_kb * KB });
-    if (options.stats === true) answers.stats = await askControl(control, 'stats');
+    if (order !== undefined) answers[order] = await ask(order, argumentsOf(order, options));
+    if (order !== 'init' && options.memlimit_kb !== undefined) answers.memlimit = await ask('memlimit', { memlimit: options.memlimit_kb * KB });
+    if (options.stats === true) answers.stats = await ask('stats');
   } catch (error) {
     throw error instanceof CompcacheError ? new InputError(plain(error), { cause: error }) : error;
   }

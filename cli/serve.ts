@@ -45,7 +45,7 @@ const ORDER_KEYS = ['disksize', 'memlimit', 'allocator', 'codec', 'recomp', 'bac
 const HELP = `
 Attach it with any NBD client, as root for a real device node:
   nbd-client -unix PATH /dev/nbd0      qemu-img convert disk.qcow2 'nbd+unix:///?socket=PATH'      nbdcopy FILE 'nbd+unix:///?socket=PATH'
-Orders while it runs: compcache rzscontrol PATH --stats, and others.
+Orders while it runs: compcache rzscontrol PATH --stats, and others; PATH is that of --socket or of --control.
 It ends at SIGINT or SIGTERM; what was on the device is gone then. Who can open the socket can read and write all of it.
 `;
 
@@ -63,7 +63,7 @@ export function addServe(program: Command): void {
     .option('--swap-header', 'make page 0 a swap header')
     .option('--socket <path>', 'Unix socket to serve on; a stale one is replaced')
     .option('--port <number>', 'TCP port to serve on, in place of a socket; 0 for any', parsePort)
-    .option('--bind <address>', 'address of the port; default 127.0.0.1')
+    .option('--bind <address>', 'address of the port; default 127.0.0.1; any other lets other machines in, without a password')
     .option('--control <path>', 'control socket; default: that of the socket with .ctl behind')
     .option('--export-name <name>', 'name of the export beside the default one')
     .addHelpText('after', HELP)
@@ -109,6 +109,7 @@ async function run(served: Served, endpoint: { socket?: string; port?: number; b
   const report = (error: unknown): void => void process.stderr.write(`compcache: ${error instanceof Error ? error.message : String(error)}\n`);
   const server = await serveNbd({ device: served, description: 'compressed RAM disk', report, ...endpoint });
   served.server = server;
+  if (!server.isLocal) report(`warning: ${server.uri} is open to other machines: whoever reaches it can read and write the whole device`);
   try {
     const orders = control === undefined ? undefined : await serveControl({ path: control, handlers: served.handlers(), report });
     try {

@@ -6,16 +6,17 @@
  */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ALLOCATORS, PAGE_SIZE, MemoryStore, type AllocatorName, type Codec } from '../bindings/index.ts';
-import { CODECS, codecNamed, parseAllocators, parseCodec, parseCount, ramBytesOf, type CodecName } from './arguments.ts';
+import { CODECS, INPUT_HELP, codecNamed, parseAllocators, parseCodec, parseCount, ramBytesOf, type CodecName } from './arguments.ts';
 import { openInput, parts, type Input, type InputSummary } from './pages.ts';
-import { SILENT, createProgress, toJson, type Progress } from './report.ts';
+import { SILENT, createProgress, plural, printable, toJson, type Progress } from './report.ts';
 import { Pages } from './swap/contents.ts';
 import { VICTIMS, replay, type Result, type Setting, type Victims } from './swap/replay.ts';
 import { toText } from './swap/report.ts';
-import { Stores, type StoreChoice } from './swap/store.ts';
+import { CountingStore, Stores, type StoreChoice } from './swap/store.ts';
 import { LENGTH_MAX, makeTrace, readTrace, summaryOf, writeTrace, type Recipe, type Trace, type TraceSummary } from './swap/trace.ts';
 
 const EXIT_DIFFERENT = 1;
+const EXIT_STORE_FAILED = 2;
 /** Pages of the working set, by frames of the RAM. */
 const WORKING_SET = 4;
 const WARM_UP: Recipe = { pages: 400, operations: 2000, zipf: 0.99, writes: 0.3, seed: 1 };
@@ -52,6 +53,8 @@ export interface SwapReport {
   acceptThresholdPercent: number;
   /** For people: the path, or what it is. */
   store: string;
+  /** What went wrong with the store, first of all; null when nothing did. */
+  storeFault: string | null;
   results: Result[];
 }
 
@@ -88,7 +91,7 @@ A trace has one operation a line, with decimal numbers; what follows a # is a co
 A key that is stored again gets the next page of the input with other bytes. Every page that comes
 back is compared: exit code 1 when one is not what was stored.
 
-  compcache swap --ram 16MiB                           the Node executable, 4 times the RAM, Zipf's law
+  compcache swap --ram 16MiB data.bin                  pages of a file, 4 times the RAM, Zipf's law
   compcache swap --pid 4711 --allocator zsmalloc       the memory of a process
   compcache swap data.bin --record t.txt --seed 7      keeps the trace that it makes
   compcache swap data.bin --trace t.txt --victims page replays it`;
@@ -98,7 +101,7 @@ export function addSwap(program: Command): void {
   program
     .command('swap')
     .description('replay swapping on a RAM that is too small, with a compressed cache in front of a store')
-    .argument('[FILE...]', "files to cut into pages, '-' for standard input (default: the Node executable)")
+    .argument('[FILE...]', INPUT_HELP)
     .option('--pid <N>', 'the private writable pages of a running process instead (Linux)', parseCount)
     .option('--allocator <names>', `allocators, separated by commas (default: all: ${ALLOCATORS.join(',')})`, parseAllocators)
     .option('--victims <names>', "what is written back first: the coldest 'entry', the coldest 'page' of the allocator (default: entry,page)", parseVictims)
@@ -113,7 +116,7 @@ export function addSwap(program: Command): void {
     .option('--seed <N>', 'of the choice', parseSeed, 1)
     .addOption(new Option('--trace <file>', 'replay the operations of a file instead').conflicts(['pages', 'ops', 'zipf', 'writes', 'seed']))
     .option('--record <file>', 'write the operations there that are replayed')
-    .option('--store <path>', 'the file or block device to write back to; what it holds is discarded (default: a temporary file)')
+    .option('--store <path>', 'the file to write back to; a store that is there is discarded (default: a temporary file)')
     .addOption(new Option('--memory-store', 'write back to memory instead').conflicts('store'))
     .option('--json', 'print one JSON object')
     .addHelpText('after', HELP)
@@ -124,7 +127,9 @@ async function run(files: string[], options: Options): Promise<void> {
   const { maxPoolPercent, acceptThresholdPercent } = options;
   const ramBytes = await ramBytesOf(options.ram);
   const recipe = options.trace === undefined ? recipeOf(options, ramBytes) : undefined;
-  const input = await openInput(files, options.pid);
+  const codec = await codecNamed(options.codec);
+  // A trace has an end, and no more pages are read than it has keys.
+  const input = await openInput(files, { pid: options.pid, isBounded: true });
   const trace = recipe === undefined ? await readTrace(options.trace as string) : makeTrace(recipe);
   if (options.record !== undefined) writeTrace(options.record, trace);
   const request: SwapRequest = {
@@ -135,7 +140,7 @@ async function run(files: string[], options: Options): Promise<void> {
     allocators: options.allocator ?? ALLOCATORS,
     victims: options.victims ?? VICTIMS,
     codecName: options.codec,
-    codec: await codecNamed(options.codec),
+    codec,
     ramBytes,
     maxPoolPercent,
     acceptThresholdPercent,
@@ -169,7 +174,15 @@ export async function runSwap(
     if (different === 0) continue;
     stderr.write(`compcache: ${allocator}, ${victims}: ${different} of ${request.trace.length} operations did not give what was stored, the first is operation ${firstDifferent}\n`);
   }
-  return report.results.some(({ different }) => different !== 0) ? EXIT_DIFFERENT : 0;
+  if (report.storeFault !== null) stderr.write(`compcache: ${printable(storeFailed(report))}\n`);
+  if (report.results.some(({ different }) => different !== 0)) return EXIT_DIFFERENT;
+  return report.storeFault === null ? 0 : EXIT_STORE_FAILED;
+}
+
+function storeFailed({ store, storeFault, results }: SwapReport): string {
+  const failed = results.reduce((sum, { failedWrites }) => sum + failedWrites, 0);
+  const unwritten = failed === 0 ? '' : `; ${plural(failed, 'write')} failed, so these are the figures of a store without room for them`;
+  return `the store (${store}) failed: ${storeFault as string}${unwritten}`;
 }
 
 function parseVictims(text: string, previous: Victims[] = []): Victims[] {
@@ -235,6 +248,7 @@ export async function swap(request: SwapRequest, progress: Progress): Promise<Sw
     maxPoolPercent,
     acceptThresholdPercent,
     store: request.store.kind === 'file' ? request.store.path : STORE_NAMES[request.store.kind],
+    storeFault: stores.fault ?? null,
     results,
   };
 }
@@ -248,7 +262,7 @@ async function pagesOf(input: Input, limit: number): Promise<Pages> {
 
 /** One zswap, after a short trace has warmed it up. */
 async function tried(setting: Setting, { trace }: SwapRequest, pages: Pages, stores: Stores, slots: number, progress: Progress): Promise<Result> {
-  await replay({ ...setting, ramBytes: WARM_UP_RAM }, makeTrace(WARM_UP), pages, new MemoryStore(), SILENT);
+  await replay({ ...setting, ramBytes: WARM_UP_RAM }, makeTrace(WARM_UP), pages, new CountingStore(new MemoryStore()), SILENT);
   const store = await stores.open(slots);
   try {
     return await replay(setting, trace, pages, store, progress);

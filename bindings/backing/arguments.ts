@@ -33,9 +33,9 @@ export function requireContent(op: string, bytes: unknown): asserts bytes is Uin
   if (length < 1 || length > SLOT_BYTES) throw new CompcacheError('EINVAL', op, `a slot holds 1 to ${SLOT_BYTES} bytes, not ${length}`);
 }
 
-/** One of some words. EINVAL. */
-export function takeWord<W extends string>(op: string, what: string, value: unknown, words: readonly W[], otherwise: W): W {
-  if (value === undefined) return otherwise;
+/** One of some words; undefined where none is given. EINVAL. */
+export function takeWord<W extends string>(op: string, what: string, value: unknown, words: readonly W[]): W | undefined {
+  if (value === undefined) return undefined;
   if (!words.includes(value as W)) throw new CompcacheError('EINVAL', op, `${what} must be ${words.map((word) => `'${word}'`).join(' or ')}, not ${show(value)}`);
   return value as W;
 }

@@ -4,20 +4,20 @@
  * Positioned reads and writes through the host's page cache; fsync at `sync` and `close`. What is promised after a crash, and
  * what a store refuses to open, is in volume.ts. The files are made with mode 0600: they will hold the memory of a program.
  *
- * One file is open in one store at a time (EBUSY). A store holds a name that the kernel gives back when the process ends,
- * however it ends, so that nothing stale can block: on Linux an abstract socket (seen by processes of the same network
- * namespace), on Windows a pipe. Elsewhere, or where the host forbids it, a second store is not noticed.
+ * One file is open in one store at a time (EBUSY), among processes that see each other's names (file-lock.ts). On other hosts
+ * than Linux and Windows, or where the host forbids it, a second store is not noticed.
  */
 import * as fs from 'node:fs';
-import { createServer, type Server } from 'node:net';
-import { dirname } from 'node:path';
+import type { Server } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { CompcacheError, requireOptions, show } from '../errors.ts';
+import { CompcacheError, MAKER, requireMaker, show, takeOptions } from '../errors.ts';
 import { parseBytes } from '../sizes.ts';
 import { takeSlots, takeWord } from './arguments.ts';
+import { lockFile } from './file-lock.ts';
 import { bytesFor, type Extent } from './geometry.ts';
-import { ask, type Medium } from './medium.ts';
+import { failure, sizeOf, textOf, type Medium } from './medium.ts';
 import { runAsync } from './steps.ts';
 import type { BackingStore } from './types.ts';
 import { EXISTING, VolumeStore, closeAll, openVolume, requireApart, type Existing, type Volume } from './volume.ts';
@@ -36,23 +36,25 @@ export interface FileStoreOptions<M extends BackingStore['mode'] = BackingStore[
   path?: string | URL;
   /** With `path`: the most bytes that the file may have, or a size like '64MiB'. A new file needs this or `slots`. */
   size?: number | string;
-  /** Files and regions of files, which make one store in this order. */
+  /** Files and regions of files, at most 65,536, which make one store in this order. */
   files?: readonly FileRegion[];
   /** Slots; as many as fit unless given. */
   slots?: number;
   /** 'sync' (default): calls answer at once; 'async': with promises. */
   mode?: M;
   /**
-   * What to do where something is already; 'reopen' unless given. A block device, or a file that was filled with zeros
-   * beforehand, is something: its first store takes 'overwrite'.
+   * What to do where something is already. A block device, or a file that was filled with zeros beforehand, is something: its
+   * first store takes 'overwrite'.
    */
   existing?: Existing;
 }
 
 const OPTIONS: readonly (keyof FileStoreOptions)[] = ['path', 'size', 'files', 'slots', 'mode', 'existing'];
 const REGION_OPTIONS: readonly (keyof FileRegion)[] = ['path', 'offset', 'length'];
-const FLAGS = fs.constants.O_RDWR | fs.constants.O_CREAT;
+const MOST_FILES = 65536;
 const PRIVATE = 0o600;
+/** What opening a directory, a socket or an absent device gives. */
+const NO_FILE = ['EISDIR', 'ENXIO', 'ENODEV'];
 
 // ── the options ──────────────────────────────────────────────────────────────
 
@@ -62,48 +64,55 @@ interface Region {
   length: number | undefined;
 }
 
-function takePath(op: string, path: unknown): string {
-  if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path;
-  if (path instanceof URL && path.protocol === 'file:') return fileURLToPath(path);
-  throw new CompcacheError('EINVAL', op, `path must be a path or a file: URL, not ${show(path)}`);
+const HREF = Object.getOwnPropertyDescriptor(URL.prototype, 'href')?.get as () => string;
+
+/** The path of a file: URL. It throws for anything else. */
+function pathOfUrl(url: unknown): string {
+  return fileURLToPath(HREF.call(url));
 }
 
-function takeRegion(op: string, region: FileRegion): Region {
-  requireOptions(op, region, REGION_OPTIONS);
-  const { path, offset = 0, length } = region;
-  return {
+function takePath(op: string, path: unknown): string {
+  let taken = path;
+  let cause: unknown;
+  try {
+    if (typeof path === 'object') taken = pathOfUrl(path);
+  } catch (error) {
+    cause = error;
+  }
+  if (typeof taken === 'string' && taken !== '' && !taken.includes('\0')) return taken;
+  throw new CompcacheError('EINVAL', op, `path must be a path or the file: URL of a local file, not ${show(path)}`, cause === undefined ? undefined : { cause });
+}
+
+function takeRegion(op: string, region: unknown): Region {
+  const { path, offset = 0, length } = takeOptions<FileRegion>(op, region, REGION_OPTIONS);
+  const taken = {
     path: takePath(op, path),
     offset: parseBytes(op, 'offset', offset),
     length: length === undefined ? undefined : parseBytes(op, 'length', length),
   };
+  if (!Number.isSafeInteger(taken.offset + (taken.length ?? 0))) throw new CompcacheError('EINVAL', op, `a region of ${taken.path} ends beyond 2^53 bytes`);
+  return taken;
+}
+
+/** The entries of a list, each read once. EINVAL. */
+function takeList(op: string, files: unknown): unknown[] {
+  let cause: unknown;
+  try {
+    if (Array.isArray(files)) {
+      const length: unknown = files.length;
+      if (typeof length === 'number' && length >= 1 && length <= MOST_FILES) return Array.from({ length }, (_, i) => (files as unknown[])[i]);
+    }
+  } catch (error) {
+    cause = error;
+  }
+  throw new CompcacheError('EINVAL', op, `files must be a list of 1 to ${MOST_FILES} files, not ${show(files)}`, cause === undefined ? undefined : { cause });
 }
 
 function takeRegions(op: string, { path, size, files }: FileStoreOptions): Region[] {
   if ((path === undefined) === (files === undefined)) throw new CompcacheError('EINVAL', op, 'either path or files must be given');
   if (path !== undefined) return [takeRegion(op, size === undefined ? { path } : { path, length: size })];
   if (size !== undefined) throw new CompcacheError('EINVAL', op, 'size goes with path; the entries of files have a length each');
-  if (!Array.isArray(files) || files.length === 0) throw new CompcacheError('EINVAL', op, `files must be a list of at least one file, not ${show(files)}`);
-  return (files as FileRegion[]).map((region) => takeRegion(op, region));
-}
-
-// ── the lock ─────────────────────────────────────────────────────────────────
-
-function lockName(key: string): string | undefined {
-  if (process.platform === 'linux') return `\0compcache-${key}`;
-  if (process.platform === 'win32') return `\\\\.\\pipe\\compcache-${key}`;
-  return undefined;
-}
-
-/** Listens under a name; undefined where the host has or allows no such names. EBUSY when it is taken. */
-function hold(op: string, path: string, name: string): Promise<Server | undefined> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => void socket.destroy());
-    server.on('error', (cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'EADDRINUSE') reject(new CompcacheError('EBUSY', op, `${path} is open in another store`, { cause }));
-      else resolve(undefined);
-    });
-    server.listen({ path: name, exclusive: true }, () => resolve(server.unref()));
-  });
+  return takeList(op, files).map((region) => takeRegion(op, region));
 }
 
 // ── the media ────────────────────────────────────────────────────────────────
@@ -111,15 +120,22 @@ function hold(op: string, path: string, name: string): Promise<Server | undefine
 const open = promisify(fs.open);
 const close = promisify(fs.close);
 const fstat = promisify(fs.fstat) as (fd: number, options: { bigint: true }) => Promise<fs.BigIntStats>;
+const readlink = promisify(fs.readlink) as (path: string) => Promise<string>;
+const realpath = promisify(fs.realpath) as (path: string) => Promise<string>;
+const stat = promisify(fs.stat) as (path: string, options: { bigint: true }) => Promise<fs.BigIntStats>;
 const ftruncate = promisify(fs.ftruncate);
 const fsync = promisify(fs.fsync);
 const read = promisify(fs.read) as (fd: number, into: Uint8Array, offset: number, length: number, at: number) => Promise<{ bytesRead: number }>;
 const write = promisify(fs.write) as (fd: number, bytes: Uint8Array, offset: number, length: number, at: number) => Promise<{ bytesWritten: number }>;
 
+const unlink = promisify(fs.unlink);
+
 /** An open file. */
 interface File {
   path: string;
   fd: number;
+  /** Where it was made by this call; undefined for one that was there. */
+  made: string | undefined;
   /** The same for the same file, whatever its path. */
   key: string;
   /** Whether its size is told: that of a block device is not. */
@@ -134,10 +150,7 @@ function asyncMedium({ fd, regular, lock }: File): Medium {
     readAt: async (into, at) => (await read(fd, into, 0, into.length, at)).bytesRead,
     writeAt: async (bytes, at) => (await write(fd, bytes, 0, bytes.length, at)).bytesWritten,
     flush: () => fsync(fd),
-    close: async () => {
-      await close(fd);
-      lock?.close();
-    },
+    close: () => close(fd).finally(() => lock?.close()),
   };
 }
 
@@ -149,21 +162,95 @@ function syncMedium({ fd, regular, lock }: File): Medium {
     writeAt: (bytes, at) => fs.writeSync(fd, bytes, 0, bytes.length, at),
     flush: () => fs.fsyncSync(fd),
     close: () => {
-      fs.closeSync(fd);
-      lock?.close();
+      try {
+        fs.closeSync(fd);
+      } finally {
+        lock?.close();
+      }
     },
   };
 }
 
-/** Opens a file, or makes it. EINVAL for what is neither a file nor a block device, EIO. */
+const MOST_LINKS = 40;
+/** A path that leads somewhere else for as often has no steady numbers of files. */
+const MOST_REMOVED = 10;
+
+/** What a symbolic link points to; the path itself where it is none. */
+async function linkedFrom(path: string): Promise<string> {
+  try {
+    return resolve(await realpath(dirname(path)), await readlink(path));
+  } catch {
+    return path;
+  }
+}
+
+/** Opens a file, or makes it: `made` says where. It throws what the host throws. */
+async function openOrMake(path: string): Promise<{ fd: number; made: string | undefined }> {
+  for (let at = path, tries = 0; ; tries++, at = await linkedFrom(at)) {
+    try {
+      return { fd: await open(at, fs.constants.O_RDWR), made: undefined };
+    } catch (error) {
+      if (textOf(error, 'code') !== 'ENOENT' || tries === MOST_LINKS) throw error;
+    }
+    try {
+      // Exclusively, so that we know whose it is. A link to where nothing is yet counts as something: it is followed.
+      return { fd: await open(at, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, PRIVATE), made: resolve(at) };
+    } catch (error) {
+      if (textOf(error, 'code') !== 'EEXIST') throw error;
+    }
+  }
+}
+
+function noFile(op: string, path: string, cause?: unknown): CompcacheError {
+  return new CompcacheError('EINVAL', op, `${path} must be a regular file or a block device`, cause === undefined ? undefined : { cause });
+}
+
+/** The same for the same file, whatever its path; undefined for what can hold no store. */
+function keyOf(stats: fs.BigIntStats): string | undefined {
+  if (stats.isFile()) return `${stats.dev}-${stats.ino}`;
+  return stats.isBlockDevice() ? `device-${stats.rdev}` : undefined;
+}
+
+/** Opens a file, or makes it. EINVAL for what is neither a file nor a block device, ENOSPC, EIO. */
 async function openFile(op: string, path: string): Promise<File> {
-  const fd = await runAsync(ask(op, () => open(path, FLAGS, PRIVATE)));
-  const stats = await runAsync(ask(op, () => fstat(fd, { bigint: true })));
-  const file = { path, fd, regular: stats.isFile(), lock: undefined };
-  if (stats.isFile()) return { ...file, key: `${stats.dev}-${stats.ino}` };
-  if (stats.isBlockDevice()) return { ...file, key: `device-${stats.rdev}` };
-  await close(fd);
-  throw new CompcacheError('EINVAL', op, `${path} must be a regular file or a block device`);
+  let opened: { fd: number; made: string | undefined };
+  try {
+    opened = await openOrMake(path);
+  } catch (error) {
+    throw NO_FILE.includes(textOf(error, 'code') ?? '') ? noFile(op, path, error) : failure(op, error);
+  }
+  const { fd, made } = opened;
+  try {
+    const stats = await fstat(fd, { bigint: true });
+    const key = keyOf(stats);
+    if (key === undefined) throw noFile(op, path);
+    return { path, fd, made, key, regular: stats.isFile(), lock: undefined };
+  } catch (error) {
+    await close(fd).catch(() => {});
+    throw failure(op, error);
+  }
+}
+
+/** Whether a path still leads to the file that was opened by it. */
+async function leadsTo({ path, key }: File): Promise<boolean> {
+  return stat(path, { bigint: true }).then((stats) => keyOf(stats) === key, () => false);
+}
+
+/** Opens a file and marks it as open. It may have been removed in between, by a store that could not be opened. EBUSY, and as openFile. */
+async function openLocked(op: string, path: string, known: (key: string) => boolean): Promise<File> {
+  for (let tries = 1; ; tries++) {
+    const file = await openFile(op, path);
+    if (known(file.key)) return file;
+    try {
+      file.lock = await lockFile(op, path, file.key);
+    } catch (error) {
+      await close(file.fd).catch(() => {});
+      throw error;
+    }
+    if (tries === MOST_REMOVED || (await leadsTo(file))) return file;
+    await close(file.fd).catch(() => {});
+    file.lock?.close();
+  }
 }
 
 /** The media of the files of a store: one for each file, however many regions of it there are. */
@@ -172,6 +259,7 @@ class Media {
   readonly #make: (file: File) => Medium;
   readonly #byKey = new Map<string, Medium>();
   readonly #folders = new Set<string>();
+  readonly #made: string[] = [];
 
   constructor(op: string, mode: BackingStore['mode']) {
     this.#op = op;
@@ -180,26 +268,17 @@ class Media {
 
   /** The medium of a file. EBUSY when another store has it open. */
   async of(path: string): Promise<Medium> {
-    const file = await openFile(this.#op, path);
+    const file = await openLocked(this.#op, path, (key) => this.#byKey.has(key));
     const known = this.#byKey.get(file.key);
     if (known !== undefined) {
-      await close(file.fd);
+      await close(file.fd).catch(() => {});
       return known;
     }
-    const medium = this.#make({ ...file, lock: await this.#lock(file) });
+    const medium = this.#make(file);
     this.#byKey.set(file.key, medium);
     this.#folders.add(dirname(path));
+    if (file.made !== undefined) this.#made.push(file.made);
     return medium;
-  }
-
-  async #lock({ key, path, fd }: File): Promise<Server | undefined> {
-    const name = lockName(key);
-    try {
-      return name === undefined ? undefined : await hold(this.#op, path, name);
-    } catch (error) {
-      await close(fd);
-      throw error;
-    }
   }
 
   /** Makes new files durable as entries of their folders, where the host can do that to a folder. */
@@ -214,8 +293,10 @@ class Media {
     }
   }
 
-  /** Closes all of them, because of an error that is more interesting than one of closing. */
+  /** Removes those that were made and closes all, because of an error that is more interesting than one of doing so. */
   async drop(): Promise<void> {
+    // First what nobody else can have opened yet, as all are still marked as open.
+    for (const path of this.#made) await unlink(path).catch(() => {});
     await runAsync(closeAll(this.#op, [...this.#byKey.values()])).catch(() => {});
   }
 }
@@ -235,7 +316,7 @@ async function extentsOf(op: string, regions: readonly Region[], slots: number |
   const extents: Extent[] = [];
   for (const region of regions) {
     const medium = await media.of(region.path);
-    const size = await runAsync(ask(op, () => medium.size()));
+    const size = await runAsync(sizeOf(op, medium));
     extents.push({ medium, offset: region.offset, length: bytesOf(op, region, lone, size) });
   }
   requireApart(op, extents);
@@ -245,37 +326,42 @@ async function extentsOf(op: string, regions: readonly Region[], slots: number |
 /**
  * A backing store in files. Its calls answer at once or with promises, as the mode says.
  *
- * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots`, EIO for a file that fails, ECLOSED
- * after close.
+ * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a full disk, EIO for a file that fails,
+ * ECLOSED after close.
  */
 export class FileStore<M extends BackingStore['mode'] = BackingStore['mode']> extends VolumeStore<M> {
-  private constructor(mode: M, volume: Volume) {
-    super('FileStore', mode, volume);
+  private constructor(maker: unknown, mode: M, volume: Volume) {
+    requireMaker(maker, 'FileStore', 'FileStore.open');
+    super(MAKER, 'FileStore', mode, volume);
   }
 
   /**
-   * Opens a store, or makes one where there is none. Each file or region holds whole slots of SLOT_BYTES bytes and one unit of
-   * that size more, its label; the first holds the slot map as well.
-   * @throws EINVAL for bad options, regions that overlap or have no room, and bytes of somebody else; EEXIST with existing:
-   *   'refuse'; EBUSY for a file open in another store; EUCLEAN for a store that was not closed, is damaged, or was made with
-   *   other regions or slots; ENOMEM for a slot map that the host refuses; ENOSPC; EIO
+   * Opens a store, or makes one where there is none. One that was not closed in order, or has another size or other regions or
+   * slots, is begun anew, unless `existing` says otherwise. Each file or region holds whole slots of SLOT_BYTES bytes and one
+   * unit of that size more, its label; the first holds the slot map as well. Files that were made for a store that cannot be
+   * opened are removed.
+   * @throws EINVAL for bad options, for regions that overlap or have no room, and for what is no file (a directory, a pipe);
+   *   EBUSY for a file open in another store, with the process id of its owner where that can be told; EUCLEAN for bytes of
+   *   somebody else, and with existing: 'reopen' for a store that was not closed, is damaged, or was made with other regions or
+   *   slots; EEXIST with 'refuse'; ENOMEM for a slot map that the host refuses; ENOSPC; EIO
    */
   static async open<M extends BackingStore['mode'] = 'sync'>(options: FileStoreOptions<M>): Promise<FileStore<M>> {
     const op = 'FileStore.open';
-    requireOptions(op, options, OPTIONS);
-    const regions = takeRegions(op, options);
-    const slots = takeSlots(op, options.slots);
-    const mode = takeWord<BackingStore['mode']>(op, 'mode', options.mode, ['sync', 'async'], 'sync');
-    const existing = takeWord(op, 'existing', options.existing, EXISTING, 'reopen');
+    const taken = takeOptions<FileStoreOptions>(op, options, OPTIONS);
+    const regions = takeRegions(op, taken);
+    const slots = takeSlots(op, taken.slots);
+    const mode = takeWord<BackingStore['mode']>(op, 'mode', taken.mode, ['sync', 'async']) ?? 'sync';
+    const existing = takeWord(op, 'existing', taken.existing, EXISTING);
+    const trim = taken.path !== undefined && existing !== 'overwrite';
     const media = new Media(op, mode);
     try {
       const extents = await extentsOf(op, regions, slots, media);
-      const volume = await runAsync(openVolume(op, extents, { slots, existing }));
+      const volume = await runAsync(openVolume(op, extents, { slots, existing, trim }));
       if (volume.fresh) await media.flushFolders();
-      return new FileStore<M>(mode as M, volume);
+      return new FileStore<M>(MAKER, mode as M, volume);
     } catch (error) {
       await media.drop();
-      throw error;
+      throw failure(op, error);
     }
   }
 }

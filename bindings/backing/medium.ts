@@ -1,5 +1,5 @@
 /** Media: what volumes lie on. */
-import { CompcacheError } from '../errors.ts';
+import { CompcacheError, show } from '../errors.ts';
 import { wait, type Steps } from './steps.ts';
 import type { MaybePromise } from './types.ts';
 
@@ -20,12 +20,21 @@ export interface Medium {
 
 const FULL = ['ENOSPC', 'EDQUOT', 'EFBIG', 'QuotaExceededError'];
 
+/** A property of what was thrown, which may be anything; undefined where it is no text. */
+export function textOf(error: unknown, property: 'code' | 'name' | 'message'): string | undefined {
+  try {
+    const text = (error as Record<string, unknown> | null | undefined)?.[property];
+    return typeof text === 'string' ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The error of ours for one of a medium: ENOSPC when it is full, EIO otherwise. */
 export function failure(op: string, error: unknown): CompcacheError {
-  if (error instanceof CompcacheError) return error;
-  const { code, name, message } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown; name?: unknown; message?: unknown };
-  const full = FULL.includes(code as string) || FULL.includes(name as string);
-  return new CompcacheError(full ? 'ENOSPC' : 'EIO', op, full ? 'the medium is full' : `the medium failed: ${String(message ?? error)}`, { cause: error });
+  if (CompcacheError.made(error)) return error;
+  const full = [textOf(error, 'code'), textOf(error, 'name')].some((word) => word !== undefined && FULL.includes(word));
+  return new CompcacheError(full ? 'ENOSPC' : 'EIO', op, full ? 'the medium is full' : `the medium failed: ${textOf(error, 'message') ?? show(error)}`, { cause: error });
 }
 
 /** One call of a medium. ENOSPC, EIO. */
@@ -37,9 +46,16 @@ export function* ask<T>(op: string, call: () => MaybePromise<T>): Steps<T> {
   }
 }
 
+/** The bytes that a medium has. EIO where it does not say so. */
+export function* sizeOf(op: string, medium: Medium): Steps<number> {
+  const size = yield* ask(op, () => medium.size());
+  if (!(typeof size === 'number' && size >= 0)) throw new CompcacheError('EIO', op, `the medium says that it has ${show(size)} bytes`);
+  return size;
+}
+
 /** Requires a count that a call on so many bytes can give. EIO. */
 function requireCount(op: string, count: number, bytes: number): void {
-  if (!(Number.isInteger(count) && count >= 0 && count <= bytes)) throw new CompcacheError('EIO', op, `the medium says ${count} of ${bytes} bytes`);
+  if (!(Number.isInteger(count) && count >= 0 && count <= bytes)) throw new CompcacheError('EIO', op, `the medium says ${show(count)} of ${bytes} bytes`);
 }
 
 /** Reads until `into` is full or the medium ends. EIO. @returns bytes read */

@@ -1,7 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** A backing store in the JavaScript heap: for tests, and where swapped pages may stay in the process. */
+import { copyOf, copyOut } from '../bytes.ts';
 import { DISPOSE } from '../dispose.ts';
-import { requireOptions } from '../errors.ts';
+import { CompcacheError, takeOptions } from '../errors.ts';
 import { closedStore, emptySlot, requireContent, requireRoom, requireSlot, takeSlots } from './arguments.ts';
 import type { BackingStore } from './types.ts';
 
@@ -19,22 +20,23 @@ export interface MemoryStore {
 /**
  * Slots as copies of the bytes written; they cost their own length, and are gone after close.
  *
- * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots`, ECLOSED after close.
+ * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or where there is no memory for it, ECLOSED
+ * after close.
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class MemoryStore implements BackingStore {
   readonly mode = 'sync';
   /** Slots that exist; 2^32 - 1 where undefined. */
   readonly slots?: number;
+  readonly #slots: number | undefined;
   readonly #held = new Map<number, Uint8Array>();
   #bytes = 0;
   #closed = false;
 
   /** @throws EINVAL for a bad option */
   constructor(options: MemoryStoreOptions = {}) {
-    requireOptions('MemoryStore', options, ['slots']);
-    const slots = takeSlots('MemoryStore', options.slots);
-    if (slots !== undefined) this.slots = slots;
+    this.#slots = takeSlots('MemoryStore', takeOptions<MemoryStoreOptions>('MemoryStore', options, ['slots']).slots);
+    if (this.#slots !== undefined) this.slots = this.#slots;
   }
 
   /** Slots in use; 0 after close. */
@@ -58,7 +60,7 @@ export class MemoryStore implements BackingStore {
     requireRoom(op, into);
     const held = this.#held.get(slot);
     if (held === undefined) throw emptySlot(op, slot);
-    into.set(held);
+    copyOut(op, 'into', into, held);
     return held.length;
   }
 
@@ -67,9 +69,14 @@ export class MemoryStore implements BackingStore {
     const op = 'MemoryStore.write';
     this.#require(op, slot);
     requireContent(op, bytes);
-    const copy = new Uint8Array(bytes);
-    this.#bytes += copy.length - (this.#held.get(slot)?.length ?? 0);
-    this.#held.set(slot, copy);
+    const copy = copyOf(op, 'bytes', bytes);
+    const before = this.#held.get(slot)?.length ?? 0;
+    try {
+      this.#held.set(slot, copy);
+    } catch (cause) {
+      throw new CompcacheError('ENOSPC', op, `a Map of this host holds no more than ${this.#held.size} slots`, { cause });
+    }
+    this.#bytes += copy.length - before;
   }
 
   /** @throws ENOENT for a slot that holds nothing */
@@ -91,7 +98,7 @@ export class MemoryStore implements BackingStore {
 
   #require(op: string, slot: number): void {
     if (this.#closed) throw closedStore(op);
-    requireSlot(op, slot, this.slots);
+    requireSlot(op, slot, this.#slots);
   }
 
   [DISPOSE](): void {

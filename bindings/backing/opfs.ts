@@ -7,11 +7,11 @@
  * FileStore, and so is what is promised (volume.ts).
  */
 import { DISPOSE } from '../dispose.ts';
-import { CompcacheError, requireOptions, show } from '../errors.ts';
+import { CompcacheError, MAKER, requireMaker, show, takeOptions } from '../errors.ts';
 import { parseBytes } from '../sizes.ts';
 import { takeSlots, takeWord } from './arguments.ts';
 import { bytesFor } from './geometry.ts';
-import { failure, type Medium } from './medium.ts';
+import { failure, sizeOf, textOf, type Medium } from './medium.ts';
 import { runSync } from './steps.ts';
 import { EXISTING, VolumeStore, openVolume, type Existing, type Volume } from './volume.ts';
 
@@ -24,7 +24,7 @@ export interface OpfsStoreOptions {
   slots?: number;
   /** The most bytes that the file may have, or a size like '64MiB'. */
   size?: number | string;
-  /** What to do where something is already; 'reopen' unless given. */
+  /** What to do where something is already. */
   existing?: Existing;
 }
 
@@ -40,50 +40,71 @@ interface SyncAccess {
   close(): void;
 }
 
-type SyncAccessible = FileSystemFileHandle & { createSyncAccessHandle?: () => Promise<SyncAccess> };
-
-function nameOf(error: unknown): string {
-  return error instanceof Error || error instanceof DOMException ? error.name : '';
+/** The file of a store, and what takes it away again where it was made for this store. */
+interface Found {
+  handle: unknown;
+  remove(): Promise<void>;
 }
 
-/** The file of that name. ENODEV without such a file system, EINVAL for a name that it does not take, EIO. */
-async function fileOf(op: string, name: string): Promise<SyncAccessible> {
-  const root = globalThis.navigator?.storage?.getDirectory;
-  if (root === undefined) throw new CompcacheError('ENODEV', op, 'this host has no origin-private file system');
+const ABSENT = 'NotFoundError';
+
+/** The file of that name, made where there is none. ENODEV without such a file system, EINVAL for a name that it does not take, EIO. */
+async function fileOf(op: string, name: string): Promise<Found> {
+  const directory = globalThis.navigator?.storage?.getDirectory;
+  if (directory === undefined) throw new CompcacheError('ENODEV', op, 'this host has no origin-private file system');
   try {
-    return await (await root.call(navigator.storage)).getFileHandle(name, { create: true });
+    const root = await directory.call(navigator.storage);
+    try {
+      return { handle: await root.getFileHandle(name), remove: async () => {} };
+    } catch (error) {
+      if (textOf(error, 'name') !== ABSENT) throw error;
+    }
+    return { handle: await root.getFileHandle(name, { create: true }), remove: () => root.removeEntry(name) };
   } catch (cause) {
-    if (nameOf(cause) === 'SecurityError') throw new CompcacheError('ENODEV', op, 'this host allows no origin-private file system', { cause });
-    if (nameOf(cause) === 'TypeError') throw new CompcacheError('EINVAL', op, `name must be a file's name, not ${show(name)}`, { cause });
-    throw failure(op, cause);
+    switch (textOf(cause, 'name')) {
+      case 'SecurityError': throw new CompcacheError('ENODEV', op, 'this host allows no origin-private file system', { cause });
+      case 'TypeError': throw new CompcacheError('EINVAL', op, `name must be a file's name, not ${show(name)}`, { cause });
+      case 'TypeMismatchError': throw new CompcacheError('EINVAL', op, `${show(name)} is a directory`, { cause });
+      default: throw failure(op, cause);
+    }
   }
 }
 
-function requestedFile(op: string, { name, handle }: OpfsStoreOptions): Promise<SyncAccessible> | SyncAccessible {
+async function requestedFile(op: string, { name, handle }: OpfsStoreOptions): Promise<Found> {
   if ((name === undefined) === (handle === undefined)) throw new CompcacheError('EINVAL', op, 'either name or handle must be given');
   if (name !== undefined) {
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a text, not ${show(name)}`);
     return fileOf(op, name);
   }
-  if (typeof handle !== 'object' || handle === null || handle.kind !== 'file') throw new CompcacheError('EINVAL', op, `handle must be a FileSystemFileHandle, not ${show(handle)}`);
-  return handle;
+  return { handle, remove: async () => {} };
 }
 
-/** ENODEV outside a dedicated worker, EBUSY where the file is open already, EIO. */
-async function accessTo(op: string, file: SyncAccessible): Promise<SyncAccess> {
-  if (typeof file.createSyncAccessHandle !== 'function') throw new CompcacheError('ENODEV', op, 'synchronous access to files needs a dedicated worker');
+/** EINVAL for what is no handle of a file, ENODEV outside a dedicated worker, EBUSY where the file is open already, EIO. */
+async function accessTo(op: string, handle: unknown): Promise<SyncAccess> {
+  let create: unknown;
   try {
-    return await file.createSyncAccessHandle();
+    const { kind, createSyncAccessHandle } = handle as { kind?: unknown; createSyncAccessHandle?: unknown };
+    if (kind !== 'file') throw new TypeError('kind is not "file"');
+    create = createSyncAccessHandle;
   } catch (cause) {
-    if (nameOf(cause) === 'NoModificationAllowedError') throw new CompcacheError('EBUSY', op, 'the file is open elsewhere', { cause });
-    if (nameOf(cause) === 'InvalidStateError') throw new CompcacheError('ENODEV', op, 'this file allows no synchronous access', { cause });
-    throw failure(op, cause);
+    throw new CompcacheError('EINVAL', op, `handle must be a FileSystemFileHandle, not ${show(handle)}`, { cause });
+  }
+  if (typeof create !== 'function') throw new CompcacheError('ENODEV', op, 'synchronous access to files needs a dedicated worker');
+  try {
+    return (await Reflect.apply(create, handle, [])) as SyncAccess;
+  } catch (cause) {
+    switch (textOf(cause, 'name')) {
+      case 'NoModificationAllowedError': throw new CompcacheError('EBUSY', op, 'the file is open elsewhere', { cause });
+      case 'InvalidStateError': throw new CompcacheError('ENODEV', op, 'this file allows no synchronous access', { cause });
+      default: throw failure(op, cause);
+    }
   }
 }
 
 /**
  * What Chromium 156's `write` returns, instead of throwing, in a private window whose quota is used up: a code of its own, -8,
- * as an unsigned number. Its `truncate` then does nothing, and says nothing.
+ * as an unsigned number. Its `truncate` then does nothing, and says nothing. A browser may also write what there is room for,
+ * and then nothing.
  */
 const NO_SPACE = 0xfffffff8;
 
@@ -101,7 +122,7 @@ function mediumOf(access: SyncAccess): Medium {
     readAt: (into, at) => access.read(into, { at }),
     writeAt: (bytes, at) => {
       const count = access.write(bytes, { at });
-      if (count === NO_SPACE) throw full();
+      if (count === NO_SPACE || (count === 0 && bytes.length > 0)) throw full();
       return count;
     },
     flush: () => access.flush(),
@@ -118,36 +139,50 @@ export interface OpfsStore {
 /**
  * A backing store in the origin-private file system. Its calls answer at once.
  *
- * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots`, EIO for a file that fails, ECLOSED
- * after close.
+ * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a quota that is used up, EIO for a file
+ * that fails, ECLOSED after close.
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class OpfsStore extends VolumeStore<'sync'> {
-  private constructor(volume: Volume) {
-    super('OpfsStore', 'sync', volume);
+  private constructor(maker: unknown, volume: Volume) {
+    requireMaker(maker, 'OpfsStore', 'OpfsStore.open');
+    super(MAKER, 'OpfsStore', 'sync', volume);
   }
 
   /**
-   * Opens a store, or makes one where there is none.
-   * @throws ENODEV outside a dedicated worker; EBUSY for a file open elsewhere; EINVAL for bad options, a size without room for
-   *   a slot, and bytes of somebody else; EEXIST with existing: 'refuse'; EUCLEAN for a store that was not closed, is damaged,
-   *   or was made with another size or other slots; ENOSPC where the quota is used up; ENOMEM; EIO
+   * Opens a store, or makes one where there is none. One that was not closed in order, or has another size or other slots, is
+   * begun anew, unless `existing` says otherwise. A file that was made for a store that cannot be opened is removed.
+   * @throws ENODEV outside a dedicated worker; EBUSY for a file open elsewhere; EINVAL for bad options, or a size without room
+   *   for a slot; EUCLEAN for bytes of somebody else, and with existing: 'reopen' for a store that was not closed, is damaged,
+   *   or was made with another size or other slots; EEXIST with 'refuse'; ENOSPC where the quota is used up; ENOMEM; EIO
    */
   static async open(options: OpfsStoreOptions): Promise<OpfsStore> {
     const op = 'OpfsStore.open';
-    requireOptions(op, options, OPTIONS);
-    const slots = takeSlots(op, options.slots);
-    const size = options.size === undefined ? undefined : parseBytes(op, 'size', options.size);
-    const existing = takeWord(op, 'existing', options.existing, EXISTING, 'reopen');
-    const access = await accessTo(op, await requestedFile(op, options));
+    const taken = takeOptions<OpfsStoreOptions>(op, options, OPTIONS);
+    const slots = takeSlots(op, taken.slots);
+    const size = taken.size === undefined ? undefined : parseBytes(op, 'size', taken.size);
+    const existing = takeWord(op, 'existing', taken.existing, EXISTING);
+    const file = await requestedFile(op, taken);
     try {
-      const length = size ?? (slots === undefined ? access.getSize() : bytesFor(slots));
-      if (length === 0) throw new CompcacheError('EINVAL', op, 'the file is new: give size or slots');
-      const volume = runSync(openVolume(op, [{ medium: mediumOf(access), offset: 0, length }], { slots, existing }));
-      return new OpfsStore(volume);
+      const access = await accessTo(op, file.handle);
+      try {
+        const medium = mediumOf(access);
+        const length = size ?? (slots === undefined ? runSync(sizeOf(op, medium)) : bytesFor(slots));
+        if (length === 0) throw new CompcacheError('EINVAL', op, 'the file is new: give size or slots');
+        const volume = runSync(openVolume(op, [{ medium, offset: 0, length }], { slots, existing, trim: existing !== 'overwrite' }));
+        return new OpfsStore(MAKER, volume);
+      } catch (error) {
+        try {
+          access.close();
+        } catch {
+          // The error that led here says more.
+        }
+        throw failure(op, error);
+      }
     } catch (error) {
-      access.close();
-      throw failure(op, error);
+      // Whoever has it open has found it here.
+      if ((error as CompcacheError).code !== 'EBUSY') await file.remove().catch(() => {});
+      throw error;
     }
   }
 

@@ -3,31 +3,36 @@
  * Volumes: stores of slots on media that are read and written by position. FileStore and OpfsStore are volumes.
  *
  * What is promised. Swap promises nothing after a crash, and a volume does not log its writes. But it never gives out slots of
- * which it does not know: it either opens with exactly the slots that were in use at the last clean close, or is refused as a
- * whole (EUCLEAN). What the slots contain is for the front end's checksums.
+ * which it does not know: it either opens with exactly the slots that were in use at the last clean close, or does not open
+ * (EUCLEAN), or is begun anew, as the caller wishes. What the slots contain is for the front end's checksums.
  *
  * How. Labels (label.ts) say whose bytes these are, and the first one, the superblock, whether the volume was closed. Opening
  * marks it dirty before anything else is written; only close writes the slot map, and only then, all of it being durable, the
  * clean mark with the map's CRC-32C. A flush that has failed may have dropped any earlier write: no clean mark after that.
  *
  * A region that ends where it begins is blank, and a new volume may be made there; bytes without a magic, be they zeros, are
- * somebody else's.
+ * somebody else's. So a new volume gets its labels before its room, and the labels in such an order that a crash never leaves
+ * zeros where a label should be. A volume that cannot be made gives the room back.
  */
+import { copyIn, copyOut, lengthOf } from '../bytes.ts';
 import { ASYNC_DISPOSE } from '../dispose.ts';
-import { CompcacheError } from '../errors.ts';
+import { CompcacheError, requireMaker } from '../errors.ts';
 import { closedStore, emptySlot, requireContent, requireRoom, requireSlot } from './arguments.ts';
 import { Geometry, tableOf, unitsOf, type Extent, type Place } from './geometry.ts';
 import { LABEL_BYTES, crc32c, decodeLabel, encodeLabel, newId, type Label } from './label.ts';
-import { ask, readAll, readUpTo, writeAll, type Medium } from './medium.ts';
+import { ask, readAll, readUpTo, sizeOf, writeAll, type Medium } from './medium.ts';
 import { runAsync, runSync, wait, type Steps } from './steps.ts';
 import { SLOT_BYTES, type BackingStore } from './types.ts';
 
 /**
- * What to do where something is already:
- * - 'reopen' (default): a volume of ours that was closed is opened with its slots
+ * What to do where something is already. Unless given: a volume of ours that was closed in order and has the same regions and
+ * slots is opened with its slots; one that has not is begun anew.
+ * - 'reopen': one that was not closed in order, is damaged, or has other regions or slots, is EUCLEAN instead
  * - 'refuse': EEXIST
- * - 'discard': a volume of ours, in whatever state, is begun anew; EINVAL for anything else
+ * - 'discard': a volume of ours, in whatever state, is begun anew
  * - 'overwrite': a volume is made, whatever was there
+ *
+ * But for 'refuse' and 'overwrite', bytes of somebody else are EUCLEAN, and stay as they are.
  */
 export type Existing = 'reopen' | 'refuse' | 'discard' | 'overwrite';
 export const EXISTING: readonly Existing[] = ['reopen', 'refuse', 'discard', 'overwrite'];
@@ -35,7 +40,9 @@ export const EXISTING: readonly Existing[] = ['reopen', 'refuse', 'discard', 'ov
 export interface VolumeOptions {
   /** Slots of the volume; as many as fit unless given. */
   slots?: number | undefined;
-  existing: Existing;
+  existing?: Existing | undefined;
+  /** Whether a new volume cuts off what lies behind it on its media; those have no other bytes then. */
+  trim?: boolean;
 }
 
 /** An open volume. */
@@ -64,7 +71,7 @@ function endOf({ offset, length }: Extent): number {
 
 function* find(op: string, extent: Extent): Steps<Found> {
   const { medium, offset, length } = extent;
-  if ((yield* ask(op, () => medium.size())) <= offset) return 'blank';
+  if ((yield* sizeOf(op, medium)) <= offset) return 'blank';
   const bytes = new Uint8Array(Math.min(LABEL_BYTES, length));
   const count = yield* readUpTo(op, medium, bytes, offset);
   return decodeLabel(bytes.subarray(0, count));
@@ -96,23 +103,59 @@ function* makeRoom(op: string, extents: readonly Extent[]): Steps<void> {
   for (const extent of extents) {
     const { medium, offset } = extent;
     const end = offset + unitsOf(extent) * SLOT_BYTES;
-    if ((yield* ask(op, () => medium.size())) < end) yield* ask(op, () => medium.resize(end));
+    if ((yield* sizeOf(op, medium)) < end) yield* ask(op, () => medium.resize(end));
   }
 }
 
-/** Makes a volume. The superblock comes last: what is left of an older volume has another id. */
-function* make(op: string, extents: readonly Extent[], slots: number | undefined): Steps<Volume> {
+/** Gives each medium at most so many bytes. */
+function* cutTo(op: string, sizes: Iterable<readonly [Medium, number]>): Steps<void> {
+  for (const [medium, bytes] of sizes) {
+    const size = yield* sizeOf(op, medium);
+    if (size > bytes && Number.isFinite(size)) yield* ask(op, () => medium.resize(bytes));
+  }
+}
+
+/**
+ * Writes labels, those that lie first on their medium first, each durable before the next: a label beyond the end of a medium
+ * fills what lies before it with zeros, and there must be no label missing then.
+ */
+function* writeLabels(op: string, extents: readonly Extent[], label: (index: number) => Label): Steps<void> {
+  const order = extents.map((extent, index) => ({ extent, index })).sort((a, b) => a.extent.offset - b.extent.offset);
+  for (const { extent, index } of order) {
+    const { medium, offset } = extent;
+    const grows = (yield* sizeOf(op, medium)) < offset + LABEL_BYTES;
+    yield* writeLabel(op, extent, label(index));
+    if (grows) yield* ask(op, () => medium.flush());
+  }
+}
+
+/** Makes a volume. Whatever becomes of it, what is left of an older one has another id, or is dirty now. */
+function* make(op: string, extents: readonly Extent[], { slots, trim }: VolumeOptions): Steps<Volume> {
   const geometry = new Geometry(op, extents, slots);
   const map = newMap(op, geometry);
   const shared = { id: newId(), extents: extents.length, slots: geometry.slots, table: tableOf(extents), map: 0 };
   const superblock: Label = { ...shared, index: 0, mark: 'dirty' };
-  yield* makeRoom(op, extents);
-  for (const [index, extent] of extents.entries()) {
-    if (index > 0) yield* writeLabel(op, extent, { ...shared, index, mark: 'none' });
+  const before: [Medium, number][] = [];
+  for (const medium of mediaOf(extents)) before.push([medium, yield* sizeOf(op, medium)]);
+  try {
+    yield* writeLabels(op, extents, (index) => (index === 0 ? superblock : { ...shared, index, mark: 'none' }));
+    yield* makeRoom(op, extents);
+    if (trim === true) yield* cutTo(op, extents.map((extent) => [extent.medium, extent.offset + unitsOf(extent) * SLOT_BYTES]));
+    yield* flushAll(op, extents);
+  } catch (error) {
+    yield* giveBack(op, before);
+    throw error;
   }
-  yield* writeLabel(op, extents[0] as Extent, superblock);
-  yield* flushAll(op, extents);
   return { fresh: true, extents, geometry, superblock, map };
+}
+
+/** Gives back the room that was made, because of an error that is more interesting than one of doing so. */
+function* giveBack(op: string, sizes: readonly [Medium, number][]): Steps<void> {
+  try {
+    yield* cutTo(op, sizes);
+  } catch {
+    return;
+  }
 }
 
 function unclean(op: string, message: string): CompcacheError {
@@ -138,7 +181,7 @@ function requireClean(op: string, extents: readonly Extent[], found: readonly Fo
 
 function* requireWhole(op: string, extents: readonly Extent[]): Steps<void> {
   for (const [index, extent] of extents.entries()) {
-    const size = yield* ask(op, () => extent.medium.size());
+    const size = yield* sizeOf(op, extent.medium);
     if (size < extent.offset + unitsOf(extent) * SLOT_BYTES) throw unclean(op, `extent ${index} was cut short`);
   }
 }
@@ -146,6 +189,8 @@ function* requireWhole(op: string, extents: readonly Extent[]): Steps<void> {
 function* reopen(op: string, extents: readonly Extent[], found: readonly Found[], slots: number | undefined): Steps<Volume> {
   const superblock = requireClean(op, extents, found, slots);
   yield* requireWhole(op, extents);
+  const most = new Geometry(op, extents).slots;
+  if (superblock.slots < 1 || superblock.slots > most) throw unclean(op, `the label speaks of ${superblock.slots} slots, where there is room for ${most}`);
   const geometry = new Geometry(op, extents, superblock.slots);
   const map = newMap(op, geometry);
   for (let unit = 0; unit < geometry.mapUnits; unit++) {
@@ -162,18 +207,25 @@ function* reopen(op: string, extents: readonly Extent[], found: readonly Found[]
 /**
  * Opens a volume, or makes one.
  * @param extents at least one, none over another
- * @throws EEXIST with 'refuse' where something is; EINVAL for bytes of somebody else, or extents without room; EUCLEAN for a
- *   volume that was not closed, is damaged, or was made with another geometry; ENOMEM; ENOSPC; EIO
+ * @throws EEXIST with 'refuse' where something is; EINVAL for extents without room; EUCLEAN for bytes of somebody else, and with
+ *   'reopen' for a volume that was not closed, is damaged, or was made with another geometry; ENOMEM; ENOSPC; EIO
  */
-export function* openVolume(op: string, extents: readonly Extent[], { slots, existing }: VolumeOptions): Steps<Volume> {
-  if (existing === 'overwrite') return yield* make(op, extents, slots);
+export function* openVolume(op: string, extents: readonly Extent[], options: VolumeOptions): Steps<Volume> {
+  const { slots, existing } = options;
+  if (existing === 'overwrite') return yield* make(op, extents, options);
   const found: Found[] = [];
   for (const extent of extents) found.push(yield* find(op, extent));
-  if (found.every((label) => label === 'blank')) return yield* make(op, extents, slots);
+  if (found.every((label) => label === 'blank')) return yield* make(op, extents, options);
   if (existing === 'refuse') throw new CompcacheError('EEXIST', op, 'there is something already');
   const foreign = found.indexOf('foreign');
-  if (foreign !== -1) throw new CompcacheError('EINVAL', op, `extent ${foreign} has bytes of somebody else; existing: 'overwrite' takes it all the same`);
-  return existing === 'discard' ? yield* make(op, extents, slots) : yield* reopen(op, extents, found, slots);
+  if (foreign !== -1) throw new CompcacheError('EUCLEAN', op, `extent ${foreign} has bytes of somebody else; existing: 'overwrite' takes it all the same`);
+  if (existing === 'discard') return yield* make(op, extents, options);
+  try {
+    return yield* reopen(op, extents, found, slots);
+  } catch (error) {
+    if (existing === 'reopen' || !CompcacheError.made(error) || error.code !== 'EUCLEAN') throw error;
+  }
+  return yield* make(op, extents, options);
 }
 
 /** Requires that no extent lies over another of the same medium. EINVAL. */
@@ -192,6 +244,9 @@ export function requireApart(op: string, extents: readonly Extent[]): void {
 /** What a call returns: the value, or a promise of it. */
 export type Result<M extends BackingStore['mode'], T> = M extends 'sync' ? T : Promise<T>;
 
+/** Buffers that a store keeps for later calls: as many as a front end has calls under way. */
+const BUFFERS_KEPT = 32;
+
 function countBits(map: Uint8Array): number {
   let count = 0;
   for (let byte of map) for (; byte !== 0; byte &= byte - 1) count++;
@@ -209,7 +264,10 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
   /** Slots of the store. */
   readonly slots: number;
   readonly #name: string;
+  readonly #mode: M;
   readonly #volume: Volume;
+  /** Those that no call uses. */
+  readonly #buffers: Uint8Array[] = [];
   readonly #underWay = new Set<Promise<unknown>>();
   #used: number;
   #flushFailed = false;
@@ -217,8 +275,10 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
   #closed = false;
 
   /** @param name of the class, for errors */
-  constructor(name: string, mode: M, volume: Volume) {
+  constructor(maker: unknown, name: string, mode: M, volume: Volume) {
+    requireMaker(maker, 'VolumeStore', 'FileStore.open or OpfsStore.open');
     this.#name = name;
+    this.#mode = mode;
     this.mode = mode;
     this.#volume = volume;
     this.slots = volume.geometry.slots;
@@ -277,7 +337,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
   }
 
   #run<T>(steps: Steps<T>): Result<M, T> {
-    if (this.mode === 'sync') return runSync(steps) as Result<M, T>;
+    if (this.#mode === 'sync') return runSync(steps) as Result<M, T>;
     const call = runAsync(steps);
     const end = (): void => void this.#underWay.delete(call);
     this.#underWay.add(call);
@@ -302,25 +362,47 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
   }
 
   #requireHeld(op: string, slot: number): Place {
-    requireSlot(op, slot, this.slots);
+    requireSlot(op, slot, this.#volume.geometry.slots);
     if (!this.#holds(slot)) throw emptySlot(op, slot);
     return this.#volume.geometry.slot(slot);
+  }
+
+  /** A slot's room in memory of ours: media never get a caller's array, which may be detached while they wait. */
+  #takeBuffer(): Uint8Array {
+    return this.#buffers.pop() ?? new Uint8Array(SLOT_BYTES);
+  }
+
+  #returnBuffer(buffer: Uint8Array): void {
+    if (this.#buffers.length < BUFFERS_KEPT) this.#buffers.push(buffer);
   }
 
   *#read(slot: number, into: Uint8Array): Steps<number> {
     const op = this.#requireOpen('read');
     requireRoom(op, into);
     const { medium, at } = this.#requireHeld(op, slot);
-    yield* readAll(op, medium, into.subarray(0, SLOT_BYTES), at);
+    const buffer = this.#takeBuffer();
+    try {
+      yield* readAll(op, medium, buffer, at);
+      copyOut(op, 'into', into, buffer);
+    } finally {
+      this.#returnBuffer(buffer);
+    }
     return SLOT_BYTES;
   }
 
   *#write(slot: number, bytes: Uint8Array): Steps<void> {
     const op = this.#requireOpen('write');
-    requireSlot(op, slot, this.slots);
+    requireSlot(op, slot, this.#volume.geometry.slots);
     requireContent(op, bytes);
     const { medium, at } = this.#volume.geometry.slot(slot);
-    yield* writeAll(op, medium, bytes, at);
+    const buffer = this.#takeBuffer();
+    try {
+      const copy = buffer.subarray(0, lengthOf(bytes));
+      copyIn(op, 'bytes', copy, bytes);
+      yield* writeAll(op, medium, copy, at);
+    } finally {
+      this.#returnBuffer(buffer);
+    }
     this.#mark(slot, true);
   }
 

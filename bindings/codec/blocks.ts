@@ -1,22 +1,29 @@
-/** What the codecs outside the core share: their limits, and the check of their arguments. */
-import { lengthOf, requireBytes } from '../bytes.ts';
+/**
+ * What the codecs outside the core share: their limits, the way in for a caller's bytes, and the way out.
+ *
+ * Foreign code (zlib, fflate, lz4js) gets copies of ours and never a caller's array: it may read bytes twice and must find
+ * them unchanged, some hosts refuse views of shared or resizable memory, and a caller's array may have methods of its own.
+ */
+import { copyOf, copyOut, lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError } from '../errors.ts';
 
 /** The most bytes that one block may hold. */
 export const BLOCK_MAX = 65536;
 
-/** Requires what compress takes. EINVAL. */
-export function requireSource(src: unknown, dst: unknown): void {
+/** The source of compress, copied; dst is looked at, too. EINVAL. */
+export function takeSource(src: unknown, dst: unknown): Uint8Array<ArrayBuffer> {
   const op = 'codec.compress';
   requireBytes(op, 'src', src);
   requireBytes(op, 'dst', dst);
   if (lengthOf(src) > BLOCK_MAX) throw new CompcacheError('EINVAL', op, `src is ${lengthOf(src)} bytes, at most ${BLOCK_MAX}`);
+  return copyOf(op, 'src', src);
 }
 
-/** Requires what decompress takes. EINVAL. */
-export function requireBlock(src: unknown, dst: unknown): void {
+/** The block that decompress is given, copied; dst is looked at, too. EINVAL. */
+export function takeBlock(src: unknown, dst: unknown): Uint8Array<ArrayBuffer> {
   requireBytes('codec.decompress', 'src', src);
   requireBytes('codec.decompress', 'dst', dst);
+  return copyOf('codec.decompress', 'src', src);
 }
 
 /** The most bytes that a block may decode to: what dst takes, and no more than a block holds, however large dst is. */
@@ -29,15 +36,24 @@ export function notABlock(format: string, dst: Uint8Array, options?: { cause?: u
   return new CompcacheError('EIO', 'codec.decompress', `not a ${format} block that fits ${roomOf(dst)} bytes`, options);
 }
 
+/** Makes a block by foreign code, whose errors are EIO. */
+export function encoded(encode: () => Uint8Array): Uint8Array {
+  try {
+    return encode();
+  } catch (cause) {
+    throw new CompcacheError('EIO', 'codec.compress', 'the encoder of this host failed', { cause });
+  }
+}
+
 /** Copies a block out; 0 when it does not fit. */
 export function deliver(block: Uint8Array, dst: Uint8Array): number {
   if (block.length > lengthOf(dst)) return 0;
-  dst.set(block);
+  copyOut('codec.compress', 'dst', dst, block);
   return block.length;
 }
 
-/** The same bytes out of reach of other threads: foreign code may read them twice and must find them unchanged. */
-export function unshared(bytes: Uint8Array): Uint8Array {
-  const shared = Object.prototype.toString.call(bytes.buffer) === '[object SharedArrayBuffer]';
-  return shared ? new Uint8Array(bytes) : bytes;
+/** Copies decoded bytes out. EINVAL when dst does not hold them any more. */
+export function deliverDecoded(bytes: Uint8Array, dst: Uint8Array): number {
+  copyOut('codec.decompress', 'dst', dst, bytes);
+  return bytes.length;
 }

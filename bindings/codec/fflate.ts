@@ -7,9 +7,8 @@
  * that was changed may decode to other bytes, and what follows the end of a block is not looked at.
  */
 import { deflateSync, inflateSync } from 'fflate';
-import { lengthOf } from '../bytes.ts';
 import type { Codec } from '../types.ts';
-import { deliver, notABlock, requireBlock, requireSource, roomOf, unshared } from './blocks.ts';
+import { deliver, deliverDecoded, encoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 
 const LEVEL = 1;
 
@@ -18,24 +17,23 @@ export function fflateDeflate(): Codec {
   return {
     name: 'deflate',
     compress(src, dst) {
-      requireSource(src, dst);
-      return deliver(deflateSync(unshared(src), { level: LEVEL }), dst);
+      const bytes = takeSource(src, dst);
+      return deliver(encoded(() => deflateSync(bytes, { level: LEVEL })), dst);
     },
     decompress(src, dst) {
-      requireBlock(src, dst);
+      const block = takeBlock(src, dst);
       const room = roomOf(dst);
-      if (lengthOf(src) === 0) throw notABlock('deflate', dst);
+      if (block.length === 0) throw notABlock('deflate', dst);
       if (buffer.length <= room) buffer = new Uint8Array(room + 1);
       const out = buffer.subarray(0, room + 1).fill(0);
       let decoded: Uint8Array;
       try {
-        decoded = inflateSync(unshared(src), { out });
+        decoded = inflateSync(block, { out });
       } catch (cause) {
         throw notABlock('deflate', dst, { cause });
       }
       if (decoded.length > room) throw notABlock('deflate', dst);
-      dst.set(decoded);
-      return decoded.length;
+      return deliverDecoded(decoded, dst);
     },
   };
 }

@@ -1,28 +1,62 @@
 /** Codecs outside the core, loaded when asked for. */
 import { CompcacheError, show } from '../errors.ts';
 import type { Codec } from '../types.ts';
+import { BLOCK_MAX } from './blocks.ts';
 
-const LOADERS = {
-  lz4js: async (): Promise<Codec> => (await import('./lz4js.ts')).loadLz4js(),
-  deflate: async (): Promise<Codec> => (await import('./zlib.ts')).zlibDeflate() ?? (await import('./fflate.ts')).fflateDeflate(),
-  zstd: async (): Promise<Codec | undefined> => (await import('./zlib.ts')).zlibZstd(),
-};
+type Maker = () => Promise<Codec | undefined>;
 
-export type LoadableCodec = keyof typeof LOADERS;
+/** What makes each codec, the best first: undefined on a host that has not got it. */
+const MAKERS = {
+  lz4js: [async () => (await import('./lz4js.ts')).loadLz4js()],
+  deflate: [async () => (await import('./zlib.ts')).zlibDeflate(), async () => (await import('./fflate.ts')).fflateDeflate()],
+  zstd: [async () => (await import('./zlib.ts')).zlibZstd()],
+} satisfies Record<string, Maker[]>;
+
+export type LoadableCodec = keyof typeof MAKERS;
 /** Names that loadCodec knows. */
-export const LOADABLE_CODECS = Object.keys(LOADERS) as readonly LoadableCodec[];
+export const LOADABLE_CODECS = Object.keys(MAKERS) as readonly LoadableCodec[];
+
+/** Whether a codec reads its own block of these bytes. */
+function reads(codec: Codec, bytes: Uint8Array): boolean {
+  const block = new Uint8Array(bytes.length + (bytes.length >>> 3) + 1024);
+  const written = codec.compress(bytes, block);
+  const decoded = new Uint8Array(bytes.length);
+  return written > 0 && codec.decompress(block.subarray(0, written), decoded) === bytes.length && decoded.every((byte, i) => byte === bytes[i]);
+}
+
+/** Whether a codec reads its own blocks: of nothing, of a page, and of the most noise that one holds. It throws what the codec throws. */
+function readsItsBlocks(codec: Codec): boolean {
+  const page = Uint8Array.from({ length: 4096 }, (_, i) => (i >>> 3) * 31);
+  let state = 1;
+  const noise = Uint8Array.from({ length: BLOCK_MAX }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24);
+  return [new Uint8Array(0), page, noise].every((bytes) => reads(codec, bytes));
+}
 
 /**
- * Loads a codec that is not in the core. Its blocks hold up to 64 KiB.
+ * Loads a codec that is not in the core. Its blocks hold up to 64 KiB. One that cannot read its own blocks on this host is not
+ * given.
  * @param name 'lz4js': the portable reference LZ4. 'deflate': raw deflate, level 1, by the host's zlib or else by fflate; each
  *   reads the other's blocks. 'zstd': Zstandard, level 1, by the host's zlib
- * @throws EINVAL for an unknown name; ENODEV for 'zstd' on a host whose zlib lacks it (Node has it from 22.15 on) or that has none
+ * @throws EINVAL for an unknown name; ENODEV for 'zstd' on a host whose zlib lacks it (Node has it in
+ *   22.15 or later, and in 23.8 or later) or that has none, and for a codec that fails here or cannot be imported
  */
 export async function loadCodec(name: LoadableCodec): Promise<Codec> {
-  if (typeof name !== 'string' || !Object.hasOwn(LOADERS, name)) {
+  if (typeof name !== 'string' || !Object.hasOwn(MAKERS, name)) {
     throw new CompcacheError('EINVAL', 'loadCodec', `unknown codec ${show(name)}; known: ${LOADABLE_CODECS.join(', ')}`);
   }
-  const codec = await LOADERS[name]();
-  if (codec === undefined) throw new CompcacheError('ENODEV', 'loadCodec', `this host has no ${name}`);
-  return codec;
+  let found = false;
+  let cause: unknown;
+  for (const make of MAKERS[name] as Maker[]) {
+    try {
+      const codec = await make();
+      if (codec === undefined) continue;
+      found = true;
+      if (readsItsBlocks(codec)) return codec;
+    } catch (error) {
+      found = true;
+      cause ??= error;
+    }
+  }
+  const message = found ? `the ${name} of this host cannot be used: it fails, or cannot read its own blocks` : 'this host has no zstd; Node has it in 22.15 or later, and in 23.8 or later';
+  throw new CompcacheError('ENODEV', 'loadCodec', message, cause === undefined ? undefined : { cause });
 }

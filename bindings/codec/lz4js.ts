@@ -5,13 +5,12 @@
  * Its hazards are handled here: the hash table is zeroed before every block (a
  * dirty one gives wrong matches), a source is always read from index 0 (its test
  * for incompressible input assumes that), its output buffer is our own and large
- * enough (it does not check), where it finds no match and gives up the block is
+ * enough both ways (it does not check), where it finds no match and gives up the block is
  * made of literals here, and since its decoder checks nothing a block is decoded
  * only after its structure has been verified.
  */
-import { lengthOf } from '../bytes.ts';
 import type { Codec } from '../types.ts';
-import { BLOCK_MAX, deliver, notABlock, requireBlock, requireSource, unshared } from './blocks.ts';
+import { BLOCK_MAX, deliver, deliverDecoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 
 interface Lz4js {
   compressBlock(src: Uint8Array, dst: Uint8Array, srcIndex: number, srcLength: number, hashTable: Uint32Array): number;
@@ -24,26 +23,25 @@ const HASH_WORDS = 65536;
 class Lz4jsCodec implements Codec {
   readonly name = 'lz4js';
   readonly #table = new Uint32Array(HASH_WORDS);
-  readonly #block: Uint8Array;
+  readonly #buffer: Uint8Array;
 
   constructor(private readonly lz4: Lz4js) {
-    this.#block = new Uint8Array(lz4.compressBound(BLOCK_MAX));
+    this.#buffer = new Uint8Array(lz4.compressBound(BLOCK_MAX));
   }
 
   compress(src: Uint8Array, dst: Uint8Array): number {
-    requireSource(src, dst);
-    const bytes = unshared(src);
+    const bytes = takeSource(src, dst);
     this.#table.fill(0);
-    const matched = this.lz4.compressBlock(bytes, this.#block, 0, bytes.length, this.#table);
-    return deliver(this.#block.subarray(0, matched !== 0 ? matched : literals(bytes, this.#block)), dst);
+    const matched = this.lz4.compressBlock(bytes, this.#buffer, 0, bytes.length, this.#table);
+    return deliver(this.#buffer.subarray(0, matched !== 0 ? matched : literals(bytes, this.#buffer)), dst);
   }
 
   decompress(src: Uint8Array, dst: Uint8Array): number {
-    requireBlock(src, dst);
-    const block = unshared(src);
+    const block = takeBlock(src, dst);
     const length = decodedLength(block);
-    if (length < 0 || length > lengthOf(dst)) throw notABlock('LZ4', dst);
-    return this.lz4.decompressBlock(block, dst, 0, block.length, 0);
+    if (!(length >= 0 && length <= roomOf(dst))) throw notABlock('LZ4', dst);
+    this.lz4.decompressBlock(block, this.#buffer, 0, block.length, 0);
+    return deliverDecoded(this.#buffer.subarray(0, length), dst);
   }
 }
 

@@ -3,11 +3,12 @@
  *
  * Its one-shot calls make their output in buffers of `chunkSize`, one after the other; with a chunk of one byte more than dst
  * and `maxOutputLength` a block that decodes to more than dst ends after the first, so memory stays bounded. A Zstandard frame
- * says itself how large a window it needs: one that asks for much is refused.
+ * says itself how large a window it needs: one that asks for much is refused. So that no frame of ours does, the encoder is
+ * told its limit and the size of the source: Deno's does not find that out by itself, and asks for a window of 2 MiB. And it has
+ * room for the whole frame in one chunk: when Deno's needs a second one, it adds a second, empty frame.
  */
-import { lengthOf } from '../bytes.ts';
 import type { Codec } from '../types.ts';
-import { deliver, notABlock, requireBlock, requireSource, roomOf, unshared } from './blocks.ts';
+import { deliver, deliverDecoded, encoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 import { isWholeFrame } from './zstd-frame.ts';
 
 interface Options {
@@ -20,9 +21,9 @@ interface Zlib {
   deflateRawSync(bytes: Uint8Array, options: Options & { level: number; windowBits: number }): Uint8Array;
   /** With `info`: the output, and the stream, which has counted what it took in. */
   inflateRawSync(bytes: Uint8Array, options: Options & { info: true }): { buffer: Uint8Array; engine: { bytesWritten: number } };
-  zstdCompressSync?(bytes: Uint8Array, options: Options & { params: Record<number, number> }): Uint8Array;
+  zstdCompressSync?(bytes: Uint8Array, options: { pledgedSrcSize: number; chunkSize: number; params: Record<number, number> }): Uint8Array;
   zstdDecompressSync?(bytes: Uint8Array, options: Options & { params: Record<number, number> }): Uint8Array;
-  constants: { ZSTD_c_compressionLevel: number; ZSTD_d_windowLogMax: number };
+  constants: { ZSTD_c_compressionLevel: number; ZSTD_c_windowLog: number; ZSTD_d_windowLogMax: number };
 }
 
 /** The fastest level of both: deflate's 6 makes blocks of memory pages a tenth smaller in half as much time again. */
@@ -30,6 +31,7 @@ const LEVEL = 1;
 const PAGE_WINDOW = { bytes: 4096, bits: 12 }; // a window of 4 KiB sees all of a page and is sooner made ready
 const WINDOW_BITS = 15;
 const FRAME_WINDOW_BITS = 17; // a frame may ask for 128 KiB; no block that is written in one call needs more
+const FRAME_EXTRA = 1024; // noise grows by less: 3 bytes for each of its blocks, and a header
 const CHUNK_MIN = 64; // zlib's own limit
 
 /** Node's zlib, without importing it: bundlers for browsers must not meet its name. */
@@ -44,15 +46,15 @@ export function zlibDeflate(): Codec | undefined {
   return zlib && {
     name: 'deflate',
     compress(src, dst) {
-      requireSource(src, dst);
-      const windowBits = lengthOf(src) <= PAGE_WINDOW.bytes ? PAGE_WINDOW.bits : WINDOW_BITS;
-      return deliver(zlib.deflateRawSync(unshared(src), { level: LEVEL, windowBits }), dst);
+      const bytes = takeSource(src, dst);
+      const windowBits = bytes.length <= PAGE_WINDOW.bytes ? PAGE_WINDOW.bits : WINDOW_BITS;
+      return deliver(encoded(() => zlib.deflateRawSync(bytes, { level: LEVEL, windowBits })), dst);
     },
     decompress(src, dst) {
-      requireBlock(src, dst);
+      const block = takeBlock(src, dst);
       return bounded('deflate', dst, (limits) => {
-        const { buffer, engine } = zlib.inflateRawSync(unshared(src), { ...limits, info: true });
-        return engine.bytesWritten === lengthOf(src) ? buffer : undefined;
+        const { buffer, engine } = zlib.inflateRawSync(block, { ...limits, info: true });
+        return engine.bytesWritten === block.length ? buffer : undefined;
       });
     },
   };
@@ -63,17 +65,16 @@ export function zlibZstd(): Codec | undefined {
   const zlib = nodeZlib();
   if (zlib?.zstdCompressSync === undefined || zlib.zstdDecompressSync === undefined) return undefined;
   const { zstdCompressSync, zstdDecompressSync, constants } = zlib;
-  const params = { [constants.ZSTD_c_compressionLevel]: LEVEL };
+  const params = { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_windowLog]: FRAME_WINDOW_BITS };
   const window = { [constants.ZSTD_d_windowLogMax]: FRAME_WINDOW_BITS };
   return {
     name: 'zstd',
     compress(src, dst) {
-      requireSource(src, dst);
-      return deliver(zstdCompressSync(unshared(src), { params }), dst);
+      const bytes = takeSource(src, dst);
+      return deliver(encoded(() => zstdCompressSync(bytes, { pledgedSrcSize: bytes.length, chunkSize: bytes.length + FRAME_EXTRA, params })), dst);
     },
     decompress(src, dst) {
-      requireBlock(src, dst);
-      const frame = unshared(src);
+      const frame = takeBlock(src, dst);
       return bounded('Zstandard', dst, (limits) => (isWholeFrame(frame) ? zstdDecompressSync(frame, { ...limits, params: window }) : undefined));
     },
   };
@@ -92,6 +93,5 @@ function bounded(format: string, dst: Uint8Array, decode: (limits: Options) => U
     throw notABlock(format, dst, { cause });
   }
   if (decoded === undefined || decoded.length > room) throw notABlock(format, dst);
-  dst.set(decoded);
-  return decoded.length;
+  return deliverDecoded(decoded, dst);
 }

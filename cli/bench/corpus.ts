@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { PAGE_SIZE } from '../../bindings/index.ts';
-import { InputError } from '../pages.ts';
+import { InputError, unreadable } from '../pages.ts';
 import type { Corpus } from './types.ts';
 
 const PAGES_MAX = 4096;
@@ -17,7 +17,7 @@ export function readCorpus(path: string, most = PAGES_MAX): Corpus {
     if (pages.length === 0) throw new InputError(`${path} has no whole page of ${PAGE_SIZE} bytes`);
     return { name: basename(path), pages };
   } catch (error) {
-    throw error instanceof InputError ? error : new InputError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+    throw error instanceof InputError ? error : unreadable(path === '' ? "''" : path, error);
   }
 }
 
@@ -28,7 +28,9 @@ interface File {
 
 function filesOf(path: string): File[] {
   const found = statSync(path);
-  if (!found.isDirectory()) return [{ path, pages: Math.floor(found.size / PAGE_SIZE) }];
+  // Pages are taken from all over a file, so its size must be known.
+  if (!found.isFile() && !found.isDirectory()) throw new InputError(`${path} is neither a file nor a folder: --corpus takes no device and no pipe`);
+  if (found.isFile()) return [{ path, pages: Math.floor(found.size / PAGE_SIZE) }];
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))

@@ -5,22 +5,27 @@
  * the piece, so that the longest request does not keep other clients waiting. The payload of a write is complete before the
  * device sees its first byte: a client that vanishes in the middle has written nothing.
  *
- * A client has so much time for the negotiation. Afterwards it may be idle for ever; but one that stops in the middle of a
- * request, or does not take its replies, for `stallTimeout` is dropped.
+ * A client has so much time for the negotiation, and may have to give way to another before it has chosen the export.
+ * Afterwards it may be idle for ever; but one that stops in the middle of a request, or does not take its replies, for
+ * `stallTimeout` is dropped. So is one that moves a byte now and then, after ten times as long over one request or reply.
  */
 import type { Socket } from 'node:net';
 import { CompcacheError } from '../../bindings/index.ts';
 import { Breath } from './breath.ts';
 import type { BlockDevice } from './device.ts';
-import { Flight } from './flight.ts';
+import { Flight, type Budget } from './flight.ts';
 import { Inbox } from './inbox.ts';
 import { negotiate, type Export } from './negotiation.ts';
 import { BLOCK_SIZE, COMMAND, COMMAND_FLAG, NBD_ERROR, REPLY_BYTES, REQUEST_BYTES, makeReply, nbdErrorOf, parseRequest, type NbdError, type Request } from './protocol.ts';
+import type { Guest } from './places.ts';
 import { endSocket } from './send.ts';
 
 /** The most bytes that the device is asked for at a time. */
 const DATA_PIECE = 2 ** 20;
 const AREA_PIECE = 16 * 2 ** 20;
+/** How many times `stallTimeout` the rest of one request, or one reply, may take. */
+const PATIENCE = 10;
+const KEEP_ALIVE_MS = 60_000;
 
 /** The flags that each command may have; FUA, on any. */
 const FLAGS: Record<number, number> = {
@@ -33,6 +38,10 @@ const FLAGS: Record<number, number> = {
 
 export interface ConnectionOptions {
   offered: Export;
+  /** The memory that all connections share. */
+  budget: Budget;
+  /** Why this client cannot have the export, if it cannot: it is told so, and closed. */
+  refusal?: string;
   /** Milliseconds. */
   negotiationTimeout: number;
   stallTimeout: number;
@@ -40,25 +49,30 @@ export interface ConnectionOptions {
   report: (error: unknown) => void;
 }
 
-export class Connection {
+export class Connection implements Guest {
   /** Resolves when the connection is closed and no request of it is under way. */
   readonly done: Promise<void>;
   readonly #socket: Socket;
   readonly #inbox: Inbox;
   readonly #device: BlockDevice;
   readonly #options: ConnectionOptions;
-  readonly #flight = new Flight();
+  readonly #flight: Flight;
   readonly #breath = new Breath();
+  #hasChosen = false;
   #exportSize: number | undefined;
+  /** When the kernel took a reply last, or the first of those that it has not taken was sent. */
+  #repliedAt = 0;
   #isStopping = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
     this.#device = options.offered.device;
+    this.#flight = new Flight(options.budget);
     socket.on('error', () => {}); // 'close' follows
+    socket.on('close', () => this.#flight.close());
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, 60_000);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     this.#inbox = new Inbox(socket);
     this.done = this.#run();
   }
@@ -70,6 +84,11 @@ export class Connection {
   /** Whether it has chosen the export and is connected. */
   get isTransmitting(): boolean {
     return this.#exportSize !== undefined && this.isConnected;
+  }
+
+  /** Since when it has said nothing; undefined once it has chosen the export. */
+  get idleSince(): number | undefined {
+    return this.#hasChosen ? undefined : this.#inbox.heardAt;
   }
 
   /** Ends when what is under way is answered. Requests that are met from now on are refused: the server goes. */
@@ -96,9 +115,10 @@ export class Connection {
   }
 
   async #negotiate(): Promise<number | undefined> {
-    const timer = setTimeout(() => this.#socket.destroy(), this.#options.negotiationTimeout);
+    const { offered, refusal, negotiationTimeout } = this.#options;
+    const timer = setTimeout(() => this.#socket.destroy(), negotiationTimeout);
     try {
-      return await negotiate(this.#socket, this.#inbox, this.#options.offered);
+      return await negotiate({ socket: this.#socket, inbox: this.#inbox, offered, refusal, chosen: () => (this.#hasChosen = true) });
     } finally {
       clearTimeout(timer);
     }
@@ -108,13 +128,26 @@ export class Connection {
 
   async #transmit(): Promise<void> {
     const socket = this.#socket;
+    const { stallTimeout } = this.#options;
     // Counts anew from every byte that comes or goes.
     socket.on('timeout', () => {
-      if (this.#inbox.isMidway || socket.writableLength > 0) socket.destroy();
+      if (this.#unfinishedSince !== undefined) socket.destroy();
     });
-    socket.setTimeout(this.#options.stallTimeout);
-    while (await this.#nextRequest()) await this.#breath.take();
-    await this.#flight.landed();
+    socket.setTimeout(stallTimeout);
+    const timer = setInterval(() => {
+      if (performance.now() - (this.#unfinishedSince ?? Infinity) > PATIENCE * stallTimeout) socket.destroy();
+    }, stallTimeout);
+    try {
+      while (await this.#nextRequest()) await this.#breath.take();
+      await this.#flight.landed();
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  /** Since when the client owes the rest of a request, or has not taken a reply; undefined when neither is so. */
+  get #unfinishedSince(): number | undefined {
+    return this.#inbox.midwaySince ?? (this.#socket.writableLength > 0 ? this.#repliedAt : undefined);
   }
 
   /** Takes a request and starts it; false when there will be no other. */
@@ -126,7 +159,7 @@ export class Connection {
     if (request === undefined || request.command === COMMAND.DISC) return false;
     const refused = this.#refusal(request);
     const bytes = refused === NBD_ERROR.NONE && hasPayload(request) ? request.length : 0;
-    await this.#flight.enter(bytes);
+    if (!(await this.#flight.enter(bytes))) return false;
     const payload = await this.#takePayload(request, refused);
     if (payload === undefined) {
       this.#flight.leave(bytes);
@@ -139,6 +172,7 @@ export class Connection {
   /** The payload of a write, thrown away where it is refused; nothing for others; undefined when the client has gone. */
   async #takePayload({ command, length }: Request, refused: NbdError): Promise<Uint8Array | undefined> {
     if (command !== COMMAND.WRITE) return NOTHING;
+    this.#inbox.goOn();
     if (refused !== NBD_ERROR.NONE) return (await this.#inbox.skip(length)) ? NOTHING : undefined;
     const payload = Buffer.allocUnsafeSlow(length);
     return (await this.#inbox.fill(payload)) ? payload : undefined;
@@ -179,11 +213,17 @@ export class Connection {
   /** Waits until the kernel has it all: so long the request counts as under way. Replies of one burst go out together. */
   #send(reply: Buffer): Promise<void> {
     const socket = this.#socket;
+    if (socket.writableLength === 0) this.#repliedAt = performance.now();
     if (socket.writableCorked === 0) {
       socket.cork();
       process.nextTick(() => socket.uncork());
     }
-    return new Promise((resolve) => void socket.write(reply, () => resolve()));
+    return new Promise((resolve) => {
+      socket.write(reply, () => {
+        this.#repliedAt = performance.now();
+        resolve();
+      });
+    });
   }
 
   async #execute(request: Request, payload: Uint8Array): Promise<Buffer> {

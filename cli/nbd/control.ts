@@ -5,13 +5,17 @@
  *   reply     {"ok":true,"result":…} or {"ok":false,"code":"EBUSY","message":"…"} and a line feed
  *
  * UTF-8. The requests of a connection are answered in their order, one at a time. A line that is no request is answered EINVAL;
- * after one that is too long the connection ends, as it does after a minute without a request. A client that does not read
- * its replies is not read.
+ * after one that is too long the connection ends, as it does when a whole request has not come, or its answer has not been
+ * taken, after a minute. A client that does not read its replies is not read.
+ *
+ * There are 16 clients at most. The one that has kept the server waiting the longest gives way to a newcomer; while all have
+ * requests under way, a newcomer is answered EBUSY before it has asked, and the connection ends.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { CompcacheError, type ErrorCode } from '../../bindings/index.ts';
-import { listen, requireSocketPath } from './listener.ts';
+import { isSocketPath, listen, requireSocketPath } from './listener.ts';
+import { Places, type Guest } from './places.ts';
 import { endSocket, send } from './send.ts';
 
 const MAX_LINE = 64 * 1024;
@@ -28,7 +32,7 @@ export interface ControlServerOptions {
   /** The path of the Unix socket. */
   path: string;
   handlers: Readonly<Record<string, ControlHandler>>;
-  /** Milliseconds that a client may be idle; 60,000 unless given. */
+  /** Milliseconds that a client may take for a whole request, and for taking the answer; 60,000 unless given. */
   idleTimeout?: number;
   /** Hears of faults that are no CompcacheError; the client only hears EIO. */
   report?: (error: unknown) => void;
@@ -48,11 +52,9 @@ type Answer = { ok: true; result?: unknown } | { ok: false; code: ErrorCode; mes
 export async function serveControl({ path, handlers, idleTimeout = IDLE_MS, report = () => {} }: ControlServerOptions): Promise<ControlServer> {
   const op = 'control.serve';
   requireSocketPath(op, path);
-  const conversations = new Set<Conversation>();
-  const listener = await listen(op, { path }, MAX_CONNECTIONS, (socket) => {
-    const conversation = new Conversation(socket, handlers, idleTimeout, report);
-    conversations.add(conversation);
-    void conversation.done.then(() => conversations.delete(conversation));
+  const places = new Places<Conversation>(MAX_CONNECTIONS);
+  const listener = await listen(op, { path }, (socket) => {
+    places.admit(() => new Conversation(socket, handlers, idleTimeout, report), () => turnAway(socket));
   }, report);
   let closed: Promise<void> | undefined;
   return {
@@ -60,7 +62,9 @@ export async function serveControl({ path, handlers, idleTimeout = IDLE_MS, repo
     close() {
       return (closed ??= (() => {
         const unused = listener.close();
+        const conversations = places.guests;
         for (const conversation of conversations) conversation.stop();
+        for (const newcomer of places.turnedAway) newcomer.destroy();
         const late = setTimeout(() => conversations.forEach((conversation) => conversation.destroy()), CLOSE_MS);
         return unused.finally(() => clearTimeout(late));
       })());
@@ -68,21 +72,40 @@ export async function serveControl({ path, handlers, idleTimeout = IDLE_MS, repo
   };
 }
 
+/** Tells a client that there is no place for it, and ends. */
+function turnAway(socket: Socket): Guest {
+  socket.on('error', () => {}); // 'close' follows
+  const answer: Answer = refusal('EBUSY', `all ${MAX_CONNECTIONS} places are taken: ask again later`);
+  return {
+    done: send(socket, Buffer.from(`${JSON.stringify(answer)}\n`)).then(() => endSocket(socket)),
+    idleSince: performance.now(),
+    destroy: () => void socket.destroy(),
+  };
+}
+
 /** One client of the control socket. */
-class Conversation {
+class Conversation implements Guest {
   readonly done: Promise<void>;
   readonly #socket: Socket;
+  readonly #idleTimeout: number;
+  /** Whether there is a request that has not been answered in full. */
   #isBusy = false;
   #isStopping = false;
+  #idleSince: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, handlers: Readonly<Record<string, ControlHandler>>, idleTimeout: number, report: (error: unknown) => void) {
     this.#socket = socket;
+    this.#idleTimeout = idleTimeout;
     socket.on('error', () => {}); // 'close' follows
-    socket.on('timeout', () => {
-      if (!this.#isBusy || socket.writableLength > 0) socket.destroy();
-    });
-    socket.setTimeout(idleTimeout);
+    socket.on('close', () => clearTimeout(this.#timer));
+    this.#waitForClient();
     this.done = this.#run(handlers, report);
+  }
+
+  /** Since when the server has waited for its next request, or for it to take an answer; undefined while a request is carried out. */
+  get idleSince(): number | undefined {
+    return this.#idleSince;
   }
 
   /** Ends it after the request that is under way. */
@@ -96,13 +119,28 @@ class Conversation {
     this.#socket.destroy();
   }
 
+  /** The client has so much time from now on, however many bytes come or go in it. */
+  #waitForClient(): void {
+    clearTimeout(this.#timer);
+    this.#idleSince = performance.now();
+    this.#timer = setTimeout(() => this.#socket.destroy(), this.#idleTimeout);
+  }
+
+  #workForClient(): void {
+    clearTimeout(this.#timer);
+    this.#idleSince = undefined;
+  }
+
   async #run(handlers: Readonly<Record<string, ControlHandler>>, report: (error: unknown) => void): Promise<void> {
     try {
       for await (const line of lines(this.#socket, MAX_LINE)) {
         this.#isBusy = true;
+        this.#workForClient();
         const answer = line === undefined ? refusal('EINVAL', `a request may have ${MAX_LINE} bytes`) : await respond(line, handlers, report);
+        this.#waitForClient();
         await send(this.#socket, encode(answer, report));
         this.#isBusy = false;
+        this.#waitForClient();
         if (line === undefined || this.#isStopping) break;
       }
     } catch {
@@ -113,21 +151,45 @@ class Conversation {
 }
 
 /** The lines that come, without their ends; undefined, and nothing more, for one that is too long. */
-async function* lines(socket: Socket, max: number): AsyncGenerator<Buffer | undefined> {
-  let rest: Buffer[] = [];
-  let length = 0;
+async function* lines(socket: Socket, max: number): AsyncGenerator<Buffer | undefined, void, undefined> {
+  const line = new Line();
   for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     let from = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, from)) {
-      const line = Buffer.concat([...rest, chunk.subarray(from, end)]);
-      rest = [];
-      length = 0;
+      line.add(chunk.subarray(from, end));
       from = end + 1;
-      yield line.length > max ? undefined : line;
+      yield line.length > max ? undefined : line.take();
     }
-    rest.push(chunk.subarray(from));
-    length += chunk.length - from;
-    if (length > max) yield undefined;
+    line.add(chunk.subarray(from));
+    if (line.length > max) yield undefined;
+  }
+}
+
+/** A line that comes in pieces, in one array: what many small pieces cost is what their bytes cost. */
+class Line {
+  #bytes = Buffer.alloc(0);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  add(piece: Buffer): void {
+    const length = this.#length + piece.length;
+    if (length > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.#length));
+      larger.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = larger;
+    }
+    this.#bytes.set(piece, this.#length);
+    this.#length = length;
+  }
+
+  take(): Buffer {
+    const line = this.#bytes.subarray(0, this.#length);
+    this.#bytes = Buffer.alloc(0);
+    this.#length = 0;
+    return line;
   }
 }
 
@@ -180,39 +242,59 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 // ── client ───────────────────────────────────────────────────────────────────
 
+export interface AskOptions {
+  /** Milliseconds for all of it; 30,000 unless given. */
+  timeout?: number;
+  /** Another path, for when nobody listens on the first one. */
+  orElse?: string;
+}
+
 /**
  * Asks the server behind a control socket for one thing.
- * @param timeout milliseconds for all of it; 30,000 unless given
  * @returns the result
  * @throws what the server answered, as a CompcacheError of `control.<op>`; ENODEV when nobody listens there; EIO when the
  *   server goes, answers nonsense or does not answer
  */
-export async function askControl(path: string, op: string, args: Record<string, unknown> = {}, { timeout = 30_000 } = {}): Promise<unknown> {
+export async function askControl(path: string, op: string, args: Record<string, unknown> = {}, { timeout = 30_000, orElse }: AskOptions = {}): Promise<unknown> {
   const name = `control.${op}`;
-  requireSocketPath(name, path);
+  const paths = orElse === undefined ? [path] : [path, orElse].filter(isSocketPath);
+  if (paths.length === 0 || orElse === undefined) requireSocketPath(name, path);
   const request = Buffer.from(`${JSON.stringify({ op, args })}\n`);
-  const socket = connect({ path }).on('error', () => {}); // whoever waits for it hears of it
   const broke = (why: string, cause?: unknown): CompcacheError => new CompcacheError('EIO', name, `${why}: ${path}`, { cause });
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    socket.destroy(new Error('timed out'));
-  }, timeout);
+  const late = AbortSignal.timeout(timeout);
+  let socket: Socket | undefined;
   try {
-    await once(socket, 'connect');
+    socket = await reach(paths, late);
     await send(socket, request);
     for await (const line of lines(socket, MAX_REPLY)) return resultOf(name, line && parseObject(line), broke);
-    throw broke(late ? 'the server did not answer in time' : 'the server went without an answer');
+    throw broke(late.aborted ? 'the server did not answer in time' : 'the server went without an answer');
   } catch (error) {
     if (error instanceof CompcacheError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    if (late) throw broke('the server did not answer in time', error);
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') throw new CompcacheError('ENODEV', name, `no server listens on ${path}`, { cause: error });
+    if (late.aborted) throw broke('the server did not answer in time', error);
+    if (isNobody(error)) throw new CompcacheError('ENODEV', name, `no server listens on ${paths.join(' or ')}`, { cause: error });
     throw broke('talking to the server failed', error);
   } finally {
-    clearTimeout(timer);
-    socket.destroy();
+    socket?.destroy();
   }
+}
+
+/** Connects to the first of some paths that somebody listens on, until the signal comes. */
+async function reach(paths: readonly string[], signal: AbortSignal): Promise<Socket> {
+  for (const [i, path] of paths.entries()) {
+    const socket = connect({ path, signal }).on('error', () => {}); // whoever waits for it hears of it
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch (error) {
+      if (i === paths.length - 1 || !isNobody(error)) throw error;
+    }
+  }
+  throw new RangeError('no path is given');
+}
+
+function isNobody(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ECONNREFUSED';
 }
 
 const CODES: ReadonlySet<string> = new Set<ErrorCode>(['EINVAL', 'ENOMEM', 'ENOSPC', 'ENOENT', 'EEXIST', 'EAGAIN', 'EBUSY', 'EIO', 'ERANGE', 'ENODEV', 'EUCLEAN', 'ECLOSED']);

@@ -1,19 +1,33 @@
 /**
  * What a client has sent and nobody has looked at yet. It holds little: once it is full the socket is not read, and the
- * client has to wait.
+ * client has to wait. Chunks count by the memory that they hold, and small ones are put together, so that many tiny packets
+ * cost no more than a few large ones.
  */
 import type { Socket } from 'node:net';
 
 const FULL = 64 * 1024;
+/** What a chunk costs besides its bytes: the objects around them. */
+const CHUNK_COST = 512;
+/** Chunks below this size are put together in blocks of this size. */
+const BLOCK = 4096;
 /** A client that is to go has said all when it has been silent for so long. */
 const QUIET_MS = 50;
 
+interface Chunk {
+  bytes: Buffer;
+  /** What of it is still to be taken. */
+  from: number;
+  to: number;
+}
+
 export class Inbox {
   readonly #socket: Socket;
-  readonly #chunks: Buffer[] = [];
-  #bytes = 0;
+  readonly #chunks: Chunk[] = [];
+  #held = 0;
   #ended = false;
-  #taken = 0;
+  #isBegun = false;
+  #begunAt = 0;
+  #heardAt = performance.now();
   #isStopping = false;
   #quiet: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
@@ -26,14 +40,24 @@ export class Inbox {
     socket.on('close', () => this.#drop());
   }
 
-  /** A new message begins with the next byte. */
-  begin(): void {
-    this.#taken = 0;
+  /** When the client was last heard of. */
+  get heardAt(): number {
+    return this.#heardAt;
   }
 
-  /** Whether somebody waits for the rest of a message. */
-  get isMidway(): boolean {
-    return this.#wake !== undefined && this.#taken > 0;
+  /** A new message begins with the next byte. */
+  begin(): void {
+    this.#isBegun = false;
+  }
+
+  /** The rest of the message is waited for from now on. */
+  goOn(): void {
+    this.#begunAt = performance.now();
+  }
+
+  /** Since when somebody has waited for the rest of a message. */
+  get midwaySince(): number | undefined {
+    return this.#wake !== undefined && this.#isBegun ? this.#begunAt : undefined;
   }
 
   /** Fills an array; false when the client has gone before. */
@@ -70,26 +94,48 @@ export class Inbox {
   }
 
   async #take(most: number): Promise<Buffer | undefined> {
-    while (this.#bytes === 0) {
+    while (this.#chunks.length === 0) {
       if (this.#ended) return undefined;
       this.#socket.resume();
       if (this.#isStopping) this.#endIfQuiet();
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
-    const first = this.#chunks[0] as Buffer;
-    const piece = first.subarray(0, most);
-    if (piece.length === first.length) this.#chunks.shift();
-    else this.#chunks[0] = first.subarray(piece.length);
-    this.#bytes -= piece.length;
-    this.#taken += piece.length;
+    const first = this.#chunks[0] as Chunk;
+    const piece = first.bytes.subarray(first.from, Math.min(first.to, first.from + most));
+    first.from += piece.length;
+    if (first.from === first.to) {
+      this.#chunks.shift();
+      this.#held -= costOf(first);
+    }
+    if (!this.#isBegun) {
+      this.#isBegun = true;
+      this.#begunAt = performance.now();
+    }
     return piece;
   }
 
-  #put(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#bytes >= FULL) this.#socket.pause();
+  #put(bytes: Buffer): void {
+    this.#heardAt = performance.now();
+    if (bytes.length >= BLOCK || this.#chunks.length === 0) this.#push({ bytes, from: 0, to: bytes.length });
+    else this.#append(bytes);
+    if (this.#held >= FULL) this.#socket.pause();
     this.#wakeUp();
+  }
+
+  /** Puts a small chunk into the last block if there is room, or into a new one. */
+  #append(bytes: Buffer): void {
+    let last = this.#chunks.at(-1) as Chunk;
+    if (last.bytes.length - last.to < bytes.length) {
+      last = { bytes: Buffer.allocUnsafeSlow(BLOCK), from: 0, to: 0 };
+      this.#push(last);
+    }
+    last.bytes.set(bytes, last.to);
+    last.to += bytes.length;
+  }
+
+  #push(chunk: Chunk): void {
+    this.#chunks.push(chunk);
+    this.#held += costOf(chunk);
   }
 
   #endIfQuiet(): void {
@@ -104,7 +150,7 @@ export class Inbox {
 
   #drop(): void {
     this.#chunks.length = 0;
-    this.#bytes = 0;
+    this.#held = 0;
     this.#end();
   }
 
@@ -114,4 +160,8 @@ export class Inbox {
     this.#wake = undefined;
     wake?.();
   }
+}
+
+function costOf({ bytes }: Chunk): number {
+  return bytes.buffer.byteLength + CHUNK_COST;
 }

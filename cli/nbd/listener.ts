@@ -2,11 +2,12 @@
  * Listening on a Unix socket or a TCP port, for the NBD server and the control server.
  *
  * The file of a Unix socket has mode 0600, is there until `close`, and takes the place of one that nobody answers on. It
- * never takes the place of anything else.
+ * never takes the place of anything else, and at the end only what is still its own is removed.
  */
-import { chmodSync, existsSync, lstatSync, unlinkSync, type Stats } from 'node:fs';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { chmodSync, existsSync, linkSync, lstatSync, renameSync, rmSync, unlinkSync, type Stats } from 'node:fs';
+import { BlockList, connect, createServer, isIPv6, type AddressInfo, type Server, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { CompcacheError, type ErrorCode } from '../../bindings/index.ts';
 
@@ -21,8 +22,15 @@ export type Endpoint = { path: string } | { host: string; port: number };
 export interface Listener {
   /** Where it listens; the port is the real one. */
   readonly endpoint: Endpoint;
-  /** Takes no more connections, and removes the socket file. Resolves when the last connection is closed. */
+  /** Whether only this machine can reach it. */
+  readonly isLocal: boolean;
+  /** Takes no more connections, and removes the socket file if it is still its own. Resolves when the last connection is closed. */
   close(): Promise<void>;
+}
+
+/** Whether a Unix socket can have such a path. */
+export function isSocketPath(path: string): boolean {
+  return path !== '' && !path.includes('\0') && Buffer.byteLength(path) <= MAX_PATH_BYTES;
 }
 
 /** Requires a path that a Unix socket can have. EINVAL. */
@@ -33,35 +41,103 @@ export function requireSocketPath(op: string, path: unknown): asserts path is st
 
 /**
  * Listens.
- * @param maxConnections those above it are closed at once
  * @throws EBUSY where somebody listens already, EEXIST where a file is that is no socket
  */
-export async function listen(op: string, endpoint: Endpoint, maxConnections: number, take: (socket: Socket) => void, report: (error: unknown) => void): Promise<Listener> {
-  // A client that has said all may still read its replies.
-  const server = createServer({ allowHalfOpen: true }, take);
-  server.maxConnections = maxConnections;
-  if ('path' in endpoint) await listenPath(op, server, endpoint.path);
-  else await listenPort(op, server, endpoint.host, endpoint.port);
+export async function listen(op: string, endpoint: Endpoint, take: (socket: Socket) => void, report: (error: unknown) => void): Promise<Listener> {
+  // A client that has said all may still read its replies. Nothing is read ahead of whoever takes it.
+  const server = createServer({ allowHalfOpen: true, highWaterMark: 1 }, take);
+  const remove = 'path' in endpoint ? await listenPath(op, server, endpoint.path) : await listenPort(op, server, endpoint.host, endpoint.port);
   server.on('error', report); // accepting failed: out of descriptors
+  const address = server.address();
+  const isPort = !('path' in endpoint);
   return {
-    endpoint: 'path' in endpoint ? endpoint : { host: endpoint.host, port: (server.address() as AddressInfo).port },
-    close: () => new Promise((resolve) => server.close(() => resolve())),
+    endpoint: isPort ? { host: endpoint.host, port: (address as AddressInfo).port } : endpoint,
+    isLocal: !isPort || isLoopback(address as AddressInfo),
+    close: () =>
+      new Promise((resolve) => {
+        try {
+          remove();
+        } catch (error) {
+          report(error);
+        }
+        server.close(() => resolve());
+      }),
   };
 }
 
-async function listenPort(op: string, server: Server, host: string, port: number): Promise<void> {
+const NOTHING = (): void => {};
+
+/** Both give what is to be done before the server is closed. */
+async function listenPort(op: string, server: Server, host: string, port: number): Promise<() => void> {
   const error = await started(server, () => server.listen({ host, port }));
   if (error !== undefined) throw listenError(op, `${host}:${port}`, error);
+  return NOTHING;
 }
 
-async function listenPath(op: string, server: Server, path: string): Promise<void> {
+function isLoopback({ address }: AddressInfo): boolean {
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8);
+  loopback.addAddress('::1', 'ipv6');
+  return loopback.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+}
+
+/**
+ * The socket is made under a name that nobody knows and then linked to its path. When a server is closed, libuv removes the
+ * name that it has made, whoever has it by then; the path itself is removed here, and only while it is still this socket.
+ */
+async function listenPath(op: string, server: Server, path: string): Promise<() => void> {
+  const made = await listenAside(op, server, path);
+  try {
+    chmodSync(made, PRIVATE);
+    const { ino, dev } = lstatSync(made, { bigint: true });
+    await put(op, made, path);
+    return () => {
+      const now = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+      if (now !== undefined && now.ino === ino && now.dev === dev) rmSync(path, { force: true });
+    };
+  } catch (error) {
+    server.close();
+    throw error instanceof CompcacheError ? error : listenError(op, path, error as NodeJS.ErrnoException);
+  }
+}
+
+/** Listens under a free name in the same folder, and gives that name. */
+async function listenAside(op: string, server: Server, path: string): Promise<string> {
+  const folder = dirname(path);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const error = await started(server, () => privately(() => server.listen({ path })));
-    if (error === undefined) return chmodSync(path, PRIVATE);
-    if (error.code !== 'EADDRINUSE') throw existsSync(dirname(path)) ? listenError(op, path, error) : new CompcacheError('ENOENT', op, `there is no folder ${dirname(path)}`, { cause: error });
+    const made = join(folder, asideName(MAX_PATH_BYTES - Buffer.byteLength(join(folder, 'x')) + 1));
+    const error = await started(server, () => privately(() => server.listen({ path: made })));
+    if (error === undefined) return made;
+    if (error.code !== 'EADDRINUSE') throw existsSync(folder) ? listenError(op, path, error) : new CompcacheError('ENOENT', op, `there is no folder ${folder}`, { cause: error });
+  }
+  throw new CompcacheError('EBUSY', op, `no name is free beside ${path}`);
+}
+
+/** A name of any kind with at most so many bytes. */
+function asideName(most: number): string {
+  return `.${randomUUID()}`.slice(most < 2 ? 1 : 0).slice(0, most);
+}
+
+/** Gives a socket the name that it is to have, in the place of one that nobody answers on. */
+async function put(op: string, made: string, path: string): Promise<void> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    if (moveIfFree(made, path)) return;
     await removeStale(op, path);
   }
   throw new CompcacheError('EBUSY', op, `another server takes ${path} again and again`);
+}
+
+/** Moves a file; false when there is something at the new path. Where hard links work, no moment is left for somebody else. */
+function moveIfFree(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+  } catch {
+    if (lstatSync(to, { throwIfNoEntry: false }) !== undefined) return false;
+    renameSync(from, to);
+    return true;
+  }
+  unlinkSync(from);
+  return true;
 }
 
 /** Makes a socket file that nobody else may use, from its first moment; a worker has to do with chmod afterwards. */

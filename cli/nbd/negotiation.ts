@@ -3,7 +3,8 @@
  *
  * There is one export, under its name and as the default (the empty name); none while the device is not initialised. Options
  * that this server does not know, TLS, structured replies and metadata contexts among them, are answered ERR_UNSUP. A client
- * that breaks the framing is left; one that sends nonsense in a known option is told so.
+ * that breaks the framing is left; one that sends nonsense in a known option is told so. A client for whom there is no place
+ * is told so when it asks for the export (ERR_POLICY, with the reason in words), and left.
  */
 import type { Socket } from 'node:net';
 import type { BlockDevice } from './device.ts';
@@ -24,10 +25,17 @@ export interface Export {
   description: string;
 }
 
-interface Session {
+export interface Negotiation {
   socket: Socket;
   inbox: Inbox;
   offered: Export;
+  /** Why the client cannot have the export, if it cannot. */
+  refusal: string | undefined;
+  /** Called when the client has chosen the export, before it is told its size. */
+  chosen: () => void;
+}
+
+interface Session extends Negotiation {
   clientFlags: number;
 }
 
@@ -43,11 +51,12 @@ type Outcome = 'next' | 'end' | { size: number };
  * Negotiates.
  * @returns the bytes of the export as the client was told, or undefined when there will be no transmission
  */
-export async function negotiate(socket: Socket, inbox: Inbox, offered: Export): Promise<number | undefined> {
+export async function negotiate(negotiation: Negotiation): Promise<number | undefined> {
+  const { socket, inbox } = negotiation;
   await send(socket, u64(INIT_PASSWD), u64(OPTION_MAGIC), u16(HANDSHAKE_FLAGS));
   const flags = await inbox.next(4);
   if (flags === undefined) return undefined;
-  const session: Session = { socket, inbox, offered, clientFlags: flags.readUInt32BE(0) };
+  const session: Session = { ...negotiation, clientFlags: flags.readUInt32BE(0) };
   if ((session.clientFlags & ~HANDSHAKE_FLAGS) !== 0) return undefined;
   for (;;) {
     const outcome = await nextOption(session);
@@ -75,6 +84,7 @@ function isKnown(option: number): boolean {
 }
 
 function answer(session: Session, asked: Option): Promise<Outcome> {
+  if (session.refusal !== undefined && isKnown(asked.option) && asked.option !== OPTION.ABORT) return turnAway(session, asked.option, session.refusal);
   switch (asked.option) {
     case OPTION.ABORT: return abort(session);
     case OPTION.LIST: return list(session, asked);
@@ -86,11 +96,17 @@ function answer(session: Session, asked: Option): Promise<Outcome> {
 
 // ── the options ──────────────────────────────────────────────────────────────
 
-async function exportName({ socket, inbox, offered, clientFlags }: Session, length: number): Promise<Outcome> {
-  if (length > MAX_STRING) return 'end';
+async function turnAway(session: Session, option: number, reason: string): Promise<Outcome> {
+  await reply(session, option, REPLY.ERR_POLICY, Buffer.from(reason));
+  return 'end';
+}
+
+async function exportName({ socket, inbox, offered, refusal, chosen, clientFlags }: Session, length: number): Promise<Outcome> {
+  if (length > MAX_STRING || refusal !== undefined) return 'end';
   const name = await inbox.next(length);
   if (name === undefined || !isOffered(offered, name)) return 'end';
   const { size } = offered.device;
+  chosen();
   const zeroes = Buffer.alloc((clientFlags & HANDSHAKE.NO_ZEROES) === 0 ? ZEROES : 0);
   await send(socket, u64(BigInt(size)), u16(EXPORT_FLAGS), zeroes);
   return { size };
@@ -117,6 +133,7 @@ async function info(session: Session, { option, data }: Option): Promise<Outcome
   const { offered } = session;
   if (!isOffered(offered, asked.name)) return refuse(session, option, REPLY.ERR_UNKNOWN);
   const { size } = offered.device;
+  if (option === OPTION.GO) session.chosen();
   await reply(session, option, REPLY.INFO, u16(INFO.EXPORT), u64(BigInt(size)), u16(EXPORT_FLAGS));
   if (asked.has(INFO.NAME)) await reply(session, option, REPLY.INFO, u16(INFO.NAME), Buffer.from(offered.name));
   if (asked.has(INFO.DESCRIPTION)) await reply(session, option, REPLY.INFO, u16(INFO.DESCRIPTION), Buffer.from(offered.description));

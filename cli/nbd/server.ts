@@ -4,12 +4,15 @@
  * It listens on a Unix socket (mode 0600) or on a TCP port, of the loopback address unless told otherwise. There is no
  * authentication and no TLS: who can connect can read and write everything.
  *
- * A connection takes 32 MiB of payload at most, whatever its client does, and there are at most `maxConnections`.
+ * There are at most `maxConnections`, and all of them together hold 160 MiB of payload at most, whatever their clients do
+ * (flight.ts). Who comes when all places are taken gets that of a client that has not chosen the export yet (places.ts).
  */
 import { CompcacheError } from '../../bindings/index.ts';
 import { Connection } from './connection.ts';
 import type { BlockDevice } from './device.ts';
+import { Budget } from './flight.ts';
 import { listen, requireSocketPath, type Endpoint, type Listener } from './listener.ts';
+import { Places } from './places.ts';
 import { MAX_STRING } from './protocol.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -26,7 +29,7 @@ export interface NbdServerOptions {
   port?: number;
   /** The address of the port; 127.0.0.1 unless given. */
   bind?: string;
-  /** 64 unless given: those above it are closed at once. */
+  /** 64 unless given. When so many have chosen the export, those who come are told that there is no place. */
   maxConnections?: number;
   /** Milliseconds that a client may take to choose the export; 10,000 unless given. */
   negotiationTimeout?: number;
@@ -40,6 +43,8 @@ export interface NbdServerOptions {
 
 export interface NbdServer {
   readonly address: Endpoint;
+  /** Whether only this machine can reach it. */
+  readonly isLocal: boolean;
   /** For NBD clients. */
   readonly uri: string;
   /** Clients that are connected. */
@@ -60,32 +65,35 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
   requireString('exportName', exportName);
   requireString('description', description);
   const offered = { device, name: exportName, description };
-  const connections = new Set<Connection>();
-  const listener = await listen(OP, takeEndpoint(options), maxConnections, (socket) => {
-    const connection = new Connection(socket, { offered, negotiationTimeout, stallTimeout, report });
-    connections.add(connection);
-    void connection.done.then(() => connections.delete(connection));
+  const shared = { offered, negotiationTimeout, stallTimeout, report, budget: new Budget(maxConnections) };
+  const refusal = `all ${maxConnections} places are taken: no more clients can use this device now`;
+  const places = new Places<Connection>(maxConnections);
+  const listener = await listen(OP, takeEndpoint(options), (socket) => {
+    places.admit(() => new Connection(socket, shared), () => new Connection(socket, { ...shared, refusal }));
   }, report);
   let closed: Promise<void> | undefined;
   return {
     address: listener.endpoint,
+    isLocal: listener.isLocal,
     uri: uriOf(listener.endpoint, exportName),
     get connections() {
-      return [...connections].filter(({ isConnected }) => isConnected).length;
+      return places.guests.filter(({ isConnected }) => isConnected).length;
     },
     get users() {
-      return [...connections].filter(({ isTransmitting }) => isTransmitting).length;
+      return places.guests.filter(({ isTransmitting }) => isTransmitting).length;
     },
-    close: () => (closed ??= close(listener, connections, device, closeTimeout)),
+    close: () => (closed ??= close(listener, places, device, closeTimeout)),
   };
 }
 
-async function close(listener: Listener, connections: ReadonlySet<Connection>, device: BlockDevice, timeout: number): Promise<void> {
+async function close(listener: Listener, places: Places<Connection>, device: BlockDevice, timeout: number): Promise<void> {
   const unused = listener.close();
+  const connections = places.guests;
+  for (const newcomer of places.turnedAway) newcomer.destroy();
   for (const connection of connections) connection.stop();
   let late: NodeJS.Timeout | undefined;
   await Promise.race([
-    Promise.all([...connections].map(({ done }) => done)),
+    Promise.all(connections.map(({ done }) => done)),
     new Promise<void>((resolve) => (late = setTimeout(resolve, timeout))),
   ]);
   clearTimeout(late);

@@ -1,10 +1,11 @@
 /** Replays a trace on one zswap, compares every page that it gives, and counts. */
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import { CompcacheError, PAGE_SIZE, Zswap, type AllocatorName, type BackingStore, type Codec, type ZswapStats } from '../../bindings/index.ts';
+import { reasonOf } from '../arguments.ts';
 import { InputError } from '../pages.ts';
 import type { Progress } from '../report.ts';
 import { Contents, type Pages } from './contents.ts';
-import { CountingStore } from './store.ts';
+import type { CountingStore } from './store.ts';
 import { INVALIDATE, INVALIDATE_AREA, LOAD, STORE, type Trace } from './trace.ts';
 
 const BATCH = 256; // operations before events (a signal) are let in
@@ -69,8 +70,10 @@ export interface Result {
   invalidated: number;
   /** Pages that went from the pool to the store. */
   writebacks: number;
-  /** Bytes that the store was given. */
+  /** Bytes that the store has taken. */
   writtenBytes: number;
+  /** Writes to the store that failed; the page stays in the pool, or is refused. */
+  failedWrites: number;
   poolLimitHits: number;
   /** At the end. */
   storedPages: number;
@@ -84,11 +87,10 @@ export interface Result {
 }
 
 /** Replays a trace. @throws InputError for a RAM that is too small */
-export async function replay(setting: Setting, trace: Trace, pages: Pages, store: BackingStore, progress: Progress): Promise<Result> {
-  const counting = new CountingStore(store);
-  const zswap = await createZswap(setting, counting);
+export async function replay(setting: Setting, trace: Trace, pages: Pages, store: CountingStore, progress: Progress): Promise<Result> {
+  const zswap = await createZswap(setting, store);
   try {
-    const run = new Run(setting, zswap, trace, pages, counting);
+    const run = new Run(setting, zswap, trace, pages, store);
     for (let first = 0; first < trace.length; first += BATCH) {
       const end = Math.min(first + BATCH, trace.length);
       for (let at = first; at < end; at++) run.step(at);
@@ -107,7 +109,7 @@ async function createZswap({ allocator, victims, codec, ramBytes, maxPoolPercent
     return await Zswap.create(options);
   } catch (error) {
     if (!(error instanceof CompcacheError && error.code === 'ENOMEM')) throw error;
-    throw new InputError(`no zswap fits a RAM of ${ramBytes} bytes: ${error.message}`, { cause: error });
+    throw new InputError(`no zswap fits a RAM of ${ramBytes} bytes: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -227,6 +229,7 @@ class Run {
       hitRatio: loads === 0 ? null : hits / loads,
       writebacks: stats.writtenBackPages,
       writtenBytes: this.#store.writtenBytes,
+      failedWrites: this.#store.failedWrites,
       poolLimitHits: stats.poolLimitHit,
       storedPages: stats.storedPages,
       backingPages: stats.backingPages,

@@ -1,6 +1,8 @@
 /** FileStore on real files: the suite, the options, what is locked, what a killed process leaves. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { linkSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,6 +12,7 @@ import { FileStore, type FileStoreOptions } from '../../bindings/backing/file.ts
 import { bytesFor } from '../../bindings/backing/geometry.ts';
 import { SLOT_BYTES, type BackingStore } from '../../bindings/backing/types.ts';
 import { CompcacheError, type ErrorCode } from '../../bindings/errors.ts';
+import { fault, rejected } from '../harness.ts';
 import { content } from './content.ts';
 import type { Line } from './file-child.ts';
 import { expectContent, expectModel, play, testBackingStore } from './suite.ts';
@@ -90,7 +93,7 @@ describe('FileStore', () => {
     const path = fresh();
     writeFileSync(path, new Uint8Array(100_000).fill(0x5a));
     const files = [{ path, offset: 10_001, length: 30_000 }, { path, offset: 50_003, length: 30_000 }];
-    expect(await openCode({ files })).toBe('EINVAL');
+    expect(await openCode({ files })).toBe('EUCLEAN');
     const store = await FileStore.open({ files, existing: 'overwrite' });
     for (let slot = 0; slot < store.slots; slot++) store.write(slot, content(slot, 1, SLOT_BYTES));
     for (let slot = 0; slot < store.slots; slot++) await expectContent(store, slot, content(slot, 1, SLOT_BYTES));
@@ -111,15 +114,71 @@ describe('FileStore', () => {
     const theirs = fresh();
     writeFileSync(theirs, 'a letter to somebody');
     expect(await openCode({ path, slots: 2, existing: 'refuse' })).toBe('opened');
-    for (const [existing, ours, foreign] of [['refuse', 'EEXIST', 'EEXIST'], ['reopen', 'opened', 'EINVAL'], ['discard', 'opened', 'EINVAL']]) {
+    for (const [existing, ours, foreign] of [['refuse', 'EEXIST', 'EEXIST'], [undefined, 'opened', 'EUCLEAN'], ['reopen', 'opened', 'EUCLEAN'], ['discard', 'opened', 'EUCLEAN']]) {
       expect(await openCode({ path, slots: 2, existing })).toBe(ours);
       expect(await openCode({ path: theirs, slots: 2, existing })).toBe(foreign);
     }
     expect(readFileSync(theirs, 'utf8')).toBe('a letter to somebody');
     truncateSync(path, bytesFor(2) - 1);
-    for (const options of [{ path }, { path, slots: 2 }, { path, size: '1MiB' }]) expect(await openCode(options)).toBe('EUCLEAN');
-    expect(await openCode({ path, slots: 2, existing: 'discard' })).toBe('opened');
+    for (const options of [{ path }, { path, slots: 2 }, { path, size: '1MiB' }]) expect(await openCode({ ...options, existing: 'reopen' })).toBe('EUCLEAN');
+    expect(await openCode({ path, slots: 2 })).toBe('opened');
+    expect(await openCode({ path, slots: 2, existing: 'reopen' })).toBe('opened');
     expect(await openCode({ path: theirs, slots: 2, existing: 'overwrite' })).toBe('opened');
+  });
+
+  test.each(['sync', 'async'] as const)('of another size is begun anew, and the file gets that size, %s', async (mode) => {
+    const path = fresh();
+    for (const slots of [5, 3, 8]) {
+      const store = await FileStore.open({ path, slots, mode });
+      expect([store.slots, store.used, statSync(path).size]).toEqual([slots, 0, bytesFor(slots)]);
+      await store.write(slots - 1, content(1, 1, 100));
+      await store.close();
+      const again = await FileStore.open({ path, slots, mode });
+      expect(again.used).toBe(1);
+      await again.close();
+      expect(await openCode({ path, slots: slots + 1, existing: 'reopen' })).toBe('EUCLEAN');
+    }
+    const files = [{ path: fresh(), length: '1MiB' }, { path: fresh(), length: '1MiB' }];
+    const store = await FileStore.open({ files });
+    store.write(300, content(1, 1, 100));
+    store.close();
+    const more = [...files, { path: fresh(), length: '1MiB' }];
+    expect(await openCode({ files: more, existing: 'reopen' })).toBe('EUCLEAN');
+    const larger = await FileStore.open({ files: more });
+    expect([larger.slots, larger.used]).toEqual([3 * 253 - 1, 0]);
+    larger.close();
+  });
+
+  test('that cannot be opened leaves no new file behind, and files that were there as they were', async () => {
+    const theirs = fresh();
+    writeFileSync(theirs, 'a letter to somebody');
+    const before = readdirSync(folder);
+    const link = `${fresh()}-link`;
+    symlinkSync('nowhere', link);
+    for (const mode of ['sync', 'async']) {
+      for (const [options, code] of [
+        [{ path: fresh() }, 'EINVAL'], [{ path: fresh(), size: 100 }, 'EINVAL'], [{ path: fresh(), size: 3 * SLOT_BYTES, slots: 2 }, 'EINVAL'], [{ path: link, size: 1 }, 'EINVAL'],
+        [{ files: [{ path: fresh(), length: '1MiB' }, { path: theirs, length: '1MiB' }] }, 'EUCLEAN'],
+        [{ files: [{ path: fresh(), length: '1MiB' }, { path: folder, length: '1MiB' }] }, 'EINVAL'],
+        [{ files: [{ path: fresh(), length: '1MiB' }, { path: join(folder, 'no', 'such'), length: '1MiB' }] }, 'EIO'],
+        // More than a file may have: ENOSPC, once the region behind the letter has its label.
+        [{ files: [{ path: theirs, offset: 4096, length: '1MiB' }, { path: fresh(), offset: 2 ** 52, length: '1MiB' }] }, 'ENOSPC'],
+        [{ files: [{ path: theirs, offset: 4096, length: '1MiB' }, { path: fresh(), offset: 2 ** 53 - 10, length: '1MiB' }] }, 'EINVAL'],
+      ] as const) expect(await openCode({ ...options, mode }), JSON.stringify(options)).toBe(code);
+    }
+    rmSync(link);
+    expect(readdirSync(folder)).toEqual(before);
+    expect(readFileSync(theirs, 'utf8')).toBe('a letter to somebody');
+  });
+
+  test('a link to where nothing is yet is followed', async () => {
+    const [path, target] = [fresh(), fresh()];
+    symlinkSync(target, path);
+    expect(await openCode({ path, slots: 1 })).toBe('opened');
+    expect(statSync(target).size).toBe(bytesFor(1));
+    const round = fresh();
+    symlinkSync(round, round);
+    expect(await openCode({ path: round, slots: 1 })).toBe('EIO');
   });
 
   test('refuses what is no option', async () => {
@@ -131,13 +190,50 @@ describe('FileStore', () => {
       { path, size: 3 * SLOT_BYTES - 1 }, { path, size: 3 * SLOT_BYTES, slots: 2 }, { path, slots: 1, mode: 'later' }, { path, slots: 1, existing: 'keep' },
       { path, slots: 1, length: 4 }, { files: [] }, { files: region }, { files: [region], size: 4 }, { files: [null] }, { files: [{ ...region, at: 1 }] },
       { files: [{ path }] }, { files: [{ ...region, offset: -1 }] }, { files: [region, region] }, { files: [region, { path, offset: '512K', length: '1MiB' }] },
-      { files: [region, { path: fresh(), length: SLOT_BYTES }] },
-    ]) expect(await openCode(options), JSON.stringify(options)).toBe('EINVAL');
+      { files: [region, { path: fresh(), length: SLOT_BYTES }] }, { path: new URL('file://elsewhere/x'), slots: 1 }, { path: new URL('file:///a%2Fb'), slots: 1 },
+      { path: new URL('file:///a%00b'), slots: 1 }, { path: { protocol: 'file:', href: 'file:///x' }, slots: 1 }, { files: Array(2 ** 32 - 1) },
+    ]) expect(await openCode(options)).toBe('EINVAL');
+    const no = (): never => { throw new Error('no'); };
+    const hostile = new Proxy({}, { get: no, has: no, ownKeys: no, getPrototypeOf: no });
+    const revoked = Proxy.revocable<unknown[]>([], {});
+    revoked.revoke();
+    for (const options of [
+      hostile, { path: hostile, slots: 1 }, { path: Object.create(URL.prototype) as URL, slots: 1 }, { files: hostile }, { files: revoked.proxy }, { files: [hostile] },
+      { files: new Proxy([region], { get: no }) }, { path, slots: hostile }, { path, size: hostile }, { path, mode: hostile, slots: 1 }, { get path() { return no(); } },
+    ]) expect(await openCode(options)).toBe('EINVAL');
+  });
+
+  test('reads each option once', async () => {
+    const [path, other] = [fresh(), fresh()];
+    const asked: Record<string, number> = {};
+    const options = new Proxy<Record<string, unknown>>({ path, slots: 2, mode: 'sync' }, {
+      get: (target, name: string) => {
+        asked[name] = (asked[name] ?? 0) + 1;
+        return asked[name] === 1 ? target[name] : other;
+      },
+    });
+    expect(await openCode(options)).toBe('opened');
+    expect(statSync(path).size).toBe(bytesFor(2));
+    expect(Object.values(asked).every((times) => times === 1)).toBe(true);
+  });
+
+  test('the constructor is not for callers', () => {
+    const Open = FileStore as unknown as new (...args: unknown[]) => unknown;
+    const Base = Object.getPrototypeOf(FileStore) as typeof Open;
+    for (const args of [[], ['sync', {}], [Symbol('compcache'), 'sync', {}]]) {
+      fault({ code: 'EINVAL', op: 'new FileStore', says: 'FileStore.open' }, () => new Open(...args));
+      fault({ code: 'EINVAL', op: 'new VolumeStore', says: 'FileStore.open' }, () => new Base(...args));
+    }
   });
 
   test('what is no file is refused; what cannot be opened is EIO with the cause', async () => {
     expect(await openCode({ path: '/dev/null', slots: 1 })).toBe('EINVAL');
-    expect(await openCode({ path: folder, slots: 1 })).toBe('EIO');
+    expect(await openCode({ path: folder, slots: 1 })).toBe('EINVAL');
+    expect(await openCode({ path: `${folder}/`, slots: 1 })).toBe('EINVAL');
+    const socket = createServer().listen(`${folder}/socket`);
+    await once(socket, 'listening');
+    expect(await openCode({ path: `${folder}/socket`, slots: 1 })).toBe('EINVAL');
+    socket.close();
     const error = await FileStore.open({ path: join(folder, 'no', 'such'), slots: 1 }).catch((caught: unknown) => caught as CompcacheError);
     expect(error).toMatchObject({ code: 'EIO', cause: { code: 'ENOENT' } });
   });
@@ -149,7 +245,8 @@ describe('FileStore', () => {
     await openCode({ path: fresh(), slots: 1 });
     const before = descriptors();
     for (let i = 0; i < 5; i++) {
-      expect(await openCode({ files: [{ path: fresh(), length: '1MiB' }, { path: theirs, length: '1MiB' }] })).toBe('EINVAL');
+      expect(await openCode({ files: [{ path: fresh(), length: '1MiB' }, { path: theirs, length: '1MiB' }] })).toBe('EUCLEAN');
+      expect(await openCode({ path: folder, slots: 1 })).toBe('EINVAL');
       expect(await openCode({ path: '/dev/null', slots: 1 })).toBe('EINVAL');
       expect(await openCode({ path: fresh(), slots: 1, mode: 'async' })).toBe('opened');
     }
@@ -200,12 +297,14 @@ function killedProcess(args: readonly (string | number)[], when: (line: Line, co
   });
 }
 
-/** After a kill: exactly the slots of the last close, or of the one under way, or a refusal as a whole; and no lock is left. */
+/** After a kill: exactly the slots of the last close, or of the one under way, or a refusal, but with the default a new store; and no lock is left. */
 async function expectAllOrNothing(path: string, lines: readonly Line[]): Promise<'opened' | 'refused'> {
-  const code = await openCode({ path, slots: 64 });
+  const code = await openCode({ path, slots: 64, existing: 'reopen' });
   if (code !== 'opened') {
     expect(code).toBe('EUCLEAN');
-    expect(await openCode({ path, slots: 64, existing: 'discard' })).toBe('opened');
+    const anew = await FileStore.open({ path, slots: 64 });
+    expect(anew.used).toBe(0);
+    anew.close();
     return 'refused';
   }
   const store = await FileStore.open({ path, slots: 64 });
@@ -217,7 +316,7 @@ async function expectAllOrNothing(path: string, lines: readonly Line[]): Promise
 }
 
 describe.each(['sync', 'async'] as const)('after SIGKILL, %s', (mode) => {
-  test.each([1, 17, 70])('in the middle of write %i the store is refused', async (writes) => {
+  test.each([1, 17, 70])('in the middle of write %i the store is refused, or begun anew', async (writes) => {
     const path = fresh();
     const lines = await killedProcess([path, mode, writes, writes], () => false);
     expect(lines.at(-1)?.did).toBe('open');
@@ -231,14 +330,42 @@ describe.each(['sync', 'async'] as const)('after SIGKILL, %s', (mode) => {
   });
 });
 
-test('a store of another process is EBUSY until that is killed', async () => {
-  const path = fresh();
-  const script = `import { FileStore } from './bindings/backing/file.ts'; await FileStore.open({ path: ${JSON.stringify(path)}, slots: 4 }); console.log('open'); setInterval(() => {}, 1e6);`;
+/** A process that has a store open, and does something then. */
+async function owner(path: string, then: string): Promise<ChildProcess> {
+  const script = `import { FileStore } from './bindings/backing/file.ts'; const store = await FileStore.open({ path: ${JSON.stringify(path)}, slots: 4 }); console.log('open'); ${then}`;
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { cwd: join(import.meta.dirname, '../..'), stdio: ['ignore', 'pipe', 'inherit'] });
   await new Promise((resolve) => child.stdout.once('data', resolve));
-  expect(await openCode({ path, slots: 4 })).toBe('EBUSY');
+  return child;
+}
+
+test.each([['idle', 'setInterval(() => {}, 1e6);'], ['busy', 'for (;;) store.write(0, new Uint8Array(9));']])('a store of another process, %s, is EBUSY with its number until that is killed', async (_, then) => {
+  const path = fresh();
+  const child = await owner(path, then);
+  for (const name of [path, pathToFileURL(path)]) {
+    const error = await rejected({ code: 'EBUSY', op: 'FileStore.open', says: path }, FileStore.open({ path: name, slots: 4 }));
+    expect(error.message).toContain(`process ${child.pid}`);
+  }
   child.kill('SIGKILL');
   await new Promise((resolve) => child.on('exit', resolve));
-  expect(await openCode({ path, slots: 4 })).toBe('EUCLEAN');
-  expect(await openCode({ path, slots: 4, existing: 'discard' })).toBe('opened');
+  expect(await openCode({ path, slots: 4, existing: 'reopen' })).toBe('EUCLEAN');
+  expect(await openCode({ path, slots: 4 })).toBe('opened');
+});
+
+test('one that cannot have a file takes it from nobody: two that open at once, again and again', async () => {
+  for (let round = 0; round < 20; round++) {
+    const path = fresh();
+    const opened = await Promise.allSettled([
+      FileStore.open({ path, slots: 4 }), FileStore.open({ path, size: 100 }), FileStore.open({ path, slots: 4, mode: 'async' }), FileStore.open({ files: [{ path, length: 1 }] }),
+    ]);
+    const stores = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    expect(stores.length).toBeLessThanOrEqual(1);
+    for (const result of opened) if (result.status === 'rejected') expect(['EBUSY', 'EINVAL']).toContain((result.reason as CompcacheError).code);
+    for (const store of stores) {
+      await store.write(1, content(1, round, 100));
+      await store.close();
+      const again = await FileStore.open({ path });
+      expect(again.used).toBe(1);
+      again.close();
+    }
+  }
 });

@@ -1,11 +1,13 @@
-/** KeyvStore on a Map, on adapters that fail in every way, and on a real Redis that dies and comes back. */
+/** KeyvStore on a Map, on adapters that fail in every way, and on a real Redis that dies and comes back; with Keyv 5 and 6. */
 import { EventEmitter } from 'node:events';
 import KeyvRedis from '@keyv/redis';
 import { Keyv } from 'keyv';
+import { Keyv as Keyv6 } from 'keyv6';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { KeyvStore, type KeyvLike, type KeyvStoreOptions } from '../../bindings/backing/keyv.ts';
 import { SLOT_BYTES } from '../../bindings/backing/types.ts';
 import type { CompcacheError } from '../../bindings/errors.ts';
+import { fault, rejected } from '../harness.ts';
 import { content } from './content.ts';
 import { RedisServer } from './redis.ts';
 import { codeOf, expectContent, testBackingStore } from './suite.ts';
@@ -32,6 +34,9 @@ const locals: [string, () => KeyvLike][] = [
   ['Keyv on a Map, without a serializer', () => new Keyv(raw)],
   ['Keyv without a namespace, with a time to live', () => new Keyv({ namespace: '', ttl: 1 })],
   ['Keyv that throws', () => new Keyv({ throwOnErrors: true })],
+  ['Keyv 6 on a Map', () => new Keyv6()],
+  ['Keyv 6 on a Map, without a serializer', () => new Keyv6({ serialization: false })],
+  ['Keyv 6 with a namespace and a time to live', () => new Keyv6({ namespace: 'here', ttl: 1 })],
 ];
 for (const [name, make] of locals) {
   testBackingStore({ name: `KeyvStore: ${name}`, mode: 'async', type: 'KeyvStore', open: (slots) => KeyvStore.open(make(), { slots }) });
@@ -45,7 +50,7 @@ describe('KeyvStore', () => {
     expect([...map.keys()]).toEqual([]);
     await one.write(4294967294, new Uint8Array([1, 2, 255]));
     await two.write(0, new Uint8Array([9]));
-    expect([...map]).toEqual([['compcache:4294967294', 'AQL/'], ['other/0', 'CQ==']]);
+    expect([...map]).toEqual([['compcache:4294967294', 'AQL/'], ['other/0000000000', 'CQ==']]);
     expect(await codeOf(one, () => one.read(0, into))).toBe('ENOENT');
     expect(await codeOf(one, () => one.write(0xffffffff, new Uint8Array(1)))).toBe('ENOSPC');
     await one.close();
@@ -53,16 +58,79 @@ describe('KeyvStore', () => {
   });
 
   test('keeps entries for ever, whatever time to live the instance has', async () => {
-    const store = await KeyvStore.open(new Keyv({ ttl: 1 }));
-    await store.write(0, content(0, 1, 100));
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    await expectContent(store, 0, content(0, 1, 100));
+    for (const keyv of [new Keyv({ ttl: 1 }), new Keyv6({ ttl: 1 })]) {
+      const store = await KeyvStore.open(keyv);
+      await store.write(0, content(0, 1, 100));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      await expectContent(store, 0, content(0, 1, 100));
+    }
   });
 
   test('refuses bad options', async () => {
     for (const keyv of [undefined, null, 'redis://', {}, { get() {}, set() {} }, () => {}]) expect(await openCode(keyv)).toBe('EINVAL');
-    for (const options of [{ slots: 0 }, { slots: 1.5 }, { prefix: 7 }, { timeout: 0 }, { timeout: -1 }, { timeout: 2 ** 31 }, { timeout: '1s' }, { ttl: 1 }, null]) {
+    for (const options of [{ slots: 0 }, { slots: 1.5 }, { prefix: 7 }, { prefix: '\ud800' }, { prefix: 'a\udfff:' }, { timeout: 0 }, { timeout: -1 }, { timeout: 2 ** 31 }, { timeout: '1s' }, { ttl: 1 }, null]) {
       expect(await openCode(new Map(), options as object)).toBe('EINVAL');
+    }
+  });
+
+  test('prefixes that begin alike keep apart', async () => {
+    const map = new Map<string, string>();
+    const prefixes = ['', '1', '11', 'c:', 'c:1', 'c:12', 'c:0', 'c:00000000', 'c:1234567890'];
+    const slots = [0, 1, 2, 11, 12, 111, 1234567890, 4294967294];
+    const stores = await Promise.all(prefixes.map((prefix) => KeyvStore.open(map, { prefix })));
+    for (const [i, store] of stores.entries()) for (const slot of slots) await store.write(slot, content(slot, i, 50));
+    expect(map.size).toBe(prefixes.length * slots.length);
+    for (const [i, store] of stores.entries()) for (const slot of slots) await expectContent(store, slot, content(slot, i, 50));
+  });
+
+  test('the constructor is not for callers; options are read once', async () => {
+    const Open = KeyvStore as unknown as new (...args: unknown[]) => unknown;
+    for (const args of [[], [{}, 'x', 1], [Symbol('compcache'), {}, 'x', 1, 1]]) fault({ code: 'EINVAL', op: 'new KeyvStore', says: 'KeyvStore.open' }, () => new Open(...args));
+    const asked: string[] = [];
+    const options = new Proxy<Record<string, unknown>>({ prefix: 'x', slots: 3, timeout: 50 }, { get: (target, name: string) => (asked.push(name), target[name]) });
+    expect((await KeyvStore.open(new Map(), options)).slots).toBe(3);
+    expect(asked.sort()).toEqual(['prefix', 'slots', 'timeout']);
+  });
+
+  test('only CompcacheErrors come out of a Keyv that does what it likes', async () => {
+    const no = (): never => { throw Object.defineProperty({}, 'message', { get() { throw new Error('no'); } }) as Error; };
+    const hostile: object = new Proxy({}, { get: no, has: no, getPrototypeOf: no });
+    expect(await openCode(hostile)).toBe('EINVAL');
+    const methods = { get() {}, set() {}, delete() {} };
+    for (const name of ['get', 'set', 'delete', 'store', 'on']) {
+      expect(await openCode(Object.defineProperty({ ...methods }, name, { get: no }))).toBe('EINVAL');
+      if (name !== 'store') expect(await openCode({ ...methods, [name]: no })).toBe(name === 'on' ? 'EINVAL' : 'EIO');
+    }
+    expect(await openCode(new Map(), hostile)).toBe('EINVAL');
+    const map = new Map<string, unknown>();
+    const kept = new EventEmitter();
+    const keyv = Object.assign(kept, { get: (key: string): unknown => map.get(key), set: (key: string, value: unknown): unknown => map.set(key, value), delete: (key: string): unknown => map.delete(key) });
+    const store = await KeyvStore.open(keyv);
+    await store.write(0, content(0, 1, 100));
+    for (const value of [hostile, 'x'.repeat(1e6), Symbol('x'), 1n]) {
+      map.set('compcache:0000000000', value);
+      expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
+    }
+    keyv.get = () => { kept.emit('error', hostile); return undefined; };
+    expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
+    keyv.get = no;
+    expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
+    keyv.off = no;
+    await store.close();
+  });
+
+  test('open keeps to its timeout, whichever of its calls hangs or lags, and leaves no entry when that comes later', async () => {
+    for (const only of ['get', 'set', 'delete', undefined]) {
+      const adapter = new BadAdapter();
+      Object.assign(adapter, { failure: only === undefined ? 'lag' : 'hang', only });
+      const start = performance.now();
+      const error = await rejected({ code: 'EIO', op: 'KeyvStore.open', says: '200 ms' }, KeyvStore.open(adapter as KeyvLike, { timeout: 200 }));
+      expect(error.message).toContain('no answer');
+      // The timers are the test's subject: twice the timeout is what it was.
+      expect(performance.now() - start).toBeLessThan(390);
+      adapter.resume();
+      for (let turn = 0; turn < 100 && (adapter.entries.size > 0 || adapter.listenerCount('error') > 0); turn++) await new Promise((resolve) => setTimeout(resolve, 10));
+      expect([adapter.entries.size, adapter.listenerCount('error')], String(only)).toEqual([0, 0]);
     }
   });
 
@@ -76,7 +144,7 @@ describe('KeyvStore', () => {
     const map = new Map<string, unknown>();
     const store = await KeyvStore.open(map);
     for (const value of ['not base64 §', '', 7, {}, new Uint8Array(5), btoa('x'.repeat(SLOT_BYTES + 1))]) {
-      map.set('compcache:0', value);
+      map.set('compcache:0000000000', value);
       expect(await codeOf(store, () => store.read(0, into)), String(value)).toBe('EIO');
     }
   });
@@ -88,7 +156,10 @@ describe('KeyvStore', () => {
 
 // ── adapters that fail ───────────────────────────────────────────────────────
 
-type Failure = 'throw' | 'reject' | 'emit' | 'hang';
+type Failure = 'throw' | 'reject' | 'emit' | 'hang' | 'lag';
+
+/** Milliseconds of a call that lags. */
+const LAG = 90;
 
 /** An adapter on a Map whose calls fail in a certain way while `failure` is set. It is a Node emitter: without a listener an 'error' event throws. */
 class BadAdapter extends EventEmitter {
@@ -128,6 +199,7 @@ class BadAdapter extends EventEmitter {
     if (failure === 'throw') throw new Error('dead');
     if (failure === 'reject') return Promise.reject(new Error('dead'));
     if (failure === 'hang') return new Promise<void>((resolve) => this.#hanging.push(resolve)).then(call);
+    if (failure === 'lag') return new Promise((resolve) => setTimeout(resolve, LAG)).then(call);
     if (failure !== 'emit') return Promise.resolve().then(call);
     return Promise.resolve().then(() => {
       this.emit('error', new Error('dead'));
@@ -141,6 +213,7 @@ const wraps: [string, (adapter: BadAdapter) => KeyvLike][] = [
   ['under Keyv', (adapter) => new Keyv({ store: adapter })],
   ['under Keyv that emits nothing', (adapter) => new Keyv({ store: adapter, emitErrors: false })],
   ['under Keyv that throws', (adapter) => new Keyv({ store: adapter, throwOnErrors: true })],
+  ['under Keyv 6', (adapter) => new Keyv6({ store: adapter })],
 ];
 
 describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
@@ -217,7 +290,7 @@ describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
 
 test('an adapter that says nothing of an entry it did not delete is EIO', async () => {
   const map = new Map<string, string>();
-  const store = await KeyvStore.open({ get: (key) => map.get(key), set: (key, value) => map.set(key, value), delete: (key) => !key.endsWith(':5') && map.delete(key) });
+  const store = await KeyvStore.open({ get: (key) => map.get(key), set: (key, value) => map.set(key, value), delete: (key) => !key.endsWith(':0000000005') && map.delete(key) });
   await store.write(5, new Uint8Array([1]));
   expect(await codeOf(store, () => store.free(5))).toBe('EIO');
   expect(await codeOf(store, () => store.free(6))).toBe('ENOENT');
@@ -247,6 +320,8 @@ describe('on Redis', () => {
     ['Keyv on Redis', () => new Keyv(adapter())],
     ['Keyv on Redis, without its own prefix', () => new Keyv({ store: adapter(), useKeyPrefix: false, namespace: '' })],
     ['Redis without Keyv', () => adapter() as KeyvLike],
+    // Its 'error' events throw where nobody listens, as Node's do: after close the application must.
+    ['Keyv 6 on Redis', () => new Keyv6({ store: adapter() }).on('error', () => {}) as Keyv6],
     ['Keyv on Redis that throws', () => new Keyv({ store: Object.assign(adapter(), { throwOnErrors: true }), throwOnErrors: true })],
   ];
   for (const [i, [name, make]] of remotes.entries()) {

@@ -16,6 +16,10 @@ export class TestMedium implements Medium {
   /** What the next calls of a kind throw; a write takes `torn` bytes before. */
   fails: { read?: Error; write?: Error; flush?: Error; close?: Error; resize?: Error } = {};
   torn = 0;
+  /** Whether what fails does so once only. */
+  failsOnce = false;
+  /** Comes before each call. */
+  before: () => void = () => {};
   /** What reads and writes say that they have moved, whatever it was. */
   says: number | undefined;
   closed = 0;
@@ -32,7 +36,9 @@ export class TestMedium implements Medium {
 
   resize(bytes: number): MaybePromise<void> {
     return this.#answer(() => {
-      if (this.fails.resize) throw this.fails.resize;
+      const error = this.fails.resize;
+      if (this.failsOnce) delete this.fails.resize;
+      if (error) throw error;
       this.#grow(bytes);
     });
   }
@@ -86,6 +92,7 @@ export class TestMedium implements Medium {
 
   /** Answers as the mode says. */
   #answer<T>(call: () => T): MaybePromise<T> {
+    this.before();
     return this.#async ? Promise.resolve().then(call) : call();
   }
 }

@@ -19,6 +19,14 @@ describe('MemoryStore', () => {
     expect([store.used, store.bytes]).toEqual([0, 0]);
   });
 
+  test('reads each option once', () => {
+    let asked = 0;
+    expect(new MemoryStore({ get slots() { return asked++ === 0 ? 3 : -1; } }).slots).toBe(3);
+    for (const options of [{ get slots() { throw new Error('no'); } }, new Proxy({}, { ownKeys() { throw new Error('no'); } })]) {
+      expect(errorOf(() => new MemoryStore(options as object)).code).toBe('EINVAL');
+    }
+  });
+
   test('without slots there are 2^32 - 1', () => {
     expect(errorOf(() => new MemoryStore().write(0xffffffff, new Uint8Array(1))).code).toBe('ENOSPC');
   });

@@ -1,8 +1,9 @@
 /** OpfsStore on handles that are made up: what hosts other than a dedicated worker say, and what a browser says when it fails. */
 import { describe, expect, test } from 'vitest';
+import { bytesFor } from '../../bindings/backing/geometry.ts';
 import { OpfsStore, type OpfsStoreOptions } from '../../bindings/backing/opfs.ts';
 import { SLOT_BYTES } from '../../bindings/backing/types.ts';
-import { rejected } from '../harness.ts';
+import { fault, rejected } from '../harness.ts';
 import { content } from './content.ts';
 import { TestMedium } from './medium.ts';
 import { codeOf, expectContent, testBackingStore } from './suite.ts';
@@ -44,11 +45,61 @@ describe('OpfsStore', () => {
 
   test('closes the file that it refuses', async () => {
     const medium = new TestMedium('sync', new Uint8Array(100));
-    await rejected({ code: 'EINVAL', op, says: 'somebody else' }, open(handleOf(medium)));
+    await rejected({ code: 'EUCLEAN', op, says: 'somebody else' }, open(handleOf(medium)));
     medium.bytes = new Uint8Array(0);
     medium.fails.resize = new DOMException('full', 'QuotaExceededError');
     await rejected({ code: 'ENOSPC', op }, open(handleOf(medium)));
     expect(medium.closed).toBe(2);
+  });
+
+  test('a short write and then none is ENOSPC, and one that takes nothing', async () => {
+    const medium = new TestMedium();
+    const store = await open(handleOf(medium, {
+      write: (bytes: Uint8Array, { at }: { at: number }) => medium.writeAt(bytes.subarray(0, Math.max(0, Math.min(bytes.length, 3 * SLOT_BYTES + 1000 - at))), at),
+    }));
+    store.write(0, content(0, 1, SLOT_BYTES));
+    for (const slot of [1, 2]) expect(await codeOf(store, () => store.write(slot, content(slot, 1, SLOT_BYTES)))).toBe('ENOSPC');
+    await expectContent(store, 0, content(0, 1, SLOT_BYTES));
+  });
+
+  test('begins anew what was not closed, or has another size, unless told otherwise', async () => {
+    const medium = new TestMedium();
+    const at = async (options: Partial<OpfsStoreOptions>): Promise<number> => (await OpfsStore.open({ handle: handleOf(medium), slots: 4, ...options })).used;
+    const store = await open(handleOf(medium));
+    store.write(1, content(1, 1, 10));
+    store.close();
+    expect(await at({})).toBe(1);
+    await rejected({ code: 'EUCLEAN', op, says: 'not closed' }, at({ existing: 'reopen' }));
+    expect(await at({})).toBe(0);
+    expect(await at({ slots: 3 })).toBe(0);
+    expect(medium.bytes.length).toBe(bytesFor(3));
+  });
+
+  test('only CompcacheErrors come out of handles that do what they like', async () => {
+    const no = (): never => { throw Object.defineProperty({}, 'message', { get() { throw new Error('no'); } }) as Error; };
+    const hostile = new Proxy({}, { get: no, getPrototypeOf: no });
+    await rejected({ code: 'EINVAL', op }, open(hostile));
+    await rejected({ code: 'EINVAL', op }, open(7));
+    await rejected({ code: 'EIO', op }, open({ kind: 'file', createSyncAccessHandle: no }));
+    for (const access of [undefined, 7, {}, hostile]) await rejected({ code: 'EIO', op }, open({ kind: 'file', createSyncAccessHandle: () => access }));
+    for (const size of [NaN, -1, '9', null, { valueOf: no }]) await rejected({ code: 'EIO', op }, open(handleOf(new TestMedium(), { getSize: () => size })));
+    for (const quirk of ['read', 'write', 'truncate', 'getSize', 'flush']) {
+      const medium = new TestMedium();
+      (await open(handleOf(medium))).close();
+      if (quirk === 'truncate') medium.bytes = new Uint8Array(0);
+      await rejected({ code: 'EIO', op }, open(handleOf(medium, { [quirk]: no, close: no })));
+    }
+    const store = await open(handleOf(new TestMedium(), { write: (bytes: Uint8Array) => bytes.length, read: () => hostile }));
+    store.write(0, content(0, 1, 10));
+    expect(await codeOf(store, () => store.read(0, new Uint8Array(SLOT_BYTES)))).toBe('EIO');
+  });
+
+  test('the constructor is not for callers; options are read once', async () => {
+    const Open = OpfsStore as unknown as new (...args: unknown[]) => unknown;
+    for (const args of [[], [{}], [Symbol('compcache'), {}]]) fault({ code: 'EINVAL', op: 'new OpfsStore', says: 'OpfsStore.open' }, () => new Open(...args));
+    let asked = 0;
+    const store = await OpfsStore.open({ handle: handleOf(new TestMedium()), get slots() { return asked++ === 0 ? 2 : 0; } });
+    expect([store.slots, asked]).toEqual([2, 1]);
   });
 
   test('a truncate that does nothing is ENOSPC', async () => {

@@ -103,7 +103,7 @@ async function openCode(options: OpfsStoreOptions, by = remote): Promise<string>
 }
 
 testBackingStore({
-  name: 'OpfsStore', mode: 'async', type: 'OpfsStore',
+  name: 'OpfsStore', mode: 'async', type: 'OpfsStore', remote: true,
   open: (slots) => RemoteStore.open(remote, { name: fresh(), slots }),
   remove: async () => void (await remote.ask({ call: 'remove', name })),
 });
@@ -114,7 +114,7 @@ describe('OpfsStore', () => {
   });
 
   test('is ENODEV on the main thread, EINVAL with bad options', async () => {
-    await rejected({ code: 'ENODEV', op: 'OpfsStore.open', says: 'worker' }, OpfsStore.open({ name: fresh(), slots: 4 }));
+    fresh();
     const handle = await (await navigator.storage.getDirectory()).getFileHandle(name, { create: true });
     await rejected({ code: 'ENODEV', op: 'OpfsStore.open', says: 'worker' }, OpfsStore.open({ handle, slots: 4 }));
     for (const options of [{}, { name: 'x', handle, slots: 1 }, { name: 7, slots: 1 }, { handle: {}, slots: 1 }, { name: 'x', slots: 0 }, { name: 'x', size: 'much' }, { name: 'x', slots: 1, existing: 'keep' }, { name: 'x', slots: 1, mode: 'sync' }]) {
@@ -123,6 +123,24 @@ describe('OpfsStore', () => {
     for (const bad of ['', '..', 'a/b']) expect(await openCode({ name: bad, slots: 1 })).toBe('EINVAL');
     expect(await openCode({ name })).toBe('EINVAL');
     expect(await openCode({ name, size: 3 * SLOT_BYTES - 1 })).toBe('EINVAL');
+    const root = await navigator.storage.getDirectory();
+    await root.getDirectoryHandle(`${name}-folder`, { create: true });
+    expect(await openCode({ name: `${name}-folder`, slots: 1 })).toBe('EINVAL');
+    await root.removeEntry(`${name}-folder`);
+  });
+
+  test('that cannot be opened leaves no new file behind', async () => {
+    const root = await navigator.storage.getDirectory();
+    const there = async (): Promise<boolean> => root.getFileHandle(name).then(() => true, () => false);
+    await rejected({ code: 'ENODEV', op: 'OpfsStore.open', says: 'worker' }, OpfsStore.open({ name: fresh(), slots: 4 }));
+    expect(await there()).toBe(false);
+    for (const options of [{}, { size: 100 }, { size: 3 * SLOT_BYTES, slots: 2 }]) {
+      expect(await openCode({ name: fresh(), ...options })).toBe('EINVAL');
+      expect(await there()).toBe(false);
+    }
+    expect(await openCode({ name, slots: 1 })).toBe('opened');
+    expect(await openCode({ name, size: 100 })).toBe('EINVAL');
+    expect(await openCode({ name, slots: 1, existing: 'reopen' })).toBe('opened');
   });
 
   test('reopens with its slots, by name or by handle; its format is that of volumes', async () => {
@@ -151,28 +169,29 @@ describe('OpfsStore', () => {
     other.end();
   });
 
-  test('of a worker that was ended is refused, not busy; existing: \'discard\' begins anew', async () => {
+  test('of a worker that was ended is not busy: existing: \'reopen\' refuses it, unless given it is begun anew', async () => {
     const other = new Remote();
     const store = await RemoteStore.open(other, { name: fresh(), slots: 4 });
     await store.write(0, content(0, 1, 100));
     other.end();
     let code: string;
-    do code = await openCode({ name, slots: 4 });
+    do code = await openCode({ name, slots: 4, existing: 'reopen' });
     while (code === 'EBUSY'); // the browser takes the handle away in its own time
     expect(code).toBe('EUCLEAN');
-    expect(await openCode({ name, slots: 4, existing: 'discard' })).toBe('opened');
     expect(await openCode({ name, slots: 4 })).toBe('opened');
+    expect(await openCode({ name, slots: 4, existing: 'reopen' })).toBe('opened');
   });
 
   test('does with what is there as it is told', async () => {
     await remote.ask({ call: 'putBytes', name: fresh(), bytes: new TextEncoder().encode('somebody else\'s') });
-    for (const [existing, code] of [['reopen', 'EINVAL'], ['refuse', 'EEXIST'], ['discard', 'EINVAL'], ['overwrite', 'opened'], ['reopen', 'opened'], ['refuse', 'EEXIST']] as const) {
-      expect(await openCode({ name, slots: 4, existing })).toBe(code);
+    for (const [existing, code] of [[undefined, 'EUCLEAN'], ['reopen', 'EUCLEAN'], ['refuse', 'EEXIST'], ['discard', 'EUCLEAN'], ['overwrite', 'opened'], ['reopen', 'opened'], ['refuse', 'EEXIST']] as const) {
+      expect(await openCode({ name, slots: 4, ...(existing === undefined ? {} : { existing }) })).toBe(code);
     }
-    expect(await openCode({ name, slots: 3 })).toBe('EUCLEAN');
+    expect(await openCode({ name, slots: 3, existing: 'reopen' })).toBe('EUCLEAN');
     const { bytes } = await remote.ask({ call: 'getBytes', name });
     await remote.ask({ call: 'putBytes', name, bytes: (bytes as Uint8Array).subarray(0, bytesFor(4) - 1) });
-    expect(await openCode({ name, slots: 4 })).toBe('EUCLEAN');
+    expect(await openCode({ name, slots: 4, existing: 'reopen' })).toBe('EUCLEAN');
+    expect(await openCode({ name, slots: 4 })).toBe('opened');
   });
 
   test('is ENOSPC beyond the quota, and a smaller one can be opened', async () => {

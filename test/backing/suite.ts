@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SLOT_BYTES, type BackingStore } from '../../bindings/backing/types.ts';
 import { CompcacheError, type ErrorCode } from '../../bindings/errors.ts';
+import { bytesOf, lying } from '../lying.ts';
 import { content, dice } from './content.ts';
 
 /** A store to test. */
@@ -12,11 +13,22 @@ export interface Row {
   type: string;
   /** Opens an empty store with so many slots. */
   open(slots: number): Promise<BackingStore>;
+  /** Whether calls go to the store by messages, so that it never sees an array of the caller's. */
+  remote?: boolean;
   /** Removes what open has made. */
   remove?(): Promise<void> | void;
 }
 
 const SLOTS = 40;
+
+/** Bytes in a buffer that can shrink. */
+function shrinkable(bytes: Uint8Array): { array: Uint8Array; buffer: { resize(bytes: number): void } } {
+  const Resizable = ArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => ArrayBuffer & { resize(bytes: number): void };
+  const buffer = new Resizable(bytes.length, { maxByteLength: bytes.length });
+  const array = new Uint8Array(buffer);
+  array.set(bytes);
+  return { array, buffer };
+}
 const SIZES = [1, 31, 32, 33, 511, 512, 2000, 4095, 4096, 4097, SLOT_BYTES - 1, SLOT_BYTES];
 
 /** The code of a call that must fail, thrown or rejected as the mode says. */
@@ -174,6 +186,60 @@ export function testBackingStore(row: Row): void {
       expect(room.subarray(100, 400)).toEqual(content(6, 1, 300));
       expect(room.subarray(0, 100).every((byte) => byte === 0x5a)).toBe(true);
       expect(room.subarray(100 + SLOT_BYTES).every((byte) => byte === 0x5a)).toBe(true);
+    });
+
+    test('no property of a caller\'s array is asked, and shared memory is good', async () => {
+      if (row.remote) return;
+      const bytes = lying(SLOT_BYTES, 0x37);
+      await store.write(8, bytes);
+      await expectContent(store, 8, new Uint8Array(SLOT_BYTES).fill(0x37));
+      const room = lying(SLOT_BYTES + 50, 1);
+      await store.read(8, room);
+      expect(bytesOf(room)).toEqual(new Uint8Array(SLOT_BYTES + 50).fill(0x37, 0, SLOT_BYTES).fill(1, SLOT_BYTES));
+      if (typeof SharedArrayBuffer === 'undefined') return;
+      const shared = new Uint8Array(new SharedArrayBuffer(SLOT_BYTES));
+      shared.set(content(9, 1, SLOT_BYTES));
+      await store.write(9, shared);
+      shared.fill(0);
+      await store.read(9, shared);
+      expect(new Uint8Array(shared)).toEqual(content(9, 1, SLOT_BYTES));
+    });
+
+    test('a buffer that shrinks or is detached while a call waits: what was given is written, and nothing is read into it', async () => {
+      if (row.remote) return;
+      for (const detach of [false, true]) {
+        const from = shrinkable(content(8, 1, 3000));
+        const lose = ({ array, buffer }: ReturnType<typeof shrinkable>): void => (detach ? void structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] }) : buffer.resize(5));
+        const writing = store.write(8, from.array);
+        lose(from);
+        await writing;
+        await expectContent(store, 8, content(8, 1, 3000));
+        const into = shrinkable(new Uint8Array(SLOT_BYTES));
+        if (store.mode === 'async') {
+          expect(await codeOf(store, () => {
+            const reading = store.read(8, into.array);
+            lose(into);
+            return reading;
+          })).toBe('EINVAL');
+        } else {
+          lose(into);
+          expect(await codeOf(store, () => store.read(8, into.array))).toBe('EINVAL');
+        }
+        if (detach) expect(await codeOf(store, () => store.write(8, from.array))).toBe('EINVAL');
+      }
+    });
+
+    test('its slots are as many as it was opened with, whatever is done to its properties', async () => {
+      for (const [name, value] of [['slots', 1e9], ['mode', 'other']] as const) {
+        try {
+          (store as unknown as Record<string, unknown>)[name] = value;
+        } catch {
+          continue; // it does not let itself be changed
+        }
+      }
+      const call = (): unknown => store.write(SLOTS, content(0, 1, 10));
+      expect(await Promise.resolve().then(call).catch((error: unknown) => (error as CompcacheError).code)).toBe('ENOSPC');
+      await store.write(SLOTS - 1, content(0, 1, 10));
     });
 
     test('bad arguments are EINVAL, slots beyond the last ENOSPC, and nothing changes', async () => {

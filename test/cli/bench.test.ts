@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS } from '../../bindings/index.ts';
 import type { BenchReport } from '../../cli/bench.ts';
-import { compcache, temporaryFiles } from './command.ts';
+import { compcache, strangeOptions, temporaryFiles } from './command.ts';
 import { randomPages, textPages } from './samples.ts';
 
 const file = temporaryFiles();
@@ -39,6 +39,8 @@ describe.concurrent('bench', () => {
     ['unknown suite', ['bench', 'speed'], /Unknown suite 'speed'; known: codec, allocator, page/],
     ['no such corpus', ['bench', 'codec', '--corpus', '/nonexistent/x'], /cannot read \/nonexistent\/x/],
     ['a corpus of less than a page', ['bench', 'codec', '--corpus', file('short', 'x')], /has no whole page/],
+    ['a device', ['bench', 'codec', '--corpus', '/dev/zero'], process.platform === 'win32' ? /cannot read/ : /\/dev\/zero is neither a file nor a folder/],
+    ['no name of a corpus', ['bench', 'codec', '--corpus', ''], /cannot read '': no such file/],
     ['no rounds', ['bench', '--rounds', '0'], /'0' is invalid/],
     ['half a round', ['bench', '--rounds', '1.5'], /'1.5' is invalid/],
   ];
@@ -47,5 +49,6 @@ describe.concurrent('bench', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^compcache: [^\n]+\n$/);
     expect(stderr).toMatch(message);
+    expect(await strangeOptions('bench', stderr)).toEqual([]);
   });
 });

@@ -1,11 +1,13 @@
 /** The command line from outside: output, errors, exit codes, standard input. */
+import { closeSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE } from '../../bindings/index.ts';
 import manifest from '../../package.json' with { type: 'json' };
-import { ROOT, compcache, estimateJson, temporaryFiles } from './command.ts';
+import { ROOT, compcache, compcacheFrom, compcacheIn, compcacheUnread, estimateJson, strangeOptions, temporaryFiles, type Outcome } from './command.ts';
+import type { Report } from '../../cli/estimate.ts';
 import { textPages, zeroPages } from './samples.ts';
 
 const file = temporaryFiles();
@@ -54,10 +56,12 @@ describe.concurrent('output', () => {
     expect(dense?.results[0]?.compressedBytes).toBeLessThan(quick?.results[0]?.compressedBytes as number);
   });
 
-  it('takes Zstandard where the host has it, and says where it has not', async ({ expect }) => {
-    const { code, stdout, stderr } = await compcache(['estimate', '--codec', 'zstd', file('zstd', textPages(2))]);
+  it.each(['estimate', 'swap'])('%s takes Zstandard where the host has it, and says which Node has it', async (command) => {
+    const bounds = command === 'swap' ? ['--ops', '10', '--pages', '2', '--ram', '256K'] : [];
+    const { code, stdout, stderr } = await compcache([command, '--codec', 'zstd', file(`zstd-${command}`, textPages(2)), ...bounds]);
     const has = 'zstdCompressSync' in zlib;
-    expect({ code, stderr }).toEqual(has ? { code: 0, stderr: '' } : { code: 2, stderr: 'compcache: loadCodec: this host has no zstd (ENODEV)\n' });
+    const needs = 'compcache: --codec zstd: this host has no zstd; Node has it in 22.15 or later, and in 23.8 or later\n';
+    expect({ code, stderr }).toEqual(has ? { code: 0, stderr: '' } : { code: 2, stderr: needs });
     expect(stdout.includes('codec zstd')).toBe(has);
   });
 
@@ -75,6 +79,38 @@ describe.concurrent('output', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain('--allocator');
   });
+
+  it('of the bare command is its help', async ({ expect }) => {
+    const [bare, asked, word] = await Promise.all([[], ['--help'], ['help']].map((args) => compcache(args)));
+    expect(bare).toEqual({ code: 0, stdout: asked?.stdout, stderr: '' });
+    expect(word).toEqual(bare);
+    for (const command of ['estimate', 'swap', 'bench', 'serve', 'rzscontrol', 'help']) expect(bare?.stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+  });
+
+  it("of 'help swap' is that of 'swap --help'", async ({ expect }) => {
+    const [word, option] = await Promise.all([['help', 'swap'], ['swap', '--help']].map((args) => compcache(args)));
+    expect(word).toEqual(option);
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('output that nobody reads to its end', () => {
+  const pages = file('unread', textPages(40));
+  const cases: [string, string[]][] = [
+    ['estimate', ['estimate', pages]],
+    ['estimate --json', ['estimate', '--json', pages]],
+    ['swap', ['swap', pages, '--ram', '256K', '--pages', '40', '--ops', '100', '--memory-store']],
+    ['bench', ['bench', 'codec', 'page', '--rounds', '1', '--corpus', pages]],
+    ['help', ['--help']],
+  ];
+  it.each(cases)('%s: is no fault', async (_, args) => {
+    expect(await compcacheUnread(args)).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it.runIf(process.platform === 'linux').each(cases)('%s: a disk that is full is one', async (_, args) => {
+    const { code, stdout, stderr } = await compcacheIn('exec "$@" >/dev/full', args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^compcache: cannot write the output: [^\n]+\n$/);
+  });
 });
 
 describe.concurrent('standard input', () => {
@@ -84,10 +120,43 @@ describe.concurrent('standard input', () => {
     for (const result of results) expect(result).toMatchObject({ pages: 501, sameFilled: 400, different: 0 });
   });
 
-  it("is not read without '-': the Node executable is taken", async ({ expect }) => {
-    const { input, results } = await estimateJson(['--pages', '200'], zeroPages(300));
-    expect(input).toEqual({ name: process.execPath, pages: 200, bytes: 200 * PAGE_SIZE, paddedBytes: 0, limited: true });
-    for (const result of results) expect(result).toMatchObject({ pages: 200, different: 0 });
+  const given = file('given', zeroPages(30));
+  const ofGiven = { name: 'standard input', pages: 30, bytes: 30 * PAGE_SIZE, paddedBytes: 0, limited: false };
+  const inputOf = ({ code, stdout, stderr }: Outcome): unknown => {
+    if (code !== 0 || stderr !== '') throw new Error(`exit code ${code}: ${stderr}`);
+    return (JSON.parse(stdout) as Report).input;
+  };
+
+  it('is read without a FILE when a program has sent something', async ({ expect }) => {
+    expect((await estimateJson([], zeroPages(30))).input).toEqual(ofGiven);
+    expect((await estimateJson(['--pages', '20'], zeroPages(30))).input).toMatchObject({ name: 'standard input', pages: 20, limited: true });
+  });
+
+  it('is read without a FILE when it is a file', async ({ expect }) => {
+    const descriptor = openSync(given, 'r');
+    expect(inputOf(await compcacheFrom(descriptor, ['estimate', '--json']))).toEqual(ofGiven);
+    closeSync(descriptor);
+  });
+
+  it.skipIf(process.platform === 'win32')('is read without a FILE when it is a pipe', async ({ expect }) => {
+    expect(inputOf(await compcacheIn('cat "$FILE" | "$@"', ['estimate', '--json'], given))).toEqual(ofGiven);
+    expect(inputOf(await compcacheIn('cat "$FILE" | "$@"', ['swap', '--json', '--pages', '40', '--ops', '10', '--ram', '256K', '--memory-store'], given))).toEqual(ofGiven);
+  });
+
+  it('is left alone when there is a FILE', async ({ expect }) => {
+    expect((await estimateJson([given], textPages(2))).input).toEqual({ ...ofGiven, name: given });
+  });
+
+  const nothing = { code: 2, stdout: '', stderr: "compcache: there is nothing to read: name a FILE, give --pid N, or send pages to standard input ('-')\n" };
+  it.each(['estimate', 'swap'])('%s: the null device is no input', async (command) => {
+    expect(await compcacheFrom('ignore', [command])).toEqual(nothing);
+  });
+
+  it.skipIf(process.platform === 'win32')('nor is a device like a terminal, nor one that is closed', async ({ expect }) => {
+    const descriptor = openSync('/dev/zero', 'r');
+    expect(await compcacheFrom(descriptor, ['estimate', '--pages', '3'])).toEqual(nothing);
+    closeSync(descriptor);
+    expect(await compcacheIn('exec "$@" <&-', ['estimate'])).toEqual(nothing);
   });
 
   it('may be left before its end', async ({ expect }) => {
@@ -96,10 +165,42 @@ describe.concurrent('standard input', () => {
   });
 });
 
+describe.skipIf(process.platform === 'win32')('devices', () => {
+  const endless = (name: string): Outcome => ({ code: 2, stdout: '', stderr: `compcache: ${name} is a device that may have no end: give --pages N\n` });
+
+  it('without an end need --pages', async ({ expect }) => {
+    const good = file('before-zero', textPages(2));
+    expect(await compcache(['estimate', '/dev/zero'])).toEqual(endless('/dev/zero'));
+    expect(await compcache(['estimate', good, '/dev/urandom'])).toEqual(endless('/dev/urandom'));
+    expect((await estimateJson([good, '/dev/zero', '--pages', '700'])).input).toMatchObject({ pages: 700, limited: true });
+  });
+
+  it('do so at standard input too', async ({ expect }) => {
+    const descriptor = openSync('/dev/zero', 'r');
+    expect(await compcacheFrom(descriptor, ['estimate', '-'])).toEqual(endless('standard input'));
+    const { code, stdout } = await compcacheFrom(descriptor, ['estimate', '-', '--pages', '3', '--json']);
+    closeSync(descriptor);
+    expect([code, (JSON.parse(stdout) as Report).input.pages]).toEqual([0, 3]);
+  });
+
+  it('are read by swap as far as there are keys', async ({ expect }) => {
+    const { code, stdout, stderr } = await compcache(['swap', '/dev/zero', '--json', '--pages', '40', '--ops', '10', '--ram', '256K', '--memory-store']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect((JSON.parse(stdout) as Report).input).toMatchObject({ pages: 40, limited: true });
+  });
+
+  it('that are empty have no page', async ({ expect }) => {
+    expect(await compcache(['estimate', '/dev/null'])).toEqual({ code: 2, stdout: '', stderr: 'compcache: /dev/null is empty\n' });
+  });
+});
+
 describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdout', () => {
   const good = file('good', 'x');
   const cases: [string, string[], RegExp][] = [
-    ['no command', [], /a command is needed/],
+    ['no command', ['--'], /a command is needed/],
+    ['help for an unknown command', ['help', 'estimat'], /unknown command 'estimat'; known: estimate, swap,/],
+    ['file without a name', ['estimate', ''], /cannot read '': no such file/],
+    ['empty standard input without a name', ['estimate'], /standard input is empty/],
     ['unknown command', ['estimat'], /unknown command 'estimat'/],
     ['unknown option', ['estimate', '--jason'], /unknown option '--jason'/],
     ['missing value', ['estimate', '--pid'], /argument missing/],
@@ -111,8 +212,9 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     ['unknown allocator', ['estimate', '--allocator', 'zbud,slab', good], new RegExp(`Unknown allocator 'slab'; known: ${ALLOCATORS.join(', ')}`)],
     ['no allocator', ['estimate', '--allocator', '', good], /Unknown allocator ''/],
     ['unknown codec', ['estimate', '--codec', 'toString', good], /Unknown codec 'toString'; known: lz4, lz4hc, lz4js/],
-    ['bad RAM size', ['estimate', '--ram', 'much', good], /--ram 'much'/],
-    ['RAM too small', ['estimate', '--ram', '4K', good], /256 KiB/],
+    ['bad RAM size', ['estimate', '--ram', 'much', good], /--ram 'much': it must be a size from 256K to 4G, as in 64M or 64MiB$/m],
+    ['RAM too small', ['estimate', '--ram', '4K', good], /--ram '4K': it must be a size from 256K to 4G/],
+    ['RAM too large', ['estimate', '--ram', '1T', good], /--ram '1T': it must be a size from 256K to 4G/],
     ['bad page count', ['estimate', '--pages', '0', good], /'0' is invalid/],
     ['bad pid', ['estimate', '--pid', '1e3'], /'1e3' is invalid/],
     ['negative pid', ['estimate', '--pid', '-1'], /'-1' is invalid/],
@@ -124,6 +226,11 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^compcache: [^\n]+\n$/);
     expect(stderr).toMatch(message);
+    if (['estimate', 'help'].includes(args[0] as string) && !stderr.includes('unknown option')) expect(await strangeOptions(args[0] as string, stderr)).toEqual([]);
+  });
+
+  it.each(['256K', '4G', '64M', '64MiB'])('--ram %s, which messages name, is taken', async (size) => {
+    expect((await estimateJson(['--ram', size, '--allocator', 'zbud', good])).results[0]).toMatchObject({ pages: 1, different: 0 });
   });
 
   it.runIf(process.platform === 'linux')('no such process', async () => {

@@ -1,11 +1,13 @@
 /** Runs the command line as its users do: a process, its output, its exit code. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import type { Report } from '../../cli/estimate.ts';
+import type { SwapReport } from '../../cli/swap.ts';
+import type { Result } from '../../cli/swap/replay.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -15,14 +17,54 @@ export interface Outcome {
   stderr: string;
 }
 
+const COMPCACHE = ['--import', 'tsx', 'cli/main.ts'];
+
 /** Runs `compcache` with arguments and, if given, bytes in a pipe at standard input (otherwise an empty pipe). */
 export function compcache(args: readonly string[], input: Uint8Array | string = '', env = process.env): Promise<Outcome> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', ...args], { cwd: ROOT, stdio: 'pipe', env });
-  const outcome: Outcome = { code: null, stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (outcome.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (outcome.stderr += text));
+  const child = spawn(process.execPath, [...COMPCACHE, ...args], { cwd: ROOT, stdio: 'pipe', env });
   child.stdin.on('error', () => {}); // a command that does not read it
   child.stdin.end(input);
+  return outcomeOf(child);
+}
+
+/** Runs it with standard input from an open file, or from the null device. */
+export function compcacheFrom(stdin: number | 'ignore', args: readonly string[]): Promise<Outcome> {
+  return outcomeOf(spawn(process.execPath, [...COMPCACHE, ...args], { cwd: ROOT, stdio: [stdin, 'pipe', 'pipe'] }));
+}
+
+/**
+ * Runs it in a shell.
+ * @param script in which "$@" is the command and $FILE a file
+ */
+export function compcacheIn(script: string, args: readonly string[], file = ''): Promise<Outcome> {
+  // What limits the sizes of files must not spoil the cache of compiled files.
+  const env = { ...process.env, FILE: file, TSX_DISABLE_CACHE: '1' };
+  return outcomeOf(spawn('sh', ['-c', script, 'sh', process.execPath, ...COMPCACHE, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env }));
+}
+
+/** Runs it until it has printed something, and then reads no more of that. */
+export async function compcacheUnread(args: readonly string[]): Promise<Outcome> {
+  const child = spawn(process.execPath, [...COMPCACHE, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.once('data', () => child.stdout.destroy());
+  return outcomeOf(child);
+}
+
+const helps = new Map<string, Promise<Outcome>>();
+
+/** Words in a message that look like options, and are none of the command's. */
+export async function strangeOptions(command: string, message: string): Promise<string[]> {
+  const words = message.match(/(?<![\w'-])--?[a-z][\w-]*|\b\w+: '\w+' \w+/g) ?? [];
+  let help = helps.get(command);
+  if (help === undefined) helps.set(command, (help = compcache([command, '--help'])));
+  const { stdout } = await help;
+  const known = [...stdout.matchAll(/--[a-z][\w-]*/g)].map(([word]) => word);
+  return words.filter((word) => !known.includes(word));
+}
+
+function outcomeOf(child: ChildProcess): Promise<Outcome> {
+  const outcome: Outcome = { code: null, stdout: '', stderr: '' };
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (outcome.stdout += text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (outcome.stderr += text));
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => resolve({ ...outcome, code }));
@@ -34,6 +76,18 @@ export async function estimateJson(args: readonly string[], input?: Uint8Array |
   const { code, stdout, stderr } = await compcache(['estimate', '--json', ...args], input);
   if (code !== 0 || stderr !== '') throw new Error(`exit code ${code}: ${stderr}`);
   return JSON.parse(stdout) as Report;
+}
+
+/** The JSON of `compcache swap --json …`, which must succeed without a word on stderr. */
+export async function swapJson(args: readonly string[]): Promise<SwapReport> {
+  const { code, stdout, stderr } = await compcache(['swap', '--json', ...args]);
+  if (code !== 0 || stderr !== '') throw new Error(`exit code ${code}: ${stderr}`);
+  return JSON.parse(stdout) as SwapReport;
+}
+
+/** All figures of swap but the times. */
+export function counters({ results }: SwapReport): Omit<Result, 'latency'>[] {
+  return results.map(({ latency, ...others }) => ({ ...others, timed: Object.values(latency).map((one) => one?.count ?? 0) }));
 }
 
 /** Makes files in a folder that is gone after the tests of the file. */

@@ -99,7 +99,7 @@ describe.runIf(process.platform === 'linux')('a running process', () => {
   it.runIf(process.geteuid?.() === 0)('of somebody else is refused', async () => {
     process.seteuid?.(65534);
     try {
-      await expect(openInput([], 1)).rejects.toThrow(new InputError('no permission to read the memory of process 1'));
+      await expect(openInput([], { pid: 1 })).rejects.toThrow(new InputError('no permission to read the memory of process 1'));
     } finally {
       process.seteuid?.(0);
     }

@@ -23,3 +23,8 @@ export function textPages(count: number): Uint8Array {
   const text = Array.from({ length: count }, (_, n) => `${n % 10}: the quick brown fox jumps over the lazy dog. `.repeat(90).slice(0, PAGE_SIZE));
   return Buffer.from(text.join(''), 'latin1');
 }
+
+/** Noise, zeros and text. */
+export function mixedPages(): Buffer {
+  return Buffer.concat([randomPages(150), zeroPages(20), textPages(60), randomPages(90)]);
+}

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { BdStat, RamzswapStats } from '../../bindings/index.ts';
 import { output, run } from '../nbd/programs.ts';
-import { RawClient } from '../nbd/raw-client.ts';
+import { READ, RawClient, WRITE, requestBytes } from '../nbd/raw-client.ts';
 import { ROOT, compcache, type Outcome } from './command.ts';
 
 const MIB = 2 ** 20;
@@ -26,6 +26,8 @@ interface Served {
   uri: string;
   /** What it said when it was ready. */
   line: string;
+  /** All that it has said. */
+  said: { out: string; error: string };
   rzscontrol(...args: string[]): Promise<Outcome>;
   json(...args: string[]): Promise<Answers>;
   stop(signal?: NodeJS.Signals): Promise<number | null>;
@@ -69,7 +71,7 @@ async function serve(args: readonly string[], folder = temporaryFolder()): Promi
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     return JSON.parse(stdout) as Answers;
   };
-  return { child, folder, socket, uri: `nbd+unix:///?socket=${socket}`, line: said.out.trim(), rzscontrol, json, stop };
+  return { child, folder, socket, uri: `nbd+unix:///?socket=${socket}`, line: said.out.trim(), said, rzscontrol, json, stop };
 }
 
 /** Half text-like, half random. */
@@ -168,11 +170,60 @@ describe('a served device', () => {
     await next.json('--stats');
   });
 
+  test('serves others as ever while hostile clients hold all the places and memory that they can get', async () => {
+    const served = await serve(['--disksize', '64M']);
+    const server = { address: { path: served.socket } };
+    const hostile: RawClient[] = [];
+    ends.unshift(async () => hostile.forEach((client) => client.vanish()));
+    for (let i = 0; i < 48; i++) {
+      const client = await RawClient.going(server);
+      hostile.push(client);
+      client.socket.pause();
+      if (i % 3 === 0) client.send(...Array.from({ length: 60 }, () => requestBytes({ command: READ, length: MIB })));
+      else if (i % 3 === 1) client.send(requestBytes({ command: READ, length: 32 * MIB }));
+      else client.send(requestBytes({ command: WRITE, length: 32 * MIB }), Buffer.alloc(4 * MIB));
+    }
+    for (let i = 0; i < 100; i++) hostile.push(await RawClient.connect(server));
+    writeFileSync(join(served.folder, 'in'), mixed(16 * MIB));
+    await output('nbdcopy', '--connections=4', join(served.folder, 'in'), served.uri);
+    await output('nbdcopy', '--connections=4', served.uri, join(served.folder, 'out'));
+    expect(Buffer.compare(readFileSync(join(served.folder, 'out')).subarray(0, 16 * MIB), readFileSync(join(served.folder, 'in')))).toBe(0);
+    await output('qemu-io', '-f', 'raw', '-c', 'write -P 3 777 1M', '-c', 'read -P 3 777 1M', served.uri);
+    if (process.platform === 'linux') {
+      const most = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${served.child.pid}/status`, 'utf8'))?.[1];
+      expect(Number(most) / 1024).toBeLessThan(512); // 160 MiB, Node, the disk, and what waits for the garbage collector
+    }
+    expect(await served.stop()).toBe(0);
+  });
+
   test('serves a port of the loopback address', async () => {
     const served = await serve(['--disksize', '16M', '--port', '0']);
     const uri = /nbd:\/\/\S+/.exec(served.line)?.[0] as string;
     expect(uri).toContain('127.0.0.1');
     expect(await output('nbdinfo', '--size', uri)).toBe(`${16 * MIB}\n`);
+    expect(served.said.error).toBe('');
+  });
+
+  test('warns when the port is open to other machines', async () => {
+    for (const [bind, warns] of [['0.0.0.0', true], ['::', true], ['localhost', false], ['127.0.0.2', false]] as const) {
+      const served = await serve(['--disksize', '1M', '--port', '0', '--bind', bind]);
+      const uri = /nbd:\/\/\S+/.exec(served.line)?.[0] as string;
+      expect(await served.stop()).toBe(0);
+      expect(served.said.error).toBe(warns ? `compcache: warning: ${uri} is open to other machines: whoever reaches it can read and write the whole device\n` : '');
+    }
+  });
+
+  test('leaves its socket and control socket to the server that has them by then', async () => {
+    const folder = temporaryFolder();
+    const first = await serve(['--disksize', '1M'], folder);
+    rmSync(first.socket);
+    rmSync(`${first.socket}.ctl`);
+    const second = await serve(['--disksize', '2M'], folder);
+    expect(await first.stop()).toBe(0);
+    expect(await output('nbdinfo', '--size', second.uri)).toBe(`${2 * MIB}\n`);
+    expect((await second.json('--stats')).stats.disksize).toBe(2 * MIB);
+    expect(await second.stop()).toBe(0);
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   test('leaves a backing file that is ours, and keeps off those of others', async () => {
@@ -256,6 +307,24 @@ describe('rzscontrol', () => {
     expect(stderr).toContain('1 client uses');
     await client.disconnect();
     await served.json('--reset');
+  });
+
+  test('finds the control socket by its own path as well', async () => {
+    const folder = temporaryFolder();
+    const control = join(folder, 'X');
+    const served = await serve(['--disksize', '1M', '--port', '0', '--control', control], folder);
+    const { code, stdout, stderr } = await compcache(['rzscontrol', control, '--json', '--stats']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect((JSON.parse(stdout) as Answers).stats.disksize).toBe(MIB);
+    expect((await compcache(['rzscontrol', 'nowhere', '--control', control, '--reset', '--json'])).code).toBe(0);
+    // The device answers ENODEV, which does not mean that nobody is there.
+    expect((await compcache(['rzscontrol', control, '--compact'])).stderr).toContain('not initialised');
+    await served.stop();
+    const after = await compcache(['rzscontrol', control, '--stats']);
+    expect(after.code).toBe(2);
+    expect(after.stderr).toContain(`no server listens on ${control}.ctl or ${control}`);
+    const other = await serve([], folder);
+    expect((await compcache(['rzscontrol', `${other.socket}.ctl`, '--init', '--disksize_kb', '1024'])).code).toBe(0);
   });
 
   test('says when nobody serves', async () => {

@@ -1,25 +1,22 @@
-/** `compcache swap`: its figures against a replay of its own, traces, stores, faults. How fast things are is not looked at. */
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { once } from 'node:events';
-import { dirname, join } from 'node:path';
+/** `compcache swap`: its figures against a replay of its own, traces, faults. How fast things are is not looked at. */
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE, Zswap, loadCodec, type BackingStore, type Codec } from '../../bindings/index.ts';
 import { openInput } from '../../cli/pages.ts';
 import { runSwap, swap, type SwapReport, type SwapRequest } from '../../cli/swap.ts';
 import { Pages } from '../../cli/swap/contents.ts';
-import { VICTIMS, latencyOf, type Result } from '../../cli/swap/replay.ts';
+import { VICTIMS, latencyOf } from '../../cli/swap/replay.ts';
 import { makeTrace, readTrace, summaryOf, writeTrace } from '../../cli/swap/trace.ts';
-import { ROOT, compcache, temporaryFiles } from './command.ts';
-import { randomPages, textPages, zeroPages } from './samples.ts';
+import { compcache, counters, strangeOptions, swapJson, temporaryFiles } from './command.ts';
+import { mixedPages, textPages } from './samples.ts';
 
 const file = temporaryFiles();
 const silent = { expect() {}, step() {}, stop() {} };
 const RAM_BYTES = 512 * 1024;
 const RECIPE = { pages: 600, operations: 4000, zipf: 0.8, writes: 0.4, seed: 3 };
-const mixed = Buffer.concat([randomPages(150), zeroPages(20), textPages(60), randomPages(90)]);
+const mixed = mixedPages();
 
 /** Operations of each kind on three areas, some of them on pages that are not there. */
 function areas(): string {
@@ -53,18 +50,6 @@ function zipfTrace(name: string): string {
   const path = file(name, '');
   writeTrace(path, makeTrace(RECIPE));
   return path;
-}
-
-/** The JSON of `compcache swap --json …`, which must succeed without a word on stderr. */
-async function swapJson(args: readonly string[]): Promise<SwapReport> {
-  const { code, stdout, stderr } = await compcache(['swap', '--json', ...args]);
-  if (code !== 0 || stderr !== '') throw new Error(`exit code ${code}: ${stderr}`);
-  return JSON.parse(stdout) as SwapReport;
-}
-
-/** All but the times. */
-function counters({ results }: SwapReport): Omit<Result, 'latency'>[] {
-  return results.map(({ latency, ...others }) => ({ ...others, timed: Object.values(latency).map((one) => one?.count ?? 0) }));
 }
 
 // ── a replay of its own ──────────────────────────────────────────────────────
@@ -249,13 +234,13 @@ describe('traces', () => {
 describe.concurrent('output', () => {
   it('is one JSON object with --json', async ({ expect }) => {
     const report = await swapJson([file('json', mixed), '--ram', '512K', '--pages', '400', '--ops', '1000', '--allocator', 'zsmalloc,zbud', '--victims', 'page', '--codec', 'lz4js']);
-    expect(report).toMatchObject({ codec: 'lz4js', ramBytes: RAM_BYTES, maxPoolPercent: 100, acceptThresholdPercent: 90, store: 'a temporary file' });
+    expect(report).toMatchObject({ codec: 'lz4js', ramBytes: RAM_BYTES, maxPoolPercent: 100, acceptThresholdPercent: 90, store: 'a temporary file', storeFault: null });
     expect(report.input).toMatchObject({ pages: 320, limited: false });
     expect(report.distinctPages).toBe(150 + 1 + 10); // the random, zero and text pages: those are ten, again and again
     expect(report.results.map(({ allocator, victims }) => [allocator, victims])).toEqual([['zsmalloc', 'page'], ['zbud', 'page']]);
     for (const result of report.results) {
       expect(Object.keys(result).sort()).toEqual([
-        'allocator', 'backingPages', 'different', 'duplicates', 'firstDifferent', 'frames', 'hitRatio', 'hits', 'invalidated', 'latency', 'loads', 'misses',
+        'allocator', 'backingPages', 'different', 'duplicates', 'failedWrites', 'firstDifferent', 'frames', 'hitRatio', 'hits', 'invalidated', 'latency', 'loads', 'misses',
         'poolLimitHits', 'reads', 'rejected', 'rejects', 'sameFilledHits', 'storedPages', 'stores', 'victims', 'writebacks', 'writtenBytes',
       ]);
       expect(Object.keys(result.latency)).toEqual(['store', 'hit', 'read']);
@@ -338,58 +323,6 @@ describe('a page that comes back different', () => {
   });
 });
 
-describe.concurrent('stores', () => {
-  const small = ['--ram', '512K', '--pages', '400', '--ops', '1000', '--allocator', 'zbud'];
-
-  it('give the same figures whatever they are made of', async ({ expect }) => {
-    const pages = file('stores', mixed);
-    const path = join(dirname(pages), 'own-store');
-    const [temporary, memory, own] = await Promise.all([[], ['--memory-store'], ['--store', path]].map((args) => swapJson([pages, ...small, ...args]))) as [SwapReport, SwapReport, SwapReport];
-    expect(counters(temporary)[0]?.writebacks).toBeGreaterThan(0);
-    expect(counters(memory)).toEqual(counters(temporary));
-    expect(counters(own)).toEqual(counters(temporary));
-    expect([temporary.store, memory.store, own.store]).toEqual(['a temporary file', 'memory', path]);
-    expect(existsSync(path)).toBe(true);
-    expect(counters(await swapJson([pages, ...small, '--store', path]))).toEqual(counters(temporary)); // it is used again
-  });
-
-  it('that are a file of somebody else are left alone', async ({ expect }) => {
-    const letter = file('letter', 'a letter');
-    const { code, stdout, stderr } = await compcache(['swap', file('letter-pages', mixed), ...small, '--store', letter]);
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toBe(`compcache: cannot use ${letter} for a store: extent 0 has bytes of somebody else\n`);
-    expect(readFileSync(letter, 'utf8')).toBe('a letter');
-  });
-});
-
-describe.concurrent('the temporary file', () => {
-  /** A folder for temporary files, and what the command has left there. */
-  function temporary(name: string): { env: NodeJS.ProcessEnv; left: () => string[] } {
-    const folder = `${file(name, '')}.d`;
-    mkdirSync(folder);
-    return { env: { ...process.env, TMPDIR: folder, TEMP: folder, TMP: folder }, left: () => readdirSync(folder).filter((one) => one.startsWith('compcache-swap-')) };
-  }
-
-  it('is gone at the end, and after a fault', async ({ expect }) => {
-    const { env, left } = temporary('end');
-    const pages = file('end-pages', mixed);
-    const good = await compcache(['swap', pages, '--ram', '512K', '--pages', '300', '--ops', '100'], '', env);
-    const bad = await compcache(['swap', pages, '--pages', '300', '--trace', '/nonexistent/x'], '', env);
-    expect([good.code, bad.code]).toEqual([0, 2]);
-    expect(left()).toEqual([]);
-  });
-
-  it.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('is gone after %s, of which the command dies', async (signal) => {
-    const { env, left } = temporary(signal);
-    const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', 'swap', file(`${signal}-pages`, mixed), '--ops', '1000000'], { cwd: ROOT, env, stdio: 'ignore' });
-    const ended = once(child, 'exit');
-    while (left().length === 0 || readdirSync(join(env.TMPDIR as string, left()[0] as string)).length === 0) await wait(20);
-    child.kill(signal);
-    expect(await ended).toEqual([null, signal]);
-    expect(left()).toEqual([]);
-  });
-});
-
 describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdout', () => {
   const good = file('good', textPages(2));
   const trace = (name: string, text: string): string => file(`bad-${name}`, text);
@@ -409,6 +342,9 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     ['two stores', ['--store', 'x', '--memory-store'], /'--memory-store' cannot be used with option '--store/],
     ['record nowhere', ['--record', '/nonexistent/x', '--ops', '1'], /cannot write \/nonexistent\/x/],
     ['store nowhere', ['--store', '/nonexistent/x', '--ops', '1', '--ram', '256K'], /cannot use \/nonexistent\/x for a store/],
+    ['store without a name', ['--store', ''], /cannot use '' for a store/],
+    ['store in a folder', ['--store', dirname(good), '--ops', '1', '--ram', '256K'], /cannot use .* for a store/],
+    ['trace from standard input', ['--trace', '-'], /cannot read -: no such file/],
     ['unknown victims', ['--victims', 'entry,oldest'], /Unknown victims 'oldest'; known: entry, page/],
     ['unknown allocator', ['--allocator', 'slab'], /Unknown allocator 'slab'/],
     ['percent', ['--max-pool-percent', '101'], /'101' is invalid.*from 0 to 100/],
@@ -426,5 +362,6 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^compcache: [^\n]+\n$/);
     expect(stderr).toMatch(message);
+    expect(await strangeOptions('swap', stderr)).toEqual([]);
   });
 });

@@ -260,16 +260,6 @@ describe('a client that does not go', () => {
 });
 
 describe('many clients', () => {
-  test('above the most are closed at once, and welcome when there is room again', async () => {
-    const server = await serve({ maxConnections: 3 });
-    const clients = await Promise.all([1, 2, 3].map(() => RawClient.going(server)));
-    const fourth = await RawClient.connect(server);
-    expect(await fourth.rest()).toEqual(Buffer.alloc(0));
-    await clients[0]?.disconnect();
-    await until(() => server.connections === 2, 'room');
-    await expectAlive(server);
-  });
-
   test('one with the longest requests does not keep another waiting for all of them', async () => {
     const device = new MemoryDevice(32 * MIB);
     const server = await serve({ device });

@@ -1,9 +1,9 @@
 /** Where the server listens, what it does to files there, and how it ends. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CompcacheError } from '../../bindings/errors.ts';
 import { serveNbd, type NbdServerOptions } from '../../cli/nbd/index.ts';
@@ -67,6 +67,50 @@ describe('a Unix socket', () => {
     expect(readFileSync(file, 'utf8')).toBe('precious');
   });
 
+  test('is left alone at the end when it is another server\'s by then', async () => {
+    const path = join(temporaryFolder(), 's');
+    const first = await serve({ socket: path });
+    const user = await RawClient.going(first);
+    unlinkSync(path);
+    const second = await serve({ socket: path });
+    await first.close();
+    expect(await user.rest()).toEqual(Buffer.alloc(0));
+    expect(lstatSync(path).isSocket()).toBe(true);
+    await expectAlive(second);
+    await second.close();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test('is left alone at the end when it is a file by then, or gone', async () => {
+    const path = join(temporaryFolder(), 's');
+    for (const replace of [() => writeFileSync(path, 'precious'), () => {}, () => rmSync(dirname(path), { recursive: true })]) {
+      const server = await serve({ socket: path });
+      unlinkSync(path);
+      replace();
+      await server.close();
+      if (existsSync(path)) expect(readFileSync(path, 'utf8')).toBe('precious');
+      rmSync(path, { force: true });
+    }
+  });
+
+  test('is the only file that is made, also with the shortest and the longest name', async () => {
+    const folder = temporaryFolder();
+    const deep = join(folder, 'x'.repeat(107 - 2 - 1 - folder.length - 1));
+    mkdirSync(deep);
+    expect(join(deep, 'ab')).toHaveLength(107);
+    for (const path of [join(folder, 's'), join(deep, 'a'), join(deep, 'ab')]) {
+      const server = await serve({ socket: path });
+      await expectAlive(server);
+      expect(readdirSync(dirname(path)).filter((name) => !name.startsWith('x'))).toEqual([basename(path)]);
+      await server.close();
+      expect(readdirSync(dirname(path)).filter((name) => !name.startsWith('x'))).toEqual([]);
+    }
+    expect(await codeOf({ socket: join(folder, 'x'.repeat(20)) })).toBe('served');
+    writeFileSync(join(folder, 'file'), '');
+    expect(await codeOf({ socket: join(folder, 'file') })).toBe('EEXIST');
+    expect(readdirSync(folder).filter((name) => !name.startsWith('x'))).toEqual(['file']);
+  });
+
   test('is one server\'s when many want it, stale or not', async () => {
     const path = join(temporaryFolder(), 's');
     await leaveStale(path);
@@ -103,6 +147,10 @@ describe('a port', () => {
   test('of an address', async () => {
     const server = await serve({ port: 0, bind: '0.0.0.0' });
     await expectAlive({ ...server, address: { host: '127.0.0.2', port: (server.address as { port: number }).port } });
+  });
+
+  test.each([['127.0.0.1', true], ['127.1.2.3', true], ['localhost', true], ['::1', true], ['::ffff:127.0.0.1', true], ['0.0.0.0', false], ['::', false]])('of %s is local: %s', async (bind, isLocal) => {
+    expect((await serve({ port: 0, bind })).isLocal).toBe(isLocal);
   });
 
   test('that is taken is EBUSY, an address that is not ours EINVAL', async () => {

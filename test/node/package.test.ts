@@ -64,6 +64,22 @@ describe('the packed package', () => {
     expect(packed.filter((path) => !/^(dist\/|README|LICENSE|CHANGELOG|package\.json)/.test(path))).toEqual([]);
   });
 
+  test('says which Node and Keyv it is for: those in which require works, and both that are tested', () => {
+    const manifest = JSON.parse(readFileSync(join(home, 'node_modules/compcache/package.json'), 'utf8')) as Record<string, Record<string, string>>;
+    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as { packages: Record<string, typeof manifest> };
+    for (const { engines, peerDependencies, devDependencies } of [manifest, lock.packages[''] as typeof manifest]) {
+      expect([engines?.node, peerDependencies?.keyv]).toEqual(['>=20.19', '^5 || ^6']);
+      expect([devDependencies?.keyv, devDependencies?.keyv6]).toEqual([expect.stringMatching(/^5\./), expect.stringMatching(/^npm:keyv@6\./)]);
+    }
+    expect(readFileSync(join(ROOT, 'README.md'), 'utf8')).toContain('Node 20.19 or newer');
+    const script = `
+      const { MemoryStore } = require('compcache');
+      const { FileStore } = require('compcache/backing/file');
+      const { KeyvStore } = require('compcache/backing/keyv');
+      console.log([MemoryStore, FileStore, KeyvStore].map(({ name }) => name).join());`;
+    expect(execFileSync(process.execPath, ['--no-warnings', '--input-type=commonjs', '-e', script], { cwd: home, encoding: 'utf8' }).trim()).toBe('MemoryStore,FileStore,KeyvStore');
+  });
+
   test('each release build is at most 32 KB, 12 KB compressed', () => {
     for (const name of ['core', 'core-scalar']) {
       const file = join(ROOT, `dist/${name}.wasm`);

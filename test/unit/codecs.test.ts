@@ -6,6 +6,7 @@ import { zlibDeflate, zlibZstd } from '../../bindings/codec/zlib.ts';
 import { LOADABLE_CODECS, Ram, loadCodec, type Codec, type LoadableCodec } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
 import { fault, noise } from '../harness.ts';
+import { bytesOf, lying } from '../lying.ts';
 
 const BLOCK_MAX = 65536;
 const GUARD = 0xa5;
@@ -83,7 +84,7 @@ function decode(codec: Codec, block: Uint8Array, room: number): number {
   return written;
 }
 
-describe.each(rows)('$title', ({ codec, strict }) => {
+describe.each(rows)('$title', ({ codec, strict, title }) => {
   test.each(SAMPLES)('%s comes back, into exactly enough room', (_, bytes) => {
     const block = blockOf(codec, bytes);
     const { dst, intact } = guarded(bytes.length);
@@ -191,6 +192,34 @@ describe.each(rows)('$title', ({ codec, strict }) => {
     fault({ code: 'EINVAL', op: 'codec.compress', says: 'src' }, () => codec.compress(new Uint8Array(BLOCK_MAX + 1), new Uint8Array(BLOCK_MAX)));
   });
 
+  test('no property of a caller\'s array is asked, and buffers that can shrink are good', () => {
+    const page = text(4096);
+    const block = blockOf(codec, page);
+    const src = lying(4096);
+    Uint8Array.prototype.set.call(src, page);
+    const dst = lying(5000, GUARD);
+    expect(codec.compress(src, dst)).toBe(block.length);
+    expectSameBytes(bytesOf(dst).subarray(0, block.length), block);
+    expectSameBytes(bytesOf(dst).subarray(block.length), new Uint8Array(5000 - block.length).fill(GUARD));
+    const lied = lying(block.length);
+    Uint8Array.prototype.set.call(lied, block);
+    const into = lying(4096);
+    expect(codec.decompress(lied, into)).toBe(4096);
+    expectSameBytes(bytesOf(into), page);
+    expect(codec.compress(src, lying(block.length - 1))).toBe(0);
+    fault({ code: 'EIO', op: 'codec.decompress' }, () => codec.decompress(lied, lying(4095)));
+    const Resizable = ArrayBuffer as unknown as new (length: number, options: { maxByteLength: number }) => ArrayBuffer;
+    const resizable = (bytes: Uint8Array): Uint8Array => {
+      const view = new Uint8Array(new Resizable(bytes.length, { maxByteLength: bytes.length }));
+      view.set(bytes);
+      return view;
+    };
+    const room = resizable(new Uint8Array(4096));
+    expect(codec.decompress(resizable(block), room)).toBe(4096);
+    expectSameBytes(room, page);
+    expect(codec.compress(resizable(page), room)).toBe(block.length);
+  });
+
   test('nothing is written to the source', () => {
     const bytes = text(4096);
     const block = blockOf(codec, bytes);
@@ -247,6 +276,70 @@ describe('loadCodec', () => {
       await expect(loadCodec('zstd')).rejects.toMatchObject({ code: 'ENODEV', op: 'loadCodec' });
     } finally {
       if (host !== undefined && own !== undefined) Object.defineProperty(host, 'getBuiltinModule', own);
+    }
+  });
+
+  /** Loads a codec on a host with such a zlib. */
+  async function withZlib<T>(zlibOf: object, call: () => T | Promise<T>): Promise<T | undefined> {
+    const host = globalThis.process as { getBuiltinModule?: (name: string) => object } | undefined;
+    if (host?.getBuiltinModule === undefined) return undefined;
+    const own = Object.getOwnPropertyDescriptor(host, 'getBuiltinModule') as PropertyDescriptor;
+    Object.defineProperty(host, 'getBuiltinModule', { value: () => zlibOf, configurable: true });
+    try {
+      return await call();
+    } finally {
+      Object.defineProperty(host, 'getBuiltinModule', own);
+    }
+  }
+  const constants = { ZSTD_c_compressionLevel: 100, ZSTD_c_windowLog: 101, ZSTD_d_windowLogMax: 100 };
+  const fails = (): never => { throw new Error('Frame requires too much memory for decoding'); };
+
+  test('a codec that cannot read its own blocks, or fails, is ENODEV; deflate is fflate\'s then', async () => {
+    // A frame as Deno makes it of a page when it is told nothing: a window of 2 MiB, no size.
+    const frame = Uint8Array.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x6d, 0, 0, 0x18, 3, 3, 0, 2, 0, 0x2c, 0, 0xbe, 0x58, 0xfe, 7, 0x58]);
+    const wrong = (): Uint8Array => new Uint8Array(4096);
+    for (const [compress, decompress] of [[() => frame, fails], [() => frame, wrong], [fails, wrong], [() => new Uint8Array(1e6), wrong]]) {
+      const zlibOf = { constants, zstdCompressSync: compress, zstdDecompressSync: decompress, deflateRawSync: compress, inflateRawSync: () => ({ buffer: decompress?.(), engine: { bytesWritten: frame.length } }) };
+      const answers = await withZlib(zlibOf, async () => {
+        const error = await loadCodec('zstd').catch((caught: unknown) => caught);
+        return { error, codec: await loadCodec('deflate') };
+      });
+      if (answers === undefined) return;
+      expect(answers.error).toMatchObject({ name: 'CompcacheError', code: 'ENODEV', op: 'loadCodec' });
+      expectSameBytes(blockOf(answers.codec, text(4096)), blockOf(fflateDeflate(), text(4096)));
+    }
+  });
+
+  test('zlib is told the size of the source and the window, and gets plain copies', async () => {
+    const given: [Uint8Array, { pledgedSrcSize: number; chunkSize: number; params: Record<number, number> }][] = [];
+    const zlibOf = {
+      constants,
+      zstdCompressSync: (...args: (typeof given)[number]) => (given.push(args), args[0].slice(0, 20)),
+      zstdDecompressSync: fails,
+      deflateRawSync: (...args: (typeof given)[number]) => (given.push(args), args[0].slice(0, 20)),
+    };
+    const src = lying(4096, 5);
+    const done = await withZlib(zlibOf, () => [zlibZstd(), zlibDeflate()].map((codec) => codec?.compress(src, new Uint8Array(100))));
+    if (done === undefined) return;
+    expect(done).toEqual([20, 20]);
+    for (const [bytes] of given) {
+      expect(bytes === src).toBe(false);
+      expectSameBytes(bytes, new Uint8Array(4096).fill(5));
+    }
+    const [, options] = given[0] as (typeof given)[number];
+    expect(options.pledgedSrcSize).toBe(4096);
+    expect(options.chunkSize).toBeGreaterThan(4096 + 512);
+    expect(options.params).toEqual({ 100: 1, 101: 17 });
+  });
+
+  test('Zstandard frames say their size, and ask for no window that the decoder refuses', () => {
+    if (zstd === undefined) return;
+    for (const [, bytes] of SAMPLES) {
+      const block = blockOf(zstd, bytes);
+      const descriptor = block[4] as number;
+      // A size of content, and one segment, whose window is that size; or a window of at most 128 KiB.
+      expect((descriptor >> 6) > 0 || (descriptor & 0x20) !== 0).toBe(true);
+      if ((descriptor & 0x20) === 0) expect((block[5] as number) >> 3).toBeLessThanOrEqual(7);
     }
   });
 

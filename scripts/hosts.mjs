@@ -1,0 +1,39 @@
+// `npm run test:hosts`: what differs between JavaScript hosts, on those that npm can install. Each runs test/hosts/program.ts and
+// reads what the hosts before it have written; then the suites of codecs and of Keyv run on a Node that has zstd and that Keyv 6
+// is made for.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const NEW_NODE = ['npx', ['-y', '-p', 'node@24', 'node']];
+const HOSTS = [
+  ['node', process.execPath, []],
+  ['node24', NEW_NODE[0], NEW_NODE[1]],
+  ['deno', 'npx', ['-y', '-p', 'deno', 'deno', 'run', '-A', '--no-config']],
+  ['bun', 'npx', ['-y', '-p', 'bun', 'bun', 'run']],
+  ['node-again', process.execPath, []],
+  ['node24-again', NEW_NODE[0], NEW_NODE[1]],
+];
+
+const folder = mkdtempSync(join(tmpdir(), 'compcache-hosts-'));
+let failed = 0;
+
+function run(name, command, args) {
+  const { status } = spawnSync(command, args, { stdio: 'inherit' });
+  if (status === 0) return;
+  failed += 1;
+  console.error(`${name}: failed`);
+}
+
+try {
+  const program = join(folder, 'program.mjs');
+  await build({ entryPoints: ['test/hosts/program.ts'], bundle: true, format: 'esm', platform: 'node', outfile: program, logLevel: 'error' });
+  for (const [name, command, args] of HOSTS) run(name, command, [...args, program, folder, name]);
+  if (!process.argv.includes('--quick')) run('suites on Node 24', NEW_NODE[0], [...NEW_NODE[1], 'node_modules/vitest/vitest.mjs', 'run', '--project', 'node', 'test/unit/codecs.test.ts', 'test/backing/keyv.test.ts']);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+console.log(failed === 0 ? 'all hosts passed' : `${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
