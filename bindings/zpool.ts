@@ -1,10 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
-import { isPromise, requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
+import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show, takeOptions, type ErrorCode } from './errors.ts';
 import { SHAPES, pageTables, type PageTable, type PageTableKeys } from './page-table.ts';
+import { isPromise } from './promises.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';

@@ -6,6 +6,7 @@
  */
 import { lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, isU32, show } from '../errors.ts';
+import { isPromise } from '../promises.ts';
 import type { Codec } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
 import { CoreCodec } from './core.ts';
@@ -88,20 +89,4 @@ export function takeCodec(op: string, codec: unknown): number | ForeignCodec {
 export function requirePage(op: string, what: string, page: Uint8Array): void {
   requireBytes(op, what, page);
   if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', op, `${what} must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
-}
-
-/**
- * Whether a callback or a codec gave a Promise, or anything with a `then`, be it one that cannot be read. Its rejection is taken
- * care of, since nobody else will.
- */
-export function isPromise(value: unknown): boolean {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
-  try {
-    if (typeof (value as { then?: unknown }).then !== 'function') return false;
-  } catch {
-    return true;
-  }
-  // No method of the value's own is called here, and what its `then` throws becomes a rejection of ours.
-  new Promise((resolve) => resolve(value)).catch(() => undefined);
-  return true;
 }

@@ -97,8 +97,13 @@ export const opfsMakers = (world: World): Makers<OpfsStoreOptions> => ({
   existing: () => text(world, world.dice.of(['reopen', 'refuse', 'discard', 'overwrite'])),
 });
 
+function proxied(world: World): OpfsStoreOptions['handle'] {
+  const handle = hostileHandle(world);
+  return typeof handle === 'object' && handle !== null ? proxy(world, handle) : handle;
+}
+
 async function makeOpfs(world: World): Promise<void> {
-  const given = some(world, without(opfsMakers(world), 'handle'), { handle: world.dice.once(9) ? proxy(world, hostileHandle(world)) : hostileHandle(world), slots: SLOTS }, 6);
+  const given = some(world, without(opfsMakers(world), 'handle'), { handle: (world.dice.once(9) ? proxied(world) : hostileHandle(world)) as never, slots: SLOTS }, 6);
   const store = await OpfsStore.open(given);
   must(store instanceof OpfsStore, 'OpfsStore.open gave something else');
   world.stores.push(store);
