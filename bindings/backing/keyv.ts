@@ -61,6 +61,9 @@ const MOST_TIMEOUT = 0x7fffffff;
 const SLOT_DIGITS = 10;
 const MOST_TEXT = 4 * Math.ceil(SLOT_BYTES / 3);
 
+/** In place of an answer that is an object. */
+const NO_TEXT = Object.freeze({});
+
 interface Emitter {
   on(event: 'error', listener: (error: unknown) => void): unknown;
   off?(event: 'error', listener: (error: unknown) => void): unknown;
@@ -197,7 +200,9 @@ class Client {
 
   async #ask(op: string, call: () => unknown): Promise<unknown> {
     try {
-      return await call();
+      const answer = await call();
+      // No answer of use is an object, and to pass one on by a promise would ask it for its `then` once more.
+      return (typeof answer === 'object' && answer !== null) || typeof answer === 'function' ? NO_TEXT : answer;
     } catch (error) {
       throw failed(op, `the store failed: ${show(textOf(error, 'message') ?? error)}`, error);
     }

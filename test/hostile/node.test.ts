@@ -63,18 +63,22 @@ describe('a shared buffer that grows in another thread', () => {
       const right = pageAt(20, 1);
       const codec = ram.codec('lz4');
       const into = new Uint8Array(2 * PAGE_SIZE);
+      let room: Uint8Array = into;
       const calls = [
-        (bytes: Uint8Array) => pool.write(handle, bytes), (bytes: Uint8Array) => void pool.freePage(pool.storePage(bytes)), (bytes: Uint8Array) => void pool.read(handle, bytes),
+        (bytes: Uint8Array) => pool.write(handle, bytes), (bytes: Uint8Array) => void pool.freePage(pool.storePage(bytes)), () => void pool.read(handle, room),
         (bytes: Uint8Array) => void zswap.store(0, 1, bytes), (bytes: Uint8Array) => device.writePage(1, bytes), (bytes: Uint8Array) => device.write(100, bytes),
-        (bytes: Uint8Array) => device.readPage(1, bytes), (bytes: Uint8Array) => void codec.compress(bytes, into),
+        () => device.readPage(1, room), (bytes: Uint8Array) => void codec.compress(bytes, into),
       ];
       for (let round = 0; round < 25; round++) {
         const shared = new newShared(PAGE_SIZE, { maxByteLength: GROWN });
         const bytes = new Uint8Array(shared); // its length follows the buffer's
         bytes.set(right);
+        const target = new newShared(PAGE_SIZE, { maxByteLength: GROWN });
+        room = new Uint8Array(target);
         const grown = once(worker, 'message');
         const until = Date.now() + 10_000;
         worker.postMessage(shared);
+        worker.postMessage(target);
         while (shared.byteLength < GROWN && Date.now() < until) {
           for (const call of calls) {
             try {
