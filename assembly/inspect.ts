@@ -27,13 +27,13 @@ import {
   NAME_BYTES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
   poolCheckWord, poolOption,
 } from './mem/pool';
-import { OUT_A, blockBuffer, setOut } from './mem/scratch';
+import { OUT_A, OUT_C, blockBuffer, out, setOut } from './mem/scratch';
 import {
-  RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_MAPS, RULE_OWNER, RULE_POOL,
+  RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_INDEX, RULE_MAPS, RULE_OWNER, RULE_POOL,
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
-import { tableCheck, tableNext } from './page/table';
+import { FILL, isDoubted, stateOf, tableCheck, tableNext, tableShape } from './page/table';
 import { zpoolSpan } from './zpool';
 import { ramzCheck } from './front/ramzswap-check';
 import { zswapCheck } from './front/zswap-check';
@@ -331,8 +331,26 @@ function poolCheck(pool: usize): u32 {
     else if (kind == XCFMALLOC && type == FRAME_HANDLES) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
-  const result = tableCheck(pool + POOL_INDEX);
-  if (result != 0) return result;
+  let result = tableCheck(pool + POOL_INDEX);
+  if (result == 0) result = kindCheck(pool, kind, frame);
+  return result == 0 && kind < ZSWAP && !hasPages(pool) ? broken(RULE_INDEX, frame) : result;
+}
+
+/** Whether each handle of a page table is that of an object, unless one may have been freed behind its back. For a pool that is sound. */
+function hasPages(pool: usize): bool {
+  const root = pool + POOL_INDEX;
+  if (tableShape(root) == 0 || isDoubted(root)) return true;
+  let place: u32 = 0;
+  for (let cell = tableNext(root, 0); cell != 0; cell = tableNext(root, place)) {
+    place = out(OUT_C) + 1;
+    if (stateOf(cell) != FILL && isError(zpoolSpan(pool, load<u32>(cell), 0))) return false;
+    if (place == 0) break;
+  }
+  return true;
+}
+
+/** The check of the allocator. */
+function kindCheck(pool: usize, kind: u32, frame: u32): u32 {
   switch (kind) {
     case ZSMALLOC: return zsCheck(pool);
     case Z3FOLD: return z3foldCheck(pool);

@@ -22,6 +22,7 @@ import { codecSuite } from './suites/codec.ts';
 import { compactSuite } from './suites/compact.ts';
 import { pageSuite } from './suites/page.ts';
 import { ramzswapSuite } from './suites/ramzswap.ts';
+import { residentSuite } from './suites/resident.ts';
 import { scaleSuite } from './suites/scale.ts';
 import { storeSuite } from './suites/store.ts';
 import { zswapSuite } from './suites/zswap.ts';
@@ -42,6 +43,7 @@ const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
   compact: compactSuite,
   zswap: (options) => zswapSuite(options.corpus.map(corpus)),
   ramzswap: (options) => ramzswapSuite(options.corpus.map(corpus)),
+  resident: residentSuite,
 };
 
 /** The commit that is measured; results that are being written change nothing of it. */

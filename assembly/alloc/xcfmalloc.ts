@@ -74,7 +74,7 @@ import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listCount, listNext, listPush } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE,
+  BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, SLAB_FRESH,
   boot, entryOf, entryOwner, entryType, frameAddress, frameExists, frameOf, genA,
 } from '../mem/layout';
 import {
@@ -85,7 +85,7 @@ import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, pageBuffer,
 import { slabCheck, slabInit, slabNeeds, slabNext, slabUsed } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import {
-  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, isRecord, listLength,
+  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, RULE_SLAB_FREE, broken, isRecord, listLength,
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
 import {
@@ -533,6 +533,7 @@ export function xcfCheck(pool: usize): u32 {
   if ((<u32>(blocksOption(pool) - 1 > 1) | <u32>(reserveOption(pool) > RESERVE_MAX) | (poolAt(pool).tableFrames ^ 1) | <u32>!hasHandleLayout(pool)
     | <u32>((load<u64>(pool, POOL_OPTIONS + 8) | load<u64>(pool, POOL_HANDLES) | load<u64>(pool, POOL_HANDLES + 8)) != 0)) == 0) {
     let result = slabCheck(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_SLAB);
+    if (result == 0) result = spareCheck(pool);
     memory.copy(copy, pool, PAGE_SIZE);
     memory.fill(copy + offsetof<Rest>('listed'), 0, 12);
     const bump = boot(BOOT_BUMP);
@@ -608,13 +609,34 @@ function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
     | <u32>((load<u64>(at, LRU_LINKS) != 0) != (onLru != 0))) == 0;
 }
 
+/** Descriptors that are free in their slab: what the next block that takes one relies on. */
+function spareCheck(pool: usize): u32 {
+  const bump = boot(BOOT_BUMP);
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    const slab = entryAt(frame);
+    if (entryOwner(slab) != (<u32>pool | FRAME_SLAB)) continue;
+    const fresh = <u32>load<u16>(slab + SLAB_FRESH);
+    for (let at: u32 = 0; at < fresh; at += BLOCK_BYTES) {
+      const block = frameAddress(frame) + <usize>at;
+      if ((blockAt(block).word & RECORD_FREE) != 0 && (<u32>blockAt(block).maps != 0 || !hasAge(slab, block))) return broken(RULE_SLAB_FREE, frame);
+    }
+  }
+  return 0;
+}
+
+/** Whether both counters of a descriptor's frees agree, and none is beyond what its slab frame has seen. */
+// @ts-ignore: decorator
+@inline function hasAge(slab: usize, block: usize): bool {
+  const frees = blockAt(block).frees;
+  return blockAt(block).freesAgain == frees && !isMore(slab, frees);
+}
+
 /** A block by itself: its size, its age, its object's other block, its buffer. */
 function isSound(pool: usize, block: usize, state: u32): bool {
   const bytes = <u32>blockAt(block).bytes;
   const maps = <u32>blockAt(block).maps;
-  const frees = blockAt(block).frees;
   const slab = entryAt(<u32>(block >> PAGE_SHIFT));
-  if ((blockAt(block).freesAgain ^ frees) | <u32>isMore(slab, frees)) return false;
+  if (!hasAge(slab, block)) return false;
   if ((state & FIRST) != 0 && generationOf(pool, slab, block) == generationMask(pool)) return false;
   if (state == FREE) return (bytes % UNIT | maps) == 0;
   if (state == RAW) return (<u64>(bytes ^ PAGE_SIZE) | load<u64>(block, LIST_LINKS)) == 0;

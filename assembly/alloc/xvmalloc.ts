@@ -855,11 +855,18 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
     at += HEADER + roundUp(size);
   } while (at < PAGE_SIZE);
   if (at != PAGE_SIZE || start != NONE) return false;
-  if (isCrowded(entry)) return true;
+  if (isCrowded(entry)) return crowdStarts(crowdOf(entry)) == used;
   for (let lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
     used -= <u32>(load<u16>(lane) != 0);
   }
   return used == 0;
+}
+
+/** Starts in a crowd record: all bits, also two of one granule, of which startIn sees neither. */
+function crowdStarts(crowd: usize): u32 {
+  let starts: u32 = 0;
+  for (let at: usize = 4; at < CROWD_BYTES; at += 4) starts += popcnt<u32>(load<u32>(crowd + at));
+  return starts;
 }
 
 function metObject(size: u32): void {

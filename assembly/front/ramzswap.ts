@@ -43,7 +43,7 @@ import {
   NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, XVMALLOC, ZSMALLOC, isPool, kindOf, poolAt, poolCreate, poolNumber, sealPool,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
-import { DENSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
+import { DENSE, cellSet, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
 import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, KIND_MASK, SLOTS, WRITTEN, compose, objectIn, objectOut, slotCodecOf } from './backed';
 import {
   codecCompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolSize,
@@ -143,9 +143,13 @@ function isDevice(front: usize): bool {
   return tableFind(front + POOL_INDEX, index, 0);
 }
 
-// @ts-ignore: decorator
-@inline function setState(cell: usize, state: u32): void {
-  store<u32>(cell, state, 4);
+function setCell(front: usize, cell: usize, index: u32, value: u32, state: u32): void {
+  cellSet(front + POOL_INDEX, cell, index, value, state);
+}
+
+/** The state anew, if it is another. */
+function setState(front: usize, cell: usize, index: u32, state: u32): void {
+  if (stateOf(cell) != state) setCell(front, cell, index, load<u32>(cell), state);
 }
 
 // ── life ─────────────────────────────────────────────────────────────────────
@@ -169,9 +173,10 @@ export function ramzCreate(pages: u32, slots: u32, epoch: u32, name: usize, name
   deviceAt(front).pages = pages;
   deviceAt(front).epoch = epoch;
   deviceAt(front).flags = slots != 0 ? BACKED : 0;
+  const result = slots == 0 || slotMapStart(front + SLOTS, slots) ? <u32>front : ENOMEM;
   sealPool(front);
   poolNumber();
-  return slots == 0 || slotMapStart(front + SLOTS, slots) ? <u32>front : ENOMEM;
+  return result;
 }
 
 /** Names pool, the most bytes of a block (a page with a longer one is huge), limit in frames (0: none). EINVAL. */
@@ -180,6 +185,7 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
   deviceAt(front).pool = <u32>pool;
   deviceAt(front).most = most;
   deviceAt(front).limit = limit;
+  sealPool(front);
   notePeak(front);
   return 0;
 }
@@ -188,6 +194,7 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
 export function ramzCodec(front: usize, priority: u32, codec: u32): u32 {
   if (!isDevice(front) || priority > PRIORITY_MASK) return EINVAL;
   store<u32>(front + 360 + <usize>(priority << 2), codec);
+  sealPool(front);
   return 0;
 }
 
@@ -236,8 +243,7 @@ export function ramzBegin(front: usize, index: u32): u32 {
   const cell = tableMake(front + POOL_INDEX, index, 0);
   if (cell == 0) return ENOMEM;
   if (stateOf(cell) != 0) release(front, cell);
-  store<u32>(cell, load<u32>(page));
-  setState(cell, FILL);
+  setCell(front, cell, index, load<u32>(page), FILL);
   deviceAt(front).same += 1;
   return 0;
 }
@@ -267,8 +273,7 @@ export function ramzPut(front: usize, index: u32, bytes: u32, now: u32): u32 {
   }
   if (stateOf(cell) != 0) release(front, cell);
   const state = ENTRY | (bytes == 0 ? HUGE : 0) | (min(now, TIME_MAX) << TIME_SHIFT);
-  store<u32>(cell, handle);
-  setState(cell, state);
+  setCell(front, cell, index, handle, state);
   if (bytes == 0) deviceAt(front).hugeEver += 1;
   count(front, state, bytes == 0 ? PAGE_SIZE : bytes);
   return 0;
@@ -318,7 +323,7 @@ export function ramzRead(front: usize, index: u32, now: u32): u32 {
     setOut(OUT_B, state >> KIND_BITS);
     return IN_STORE;
   }
-  setState(cell, (state & FLAGS & ~IDLE) | (min(now, TIME_MAX) << TIME_SHIFT));
+  setState(front, cell, index, (state & FLAGS & ~IDLE) | (min(now, TIME_MAX) << TIME_SHIFT));
   return pageOf(front, value, state);
 }
 
@@ -378,7 +383,7 @@ export function ramzIdle(front: usize, second: u32): u32 {
     index = out(OUT_A) + 1;
     const state = stateOf(cell);
     if (kindOfState(state) == ENTRY && state >> TIME_SHIFT <= second) {
-      setState(cell, state | IDLE);
+      setState(front, cell, out(OUT_A), state | IDLE);
       pages += 1;
     }
     if (index == 0) break;
@@ -390,7 +395,7 @@ export function ramzIdle(front: usize, second: u32): u32 {
 export function ramzGiveUp(front: usize, index: u32): void {
   if (!isDevice(front)) return;
   const cell = cellOf(front, index);
-  if (cell != 0 && kindOfState(stateOf(cell)) == ENTRY) setState(cell, stateOf(cell) | INCOMPRESSIBLE);
+  if (cell != 0 && kindOfState(stateOf(cell)) == ENTRY) setState(front, cell, index, stateOf(cell) | INCOMPRESSIBLE);
 }
 
 // ── backing store ────────────────────────────────────────────────────────────
@@ -427,8 +432,7 @@ export function ramzWritten(front: usize, index: u32, slot: u32, generation: u32
   const cell = tableMake(front + POOL_INDEX, index, 0);
   if (cell == 0) return ENOMEM;
   if (stateOf(cell) != 0) release(front, cell);
-  store<u32>(cell, slot);
-  setState(cell, WRITTEN | (generation << KIND_BITS));
+  setCell(front, cell, index, slot, WRITTEN | (generation << KIND_BITS));
   deviceAt(front).written += 1;
   return 0;
 }
@@ -464,8 +468,7 @@ export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32,
   zpoolFree(pool, old);
   uncount(front, state, size);
   const now = (state & ~HUGE & ~(PRIORITY_MASK << PRIORITY_SHIFT)) | (priority << PRIORITY_SHIFT);
-  store<u32>(cell, handle);
-  setState(cell, now);
+  setCell(front, cell, index, handle, now);
   count(front, now, bytes);
   return 1;
 }

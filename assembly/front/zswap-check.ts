@@ -12,7 +12,7 @@ import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 import { ENTRY, FILL, SLOTS, WRITTEN } from './backed';
 import {
   KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RAW_KEYS, RECORD_BYTES, REFERENCED,
-  cellOf, frontAt, indexOf, kindOfCell, poolIndex, poolOf, prefix, recordAt, usedAt, valueOf,
+  cellOf, frontAt, indexOf, kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm, usedAt, valueOf,
 } from './zswap-layout';
 
 /** Verifies a zswap whose pools have passed their own checks. 0 or EUCLEAN. */
@@ -97,10 +97,12 @@ function cellsCheck(front: usize): u32 {
 /** Every record is that of its cell, and its object is there. */
 function recordsCheck(front: usize): u32 {
   const home = <u32>(front >> PAGE_SHIFT);
+  let sum = frontAt(front).sum;
   let raw: u32 = 0;
   let jobs: u32 = 0;
   for (let address = slabNext(front + POOL_DESCRIPTORS, 0); address != 0; address = slabNext(front + POOL_DESCRIPTORS, address)) {
     const record = recordAt(address);
+    sum ^= recordTerm(address);
     const cell = cellOf(front, record.offset, record.type);
     if (cell == 0 || kindOfCell(cell) != ENTRY || valueOf(cell) != <u32>address) return broken(RULE_FRONT, home);
     if ((record.flags & ~(POOL_MASK | REFERENCED | RAW)) != 0 || poolIndex(address) >= POOL_COUNT) return broken(RULE_FRONT, home);
@@ -115,7 +117,7 @@ function recordsCheck(front: usize): u32 {
     }
     if (record.job != 0) jobs += 1;
   }
-  return raw == frontAt(front).raw && jobs == frontAt(front).inFlight ? 0 : broken(RULE_FRONT, home);
+  return sum == 0 && raw == frontAt(front).raw && jobs == frontAt(front).inFlight ? 0 : broken(RULE_FRONT, home);
 }
 
 /** Whether the object at a span (mem/span.ts) begins with this key. */

@@ -1,6 +1,6 @@
 /** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
 import { POOL_INDEX, ZSWAP, kindOf, poolOption } from '../mem/pool';
-import { stateOf, tableFind } from '../page/table';
+import { cellSet, stateOf, tableFind, termOf } from '../page/table';
 import { KIND_BITS, KIND_MASK } from './backed';
 
 // Further kinds of cells (backed.ts).
@@ -68,6 +68,7 @@ export class Front {
   raw: u32;
   inFlight: u32;
   drained: u32;
+  sum: u32;
 }
 
 @unmanaged
@@ -118,10 +119,9 @@ export class Record {
   return load<u32>(cell);
 }
 
-// @ts-ignore: decorator
-@inline export function setCell(cell: usize, kind: u32, value: u32, generation: u32): void {
-  store<u32>(cell, value);
-  store<u32>(cell, kind | (generation << KIND_BITS), 4);
+/** @param low word of the cell's key */
+export function setCell(front: usize, cell: usize, low: u32, kind: u32, value: u32, generation: u32): void {
+  cellSet(indexOf(front), cell, low, value, kind | (generation << KIND_BITS));
 }
 
 // @ts-ignore: decorator
@@ -138,6 +138,11 @@ export class Record {
 // @ts-ignore: decorator
 @inline export function prefix(front: usize): u32 {
   return poolOption(front, FRONT_VICTIMS) != 0 ? KEY_BYTES : 0;
+}
+
+/** What a record adds to the sum of all: its object and whether that is a page as it is. */
+export function recordTerm(record: usize): u32 {
+  return termOf(record, <u64>recordAt(record).handle | (<u64>(recordAt(record).flags & (POOL_MASK | RAW)) << 32));
 }
 
 export function isFront(front: usize): bool {

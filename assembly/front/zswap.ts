@@ -28,7 +28,7 @@
  *   268 flags             272 last job           276 last generation
  *   280 epoch             284 entries            288 same-filled pages
  *   292 pages in the store 296 pages pending     300 pages kept raw
- *   304 entries with a job 308 pools to destroy
+ *   304 entries with a job 308 pools to destroy   312 what records add up to (check())
  *   320 slot map          352 counters           416 pools: address, codec, entries
  *
  * Two ways to choose what to write (FRONT_VICTIMS):
@@ -71,7 +71,7 @@ import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-ma
 import {
   COUNTERS, COUNTER_COUNT, FRONT_VICTIMS, KEEP_RAW, KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW,
   RAW_KEY, RAW_KEYS, REACHED_FULL, RECORD_BYTES, REFERENCED, SAME_FILLED, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex,
-  poolOf, prefix, recordAt, setCell, usedAt, valueOf,
+  poolOf, prefix, recordAt, recordTerm, setCell, usedAt, valueOf,
 } from './zswap-layout';
 
 // Counters, by number; bindings/front/zswap.ts has their names.
@@ -127,10 +127,11 @@ export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, na
   tableStart(indexOf(front), shape);
   frontAt(front).current = NO_POOL;
   frontAt(front).epoch = epoch;
+  // What was taken is the caller's to give back (zpoolDestroy): a frame may have been told to fail.
+  const result = slots == 0 || slotMapStart(front + SLOTS, slots) ? <u32>front : ENOMEM;
   sealPool(front);
   poolNumber();
-  // What was taken is the caller's to give back (zpoolDestroy): a frame may have been told to fail.
-  return slots == 0 || slotMapStart(front + SLOTS, slots) ? <u32>front : ENOMEM;
+  return result;
 }
 
 /** Sets what may change. EINVAL. */
@@ -139,6 +140,7 @@ export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32,
   frontAt(front).limitPercent = limitPercent;
   frontAt(front).thresholdPercent = thresholdPercent;
   frontAt(front).flags = (frontAt(front).flags & REACHED_FULL) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
+  sealPool(front);
   return 0;
 }
 
@@ -158,6 +160,7 @@ export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
   if (index == NO_POOL) return ENOSPC;
   usedAt(front, index).pool = pool;
   usedAt(front, index).codec = codec;
+  sealPool(front);
   const before = frontAt(front).current;
   frontAt(front).current = index;
   if (before != NO_POOL && before != index && usedAt(front, before).entries == 0) frontAt(front).drained += 1;
@@ -170,6 +173,7 @@ export function zswapDrained(front: usize): u32 {
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
     if (usedAt(front, index).pool == 0 || index == frontAt(front).current || usedAt(front, index).entries != 0) continue;
     memory.fill(front + POOLS + <usize>index * POOL_BYTES, 0, POOL_BYTES);
+    sealPool(front);
     return index;
   }
   frontAt(front).drained = 0;
@@ -256,6 +260,7 @@ function dropRecord(front: usize, record: usize): void {
   if (recordAt(record).job != 0) loseJob(front, record);
   else if (prefix(front) == 0) listRemove(front + POOL_LRU, record, LINKS);
   frontAt(front).entries -= 1;
+  frontAt(front).sum ^= recordTerm(record);
   countPool(front, flags & POOL_MASK, -1);
   slabFree(front + POOL_DESCRIPTORS, record);
 }
@@ -302,7 +307,7 @@ export function zswapBegin(front: usize, offset: u32, type: u32): u32 {
   if ((frontAt(front).flags & SAME_FILLED) == 0 || !sameFilled(page, PAGE_SIZE)) return COMPRESS;
   const cell = tableMake(indexOf(front), offset, type);
   if (cell == 0) return ENOENT;
-  setCell(cell, FILL, load<u32>(page), 0);
+  setCell(front, cell, offset, FILL, load<u32>(page), 0);
   frontAt(front).sameFilledPages += 1;
   return 0;
 }
@@ -368,7 +373,7 @@ function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, ra
       slabFree(front + POOL_DESCRIPTORS, record);
       return ENOENT;
     }
-    setCell(cell, RAW_KEY, <u32>record, 0);
+    setCell(front, cell, handle, RAW_KEY, <u32>record, 0);
   }
   let cell = tableMake(indexOf(front), offset, type);
   if (cell == 0) {
@@ -388,8 +393,9 @@ function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, ra
   recordAt(record).job = 0;
   if (prefix(front) == 0) listPush(front + POOL_LRU, record, LINKS);
   else store<u64>(record + LINKS, 0);
-  setCell(cell, ENTRY, <u32>record, 0);
+  setCell(front, cell, offset, ENTRY, <u32>record, 0);
   frontAt(front).entries += 1;
+  frontAt(front).sum ^= recordTerm(record);
   usedAt(front, index).entries += 1;
   if (raw) frontAt(front).raw += 1;
   return 0;
@@ -596,7 +602,7 @@ export function zswapWriteEnd(front: usize, offset: u32, type: u32, job: u32, sl
   if (ours && done == 1) {
     dropRecord(front, valueOf(cell));
     // A raw key that went may have moved the cell.
-    setCell(cellOf(front, offset, type), WRITTEN, slot, generation);
+    setCell(front, cellOf(front, offset, type), offset, WRITTEN, slot, generation);
     frontAt(front).written += 1;
     zswapCount(front, WRITTEN_BACK);
     return 1;
@@ -623,7 +629,7 @@ export function zswapPend(front: usize, offset: u32, type: u32): u32 {
     release(front, cell);
     cell = cellOf(front, offset, type);
   }
-  setCell(cell, PENDING, nextJob(front), 0);
+  setCell(front, cell, offset, PENDING, nextJob(front), 0);
   frontAt(front).pending += 1;
   return valueOf(cell);
 }
@@ -655,7 +661,7 @@ export function zswapDirectEnd(front: usize, offset: u32, type: u32, job: u32, s
   if (cell != 0 && done == 1) {
     frontAt(front).pending -= 1;
     frontAt(front).written += 1;
-    setCell(cell, WRITTEN, slot, generation);
+    setCell(front, cell, offset, WRITTEN, slot, generation);
     return 1;
   }
   if (done != 2 && slot != NO_SLOT) slotDoom(front + SLOTS, slot);

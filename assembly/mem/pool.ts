@@ -10,7 +10,7 @@
  *  32 isolated victims                   36 frames of tables (this one and more)
  *  40 cache: handle records (16 bytes)   56 cache: descriptors (16 bytes)
  *  72 objects moved (f64)                80 payload bytes moved (f64)
- *  88 check word over 0, 72, 80, 92..179 and 204..255      92 bytes of the name
+ *  88 check word over 0, 72, 80, 92..179 and 208..255, and the settings of a front end      92 bytes of the name
  *  96 name, 64 bytes                    160 options: 4 words of the allocator
  * 176 root of the page table (page/table.ts)
  * 256 tables of the allocator, to the end of the frame
@@ -61,7 +61,7 @@ import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 // @ts-ignore: decorator
 @inline const INDEX_COUNTS: usize = 180; // what changes in it
 // @ts-ignore: decorator
-@inline const INDEX_END: usize = 204;
+@inline const INDEX_END: usize = 208;
 // @ts-ignore: decorator
 @inline const POOL_LINKS: usize = 20;
 
@@ -130,7 +130,32 @@ export function poolCheckWord(pool: usize): u32 {
     if (at == INDEX_COUNTS) at = INDEX_END;
     sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
   }
-  return sum ^ movesWord(pool);
+  return sum ^ movesWord(pool) ^ settingsWord(pool);
+}
+
+/**
+ * What the settings of a front end add up to, 0 for an allocator: words of its header that nothing else confirms, and that
+ * change only when somebody sets them. (Of all: limits, epoch, slots. Of a ramzswap also its pool, flags and codecs; of a
+ * zswap address and codec of its pools.)
+ */
+function settingsWord(pool: usize): u32 {
+  const kind = poolAt(pool).kind;
+  if (kind < ZSWAP) return 0;
+  let sum: u32 = load<u32>(pool, 260);
+  sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 264);
+  sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 280);
+  sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 320);
+  if (kind == RAMZSWAP) {
+    sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 256);
+    sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 268);
+    for (let at: usize = 360; at < 376; at += 4) sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at);
+  } else {
+    for (let at: usize = 416; at < 1184; at += 12) {
+      sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at);
+      sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at, 4);
+    }
+  }
+  return sum;
 }
 
 /** Frames of the page table. */

@@ -26,7 +26,7 @@ import { needed } from '../mem/frame';
 import { freeIn, zpoolFree, zpoolSpan } from '../zpool';
 import { pageFill, pageLoad, pageStore } from './path';
 import {
-  DENSE, FILL, HANDLE, STATE_BITS, stateOf, isDoubted, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove,
+  DENSE, FILL, HANDLE, STATE_BITS, cellSet, stateOf, isDoubted, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove,
   tableShape,
 } from './table';
 
@@ -134,8 +134,7 @@ export function tableSet(pool: usize, low: u32, high: u32, value: u32, state: u3
   // A handle that was freed behind the table's back may have come round just now, for this page.
   const again = state != FILL && load<u32>(cell) == value;
   if (!again && release(pool, cell) != 0) return EBUSY;
-  store<u32>(cell, value);
-  store<u32>(cell, state, 4);
+  cellSet(root, cell, low, value, state);
   return 0;
 }
 

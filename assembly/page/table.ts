@@ -36,10 +36,11 @@
  *   So no operation moves more than the slots of two leaves, and no growth
  *   copies more than the directory, 4 bytes a leaf.
  *
- * Root, 28 bytes that lie with the owner:
+ * Root, 32 bytes that lie with the owner:
  *   0 shape   4 frame of the top   8 height (dense), depth (sparse)
  *  12 keys   16 frames   20 leaves as deep as the directory (sparse)
  *  24 whether cells may be out of date: set by the owner, 0 again without keys
+ *  28 what all used cells and their keys add up to: nothing else would contradict a changed one (check())
  *
  * Vital statistics: 8 bytes a key and 0.8 % (dense, keys without gaps); 20 to 40
  * bytes a key (sparse). At most 2^20 leaves. (What it costs in time: bench/.)
@@ -58,7 +59,7 @@ import { frameAlloc, frameFree } from '../mem/frame';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_INDEX, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress, frameExists,
 } from '../mem/layout';
-import { OUT_A, OUT_B, OUT_C, gatherBuffer, out, setOut } from '../mem/scratch';
+import { OUT_A, OUT_B, OUT_C, OUT_SIZE, gatherBuffer, out, setOut } from '../mem/scratch';
 import { RULE_INDEX, broken } from '../mem/verify';
 
 // ── layout ───────────────────────────────────────────────────────────────────
@@ -104,6 +105,7 @@ class Root {
   frames: u32;
   deepest: u32;
   doubted: u32;
+  sum: u32;
 }
 
 @unmanaged
@@ -161,6 +163,19 @@ function isPlaced(frame: u32, depth: u32, place: u32): bool {
 // @ts-ignore: decorator
 @inline export function stateOf(cell: usize): u32 {
   return load<u32>(cell, 4);
+}
+
+/** What a key and its contents add to a sum: any other word gives, but for one case in 2^32, another number. */
+// @ts-ignore: decorator
+@inline export function termOf(key: u64, contents: u64): u32 {
+  const mixed = (rotl<u64>((key + 1) * 0x9E3779B97F4A7C15, 32) ^ contents) * 0xD6E8FEB86659FD93;
+  return <u32>(mixed >> 32) ^ <u32>mixed;
+}
+
+/** That of a cell, given its key in a dense table; in a sparse one the key lies before it. */
+// @ts-ignore: decorator
+@inline function term(root: usize, cell: usize, low: u32): u32 {
+  return termOf(rootAt(root).shape == DENSE ? <u64>low : load<u64>(cell - 8), load<u64>(cell));
 }
 
 /** Takes a zeroed frame for the table; 0 for none. The owner is the page in which the root lies. */
@@ -597,8 +612,9 @@ export function tableFind(root: usize, low: u32, high: u32): usize {
 }
 
 /**
- * The cell of a key; a new one has state 0, which the caller must set at once.
+ * The cell of a key; a new one has state 0, and the caller must give it its contents at once,
  * @param high 0 in a dense table
+ * with cellSet.
  * @returns 0 without a frame; no key has changed then
  */
 export function tableMake(root: usize, low: u32, high: u32): usize {
@@ -622,9 +638,18 @@ export function tableMake(root: usize, low: u32, high: u32): usize {
   return cell;
 }
 
+/** Gives a cell its contents, state never 0. @param low word of its key */
+export function cellSet(root: usize, cell: usize, low: u32, value: u32, state: u32): void {
+  let sum = rootAt(root).sum;
+  if (stateOf(cell) != 0) sum ^= term(root, cell, low);
+  store<u64>(cell, <u64>value | (<u64>state << 32));
+  rootAt(root).sum = sum ^ term(root, cell, low);
+}
+
 /** Takes the key of a cell (tableFind) out of the table. */
 export function tableRemove(root: usize, cell: usize, low: u32): void {
   invariant(stateOf(cell) != 0);
+  rootAt(root).sum ^= term(root, cell, low);
   rootAt(root).keys -= 1;
   if (rootAt(root).keys == 0) rootAt(root).doubted = 0;
   if (rootAt(root).shape == DENSE) {
@@ -712,10 +737,11 @@ export function tableCheck(root: usize): u32 {
   if (frames != rootAt(root).frames || shape > SPARSE || (shape == 0 && frames != 0)) return broken(RULE_INDEX, home);
   if ((rootAt(root).keys == 0) != (rootAt(root).top == 0)) return broken(RULE_INDEX, home);
   if (rootAt(root).doubted > (rootAt(root).keys == 0 ? 0 : 1)) return broken(RULE_INDEX, home);
-  if (rootAt(root).top == 0) return frames == 0 && rootAt(root).height == 0 && rootAt(root).deepest == 0 ? 0 : broken(RULE_INDEX, home);
+  if (rootAt(root).top == 0) return frames == 0 && (rootAt(root).height | rootAt(root).deepest | rootAt(root).sum) == 0 ? 0 : broken(RULE_INDEX, home);
   setOut(OUT_A, 0); // frames met
   setOut(OUT_B, 0); // keys met
   setOut(OUT_C, frames); // the most that may be met: so the check ends whatever the frames hold
+  setOut(OUT_SIZE, 0); // what cells add up to
   let result: u32;
   if (shape == DENSE) {
     const height = rootAt(root).height;
@@ -725,7 +751,7 @@ export function tableCheck(root: usize): u32 {
     result = sparseCheck(root, owner);
   }
   if (result != 0) return result;
-  return out(OUT_A) == frames && out(OUT_B) == rootAt(root).keys ? 0 : broken(RULE_INDEX, home);
+  return out(OUT_A) == frames && out(OUT_B) == rootAt(root).keys && out(OUT_SIZE) == rootAt(root).sum ? 0 : broken(RULE_INDEX, home);
 }
 
 /** Counts a frame that a table names; whether it is one of the table's, and not one too many. */
@@ -747,7 +773,10 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32): u3
   if (height == 1) {
     for (let index: u32 = 0; index >> LEAF_BITS == 0; index++) {
       const cell = denseCell(frame, index);
-      if (stateOf(cell) != 0) used += 1;
+      if (stateOf(cell) != 0) {
+        used += 1;
+        setOut(OUT_SIZE, out(OUT_SIZE) ^ termOf(<u64>(key + index), load<u64>(cell)));
+      }
       if (!isState(stateOf(cell)) && load<u64>(cell) != 0) return broken(RULE_INDEX, frame);
     }
     setOut(OUT_B, out(OUT_B) + used);
@@ -812,6 +841,7 @@ function leafCheck(leaf: u32, bits: u32): u32 {
       continue;
     }
     used += 1;
+    setOut(OUT_SIZE, out(OUT_SIZE) ^ termOf(load<u64>(slot), load<u64>(slot, 8)));
     const hash = slotHash(slot);
     if (!isState(slotState(slot)) || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
     for (let way = homeOf(hash); (way & (SLOTS - 1)) != index; way++) {

@@ -1,9 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** A backing store in the JavaScript heap: for tests, and where swapped pages may stay in the process. */
-import { copyOf, copyOut } from '../bytes.ts';
+import { copyIn, copyOut, lengthOf } from '../bytes.ts';
 import { DISPOSE } from '../dispose.ts';
 import { CompcacheError, takeOptions } from '../errors.ts';
 import { closedStore, emptySlot, requireContent, requireRoom, requireSlot, takeSlots } from './arguments.ts';
+import { Pieces } from './pieces.ts';
 import type { BackingStore } from './types.ts';
 
 export interface MemoryStoreOptions {
@@ -18,7 +19,8 @@ export interface MemoryStore {
 }
 
 /**
- * Slots as copies of the bytes written; they cost their own length, and are gone after close.
+ * Slots as copies of the bytes written. They cost their own length, rounded up to 128 bytes, in slabs of 64 KiB (pieces.ts);
+ * they are gone after close.
  *
  * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or where there is no memory for it, ECLOSED
  * after close.
@@ -29,8 +31,7 @@ export class MemoryStore implements BackingStore {
   /** Slots that exist; 2^32 - 1 where undefined. */
   readonly slots?: number;
   readonly #slots: number | undefined;
-  readonly #held = new Map<number, Uint8Array>();
-  #bytes = 0;
+  #held = new Pieces();
   #closed = false;
 
   /** @throws EINVAL for a bad option */
@@ -41,12 +42,17 @@ export class MemoryStore implements BackingStore {
 
   /** Slots in use; 0 after close. */
   get used(): number {
-    return this.#held.size;
+    return this.#held.count;
   }
 
   /** Bytes held; 0 after close. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#held.bytes;
+  }
+
+  /** Bytes of the memory that is set aside for them; 0 after close. */
+  get reservedBytes(): number {
+    return this.#held.reserved;
   }
 
   /**
@@ -69,31 +75,25 @@ export class MemoryStore implements BackingStore {
     const op = 'MemoryStore.write';
     this.#require(op, slot);
     requireContent(op, bytes);
-    const copy = copyOf(op, 'bytes', bytes);
-    const before = this.#held.get(slot)?.length ?? 0;
     try {
-      this.#held.set(slot, copy);
+      this.#held.put(slot, lengthOf(bytes), (into) => copyIn(op, 'bytes', into, bytes));
     } catch (cause) {
-      throw new CompcacheError('ENOSPC', op, `a Map of this host holds no more than ${this.#held.size} slots`, { cause });
+      if (CompcacheError.made(cause)) throw cause;
+      throw new CompcacheError('ENOSPC', op, `this host has no memory for more than ${this.#held.count} slots`, { cause });
     }
-    this.#bytes += copy.length - before;
   }
 
   /** @throws ENOENT for a slot that holds nothing */
   free(slot: number): void {
     const op = 'MemoryStore.free';
     this.#require(op, slot);
-    const held = this.#held.get(slot);
-    if (held === undefined) throw emptySlot(op, slot);
-    this.#bytes -= held.length;
-    this.#held.delete(slot);
+    if (!this.#held.delete(slot)) throw emptySlot(op, slot);
   }
 
   /** Drops everything. Idempotent. */
   close(): void {
     this.#closed = true;
-    this.#held.clear();
-    this.#bytes = 0;
+    this.#held = new Pieces();
   }
 
   #require(op: string, slot: number): void {

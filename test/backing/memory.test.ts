@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryStore } from '../../bindings/index.ts';
-import { errorOf } from '../harness.ts';
+import { MemoryStore, SLOT_BYTES } from '../../bindings/index.ts';
+import { errorOf, expectBytes, noise } from '../harness.ts';
+import { createDraw } from '../models/trace.ts';
 import { testBackingStore } from './suite.ts';
 
 testBackingStore({ name: 'MemoryStore', mode: 'sync', type: 'MemoryStore', open: async (slots) => new MemoryStore({ slots }) });
@@ -24,6 +25,27 @@ describe('MemoryStore', () => {
     expect(new MemoryStore({ get slots() { return asked++ === 0 ? 3 : -1; } }).slots).toBe(3);
     for (const options of [{ get slots() { throw new Error('no'); } }, new Proxy({}, { ownKeys() { throw new Error('no'); } })]) {
       expect(errorOf(() => new MemoryStore(options as object)).code).toBe('EINVAL');
+    }
+  });
+
+  test('holds slots of every size, rewritten in another size and freed in any order', () => {
+    const store = new MemoryStore();
+    const draw = createDraw(9);
+    const expected = new Map<number, Uint8Array>();
+    const into = new Uint8Array(SLOT_BYTES);
+    for (let i = 0; i < 20_000; i++) {
+      const slot = draw() % 700 === 0 ? 0xfffffffe : (draw() % 600) * (draw() % 2 === 0 ? 1 : 65_537);
+      if (draw() % 3 === 0) {
+        if (expected.delete(slot)) store.free(slot);
+        else expect(errorOf(() => store.free(slot)).code).toBe('ENOENT');
+      } else {
+        const bytes = noise(1 + (draw() % SLOT_BYTES), i);
+        store.write(slot, bytes);
+        expected.set(slot, bytes);
+      }
+      if (i % 1000 !== 999) continue;
+      expect([store.used, store.bytes]).toEqual([expected.size, [...expected.values()].reduce((sum, { length }) => sum + length, 0)]);
+      for (const [held, bytes] of expected) expectBytes(into.subarray(0, store.read(held, into)), bytes, `slot ${held}`);
     }
   });
 

@@ -1,7 +1,7 @@
 /**
  * Long traces, and random actions for as long as one likes:
  *
- *   tsx test/random/long.ts [allocator|swap|ramzswap|all] [operations] [seed]
+ *   tsx test/random/long.ts [allocator|swap|ramzswap|mutation|all] [operations] [seed]
  *
  * First, for every allocator, a million steps of churn on 50,000 live objects, the same of small sizes, and reclaim of
  * 500 frames with the order of eviction: pool and model must give the same figures. Then random actions.
@@ -16,6 +16,8 @@
  * A round is a new RAM: small and crowded (fault injection, images, exhaustion), or large with thousands of objects.
  * 'ramzswap' has the machine of test/front/ramzswap-machine.ts play its rows instead, in rounds of 2,000 actions.
  *
+ * 'mutation' changes single words of RAMs, `operations` values each (20 at most), and uses what check() does not see.
+ *
  * On failure the round is repeated with ever fewer actions; what is left is printed with the seed, exit code 1.
  */
 import { ALL_BUILDS, allocators, createRam, must, traceTarget } from '../harness.ts';
@@ -25,8 +27,11 @@ import { createDraw, runChurn2, runChurnSmall, runE6 } from '../models/trace.ts'
 import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { BAD_HANDLES, MODES, Machine, POLICIES } from './machine.ts';
 import type { Action } from './machine.ts';
-import { loadCodec } from '../../bindings/index.ts';
+import { ALLOCATORS, loadCodec } from '../../bindings/index.ts';
 import { Clock } from '../front/clock.ts';
+import { ramzswapSubject, zswapSubject } from '../unit/mutation-fronts.ts';
+import { poolSubject } from '../unit/mutation-pools.ts';
+import { mutate } from '../unit/mutation-use.ts';
 import { RamzMachine, dice as ramzDice, drawn, ramzRows, type RamzAction, type RamzRow } from '../front/ramzswap-machine.ts';
 
 const ROUND = 20_000;
@@ -216,13 +221,27 @@ async function runRamzswap(operations: number, seed: number): Promise<void> {
   console.log(`ramzswap: ${done} actions, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
 }
 
+/** Single words of every kind of RAM are changed, with that many values each, and what check() does not see is used on. */
+async function runMutation(values: number, seed: number): Promise<void> {
+  const pools = allocators.flatMap((row) => (['dense', 'sparse'] as const).map((keys) => () => poolSubject(row, keys, seed)));
+  const fronts = ALLOCATORS.flatMap((allocator) => [() => zswapSubject(allocator, 'entry'), () => zswapSubject(allocator, 'page'), () => ramzswapSubject(allocator)]);
+  for (const make of [...pools, ...fronts]) {
+    const subject = await make();
+    const { changes, unseen, faults } = await mutate(subject, seed, { values, contents: 16 });
+    console.log(`${subject.title}: ${changes} changes, ${unseen} not seen by check(), ${faults.length} faults, seed ${seed}`);
+    for (const fault of faults) console.error(fault);
+    if (faults.length !== 0) process.exit(1);
+  }
+}
+
 const [name = 'all', operations = '10000000', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
 const chosen = allocators.filter(({ title }) => name === 'all' || title.startsWith(name));
 const fronts = frontRows(name);
-if ((chosen.length + fronts.length === 0 && name !== 'ramzswap') || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
-  console.error(`usage: tsx test/random/long.ts [allocator|swap|ramzswap|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
+if ((chosen.length + fronts.length === 0 && name !== 'ramzswap' && name !== 'mutation') || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
+  console.error(`usage: tsx test/random/long.ts [allocator|swap|ramzswap|mutation|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
   process.exit(2);
 }
+if (name === 'mutation') await runMutation(Math.min(Number(operations), 20), Number(seed));
 if (name === 'ramzswap') await runRamzswap(Number(operations), Number(seed));
 for (const row of chosen) {
   await traces(row);

@@ -84,7 +84,7 @@ function decode(codec: Codec, block: Uint8Array, room: number): number {
   return written;
 }
 
-describe.each(rows)('$title', ({ codec, strict, title }) => {
+describe.each(rows)('$title', ({ codec, strict }) => {
   test.each(SAMPLES)('%s comes back, into exactly enough room', (_, bytes) => {
     const block = blockOf(codec, bytes);
     const { dst, intact } = guarded(bytes.length);

@@ -7,7 +7,11 @@
  */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
+import { allocators, type AllocatorRow } from '../harness.ts';
 import { entryOf, notices as noticesFlips, rawOf, type Raw } from '../raw.ts';
+import { ramzswapSubject, zswapSubject } from './mutation-fronts.ts';
+import { poolSubject } from './mutation-pools.ts';
+import { mutate, type Subject } from './mutation-use.ts';
 
 const TYPE = { free: 1, table: 3, pool: 4, more: 5, slab: 6, handles: 7, data: 8, raw: 9 };
 
@@ -139,4 +143,63 @@ describe('check() notices a change of', () => {
     for (const [pool, handle] of mapped) exports.zpoolUnmap(pool, handle);
     expect(raw.check()).toBe(0);
   });
+});
+
+/** Of each word of a RAM this many values, of the contents of frames every nth word; test:long tries more of them. */
+async function expectNoFault(subject: Subject, contents: number, every: number): Promise<void> {
+  const { changes, unseen, faults } = await mutate(subject, 20261128, { values: 1, contents, every });
+  expect(faults).toEqual([]);
+  expect(changes).toBeGreaterThan(100);
+  expect(unseen).toBeGreaterThan(0);
+}
+
+describe('what check() does not notice does no harm in use:', () => {
+  const rows: [string, AllocatorRow, 'dense' | 'sparse'][] = allocators.map((row, i) => [row.title, row, i % 2 === 0 ? 'dense' : 'sparse']);
+
+  test.each(rows)('%s', async (_, row, keys) => {
+    await expectNoFault(await poolSubject(row, keys), 256, row.allocator === 'zsmalloc' ? 16 : 4);
+  });
+
+  test.each(['zbud', 'zsmalloc'] as const)('zswap on %s', async (allocator) => {
+    await expectNoFault(await zswapSubject(allocator, allocator === 'zbud' ? 'page' : 'entry'), 1024, 24);
+  });
+
+  test.each(['xvmalloc', 'xcfmalloc'] as const)('ramzswap on %s', async (allocator) => {
+    await expectNoFault(await ramzswapSubject(allocator), 1024, 24);
+  });
+});
+
+test('two starts in a granule of an xvmalloc crowd record are noticed', async () => {
+  const ram = await Ram.create({ bytes: '1MiB' });
+  const pool = ram.zpool('xvmalloc');
+  for (let i = 0; i < 40; i++) pool.malloc(60);
+  const raw = await rawOf(ram.snapshot());
+  expect(raw.check()).toBe(0);
+  let words = 0;
+  for (let frame = 0; frame < raw.word(20); frame++) {
+    if ((raw.word(entryOf(frame)) & 4095) !== TYPE.slab) continue;
+    for (let at = frame * PAGE_SIZE + 4; at < frame * PAGE_SIZE + 132; at += 4) {
+      for (let pair = 0; pair < 32; pair += 2) noticesFlips(raw, at, 'crowd record', undefined, [(3 << pair) >>> 0]);
+      words += 1;
+    }
+  }
+  expect(words).toBeGreaterThan(31);
+});
+
+test('a page whose handle names nothing, or another page, is noticed', async () => {
+  const ram = await Ram.create({ bytes: '1MiB' });
+  const pool = ram.zpool('zbud');
+  const table = pool.pageTable('dense');
+  for (let key = 0; key < 8; key++) table.put(key, new Uint8Array(PAGE_SIZE).map((_, i) => (i < 100 ? key + i : 0)));
+  const raw = await rawOf(ram.snapshot());
+  const leaf = Array.from({ length: raw.word(20) }, (_, frame) => frame).find((frame) => (raw.word(entryOf(frame)) & 4095) === 11) as number;
+  for (let key = 0; key < 8; key++) {
+    const at = leaf * PAGE_SIZE + 8 * key;
+    for (const word of [at, at + 4]) noticesFlips(raw, word, `cell of key ${key}`);
+    const other = raw.word(leaf * PAGE_SIZE + 8 * ((key + 1) % 8));
+    noticesFlips(raw, at, `cell of key ${key}`, undefined, [(raw.word(at) ^ other) >>> 0]);
+    // The generation of its frame makes the handle stale.
+    noticesFlips(raw, entryOf(raw.word(at) & 255) + 4, 'generation', undefined, [1, 0x10000].slice(raw.word(at) >>> 8 & 1, (raw.word(at) >>> 8 & 1) + 1));
+  }
+  expect(raw.check()).toBe(0);
 });

@@ -3,7 +3,7 @@
  * notices; and it survives descriptors and entries full of nonsense.
  *
  * Not in it, because nothing can contradict them: contents of objects, headers of blocks (nothing is stored there), genA
- * and genB, all of a free descriptor but its links.
+ * and genB, of a free descriptor its place, bytes and neighbours.
  */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
@@ -24,6 +24,8 @@ async function populated(): Promise<{ raw: Raw; pool: number; handles: number[] 
     live.push(pool.malloc(i % 3 === 0 ? 1 + (draw() % 2900) : 1 + (draw() % 300)));
     if (draw() % 3 === 0) pool.free(live.splice(draw() % live.length, 1)[0] as Handle);
   }
+  // Blocks that are merged leave free descriptors.
+  for (let i = 0; i < 60; i++) pool.free(live.splice(draw() % live.length, 1)[0] as Handle);
   for (let i = 0; i < 2; i++) live.push(pool.storePage(Uint8Array.from({ length: PAGE_SIZE }, () => draw())) as unknown as Handle);
   expect(pool.stats().spanning).toBeGreaterThan(10);
   ram.check();
@@ -55,10 +57,16 @@ describe('it notices a change of', () => {
   test('every word of a descriptor', async () => {
     const { raw } = await populated();
     const states = [0, 0, 0, 0];
+    let free = 0;
     for (const record of recordsOf(raw)) {
       const word = raw.word(record);
       if (word >>> 31 === 1) {
         notices(raw, record, 'link of a free descriptor');
+        // What the block that takes it next would rely on: no maps, and how often it was freed, twice.
+        notices(raw, record + 4, 'maps of a free descriptor', 0xffff0000);
+        notices(raw, record + 24, 'frees of a free descriptor');
+        notices(raw, record + 28, 'frees of a free descriptor');
+        free += 1;
         continue;
       }
       states[word & 3] = (states[word & 3] ?? 0) + 1;
@@ -66,6 +74,7 @@ describe('it notices a change of', () => {
     }
     // Free, first, second, raw.
     expect(states.map((count) => count > 1)).toEqual([true, true, true, true]);
+    expect(free).toBeGreaterThan(1);
     expect(raw.check()).toBe(0);
   });
 
