@@ -12,8 +12,8 @@ export {
 } from './front/zswap';
 
 export {
-  ramzBegin, ramzCodec, ramzCreate, ramzDirect, ramzDrop, ramzFigure, ramzGiveUp, ramzIdle, ramzIsIn, ramzNext, ramzOut, ramzPeek,
-  ramzPut, ramzRead, ramzRecompress, ramzReplace, ramzResetPeak, ramzUse, ramzWrite, ramzWritten,
+  ramzBegin, ramzCodec, ramzCreate, ramzDirect, ramzDrop, ramzFigure, ramzGiveUp, ramzIdle, ramzIsIn, ramzKeep, ramzNext, ramzOut,
+  ramzPeek, ramzPut, ramzRead, ramzRecompress, ramzReplace, ramzResetPeak, ramzSecond, ramzUse, ramzWrite, ramzWritten,
 } from './front/ramzswap';
 
 /** Readies an instance for its RAM: places the scratch, makes the checksum tables. */

@@ -68,9 +68,9 @@ export function firstOf(bytes: Uint8Array, length: number): Uint8Array {
   return LENGTH.call(bytes) === length ? bytes : new Uint8Array(BUFFER.call(bytes), OFFSET.call(bytes), length);
 }
 
-/** Requires that a view of viewOf has the length that it had: its buffer may have shrunk, or been detached, meanwhile. EINVAL. */
+/** Requires that a view of viewOf, or a caller's array, has the length that it had: its buffer may have shrunk, or been detached, meanwhile. EINVAL. */
 export function requireUnshrunk(op: string, what: string, view: Uint8Array, length: number): void {
-  if (view.length !== length) throw shrunk(op, what);
+  if (LENGTH.call(view) !== length) throw shrunk(op, what);
 }
 
 /** The bytes in memory of ours. EINVAL. */

@@ -7,7 +7,8 @@ export { LOADABLE_CODECS, loadCodec, type LoadableCodec } from './codec/index.ts
 export { PAGE_SIZE } from './wasm.ts';
 export { MemoryStore, type MemoryStoreOptions } from './backing/memory.ts';
 export { SLOT_BYTES, type BackingStore } from './backing/types.ts';
-export { Zswap, type ZswapStats } from './front/zswap.ts';
+export { Zswap } from './front/zswap.ts';
+export type { ZswapStats } from './front/zswap-stats.ts';
 export { SwapSpace, type SwapSpaceOptions } from './front/swap-space.ts';
 export {
   Ramzswap, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapOptions, type RamzswapSettings, type RamzswapStats,

@@ -53,6 +53,10 @@ export interface RamAccess {
   noteFront(ram: Ram, front: FrontEnd, present: boolean): void;
   /** A name for a pool or front end that is not taken: 'kind#n', n counting those of this RAM. */
   freshName(op: string, ram: Ram, kind: string): string;
+  /** isClosed, close and check, whatever properties a caller has given the object. */
+  isClosed(ram: Ram): boolean;
+  close(ram: Ram): void;
+  check(ram: Ram): void;
   /** A pool that belongs to a front end. @throws as ram.zpool */
   heldPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
 }
@@ -98,6 +102,9 @@ export class Ram {
       requireIdle: (op, ram) => ram.#idle(op),
       noteFront: (ram, front, present) => void (present ? ram.#fronts.add(front) : ram.#fronts.delete(front)),
       freshName: (op, ram, kind) => ram.#freshName(op, kind),
+      isClosed: (ram) => ram.#closed,
+      close: (ram) => { ram.#close(); },
+      check: (ram) => { ram.#check(); },
       heldPool: (op, ram, allocator, options) => {
         const pool = ram.#zpool(op, allocator, options);
         zpools.hold(pool);
@@ -177,6 +184,10 @@ export class Ram {
 
   /** Lets go of the memory. Idempotent. Every further call on the RAM or its pools is ECLOSED. @throws EBUSY inside an evict callback */
   close(): void {
+    this.#close();
+  }
+
+  #close(): void {
     if (this.#closed) return;
     this.#idle('ram.close');
     this.#closed = true;
@@ -349,6 +360,10 @@ export class Ram {
    * @throws EUCLEAN, naming the frame and the rule that is broken
    */
   check(): void {
+    this.#check();
+  }
+
+  #check(): void {
     const core = this.#live('ram.check');
     if (core.inspect('ram.check').ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
   }

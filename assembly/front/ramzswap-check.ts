@@ -7,7 +7,8 @@ import { RULE_FRONT, broken } from '../mem/verify';
 import { stateOf, tableNext } from '../page/table';
 import { zpoolSpan } from '../zpool';
 import { ENTRY, FILL, KIND_MASK, SLOTS, WRITTEN } from './backed';
-import { HUGE, bytesOf, deviceAt } from './ramzswap';
+import { HUGE, bytesOf, deviceAt } from './ramzswap-layout';
+import { TIME_END } from './ramzswap-time';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 
 /** Where a header has nothing any more. */
@@ -24,7 +25,7 @@ export function ramzCheck(front: usize): u32 {
   }
   const pool = <usize>deviceAt(front).pool;
   if (pool != 0 && (!isPool(pool) || poolAt(pool).kind >= ZSWAP)) return broken(RULE_FRONT, home);
-  if (deviceAt(front).pages == 0 || deviceAt(front).most >= PAGE_SIZE || deviceAt(front).flags > 1) return broken(RULE_FRONT, home);
+  if (deviceAt(front).pages == 0 || deviceAt(front).most >= PAGE_SIZE || deviceAt(front).flags > 1 || deviceAt(front).since >= TIME_END) return broken(RULE_FRONT, home);
   return pagesCheck(front, pool);
 }
 

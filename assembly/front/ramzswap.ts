@@ -13,7 +13,7 @@
  *     value   handle, word of a same-filled page, slot
  *     state   kind in 4 bits, then for an object
  *             bit 4 idle   5 huge: kept as it is   6 incompressible: not to be tried again
- *             7..8 codec, by priority   9..31 second of the last access
+ *             7..8 codec, by priority   9..31 last access (ramzswap-time.ts)
  *             and for a slot its generation
  *
  *   header: a pool header (mem/pool.ts) whose page table that is, then
@@ -22,6 +22,7 @@
  *   276 last generation  280 epoch                284 objects
  *   288 same-filled      292 huge                 296 in the store
  *   300 huge ever        304 most frames ever     308 blocks of half a page or less
+ *   312 second from which times of access are exact
  *   320 slot map (slot-map.ts)
  *   352 bytes of objects, f64                     360 codecs by priority
  *
@@ -29,8 +30,8 @@
  * 2^32 pages; a slot map of a quarter of a byte a slot.
  *
  * Trade-offs: a page that is overwritten has two objects for a moment, because
- * the old one goes only when the new one is safe. Seconds since the device was
- * made have 23 bits, 97 days: beyond that everything counts as accessed then.
+ * the old one goes only when the new one is safe. The last access has 23 bits:
+ * what is older than 24 days is known to 256 seconds only.
  *
  * Source: ramzswap v3 (2009), and Linux 6.16 drivers/block/zram/zram_drv.c.
  */
@@ -43,32 +44,17 @@ import {
   NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, XVMALLOC, ZSMALLOC, isPool, kindOf, poolAt, poolCreate, poolNumber, sealPool,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
-import { DENSE, cellSet, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
+import { DENSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
 import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, KIND_MASK, SLOTS, WRITTEN, compose, objectIn, objectOut, slotCodecOf } from './backed';
 import {
   codecCompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolSize,
 } from './core';
+import { HUGE, IDLE, INCOMPRESSIBLE, PRIORITY_MASK, PRIORITY_SHIFT, addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
+import { secondOf, timed } from './ramzswap-time';
 import { SLOT_RAW, slotData } from './slot';
 import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
 
-// ── layout ───────────────────────────────────────────────────────────────────
-
-// @ts-ignore: decorator
-@inline export const IDLE: u32 = 1 << 4;
-// @ts-ignore: decorator
-@inline export const HUGE: u32 = 1 << 5;
-// @ts-ignore: decorator
-@inline export const INCOMPRESSIBLE: u32 = 1 << 6;
-// @ts-ignore: decorator
-@inline export const PRIORITY_SHIFT: u32 = 7;
-// @ts-ignore: decorator
-@inline const PRIORITY_MASK: u32 = 3;
-// @ts-ignore: decorator
-@inline export const TIME_SHIFT: u32 = 9;
-// @ts-ignore: decorator
-@inline const FLAGS: u32 = (1 << TIME_SHIFT) - 1; // all but the time
-// @ts-ignore: decorator
-@inline const TIME_MAX: u32 = 0xFFFFFFFF >> TIME_SHIFT;
+// ── flags and answers ────────────────────────────────────────────────────────
 
 // Flags of the device.
 // @ts-ignore: decorator
@@ -86,38 +72,6 @@ import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-ma
 // @ts-ignore: decorator
 @inline const TOO_LONG: u32 = 5;
 
-@unmanaged
-export class Device {
-  pool: u32;
-  pages: u32;
-  most: u32;
-  limit: u32;
-  flags: u32;
-  generation: u32;
-  epoch: u32;
-  objects: u32;
-  same: u32;
-  huge: u32;
-  written: u32;
-  hugeEver: u32;
-  peak: u32;
-  good: u32;
-}
-
-// @ts-ignore: decorator
-@inline export function deviceAt(front: usize): Device {
-  return changetype<Device>(front + 256);
-}
-
-// @ts-ignore: decorator
-@inline export function bytesOf(front: usize): f64 {
-  return load<f64>(front, 352);
-}
-
-function addBytes(front: usize, by: f64): void {
-  store<f64>(front, bytesOf(front) + by, 352);
-}
-
 /** Number of the codec of a priority. */
 // @ts-ignore: decorator
 @inline function codecOf(front: usize, priority: u32): u32 {
@@ -130,7 +84,7 @@ function addBytes(front: usize, by: f64): void {
 }
 
 // @ts-ignore: decorator
-@inline export function priorityOf(state: u32): u32 {
+@inline function priorityOf(state: u32): u32 {
   return (state >> PRIORITY_SHIFT) & PRIORITY_MASK;
 }
 
@@ -141,15 +95,6 @@ function isDevice(front: usize): bool {
 // @ts-ignore: decorator
 @inline function cellOf(front: usize, index: u32): usize {
   return tableFind(front + POOL_INDEX, index, 0);
-}
-
-function setCell(front: usize, cell: usize, index: u32, value: u32, state: u32): void {
-  cellSet(front + POOL_INDEX, cell, index, value, state);
-}
-
-/** The state anew, if it is another. */
-function setState(front: usize, cell: usize, index: u32, state: u32): void {
-  if (stateOf(cell) != state) setCell(front, cell, index, load<u32>(cell), state);
 }
 
 // ── life ─────────────────────────────────────────────────────────────────────
@@ -262,7 +207,15 @@ export function ramzWrite(front: usize, index: u32, now: u32): u32 {
  */
 export function ramzPut(front: usize, index: u32, bytes: u32, now: u32): u32 {
   if (!isDevice(front) || index >= deviceAt(front).pages || bytes > deviceAt(front).most) return EINVAL;
-  if (bytes == 0 && (deviceAt(front).flags & BACKED) != 0) return POOR;
+  return bytes == 0 && (deviceAt(front).flags & BACKED) != 0 ? POOR : put(front, index, bytes, now);
+}
+
+/** Writes the page in the page buffer as it is, also where there is a store: that has not taken it. As ramzPut. */
+export function ramzKeep(front: usize, index: u32, now: u32): u32 {
+  return !isDevice(front) || index >= deviceAt(front).pages ? EINVAL : put(front, index, 0, now);
+}
+
+function put(front: usize, index: u32, bytes: u32, now: u32): u32 {
   const handle = objectOf(front, bytes);
   if (isError(handle) || handle == 0) return handle == 0 ? LIMIT : handle;
   const pool = <usize>deviceAt(front).pool;
@@ -272,7 +225,7 @@ export function ramzPut(front: usize, index: u32, bytes: u32, now: u32): u32 {
     return ENOMEM;
   }
   if (stateOf(cell) != 0) release(front, cell);
-  const state = ENTRY | (bytes == 0 ? HUGE : 0) | (min(now, TIME_MAX) << TIME_SHIFT);
+  const state = timed(front, ENTRY | (bytes == 0 ? HUGE : 0), now);
   setCell(front, cell, index, handle, state);
   if (bytes == 0) deviceAt(front).hugeEver += 1;
   count(front, state, bytes == 0 ? PAGE_SIZE : bytes);
@@ -323,7 +276,7 @@ export function ramzRead(front: usize, index: u32, now: u32): u32 {
     setOut(OUT_B, state >> KIND_BITS);
     return IN_STORE;
   }
-  setState(front, cell, index, (state & FLAGS & ~IDLE) | (min(now, TIME_MAX) << TIME_SHIFT));
+  setState(front, cell, index, timed(front, state & ~IDLE, now));
   return pageOf(front, value, state);
 }
 
@@ -374,7 +327,7 @@ export function ramzNext(front: usize, index: u32): u32 {
   return 1;
 }
 
-/** Marks as idle what is an object and was last accessed at this second or before. How many there are now. */
+/** Marks as idle the objects that were last accessed before this second, and no others. How many there are. */
 export function ramzIdle(front: usize, second: u32): u32 {
   if (!isDevice(front)) return 0;
   let pages: u32 = 0;
@@ -382,13 +335,19 @@ export function ramzIdle(front: usize, second: u32): u32 {
   for (let cell = tableNext(front + POOL_INDEX, 0); cell != 0; cell = tableNext(front + POOL_INDEX, index)) {
     index = out(OUT_A) + 1;
     const state = stateOf(cell);
-    if (kindOfState(state) == ENTRY && state >> TIME_SHIFT <= second) {
-      setState(front, cell, out(OUT_A), state | IDLE);
-      pages += 1;
+    if (kindOfState(state) == ENTRY) {
+      const isIdle = secondOf(front, state) < second;
+      setState(front, cell, index - 1, isIdle ? state | IDLE : state & ~IDLE);
+      if (isIdle) pages += 1;
     }
     if (index == 0) break;
   }
   return pages;
+}
+
+/** Second of the last access, of an object in that state. */
+export function ramzSecond(front: usize, state: u32): u32 {
+  return isDevice(front) && kindOfState(state) == ENTRY ? secondOf(front, state) : 0;
 }
 
 /** Marks an object as one that no codec makes smaller. */
@@ -473,11 +432,13 @@ export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32,
   return 1;
 }
 
-/** The page of an object, for recompression: it does not count as an access. As ramzRead; ENOENT it is no object. */
+/** The page of an object, for recompression: it is no access, but the page is not idle any more. As ramzRead; ENOENT it is no object. */
 export function ramzPeek(front: usize, index: u32): u32 {
   if (!isDevice(front)) return EINVAL;
   const cell = cellOf(front, index);
-  return cell == 0 || kindOfState(stateOf(cell)) != ENTRY ? ENOENT : pageOf(front, load<u32>(cell), stateOf(cell));
+  if (cell == 0 || kindOfState(stateOf(cell)) != ENTRY) return ENOENT;
+  setState(front, cell, index, stateOf(cell) & ~IDLE);
+  return pageOf(front, load<u32>(cell), stateOf(cell));
 }
 
 /** ramzPeek and ramzReplace with a codec of the core; DECOMPRESS when the page is by another. */

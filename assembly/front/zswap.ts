@@ -74,7 +74,7 @@ import {
   poolOf, prefix, recordAt, recordTerm, setCell, usedAt, valueOf,
 } from './zswap-layout';
 
-// Counters, by number; bindings/front/zswap.ts has their names.
+// Counters, by number; bindings/front/zswap-stats.ts has their names.
 // @ts-ignore: decorator
 @inline const POOL_LIMIT_HIT: u32 = 0;
 // @ts-ignore: decorator

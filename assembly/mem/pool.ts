@@ -135,8 +135,8 @@ export function poolCheckWord(pool: usize): u32 {
 
 /**
  * What the settings of a front end add up to, 0 for an allocator: words of its header that nothing else confirms, and that
- * change only when somebody sets them. (Of all: limits, epoch, slots. Of a ramzswap also its pool, flags and codecs; of a
- * zswap address and codec of its pools.)
+ * change only when somebody sets them. (Of all: limits, epoch, slots. Of a ramzswap also its pool, its limit, its codecs and the
+ * second from which times are exact; of a zswap address and codec of its pools.)
  */
 function settingsWord(pool: usize): u32 {
   const kind = poolAt(pool).kind;
@@ -148,6 +148,7 @@ function settingsWord(pool: usize): u32 {
   if (kind == RAMZSWAP) {
     sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 256);
     sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 268);
+    sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 312);
     for (let at: usize = 360; at < 376; at += 4) sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at);
   } else {
     for (let at: usize = 416; at < 1184; at += 12) {

@@ -2,10 +2,12 @@
  * Codecs that are not of the core: foreign code, which may lie, throw, call back, and keep or detach what it is given.
  *
  * So its methods are read once, when it is taken; it gets copies and buffers of nobody else's; and what it answers is checked.
+ * What it writes is read through a view that it never had: it may have given its own a length and methods.
  * Whoever calls it must look at its own state again afterwards: the codec may have closed or changed anything.
  */
 import { lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, isU32, show } from '../errors.ts';
+import { inside } from '../nested.ts';
 import { isPromise } from '../promises.ts';
 import type { Codec } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
@@ -45,7 +47,7 @@ export class ForeignCodec {
   compress(op: string, page: Uint8Array, most: number): Uint8Array | undefined {
     const buffer = new Uint8Array(most);
     const copy = page.slice();
-    const written = this.#run(op, () => this.#compress.call(this.source, copy, buffer));
+    const written = this.#run(op, () => this.#compress.call(this.source, copy, new Uint8Array(buffer.buffer)));
     if (!isU32(written) || written > most || buffer.length !== most) {
       throw new CompcacheError('EIO', op, `codec ${show(this.name)} says that it wrote ${show(written)} bytes into ${most}`);
     }
@@ -60,7 +62,7 @@ export class ForeignCodec {
    */
   decompress(op: string, block: Uint8Array): Uint8Array {
     const page = new Uint8Array(PAGE_SIZE);
-    const written = this.#run(op, () => this.#decompress.call(this.source, block, page));
+    const written = this.#run(op, () => this.#decompress.call(this.source, block, new Uint8Array(page.buffer)));
     if (written !== PAGE_SIZE || page.length !== PAGE_SIZE) {
       throw new CompcacheError('EIO', op, `codec ${show(this.name)} gave ${show(written)} bytes, not a page`);
     }
@@ -70,7 +72,7 @@ export class ForeignCodec {
   /** What it throws becomes EIO, unless it is one of our errors. */
   #run(op: string, call: () => unknown): unknown {
     try {
-      const answer = call();
+      const answer = inside(op, call);
       if (isPromise(answer)) throw new CompcacheError('EIO', op, 'the codec gave a Promise; it must be synchronous');
       return answer;
     } catch (cause) {

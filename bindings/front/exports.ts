@@ -43,11 +43,13 @@ export interface FrontExports {
   ramzBegin(front: number, index: number): number;
   ramzWrite(front: number, index: number, now: number): number;
   ramzPut(front: number, index: number, bytes: number, now: number): number;
+  ramzKeep(front: number, index: number, now: number): number;
   ramzRead(front: number, index: number, now: number): number;
   ramzIsIn(front: number, index: number, slot: number, generation: number): number;
   ramzDrop(front: number, index: number): number;
   ramzNext(front: number, index: number): number;
   ramzIdle(front: number, second: number): number;
+  ramzSecond(front: number, state: number): number;
   ramzGiveUp(front: number, index: number): void;
   ramzOut(front: number, index: number): number;
   ramzDirect(front: number, index: number): number;

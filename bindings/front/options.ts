@@ -37,8 +37,9 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   /** 'dense' takes 8 bytes a page instead of 20 to 40, for offsets that lie close together; only type 0 and victims 'entry' then. Default 'sparse'. */
   index?: 'sparse' | 'dense';
   /**
-   * Where the coldest pages go. It stays the caller's to close, and is for one front end at a time: of two, each would
-   * overwrite the other's slots, whose pages are then lost (EIO). Default: none, and nothing is written back.
+   * Where the coldest pages go. It stays the caller's to close, and belongs to one front end at a time: another one is EBUSY
+   * until the first is closed and its last call of the store has ended. Its `mode` and `slots` are read once. Default: none,
+   * and nothing is written back.
    */
   store?: BackingStore;
   /** Whether blocks are written as they are. Without, pages are decompressed first. Default true. */
@@ -82,8 +83,19 @@ export function requireWord(op: string, what: string, value: unknown, words: rea
   if (!words.includes(value as string)) throw new CompcacheError('EINVAL', op, `${what} must be ${words.map(show).join(' or ')}, not ${show(value)}`);
 }
 
-/** Requires a backing store. EINVAL. */
-export function requireStore(op: string, store: unknown): asserts store is BackingStore {
+/** A backing store as it was when it was checked: its mode and size are read once. */
+export interface TakenStore {
+  source: BackingStore;
+  isSync: boolean;
+  /** Slots that front ends can number. */
+  slots: number;
+}
+
+/** The most slots that front ends number. */
+const SLOTS_MAX = 2 ** 32 - 1;
+
+/** Checks a backing store. EINVAL. */
+export function requireTakenStore(op: string, store: unknown): TakenStore {
   let given: Partial<BackingStore>;
   try {
     const { mode, slots, read, write, free } = (store ?? {}) as BackingStore;
@@ -91,11 +103,18 @@ export function requireStore(op: string, store: unknown): asserts store is Backi
   } catch (cause) {
     throw new CompcacheError('EINVAL', op, 'store cannot be read', { cause });
   }
+  const { mode, slots = SLOTS_MAX } = given;
   const whole = [given.read, given.write, given.free].every((method) => typeof method === 'function');
-  if (typeof store !== 'object' || !whole || (given.mode !== 'sync' && given.mode !== 'async')) {
+  if (typeof store !== 'object' || !whole || (mode !== 'sync' && mode !== 'async')) {
     throw new CompcacheError('EINVAL', op, `store must be a BackingStore, not ${show(store)}`);
   }
-  if (given.slots !== undefined) requireRange(op, 'store.slots', given.slots, 1, 2 ** 32);
+  requireRange(op, 'store.slots', slots, 1, 2 ** 32);
+  return { source: store as BackingStore, isSync: mode === 'sync', slots: Math.min(slots, SLOTS_MAX) };
+}
+
+/** The same, for who reads mode and slots later. EINVAL. */
+export function requireStore(op: string, store: unknown): asserts store is BackingStore {
+  requireTakenStore(op, store);
 }
 
 /** Requires an allocator's name. EINVAL. */
@@ -120,11 +139,16 @@ export function requirePlace(op: string, options: Place): void {
   if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
 }
 
+/** Options of zswap that were checked. */
+export interface TakenZswapOptions extends Omit<ZswapOptions, 'store'> {
+  store?: TakenStore;
+}
+
 /**
  * Checks all options that need no RAM. EINVAL.
  * @returns a copy of them as they were checked: creating waits, and the caller's object may change meanwhile
  */
-export function requireZswapOptions(op: string, given: ZswapOptions): ZswapOptions {
+export function requireZswapOptions(op: string, given: ZswapOptions): TakenZswapOptions {
   const options = takeOptions<ZswapOptions>(op, given, [...OWN, ...RAM_KEYS]);
   const { allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit } = options;
   requirePlace(op, options);
@@ -139,9 +163,9 @@ export function requireZswapOptions(op: string, given: ZswapOptions): ZswapOptio
   if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
   if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
   if (options.zpool !== undefined) options.zpool = takeOptions<ZpoolOptions>(op, options.zpool, ZPOOL_KEYS);
-  if (options.store !== undefined) requireStore(op, options.store);
   if (writebackLimit !== undefined && writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
-  return options;
+  const { store, ...others } = options;
+  return store === undefined ? others : { ...others, store: requireTakenStore(op, store) };
 }
 
 /** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */

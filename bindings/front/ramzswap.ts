@@ -2,24 +2,30 @@
 /** Ramzswap: a block device whose pages lie compressed in a RAM. */
 import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
 import { buildFor } from '../builds.ts';
+import { copyIn, copyOf, copyOut, lengthOf, requireBytes, requireUnshrunk, viewOf } from '../bytes.ts';
 import type { CoreCodecName } from '../codec/core.ts';
-import type { LoadableCodec } from '../codec/index.ts';
 import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
-import { lengthOf, requireBytes } from '../bytes.ts';
-import { CompcacheError, ERRNO_MIN, codeOf, requireOptions, requireU32, show } from '../errors.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from '../errors.ts';
 import { Ram, rams, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
-import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
+import type { AllocatorName, Codec } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, join, type Core } from '../wasm.ts';
-import { zpools, type Zpool } from '../zpool.ts';
+import { optionWords, zpools, type Zpool } from '../zpool.ts';
 import { frontModule, type FrontExports } from './exports.ts';
+import { codecNow, requireRange, requireWord, resolveCodec } from './options.ts';
 import {
-  RAM_KEYS, ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requirePlace, requireRange, requireStore, requireWord, resolveCodec,
-} from './options.ts';
-import { DECOMPRESS, FIRST_FOREIGN, decompressed, noFrame, notedPlace, tracked } from './shared.ts';
+  ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK, isObject, takeSelection, wantedBy, type Found, type WritebackSelection,
+} from './ramzswap-selection.ts';
+import { SETTINGS, codecName, pagesOf, slotsOf, takeRamzswapOptions, takeSettings, type RamzswapOptions, type RamzswapSettings, type Settings } from './ramzswap-settings.ts';
+import type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './ramzswap-stats.ts';
+import { DECOMPRESS, FIRST_FOREIGN, decompressed, leaveStore, noFrame, notedPlace, takeStore } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
+
+export type { WritebackSelection } from './ramzswap-selection.ts';
+export type { RamzswapOptions, RamzswapSettings } from './ramzswap-settings.ts';
+export type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './ramzswap-stats.ts';
 
 // What the core answers beside 0, sizes and errors (assembly/front/ramzswap.ts), and one answer of ours.
 const LIMIT = 1;
@@ -33,137 +39,23 @@ const ENOMEM = -12 >>> 0;
 // A figure (assembly/front/ramzswap.ts).
 const SLOTS_TAKEN = 8;
 
-// The state of a page (assembly/front/ramzswap.ts).
-const KIND_MASK = 15;
-const ENTRY = 1;
+// More of the state of a page (ramzswap-selection.ts).
 const FILL = 2;
 const WRITTEN = 5;
-const IDLE = 16;
-const HUGE = 32;
-const INCOMPRESSIBLE = 64;
 const PRIORITY_SHIFT = 7;
 const PRIORITY_MASK = 3;
-const TIME_SHIFT = 9;
 
 const SECTOR = 512;
-const PRIORITIES = 4;
 const MIN_RAM = 64 * 2 ** 20;
 const MAX_RAM = 2 ** 32;
 const BUCKET = 64;
-/** Pages of the largest device: its bytes stay a safe number. */
-const PAGES_MAX = 2 ** 32 - 1;
-
-type CodecOption = CoreCodecName | LoadableCodec | Codec;
-
-/** What can be set until init. */
-export interface RamzswapSettings {
-  /** Bytes of the device, or '256MiB'; rounded up to whole pages. */
-  disksize?: number | string;
-  /** The most bytes of the pool's frames; 0: no limit. May be changed later. Default 0. */
-  memlimit?: number | string;
-  /** Default 'zsmalloc', as zram; ramzswap of 2009 had 'xvmalloc'. */
-  allocator?: AllocatorName;
-  /** Options of that allocator. */
-  zpool?: Omit<ZpoolOptions, 'name' | 'evict'>;
-  /** Default 'lz4'. A codec that must be loaded is loaded by create, not by init. */
-  codec?: CodecOption;
-  /** Up to three further codecs for recompress, by priority 1 … 3. */
-  recompCodecs?: readonly CodecOption[];
-  /** Where pages go that do not compress, or for which there is no memory. It stays the caller's to close. */
-  backing?: BackingStore;
-  /** Whether page 0 is made a swap header, as ramzswap did. Default false. */
-  swapHeader?: boolean;
-}
-
-export interface RamzswapOptions extends RamzswapSettings, Omit<RamOptions, 'firstFrame'> {
-  /** A RAM that it shares with others. Default: one of its own, large enough for a device of incompressible pages. */
-  ram?: Ram;
-  /** The most calls of an asynchronous store that may be under way, 1 … 1024. Default 32. */
-  maxInFlight?: number;
-  /** Milliseconds after which a call of an asynchronous store has failed. Default 30000. */
-  timeout?: number;
-  /** Seconds, for the age of pages; for tests. Default: a monotonic clock. */
-  clock?: () => number;
-}
+/** Seconds that the core can tell (assembly/front/ramzswap-time.ts). */
+const TIME_END = 2 ** 30;
+/** Every page was accessed before it. */
+const NEVER = 0xffffffff;
 
 /** In place of a block that would be longer than is worth keeping. */
 const NO_BLOCK = new Uint8Array(0);
-
-const SETTINGS = ['disksize', 'memlimit', 'allocator', 'zpool', 'codec', 'recompCodecs', 'backing', 'swapHeader'] as const;
-
-/** The statistics record of ramzswap (2009), in camelCase. Sizes are bytes. */
-export interface RamzswapStats {
-  disksize: number;
-  memlimit: number;
-  /** Page reads and writes, those that failed included. */
-  numReads: number;
-  numWrites: number;
-  failedReads: number;
-  failedWrites: number;
-  /** Requests beyond the device. */
-  invalidIo: number;
-  /** Pages freed by freeNotify. */
-  notifyFree: number;
-  /** Pages freed by discard. */
-  discard: number;
-  /** Pages of equal words now; those of zeros are among them. */
-  pagesSame: number;
-  /** Pages that hold something now: same-filled, compressed, huge, or in the backing store. */
-  pagesStored: number;
-  /** Frames of the pool. */
-  pagesUsed: number;
-  /** Pages compressed to half or less, and pages that are kept as they are: of those in memory, counts. */
-  goodCompress: number;
-  pagesExpand: number;
-  origDataSize: number;
-  comprDataSize: number;
-  memUsedTotal: number;
-  /** Page reads from the backing store, and writes to it. */
-  bdevNumReads: number;
-  bdevNumWrites: number;
-}
-
-/** zram's mm_stat. Sizes are bytes. */
-export interface MmStat {
-  origDataSize: number;
-  comprDataSize: number;
-  memUsedTotal: number;
-  memLimit: number;
-  memUsedMax: number;
-  samePages: number;
-  pagesCompacted: number;
-  hugePages: number;
-  hugePagesSince: number;
-}
-
-/** zram's io_stat. */
-export interface IoStat {
-  failedReads: number;
-  failedWrites: number;
-  invalidIo: number;
-  notifyFree: number;
-}
-
-/** zram's bd_stat, in pages. */
-export interface BdStat {
-  bdCount: number;
-  bdReads: number;
-  bdWrites: number;
-}
-
-/** One page in block_state. */
-export interface BlockState {
-  index: number;
-  /** Seconds since the device was made, of the last access; 0 for what is no object. */
-  accessTime: number;
-  /** s same-filled, w in the store, h huge, i idle, r recompressed, n no codec makes it smaller; '.' where not. */
-  flags: string;
-  /** Bytes of the object, 0 for what is none. */
-  bytes: number;
-}
-
-/** What writeback takes. */
-export type WritebackSelection = 'idle' | 'huge' | 'huge_idle' | 'incompressible' | { pages: readonly (number | readonly [first: number, last: number])[] };
 
 export interface RecompressOptions {
   /** Default: any page. */
@@ -178,18 +70,42 @@ export interface RecompressOptions {
 
 /** What there is while the device is initialised. */
 interface Device {
+  settings: Settings;
   ram: Ram;
   core: Core;
   front: FrontExports;
   address: number;
   pool: Zpool;
-  name: string;
   end: FrontEnd;
   pages: number;
   io: StoreIo | undefined;
   frees: SlotFrees | undefined;
+  /** Lets the store go, once no call of it is under way. */
+  leave: () => void;
   start: number;
   blockAddress: number;
+}
+
+/** What a device is made of. All of it was taken before: making it runs nothing of the caller's. */
+interface Plan {
+  settings: Settings;
+  pages: number;
+  slots: number;
+  start: number;
+  io: StoreIo | undefined;
+  /** What happens when a call of the store has ended or hangs. */
+  events: { changed: () => void };
+}
+
+/** A page that the pool has not taken. */
+interface Refused {
+  index: number;
+  /** Memory of ours. */
+  page: Uint8Array;
+  /** Second of the access. */
+  now: number;
+  /** It does not compress. */
+  isPoor: boolean;
 }
 
 /** A write to the store that is under way, for a page that may have changed when it ends. */
@@ -230,6 +146,8 @@ export interface Ramzswap {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Ramzswap {
   readonly #options: RamzswapOptions;
+  /** The settings of create. */
+  readonly #created: Settings;
   readonly #module: WebAssembly.Module;
   readonly #checkedCore: WebAssembly.Module | undefined;
   /** Codecs of names that had to be loaded. */
@@ -239,7 +157,7 @@ export class Ramzswap {
   readonly #moving = new Map<number, Job>();
   /** Writes of new pages that wait, by page, oldest first: a later write that ends before them takes them out. */
   readonly #coming = new Map<number, Turn[]>();
-  #settings: RamzswapSettings;
+  #settings: Settings;
   #device: Device | undefined;
   #codecs: ForeignCodec[] = [];
   #priorities: number[] = [];
@@ -255,13 +173,15 @@ export class Ramzswap {
   #closing: Promise<void> | undefined;
   readonly #active = new Set<Promise<unknown>>();
 
-  private constructor(options: RamzswapOptions, module: WebAssembly.Module, core: WebAssembly.Module | undefined, loaded: Map<unknown, ForeignCodec>) {
+  private constructor(maker: unknown, options: RamzswapOptions, settings: Settings, module: WebAssembly.Module, core: WebAssembly.Module | undefined, loaded: Map<unknown, ForeignCodec>) {
+    requireMaker(maker, 'Ramzswap', 'Ramzswap.create');
     this.#options = options;
+    this.#created = settings;
     this.#module = module;
     this.#checkedCore = core;
     this.#loaded = loaded;
     this.#clock = options.clock ?? seconds;
-    this.#settings = settingsOf(options);
+    this.#settings = settings;
   }
 
   // ── life ───────────────────────────────────────────────────────────────────
@@ -272,111 +192,133 @@ export class Ramzswap {
    */
   static async create(given: RamzswapOptions = {}): Promise<Ramzswap> {
     const op = 'Ramzswap.create';
-    const options = typeof given === 'object' && given !== null ? { ...given } : given; // as they are now: creating waits
-    requireOptions(op, options, [...SETTINGS, ...RAM_KEYS, 'ram', 'maxInFlight', 'timeout', 'clock']);
-    requirePlace(op, options);
-    const { clock } = options;
-    if (clock !== undefined && typeof clock !== 'function') throw new CompcacheError('EINVAL', op, 'clock must be a function');
-    requireSettings(op, options);
+    const { options, settings } = takeRamzswapOptions(op, given);
     const loaded = new Map<unknown, ForeignCodec>();
-    for (const codec of [options.codec, ...(options.recompCodecs ?? [])]) {
-      const found = await resolveCodec(op, codec);
-      if (typeof found !== 'number' && typeof codec === 'string') loaded.set(codec, found);
+    for (const codec of [settings.codec, ...(settings.recompCodecs ?? [])]) {
+      if (typeof codec === 'string') loaded.set(codec, (await resolveCodec(op, codec)) as ForeignCodec);
     }
     const checked = options.build === 'checked' ? (await buildFor(op, { build: 'checked' })).core : undefined;
-    const device = new Ramzswap({ ...options }, await frontModule(op, checked !== undefined), checked, loaded);
-    if (options.disksize !== undefined) device.#start(op, {});
+    const device = new Ramzswap(MAKER, options, settings, await frontModule(op, checked !== undefined), checked, loaded);
+    if (settings.disksize !== undefined) device.#start(op, {});
     return device;
   }
 
   /**
    * Initialises the device.
    * @param options settings, over those of create
-   * @throws EBUSY when it is initialised; EINVAL for a bad setting, or no disksize; ENOMEM where the RAM, or the host, has no
-   *   room for it
+   * @throws EBUSY when it is initialised, when another front end has the store, or inside an evict callback of its RAM; EINVAL
+   *   for a bad setting, or no disksize; ENOMEM where the RAM, or the host, has no room for it. Nothing is left then
    */
   init(options: RamzswapSettings = {}): void {
     this.#start('ramzswap.init', options);
   }
 
-  #start(op: string, options: RamzswapSettings): void {
-    this.#open(op);
-    if (this.#device !== undefined) throw new CompcacheError('EBUSY', op, 'the device is initialised: reset it first');
-    requireOptions(op, options, SETTINGS);
-    requireSettings(op, options);
-    const settings = { ...this.#settings, ...settingsOf(options) };
+  #start(op: string, given: RamzswapSettings): void {
+    const start = this.#time(op);
+    this.#requireUninitialised(op);
+    const taken = takeSettings(op, takeOptions<RamzswapSettings>(op, given, SETTINGS));
+    const settings = { ...this.#settings, ...taken };
     const pages = pagesOf(op, settings.disksize);
-    const numbers = this.#number(op, settings);
-    const memlimit = parseBytes(op, 'memlimit', settings.memlimit ?? 0);
-    const device = this.#make(op, settings, pages);
+    optionWords(op, settings.allocator ?? 'zsmalloc', settings.zpool ?? {});
+    const { numbers, codecs } = this.#number(op, settings);
+    const slots = slotsOf(op, settings.backing);
+    const events = { changed: (): void => undefined };
+    const io = this.#ioOf(op, settings.backing, events);
+    // Only now, since clock, options, codecs and store are the caller's: what follows asks none of them.
+    this.#requireUninitialised(op);
+    if (this.#options.ram !== undefined) rams.requireIdle(op, this.#options.ram);
+    const device = this.#make(op, { settings, pages, slots, start, io, events });
     this.#device = device;
     this.#priorities = numbers;
-    this.#memlimit = memlimit;
+    this.#codecs = codecs;
+    this.#memlimit = settings.memlimit ?? 0;
     this.#counters = noCounters();
-    this.#most = mostOf(device.pool, device.core);
+    this.#most = mostOf(device);
     numbers.forEach((number, priority) => device.front.ramzCodec(device.address, priority, number));
-    this.#use();
+    this.#use(device);
     try {
-      if (settings.swapHeader === true) this.#writeHeader(op);
+      if (settings.swapHeader === true) this.#writeHeader(op, start);
     } catch (error) {
       if (this.#device === device) this.#release(op);
       throw error;
     }
-    this.#settings = settings;
   }
 
-  /** Numbers of the codecs, by priority. EINVAL. */
-  #number(op: string, settings: RamzswapSettings): number[] {
+  /** Numbers of the codecs, by priority, and those that are not of the core. EINVAL. */
+  #number(op: string, settings: Settings): { numbers: number[]; codecs: ForeignCodec[] } {
     const codecs: ForeignCodec[] = [];
-    const numbers = [settings.codec, ...(settings.recompCodecs ?? [])].map((option) => {
-      const codec = this.#loaded.get(option) ?? codecNow(op, option);
+    const numbers = [settings.codec ?? 0, ...(settings.recompCodecs ?? [])].map((taken) => {
+      const codec = typeof taken === 'string' ? (this.#loaded.get(taken) ?? codecNow(op, taken)) : taken;
       if (typeof codec === 'number') return codec;
       codecs.push(codec);
       return FIRST_FOREIGN + codecs.length - 1;
     });
-    this.#codecs = codecs;
-    return numbers;
+    return { numbers, codecs };
   }
 
-  #make(op: string, settings: RamzswapSettings, pages: number): Device {
-    const start = this.#clock();
-    const ram = this.#options.ram ?? this.#ownRam(pages);
-    const name = rams.freshName(op, ram, 'ramzswap');
-    const core = rams.core(op, ram);
-    const front = join<FrontExports>(core, this.#module);
-    const { inspect, bytes, pageAddress, keep } = core;
-    const utf8 = new TextEncoder().encode(name);
-    const newest = (): number => inspect(op).zpoolNext(0) >>> 0;
-    const before = newest();
-    bytes.set(utf8, pageAddress);
-    const slots = settings.backing === undefined ? 0 : Math.min(settings.backing.slots ?? 0xffffffff, 0xffffffff);
-    const epoch = Math.floor(Math.random() * 2 ** 32);
-    const address = front.ramzCreate(pages, slots, epoch, pageAddress, utf8.length) >>> 0;
+  #ioOf(op: string, store: BackingStore | undefined, events: Plan['events']): StoreIo | undefined {
+    if (store === undefined) return undefined;
     try {
+      return new StoreIo(store, this.#options.maxInFlight ?? 32, this.#options.timeout ?? 30_000, () => { events.changed(); });
+    } catch (cause) {
+      throw new CompcacheError('EINVAL', op, 'store cannot be read', { cause });
+    }
+  }
+
+  #make(op: string, plan: Plan): Device {
+    const { pages, slots } = plan;
+    const ram = this.#options.ram ?? this.#ownRam(pages);
+    let undo = (): void => undefined;
+    try {
+      const name = rams.freshName(op, ram, 'ramzswap');
+      const core = rams.core(op, ram);
+      const front = join<FrontExports>(core, this.#module);
+      const { inspect, bytes, pageAddress, keep } = core;
+      const utf8 = new TextEncoder().encode(name);
+      const newest = (): number => inspect(op).zpoolNext(0) >>> 0;
+      const before = newest();
+      bytes.set(utf8, pageAddress);
+      const epoch = Math.floor(Math.random() * 2 ** 32);
+      const address = front.ramzCreate(pages, slots, epoch, pageAddress, utf8.length) >>> 0;
+      if (newest() !== before) undo = () => void keep(op).zpoolDestroy(address < ERRNO_MIN ? address : newest());
       if (address >= ERRNO_MIN) throw noFrame(op, core, address);
-      const pool = rams.heldPool(op, ram, settings.allocator ?? 'zsmalloc', { ...settings.zpool, name: rams.freshName(op, ram, `${name}/pool`) });
-      return this.#joined(op, { ram, core, front, address, pool, name, pages, start, store: settings.backing });
+      const { allocator = 'zsmalloc', zpool } = plan.settings;
+      const pool = rams.heldPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });
+      const undoFront = undo;
+      undo = () => {
+        zpools.destroy(op, pool);
+        undoFront();
+      };
+      return this.#joined(op, plan, { ram, core, front, address, pool, name });
     } catch (error) {
-      if (newest() !== before) keep(op).zpoolDestroy(address < ERRNO_MIN ? address : newest());
+      undo();
       if (ram !== this.#options.ram) ram.close();
       throw error;
     }
   }
 
-  #joined(op: string, parts: Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool' | 'name' | 'pages' | 'start'> & { store: BackingStore | undefined }): Device {
-    const { store, ...rest } = parts;
-    const { core, front, address, ram, name } = rest;
+  #joined(op: string, { settings, pages, start, io, events }: Plan, made: Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool'> & { name: string }): Device {
+    const { name, ...parts } = made;
+    const { core, front, address, ram } = parts;
+    const { backing: store } = settings;
     // A later device may lie where this one was.
-    const gone = (): boolean => this.#device?.end !== end || ram.isClosed;
-    const io = store === undefined ? undefined : new StoreIo(store, this.#options.maxInFlight ?? 32, this.#options.timeout ?? 30_000, () => frees?.storeChanged());
+    const gone = (): boolean => this.#device?.end !== end || rams.isClosed(ram);
     const frees = io === undefined ? undefined : new SlotFrees(io, core, front, address, gone);
     const end: FrontEnd = {
       name,
       ownFrames: () => core.inspect(op).zpoolMetadataFrames(address) >>> 0,
       isBusy: () => this.#moving.size + this.#coming.size !== 0,
     };
+    // A write that hangs may still strike a slot.
+    const leave = (): void => {
+      if (store === undefined || io === undefined) return;
+      if (io.isSync || !io.isAtWork) leaveStore(store);
+      else events.changed = leave;
+    };
+    events.changed = () => frees?.storeChanged();
+    if (store !== undefined) takeStore(op, store);
     rams.noteFront(ram, end, true);
-    return { ...rest, io, frees, end, blockAddress: core.exports.blockBuffer() >>> 0 };
+    return { ...parts, settings, pages, start, io, frees, end, leave, blockAddress: core.exports.blockBuffer() >>> 0 };
   }
 
   /** A RAM of its own: the device, were none of it to compress, its table, and what pools need. */
@@ -393,20 +335,20 @@ export class Ramzswap {
   }
 
   /** Names pool and limits to the core. */
-  #use(): void {
-    const { front, address, pool } = this.#device as Device;
+  #use({ front, address, pool }: Device): void {
     front.ramzUse(address, zpools.address(pool), this.#most, this.#memlimit === 0 ? 0 : Math.min(Math.max(1, Math.floor(this.#memlimit / PAGE_SIZE)), 0xffffffff));
   }
 
   /**
    * Returns the device to what it was before init: all pages go, their slots are freed, the settings are those of create.
-   * @throws EBUSY while a call waits for the backing store, or the store itself is at work; EAGAIN when slots of an asynchronous
-   *   store must be freed
+   * @throws EBUSY while a call waits for the backing store, the store itself is at work, or inside an evict callback of its RAM;
+   *   EAGAIN when slots of an asynchronous store must be freed. Nothing changes when one is thrown
    */
   reset(): void {
     const op = 'ramzswap.reset';
     const device = this.#resettable(op);
     if (device === undefined) return;
+    if (device.io?.isAtWork === true && !rams.isClosed(device.ram)) throw atWork(op);
     if (device.io?.isSync === false && device.front.ramzFigure(device.address, SLOTS_TAKEN) !== 0) {
       throw new CompcacheError('EAGAIN', op, 'slots of an asynchronous store must be freed: use resetAsync');
     }
@@ -419,77 +361,105 @@ export class Ramzswap {
     if (this.#device === device) this.#forget(op); // a store may have closed it
   }
 
-  /** reset, which waits for an asynchronous store. @throws EBUSY also when a call of the store hangs: the pages are gone then */
+  /**
+   * reset, which waits for an asynchronous store: until slots that are being freed are free, too.
+   * @throws as reset, but no EAGAIN; EBUSY also when a call of the store hangs: nothing changes when it hung before; the pages
+   *   are gone when it is one that frees them. In either case resetAsync can be called again
+   */
   async resetAsync(): Promise<void> {
     const op = 'ramzswap.resetAsync';
     const device = this.#resettable(op);
     if (device === undefined) return;
     this.#resetting = true;
     try {
-      await tracked(this.#active, this.#freeSlotsAsync(op, device));
+      await this.#tracked(() => this.#freeSlotsAsync(op, device));
     } finally {
       this.#resetting = false;
     }
   }
 
   async #freeSlotsAsync(op: string, device: Device): Promise<void> {
+    await this.#requireRest(op, device);
     this.#freeSlots(device);
-    if (device.io?.isSync === false) await device.io.idle();
-    if (this.#device !== device) return;
-    if (device.io?.isAtWork === true) throw new CompcacheError('EBUSY', op, 'a call of the backing store hangs');
-    this.#forget(op);
+    await this.#requireRest(op, device);
+    if (this.#device === device) this.#forget(op);
+  }
+
+  /** Waits until no call of an asynchronous store is under way. EBUSY when one hangs. */
+  async #requireRest(op: string, { io, ram }: Device): Promise<void> {
+    if (io === undefined || io.isSync) return;
+    await io.idle();
+    if (io.isAtWork && !rams.isClosed(ram)) throw new CompcacheError('EBUSY', op, 'a call of the backing store hangs');
   }
 
   /** The device, when nothing waits for it. EBUSY. */
   #resettable(op: string): Device | undefined {
     this.#open(op);
     const device = this.#device;
-    const works = device?.io?.isAtWork === true && !device.ram.isClosed;
-    if (this.#active.size !== 0 || this.#busy || this.#resetting || works) throw new CompcacheError('EBUSY', op, 'a call waits for the backing store');
+    const isInStore = device?.io?.isSync === true && device.io.isAtWork && !rams.isClosed(device.ram);
+    if (this.#active.size !== 0 || this.#busy || this.#resetting || isInStore) throw atWork(op);
+    this.#requireReleasable(op);
     return device;
+  }
+
+  /** Whether #release can do all of its work: a RAM cannot be closed while an evict callback runs. EBUSY. */
+  #requireReleasable(op: string): void {
+    if (this.#device !== undefined && !rams.isClosed(this.#device.ram)) rams.requireIdle(op, this.#device.ram);
   }
 
   #forget(op: string): void {
     this.#release(op);
-    this.#settings = settingsOf(this.#options);
+    this.#settings = this.#created;
     this.#budget = Infinity;
   }
 
   /** Drops what is in the store, and begins to tell it. */
   #freeSlots(device: Device): void {
-    if (device.io === undefined) return;
+    if (device.io === undefined || this.#device !== device) return;
     for (const { index, state } of this.#states()) if ((state & KIND_MASK) === WRITTEN) this.#drop(device, index);
     device.frees?.drain();
   }
 
   #release(op: string): void {
     const device = this.#device;
+    if (device !== undefined && !rams.isClosed(device.ram)) {
+      if (device.ram !== this.#options.ram) {
+        rams.close(device.ram);
+      } else {
+        zpools.destroy(op, device.pool);
+        device.core.keep(op).zpoolDestroy(device.address);
+        rams.noteFront(device.ram, device.end, false);
+      }
+    }
     this.#device = undefined;
     this.#moving.clear();
     for (const index of this.#coming.keys()) this.#takeOut(index);
-    if (device === undefined || device.ram.isClosed) return;
-    rams.noteFront(device.ram, device.end, false);
-    if (device.ram !== this.#options.ram) {
-      device.ram.close();
-      return;
-    }
-    zpools.destroy(op, device.pool);
-    device.core.keep(op).zpoolDestroy(device.address);
+    device?.leave();
   }
 
   /**
    * Ends it: waits for calls of the store that are under way, has it make them last, and lets go of everything. The store stays
-   * open. Idempotent.
+   * open; another front end may have it when the last call has ended, also of those that hang. Idempotent.
    * @returns when all is done; with a synchronous store, all is done when close returns
-   * @throws EIO (a rejection) when the store's sync fails
+   * @throws EBUSY (a rejection) inside an evict callback of its RAM: nothing changes, and it can be called again; EIO (a
+   *   rejection) when the store's sync fails: it is closed then
    */
   close(): Promise<void> {
-    this.#closing ??= this.#finish('ramzswap.close');
+    if (this.#closing !== undefined) return this.#closing;
+    const op = 'ramzswap.close';
+    try {
+      this.#requireReleasable(op);
+    } catch (error) {
+      return Promise.reject(error as CompcacheError);
+    }
+    this.#closed = true;
+    let end: (finished: Promise<void>) => void = () => undefined;
+    this.#closing = new Promise((resolve) => (end = resolve)); // before the store is asked: it may call close
+    end(this.#finish(op));
     return this.#closing;
   }
 
   async #finish(op: string): Promise<void> {
-    this.#closed = true;
     while (this.#active.size !== 0) await Promise.allSettled(this.#active);
     const io = this.#device?.io;
     let outcome: Outcome<void> = { value: undefined };
@@ -507,7 +477,7 @@ export class Ramzswap {
   }
 
   async #syncSoon(op: string, io: StoreIo): Promise<Outcome<void>> {
-    return io.store.sync === undefined ? { value: undefined } : io.soon(op, () => io.store.sync?.());
+    return io.soon(op, () => io.store.sync?.());
   }
 
   /** Has the backing store make last what was written to it. @throws EIO */
@@ -515,7 +485,7 @@ export class Ramzswap {
     const op = 'ramzswap.flush';
     const { io } = this.#live(op);
     if (io === undefined) return;
-    const outcome = io.isSync ? this.#sync(op, io) : await tracked(this.#active, this.#syncInTurn(op, io));
+    const outcome = io.isSync ? this.#sync(op, io) : await this.#tracked(() => this.#syncInTurn(op, io));
     if ('failure' in outcome) throw outcome.failure;
   }
 
@@ -533,18 +503,46 @@ export class Ramzswap {
   }
 
   #open(op: string): void {
-    if (this.#closed || this.#options.ram?.isClosed === true) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
+    if (this.#closed || (this.#options.ram !== undefined && rams.isClosed(this.#options.ram))) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
   }
 
   #live(op: string): Device {
+    const device = this.#device;
+    if (device === undefined || this.#closed || this.#resetting || rams.isClosed(device.ram)) throw this.#notLive(op);
+    return device;
+  }
+
+  /** Why there is no device to work with. */
+  #notLive(op: string): CompcacheError {
     this.#open(op);
-    if (this.#device === undefined) throw new CompcacheError('ENODEV', op, 'the device is not initialised');
-    if (this.#device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the RAM is closed');
-    if (this.#resetting) throw new CompcacheError('EBUSY', op, 'the device is being reset');
-    return this.#device;
+    if (this.#device === undefined) return new CompcacheError('ENODEV', op, 'the device is not initialised');
+    if (rams.isClosed(this.#device.ram)) return new CompcacheError('ECLOSED', op, 'the RAM is closed');
+    return new CompcacheError('EBUSY', op, 'the device is being reset');
+  }
+
+  #requireUninitialised(op: string): void {
+    this.#open(op);
+    if (this.#device !== undefined) throw new CompcacheError('EBUSY', op, 'the device is initialised: reset it first');
+  }
+
+  /** Makes a call, which is active until it has ended. */
+  async #tracked<T>(call: () => Promise<T>): Promise<T> {
+    let end = (): void => undefined;
+    const active = new Promise<void>((resolve) => (end = resolve));
+    this.#active.add(active);
+    try {
+      return await call();
+    } finally {
+      this.#active.delete(active);
+      end();
+    }
   }
 
   // ── settings ───────────────────────────────────────────────────────────────
+
+  #settingsNow(): Settings {
+    return this.#device?.settings ?? this.#settings;
+  }
 
   /** Whether it is initialised. */
   get initstate(): boolean {
@@ -553,7 +551,7 @@ export class Ramzswap {
 
   /** Bytes of the device; 0 before init, unless it is set. */
   get disksize(): number {
-    return this.#device !== undefined ? this.#device.pages * PAGE_SIZE : parseBytes('ramzswap.disksize', 'disksize', this.#settings.disksize ?? 0);
+    return this.#device !== undefined ? this.#device.pages * PAGE_SIZE : (this.#settings.disksize ?? 0);
   }
 
   set disksize(value: number | string) {
@@ -562,7 +560,7 @@ export class Ramzswap {
 
   /** The pool's allocator. */
   get allocator(): AllocatorName {
-    return this.#settings.allocator ?? 'zsmalloc';
+    return this.#settingsNow().allocator ?? 'zsmalloc';
   }
 
   set allocator(value: AllocatorName) {
@@ -571,8 +569,7 @@ export class Ramzswap {
 
   /** Name of the codec of writes. */
   get codec(): string {
-    const { codec } = this.#settings;
-    return codec === undefined ? 'lz4' : typeof codec === 'string' ? codec : codec.name;
+    return codecName(this.#settingsNow().codec);
   }
 
   set codec(value: CoreCodecName | Codec) {
@@ -581,24 +578,25 @@ export class Ramzswap {
 
   /** The backing store, if there is one. */
   get backing(): BackingStore | undefined {
-    return this.#settings.backing;
+    return this.#settingsNow().backing;
   }
 
   set backing(value: BackingStore | undefined) {
     this.#set('backing', value);
   }
 
-  #set<K extends keyof RamzswapSettings>(key: K, value: RamzswapSettings[K]): void {
+  #set<K extends keyof RamzswapSettings & keyof Settings>(key: K, value: RamzswapSettings[K]): void {
     const op = `ramzswap.${key}`;
-    this.#open(op);
-    if (this.#device !== undefined) throw new CompcacheError('EBUSY', op, 'the device is initialised: reset it first');
-    requireSettings(op, { [key]: value });
-    this.#settings = { ...this.#settings, [key]: value };
+    this.#requireUninitialised(op);
+    const taken = takeSettings(op, { [key]: value });
+    this.#requireUninitialised(op); // codec and store are the caller's
+    const others = Object.entries(this.#settings).filter(([name]) => name !== key);
+    this.#settings = { ...(Object.fromEntries(others) as Settings), ...taken };
   }
 
   /** The most bytes of the pool's frames, 0 for no limit. It may be set at any time; what is there stays. */
   get memlimit(): number {
-    return this.#device === undefined ? parseBytes('ramzswap.memlimit', 'memlimit', this.#settings.memlimit ?? 0) : this.#memlimit;
+    return this.#device === undefined ? (this.#settings.memlimit ?? 0) : this.#memlimit;
   }
 
   set memlimit(value: number | string) {
@@ -609,8 +607,9 @@ export class Ramzswap {
       this.#settings = { ...this.#settings, memlimit: bytes };
       return;
     }
+    const device = this.#live(op);
     this.#memlimit = bytes;
-    this.#use();
+    this.#use(device);
   }
 
   /** How many pages writeback may still write; Infinity without a limit. */
@@ -634,45 +633,42 @@ export class Ramzswap {
    */
   readPage(index: number, into: Uint8Array): void {
     const op = 'ramzswap.readPage';
+    const time = this.#time(op);
     requirePage(op, 'into', into);
     this.#checkRange(op, this.#live(op), index, 1);
-    this.#counting('Reads', () => into.set(this.#page(op, index)));
+    this.#counting('Reads', () => { copyOut(op, 'into', into, this.#page(op, index, time)); });
   }
 
   /** readPage, which waits for an asynchronous store. */
   async readPageAsync(index: number, into: Uint8Array): Promise<void> {
     const op = 'ramzswap.readPageAsync';
+    const time = this.#time(op);
     requirePage(op, 'into', into);
     this.#checkRange(op, this.#live(op), index, 1);
-    await this.#countingAsync('Reads', () =>
-      tracked(this.#active, this.#withPage(op, index, (page) => {
-        requirePage(op, 'into', into); // it may have been detached meanwhile
-        into.set(page);
-      })),
-    );
+    await this.#countingAsync('Reads', () => this.#tracked(() => this.#withPage(op, index, time, (page) => { copyOut(op, 'into', into, page); })));
   }
 
   /** A page, in a buffer that the next call may use; EIO, EAGAIN. */
-  #page(op: string, index: number): Uint8Array {
+  #page(op: string, index: number, time: number): Uint8Array {
     for (;;) {
       const device = this.#live(op);
-      const here = this.#here(op, device, index);
+      const here = this.#here(op, device, index, time);
       if (here !== undefined) return here;
       const io = device.io as StoreIo;
       if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async twin');
       const [slot, generation] = notedPlace(device.core);
       const buffer = new Uint8Array(SLOT_BYTES);
-      const outcome = io.now(op, () => io.store.read(slot, buffer));
+      const outcome = io.now(op, () => io.store.read(slot, new Uint8Array(buffer.buffer)));
       const page = this.#opened(op, index, slot, generation, buffer, outcome);
       if (page !== undefined) return page;
     }
   }
 
   /** Hands over a page as soon as it is there, in a buffer that the next call may use. EIO. */
-  async #withPage<T>(op: string, index: number, use: (page: Uint8Array) => T): Promise<T> {
+  async #withPage<T>(op: string, index: number, time: number, use: (page: Uint8Array) => T): Promise<T> {
     for (;;) {
       const device = this.#live(op);
-      const here = this.#here(op, device, index);
+      const here = this.#here(op, device, index, time);
       if (here !== undefined) return use(here);
       const io = device.io as StoreIo;
       const [slot, generation] = notedPlace(device.core);
@@ -681,23 +677,23 @@ export class Ramzswap {
         continue;
       }
       const buffer = new Uint8Array(SLOT_BYTES);
-      const outcome = await io.soon(op, () => io.store.read(slot, buffer));
+      const outcome = await io.soon(op, () => io.store.read(slot, new Uint8Array(buffer.buffer)));
       const page = this.#opened(op, index, slot, generation, buffer, outcome);
       if (page !== undefined) return use(page);
     }
   }
 
   /** A page that is not in the store; undefined for one that is, whose place the core has noted. EIO. */
-  #here(op: string, device: Device, index: number): Uint8Array | undefined {
+  #here(op: string, device: Device, index: number, time: number): Uint8Array | undefined {
     const { front, address, core } = device;
-    const result = front.ramzRead(address, index, this.#now(device)) >>> 0;
+    const result = front.ramzRead(address, index, secondOf(device, time)) >>> 0;
     if (result === PAGE_SIZE) return core.page;
     if (result === IN_STORE) return undefined;
     if (result === DECOMPRESS) return this.#decompress(op, device);
     throw new CompcacheError('EIO', op, `page ${index} does not decompress`);
   }
 
-  /** What was read of a slot; undefined when the page has moved meanwhile. EIO. */
+  /** What was read of a slot, by a store that had another view on that memory; undefined when the page has moved meanwhile. EIO. */
   #opened(op: string, index: number, slot: number, generation: number, buffer: Uint8Array, outcome: Outcome<unknown>): Uint8Array | undefined {
     const device = this.#live(op);
     const { front, address, core, blockAddress } = device;
@@ -712,7 +708,7 @@ export class Ramzswap {
     throw new CompcacheError('EIO', op, `slot ${slot} of the store does not hold what was written there`);
   }
 
-  /** The page whose block the core has put into the block buffer. EIO. */
+  /** The page whose block the core has put into the block buffer. Foreign code runs. EIO. */
   #decompress(op: string, { core }: Device): Uint8Array {
     return decompressed(op, core, this.#codecs);
   }
@@ -723,97 +719,125 @@ export class Ramzswap {
    * Writes a page.
    * @param index 0 … pages of the device - 1
    * @param page 4096 bytes
-   * @throws ENOMEM beyond the limit or without a frame, and no backing store; ENOSPC the store is full, EIO it or the codec
-   *   failed; EAGAIN when the page is for an asynchronous store. The old data stay
+   * @throws ENOMEM beyond the limit or without a frame, and no backing store; ENOSPC the store is full, or EIO it failed, and
+   *   there is no room in memory either; EIO the codec failed; EAGAIN when the page is for an asynchronous store. The old data stay
    */
   writePage(index: number, page: Uint8Array): void {
     const op = 'ramzswap.writePage';
+    const time = this.#time(op);
     requirePage(op, 'page', page);
     this.#checkRange(op, this.#live(op), index, 1);
-    this.#counting('Writes', () => this.#put(op, index, page));
+    this.#counting('Writes', () => { this.#put(op, index, page, time); });
   }
 
   /** writePage, which waits for an asynchronous store. The page is copied at once; of two writes of one page the later one wins. */
   async writePageAsync(index: number, page: Uint8Array): Promise<void> {
     const op = 'ramzswap.writePageAsync';
+    const time = this.#time(op);
     requirePage(op, 'page', page);
     this.#checkRange(op, this.#live(op), index, 1);
-    await this.#countingAsync('Writes', () => this.#putAsync(op, index, page));
+    await this.#countingAsync('Writes', () => this.#putAsync(op, index, page, time));
   }
 
-  #put(op: string, index: number, page: Uint8Array): void {
+  #put(op: string, index: number, page: Uint8Array, time: number): void {
     const device = this.#live(op);
-    const result = this.#tryPool(op, device, index, page);
-    if (result === 0) return;
-    const io = this.#storeFor(op, device, result);
+    const refused = this.#keep(op, device, index, page, time);
+    if (refused === undefined) return;
+    const io = device.io as StoreIo;
     if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is for an asynchronous store: use the …Async twin');
-    this.#putInStore(op, device, io, index, page, this.#enqueue(index));
+    this.#putInStore(op, device, io, refused, this.#enqueue(index));
   }
 
-  #putInStore(op: string, device: Device, io: StoreIo, index: number, page: Uint8Array, turn: Turn): void {
+  async #putAsync(op: string, index: number, page: Uint8Array, time: number): Promise<void> {
+    const device = this.#live(op);
+    const refused = this.#keep(op, device, index, page, time);
+    if (refused === undefined) return;
+    const io = device.io as StoreIo;
+    const turn = this.#enqueue(index);
+    if (io.isSync) this.#putInStore(op, device, io, refused, turn);
+    else await this.#tracked(() => this.#send(op, device, io, refused, turn));
+  }
+
+  /** Keeps a page in the pool. What is returned is for the store, which there is then. ENOMEM, EIO. */
+  #keep(op: string, device: Device, index: number, given: Uint8Array, time: number, turn?: Turn): Refused | undefined {
+    const isForeign = (this.#priorities[0] as number) >= FIRST_FOREIGN;
+    const page = isForeign ? copyOf(op, 'page', given) : given; // the codec may do to it what it likes
+    const now = secondOf(device, time);
+    const result = this.#tryPool(op, device, index, page, now, false, turn);
+    if (result === 0) return undefined;
+    this.#requireStore(op, device, result);
+    return { index, page: isForeign ? page : copyOf(op, 'page', given), now, isPoor: result === POOR };
+  }
+
+  #putInStore(op: string, device: Device, io: StoreIo, refused: Refused, turn: Turn): void {
     try {
-      const job = this.#compose(op, device, index, page);
+      const job = this.#compose(op, device, refused);
       this.#endComing(op, device, job, io.now(op, () => io.store.write(job.slot, job.bytes)), turn);
+    } catch (error) {
+      if (!this.#keepAfterAll(op, device, refused, turn)) throw error;
     } finally {
-      this.#leave(index, turn);
+      this.#leave(refused.index, turn);
     }
   }
 
-  async #putAsync(op: string, index: number, page: Uint8Array): Promise<void> {
-    const device = this.#live(op);
-    const result = this.#tryPool(op, device, index, page);
-    if (result === 0) return;
-    const io = this.#storeFor(op, device, result);
-    const turn = this.#enqueue(index);
-    if (io.isSync) this.#putInStore(op, device, io, index, page, turn);
-    else await tracked(this.#active, this.#send(op, device, io, index, new Uint8Array(page), turn)); // a Buffer's slice() would be no copy
-  }
-
   /** Sends a page to the store when the writes of that page before it have ended. One that was taken out leads to nothing. */
-  async #send(op: string, device: Device, io: StoreIo, index: number, page: Uint8Array, turn: Turn): Promise<void> {
+  async #send(op: string, device: Device, io: StoreIo, refused: Refused, turn: Turn): Promise<void> {
+    const { index } = refused;
     try {
       for (;;) {
         await this.#untilFirst(index, turn);
         while (!io.hasRoom) await io.room(op);
         if (!this.#isComing(index, turn)) return;
-        if (this.#device !== device || device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
+        if (this.#device !== device || rams.isClosed(device.ram)) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
         try {
-          const job = this.#compose(op, device, index, page);
+          const job = this.#compose(op, device, refused);
           const outcome = await io.soon(op, () => io.store.write(job.slot, job.bytes));
           this.#endComing(op, device, job, outcome, turn);
           return;
         } catch (error) {
-          const full = error instanceof CompcacheError && error.code === 'ENOSPC' && error.cause === undefined;
+          const full = CompcacheError.made(error) && error.code === 'ENOSPC' && error.cause === undefined;
           if (!full || !(await device.frees?.freed())) throw error;
         }
       }
+    } catch (error) {
+      if (!this.#keepAfterAll(op, device, refused, turn)) throw error;
     } finally {
       this.#leave(index, turn);
     }
   }
 
-  /** Writes a part of a page: the rest is what the writes before have left. EAGAIN. */
-  #patch(op: string, index: number, part: Uint8Array, from: number): void {
-    this.#live(op);
-    if (this.#coming.has(index)) throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
-    this.#put(op, index, patched(this.#page(op, index), part, from));
+  /**
+   * What becomes of a page that the store has not taken: one that does not compress is kept as it is, one that a later write has
+   * replaced leads to nothing. False when it has failed.
+   */
+  #keepAfterAll(op: string, device: Device, { index, page, now, isPoor }: Refused, turn: Turn): boolean {
+    if (this.#device !== device || rams.isClosed(device.ram)) return false;
+    if (!this.#isComing(index, turn)) return true;
+    return isPoor && this.#tryPool(op, device, index, page, now, true, turn) === 0;
   }
 
-  /** Nothing may come between reading the page and putting it back, so that happens in one go, when those before have ended. */
-  async #patchAsync(op: string, index: number, part: Uint8Array, from: number): Promise<void> {
-    if (this.#live(op).io?.isSync !== false) return this.#patch(op, index, part, from);
+  /** Writes a part of a page: the rest is what the writes before have left. EAGAIN. */
+  #patch(op: string, index: number, part: Uint8Array, from: number, length: number, time: number): void {
+    this.#live(op);
+    if (this.#coming.has(index)) throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
+    this.#put(op, index, patched(op, this.#page(op, index, time), part, from, length), time);
+  }
+
+  /** The same for a part in memory of ours. Nothing may come between reading the page and putting it back, so that happens in one go, when those before have ended. */
+  async #patchAsync(op: string, index: number, part: Uint8Array, from: number, time: number): Promise<void> {
+    if (this.#live(op).io?.isSync !== false) return this.#patch(op, index, part, from, part.length, time);
     const turn = this.#enqueue(index);
     try {
       if (this.#coming.get(index)?.[0] !== turn) await this.#untilFirst(index, turn);
-      let rest: { device: Device; io: StoreIo; page: Uint8Array } | undefined;
-      await this.#withPage(op, index, (whole) => {
+      let rest: { device: Device; io: StoreIo; refused: Refused } | undefined;
+      await this.#withPage(op, index, time, (whole) => {
         if (!this.#isComing(index, turn)) return;
-        const page = patched(whole, part, from);
+        const page = patched(op, whole, part, from, part.length);
         const device = this.#live(op);
-        const result = this.#tryPool(op, device, index, page, turn);
-        if (result !== 0) rest = { device, io: this.#storeFor(op, device, result), page };
+        const refused = this.#keep(op, device, index, page, time, turn);
+        if (refused !== undefined) rest = { device, io: device.io as StoreIo, refused };
       });
-      if (rest !== undefined) await this.#send(op, rest.device, rest.io, index, rest.page, turn);
+      if (rest !== undefined) await this.#send(op, rest.device, rest.io, rest.refused, turn);
     } finally {
       this.#leave(index, turn);
     }
@@ -856,31 +880,33 @@ export class Ramzswap {
     for (const turn of turns.slice(0, count)) this.#leave(index, turn);
   }
 
-  /** One try to keep a page in the pool: 0, or why not. */
-  #tryPool(op: string, device: Device, index: number, page: Uint8Array, turn?: Turn): number {
-    let result = this.#attempt(op, device, index, page);
+  /** One try to keep a page in the pool, as it is if need be: 0, or why not. */
+  #tryPool(op: string, device: Device, index: number, page: Uint8Array, now: number, asIs: boolean, turn?: Turn): number {
+    let result = this.#attempt(op, device, index, page, now, asIs);
     // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
-    if ((result === LIMIT || result === ENOMEM) && device.pool.allocator === 'zsmalloc' && device.pool.freeable() !== 0) {
+    if ((result === LIMIT || result === ENOMEM) && isZsmalloc(device.settings) && isFreeable(op, device)) {
       this.#counters.compacted += zpools.compact(op, device.pool);
-      result = this.#attempt(op, device, index, page);
+      result = this.#attempt(op, device, index, page, now, asIs);
     }
     if (result === 0) this.#changed(device, index, turn);
     return result;
   }
 
-  #attempt(op: string, device: Device, index: number, page: Uint8Array): number {
+  /** Where a codec outside the core has a part, `page` is memory of ours. */
+  #attempt(op: string, device: Device, index: number, page: Uint8Array, now: number, asIs: boolean): number {
     const { core, front, address, blockAddress } = device;
-    core.bytes.set(page, core.pageAddress);
+    copyIn(op, 'page', core.page, page);
+    if (asIs) return front.ramzKeep(address, index, now) >>> 0;
     const number = this.#priorities[0] as number;
-    if (number < FIRST_FOREIGN) return front.ramzWrite(address, index, this.#now(device)) >>> 0;
+    if (number < FIRST_FOREIGN) return front.ramzWrite(address, index, now) >>> 0;
     const begun = front.ramzBegin(address, index) >>> 0;
     if (begun !== COMPRESS) return begun;
     const block = this.#compressed(op, number, page);
     if (this.#live(op) !== device) throw new CompcacheError('EIO', op, 'the codec has reset the device');
     if (block === undefined) return CODEC_FAILED;
-    requirePage(op, 'page', page);
-    core.bytes.set(block.length === 0 ? page : block, block.length === 0 ? core.pageAddress : blockAddress);
-    return front.ramzPut(address, index, block.length, this.#now(device)) >>> 0;
+    if (block.length === 0) core.page.set(page);
+    else core.bytes.set(block, blockAddress);
+    return front.ramzPut(address, index, block.length, now) >>> 0;
   }
 
   /** The block of a page by a codec that is not of the core: of 0 bytes when it is too long; undefined when the codec fails. */
@@ -893,19 +919,20 @@ export class Ramzswap {
     }
   }
 
-  /** The store, for a page that cannot be kept. ENOMEM, EIO. */
-  #storeFor(op: string, device: Device, result: number): StoreIo {
+  /** Requires that a page which cannot be kept is for the store. ENOMEM, EIO. */
+  #requireStore(op: string, device: Device, result: number): void {
     if (result === CODEC_FAILED) throw new CompcacheError('EIO', op, 'the codec failed');
     if (result !== LIMIT && result !== POOR && result !== ENOMEM) throw new CompcacheError(codeOf(result), op, `page beyond the device`);
-    if (device.io !== undefined) return device.io;
-    if (result === LIMIT) throw new CompcacheError('ENOMEM', op, `memlimit is ${this.#memlimit} bytes, the pool has ${device.pool.totalBytes}: 1 frame needed, 0 free`);
+    if (device.io !== undefined) return;
+    const bytes = zpools.frameCounts(device.pool).frames * PAGE_SIZE;
+    if (result === LIMIT) throw new CompcacheError('ENOMEM', op, `memlimit is ${this.#memlimit} bytes, the pool has ${bytes}: 1 frame needed, 0 free`);
     throw noFrame(op, device.core, result);
   }
 
   /** Takes a slot and composes the page for it. ENOSPC. */
-  #compose(op: string, device: Device, index: number, page: Uint8Array): Job {
+  #compose(op: string, device: Device, { index, page }: Refused): Job {
     const { core, front, address } = device;
-    core.bytes.set(page, core.pageAddress);
+    core.page.set(page);
     const length = front.ramzDirect(address, index) >>> 0;
     if (length >= ERRNO_MIN) throw new CompcacheError(codeOf(length), op, 'no slot of the backing store is free');
     return this.#job(device, index, length);
@@ -919,7 +946,7 @@ export class Ramzswap {
   /** Ends the write of a page that is new: unless a later one was first, the page is in the store now. EIO, ENOSPC, ENOMEM. */
   #endComing(op: string, device: Device, job: Job, outcome: Outcome<unknown>, turn: Turn): void {
     const newest = this.#isComing(job.index, turn);
-    if (this.#device !== device || device.ram.isClosed) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
+    if (this.#device !== device || rams.isClosed(device.ram)) throw new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
     if ('failure' in outcome) {
       this.#settle(device, job, outcome);
       throw outcome.failure;
@@ -934,7 +961,7 @@ export class Ramzswap {
   /** A slot that leads to nothing is doomed, once nobody may write it any more. */
   #settle(device: Device, { slot }: Job, outcome: Outcome<unknown>): void {
     const doom = (): void => {
-      if (this.#device !== device || device.ram.isClosed) return;
+      if (this.#device !== device || rams.isClosed(device.ram)) return;
       device.front.frontSettled(device.address, slot);
       device.frees?.drain();
     };
@@ -959,68 +986,83 @@ export class Ramzswap {
    * @throws as readPage
    */
   readSectors(sector: number, into: Uint8Array): void {
-    this.#read('ramzswap.readSectors', this.#firstByte('ramzswap.readSectors', sector, into, 'into'), into);
+    const op = 'ramzswap.readSectors';
+    const time = this.#time(op);
+    const length = this.#lengthAt(op, 'into', into, sector, SECTOR);
+    this.#read(op, sector * SECTOR, into, length, time);
   }
 
   /** readSectors, which waits for an asynchronous store. */
   async readSectorsAsync(sector: number, into: Uint8Array): Promise<void> {
     const op = 'ramzswap.readSectorsAsync';
-    await this.#readAsync(op, this.#firstByte(op, sector, into, 'into'), into);
+    const time = this.#time(op);
+    const length = this.#lengthAt(op, 'into', into, sector, SECTOR);
+    await this.#readAsync(op, sector * SECTOR, into, length, time);
   }
 
   /**
    * Writes sectors of 512 bytes. Of a page that is written in part the rest stays.
    * @param sector the first
    * @param bytes a multiple of 512 bytes
-   * @throws as readPage and writePage; pages before the one that failed are written
+   * @throws as readPage and writePage; pages before the one that failed are written. EINVAL for the page at which the buffer has
+   *   been detached, or become shorter, meanwhile
    */
   writeSectors(sector: number, bytes: Uint8Array): void {
-    this.#write('ramzswap.writeSectors', this.#firstByte('ramzswap.writeSectors', sector, bytes, 'bytes'), bytes);
+    const op = 'ramzswap.writeSectors';
+    const time = this.#time(op);
+    const length = this.#lengthAt(op, 'bytes', bytes, sector, SECTOR);
+    this.#write(op, sector * SECTOR, bytes, length, time);
   }
 
   /** writeSectors, which waits for an asynchronous store. The bytes must not change meanwhile. */
   async writeSectorsAsync(sector: number, bytes: Uint8Array): Promise<void> {
     const op = 'ramzswap.writeSectorsAsync';
-    await this.#writeAsync(op, this.#firstByte(op, sector, bytes, 'bytes'), bytes);
+    const time = this.#time(op);
+    const length = this.#lengthAt(op, 'bytes', bytes, sector, SECTOR);
+    await this.#writeAsync(op, sector * SECTOR, bytes, length, time);
   }
 
   /** Reads bytes from any offset. @throws as readSectors */
   read(offset: number, into: Uint8Array): void {
-    this.#checkBytes('ramzswap.read', offset, into, 'into');
-    this.#read('ramzswap.read', offset, into);
+    const op = 'ramzswap.read';
+    const time = this.#time(op);
+    const length = this.#lengthAt(op, 'into', into, offset, 1);
+    this.#read(op, offset, into, length, time);
   }
 
   /** read, which waits for an asynchronous store. */
   async readAsync(offset: number, into: Uint8Array): Promise<void> {
-    this.#checkBytes('ramzswap.readAsync', offset, into, 'into');
-    await this.#readAsync('ramzswap.readAsync', offset, into);
+    const op = 'ramzswap.readAsync';
+    const time = this.#time(op);
+    const length = this.#lengthAt(op, 'into', into, offset, 1);
+    await this.#readAsync(op, offset, into, length, time);
   }
 
   /** Writes bytes at any offset. @throws as writeSectors */
   write(offset: number, bytes: Uint8Array): void {
-    this.#checkBytes('ramzswap.write', offset, bytes, 'bytes');
-    this.#write('ramzswap.write', offset, bytes);
+    const op = 'ramzswap.write';
+    const time = this.#time(op);
+    const length = this.#lengthAt(op, 'bytes', bytes, offset, 1);
+    this.#write(op, offset, bytes, length, time);
   }
 
   /** write, which waits for an asynchronous store. The bytes must not change meanwhile. */
   async writeAsync(offset: number, bytes: Uint8Array): Promise<void> {
-    this.#checkBytes('ramzswap.writeAsync', offset, bytes, 'bytes');
-    await this.#writeAsync('ramzswap.writeAsync', offset, bytes);
+    const op = 'ramzswap.writeAsync';
+    const time = this.#time(op);
+    const length = this.#lengthAt(op, 'bytes', bytes, offset, 1);
+    await this.#writeAsync(op, offset, bytes, length, time);
   }
 
-  #firstByte(op: string, sector: number, bytes: Uint8Array, what: string): number {
+  /** Length of the bytes for a range of the device, which begins at so many units. EINVAL. */
+  #lengthAt(op: string, what: string, bytes: Uint8Array, place: number, unit: number): number {
     requireBytes(op, what, bytes);
-    if (lengthOf(bytes) % SECTOR !== 0) throw new CompcacheError('EINVAL', op, `${what} must have a multiple of ${SECTOR} bytes, not ${lengthOf(bytes)}`);
-    requireRange(op, 'sector', sector, 0, Number.MAX_SAFE_INTEGER / SECTOR);
-    this.#checkBytes(op, sector * SECTOR, bytes, what);
-    return sector * SECTOR;
-  }
-
-  #checkBytes(op: string, offset: number, bytes: Uint8Array, what: string): void {
-    requireBytes(op, what, bytes);
-    requireRange(op, 'offset', offset, 0, Number.MAX_SAFE_INTEGER);
+    const length = lengthOf(bytes);
+    if (length % unit !== 0) throw new CompcacheError('EINVAL', op, `${what} must have a multiple of ${unit} bytes, not ${length}`);
+    requireRange(op, unit === SECTOR ? 'sector' : 'offset', place, 0, Math.floor(Number.MAX_SAFE_INTEGER / unit));
     const device = this.#live(op);
-    if (offset + lengthOf(bytes) > device.pages * PAGE_SIZE) this.#beyond(op, device);
+    if (place * unit + length > device.pages * PAGE_SIZE) this.#beyond(op, device);
+    return length;
   }
 
   #beyond(op: string, { pages }: Device): never {
@@ -1033,35 +1075,40 @@ export class Ramzswap {
     if (index + count > device.pages) this.#beyond(op, device);
   }
 
-  #read(op: string, offset: number, into: Uint8Array): void {
-    for (const { index, from, at, length } of partsOf(offset, lengthOf(into))) {
-      this.#counting('Reads', () => into.set(this.#page(op, index).subarray(from, from + length), at));
+  #read(op: string, offset: number, into: Uint8Array, all: number, time: number): void {
+    const target = inSteps(op, 'into', offset, into, all);
+    for (const { index, from, at, length } of partsOf(offset, all)) {
+      this.#counting('Reads', () => { copyOut(op, 'into', target, partOf(this.#page(op, index, time), from, length), at); });
     }
   }
 
-  async #readAsync(op: string, offset: number, into: Uint8Array): Promise<void> {
-    for (const { index, from, at, length } of partsOf(offset, lengthOf(into))) {
-      await this.#countingAsync('Reads', () =>
-        tracked(this.#active, this.#withPage(op, index, (page) => {
-          requireBytes(op, 'into', into);
-          into.set(page.subarray(from, from + length), at);
-        })),
-      );
+  async #readAsync(op: string, offset: number, into: Uint8Array, all: number, time: number): Promise<void> {
+    const target = inSteps(op, 'into', offset, into, all);
+    for (const { index, from, at, length } of partsOf(offset, all)) {
+      await this.#countingAsync('Reads', () => this.#tracked(() => this.#withPage(op, index, time, (page) => { copyOut(op, 'into', target, partOf(page, from, length), at); })));
     }
   }
 
-  #write(op: string, offset: number, bytes: Uint8Array): void {
-    for (const { index, from, at, length } of partsOf(offset, lengthOf(bytes))) {
-      const part = bytes.subarray(at, at + length);
-      this.#counting('Writes', () => (length === PAGE_SIZE ? this.#put(op, index, part) : this.#patch(op, index, part, from)));
+  #write(op: string, offset: number, bytes: Uint8Array, all: number, time: number): void {
+    const source = inSteps(op, 'bytes', offset, bytes, all);
+    for (const { index, from, at, length } of partsOf(offset, all)) {
+      this.#counting('Writes', () => {
+        const part = length === all ? source : stepOf(op, source, all, at, length);
+        if (length === PAGE_SIZE) this.#put(op, index, part, time);
+        else this.#patch(op, index, part, from, length, time);
+      });
     }
   }
 
-  async #writeAsync(op: string, offset: number, bytes: Uint8Array): Promise<void> {
-    for (const { index, from, at, length } of partsOf(offset, lengthOf(bytes))) {
-      requireBytes(op, 'bytes', bytes);
-      const part = new Uint8Array(bytes.subarray(at, at + length));
-      await this.#countingAsync('Writes', () => (length === PAGE_SIZE ? this.#putAsync(op, index, part) : tracked(this.#active, this.#patchAsync(op, index, part, from))));
+  async #writeAsync(op: string, offset: number, bytes: Uint8Array, all: number, time: number): Promise<void> {
+    const source = inSteps(op, 'bytes', offset, bytes, all);
+    for (const { index, from, at, length } of partsOf(offset, all)) {
+      await this.#countingAsync('Writes', async () => {
+        const part = length === all ? source : stepOf(op, source, all, at, length);
+        if (length === PAGE_SIZE) return this.#putAsync(op, index, part, time);
+        const own = exactly(op, part, length);
+        return this.#tracked(() => this.#patchAsync(op, index, own, from, time));
+      });
     }
   }
 
@@ -1088,7 +1135,7 @@ export class Ramzswap {
 
   /** What is to be called again in another way was no call. */
   #countFailure(what: 'Reads' | 'Writes', error: unknown): void {
-    if (error instanceof CompcacheError && error.code === 'EAGAIN') this.#counters[`num${what}`] -= 1;
+    if (CompcacheError.made(error) && error.code === 'EAGAIN') this.#counters[`num${what}`] -= 1;
     else this.#counters[`failed${what}`] += 1;
   }
 
@@ -1148,16 +1195,19 @@ export class Ramzswap {
   // ── idle pages, writeback ──────────────────────────────────────────────────
 
   /**
-   * Marks pages as idle; an access clears the mark. Only those that are objects in memory.
-   * @param age seconds since the last access at least; or 'all', the default
-   * @returns how many are marked by this call, those that were already included
+   * Marks pages as idle, and no others: the mark of younger ones goes. An access clears it, and recompress. Only those that are
+   * objects in memory.
+   * @param age seconds since the last access at least; or 'all', the default. What is older than 24 days may seem up to 255
+   *   seconds older than it is
+   * @returns how many are idle now
    */
   markIdle(age: number | 'all' = 'all'): number {
     const op = 'ramzswap.markIdle';
+    const time = this.#time(op);
     const device = this.#live(op);
     if (age !== 'all') requireU32(op, 'age', age);
-    const before = this.#now(device) - (age === 'all' ? 0 : age);
-    return before < 0 ? 0 : device.front.ramzIdle(device.address, before) >>> 0;
+    const before = age === 'all' ? NEVER : Math.max(0, secondOf(device, time) - age + 1);
+    return device.front.ramzIdle(device.address, before) >>> 0;
   }
 
   /**
@@ -1171,6 +1221,10 @@ export class Ramzswap {
     const op = 'ramzswap.writeback';
     const { device, io, wanted } = this.#selected(op, selection);
     if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the store is asynchronous: use writebackAsync');
+    return this.#moveNow(op, device, io, wanted);
+  }
+
+  #moveNow(op: string, device: Device, io: StoreIo, wanted: (page: Found) => boolean): number {
     const run = { moved: 0, failure: undefined as CompcacheError | undefined };
     for (const index of this.#candidates(op, device, wanted)) {
       const job = this.#beginMove(op, device, index, run);
@@ -1184,10 +1238,10 @@ export class Ramzswap {
   async writebackAsync(selection: WritebackSelection): Promise<number> {
     const op = 'ramzswap.writebackAsync';
     const { device, io, wanted } = this.#selected(op, selection);
-    if (io.isSync) return this.writeback(selection);
+    if (io.isSync) return this.#moveNow(op, device, io, wanted);
     this.#busy = true;
     try {
-      return await tracked(this.#active, this.#moveAll(op, device, io, wanted));
+      return await this.#tracked(() => this.#moveAll(op, device, io, wanted));
     } finally {
       this.#busy = false;
     }
@@ -1215,8 +1269,9 @@ export class Ramzswap {
   }
 
   #selected(op: string, selection: WritebackSelection): { device: Device; io: StoreIo; wanted: (page: Found) => boolean } {
+    const taken = takeSelection(op, selection);
     const device = this.#live(op);
-    const wanted = wantedBy(op, selection, device.pages);
+    const wanted = wantedBy(op, taken, device.pages);
     if (device.io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
     if (this.#busy) throw new CompcacheError('EBUSY', op, 'another writeback runs');
     if (this.#budget <= 0) throw new CompcacheError('EIO', op, 'writebackLimit is used up');
@@ -1251,7 +1306,7 @@ export class Ramzswap {
   }
 
   #endMove(device: Device, job: Job, outcome: Outcome<unknown>, run: { moved: number; failure: CompcacheError | undefined }): void {
-    if (this.#device !== device || device.ram.isClosed) return;
+    if (this.#device !== device || rams.isClosed(device.ram)) return;
     const unchanged = this.#moving.get(job.index) === job;
     if (unchanged) this.#moving.delete(job.index);
     if ('failure' in outcome) run.failure ??= outcome.failure;
@@ -1269,17 +1324,18 @@ export class Ramzswap {
 
   /**
    * Compresses pages anew with the further codecs. A page keeps its object unless the new one takes a smaller size class; one
-   * that none of them makes smaller is marked, and never tried again until it is written.
+   * that none of them makes smaller is marked, and never tried again until it is written. A page that is tried is not idle any
+   * more.
    * @returns pages that take less now
    * @throws EINVAL no further codecs, or a threshold that no block reaches. It ends where there is no frame for a new object
    */
   recompress(options: RecompressOptions = {}): number {
     const op = 'ramzswap.recompress';
+    const taken = takeOptions<RecompressOptions>(op, options, ['type', 'threshold', 'maxPages', 'priority']);
+    const { type, threshold = PAGE_SIZE, maxPages = Infinity, priority } = taken;
     const device = this.#live(op);
-    requireOptions(op, options, ['type', 'threshold', 'maxPages', 'priority']);
-    const { type, threshold = PAGE_SIZE, maxPages = Infinity, priority } = options;
     if (type !== undefined) requireWord(op, 'type', type, ['idle', 'huge', 'huge_idle']);
-    if (options.threshold !== undefined) requireRange(op, 'threshold', threshold, 1, this.#most);
+    if (taken.threshold !== undefined) requireRange(op, 'threshold', threshold, 1, this.#most);
     if (maxPages !== Infinity) requireU32(op, 'maxPages', maxPages);
     const last = this.#priorities.length - 1;
     if (last === 0) throw new CompcacheError('EINVAL', op, 'there are no further codecs');
@@ -1290,7 +1346,7 @@ export class Ramzswap {
     let compacted = false;
     for (const page of this.#states()) {
       if (!isObject(page) || (page.state & mask) !== mask || (page.state & INCOMPRESSIBLE) !== 0) continue;
-      if (options.threshold !== undefined && page.bytes < threshold) continue;
+      if (taken.threshold !== undefined && page.bytes < threshold) continue;
       const from = (page.state & HUGE) !== 0 ? 1 : ((page.state >>> PRIORITY_SHIFT) & PRIORITY_MASK) + 1;
       const tries = priority === undefined ? range(from, last) : priority >= from ? [priority] : [];
       if (tries.length === 0) continue;
@@ -1337,7 +1393,7 @@ export class Ramzswap {
     if (peeked !== PAGE_SIZE && peeked !== DECOMPRESS) return peeked;
     const changes = this.#changes;
     // Foreign code may have written the page, or ended the device.
-    const isOld = (): boolean => this.#device !== device || device.ram.isClosed || this.#changes !== changes;
+    const isOld = (): boolean => this.#device !== device || rams.isClosed(device.ram) || this.#changes !== changes;
     let page: Uint8Array;
     try {
       page = peeked === DECOMPRESS ? this.#decompress(op, device) : core.page.slice();
@@ -1348,7 +1404,7 @@ export class Ramzswap {
     const number = this.#priorities[priority] as number;
     let length: number;
     if (number < FIRST_FOREIGN) {
-      core.bytes.set(page, core.pageAddress);
+      core.page.set(page);
       length = core.exports.codecCompress(number, PAGE_SIZE, this.#most) >>> 0;
     } else {
       const block = this.#compressed(op, number, page);
@@ -1419,6 +1475,7 @@ export class Ramzswap {
   }
 
   *#blocks(): Generator<BlockState> {
+    const { front, address } = this.#device ?? this.#live('ramzswap.blockState');
     for (const { index, state, bytes } of this.#states()) {
       const kind = state & KIND_MASK;
       const object = kind === ENTRY;
@@ -1427,13 +1484,13 @@ export class Ramzswap {
         kind === FILL ? 's' : '.', kind === WRITTEN ? 'w' : '.', object && (state & HUGE) !== 0 ? 'h' : '.', object && (state & IDLE) !== 0 ? 'i' : '.',
         recompressed ? 'r' : '.', object && (state & INCOMPRESSIBLE) !== 0 ? 'n' : '.',
       ];
-      yield { index, accessTime: object ? state >>> TIME_SHIFT : 0, flags: flags.join(''), bytes };
+      yield { index, accessTime: front.ramzSecond(address, state) >>> 0, flags: flags.join(''), bytes };
     }
   }
 
   /** Walks every structure of its RAM. @throws EUCLEAN */
   check(): void {
-    this.#live('ramzswap.check').ram.check();
+    rams.check(this.#live('ramzswap.check').ram);
   }
 
   /** The RAM that it works in. @throws ENODEV before init */
@@ -1443,8 +1500,11 @@ export class Ramzswap {
 
   // ── inside ─────────────────────────────────────────────────────────────────
 
-  #now(device: Device): number {
-    return Math.max(0, Math.floor(this.#clock() - device.start));
+  /** The time, by the caller's clock, which may do anything: it is asked before all else. What it throws is thrown. EINVAL. */
+  #time(op: string): number {
+    const time: unknown = this.#clock();
+    if (typeof time !== 'number' || !Number.isFinite(time)) throw new CompcacheError('EINVAL', op, `clock must give a finite number, not ${show(time)}`);
+    return time;
   }
 
   #next({ front, address, core }: Device, index: number): Found | undefined {
@@ -1456,7 +1516,7 @@ export class Ramzswap {
   /** Every page that holds something, in order. */
   *#states(): Generator<Found> {
     const device = this.#device;
-    for (let index = 0; device !== undefined && this.#device === device && !device.ram.isClosed; index++) {
+    for (let index = 0; device !== undefined && this.#device === device && !rams.isClosed(device.ram); index++) {
       const found = this.#next(device, index);
       if (found === undefined) return;
       index = found.index;
@@ -1465,26 +1525,15 @@ export class Ramzswap {
   }
 
   /** Page 0 as mkswap makes it. */
-  #writeHeader(op: string): void {
+  #writeHeader(op: string, time: number): void {
     const { pages } = this.#live(op);
     const page = new Uint8Array(PAGE_SIZE);
     const view = new DataView(page.buffer);
     view.setUint32(1024, 1, true); // version
     view.setUint32(1028, pages - 1, true); // last page
     page.set(new TextEncoder().encode('SWAPSPACE2'), PAGE_SIZE - 10);
-    this.#put(op, 0, page);
+    this.#put(op, 0, page, time);
   }
-}
-
-/** A page that holds something, as the core knows it. */
-interface Found {
-  index: number;
-  state: number;
-  bytes: number;
-}
-
-function isObject({ state }: Found): boolean {
-  return (state & KIND_MASK) === ENTRY;
 }
 
 function bucketOf({ bytes }: Found): number {
@@ -1496,39 +1545,32 @@ function noCounters() {
   return { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0, bdReads: 0, bdWrites: 0, compacted: 0 };
 }
 
+function atWork(op: string): CompcacheError {
+  return new CompcacheError('EBUSY', op, 'a call waits for the backing store');
+}
+
+function isZsmalloc({ allocator = 'zsmalloc' }: Settings): boolean {
+  return allocator === 'zsmalloc';
+}
+
+/** Whether compaction would bring a frame. */
+function isFreeable(op: string, { core, pool }: Device): boolean {
+  return core.keep(op).zpoolFreeable(zpools.address(pool)) >>> 0 !== 0;
+}
+
+/** Second of a device's life. */
+function secondOf({ start }: Device, time: number): number {
+  return Math.min(TIME_END - 1, Math.max(0, Math.floor(time - start)));
+}
+
 function seconds(): number {
   return performance.now() / 1000;
 }
 
-function settingsOf(options: RamzswapSettings): RamzswapSettings {
-  return Object.fromEntries(SETTINGS.filter((key) => options[key] !== undefined).map((key) => [key, options[key]])) as RamzswapSettings;
-}
-
-function requireSettings(op: string, { disksize, memlimit, allocator, codec, recompCodecs, backing, swapHeader, zpool }: RamzswapSettings): void {
-  if (disksize !== undefined) pagesOf(op, disksize);
-  if (memlimit !== undefined) parseBytes(op, 'memlimit', memlimit);
-  if (allocator !== undefined) requireAllocator(op, allocator);
-  if (backing !== undefined) requireStore(op, backing);
-  if (swapHeader !== undefined) requireFlag(op, 'swapHeader', swapHeader);
-  if (zpool !== undefined) requireOptions(op, zpool, ZPOOL_KEYS);
-  if (recompCodecs !== undefined && (!Array.isArray(recompCodecs) || recompCodecs.length >= PRIORITIES)) {
-    throw new CompcacheError('EINVAL', op, 'recompCodecs must be an array of up to three codecs');
-  }
-  for (const one of [codec, ...(recompCodecs ?? [])]) if (one !== undefined && typeof one !== 'string') codecNow(op, one);
-}
-
-/** Pages of a device of so many bytes. EINVAL. */
-function pagesOf(op: string, disksize: number | string | undefined): number {
-  const bytes = parseBytes(op, 'disksize', disksize);
-  const pages = Math.ceil(bytes / PAGE_SIZE);
-  if (pages === 0 || pages > PAGES_MAX) throw new CompcacheError('EINVAL', op, `disksize must be from 1 byte to 16 TiB, not ${show(disksize)}`);
-  return pages;
-}
-
 /** The most bytes of a block that is worth keeping: a longer one takes as much as the page itself. */
-function mostOf(pool: Zpool, core: Core): number {
+function mostOf({ pool, core, settings }: Device): number {
   const most = Math.min(core.exports.zpoolMax(zpools.address(pool)) >>> 0, PAGE_SIZE - 1);
-  if (pool.allocator !== 'zsmalloc') return most;
+  if (!isZsmalloc(settings)) return most;
   const shared = (pool.stats().classes ?? []).filter(({ objectsPerZspage }) => objectsPerZspage > 1);
   return Math.min(most, Math.max(...shared.map(({ size }) => size)) - 4);
 }
@@ -1538,11 +1580,35 @@ function figuresOf({ front, address }: Device): Record<'stored' | 'same' | 'huge
   return { stored: objects + same + written, same, huge, written, hugeEver, peak, bytes, good, frames: front.ramzFigure(address, 10) };
 }
 
-/** A page with some of its bytes replaced. */
-function patched(page: Uint8Array, part: Uint8Array, from: number): Uint8Array {
+/** A copy of a page of ours with some of its bytes replaced. EINVAL when those are others now: reading the page may have run foreign code. */
+function patched(op: string, page: Uint8Array, part: Uint8Array, from: number, length: number): Uint8Array {
   const copy = page.slice();
-  copy.set(part, from);
+  requireUnshrunk(op, 'bytes', part, length);
+  copyOut(op, 'bytes', copy, part, from);
   return copy;
+}
+
+/** A caller's array for a range of the device: as it is when it lies in one page, else a view of ours, which is used in steps. */
+function inSteps(op: string, what: string, offset: number, bytes: Uint8Array, length: number): Uint8Array {
+  return (offset % PAGE_SIZE) + length <= PAGE_SIZE ? bytes : viewOf(op, what, bytes);
+}
+
+/** Bytes of such a view for the next page. EINVAL when it has become shorter. */
+function stepOf(op: string, view: Uint8Array, all: number, at: number, length: number): Uint8Array {
+  requireUnshrunk(op, 'bytes', view, all);
+  return view.subarray(at, at + length);
+}
+
+/** A copy of a part of so many bytes. EINVAL when it has other ones now. */
+function exactly(op: string, part: Uint8Array, length: number): Uint8Array {
+  const copy = copyOf(op, 'bytes', part);
+  requireUnshrunk(op, 'bytes', copy, length);
+  return copy;
+}
+
+/** A part of a page of ours. */
+function partOf(page: Uint8Array, from: number, length: number): Uint8Array {
+  return length === PAGE_SIZE ? page : page.subarray(from, from + length);
 }
 
 /** The pages that a range of bytes lies in: from where in the page, where in the buffer, how many bytes. */
@@ -1562,22 +1628,4 @@ function range(first: number, last: number): number[] {
 function movedOf(run: { moved: number; failure: CompcacheError | undefined }): number {
   if (run.moved === 0 && run.failure !== undefined) throw run.failure;
   return run.moved;
-}
-
-/** What a selection selects. EINVAL. */
-function wantedBy(op: string, selection: WritebackSelection, pages: number): (page: Found) => boolean {
-  const masks: Record<string, number> = { idle: IDLE, huge: HUGE, huge_idle: HUGE | IDLE, incompressible: INCOMPRESSIBLE };
-  if (typeof selection === 'string' && Object.hasOwn(masks, selection)) {
-    const mask = masks[selection] as number;
-    return ({ state }) => (state & mask) === mask;
-  }
-  const list = (selection as { pages?: unknown } | null)?.pages;
-  if (!Array.isArray(list)) throw new CompcacheError('EINVAL', op, `selection must be ${Object.keys(masks).map(show).join(', ')} or { pages }, not ${show(selection)}`);
-  const ranges = list.map((one: unknown): [number, number] => {
-    const [first, last] = (Array.isArray(one) ? one : [one, one]) as [unknown, unknown];
-    requireRange(op, 'first page', first, 0, pages - 1);
-    requireRange(op, 'last page', last, first, pages - 1);
-    return [first, last];
-  });
-  return ({ index }) => ranges.some(([first, last]) => index >= first && index <= last);
 }

@@ -5,12 +5,22 @@
  * A call that takes longer than the timeout has failed as far as anybody waits for it, but it may still happen. Whoever made
  * it learns when it has ended (`late`), so that a slot is not given to another page while an old write may strike it. Such
  * calls go on counting as in flight, so their number stays bounded whatever the store does.
+ *
+ * The store is foreign code, and so is all that it gives or throws: a getter, a Proxy, a thenable that answers twice. Each is
+ * looked at once, in here, before the call has ended for its caller. So nothing foreign runs between the end of a call and
+ * what its caller makes of it.
  */
 import type { BackingStore } from '../backing/types.ts';
+import { lengthOf } from '../bytes.ts';
 import { CompcacheError, isU32, show } from '../errors.ts';
+import { inside } from '../nested.ts';
 
-/** How a call ended: with a value, or with a failure and, after a timeout, a promise of its real end. */
-export type Outcome<T> = { value: T } | { failure: CompcacheError; late?: Promise<void> };
+/**
+ * How a call ended: with a value, or with a failure and, after a timeout, a promise of its real end. `notFound`: the store
+ * says that the slot holds nothing.
+ */
+export type Outcome<T> = { value: T } | Failure;
+type Failure = { failure: CompcacheError; notFound?: boolean; late?: Promise<void> };
 
 const nothing = (): void => undefined;
 
@@ -27,9 +37,10 @@ export class StoreIo {
   #hung = 0;
   #waiting: { resolve: () => void; reject: (error: CompcacheError) => void }[] = [];
 
-  constructor(store: BackingStore, maxInFlight: number, timeout: number, changed: () => void) {
+  /** @param isSync whether its mode was 'sync' when it was checked */
+  constructor(store: BackingStore, maxInFlight: number, timeout: number, changed: () => void, isSync = store.mode === 'sync') {
     this.store = store;
-    this.isSync = store.mode === 'sync';
+    this.isSync = isSync;
     this.maxInFlight = maxInFlight;
     this.#timeout = timeout;
     this.#changed = changed;
@@ -66,6 +77,11 @@ export class StoreIo {
     while (this.#inFlight > this.#hung) await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
   }
 
+  /** Waits until no call is under way at all, those that hang included. */
+  async ended(): Promise<void> {
+    while (this.#inFlight !== 0) await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
+  }
+
   #allHang(op: string): CompcacheError {
     return new CompcacheError('EIO', op, `all ${this.maxInFlight} calls of the backing store hang`);
   }
@@ -83,12 +99,12 @@ export class StoreIo {
   now<T>(op: string, call: () => T | Promise<T>): Outcome<T> {
     this.#depth += 1;
     try {
-      const value = call();
+      const value = inside(op, call);
       if (!isThenable(value)) return { value: value as T };
-      const late = Promise.resolve(value).then(nothing, nothing);
+      const late = settled(() => value).then(nothing, nothing);
       return { failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it gave a Promise"), late };
     } catch (cause) {
-      return { failure: failed(op, cause) };
+      return failed(op, cause);
     } finally {
       this.#depth -= 1;
     }
@@ -100,7 +116,7 @@ export class StoreIo {
   async soon<T>(op: string, call: () => T | Promise<T>): Promise<Outcome<T>> {
     if (this.isSync) return this.now(op, call);
     this.#inFlight += 1;
-    const made = started(call);
+    const made = settled(() => inside(op, call));
     const outcome = await this.#limited(op, made);
     if ('value' in outcome || outcome.late === undefined) {
       this.#inFlight -= 1;
@@ -136,37 +152,50 @@ export class StoreIo {
         },
         (cause: unknown) => {
           clearTimeout(timer);
-          resolve({ failure: failed(op, cause) });
+          resolve(failed(op, cause));
         },
       );
     });
   }
 }
 
-/** A call made now, and its answer or throw as a promise. */
-function started<T>(call: () => T | Promise<T>): Promise<T> {
-  try {
-    return Promise.resolve(call());
-  } catch (cause) {
-    return Promise.reject(cause as Error);
-  }
+/** A call made now, and its answer or throw as a promise of ours, whose `then` is the engine's. */
+function settled<T>(call: () => T | Promise<T>): Promise<T> {
+  return new Promise((resolve) => resolve(call()));
 }
 
 function isThenable(value: unknown): value is Promise<never> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function';
+  return isObject && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** The failure of a store: ENOSPC stays what it is, all else is EIO. */
-function failed(op: string, cause: unknown): CompcacheError {
-  const full = cause instanceof Error && (cause as { code?: unknown }).code === 'ENOSPC';
-  return full
-    ? new CompcacheError('ENOSPC', op, 'the backing store is full', { cause })
-    : new CompcacheError('EIO', op, `the backing store failed: ${cause instanceof Error ? cause.message : show(cause)}`, { cause });
+function failed(op: string, cause: unknown): Failure {
+  const { code, message } = look(cause);
+  if (code === 'ENOSPC') return { failure: new CompcacheError('ENOSPC', op, 'the backing store is full', { cause }) };
+  return { failure: new CompcacheError('EIO', op, `the backing store failed: ${message}`, { cause }), notFound: code === 'ENOENT' };
 }
 
-/** Bytes that a read has brought: what `into` takes when the store does not say. Or its failure; taking `into` away is one. */
+/** Code and message of what was thrown. It may be anything, and may throw itself when it is looked at. */
+function look(thrown: unknown): { code?: unknown; message: string } {
+  if (typeof thrown === 'object' && thrown !== null) {
+    try {
+      const { code, message } = thrown as { code?: unknown; message?: unknown };
+      return { code, message: typeof message === 'string' ? message : show(thrown) };
+    } catch {
+      // It cannot be read: then it says nothing.
+    }
+  }
+  return { message: show(thrown) };
+}
+
+/**
+ * Bytes that a read has brought: what `into` takes when the store does not say. Or its failure; taking `into` away is one.
+ * The store had `into`, so only its real length counts.
+ */
 export function bytesRead(op: string, outcome: Outcome<unknown>, into: Uint8Array): number | CompcacheError {
   if ('failure' in outcome) return outcome.failure;
-  if (into.length === 0) return new CompcacheError('EIO', op, 'the backing store has detached the buffer that it was to read into');
-  return isU32(outcome.value) ? Math.min(outcome.value, into.length) : into.length;
+  const length = lengthOf(into);
+  if (length === 0) return new CompcacheError('EIO', op, 'the backing store has detached the buffer that it was to read into');
+  return isU32(outcome.value) ? Math.min(outcome.value, length) : length;
 }

@@ -3,9 +3,10 @@
 import { MemoryStore } from '../backing/memory.ts';
 import { requirePage } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
-import { requireU32 } from '../errors.ts';
-import { requireZswapOptions, type ZswapOptions } from './options.ts';
-import { Zswap, type ZswapStats } from './zswap.ts';
+import { MAKER, requireMaker, requireU32 } from '../errors.ts';
+import { requireTakenStore, requireZswapOptions, type ZswapOptions } from './options.ts';
+import { zswaps, type Zswap } from './zswap.ts';
+import type { ZswapStats } from './zswap-stats.ts';
 
 export type SwapSpaceOptions = ZswapOptions;
 
@@ -24,11 +25,16 @@ export interface SwapSpace {
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class SwapSpace {
-  /** The compressed part; its settings and statistics are there. */
-  readonly zswap: Zswap;
+  readonly #zswap: Zswap;
 
-  private constructor(zswap: Zswap) {
-    this.zswap = zswap;
+  private constructor(maker: unknown, zswap: Zswap) {
+    requireMaker(maker, 'SwapSpace', 'SwapSpace.create');
+    this.#zswap = zswap;
+  }
+
+  /** The compressed part; its settings and statistics are there. */
+  get zswap(): Zswap {
+    return this.#zswap;
   }
 
   /**
@@ -39,7 +45,8 @@ export class SwapSpace {
   static async create(options: SwapSpaceOptions = {}): Promise<SwapSpace> {
     const op = 'SwapSpace.create';
     const taken = requireZswapOptions(op, options);
-    return new SwapSpace(await Zswap.make(op, { ...taken, store: taken.store ?? new MemoryStore() }));
+    const store = taken.store ?? requireTakenStore(op, new MemoryStore());
+    return new SwapSpace(MAKER, await zswaps.make(op, { ...taken, store }));
   }
 
   /**
@@ -51,15 +58,15 @@ export class SwapSpace {
    */
   pageOut(slot: number, page: Uint8Array): void {
     const op = 'swapSpace.pageOut';
-    requireArguments(op, slot, 'page', page);
-    if (!this.zswap.store(0, slot, page)) this.zswap.writeThrough(op, 0, slot, page);
+    requireU32(op, 'slot', slot);
+    zswaps.pageOut(op, this.#zswap, slot, page);
   }
 
   /** pageOut, which waits for an asynchronous store. The page is copied at once; of two calls for one slot the later one wins. */
   async pageOutAsync(slot: number, page: Uint8Array): Promise<void> {
     const op = 'swapSpace.pageOutAsync';
-    requireArguments(op, slot, 'page', page);
-    if (!this.zswap.store(0, slot, page)) await this.zswap.writeThroughAsync(op, 0, slot, page);
+    requireU32(op, 'slot', slot);
+    await zswaps.pageOutAsync(op, this.#zswap, slot, page);
   }
 
   /**
@@ -69,14 +76,14 @@ export class SwapSpace {
    * @throws EIO when the store fails or has lost the page; EAGAIN when it is in an asynchronous store
    */
   pageIn(slot: number, into: Uint8Array): boolean {
-    requireArguments('swapSpace.pageIn', slot, 'into', into);
-    return this.zswap.load(0, slot, into);
+    requireArguments('swapSpace.pageIn', slot, into);
+    return this.#zswap.load(0, slot, into);
   }
 
   /** pageIn, which waits for an asynchronous store. */
   async pageInAsync(slot: number, into: Uint8Array): Promise<boolean> {
-    requireArguments('swapSpace.pageInAsync', slot, 'into', into);
-    return this.zswap.loadAsync(0, slot, into);
+    requireArguments('swapSpace.pageInAsync', slot, into);
+    return this.#zswap.loadAsync(0, slot, into);
   }
 
   /**
@@ -85,7 +92,7 @@ export class SwapSpace {
    */
   free(slot: number): boolean {
     requireU32('swapSpace.free', 'slot', slot);
-    return this.zswap.invalidatePage(0, slot);
+    return this.#zswap.invalidatePage(0, slot);
   }
 
   /** free: it never has to wait. The store is told of it in the background. */
@@ -94,16 +101,16 @@ export class SwapSpace {
   }
 
   stats(): ZswapStats {
-    return this.zswap.stats();
+    return this.#zswap.stats();
   }
 
   /** Zswap.close. */
   close(): Promise<void> {
-    return this.zswap.close();
+    return this.#zswap.close();
   }
 
   [DISPOSE](): void {
-    this.zswap[DISPOSE]();
+    this.#zswap[DISPOSE]();
   }
 
   [ASYNC_DISPOSE](): Promise<void> {
@@ -111,7 +118,7 @@ export class SwapSpace {
   }
 }
 
-function requireArguments(op: string, slot: number, what: string, page: Uint8Array): void {
+function requireArguments(op: string, slot: number, into: Uint8Array): void {
   requireU32(op, 'slot', slot);
-  requirePage(op, what, page);
+  requirePage(op, 'into', into);
 }

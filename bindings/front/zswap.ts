@@ -1,21 +1,28 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zswap: a compressed cache of swapped pages in front of a backing store. */
 import { SLOT_BYTES } from '../backing/types.ts';
+import { copyIn, copyOf, copyOut, firstOf, requireUnshrunk, viewOf } from '../bytes.ts';
 import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
 import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
-import { CompcacheError, ERRNO_MIN, codeOf, isU32, requireU32, show } from '../errors.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show } from '../errors.ts';
 import { Ram, rams, type FrontEnd } from '../ram.ts';
 import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from '../wasm.ts';
 import { zpools, type Zpool } from '../zpool.ts';
 import { joinFront, type FrontExports } from './exports.ts';
 import {
-  codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type ZswapOptions,
+  codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type TakenZswapOptions,
+  type ZswapOptions,
 } from './options.ts';
-import { DECOMPRESS, FIRST_FOREIGN, decompressed, noFrame, notedPlace, tracked } from './shared.ts';
+import { DECOMPRESS, FIRST_FOREIGN, decompressed, leaveStore, noFrame, notedPlace, takeStore, tracked } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
+import { Progress, type Goal, type Run } from './zswap-run.ts';
+import {
+  BACKING_PAGES, COUNTERS, DUPLICATES, ENTRIES, IN_FLIGHT, LIMIT_FRAMES, POOL_FRAMES, RAW_PAGES, SAME_FILLED_PAGES, SLOTS_TAKEN, STORED,
+  type Counter, type ZswapStats,
+} from './zswap-stats.ts';
 
 // What the core answers beside 0, sizes and errors (assembly/front/zswap.ts), and two answers of ours.
 const FULL = 1;
@@ -45,76 +52,10 @@ const TYPE_MAX = 0xfffffeff;
 const TRIES = 8;
 /** Frames given back in one store at most: 1 MiB, so that none takes long. */
 const STEP_FRAMES = 256;
-/** Entries written between two looks at the frames that came back. */
-const BATCH = 8;
 /** Entries that a frame may hold, roughly. */
 const ENTRIES_PER_FRAME = 4;
 /** Frames wanted when an allocation has failed though some are free: the longest zspage by default. */
 const ZSPAGE_FRAMES = 8;
-
-/** The counters of /sys/kernel/debug/zswap, and what there is beside them. */
-export interface ZswapStats {
-  /** Times that a page came while the limit was reached. */
-  poolLimitHit: number;
-  /** Pages that went from the pool to the store. */
-  writtenBackPages: number;
-  /** Pages refused because room could not be made. */
-  rejectReclaimFail: number;
-  /** Pages refused because the codec failed. */
-  rejectCompressFail: number;
-  /** Pages refused because they do not compress. */
-  rejectCompressPoor: number;
-  /** Loads that failed because the codec did. */
-  decompressFail: number;
-  /** Pages refused because the allocator had no frame. */
-  rejectAllocFail: number;
-  /** Pages refused because there was no frame for their entry. */
-  rejectKmemcacheFail: number;
-  /** Stores in place of an older copy. */
-  duplicateEntry: number;
-  /** Pages in the pool, same-filled ones included. */
-  storedPages: number;
-  /** Bytes of the pools' frames. */
-  poolTotalSize: number;
-  sameFilledPages: number;
-  /** Pages kept as they are. */
-  storedIncompressiblePages: number;
-  /** Writes that failed, or ended too late. */
-  writebackFail: number;
-  /** Reads that failed, or gave other bytes than were written. */
-  readFail: number;
-  /** Pages that are in the store and not in the pool. */
-  backingPages: number;
-  /** Writes under way. */
-  inFlight: number;
-  /** Slots of the store that are not free. */
-  backingSlots: number;
-  /** Frames it has, metadata included. */
-  frames: number;
-  /** The most frames it may have now. */
-  limitFrames: number;
-  /** Zpools, those that drain included. */
-  pools: number;
-}
-
-/** Counters of the core, by number. */
-const COUNTERS = [
-  'poolLimitHit', 'writtenBackPages', 'rejectReclaimFail', 'rejectCompressFail', 'rejectCompressPoor', 'decompressFail',
-  'rejectAllocFail', 'rejectKmemcacheFail', 'duplicateEntry', 'writebackFail', 'readFail',
-] as const;
-type Counter = (typeof COUNTERS)[number];
-const DUPLICATES = COUNTERS.indexOf('duplicateEntry');
-
-/** Figures of the core, by number. */
-const STORED = 16;
-const POOL_FRAMES = 17;
-const SAME_FILLED_PAGES = 18;
-const RAW_PAGES = 19;
-const BACKING_PAGES = 20;
-const IN_FLIGHT = 21;
-const SLOTS_TAKEN = 24;
-const LIMIT_FRAMES = 25;
-const ENTRIES = 27;
 
 /** One zpool that has pages, or the current one. */
 interface Used {
@@ -138,18 +79,21 @@ interface Job {
 /** A page that is on its way to the store, or waits for its turn. */
 type Pending = Pick<Job, 'type' | 'offset' | 'job'>;
 
-/** What writing back is to reach: so many entries, or so many frames. */
-interface Goal {
-  entries: number;
-  frames: number;
+/** What swap spaces may do with a zswap and callers may not. @internal */
+export interface ZswapAccess {
+  /** create, with options that requireZswapOptions has checked. */
+  make(op: string, options: TakenZswapOptions): Promise<Zswap>;
+  /**
+   * store, and what it refuses is written to the store as it is.
+   * @throws EAGAIN the store is asynchronous, ENOSPC full, EIO failed, ENOMEM no frame for the index. The page is gone then
+   */
+  pageOut(op: string, zswap: Zswap, offset: number, page: Uint8Array): void;
+  /** The same, which waits. The page is copied at once; until it is written it is read from that copy. */
+  pageOutAsync(op: string, zswap: Zswap, offset: number, page: Uint8Array): Promise<void>;
 }
 
-/** How far it came. */
-interface Run {
-  moved: number;
-  tries: number;
-  failure: CompcacheError | undefined;
-}
+/** Not exported from the package. @internal */
+export let zswaps: ZswapAccess;
 
 // The symbols' names are computed (dispose.ts), so TypeScript must be told of the methods.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -171,17 +115,18 @@ export interface Zswap {
  * happens while it waits is as good as if it had happened before or after: whoever overwrites, invalidates or loads a page
  * while it is being written wins.
  *
+ * Store and codec may call back. A page that is being stored is stored as it was at the call, whatever they do to the caller's
+ * array; an array that a page is to be loaded into, and that has become shorter meanwhile or was detached, is EINVAL.
+ *
  * Nothing survives the process: the index lies in the RAM. Errors of every method: EINVAL for a bad argument, and nothing
  * changes; ECLOSED after close.
  * @see Linux 6.12 mm/zswap.c (victims 'entry'), 6.1 (victims 'page')
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Zswap {
-  /** The RAM that it works in. */
-  readonly ram: Ram;
-  /** Its name among the pools of the RAM. */
-  readonly name: string;
-  readonly victims: 'entry' | 'page';
+  readonly #ram: Ram;
+  readonly #name: string;
+  readonly #victims: 'entry' | 'page';
   readonly #front: FrontExports;
   readonly #address: number;
   readonly #blockAddress: number;
@@ -226,15 +171,17 @@ export class Zswap {
   #closed = false;
   #closing: Promise<void> | undefined;
 
-  private constructor(op: string, ram: Ram, front: FrontExports, codec: number | ForeignCodec, options: ZswapOptions) {
+  private constructor(maker: unknown, op: string, ram: Ram, front: FrontExports, codec: number | ForeignCodec, options: TakenZswapOptions) {
+    requireMaker(maker, 'Zswap', 'Zswap.create');
     const { store } = options;
-    this.ram = ram;
-    this.victims = options.victims ?? 'entry';
-    this.name = rams.freshName(op, ram, 'zswap');
+    this.#ram = ram;
+    this.#victims = options.victims ?? 'entry';
+    this.#name = rams.freshName(op, ram, 'zswap');
     this.#core = rams.core(op, ram);
     this.#front = front;
     this.#ownRam = options.ram === undefined;
-    this.#io = store === undefined ? undefined : new StoreIo(store, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.#frees?.storeChanged());
+    this.#io = store === undefined ? undefined
+      : new StoreIo(store.source, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.#frees?.storeChanged(), store.isSync);
     this.#zpoolOptions = options.zpool ?? {};
     this.#zpoolOptionsOf = options.allocator ?? 'zsmalloc';
     this.#keep = (options.incompressible ?? (store === undefined ? 'refuse' : 'keep')) === 'keep';
@@ -246,10 +193,10 @@ export class Zswap {
     this.#sameFilled = options.sameFilled ?? true;
     this.#budget = options.writebackLimit ?? Infinity;
     this.#blockAddress = this.#core.exports.blockBuffer() >>> 0;
-    this.#address = this.#make(op, options.index ?? 'sparse', store === undefined ? 0 : Math.min(store.slots ?? NONE, NONE));
+    this.#address = this.#make(op, options.index ?? 'sparse', store?.slots ?? 0);
     this.#header = new Uint32Array(this.#core.memory.buffer, this.#address, PAGE_SIZE / 4);
     this.#frontEnd = {
-      name: this.name,
+      name: this.#name,
       ownFrames: () => this.#core.inspect(op).zpoolMetadataFrames(this.#address) >>> 0,
       isBusy: () => this.#figure(IN_FLIGHT) !== 0,
     };
@@ -264,38 +211,56 @@ export class Zswap {
     rams.noteFront(ram, this.#frontEnd, true);
   }
 
+  static {
+    zswaps = {
+      make: (op, options) => Zswap.#create(op, options),
+      pageOut: (op, zswap, offset, page) => zswap.#pageOut(op, offset, page),
+      pageOutAsync: (op, zswap, offset, page) => zswap.#pageOutAsync(op, offset, page),
+    };
+  }
+
   // ── life ───────────────────────────────────────────────────────────────────
 
   /**
    * Creates a zswap.
-   * @throws EINVAL for a bad option or a combination that there is not; ENOMEM without frames for its tables; ENODEV for a
-   *   codec that the host lacks; what Ram.create throws
+   * @throws EINVAL for a bad option or a combination that there is not; EBUSY for a store that another front end has; ENOMEM
+   *   without frames for its tables; ENODEV for a codec that the host lacks; what Ram.create throws
    */
   static async create(options: ZswapOptions = {}): Promise<Zswap> {
-    return Zswap.make('Zswap.create', options);
+    return Zswap.#create('Zswap.create', requireZswapOptions('Zswap.create', options));
   }
 
-  /** create, on behalf of another class. @internal */
-  static async make(op: string, options: ZswapOptions): Promise<Zswap> {
-    const taken = requireZswapOptions(op, options);
-    const codec = await resolveCodec(op, taken.codec);
-    const ram = taken.ram ?? (await Ram.create(pick(taken, ['bytes', 'limit', 'build', 'simd', 'module'])));
+  static async #create(op: string, options: TakenZswapOptions): Promise<Zswap> {
+    const codec = await resolveCodec(op, options.codec);
+    const ram = options.ram ?? (await Ram.create(pick(options, ['bytes', 'limit', 'build', 'simd', 'module'])));
     try {
       const front = await joinFront(op, rams.core(op, ram));
-      return new Zswap(op, ram, front, codec, taken);
+      return Zswap.#over(op, ram, front, codec, options);
     } catch (error) {
-      if (taken.ram === undefined) ram.close();
+      if (options.ram === undefined) ram.close();
+      throw error;
+    }
+  }
+
+  /** Takes the store, for as long as there is a zswap. */
+  static #over(op: string, ram: Ram, front: FrontExports, codec: number | ForeignCodec, options: TakenZswapOptions): Zswap {
+    const store = options.store?.source;
+    if (store !== undefined) takeStore(op, store);
+    try {
+      return new Zswap(MAKER, op, ram, front, codec, options);
+    } catch (error) {
+      if (store !== undefined) leaveStore(store);
       throw error;
     }
   }
 
   #make(op: string, index: 'sparse' | 'dense', slots: number): number {
     const { bytes, pageAddress, keep, inspect } = this.#core;
-    const utf8 = new TextEncoder().encode(this.name);
+    const utf8 = new TextEncoder().encode(this.#name);
     const pools = (): number => inspect(op).zpoolNext(0) >>> 0;
     const before = pools();
     bytes.set(utf8, pageAddress);
-    const victims = this.victims === 'page' ? 1 : 0;
+    const victims = this.#victims === 'page' ? 1 : 0;
     const epoch = Math.floor(Math.random() * 2 ** 32);
     const address = this.#front.zswapCreate(victims, index === 'dense' ? 1 : 2, slots, epoch, pageAddress, utf8.length) >>> 0;
     if (address < ERRNO_MIN) return address;
@@ -306,21 +271,34 @@ export class Zswap {
   /**
    * Ends it: waits for writes that are under way, has the store make them last, and gives all frames back. Pages are not
    * written for that: nothing could find them again. The store stays open, it is the caller's; slots that hold pages are not
-   * freed there. Idempotent.
+   * freed there. Another front end may have it once its calls have ended, those that hang included. Idempotent.
    * @returns when all is done; with a synchronous store, all is done when close returns
-   * @throws EIO (a rejection) when the store's sync fails; everything else is done then
+   * @throws EBUSY (a rejection) inside an evict callback in its RAM: nothing has changed then, and it can be called again. EIO
+   *   (a rejection) when the store's sync fails; everything else is done then
    */
-  close(): Promise<void> {
-    this.#closing ??= this.#finish('zswap.close');
-    return this.#closing;
+  async close(): Promise<void> {
+    return this.#close();
   }
 
+  /** @throws EBUSY inside an evict callback in its RAM: nothing has changed then */
   [DISPOSE](): void {
-    this.close().catch(() => undefined);
+    this.#close().catch(() => undefined);
   }
 
   [ASYNC_DISPOSE](): Promise<void> {
     return this.close();
+  }
+
+  /** All that can fail comes first. */
+  #close(): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing;
+    const op = 'zswap.close';
+    rams.requireIdle(op, this.#ram);
+    let end: (end: Promise<void>) => void = () => undefined;
+    // A store that closes it again while it is asked to sync gets the same promise.
+    this.#closing = new Promise((resolve) => (end = resolve));
+    end(this.#finish(op));
+    return this.#closing;
   }
 
   async #finish(op: string): Promise<void> {
@@ -330,42 +308,65 @@ export class Zswap {
     // A store or codec that closes it is called by something that has things to put back.
     while (this.#running !== 0) await undefined;
     while (this.#active.size !== 0) await Promise.allSettled(this.#active);
-    if (io !== undefined && !io.isSync) await io.idle();
-    let failure: CompcacheError | undefined;
-    if (io?.store.sync !== undefined) {
-      const { store } = io;
-      const outcome = io.isSync ? io.now(op, () => store.sync?.()) : await io.soon(op, () => store.sync?.());
-      if ('failure' in outcome) failure = outcome.failure;
+    let outcome: Outcome<unknown> | undefined;
+    if (io !== undefined) {
+      if (!io.isSync) await io.idle();
+      const sync = (): unknown => io.store.sync?.();
+      outcome = io.isSync ? io.now(op, sync) : await io.soon(op, sync);
     }
     this.#release(op);
-    if (failure !== undefined) throw failure;
+    if (outcome !== undefined && 'failure' in outcome) throw outcome.failure;
   }
 
-  /** Gives back what it has in the RAM. */
+  /** Gives back what it has: the store, and its frames. Nothing foreign runs in here. */
   #release(op: string): void {
     const core = this.#core;
+    const pools = [...[...this.#pools.values()].map((used) => used.pool), ...this.#lingering];
     this.#core = closedCore();
     this.#header = new Uint32Array(PAGE_SIZE / 4);
     this.#direct.clear();
-    if (this.ram.isClosed) return;
-    rams.noteFront(this.ram, this.#frontEnd, false);
+    this.#pools.clear();
+    this.#lingering = [];
+    this.#leaveStore();
+    if (rams.isClosed(this.#ram)) return;
+    rams.noteFront(this.#ram, this.#frontEnd, false);
     if (this.#ownRam) {
-      this.ram.close();
+      this.#ram.close();
       return;
     }
-    for (const pool of [...[...this.#pools.values()].map((used) => used.pool), ...this.#lingering]) {
-      zpools.destroy(op, pool);
-    }
+    for (const pool of pools) zpools.destroy(op, pool);
     core.keep(op).zpoolDestroy(this.#address);
+  }
+
+  /** A write that hangs may still strike a slot: until it has ended, nobody else is to have the store. */
+  #leaveStore(): void {
+    const io = this.#io;
+    if (io === undefined) return;
+    if (io.inFlight === 0) leaveStore(io.store);
+    else void io.ended().then(() => leaveStore(io.store));
   }
 
   /** Every call begins with this, but those that change nothing. */
   #live(op: string): void {
     this.#calls += 1;
-    if (this.#isOver) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
+    if (this.#isOver) throw new CompcacheError('ECLOSED', op, `${this.#name} or its RAM is closed`);
   }
 
   // ── settings ───────────────────────────────────────────────────────────────
+
+  /** The RAM that it works in. */
+  get ram(): Ram {
+    return this.#ram;
+  }
+
+  /** Its name among the pools of the RAM. */
+  get name(): string {
+    return this.#name;
+  }
+
+  get victims(): 'entry' | 'page' {
+    return this.#victims;
+  }
 
   /** Whether pages are stored. Those that are there stay. */
   get enabled(): boolean {
@@ -476,7 +477,7 @@ export class Zswap {
     const isNew = used === undefined;
     if (used === undefined) {
       const options = allocator === this.#zpoolOptionsOf ? this.#zpoolOptions : {};
-      used = { pool: rams.heldPool(op, this.ram, allocator, { ...options, name: rams.freshName(op, this.ram, `${this.name}/${allocator}`) }), allocator, codec: number };
+      used = { pool: rams.heldPool(op, this.#ram, allocator, { ...options, name: rams.freshName(op, this.#ram, `${this.#name}/${allocator}`) }), allocator, codec: number };
     }
     const index = this.#front.zswapUse(this.#address, zpools.address(used.pool), number) >>> 0;
     if (index >= ERRNO_MIN) {
@@ -484,17 +485,18 @@ export class Zswap {
       throw new CompcacheError('EBUSY', op, 'too many pools are draining');
     }
     this.#pools.set(index, used);
+    // It is kept for the blocks that it has made; a call that fails keeps none.
+    if (typeof codec !== 'number') this.#codecs[number - FIRST_FOREIGN] ??= codec;
     this.#foreign = number < FIRST_FOREIGN ? undefined : this.#codecs[number - FIRST_FOREIGN];
     return used;
   }
 
-  /** The number of a codec that is not of the core; it is kept for the blocks that it has made. */
+  /** The number of a codec that is not of the core: the one that it had, or the next. */
   #numberOf(op: string, codec: ForeignCodec): number {
-    let at = this.#codecs.findIndex(({ source }) => source === codec.source);
-    if (at === -1) at = this.#codecs.length;
-    if (at >= CODECS_MAX) throw new CompcacheError('EBUSY', op, `${CODECS_MAX} codecs have been used`);
-    this.#codecs[at] ??= codec;
-    return FIRST_FOREIGN + at;
+    const at = this.#codecs.findIndex(({ source }) => source === codec.source);
+    const next = at === -1 ? this.#codecs.length : at;
+    if (next >= CODECS_MAX) throw new CompcacheError('EBUSY', op, `${CODECS_MAX} codecs have been used`);
+    return FIRST_FOREIGN + next;
   }
 
   // ── store ──────────────────────────────────────────────────────────────────
@@ -512,26 +514,35 @@ export class Zswap {
    * @see Linux 6.12 mm/zswap.c zswap_store
    */
   store(type: number, offset: number, page: Uint8Array): boolean {
-    const op = 'zswap.store';
+    return this.#offer('zswap.store', type, offset, page, false) === undefined;
+  }
+
+  /** Undefined when the page was accepted. Else the page: with `again` in memory of ours, as it was at the call. */
+  #offer(op: string, type: number, offset: number, given: Uint8Array, again: boolean): Uint8Array | undefined {
     this.#requireKey(op, type, offset);
-    requirePage(op, 'page', page);
+    requirePage(op, 'page', given);
     this.#live(op);
     if (!this.#enabled) {
+      const page = again ? copyOf(op, 'page', given) : given;
       this.#front.zswapInvalidate(this.#address, offset, type);
       this.#settle();
-      return false;
+      return page;
     }
-    if (this.#debt > 0) this.#payOff(op, page);
+    // Store and codec may take the caller's array away. Before they run, the page is copied; most stores need neither.
+    let page = this.#foreign !== undefined || this.#debt > 0 ? copyOf(op, 'page', given) : given;
+    if (this.#debt > 0) this.#payOff(op);
     let result = this.#attempt(op, type, offset, page);
-    if (result === FULL || result === ENOMEM || result === ENOENT) result = this.#retry(op, type, offset, page, result);
+    const lacksRoom = result === FULL || result === ENOMEM || result === ENOENT;
+    if (page === given && result !== 0 && (again || (lacksRoom && this.#io?.isSync === true))) page = copyOf(op, 'page', given);
+    if (lacksRoom) result = this.#retry(op, type, offset, page, result);
+    if (result !== 0) this.#refused(op, result);
     this.#settle();
-    return result === 0 || this.#refused(op, result);
+    return result === 0 ? undefined : page;
   }
 
   /** One try: 0, or why not. */
   #attempt(op: string, type: number, offset: number, page: Uint8Array): number {
-    const { bytes, pageAddress } = this.#core;
-    bytes.set(page, pageAddress);
+    copyIn(op, 'page', this.#core.page, page);
     if (this.#foreign !== undefined) return this.#attemptWith(op, type, offset, page, this.#foreign);
     return this.#front.zswapStore(this.#address, offset, type) >>> 0;
   }
@@ -545,6 +556,7 @@ export class Zswap {
     try {
       block = codec.compress(op, page, most);
     } catch {
+      this.#live(op);
       return CODEC_FAILED;
     }
     // It was foreign code: it may have closed this, or made another pool the current one.
@@ -565,7 +577,6 @@ export class Zswap {
     }
     const before = this.#frames();
     const run = this.#shrinkNow(op, Math.min(frames, STEP_FRAMES));
-    requirePage(op, 'page', page);
     this.#live(op);
     if (run.moved === 0 && this.#frames() >= before) return result === FULL ? RECLAIM_FAILED : result;
     this.#debt = frames > STEP_FRAMES ? this.#excess() : 0;
@@ -574,17 +585,16 @@ export class Zswap {
   }
 
   /** Goes on with what a full pool began, a step a store: down to the accept threshold, or until nothing goes any more. */
-  #payOff(op: string, page: Uint8Array): void {
+  #payOff(op: string): void {
     const before = this.#excess();
     if (before > 0) this.#shrinkNow(op, Math.min(before, STEP_FRAMES));
-    requirePage(op, 'page', page);
     this.#live(op);
     const left = this.#excess();
     this.#debt = left < before ? left : 0;
   }
 
   /** Counts why a page was refused. */
-  #refused(op: string, result: number): false {
+  #refused(op: string, result: number): void {
     switch (result) {
       case FULL: break; // poolLimitHit, or the limit was hit before and is not yet left by enough
       case POOR: this.#count('rejectCompressPoor'); break;
@@ -592,9 +602,8 @@ export class Zswap {
       case RECLAIM_FAILED: this.#count('rejectReclaimFail'); break;
       case ENOENT: this.#count('rejectKmemcacheFail'); break;
       case ENOMEM: this.#count('rejectAllocFail'); break;
-      default: if (result >= ERRNO_MIN) throw this.#failure(op, result);
+      default: throw this.#failure(op, result);
     }
-    return false;
   }
 
   #count(counter: Counter): void {
@@ -615,49 +624,46 @@ export class Zswap {
     this.#requireKey(op, type, offset);
     requirePage(op, 'into', into);
     this.#live(op);
-    const result = this.#front.zswapLoad(this.#address, offset, type, this.#exclusiveLoads ? 1 : 0) >>> 0;
-    if (result === PAGE_SIZE) into.set(this.#core.page);
-    else if (result === IN_STORE) return this.#loadNow(op, type, offset, into);
-    else if (!this.#loadHere(op, type, offset, into, result)) return false;
+    const result = this.#find(type, offset);
+    if (result === 0) return false;
+    if (result !== PAGE_SIZE) return this.#loadNow(op, type, offset, viewOf(op, 'into', into), result);
+    copyOut(op, 'into', into, this.#core.page);
     if (this.#exclusiveLoads) this.#settle();
     return true;
   }
 
-  /** load, which waits for an asynchronous store. @throws EIO */
+  /** load, which waits for an asynchronous store. @throws EIO; EINVAL also when `into` has become shorter meanwhile */
   async loadAsync(type: number, offset: number, into: Uint8Array): Promise<boolean> {
     const op = 'zswap.loadAsync';
     this.#requireKey(op, type, offset);
     requirePage(op, 'into', into);
+    const view = viewOf(op, 'into', into);
     for (;;) {
       this.#live(op);
-      const result = this.#front.zswapLoad(this.#address, offset, type, this.#exclusiveLoads ? 1 : 0) >>> 0;
-      if (result === IN_STORE) {
-        const found = await this.#loadSoon(op, type, offset, into);
-        if (found) return true;
-        continue; // it has moved meanwhile
-      }
-      if (result === PAGE_SIZE) into.set(this.#core.page);
-      else if (!this.#loadHere(op, type, offset, into, result)) return false;
-      if (this.#exclusiveLoads) this.#settle();
-      return true;
+      requireUnshrunk(op, 'into', view, PAGE_SIZE);
+      const result = this.#find(type, offset);
+      if (result !== IN_STORE) return this.#loadHere(op, type, offset, view, result);
+      if (await this.#loadSoon(op, type, offset, view)) return true;
     }
   }
 
-  /** What the core could not do alone: a block of a foreign codec, a page on its way to the store. False: there is none. */
+  /** What the core says of a page, which it puts into the page buffer if it can. */
+  #find(type: number, offset: number): number {
+    return this.#front.zswapLoad(this.#address, offset, type, this.#exclusiveLoads ? 1 : 0) >>> 0;
+  }
+
+  /** Gives a page out that need not be read from the store. `into` still has 4096 bytes. False: there is none. */
   #loadHere(op: string, type: number, offset: number, into: Uint8Array, result: number): boolean {
     if (result === 0) return false;
     const calls = this.#calls;
-    if (result === DECOMPRESS) {
-      const page = this.#decompress(op);
-      requirePage(op, 'into', into);
-      into.set(page);
-    } else if (result === BEING_WRITTEN) {
-      into.set(this.#direct.get(this.#core.out[OUT_A] as number) as Uint8Array);
-    } else {
-      throw this.#failure(op, result);
+    switch (result) {
+      case PAGE_SIZE: copyOut(op, 'into', into, this.#core.page); break;
+      case DECOMPRESS: copyOut(op, 'into', into, this.#decompress(op)); break;
+      case BEING_WRITTEN: copyOut(op, 'into', into, this.#direct.get(this.#core.out[OUT_A] as number) as Uint8Array); break;
+      default: throw this.#failure(op, result);
     }
     // A codec that has called back may have put another page there: that one stays.
-    if (this.#exclusiveLoads && this.#calls === calls) this.#front.zswapInvalidate(this.#address, offset, type);
+    if (this.#exclusiveLoads && this.#calls === calls) this.#lose(type, offset);
     return true;
   }
 
@@ -671,19 +677,27 @@ export class Zswap {
     }
   }
 
-  /** Loads what the core says is in a slot, from a synchronous store. */
-  #loadNow(op: string, type: number, offset: number, into: Uint8Array): boolean {
+  /** Loads what the core does not have, from a synchronous store if it says so. */
+  #loadNow(op: string, type: number, offset: number, into: Uint8Array, result: number): boolean {
     const io = this.#io as StoreIo;
-    if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
-    const [slot, generation] = notedPlace(this.#core);
-    const buffer = new Uint8Array(SLOT_BYTES);
-    const outcome = io.now(op, () => io.store.read(slot, buffer));
-    this.#live(op);
-    // The store may have called back; what it changed is how it is now.
-    if (!this.#isIn(type, offset, slot, generation)) return this.load(type, offset, into);
-    requirePage(op, 'into', into);
-    this.#deliver(op, type, offset, into, slot, generation, buffer, outcome);
-    return true;
+    // Inside a call of the store there is one try: eight each would be eight to the power of their depth.
+    const most = this.#io?.isAtWork === true ? 1 : TRIES;
+    for (let tries = 0; result === IN_STORE; tries++) {
+      if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
+      if (tries === most) throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
+      const [slot, generation] = notedPlace(this.#core);
+      const buffer = new Uint8Array(SLOT_BYTES);
+      const outcome = io.now(op, () => io.store.read(slot, buffer));
+      this.#live(op);
+      requireUnshrunk(op, 'into', into, PAGE_SIZE);
+      // The store may have called back; what it changed is how it is now.
+      if (this.#isIn(type, offset, slot, generation)) {
+        this.#deliver(op, type, offset, into, slot, generation, buffer, outcome);
+        return true;
+      }
+      result = this.#find(type, offset);
+    }
+    return this.#loadHere(op, type, offset, into, result);
   }
 
   /** The same from any store. False when the page has moved meanwhile: look again. */
@@ -697,8 +711,8 @@ export class Zswap {
     const buffer = new Uint8Array(SLOT_BYTES);
     const outcome = await io.soon(op, () => io.store.read(slot, buffer));
     this.#live(op);
+    requireUnshrunk(op, 'into', into, PAGE_SIZE);
     if (!this.#isIn(type, offset, slot, generation)) return false;
-    requirePage(op, 'into', into);
     this.#deliver(op, type, offset, into, slot, generation, buffer, outcome);
     return true;
   }
@@ -712,18 +726,16 @@ export class Zswap {
     const length = bytesRead(op, outcome, buffer);
     if (length instanceof CompcacheError) {
       this.#count('readFail');
-      if (isNotFound(length.cause)) this.#lose(type, offset);
+      if ('failure' in outcome && outcome.notFound === true) this.#lose(type, offset);
       throw length;
     }
     const calls = this.#calls;
-    this.#core.bytes.set(buffer.subarray(0, length), this.#blockAddress);
+    copyIn(op, 'slot', this.#core.blockBuffer, firstOf(buffer, length));
     const result = this.#front.frontOpen(this.#address, length, slot, generation) >>> 0;
     if (result === PAGE_SIZE) {
-      into.set(this.#core.page);
+      copyOut(op, 'into', into, this.#core.page);
     } else if (result === DECOMPRESS) {
-      const page = this.#decompress(op);
-      requirePage(op, 'into', into);
-      into.set(page);
+      copyOut(op, 'into', into, this.#decompress(op));
     } else {
       this.#count('readFail');
       this.#lose(type, offset);
@@ -875,12 +887,13 @@ export class Zswap {
 
   /** Writing back until the goal is reached or no more goes. With a synchronous store. */
   #moveNow(op: string, goal: Goal): Run {
-    const run: Run = { moved: 0, tries: 0, failure: undefined };
+    // One that store or codec have begun inside another has one try: eight each would be eight to the power of their depth.
+    const run: Run = { moved: 0, tries: this.#running === 0 ? 0 : TRIES - 1, failure: undefined };
     const progress = new Progress(goal, this.#frames());
     this.#running += 1;
     try {
       while (this.#wants(progress, run, 0)) {
-        const more = this.victims === 'page' ? this.#pageNow(op, run) : this.#entryNow(op, run);
+        const more = this.#victims === 'page' ? this.#pageNow(op, run) : this.#entryNow(op, run);
         if (this.#isOver) return run;
         if (!more) break;
       }
@@ -901,7 +914,7 @@ export class Zswap {
     const active = new Set<Promise<void>>();
     try {
       while (!this.#isOver && this.#wants(progress, run, active.size)) {
-        const more = this.victims === 'page' ? await this.#pageSoon(op, run) : await this.#entrySoon(op, io, run, active, goal);
+        const more = this.#victims === 'page' ? await this.#pageSoon(op, run) : await this.#entrySoon(op, io, run, active, goal);
         if (!more) break;
       }
     } catch (error) {
@@ -948,7 +961,7 @@ export class Zswap {
     if (run.moved + active >= progress.goal.entries) return false;
     if (progress.goal.frames === Infinity || !progress.isDue(run.moved)) return true;
     if (progress.reached(this.#frames())) return false;
-    if (this.victims === 'page') return true;
+    if (this.#victims === 'page') return true;
     if (progress.reached(this.#frames() - this.#freeable()) || progress.compactionIsDue(run.moved)) this.#compact();
     return !progress.reached(this.#frames());
   }
@@ -956,13 +969,14 @@ export class Zswap {
   /** Frames that compaction would give back, where asking costs little: zsmalloc counts them as it goes. */
   #freeable(): number {
     let frames = 0;
-    for (const { pool, allocator } of this.#pools.values()) if (allocator === 'zsmalloc') frames += pool.freeable();
+    const keeper = this.#core.keep('zswap.freeable');
+    for (const { pool, allocator } of this.#pools.values()) if (allocator === 'zsmalloc') frames += keeper.zpoolFreeable(zpools.address(pool)) >>> 0;
     return frames;
   }
 
   /** What lies scattered after entries were taken here and there is moved together, if that gives the frames wanted. */
   #compactFor(progress: Progress, run: Run): void {
-    if (this.victims !== 'entry' || progress.goal.frames === Infinity || progress.reached(this.#frames())) return;
+    if (this.#victims !== 'entry' || progress.goal.frames === Infinity || progress.reached(this.#frames())) return;
     // When nothing can be written back, every store comes here; going through all objects in vain once is enough.
     if (run.moved === 0 && this.#vain === this.#layout()) return;
     const before = this.#frames();
@@ -976,7 +990,7 @@ export class Zswap {
   }
 
   #compact(): void {
-    for (const { pool } of this.#pools.values()) if (pool.mallocSupportMovable) zpools.compact('zswap.compact', pool);
+    for (const { pool } of this.#pools.values()) zpools.compact('zswap.compact', pool);
   }
 
   /** Begins the write of the next victim by entry; undefined without one, or when a codec has called back: look at all anew. */
@@ -1063,11 +1077,11 @@ export class Zswap {
 
   /** Whether nothing more is to be begun. */
   get #isOver(): boolean {
-    return this.#closed || this.ram.isClosed;
+    return this.#closed || rams.isClosed(this.#ram);
   }
 
   #isGone(): boolean {
-    return this.#core.bytes.length === 0 || this.ram.isClosed;
+    return this.#core.bytes.length === 0 || rams.isClosed(this.#ram);
   }
 
   /** One entry to a synchronous store. False when there is none, or nothing goes any more. */
@@ -1127,7 +1141,9 @@ export class Zswap {
     if (page === undefined) return false;
     try {
       for (const handle of page.handles) {
+        const calls = this.#calls;
         const job = this.#beginOf(op, page.index, handle, run);
+        if (job === undefined && this.#calls !== calls) break; // a codec has called back: look at all anew
         const io = this.#io as StoreIo;
         if (job !== undefined) this.#ended(job, io.now(op, () => io.store.write(job.slot, job.bytes)), run);
         if (run.failure !== undefined || this.#isOver) break;
@@ -1147,7 +1163,9 @@ export class Zswap {
       for (const handle of page.handles) {
         while (!io.hasRoom) await io.room(op);
         if (run.failure !== undefined || this.#isOver) break;
+        const calls = this.#calls;
         const job = this.#beginOf(op, page.index, handle, run);
+        if (job === undefined && this.#calls !== calls) break;
         if (job !== undefined) writes.push(this.#finishSoon(op, job, run));
       }
     } finally {
@@ -1165,27 +1183,23 @@ export class Zswap {
 
   // ── pages that go to the store at once ─────────────────────────────────────
 
-  /**
-   * Writes a page that store() has refused to the store, as it is.
-   * @throws ENODEV no store, EAGAIN an asynchronous one, ENOSPC full, EIO failed, ENOMEM no frame for the index. The page is gone then
-   * @internal
-   */
-  writeThrough(op: string, type: number, offset: number, page: Uint8Array): void {
-    const io = this.#io;
-    if (io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
-    if (!io.isSync) throw new CompcacheError('EAGAIN', op, `the page is for an asynchronous store: use ${op.slice(op.indexOf('.') + 1)}Async`);
+  #pageOut(op: string, offset: number, given: Uint8Array): void {
+    const page = this.#offer(op, 0, offset, given, true);
+    if (page === undefined) return;
     this.#live(op);
-    const pending = this.#pend(op, type, offset, page);
+    const io = this.#io as StoreIo;
+    if (!io.isSync) throw new CompcacheError('EAGAIN', op, `the page is for an asynchronous store: use ${op.slice(op.indexOf('.') + 1)}Async`);
+    const pending = this.#pend(op, 0, offset, page);
     const job = this.#beginDirect(op, pending);
     if (job === 'full') this.#failPending(op, pending, this.#failure(op, ENOSPC));
     if (job !== undefined) this.#endDirect(op, job, io.now(op, () => io.store.write(job.slot, job.bytes)));
   }
 
-  /** The same, which waits. The page is copied at once; until it is written it is read from that copy. @internal */
-  async writeThroughAsync(op: string, type: number, offset: number, page: Uint8Array): Promise<void> {
-    const io = this.#io;
-    if (io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
-    await tracked(this.#active, this.#directSoon(op, io, this.#pend(op, type, offset, page)));
+  async #pageOutAsync(op: string, offset: number, given: Uint8Array): Promise<void> {
+    const page = this.#offer(op, 0, offset, given, true);
+    if (page === undefined) return;
+    this.#live(op);
+    await tracked(this.#active, this.#directSoon(op, this.#io as StoreIo, this.#pend(op, 0, offset, page)));
   }
 
   async #directSoon(op: string, io: StoreIo, pending: Pending): Promise<void> {
@@ -1205,21 +1219,20 @@ export class Zswap {
     }
   }
 
-  /** Makes a page pending, with a copy of it. */
+  /** Makes a page of ours pending. */
   #pend(op: string, type: number, offset: number, page: Uint8Array): Pending {
-    const copy = new Uint8Array(page); // a Buffer's slice() would be no copy
     const job = this.#front.zswapPend(this.#address, offset, type) >>> 0;
-    this.#settle();
     if (job >= ERRNO_MIN) throw this.#failure(op, job);
-    this.#direct.set(job, copy);
+    this.#direct.set(job, page);
+    this.#settle();
     return { type, offset, job };
   }
 
   /** Takes a slot for a pending page and composes it. Undefined when the page was replaced or dropped meanwhile. */
   #beginDirect(op: string, { type, offset, job }: Pending): Job | 'full' | undefined {
-    if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
-    const { bytes, pageAddress, out } = this.#core;
-    bytes.set(this.#direct.get(job) as Uint8Array, pageAddress);
+    if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.#name} or its RAM is closed`);
+    const { page, out } = this.#core;
+    page.set(this.#direct.get(job) as Uint8Array);
     const length = this.#front.zswapDirect(this.#address, offset, type, job) >>> 0;
     if (length === ENOENT) {
       this.#direct.delete(job);
@@ -1244,7 +1257,7 @@ export class Zswap {
 
   #endDirect(op: string, job: Job, outcome: Outcome<unknown>): void {
     this.#forgetDirect(job, doneBy(outcome));
-    if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.name} or its RAM is closed`);
+    if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.#name} or its RAM is closed`);
     if ('failure' in outcome) this.#noteFailure(job, outcome, { moved: 0, tries: 0, failure: undefined });
     this.#frees?.drain();
     if ('failure' in outcome) throw outcome.failure;
@@ -1300,7 +1313,7 @@ export class Zswap {
   /** Walks every structure of its RAM. @throws EUCLEAN */
   check(): void {
     this.#live('zswap.check');
-    this.ram.check();
+    this.#ram.check();
   }
 
   #figure(which: number): number {
@@ -1322,37 +1335,6 @@ export class Zswap {
   }
 }
 
-/** How far frames have come back. */
-class Progress {
-  readonly goal: Goal;
-  readonly #before: number;
-  #next = BATCH;
-  #compactAt = 8 * BATCH;
-
-  constructor(goal: Goal, frames: number) {
-    this.goal = goal;
-    this.#before = frames;
-  }
-
-  reached(frames: number): boolean {
-    return this.#before - frames >= this.goal.frames;
-  }
-
-  /** Whether to look at the frames now: every so many entries. */
-  isDue(moved: number): boolean {
-    if (moved !== 0 && moved < this.#next) return false;
-    this.#next = moved + BATCH;
-    return true;
-  }
-
-  /** Whether to compact now: after twice as many entries each time, since it may cost as much as there are objects. */
-  compactionIsDue(moved: number): boolean {
-    if (moved < this.#compactAt) return false;
-    this.#compactAt *= 2;
-    return true;
-  }
-}
-
 /** How a write ended, as the core wants to know it. */
 function doneBy(outcome: Outcome<unknown>): number {
   if ('value' in outcome) return DONE;
@@ -1361,9 +1343,4 @@ function doneBy(outcome: Outcome<unknown>): number {
 
 function pick<T extends object>(from: T, keys: readonly (keyof T)[]): Partial<T> {
   return Object.fromEntries(keys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]])) as Partial<T>;
-}
-
-/** Whether a store says that a slot holds nothing: what was written there is lost for good. */
-function isNotFound(cause: unknown): boolean {
-  return typeof cause === 'object' && cause !== null && (cause as { code?: unknown }).code === 'ENOENT';
 }

@@ -259,6 +259,8 @@ describe('rzscontrol', () => {
     expect(before.stats).toMatchObject({ disksize: 64 * MIB, memlimit: 32 * MIB, allocator: 'zsmalloc', codec: 'lz4', pagesStored: 2048, mmStat: { memLimit: 32 * MIB } });
     expect(await served.json('--idle')).toMatchObject({ idle: { pages: 1024 } });
     expect((await served.json('--recompress', 'all')).recompress).toHaveProperty('pages');
+    expect((await served.json('--writeback', 'idle')).writeback).toEqual({ pages: 0 }); // those that were tried are not idle any more
+    expect(await served.json('--idle')).toMatchObject({ idle: { pages: 1024 } });
     expect(await served.json('--writeback', 'idle', '--stats')).toMatchObject({ writeback: { pages: 1024 }, stats: { bdStat: { bdCount: 2048 }, memUsedTotal: 0 } });
     expect(await served.json('--compact')).toEqual({ compact: { pagesCompacted: 0 } });
     expect(await served.json('--memlimit_kb', '0')).toEqual({ memlimit: { memlimit: 0 } });

@@ -150,6 +150,8 @@ interface Version {
   /** When it came, and when it went. */
   readonly from: number;
   to: number;
+  /** While its pageOutAsync is under way: whether a load has found it gone, as it may if that fails. */
+  pending?: { seenGone: boolean };
 }
 
 /** A key with all states that a load under way may still see. */
@@ -182,6 +184,8 @@ export class FrontMachine {
   #created = 0;
   #now = 1;
   #armed = 0;
+  /** When as many calls as may be were last under way. */
+  #stuckAt = 0;
   #seed: number;
   /** Calls that were not awaited. */
   #underWay = new Set<Promise<void>>();
@@ -262,13 +266,15 @@ export class FrontMachine {
 
   /** Requires that what a load gave is a state that the page has had since. */
   #requireState(history: History, given: Uint8Array | undefined, since: number, what: string): void {
-    const { versions } = history;
-    const seen = versions.some((version, i) => {
+    must(this.#hasBeen(history, given, since), `${what} ${this.#key(history.type, history.offset)} gave ${given === undefined ? 'nothing' : 'other bytes'}`);
+  }
+
+  #hasBeen({ versions }: History, given: Uint8Array | undefined, since: number): boolean {
+    return versions.some((version, i) => {
       const end = versions[i + 1]?.from ?? Infinity;
       if (end <= since) return false;
       return given === undefined ? version.page === undefined : version.page !== undefined && sameBytes(version.page, given);
     });
-    must(seen, `${what} ${this.#key(history.type, history.offset)} gave ${given === undefined ? 'nothing' : 'other bytes'}`);
   }
 
   // ── actions ────────────────────────────────────────────────────────────────
@@ -276,6 +282,7 @@ export class FrontMachine {
   /** Does one action and compares. A promise only where the action waits. */
   apply(action: FrontAction): Promise<void> | undefined {
     this.actions += 1;
+    if (this.#isStuck()) this.#stuckAt = this.#now;
     if (this.#armed !== 0 && this.actions > this.#armed) this.#disarm();
     const wait = this.#do(action);
     if (wait === undefined) {
@@ -283,6 +290,10 @@ export class FrontMachine {
       return undefined;
     }
     return wait.then(() => this.#compare());
+  }
+
+  #isStuck(): boolean {
+    return this.#store.underWay >= this.row.maxInFlight;
   }
 
   #disarm(): void {
@@ -424,8 +435,14 @@ export class FrontMachine {
     const isThere = this.#zswap.has(0, history.offset);
     const fill = same && isThere && this.#zswap.stats().sameFilledPages > others;
     const version = this.#put(history, isThere ? page : undefined, fill);
+    const pending = { seenGone: false };
+    if (version.page !== undefined) version.pending = pending;
     this.#track(
-      call.catch((error: unknown) => {
+      call.then(() => {
+        delete version.pending;
+        must(!pending.seenGone, 'a page was gone, and its pageOutAsync has not failed');
+      }, (error: unknown) => {
+        delete version.pending;
         const code = codeOf(error);
         must(['ENOSPC', 'EIO', 'ENOMEM'].includes(code), `pageOutAsync gave ${String(error)}`, error);
         this.#requireReason(code, error);
@@ -482,7 +499,10 @@ export class FrontMachine {
           must(found || sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that found nothing has written');
           // An exclusive load beside this one may have taken the page, of which this machine is told later.
           const isTaken = !found && history.loads > 0 && (exclusive || this.#zswap.exclusiveLoads);
-          if (!isTaken) this.#requireState(history, found ? into : undefined, since, 'loadAsync of');
+          // So may a page whose pageOutAsync has failed and whose rejection is still on its way.
+          const { pending } = this.#current(history);
+          if (!isTaken && !found && pending !== undefined) pending.seenGone ||= !this.#hasBeen(history, undefined, since);
+          else if (!isTaken) this.#requireState(history, found ? into : undefined, since, 'loadAsync of');
           if (found && (exclusive || this.#zswap.exclusiveLoads) && space === this.#created) this.#vanished(history);
         },
         (error: unknown) => {
@@ -493,7 +513,8 @@ export class FrontMachine {
           if ((code === 'ECLOSED' || code === 'EIO') && this.#closing) return;
           must(code === 'EIO', `loadAsync gave ${String(error)}`, error);
           if (/hang/.test((error as Error).message)) {
-            must(this.#store.hung.length + this.#store.pending.length >= this.row.maxInFlight, 'not all calls hang', error);
+            // One may have been released since, before this rejection came here.
+            must(this.#isStuck() || this.#stuckAt >= since, 'not all calls hang', error);
           } else if (this.#current(history).page !== undefined && !this.#zswap.has(type, offset)) {
             this.#lost += 1;
             this.#put(history, undefined);

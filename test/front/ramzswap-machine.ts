@@ -6,7 +6,7 @@
  * and a read may see any of those that were under way with it. No test framework in here: long.ts runs it too.
  */
 import {
-  CompcacheError, Ram, Ramzswap, type AllocatorName, type BackingStore, type Codec, type ErrorCode, type RamzswapSettings, type WritebackSelection,
+  CompcacheError, Ram, Ramzswap, type AllocatorName, type BackingStore, type BlockState, type Codec, type ErrorCode, type RamzswapSettings, type WritebackSelection,
 } from '../../bindings/index.ts';
 import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
 import { ChaosStore, dice, faultsOf, type Fault, type Op } from './chaos-store.ts';
@@ -65,6 +65,8 @@ interface Truth {
   changes: Change[];
   /** Reads under way. */
   reads: number;
+  /** Seconds of the device's life at which it was read or written. */
+  times: Set<number>;
 }
 
 function isSameFilled(page: Uint8Array): boolean {
@@ -118,6 +120,10 @@ export class RamzMachine {
   /** When the device was made. */
   #started = 0;
   #eio = 0;
+  /** Whether a call of the store may have hung, or timed out. */
+  #everHung = false;
+  /** Pages that may be idle. */
+  readonly #idle = new Set<number>();
   actions = 0;
 
   private constructor(row: RamzRow, ram: Ram, device: Ramzswap, store: ChaosStore | undefined, parts: { clock: Clock; trimmer: Trimmer; settings: RamzswapSettings; time: { now: number }; before: number }) {
@@ -154,7 +160,8 @@ export class RamzMachine {
 
   /** A device as init leaves it. */
   #begin(): void {
-    for (let index = 0; index < PAGES; index++) this.#truths[index] = { base: new Uint8Array(PAGE_SIZE), present: false, changes: [], reads: 0 };
+    for (let index = 0; index < PAGES; index++) this.#truths[index] = { base: new Uint8Array(PAGE_SIZE), present: false, changes: [], reads: 0, times: new Set() };
+    this.#idle.clear();
     this.#expected = { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0 };
     this.#emptyFrames = this.#ram.stats().usedFrames;
     this.#used = this.#device.stats().pagesUsed;
@@ -169,6 +176,7 @@ export class RamzMachine {
 
   #change(index: number, apply: Change['apply'], present = true): Change {
     const change: Change = { apply, present, state: 'open' };
+    this.#access(index);
     this.#truth(index).changes.push(change);
     return change;
   }
@@ -188,6 +196,16 @@ export class RamzMachine {
       truth.present = present;
     }
     truth.changes = [];
+  }
+
+  /** A page is accessed now. */
+  #access(index: number): void {
+    this.#truth(index).times.add(this.#time.now - this.#started);
+  }
+
+  /** A page was accessed by a call that has ended. */
+  #accessed(index: number): void {
+    this.#idle.delete(index);
   }
 
   /** Requires that what a read gave is a state of the page, in which `certain` changes are. */
@@ -288,6 +306,7 @@ export class RamzMachine {
         return undefined;
       }
       case 'weather':
+        this.#everHung ||= action.weather === 'stuck';
         if (this.#store !== undefined) this.#store.weather = action.weather === 'stuck' && this.row.backing === 'sync' ? 'gone' : action.weather;
         return undefined;
       case 'quiet': return quiet();
@@ -319,7 +338,14 @@ export class RamzMachine {
     const code = this.#requireCode(error, ['ENOMEM', 'ENOSPC', 'EIO', 'EAGAIN'], 'a write');
     if (code === 'ENOMEM') must(this.#everArmed || this.#everLimited, `a write without memory: ${String(error)}`, error);
     if (code === 'EAGAIN') must(isSync && this.row.backing === 'async', 'EAGAIN for nothing', error);
-    if (code === 'ENOSPC') must(this.#store !== undefined, 'ENOSPC without a store', error);
+    if (code === 'ENOSPC') must(this.#store !== undefined && (this.#everArmed || this.#everLimited), 'ENOSPC without a store, or with memory', error);
+    return code;
+  }
+
+  /** The same for a whole page: nothing is read for it, and what the store does not take is kept where there is memory. */
+  #pageCode(error: unknown, isSync: boolean): ErrorCode {
+    const code = this.#writeCode(error, isSync);
+    if (code === 'EIO') must(/codec/.test(String(error)) || this.#everArmed || this.#everLimited, `a store failed, and there is memory: ${String(error)}`, error);
     return code;
   }
 
@@ -330,9 +356,10 @@ export class RamzMachine {
     try {
       this.#device.writePage(index, page);
       this.#end(index, change, 'done');
+      this.#accessed(index);
     } catch (error) {
       this.#end(index, change, 'failed');
-      if (this.#writeCode(error, true) === 'EAGAIN') this.#expected.numWrites -= 1;
+      if (this.#pageCode(error, true) === 'EAGAIN') this.#expected.numWrites -= 1;
       else this.#expected.failedWrites += 1;
     }
   }
@@ -342,18 +369,19 @@ export class RamzMachine {
     const change = this.#change(index, () => page);
     this.#expected.numWrites += 1;
     const given = page.slice();
-    this.#track(this.#ended(index, change, this.#device.writePageAsync(index, given)));
+    this.#track(this.#ended(index, change, this.#device.writePageAsync(index, given), true));
     given.fill(0xee); // it was copied at once
   }
 
-  async #ended(index: number, change: Change, call: Promise<void>): Promise<void> {
+  async #ended(index: number, change: Change, call: Promise<void>, isWhole: boolean): Promise<void> {
     try {
       await call;
       this.#end(index, change, 'done');
     } catch (error) {
       this.#end(index, change, 'failed');
       this.#expected.failedWrites += 1;
-      this.#writeCode(error, false);
+      if (isWhole) this.#pageCode(error, false);
+      else this.#writeCode(error, false);
     }
   }
 
@@ -382,7 +410,10 @@ export class RamzMachine {
     }
     this.#expected.numWrites += done + (failed ? 1 : 0);
     this.#expected.failedWrites += failed ? 1 : 0;
-    parts.forEach(({ index }, i) => this.#end(index, changes[i] as Change, i < done ? 'done' : 'failed'));
+    parts.forEach(({ index }, i) => {
+      this.#end(index, changes[i] as Change, i < done ? 'done' : 'failed');
+      if (i < done) this.#accessed(index);
+    });
   }
 
   /** A part of one page; or of several, and then nothing else happens until it has ended. */
@@ -393,7 +424,7 @@ export class RamzMachine {
       const part = parts[0] as Part;
       const change = this.#patching(part, bytes);
       this.#expected.numWrites += 1;
-      this.#track(this.#ended(part.index, change, this.#device.writeAsync(offset, bytes)));
+      this.#track(this.#ended(part.index, change, this.#device.writeAsync(offset, bytes), part.length === PAGE_SIZE));
       return undefined;
     }
     return this.#drain().then(() => {
@@ -428,6 +459,7 @@ export class RamzMachine {
     const into = new Uint8Array(length).fill(0xa5);
     const before = this.#device.stats().numReads;
     const parts = partsOf(offset, length);
+    parts.forEach(({ index }) => this.#access(index));
     let done = parts.length;
     let failed = false;
     try {
@@ -440,7 +472,10 @@ export class RamzMachine {
     }
     this.#expected.numReads += done + (failed ? 1 : 0);
     this.#expected.failedReads += failed ? 1 : 0;
-    for (const part of parts.slice(0, done)) this.#requireState(part.index, into.slice(part.at, part.at + part.length), part, this.#certain(part.index), 'a read');
+    for (const part of parts.slice(0, done)) {
+      this.#requireState(part.index, into.slice(part.at, part.at + part.length), part, this.#certain(part.index), 'a read');
+      this.#accessed(part.index);
+    }
   }
 
   #readSoon(offset: number, length: number, call: (into: Uint8Array) => Promise<void>): undefined {
@@ -450,6 +485,7 @@ export class RamzMachine {
     const certain = this.#certain(index);
     const truth = this.#truth(index);
     truth.reads += 1;
+    this.#access(index);
     this.#expected.numReads += 1;
     const ended = call(into).then(
       () => this.#requireState(index, into, { from: offset % PAGE_SIZE, length }, certain, 'an asynchronous read'),
@@ -489,13 +525,16 @@ export class RamzMachine {
   }
 
   #markIdle(age: number): undefined {
-    this.#time.now += 1;
-    const blocks = [...this.#device.blockState()].filter(({ bytes }) => bytes !== 0);
+    // At times a month or two: then the device tells older times in coarser units.
+    this.#time.now += this.actions % 7 === 0 ? 4_000_000 : 1;
     const marked = this.#device.markIdle(age === 0 ? 'all' : age);
-    const due = blocks.filter(({ accessTime }) => age === 0 || accessTime <= this.#time.now - this.#started - age).length;
-    must(marked === due, `${marked} pages were marked, ${due} were due`);
-    const idle = [...this.#device.blockState()].filter(({ flags }) => flags.includes('i')).length;
-    must(idle >= marked, `${idle} pages are idle, ${marked} were marked`);
+    const objects = [...this.#device.blockState()].filter(({ bytes }) => bytes !== 0);
+    const due = objects.filter(({ accessTime }) => age === 0 || accessTime <= this.#time.now - this.#started - age).map(({ index }) => index);
+    const idle = objects.filter(({ flags }) => flags.includes('i')).map(({ index }) => index);
+    must(idle.join() === due.join(), `pages ${idle.join()} are idle, ${due.join()} were due`);
+    must(marked === due.length, `${marked} pages were marked, ${due.length} were due`);
+    this.#idle.clear();
+    idle.forEach((index) => this.#idle.add(index));
   }
 
   #writebackCode(error: unknown): void {
@@ -531,13 +570,18 @@ export class RamzMachine {
       ...(priority % 3 === 0 ? { priority: 1 + (priority % Math.max(levels, 1)) } : {}), ...(most % 3 === 0 ? { maxPages: most } : {}),
     };
     const sizes = (): Map<number, number> => new Map([...this.#device.blockState()].map(({ index, bytes }) => [index, bytes]));
+    const marks = (): Map<number, string> => new Map([...this.#device.blockState()].map(({ index, flags }) => [index, flags]));
     const before = sizes();
+    const given = marks();
     try {
       const smaller = this.#device.recompress(options);
       const after = sizes();
       const less = [...after].filter(([index, bytes]) => bytes < (before.get(index) as number)).length;
       must(less === smaller, `${smaller} pages are said to be smaller, ${less} are`);
       must([...after].every(([index, bytes]) => bytes <= (before.get(index) as number)), 'a page is larger');
+      const now = marks();
+      const tried = [...after].filter(([index, bytes]) => bytes < (before.get(index) as number) || now.get(index)?.includes('n') !== given.get(index)?.includes('n'));
+      tried.forEach(([index]) => this.#accessed(index));
       if (options.maxPages !== undefined) must(smaller <= options.maxPages, 'more pages than the most');
     } catch (error) {
       const code = this.#requireCode(error, ['EINVAL'], 'recompress');
@@ -574,6 +618,7 @@ export class RamzMachine {
 
   /** Those that wait have waited long enough. */
   async #pass(): Promise<void> {
+    this.#everHung = true;
     this.#store?.giveUp();
     this.#clock.pass(TIMEOUT);
     await quiet();
@@ -665,6 +710,7 @@ export class RamzMachine {
     equal(stats, { numReads, numWrites, invalidIo, notifyFree, discard });
     must(this.#device.memlimit === 0 || stats.memUsedTotal <= Math.max(this.#device.memlimit, this.#used * PAGE_SIZE), `${stats.pagesUsed} frames, the limit is ${this.#device.memlimit / PAGE_SIZE}, there were ${this.#used}`);
     this.#used = stats.pagesUsed;
+    this.#compareAccess(blocks);
     this.#comparePages(new Map(blocks.map(({ index, flags }) => [index, flags])));
     const reasons = (this.#store?.failed.read ?? 0) + (this.#store?.damaged ?? 0) + this.#trimmer.failed.decompress;
     must(this.#eio <= reasons, `${this.#eio} reads failed, for ${reasons} reasons`);
@@ -678,8 +724,24 @@ export class RamzMachine {
       must((mark !== undefined) === present, `page ${index} is ${present ? 'not ' : ''}there`);
       if (mark?.includes('s') === true) must(isSameFilled(base), `page ${index} is not same-filled`);
       else if (present && !this.#everArmed) must(!isSameFilled(base), `page ${index} is same-filled, and not marked`);
-      if (mark?.includes('h') === true) must(this.row.backing === 'none', `page ${index} is huge, and there is a store`);
+      if (mark?.includes('h') === true) must(this.#hasRefused(), `page ${index} is huge, and there is a store`);
     });
+  }
+
+  /** Whether there is no store, or it has not taken a page, or may not have. */
+  #hasRefused(): boolean {
+    return this.#store === undefined || this.#store.failed.write !== 0 || this.#everHung || this.row.slots < 1000;
+  }
+
+  /** Marks and times of what is there: an idle page was not accessed since it was marked. */
+  #compareAccess(blocks: readonly BlockState[]): void {
+    for (const { index, flags, bytes, accessTime } of blocks) {
+      if (!flags.includes('i')) this.#idle.delete(index);
+      else must(this.#idle.has(index), `page ${index} is idle, but was accessed`);
+      if (bytes === 0) continue;
+      const late = [...this.#truth(index).times].map((time) => time - accessTime);
+      must(late.some((by) => by === 0 || (by > 0 && by < 256 && this.#time.now - this.#started - accessTime > 2 ** 21)), `page ${index} was not accessed at second ${accessTime}`);
+    }
   }
 
   #compareIdle(): void {

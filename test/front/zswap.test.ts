@@ -1,8 +1,9 @@
 /** Zswap: what it does, one thing at a time. The whole at random: random.test.ts. */
 import { describe, expect, test, vi } from 'vitest';
 import {
-  ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, SLOT_BYTES, SwapSpace, Zpool, Zswap, loadCodec, type Codec, type ZswapOptions,
+  ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, SLOT_BYTES, SwapSpace, Zswap, loadCodec, type Codec, type ZswapOptions,
 } from '../../bindings/index.ts';
+import { zpools } from '../../bindings/zpool.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
 import { crc32c, notices, rawOf } from '../raw.ts';
 import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
@@ -660,7 +661,7 @@ describe('zswap', () => {
     const zswap = await create({ allocator: 'xcfmalloc', bytes: '1MiB', store });
     store.failure = new Error('broken');
     for (let offset = 0; zswap.store(0, offset, pageOf(offset)); offset++);
-    const compact = vi.spyOn(Zpool.prototype, 'compact');
+    const compact = vi.spyOn(zpools, 'compact');
     const times = (call: () => void): number => {
       compact.mockClear();
       call();

@@ -1,0 +1,65 @@
+/** The header of a ramzswap and the states of its pages: what is said in ramzswap.ts, as numbers. */
+import { POOL_INDEX } from '../mem/pool';
+import { cellSet, stateOf } from '../page/table';
+
+// ── states ───────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export const IDLE: u32 = 1 << 4;
+// @ts-ignore: decorator
+@inline export const HUGE: u32 = 1 << 5;
+// @ts-ignore: decorator
+@inline export const INCOMPRESSIBLE: u32 = 1 << 6;
+// @ts-ignore: decorator
+@inline export const PRIORITY_SHIFT: u32 = 7;
+// @ts-ignore: decorator
+@inline export const PRIORITY_MASK: u32 = 3;
+// @ts-ignore: decorator
+@inline export const TIME_SHIFT: u32 = 9;
+
+// ── header ───────────────────────────────────────────────────────────────────
+
+@unmanaged
+export class Device {
+  pool: u32;
+  pages: u32;
+  most: u32;
+  limit: u32;
+  flags: u32;
+  generation: u32;
+  epoch: u32;
+  objects: u32;
+  same: u32;
+  huge: u32;
+  written: u32;
+  hugeEver: u32;
+  peak: u32;
+  good: u32;
+  /** From this second on times are exact (ramzswap-time.ts). */
+  since: u32;
+}
+
+// @ts-ignore: decorator
+@inline export function deviceAt(front: usize): Device {
+  return changetype<Device>(front + 256);
+}
+
+// @ts-ignore: decorator
+@inline export function bytesOf(front: usize): f64 {
+  return load<f64>(front, 352);
+}
+
+export function addBytes(front: usize, by: f64): void {
+  store<f64>(front, bytesOf(front) + by, 352);
+}
+
+// ── cells ────────────────────────────────────────────────────────────────────
+
+export function setCell(front: usize, cell: usize, index: u32, value: u32, state: u32): void {
+  cellSet(front + POOL_INDEX, cell, index, value, state);
+}
+
+/** The state anew, if it is another. */
+export function setState(front: usize, cell: usize, index: u32, state: u32): void {
+  if (stateOf(cell) != state) setCell(front, cell, index, load<u32>(cell), state);
+}

@@ -1,0 +1,70 @@
+/** What writeback takes, and the pages that it means. */
+import { CompcacheError, show } from '../errors.ts';
+import { requireRange } from './options.ts';
+
+/** What writeback takes. */
+export type WritebackSelection = 'idle' | 'huge' | 'huge_idle' | 'incompressible' | { pages: readonly (number | readonly [first: number, last: number])[] };
+
+// The state of a page (assembly/front/ramzswap-layout.ts).
+export const KIND_MASK = 15;
+export const ENTRY = 1;
+export const IDLE = 16;
+export const HUGE = 32;
+export const INCOMPRESSIBLE = 64;
+
+/** A page that holds something, as the core knows it. */
+export interface Found {
+  index: number;
+  state: number;
+  bytes: number;
+}
+
+export function isObject({ state }: Found): boolean {
+  return (state & KIND_MASK) === ENTRY;
+}
+
+const MASKS: Record<string, number> = { idle: IDLE, huge: HUGE, huge_idle: HUGE | IDLE, incompressible: INCOMPRESSIBLE };
+
+type Range = [first: unknown, last: unknown];
+
+/** A selection that was read from the caller's object: marks that a page must have, or ranges. */
+export type TakenSelection = number | Range[];
+
+/** Reads a selection, each part of it once. EINVAL. */
+export function takeSelection(op: string, selection: unknown): TakenSelection {
+  if (typeof selection === 'string' && Object.hasOwn(MASKS, selection)) return MASKS[selection] as number;
+  let ranges: Range[] | undefined;
+  try {
+    ranges = rangesOf(op, (selection as { pages?: unknown } | null | undefined)?.pages);
+  } catch (cause) {
+    if (CompcacheError.made(cause)) throw cause;
+    throw new CompcacheError('EINVAL', op, 'selection cannot be read', { cause });
+  }
+  if (ranges === undefined) throw new CompcacheError('EINVAL', op, `selection must be ${Object.keys(MASKS).map(show).join(', ')} or { pages }, not ${show(selection)}`);
+  return ranges;
+}
+
+function rangesOf(op: string, list: unknown): Range[] | undefined {
+  if (!Array.isArray(list)) return undefined;
+  const { length } = list;
+  const ranges: Range[] = [];
+  for (let i = 0; i < length; i++) {
+    const one: unknown = list[i];
+    const range: Range = Array.isArray(one) ? [one[0], one[1]] : [one, one];
+    // At once, so that a list without end ends.
+    requireRange(op, 'first page', range[0], 0, 2 ** 32 - 1);
+    ranges.push(range);
+  }
+  return ranges;
+}
+
+/** Whether a page is selected, of a device of so many pages. EINVAL. */
+export function wantedBy(op: string, selection: TakenSelection, pages: number): (page: Found) => boolean {
+  if (typeof selection === 'number') return ({ state }) => (state & selection) === selection;
+  const ranges = selection.map(([first, last]): [number, number] => {
+    requireRange(op, 'first page', first, 0, pages - 1);
+    requireRange(op, 'last page', last, first, pages - 1);
+    return [first, last];
+  });
+  return ({ index }) => ranges.some(([first, last]) => index >= first && index <= last);
+}
