@@ -4,7 +4,7 @@ import type { KeyvLike } from '../../bindings/backing/keyv.ts';
 import type { OpfsStoreOptions } from '../../bindings/backing/opfs.ts';
 import { TestMedium } from '../backing/medium.ts';
 import { detach } from './buffers.ts';
-import { answer, callback, oddNumber, oddString, proxy, thrown, type Scene } from './values.ts';
+import { answer, callback, oddNumber, oddString, proxy, type Scene } from './values.ts';
 
 /** Leaves the zeros at the end away. */
 function trim(src: Uint8Array, dst: Uint8Array): number {
@@ -64,7 +64,13 @@ export function oddCodec(scene: Scene): Codec {
 function promised(scene: Scene, call: () => unknown): unknown {
   const { dice } = scene;
   switch (dice.below(6)) {
-    case 0: return new Promise((resolve, reject) => scene.later(() => (dice.once(6) ? reject(thrown(scene)) : resolve(call()))));
+    case 0: return new Promise((resolve, reject) => scene.later(() => {
+      try {
+        resolve(dice.once(6) ? scene.throw() : call());
+      } catch (thing) {
+        reject(thing);
+      }
+    }));
     case 1: return { then: (resolve: (value: unknown) => void) => resolve(call()) };
     case 2: return dice.once(4) ? answer(scene) : Promise.resolve(call());
     case 3: return call();

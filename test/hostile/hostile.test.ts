@@ -14,8 +14,8 @@ const CALLS = 21_000;
 const SHRINK_MS = 20_000;
 
 describe.each(builds)('hostile callers, %s', (build) => {
-  const first = seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(seed);
   test.each([...CLASSES.keys()])('%s', async (name) => {
+    const first = seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(seed);
     const least = CALLS / builds.length / CLASSES.size;
     let calls = 0;
     for (let nth = 0; calls < least; nth++) {

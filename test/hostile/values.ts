@@ -102,7 +102,7 @@ export function answer(scene: Scene): unknown {
   switch (dice.below(12)) {
     case 0: return Promise.resolve(4096);
     case 1: return Promise.reject(new Error('rejected'));
-    case 2: return { then: acting(scene, 0) };
+    case 2: return { then: (resolve: (value: unknown) => void) => (scene.later(() => resolve(1)), acting(scene, 0)()) };
     case 3: return Object.defineProperty({}, 'then', { get: acting(scene, undefined) });
     case 4: return { then: (resolve: (value: unknown) => void, reject: (reason: unknown) => void) => [resolve(1), reject(new Error('twice')), resolve(2)] };
     case 5: return { then: (resolve: (value: unknown) => void) => (resolve(1), scene.throw()) };

@@ -57,7 +57,7 @@ export class Fault extends Error {
 
 const DEEPEST = 2;
 const MOST_ACTS = 5;
-const HANGS_MS = 10_000;
+const HANGS_MS = 5_000;
 
 /** Takes the part behind a list's length out. */
 function keepLast<T>(list: T[], most: number): T[] {
@@ -91,7 +91,8 @@ export class World implements Scene {
   readonly #buffers: ArrayBuffer[] = [];
   readonly #kept: Uint8Array[] = [];
   #settles: (() => void)[] = [];
-  readonly #pending = new Set<Promise<void>>();
+  /** Calls that have not ended, with their names. */
+  readonly #pending = new Map<Promise<void>, string>();
   readonly #faults: Fault[] = [];
   #depth = 0;
   #acts = 0;
@@ -208,7 +209,7 @@ export class World implements Scene {
       () => undefined,
       (error: unknown) => this.#judge(entry, error),
     ).then(() => void this.#pending.delete(ended));
-    this.#pending.add(ended);
+    this.#pending.set(ended, entry.name);
   }
 
   #judge({ name }: Entry, error: unknown): void {
@@ -216,7 +217,7 @@ export class World implements Scene {
     else if (!isOurs(error)) {
       if (PASSES_ON.test(name) && this.#passed.has(error)) return;
       this.#faults.push(new Fault(`${name} threw ${describe(error)}`, { cause: error }));
-    } else if (error.code === 'EUCLEAN' && name !== 'FileStore.open' && name !== 'OpfsStore.open') {
+    } else if (error.code === 'EUCLEAN' && !error.op.endsWith('Store.open')) {
       this.#faults.push(new Fault(`${name}: EUCLEAN`, { cause: error }));
     }
   }
@@ -265,8 +266,8 @@ export class World implements Scene {
     const until = Date.now() + HANGS_MS;
     while (this.#pending.size > 0) {
       this.#settles.splice(0).forEach((settle) => settle());
-      await Promise.race([...this.#pending, new Promise((resolve) => setTimeout(resolve, 1))]);
-      if (Date.now() > until) throw new Fault(`${this.#pending.size} calls hang after ${name}`);
+      await Promise.race([...this.#pending.keys(), new Promise((resolve) => setTimeout(resolve, 1))]);
+      if (Date.now() > until) throw new Fault(`after ${name} these hang: ${[...this.#pending.values()].join(', ')}`);
     }
     this.#look(name);
   }

@@ -116,7 +116,6 @@ function zswapGetters(...names: (keyof Zswap & string)[]): Entry[] {
 export const ZSWAP: readonly Entry[] = [
   entry('Zswap.constructor', (world) => new (Zswap as unknown as new (...given: unknown[]) => unknown)('op', world.ram, {}, 0, options(world, {})), 1),
   entry('Zswap.create', makeZswap, 3),
-  entry('Zswap.make', (world) => (Zswap as unknown as { make(op: string, options: unknown): Promise<Zswap> }).make('Zswap.create', zswapOptions(world).given).then((it) => it.close()), 1),
   entry('Zswap.store', withZswap((of, world) => {
     const { type, offset, number } = placeOf(world);
     return of.it.store(type, offset, page(world, of.owner, number));
@@ -138,17 +137,9 @@ export const ZSWAP: readonly Entry[] = [
   entry('Zswap.writebackAsync', withZswap(({ it }, world) => it.writebackAsync(below(world, 6))), 5),
   entry('Zswap.shrink', withZswap(({ it }, world) => it.shrink(below(world, 6))), 4),
   entry('Zswap.shrinkAsync', withZswap(({ it }, world) => it.shrinkAsync(below(world, 6))), 4),
-  entry('Zswap.writeThrough', withZswap((of, world) => {
-    const { type, offset, number } = placeOf(world);
-    of.it.writeThrough('zswap.writeThrough', type, offset, page(world, of.owner, number));
-  })),
-  entry('Zswap.writeThroughAsync', withZswap((of, world) => {
-    const { type, offset, number } = placeOf(world);
-    return of.it.writeThroughAsync('zswap.writeThroughAsync', type, offset, page(world, of.owner, number));
-  })),
   entry('Zswap.stats', withZswap(({ it }) => it.stats())),
   entry('Zswap.check', withZswap(({ it }) => it.check())),
-  ...zswapGetters('enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'writebackLimit', 'allocator', 'codec'),
+  ...zswapGetters('name', 'ram', 'victims', 'enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'writebackLimit', 'allocator', 'codec'),
   zswapSetter('enabled', ({ dice }) => !dice.once(4)),
   zswapSetter('maxPoolPercent', ({ dice }) => dice.below(101)),
   zswapSetter('acceptThresholdPercent', ({ dice }) => dice.below(101)),
@@ -209,6 +200,7 @@ export const SWAP_SPACE: readonly Entry[] = [
   }), 10),
   entry('SwapSpace.free', withSpace(({ it }, world) => it.free(below(world, PAGES))), 4),
   entry('SwapSpace.freeAsync', withSpace(({ it }, world) => it.freeAsync(below(world, PAGES)))),
+  entry('SwapSpace.zswap', withSpace(({ it }) => it.zswap), 1),
   entry('SwapSpace.stats', withSpace(({ it }) => it.stats())),
   entry('SwapSpace.close', withSpace(({ it }, world) => (world.dice.once(8) ? gone(world, 'spaces', it, it.close()) : SKIP))),
   entry('SwapSpace[dispose]', withSpace(({ it }, world) => (world.dice.once(16) ? it[DISPOSE]() : SKIP)), 1),

@@ -74,7 +74,7 @@ function makeMemory(world: World): void {
 
 export const MEMORY_STORE: readonly Entry[] = [
   entry('MemoryStore.constructor', makeMemory, 1),
-  ...methods('MemoryStore', ofClass(MemoryStore), makeMemory, ['used', 'bytes', '[dispose]']),
+  ...methods('MemoryStore', ofClass(MemoryStore), makeMemory, ['used', 'bytes', 'reservedBytes', '[dispose]']),
 ];
 
 export const keyvMakers = (world: World): Makers<KeyvStoreOptions> => ({
