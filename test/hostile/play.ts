@@ -1,7 +1,7 @@
 /** Episodes: lists of actions, played from the start; what is left of one that fails. */
 import type { Build } from '../harness.ts';
 import { Dice } from './dice.ts';
-import { World, describe, type Entry } from './world.ts';
+import { Fault, World, describe, type Entry } from './world.ts';
 
 export type Classes = ReadonlyMap<string, readonly Entry[]>;
 
@@ -28,19 +28,11 @@ export function drawEpisode(classes: Classes, build: Build, seed: number, focus:
   return { build, seed, actions };
 }
 
-/** Rejections that nobody has taken since this was called; it ends the listening. */
-function unhandled(): () => unknown[] {
-  const seen: unknown[] = [];
-  const process = (globalThis as { process?: NodeJS.Process }).process;
-  if (typeof process?.on === 'function') {
-    const listen = (reason: unknown): void => void seen.push(reason);
-    process.on('unhandledRejection', listen);
-    return () => (process.off('unhandledRejection', listen), seen);
-  }
-  const listen = (event: PromiseRejectionEvent): void => (seen.push(event.reason), event.preventDefault());
-  globalThis.addEventListener('unhandledrejection', listen);
-  return () => (globalThis.removeEventListener('unhandledrejection', listen), seen);
-}
+/** Rejections that nobody has taken. Those that come late are found by the next episode. */
+const rejections: unknown[] = [];
+const { process } = globalThis as { process?: NodeJS.Process };
+if (typeof process?.on === 'function') process.on('unhandledRejection', (reason) => rejections.push(reason));
+else globalThis.addEventListener('unhandledrejection', (event) => (rejections.push(event.reason), event.preventDefault()));
 
 export interface Result {
   calls: number;
@@ -50,7 +42,6 @@ export interface Result {
 
 /** Plays an episode. */
 export async function play(classes: Classes, { build, seed, actions }: Episode): Promise<Result> {
-  const rejections = unhandled();
   const world = await World.create(build, classes, seed);
   let result: Result = { calls: 0 };
   try {
@@ -60,9 +51,9 @@ export async function play(classes: Classes, { build, seed, actions }: Episode):
     result = { calls: 0, fault };
   }
   await new Promise((resolve) => setTimeout(resolve, 0)); // rejections are told of after the microtasks
-  const [rejection] = rejections();
+  const [rejection] = rejections.splice(0);
   result.calls = world.calls;
-  if (result.fault === undefined && rejection !== undefined) result.fault = new Error(`unhandled rejection: ${describe(rejection)}`, { cause: rejection });
+  if (result.fault === undefined && rejection !== undefined) result.fault = new Fault(`unhandled rejection: ${describe(rejection)}`, { cause: rejection });
   return result;
 }
 
@@ -84,5 +75,16 @@ export async function report(classes: Classes, episode: Episode, fault: unknown,
   const left = await shrink(classes, episode, milliseconds);
   const again = (await play(classes, left)).fault ?? fault;
   const { build, seed, actions } = left;
-  return new Error(`${describe(fault)}\nbuild ${build}, seed ${seed}; ${actions.length} actions are left: ${JSON.stringify(actions)}\nwith them: ${describe(again)}`, { cause: again });
+  // No cause: whoever prints it would ask things that throw.
+  return new Error(`${describe(fault)}\nbuild ${build}, seed ${seed}; ${actions.length} actions are left: ${JSON.stringify(actions)}\nwith them: ${stackOf(again)}`);
+}
+
+/** Where something was thrown, as far as it says so. */
+function stackOf(fault: unknown): string {
+  const cause = Fault.made(fault) ? (fault.cause ?? fault) : fault;
+  try {
+    return `${describe(fault)}\n${String((cause as Error).stack)}`;
+  } catch {
+    return describe(fault);
+  }
 }

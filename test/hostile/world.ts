@@ -29,7 +29,7 @@ export interface Entry {
 export const SKIP = Symbol('skip');
 
 /** Methods that throw what a callback has thrown: the visit of walk, and the clock of a block device. */
-const PASSES_ON = /^(Zpool\.walk|Ramzswap\.)/;
+const PASSES_ON = /^(Zpool\.walk|Ramzswap)\b/;
 
 /** A pool and what was had of it. */
 export interface PoolBox {

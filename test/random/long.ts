@@ -251,7 +251,7 @@ async function runHostile(calls: number, seed: number): Promise<void> {
     const episode = drawEpisode(HOSTILE, build, seed + number, names[Math.floor(number / ALL_BUILDS.length) % names.length], 200);
     const result = await playEpisode(HOSTILE, episode);
     if ('fault' in result) {
-      console.error(await reportEpisode(HOSTILE, episode, result.fault, SHRINK_MS));
+      console.error((await reportEpisode(HOSTILE, episode, result.fault, SHRINK_MS)).message);
       process.exit(1);
     }
     done += result.calls;
