@@ -22,8 +22,10 @@ export interface Scene {
 function acting(scene: Scene, answer: unknown): () => unknown {
   return () => {
     scene.act();
-    if (scene.dice.once(3)) scene.throw();
-    return answer;
+    if (!scene.dice.once(3)) return answer;
+    const thing = thrown(scene);
+    scene.passes(thing);
+    throw thing;
   };
 }
 

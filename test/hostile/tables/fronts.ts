@@ -89,8 +89,8 @@ function zswapOptions(world: World): { given: ZswapOptions; lied: boolean } {
 async function makeZswap(world: World): Promise<void> {
   const { given, lied } = zswapOptions(world);
   const it = await Zswap.create(given);
-  if (world.zswaps.length >= 3) await it.close();
-  else world.zswaps.push({ it, owner: world.owner(), lied });
+  world.zswaps.push({ it, owner: world.owner(), lied });
+  if (world.zswaps.length > 3) await gone(world, 'zswaps', it, it.close());
 }
 
 function withZswap(run: (of: Owned<Zswap>, world: World) => unknown): (world: World) => unknown {
@@ -159,11 +159,8 @@ export const ZSWAP: readonly Entry[] = [
 
 /** Forgets one that is closed; its calls may go on for a while. */
 async function gone(world: World, list: 'zswaps' | 'spaces' | 'devices', it: unknown, closing: Promise<void>): Promise<void> {
-  try {
-    await closing;
-  } finally {
-    if (world.dice.once(2)) (world[list] as Owned<unknown>[]) = (world[list] as Owned<unknown>[]).filter((one) => one.it !== it);
-  }
+  await closing; // one that was refused is closed at the end
+  if (world.dice.once(2)) (world[list] as Owned<unknown>[]) = (world[list] as Owned<unknown>[]).filter((one) => one.it !== it);
 }
 
 // ── SwapSpace ────────────────────────────────────────────────────────────────
@@ -171,8 +168,8 @@ async function gone(world: World, list: 'zswaps' | 'spaces' | 'devices', it: unk
 async function makeSpace(world: World): Promise<void> {
   const { given, lied } = zswapOptions(world);
   const it = await SwapSpace.create(given);
-  if (world.spaces.length >= 2) await it.close();
-  else world.spaces.push({ it, owner: world.owner(), lied });
+  world.spaces.push({ it, owner: world.owner(), lied });
+  if (world.spaces.length > 2) await gone(world, 'spaces', it, it.close());
 }
 
 function withSpace(run: (of: Owned<SwapSpace>, world: World) => unknown): (world: World) => unknown {
@@ -243,8 +240,8 @@ async function makeDevice(world: World): Promise<void> {
   if (dice.once(2)) always.backing = storeOption(world);
   const { given, lied } = known(world, without(deviceMakers(world), 'ram', 'bytes'), always);
   const it = await Ramzswap.create(given);
-  if (world.devices.length >= 3) await it.close();
-  else world.devices.push({ it, owner: world.owner(), lied });
+  world.devices.push({ it, owner: world.owner(), lied });
+  if (world.devices.length > 3) await gone(world, 'devices', it, it.close());
 }
 
 function withDevice(run: (of: Owned<Ramzswap>, world: World) => unknown): (world: World) => unknown {
