@@ -1,10 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
-import { isPromise, requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
+import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show, takeOptions, type ErrorCode } from './errors.ts';
 import { SHAPES, pageTables, type PageTable, type PageTableKeys } from './page-table.ts';
+import { isPromise } from './promises.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
@@ -573,6 +574,7 @@ export class Zpool {
   /**
    * Visits every frame of objects with what lies in it, in frame order. The callback may use the pool; what it changes
    * in frames still to come is seen.
+   * @throws what the callback throws; EINVAL for one that gives a Promise
    */
   walk(visit: (contents: FrameContents) => void): void {
     if (typeof visit !== 'function') throw new CompcacheError('EINVAL', 'zpool.walk', `visit must be a function, not ${show(visit)}`);
@@ -585,13 +587,14 @@ export class Zpool {
       if (frame === 0) return;
       const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, 3 * (out[OUT_A] as number)).slice();
       const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, 2 * (out[OUT_B] as number)).slice();
-      visit({
+      const answer: unknown = visit({
         frame,
         objects: Array.from({ length: objects.length / 3 }, (_, i) => ({
           handle: objects[3 * i] as Handle, offset: objects[3 * i + 1] as number, bytes: objects[3 * i + 2] as number,
         })),
         free: Array.from({ length: free.length / 2 }, (_, i) => ({ offset: free[2 * i] as number, bytes: free[2 * i + 1] as number })),
       });
+      if (isPromise(answer)) throw new CompcacheError('EINVAL', 'zpool.walk', 'visit returned a Promise; it must be synchronous');
     }
   }
 

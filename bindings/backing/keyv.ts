@@ -33,6 +33,7 @@ import { fromBase64, toBase64 } from '../base64.ts';
 import { copyOf, copyOut } from '../bytes.ts';
 import { ASYNC_DISPOSE } from '../dispose.ts';
 import { CompcacheError, MAKER, requireMaker, requireU32, show, takeOptions } from '../errors.ts';
+import { isPromise } from '../promises.ts';
 import { closedStore, emptySlot, requireContent, requireRoom, requireSlot, takeSlots } from './arguments.ts';
 import { textOf } from './medium.ts';
 import { SLOT_BYTES, type BackingStore } from './types.ts';
@@ -59,6 +60,9 @@ const DEFAULT_TIMEOUT = 10_000;
 const MOST_TIMEOUT = 0x7fffffff;
 const SLOT_DIGITS = 10;
 const MOST_TEXT = 4 * Math.ceil(SLOT_BYTES / 3);
+
+/** In place of an answer that is an object. */
+const NO_TEXT = Object.freeze({});
 
 interface Emitter {
   on(event: 'error', listener: (error: unknown) => void): unknown;
@@ -140,13 +144,13 @@ class Client {
     this.#lastError = error;
   };
 
-  /** It throws what the caller's object throws. */
+  /** It throws what the caller's object throws. What `on` and `off` promise, if anything, may be rejected: isPromise minds that. */
   constructor(keyv: KeyvLike) {
     this.#keyv = keyv;
     this.#isInstance = isInstance(keyv);
     const all = isInstance(keyv) ? [keyv, keyv.store] : [keyv];
     this.#emitters = all.filter((value) => hasMethods(value, 'on')) as Emitter[];
-    for (const emitter of this.#emitters) emitter.on('error', this.#listen);
+    for (const emitter of this.#emitters) isPromise(emitter.on('error', this.#listen));
   }
 
   /** @returns the value of a key, undefined when it has none */
@@ -181,7 +185,7 @@ class Client {
   leave(): void {
     for (const emitter of this.#emitters) {
       try {
-        emitter.off?.('error', this.#listen);
+        isPromise(emitter.off?.('error', this.#listen));
       } catch {
         continue; // an emitter that fails here goes on telling us, and nobody listens
       }
@@ -196,7 +200,9 @@ class Client {
 
   async #ask(op: string, call: () => unknown): Promise<unknown> {
     try {
-      return await call();
+      const answer = await call();
+      // No answer of use is an object, and to pass one on by a promise would ask it for its `then` once more.
+      return (typeof answer === 'object' && answer !== null) || typeof answer === 'function' ? NO_TEXT : answer;
     } catch (error) {
       throw failed(op, `the store failed: ${show(textOf(error, 'message') ?? error)}`, error);
     }

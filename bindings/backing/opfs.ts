@@ -80,7 +80,7 @@ async function requestedFile(op: string, { name, handle }: OpfsStoreOptions): Pr
 }
 
 /** EINVAL for what is no handle of a file, ENODEV outside a dedicated worker, EBUSY where the file is open already, EIO. */
-async function accessTo(op: string, handle: unknown): Promise<SyncAccess> {
+async function accessTo(op: string, handle: unknown): Promise<{ access: SyncAccess }> {
   let create: unknown;
   try {
     const { kind, createSyncAccessHandle } = handle as { kind?: unknown; createSyncAccessHandle?: unknown };
@@ -91,7 +91,8 @@ async function accessTo(op: string, handle: unknown): Promise<SyncAccess> {
   }
   if (typeof create !== 'function') throw new CompcacheError('ENODEV', op, 'synchronous access to files needs a dedicated worker');
   try {
-    return (await Reflect.apply(create, handle, [])) as SyncAccess;
+    // In an object of ours: to pass it on by a promise would ask it for a `then` once more.
+    return { access: (await Reflect.apply(create, handle, [])) as SyncAccess };
   } catch (cause) {
     switch (textOf(cause, 'name')) {
       case 'NoModificationAllowedError': throw new CompcacheError('EBUSY', op, 'the file is open elsewhere', { cause });
@@ -164,7 +165,7 @@ export class OpfsStore extends VolumeStore<'sync'> {
     const existing = takeWord(op, 'existing', taken.existing, EXISTING);
     const file = await requestedFile(op, taken);
     try {
-      const access = await accessTo(op, file.handle);
+      const { access } = await accessTo(op, file.handle);
       try {
         const medium = mediumOf(access);
         const length = size ?? (slots === undefined ? runSync(sizeOf(op, medium)) : bytesFor(slots));

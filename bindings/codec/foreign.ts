@@ -8,6 +8,7 @@
 import { lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, isU32, show } from '../errors.ts';
 import { inside } from '../nested.ts';
+import { isPromise } from '../promises.ts';
 import type { Codec } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
 import { CoreCodec } from './core.ts';
@@ -90,11 +91,4 @@ export function takeCodec(op: string, codec: unknown): number | ForeignCodec {
 export function requirePage(op: string, what: string, page: Uint8Array): void {
   requireBytes(op, what, page);
   if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', op, `${what} must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
-}
-
-/** Whether a callback or a codec gave a Promise; its rejection is taken care of, since nobody else will. What its `then` throws is thrown. */
-export function isPromise(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return false;
-  Promise.resolve(value).catch(() => undefined);
-  return true;
 }

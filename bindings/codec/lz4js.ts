@@ -9,6 +9,7 @@
  * made of literals here, and since its decoder checks nothing a block is decoded
  * only after its structure has been verified.
  */
+import { MAKER, requireMaker } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import { BLOCK_MAX, deliver, deliverDecoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 
@@ -25,7 +26,8 @@ class Lz4jsCodec implements Codec {
   readonly #table = new Uint32Array(HASH_WORDS);
   readonly #buffer: Uint8Array;
 
-  constructor(private readonly lz4: Lz4js) {
+  constructor(maker: unknown, private readonly lz4: Lz4js) {
+    requireMaker(maker, 'Lz4jsCodec', 'loadCodec');
     this.#buffer = new Uint8Array(lz4.compressBound(BLOCK_MAX));
   }
 
@@ -89,5 +91,5 @@ function decodedLength(src: Uint8Array): number {
 /** Imports lz4js, which allocates about 5 MiB. */
 export async function loadLz4js(): Promise<Codec> {
   const imported = (await import('lz4js')) as unknown as Lz4js & { default?: Lz4js };
-  return new Lz4jsCodec(imported.default ?? imported);
+  return new Lz4jsCodec(MAKER, imported.default ?? imported);
 }

@@ -7,6 +7,7 @@ import type { CoreCodecName } from '../codec/core.ts';
 import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from '../errors.ts';
+import { isPromise } from '../promises.ts';
 import { Ram, rams, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec } from '../types.ts';
@@ -1496,7 +1497,7 @@ export class Ramzswap {
   /** The time, by the caller's clock, which may do anything: it is asked before all else. What it throws is thrown. EINVAL. */
   #time(op: string): number {
     const time: unknown = this.#clock();
-    if (typeof time !== 'number' || !Number.isFinite(time)) throw new CompcacheError('EINVAL', op, `clock must give a finite number, not ${show(time)}`);
+    if (isPromise(time) || typeof time !== 'number' || !Number.isFinite(time)) throw new CompcacheError('EINVAL', op, `clock must give a finite number, not ${show(time)}`);
     return time;
   }
 

@@ -43,6 +43,15 @@ describe('OpfsStore', () => {
     expect(error.cause).toBe(cause);
   });
 
+  test('an access that throws when it is asked for a then is EIO, or works, whichever time that is', async () => {
+    for (const nth of [1, 2, 3]) {
+      let asked = 0;
+      const access = { ...accessOf(new TestMedium()), get then() { return ++asked === nth ? ((): never => { throw new Error('then'); })() : undefined; } };
+      const opening = open({ kind: 'file', createSyncAccessHandle: async () => ({ access }).access });
+      await opening.then((store) => store.close(), (error) => expect(error).toMatchObject({ name: 'CompcacheError', code: 'EIO' }));
+    }
+  });
+
   test('closes the file that it refuses', async () => {
     const medium = new TestMedium('sync', new Uint8Array(100));
     await rejected({ code: 'EUCLEAN', op, says: 'somebody else' }, open(handleOf(medium)));

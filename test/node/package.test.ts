@@ -60,7 +60,7 @@ afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 describe('the packed package', () => {
   test('has what it needs and nothing else', () => {
-    expect(packed).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'CHANGELOG.md', 'dist/core.wasm', 'dist/core-scalar.wasm', 'dist/core-checked.wasm', 'dist/bindings/index.d.ts', 'dist/cli/main.js']));
+    expect(packed).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'dist/core.wasm', 'dist/core-scalar.wasm', 'dist/core-checked.wasm', 'dist/bindings/index.d.ts', 'dist/cli/main.js']));
     expect(packed.filter((path) => !/^(dist\/|README|LICENSE|CHANGELOG|package\.json)/.test(path))).toEqual([]);
   });
 

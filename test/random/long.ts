@@ -1,7 +1,7 @@
 /**
  * Long traces, and random actions for as long as one likes:
  *
- *   tsx test/random/long.ts [allocator|swap|ramzswap|mutation|all] [operations] [seed]
+ *   tsx test/random/long.ts [allocator|swap|ramzswap|hostile|mutation|all] [operations] [seed]
  *
  * First, for every allocator, a million steps of churn on 50,000 live objects, the same of small sizes, and reclaim of
  * 500 frames with the order of eviction: pool and model must give the same figures. Then random actions.
@@ -18,6 +18,9 @@
  *
  * 'mutation' changes single words of RAMs, `operations` values each (20 at most), and uses what check() does not see.
  *
+ * 'hostile': calls with hostile arguments, callbacks, codecs and stores (test/hostile), a million of them unless fewer operations are
+ * asked for.
+ *
  * On failure the round is repeated with ever fewer actions; what is left is printed with the seed, exit code 1.
  */
 import { ALL_BUILDS, allocators, createRam, must, traceTarget } from '../harness.ts';
@@ -27,6 +30,9 @@ import { createDraw, runChurn2, runChurnSmall, runE6 } from '../models/trace.ts'
 import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { BAD_HANDLES, MODES, Machine, POLICIES } from './machine.ts';
 import type { Action } from './machine.ts';
+import { drawEpisode, play as playEpisode, report as reportEpisode } from '../hostile/play.ts';
+import { FILE_STORE } from '../hostile/tables/files.ts';
+import { CLASSES } from '../hostile/tables/index.ts';
 import { ALLOCATORS, loadCodec } from '../../bindings/index.ts';
 import { Clock } from '../front/clock.ts';
 import { ramzswapSubject, zswapSubject } from '../unit/mutation-fronts.ts';
@@ -34,6 +40,7 @@ import { poolSubject } from '../unit/mutation-pools.ts';
 import { mutate } from '../unit/mutation-use.ts';
 import { RamzMachine, dice as ramzDice, drawn, ramzRows, type RamzAction, type RamzRow } from '../front/ramzswap-machine.ts';
 
+const HOSTILE = new Map([...CLASSES, ['FileStore', FILE_STORE] as const]);
 const ROUND = 20_000;
 const SHRINK_MS = 60_000;
 
@@ -234,14 +241,34 @@ async function runMutation(values: number, seed: number): Promise<void> {
   }
 }
 
+/** Episodes of hostile callers (test/hostile), in every build, each class in turn the one that is called the most. */
+async function runHostile(calls: number, seed: number): Promise<void> {
+  const started = Date.now();
+  const names = [...HOSTILE.keys()];
+  let done = 0;
+  for (let number = 0; done < calls; number++) {
+    const build = ALL_BUILDS[number % ALL_BUILDS.length] as Build;
+    const episode = drawEpisode(HOSTILE, build, seed + number, names[Math.floor(number / ALL_BUILDS.length) % names.length], 200);
+    const result = await playEpisode(HOSTILE, episode);
+    if ('fault' in result) {
+      console.error((await reportEpisode(HOSTILE, episode, result.fault, SHRINK_MS)).message);
+      process.exit(1);
+    }
+    done += result.calls;
+    if (number % 500 === 499) console.log(`hostile: ${done} calls, ${Math.round((Date.now() - started) / 1000)} s`);
+  }
+  console.log(`hostile: ${done} calls, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no fault`);
+}
+
 const [name = 'all', operations = '10000000', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
 const chosen = allocators.filter(({ title }) => name === 'all' || title.startsWith(name));
 const fronts = frontRows(name);
-if ((chosen.length + fronts.length === 0 && name !== 'ramzswap' && name !== 'mutation') || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
-  console.error(`usage: tsx test/random/long.ts [allocator|swap|ramzswap|mutation|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
+if ((chosen.length + fronts.length === 0 && name !== 'ramzswap' && name !== 'mutation' && name !== 'hostile') || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
+  console.error(`usage: tsx test/random/long.ts [allocator|swap|ramzswap|hostile|mutation|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
   process.exit(2);
 }
 if (name === 'mutation') await runMutation(Math.min(Number(operations), 20), Number(seed));
+if (name === 'hostile' || name === 'all') await runHostile(Math.min(1_000_000, Number(operations)), Number(seed));
 if (name === 'ramzswap') await runRamzswap(Number(operations), Number(seed));
 for (const row of chosen) {
   await traces(row);

@@ -134,6 +134,33 @@ describe('foreign code', () => {
     ram.check();
   });
 
+  test('a visit of walk that returns a Promise: EINVAL, and its rejection harms nobody', async () => {
+    const ram = await Ram.create({ bytes: '1MiB' });
+    const pool = ram.zpool('zbud');
+    pool.malloc(100);
+    expect(code(() => pool.walk((async () => { throw new Error('late'); }) as never))).toBe('EINVAL');
+    const thrown = new Error('of the visit');
+    expect(() => pool.walk(() => { throw thrown; })).toThrow(thrown);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    ram.check();
+  });
+
+  test.each<[string, () => unknown]>([
+    ['whose then throws', () => ({ get then() { throw new Error('then'); } })],
+    ['that is a function', () => Object.assign(() => 1, { then: (_: unknown, reject: (reason: Error) => void) => reject(new Error('late')) })],
+    ['whose catch throws', () => Object.assign(Promise.resolve(), { catch: () => { throw new Error('catch'); } })],
+  ])('a Promise %s is one: EINVAL from evict and walk, EIO from a codec', async (_, make) => {
+    const ram = await Ram.create({ bytes: '1MiB' });
+    const pool = ram.zpool('zbud', { evict: make as never });
+    pool.malloc(100);
+    expect(code(() => pool.shrink(1))).toBe('EINVAL');
+    expect(code(() => pool.walk(make as never))).toBe('EINVAL');
+    const page = new Uint8Array(4096).fill(1, 5);
+    expect(code(() => pool.storePage(page, { name: 'odd', compress: make, decompress: make } as never))).toBe('EIO');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    ram.check();
+  });
+
   test('callbacks that shrink their own pool again and free nothing: so many calls and no more, and nothing stays under reclaim', async () => {
     for (const allocator of ALLOCATORS) {
       const ram = await Ram.create({ bytes: '16MiB' });

@@ -1,0 +1,29 @@
+/**
+ * Callers, codecs and stores of bad will, in every class: a short run for each change. A failure prints the seed and what is left
+ * of the actions; VITE_SEED repeats it. test/random/long.ts runs for as long as one likes.
+ */
+import { describe, expect, test } from 'vitest';
+import { builds } from '../harness.ts';
+import { drawEpisode, play, report } from './play.ts';
+import { CLASSES } from './tables/index.ts';
+
+const seed = (import.meta as { env?: Record<string, string | undefined> }).env?.VITE_SEED;
+
+const LENGTH = 160;
+const CALLS = 21_000;
+const SHRINK_MS = 20_000;
+
+describe.each(builds)('hostile callers, %s', (build) => {
+  test.each([...CLASSES.keys()])('%s', async (name) => {
+    const first = seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(seed);
+    const least = CALLS / builds.length / CLASSES.size;
+    let calls = 0;
+    for (let nth = 0; calls < least; nth++) {
+      const episode = drawEpisode(CLASSES, build, first + nth, name, LENGTH);
+      const result = await play(CLASSES, episode);
+      if ('fault' in result) throw await report(CLASSES, episode, result.fault, SHRINK_MS);
+      calls += result.calls;
+    }
+    expect(calls).toBeGreaterThanOrEqual(least);
+  });
+});
