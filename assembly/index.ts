@@ -4,27 +4,49 @@
  * Every function returns a u32 (JavaScript sees it signed and shifts it back);
  * a value >= 0xFFFFF000 is a negative errno.
  */
-import { blockBuffer, blockBufferBytes, pageBuffer, pageBufferBytes, scratchBase } from './mem/scratch';
-import { compress } from './codec/compress';
-import { lz4Decompress } from './codec/lz4';
+import { crc32c } from './base/crc';
+import { blockBuffer, blockBufferBytes, crcTables, pageBuffer, pageBufferBytes, scratchBase } from './mem/scratch';
 
-export { frameFail as ramFail, frameLimit as ramLimit, framesFree as ramFree } from './mem/frame';
-export {
-  zpoolMalloc, zpoolMax, zpoolMallocRaw, zpoolSize, zpoolRange, zpoolWrite, zpoolMap, zpoolUnmap,
-} from './zpool';
-export { pageStore, pageLoad, pageFill } from './page/path';
-export {
-  objectFree as zpoolFree, tableKind, tableCount, tableSet, tablePut, tableGet, tableLoad, tableDelete, tableClear,
-} from './page/store';
+// ── the RAM ──────────────────────────────────────────────────────────────────
 export { attach, layoutVersion } from './mem/module';
+export {
+  fixedFrames as ramFixed, frameCounter as ramCounter, frameFail as ramFail, frameInit as ramInit, frameLimit as ramLimit,
+  frameSaved as ramSaved, framesFree as ramFree,
+} from './mem/frame';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };
 
-/** LZ4 by one of the compressors: page buffer to block buffer. Bytes written, 0 when they exceed `most`. */
-export function codecCompress(codec: u32, bytes: u32, most: u32): u32 {
-  return compress(codec, pageBuffer(), min(bytes, pageBufferBytes()), blockBuffer(), min(most, blockBufferBytes()));
-}
+// ── pools ────────────────────────────────────────────────────────────────────
+export {
+  zpoolCompact, zpoolCreate, zpoolDestroy, zpoolFreeable, zpoolIsolate, zpoolMalloc, zpoolMallocRaw, zpoolMap, zpoolMax, zpoolRange,
+  zpoolRelease, zpoolRunDeferred, zpoolSize, zpoolUnmap, zpoolVictimNext, zpoolWrite,
+} from './zpool';
+export {
+  ramCheck, tableSeek, zpoolCounter, zpoolIdentity, zpoolLocate, zpoolMetadataFrames, zpoolNext, zpoolSpanning, zpoolTable,
+  zpoolTables, zpoolWalk,
+} from './inspect';
 
-/** LZ4, dense or not: block buffer to page buffer. Bytes written, EIO for anything malformed. */
-export function codecDecompress(bytes: u32, most: u32): u32 {
-  return lz4Decompress(blockBuffer(), min(bytes, blockBufferBytes()), pageBuffer(), min(most, pageBufferBytes()));
+// ── pages ────────────────────────────────────────────────────────────────────
+export { pageStore, pageLoad, pageFill } from './page/path';
+export {
+  objectFree as zpoolFree, tableOpen, tableKind, tableCount, tableSet, tablePut, tableGet, tableLoad, tableDelete, tableClear,
+} from './page/store';
+
+// ── front ends ───────────────────────────────────────────────────────────────
+export { frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
+export {
+  zswapAccept, zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapExcess, zswapFigure, zswapForeign,
+  zswapFrames, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
+  zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
+} from './front/zswap';
+export {
+  ramzBegin, ramzCodec, ramzCreate, ramzDirect, ramzDrop, ramzFigure, ramzGiveUp, ramzIdle, ramzIsIn, ramzNext, ramzOut, ramzPeek,
+  ramzKeep, ramzPut, ramzRead, ramzRecompress, ramzReplace, ramzResetPeak, ramzSecond, ramzUse, ramzWrite, ramzWritten,
+} from './front/ramzswap';
+
+// ── codecs and checksums ─────────────────────────────────────────────────────
+export { codecCompress, codecDecompress } from './codec/buffers';
+
+/** CRC-32C over memory, continued from `crc` (0 to start). */
+export function checksum(from: usize, bytes: u32, crc: u32): u32 {
+  return crc32c(crcTables(), from, bytes, crc);
 }

@@ -2,11 +2,8 @@
  * Inspection: what looks at a RAM and changes nothing.
  *
  * The check of every structure, the walk over the contents of frames, the tables
- * of an allocator, counters, images. It is nearly half of all code and none of
- * it is hot, so it is compiled into a module of its own (inspector.ts), which the
- * bindings instantiate on the same memory when it is first asked for: since all
- * state lies there, a second module sees it just as the core does. The core stays
- * small enough to ship to a page, and the checks may be as thorough as they like.
+ * of an allocator, counters, images. It is a third of all code, and none of it is
+ * hot: the checks may be as thorough as they like.
  */
 import { EINVAL, isError } from './base/errno';
 import { xcfCheck, xcfListLength, xcfLocate, xcfSpanning, xcfWalk } from './alloc/xcfmalloc';

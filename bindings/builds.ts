@@ -1,69 +1,49 @@
-/** Which core to run, with its companions, and their compilation, shared by all RAMs of a realm. */
+/**
+ * Which core to run, and its compilation, shared by all RAMs of a realm. The core with SIMD is inlined; the scalar one, for hosts
+ * that lack that, and the checked one are loaded when they are asked for.
+ */
 import { fromBase64 } from './base64.ts';
 import { CompcacheError, show } from './errors.ts';
-import { base64 as keeperWasm } from './generated/keeper.ts';
-import { base64 as scalarCore } from './generated/core-scalar.ts';
 import { base64 as simdCore } from './generated/core.ts';
-import { base64 as inspectorWasm } from './generated/inspector.ts';
 import type { RamOptions } from './types.ts';
-import { compile, compileSync, hasSimd, type Build } from './wasm.ts';
+import { compile, compileSync, hasSimd } from './wasm.ts';
 
-type Wasm = () => Uint8Array<ArrayBuffer>;
+type BuildName = 'simd' | 'scalar' | 'checked';
 
-const compiled = new Map<string, WebAssembly.Module>();
+const compiled = new Map<BuildName, WebAssembly.Module>();
 
-function release(options: RamOptions): [name: string, wasm: Wasm] {
-  return (options.simd ?? hasSimd()) ? ['core', () => fromBase64(simdCore)] : ['core-scalar', () => fromBase64(scalarCore)];
-}
-
-function requireBuild(op: string, options: RamOptions): void {
-  const { build, simd } = options;
+/** The build that the options ask for. EINVAL. */
+function nameOf(op: string, { build, simd }: RamOptions): BuildName {
   if (build !== undefined && build !== 'release' && build !== 'checked') {
     throw new CompcacheError('EINVAL', op, `build must be 'release' or 'checked', not ${show(build)}`);
   }
   if (simd !== undefined && typeof simd !== 'boolean') throw new CompcacheError('EINVAL', op, 'simd must be true or false');
+  return build === 'checked' ? 'checked' : (simd ?? hasSimd()) ? 'simd' : 'scalar';
 }
 
-/** Compiles at the first use, and keeps. */
-export async function kept(op: string, name: string, wasm: Wasm): Promise<WebAssembly.Module> {
-  const module = compiled.get(name) ?? (await compile(op, wasm()));
+/** The module that the options ask for. EINVAL, ENODEV. */
+export async function moduleFor(op: string, options: RamOptions): Promise<WebAssembly.Module> {
+  const name = nameOf(op, options);
+  if (options.module !== undefined) return options.module;
+  const module = compiled.get(name) ?? (await compile(op, await wasmOf(name)));
   compiled.set(name, module);
   return module;
 }
 
-/** The synchronous twin of kept. */
-function keptSync(op: string, name: string, wasm: Wasm): WebAssembly.Module {
-  const module = compiled.get(name) ?? compileSync(op, wasm());
-  compiled.set(name, module);
-  return module;
+async function wasmOf(name: BuildName): Promise<Uint8Array<ArrayBuffer>> {
+  if (name === 'simd') return fromBase64(simdCore);
+  return name === 'scalar' ? (await import('./scalar.ts')).wasm() : (await import('./checked.ts')).wasm();
 }
 
-/** A core with the companions of the release builds. */
-function released(core: WebAssembly.Module): Build {
-  return {
-    checked: false,
-    core,
-    inspector: (op) => keptSync(op, 'inspector', () => fromBase64(inspectorWasm)),
-    keeper: (op) => keptSync(op, 'keeper', () => fromBase64(keeperWasm)),
-  };
-}
-
-/** The modules that the options ask for. EINVAL, ENODEV. */
-export async function buildFor(op: string, options: RamOptions): Promise<Build> {
-  requireBuild(op, options);
-  if (options.module !== undefined) return released(options.module);
-  if (options.build !== 'checked') return released(await kept(op, ...release(options)));
-  const checked = await import('./checked.ts');
-  const build = released(await kept(op, 'core-checked', checked.wasm));
-  return { ...build, checked: true, keeper: (caller) => keptSync(caller, 'keeper-checked', checked.keeperWasm) };
-}
-
-/** The same, at once: the checked build must come as a module then. */
-export function buildForSync(op: string, options: RamOptions): Build {
-  requireBuild(op, options);
-  if (options.module !== undefined) return released(options.module);
-  if (options.build === 'checked') {
-    throw new CompcacheError('EINVAL', op, "build 'checked' needs a module here, or Ram.create, which loads it");
+/** The same, at once: a build that is not inlined must come as a module. EINVAL, ENODEV. */
+export function moduleForSync(op: string, options: RamOptions): WebAssembly.Module {
+  const name = nameOf(op, options);
+  if (options.module !== undefined) return options.module;
+  if (name === 'checked') throw new CompcacheError('EINVAL', op, "build 'checked' needs a module here, or Ram.create, which loads it");
+  if (name === 'scalar') {
+    throw new CompcacheError('ENODEV', op, 'the core that is inlined needs SIMD: use Ram.create, which loads the scalar one, or give that as module (compcache/scalar)');
   }
-  return released(keptSync(op, ...release(options)));
+  const module = compiled.get(name) ?? compileSync(op, fromBase64(simdCore));
+  compiled.set(name, module);
+  return module;
 }

@@ -27,7 +27,7 @@ export interface Run {
 
 /** Runs of frames that belong into an image. */
 export function runsOf(core: Core): Run[] {
-  const { ramSaved } = core.inspect('ram.snapshot');
+  const { ramSaved } = core.exports;
   const runs: Run[] = [];
   let last: Run | undefined;
   for (let frame = ramSaved(0) >>> 0; frame !== END; frame = ramSaved(frame + 1) >>> 0) {
@@ -39,7 +39,7 @@ export function runsOf(core: Core): Run[] {
 
 /** CRC-32C of bytes that lie outside the memory, through the page buffer. */
 function checksumOf(core: Core, bytes: Uint8Array, crc: number): number {
-  const { checksum } = core.inspect('ram.snapshot');
+  const { checksum } = core.exports;
   for (let from = 0; from < bytes.length; from += PAGE_SIZE) {
     const part = bytes.subarray(from, from + PAGE_SIZE);
     core.page.set(part);
@@ -55,16 +55,16 @@ function checksumOf(core: Core, bytes: Uint8Array, crc: number): number {
  */
 export function* imageChunks(still: () => Core, verify?: string): Generator<Uint8Array<ArrayBuffer>> {
   const core = still();
-  const inspector = core.inspect(verify ?? 'ram.snapshot');
+  const { exports } = core;
   const runs = runsOf(core);
   const header = new Uint32Array(HEADER_BYTES / 4 + 2 * runs.length);
   const saved = runs.reduce((sum, run) => sum + run.count, 0);
-  header.set([MAGIC, FORMAT, LAYOUT_VERSION, inspector.ramCounter(0) >>> 0, saved, runs.length]);
+  header.set([MAGIC, FORMAT, LAYOUT_VERSION, exports.ramCounter(0) >>> 0, saved, runs.length]);
   runs.forEach((run, i) => header.set([run.first, run.count], HEADER_BYTES / 4 + 2 * i));
   const head = new Uint8Array(header.buffer);
   const start = checksumOf(core, head, 0);
   const parts = runs.flatMap(inParts);
-  const checksumPart = (crc: number, part: Run): number => inspector.checksum(part.first * PAGE_SIZE, part.count * PAGE_SIZE, crc) >>> 0;
+  const checksumPart = (crc: number, part: Run): number => exports.checksum(part.first * PAGE_SIZE, part.count * PAGE_SIZE, crc) >>> 0;
   yield head;
   let crc = start;
   for (const part of parts) {

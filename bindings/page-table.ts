@@ -172,8 +172,8 @@ export class PageTable {
    */
   *keys(): IterableIterator<number> {
     for (let place = 0; place < 2 ** 32; place++) {
-      const { inspect, out } = this.#core;
-      const found = inspect('pageTable.keys').tableSeek(this.#address, place) >>> 0;
+      const { exports, out } = this.#core;
+      const found = exports.tableSeek(this.#address, place) >>> 0;
       if (found === 0) return;
       if (found !== 1) throw this.#failure('pageTable.keys', found);
       place = out[OUT_C] as number;

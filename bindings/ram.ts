@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
 import { isShared, requireUnshrunk, viewOf } from './bytes.ts';
-import { buildFor, buildForSync } from './builds.ts';
+import { moduleFor, moduleForSync } from './builds.ts';
 import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from './errors.ts';
@@ -9,7 +9,7 @@ import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
-import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Build, type Core } from './wasm.ts';
+import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { KINDS, callbacks, optionWords, takeZpoolOptions, zpools, type Owner, type Zpool } from './zpool.ts';
 
 const MIN_BYTES = 256 * 1024;
@@ -122,7 +122,7 @@ export class Ram {
    */
   static async create(options: RamOptions = {}): Promise<Ram> {
     const taken = takeOptions<RamOptions>('Ram.create', options, RAM_OPTIONS);
-    return Ram.#make('Ram.create', taken, await buildFor('Ram.create', taken));
+    return Ram.#make('Ram.create', taken, await moduleFor('Ram.create', taken));
   }
 
   /**
@@ -131,16 +131,16 @@ export class Ram {
    */
   static createSync(options: RamOptions = {}): Ram {
     const taken = takeOptions<RamOptions>('Ram.createSync', options, RAM_OPTIONS);
-    return Ram.#make('Ram.createSync', taken, buildForSync('Ram.createSync', taken));
+    return Ram.#make('Ram.createSync', taken, moduleForSync('Ram.createSync', taken));
   }
 
-  static #make(op: string, options: RamOptions, build: Build): Ram {
+  static #make(op: string, options: RamOptions, module: WebAssembly.Module): Ram {
     const bytes = memoryBytes(op, options, '64MiB');
     const limit = limitFrames(op, options, bytes);
     const first = options.firstFrame === undefined ? 0 : options.firstFrame;
     requireU32(op, 'firstFrame', first);
-    const core = instantiate(op, build, reserve(op, bytes));
-    if (core.keep(op).ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
+    const core = instantiate(op, module, reserve(op, bytes));
+    if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
       throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
     }
     return new Ram(MAKER, core);
@@ -162,7 +162,7 @@ export class Ram {
     const options = takeOptions<RamOptions>(op, given, RAM_OPTIONS.filter((key) => key !== 'firstFrame'));
     const view = viewOf(op, 'image', image);
     const length = view.length;
-    const build = await buildFor(op, options);
+    const module = await moduleFor(op, options);
     requireUnshrunk(op, 'image', view, length);
     // What other threads can change must be ours before it is verified.
     const parsed = parseImage(op, isShared(view) ? view.slice() : view);
@@ -170,9 +170,9 @@ export class Ram {
     const bytes = memoryBytes(op, options, least);
     if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
     const limit = limitFrames(op, options, bytes);
-    const core = instantiate(op, build, reserve(op, bytes));
-    loadImage(op, core, parsed, core.inspect(op).ramFixed(parsed.totalFrames));
-    if (core.inspect(op).ramCheck(parsed.totalFrames) !== 0) {
+    const core = instantiate(op, module, reserve(op, bytes));
+    loadImage(op, core, parsed, core.exports.ramFixed(parsed.totalFrames));
+    if (core.exports.ramCheck(parsed.totalFrames) !== 0) {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
     }
     requireWhole(op, core, parsed);
@@ -217,7 +217,7 @@ export class Ram {
 
   #freshName(op: string, kind: string): string {
     const taken = new Set([...this.#pools.keys(), ...[...this.#fronts].map((front) => front.name)]);
-    let n = (this.#live(op).inspect(op).ramCounter(6) >>> 0) + 1;
+    let n = (this.#live(op).exports.ramCounter(6) >>> 0) + 1;
     while (taken.has(`${kind}#${n}`)) n += 1;
     return `${kind}#${n}`;
   }
@@ -254,7 +254,7 @@ export class Ram {
   #still(op: string): Core {
     const core = this.#live(op);
     this.#idle(op);
-    if (core.inspect(op).ramCounter(4) !== 0 || core.inspect(op).ramCounter(5) !== 0) {
+    if (core.exports.ramCounter(4) !== 0 || core.exports.ramCounter(5) !== 0) {
       throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
     }
     if ([...this.#fronts].some((front) => front.isBusy())) throw new CompcacheError('EBUSY', op, 'a front end waits for its store');
@@ -286,7 +286,7 @@ export class Ram {
     if (decodeName(utf8) !== name) throw new CompcacheError('EINVAL', op, `name must be well-formed Unicode, but is ${show(name)}`);
     if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`);
     core.page.set(utf8);
-    const address = core.keep(op).zpoolCreate(kind, ...words, core.pageAddress, utf8.length) >>> 0;
+    const address = core.exports.zpoolCreate(kind, ...words, core.pageAddress, utf8.length) >>> 0;
     if (address >= ERRNO_MIN) {
       throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
     }
@@ -298,18 +298,18 @@ export class Ram {
   /** Gives every pool that lies in a restored RAM its object; front ends go, and their pools are pools. False when two have one name. */
   #open(): boolean {
     const { bytes } = this.#core;
-    const inspector = this.#core.inspect('Ram.restore');
+    const { exports } = this.#core;
     const addresses: number[] = [];
-    for (let pool = inspector.zpoolNext(0) >>> 0; pool !== 0; pool = inspector.zpoolNext(pool) >>> 0) addresses.push(pool);
+    for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
     let fronts = 0;
     for (const address of addresses.reverse()) {
-      const at = inspector.zpoolIdentity(address, 2) >>> 0;
-      const name = decodeName(bytes.slice(at, at + inspector.zpoolIdentity(address, 1)));
-      const kind = inspector.zpoolIdentity(address, 0);
+      const at = exports.zpoolIdentity(address, 2) >>> 0;
+      const name = decodeName(bytes.slice(at, at + exports.zpoolIdentity(address, 1)));
+      const kind = exports.zpoolIdentity(address, 0);
       const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName | undefined;
       if (allocator === undefined) {
         fronts += 1;
-        this.#core.keep('Ram.restore').zpoolDestroy(address);
+        this.#core.exports.zpoolDestroy(address);
         continue;
       }
       this.#pools.set(name, zpools.make(this.#owner, this.#core, address, allocator, name));
@@ -365,7 +365,7 @@ export class Ram {
 
   #check(): void {
     const core = this.#live('ram.check');
-    if (core.inspect('ram.check').ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
+    if (core.exports.ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
   }
 
   /**
@@ -382,7 +382,7 @@ export class Ram {
 
   /** Frames of the memory, metadata included. */
   get totalFrames(): number {
-    return this.#live('ram.totalFrames').inspect('ram.totalFrames').ramCounter(0) >>> 0;
+    return this.#live('ram.totalFrames').exports.ramCounter(0) >>> 0;
   }
 
   /** Frames that can still be handed out. */
@@ -391,8 +391,8 @@ export class Ram {
   }
 
   stats(): RamStats {
-    const { exports, bytes, inspect } = this.#live('ram.stats');
-    const counter = (which: number): number => inspect('ram.stats').ramCounter(which) >>> 0;
+    const { exports, bytes } = this.#live('ram.stats');
+    const counter = (which: number): number => exports.ramCounter(which) >>> 0;
     // fromEntries, since a pool may be named '__proto__'.
     const owners: RamStats['owners'] = Object.fromEntries([
       ...[...this.#pools].map(([name, pool]) => [name, zpools.frameCounts(pool)] as const),
@@ -421,7 +421,7 @@ function decodeName(utf8: Uint8Array): string {
 
 /** Refuses an image that has more frames, other frames, or things under way that no image can have. EIO. */
 function requireWhole(op: string, core: Core, image: ParsedImage): void {
-  const counter = (which: number): number => core.inspect(op).ramCounter(which) >>> 0;
+  const counter = (which: number): number => core.exports.ramCounter(which) >>> 0;
   const sameRuns = JSON.stringify(runsOf(core)) === JSON.stringify(image.runs);
   if (counter(0) !== image.totalFrames || counter(4) !== 0 || counter(5) !== 0 || !sameRuns) {
     throw new CompcacheError('EIO', op, 'the image has frames or work under way that no image has');

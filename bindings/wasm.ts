@@ -23,7 +23,7 @@ export const OUT_C = 6;
 export const OUT_RULE = 7;
 export const OUT_FRAME = 8;
 
-/** Exports of the core; all numbers are u32 unless said. */
+/** Exports of the core; all numbers are u32 unless said. What they answer is said in assembly/, where each is written. */
 export interface CoreExports {
   layoutVersion(): number;
   attach(): void;
@@ -57,12 +57,7 @@ export interface CoreExports {
   tableLoad(pool: number, low: number, high: number): number;
   tableDelete(pool: number, low: number, high: number): number;
   tableClear(pool: number): number;
-}
-
-/** Exports of the inspector (assembly/inspect.ts): what looks at a RAM and changes nothing. */
-export interface InspectorExports {
-  layoutVersion(): number;
-  attach(): void;
+  // The RAM as a whole, and what only looks (assembly/inspect.ts).
   ramCheck(frames: number): number;
   checksum(from: number, bytes: number, crc: number): number;
   ramCounter(which: number): number;
@@ -79,12 +74,7 @@ export interface InspectorExports {
   zpoolTables(pool: number): number;
   zpoolTable(pool: number, nth: number): number;
   zpoolWalk(pool: number, frame: number): number;
-}
-
-/** Exports of the keeper (assembly/keep.ts): what is seldom done and changes pools. */
-export interface KeeperExports {
-  layoutVersion(): number;
-  attach(): void;
+  // Pools as a whole (assembly/keep.ts).
   ramInit(frames: number, limit: number, first: number): number;
   zpoolCreate(kind: number, a: number, b: number, c: number, name: number, nameBytes: number): number;
   zpoolDestroy(pool: number): number;
@@ -95,20 +85,66 @@ export interface KeeperExports {
   zpoolVictimNext(pool: number, victim: number, cursor: number): number;
   zpoolRelease(pool: number, victim: number): number;
   zpoolRunDeferred(pool: number, force: number): number;
-}
-
-/** Compiled modules of one build. The companions work on the memory of the core and are compiled when first asked for. */
-export interface Build {
-  /** Whether its assertions are on. */
-  readonly checked: boolean;
-  readonly core: WebAssembly.Module;
-  readonly inspector: (op: string) => WebAssembly.Module;
-  readonly keeper: (op: string) => WebAssembly.Module;
+  // Front ends (assembly/front).
+  zswapCreate(victims: number, shape: number, slots: number, epoch: number, name: number, nameBytes: number): number;
+  zswapSet(front: number, limitPercent: number, thresholdPercent: number, same: number, raw: number): number;
+  zswapUse(front: number, pool: number, codec: number): number;
+  zswapUsed(front: number, index: number): number;
+  zswapDrained(front: number): number;
+  zswapFrames(front: number): number;
+  zswapExcess(front: number): number;
+  zswapAccept(front: number): void;
+  zswapBegin(front: number, offset: number, type: number): number;
+  zswapStore(front: number, offset: number, type: number): number;
+  zswapMost(front: number): number;
+  zswapPut(front: number, offset: number, type: number, bytes: number): number;
+  zswapLoad(front: number, offset: number, type: number, exclusive: number): number;
+  zswapHas(front: number, offset: number, type: number): number;
+  zswapInvalidate(front: number, offset: number, type: number): number;
+  zswapInvalidateArea(front: number, type: number): number;
+  zswapVictim(front: number): number;
+  zswapOwner(front: number, index: number, handle: number): number;
+  zswapForeign(front: number, record: number): number;
+  zswapPass(front: number, record: number): void;
+  zswapWrite(front: number, record: number, raw: number): number;
+  zswapWriteEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
+  zswapPend(front: number, offset: number, type: number): number;
+  zswapDirect(front: number, offset: number, type: number, job: number): number;
+  zswapDirectEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
+  frontSettled(front: number, slot: number): void;
+  frontOpen(front: number, bytes: number, slot: number, generation: number): number;
+  zswapIsIn(front: number, offset: number, type: number, slot: number, generation: number): number;
+  frontFreeing(front: number): number;
+  frontFreed(front: number, slot: number): void;
+  ramzCreate(pages: number, slots: number, epoch: number, name: number, nameBytes: number): number;
+  ramzUse(front: number, pool: number, most: number, limit: number): number;
+  ramzCodec(front: number, priority: number, codec: number): number;
+  ramzBegin(front: number, index: number): number;
+  ramzWrite(front: number, index: number, now: number): number;
+  ramzPut(front: number, index: number, bytes: number, now: number): number;
+  ramzKeep(front: number, index: number, now: number): number;
+  ramzRead(front: number, index: number, now: number): number;
+  ramzIsIn(front: number, index: number, slot: number, generation: number): number;
+  ramzDrop(front: number, index: number): number;
+  ramzNext(front: number, index: number): number;
+  ramzIdle(front: number, second: number): number;
+  ramzSecond(front: number, state: number): number;
+  ramzGiveUp(front: number, index: number): void;
+  ramzOut(front: number, index: number): number;
+  ramzDirect(front: number, index: number): number;
+  ramzWritten(front: number, index: number, slot: number, generation: number): number;
+  ramzPeek(front: number, index: number): number;
+  ramzReplace(front: number, index: number, bytes: number, priority: number, threshold: number): number;
+  ramzRecompress(front: number, index: number, priority: number, threshold: number): number;
+  ramzResetPeak(front: number): void;
+  /** f64 */
+  ramzFigure(front: number, which: number): number;
+  zswapCount(front: number, which: number): void;
+  zswapFigure(front: number, which: number): number;
 }
 
 /** One instance of the core on its memory. The memory never grows, so the views stay valid. */
 export interface Core {
-  readonly checked: boolean;
   readonly exports: CoreExports;
   readonly memory: WebAssembly.Memory;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -120,15 +156,6 @@ export interface Core {
   /** The page buffer and the block buffer as they are: 4 KiB or 64 KiB and more, by the size of the RAM. */
   readonly pageBuffer: Uint8Array<ArrayBuffer>;
   readonly blockBuffer: Uint8Array<ArrayBuffer>;
-  /** The inspector on the same memory, instantiated at the first call. ENODEV where the host does not compile it. */
-  readonly inspect: (op: string) => InspectorExports;
-  /** The keeper, likewise. */
-  readonly keep: (op: string) => KeeperExports;
-}
-
-/** What a module imports; `core` only for those that call it. */
-function imports(memory: WebAssembly.Memory, core?: CoreExports): loader.Imports {
-  return { env: { memory, abort: () => undefined }, core } as unknown as loader.Imports;
 }
 
 /** Reserves linear memory. ENOMEM where the host refuses, ENODEV without WebAssembly. */
@@ -172,11 +199,12 @@ function forbidden(op: string, cause: unknown): CompcacheError {
 }
 
 /** Instantiates a core on a memory. EINVAL for a module that is not this version's core. */
-export function instantiate(op: string, build: Build, memory: WebAssembly.Memory): Core {
-  requireCore(op, build.core);
+export function instantiate(op: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Core {
+  requireCore(op, module);
   let exports: CoreExports;
   try {
-    exports = exportsOn<CoreExports>(build.core, memory);
+    const imports = { env: { memory, abort: () => undefined } } as unknown as loader.Imports;
+    exports = loader.instantiateSync(module, imports).instance.exports as unknown as CoreExports;
   } catch (cause) {
     throw new CompcacheError('EINVAL', op, 'module cannot be instantiated as a compcache core', { cause });
   }
@@ -191,7 +219,6 @@ export function instantiate(op: string, build: Build, memory: WebAssembly.Memory
   const buffers = (): Pick<Core, 'pageBuffer' | 'blockBuffer'> =>
     (whole ??= { pageBuffer: view(pageAddress, exports.pageBufferBytes()), blockBuffer: view(exports.blockBuffer(), exports.blockBufferBytes()) });
   return {
-    checked: build.checked,
     exports,
     memory,
     bytes: new Uint8Array(memory.buffer as ArrayBuffer),
@@ -204,36 +231,11 @@ export function instantiate(op: string, build: Build, memory: WebAssembly.Memory
     get blockBuffer() {
       return buffers().blockBuffer;
     },
-    inspect: companion<InspectorExports>(build.inspector, memory),
-    keep: companion<KeeperExports>(build.keeper, memory),
-  };
-}
-
-function exportsOn<T>(module: WebAssembly.Module, memory: WebAssembly.Memory, core?: CoreExports): T {
-  return loader.instantiateSync(module, imports(memory, core)).instance.exports as unknown as T;
-}
-
-/** A companion that calls the core, on its memory. */
-export function join<T extends { attach(): void }>(core: Core, module: WebAssembly.Module): T {
-  const exports = exportsOn<T>(module, core.memory, core.exports);
-  exports.attach();
-  return exports;
-}
-
-/** A companion that is instantiated at the first call. It is the package's own: nothing of it can be wrong. */
-function companion<T extends { attach(): void }>(module: (op: string) => WebAssembly.Module, memory: WebAssembly.Memory): (op: string) => T {
-  let exports: T | undefined;
-  return (op) => {
-    if (exports === undefined) {
-      exports = exportsOn<T>(module(op), memory);
-      exports.attach();
-    }
-    return exports;
   };
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
-const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'codecCompress', 'pageStore', 'pageLoad', 'tablePut'];
+const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'codecCompress', 'pageStore', 'pageLoad', 'tablePut', 'ramInit', 'ramCheck', 'zpoolCreate', 'zswapStore', 'ramzWrite'];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
   const names = exportsOf(module).filter(({ kind }) => kind === 'function').map(({ name }) => name);
@@ -263,10 +265,9 @@ const NOTHING = new Uint8Array(0);
 
 /** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */
 export function closedCore(): Core {
-  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports & InspectorExports & KeeperExports;
+  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
   return {
-    checked: false, exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, pageBuffer: NOTHING, blockBuffer: NOTHING,
-    inspect: () => exports, keep: () => exports,
+    exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, pageBuffer: NOTHING, blockBuffer: NOTHING,
   };
 }

@@ -9,7 +9,7 @@ import { isPromise } from './promises.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptions, ZpoolStats,
 } from './types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type KeeperExports } from './wasm.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type CoreExports } from './wasm.ts';
 
 /** Numbers of the allocators in the core (assembly/zpool.ts). */
 export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3, xvmalloc: 4, xcfmalloc: 5 };
@@ -102,7 +102,7 @@ export class Zpool {
       make: (owner, core, address, allocator, name, evict) => new Zpool(MAKER, owner, core, address, allocator, name, evict),
       address: (pool) => pool.#address,
       hold: (pool) => void (pool.#own = 0),
-      compact: (op, pool) => pool.#number(op, pool.#core.keep(op).zpoolCompact(pool.#address, 0xffffffff)),
+      compact: (op, pool) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, 0xffffffff)),
       destroy: (op, pool) => pool.#destroy(op),
       storeWith: (op, pool, page, codec) => pool.#storeWith(op, page, codec),
       loadWith: (op, pool, entry, into, codec) => pool.#loadAny(op, entry, into, codec),
@@ -277,8 +277,8 @@ export class Zpool {
   /** Where an object's data lie. Moves with compaction, unless the object is mapped. */
   locate(handle: Handle): Location {
     if (!isU32(handle)) this.#notAHandle('zpool.locate', handle);
-    const { out, inspect } = this.#core;
-    const frame = inspect('zpool.locate').zpoolLocate(this.#address, handle) >>> 0;
+    const { out, exports } = this.#core;
+    const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
     const offset = out[OUT_A] as number;
     if (this.#allocator === 'xcfmalloc') {
@@ -391,7 +391,7 @@ export class Zpool {
     const is = SHAPES[exports.tableKind(this.#address)] as 'none' | PageTableKeys;
     const wanted = keys ?? (is === 'none' ? 'dense' : is);
     if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
-    this.#number(op, this.#core.keep(op).tableOpen(this.#address, SHAPES.indexOf(wanted)));
+    this.#number(op, this.#core.exports.tableOpen(this.#address, SHAPES.indexOf(wanted)));
     return (this.#pages ??= pageTables.make(this, this.#core, this.#address, wanted));
   }
 
@@ -416,10 +416,10 @@ export class Zpool {
     if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
     let freed = 0;
     if (callbacks.running === 0) callbacks.tries = 0;
-    const keeper = this.#core.keep('zpool.shrink');
+    const { exports } = this.#core;
     while (freed < pages) {
-      const { frames, failure } = this.#reclaim(keeper, evict);
-      keeper.zpoolRunDeferred(this.#own, 0);
+      const { frames, failure } = this.#reclaim(exports, evict);
+      exports.zpoolRunDeferred(this.#own, 0);
       freed += frames;
       if (frames !== 0) continue;
       if (freed !== 0) break;
@@ -429,22 +429,22 @@ export class Zpool {
   }
 
   /** Up to eight victims, until one is empty: the frames it brought, or why none did. */
-  #reclaim(keeper: KeeperExports, evict: EvictCallback): { frames: number; failure?: CompcacheError } {
+  #reclaim(exports: CoreExports, evict: EvictCallback): { frames: number; failure?: CompcacheError } {
     const op = 'zpool.shrink';
     let cause: { cause: unknown } | undefined;
     const before = callbacks.tries;
     for (let tries = 0; tries < TRIES && callbacks.tries < TRIES_IN_ALL; tries++) {
       requireStack(op);
-      const victim = keeper.zpoolIsolate(this.#own) >>> 0;
+      const victim = exports.zpoolIsolate(this.#own) >>> 0;
       if (victim === 0 && tries === 0) return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
       if (victim === 0) break;
       callbacks.tries += 1;
       let answer: EvictAnswer;
       let frames = 0;
       try {
-        answer = this.#evictAll(keeper, victim, evict);
+        answer = this.#evictAll(exports, victim, evict);
       } finally {
-        frames = keeper.zpoolRelease(this.#own, victim) >>> 0;
+        frames = exports.zpoolRelease(this.#own, victim) >>> 0;
       }
       if (frames !== 0) {
         callbacks.tries = before;
@@ -459,11 +459,11 @@ export class Zpool {
   }
 
   /** Calls evict for each object of a victim until one is refused. */
-  #evictAll(keeper: KeeperExports, victim: number, evict: EvictCallback): EvictAnswer {
+  #evictAll(exports: CoreExports, victim: number, evict: EvictCallback): EvictAnswer {
     const { out } = this.#core;
     let cursor = 0;
     for (;;) {
-      const handle = keeper.zpoolVictimNext(this.#own, victim, cursor) >>> 0;
+      const handle = exports.zpoolVictimNext(this.#own, victim, cursor) >>> 0;
       if (handle === 0) return 'done';
       cursor = out[OUT_A] as number;
       callbacks.running += 1;
@@ -493,18 +493,18 @@ export class Zpool {
     const { victims = 0xffffffff } = options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
     requireU32(op, 'victims', victims);
     this.#requireOwn(op);
-    return this.#number(op, this.#core.keep(op).zpoolCompact(this.#own, victims));
+    return this.#number(op, this.#core.exports.zpoolCompact(this.#own, victims));
   }
 
   /** Frames that compact() would give back; it may give back fewer (when objects are mapped; of xcfmalloc a few always), never more. */
   freeable(): number {
-    return this.#number('zpool.freeable', this.#core.keep('zpool.freeable').zpoolFreeable(this.#address));
+    return this.#number('zpool.freeable', this.#core.exports.zpoolFreeable(this.#address));
   }
 
   /** Does the work that frees have put off. Only z3fold with deferred: 'manual' has any; nothing happens for the others. */
   runDeferred(): void {
     this.#requireOwn('zpool.runDeferred');
-    this.#number('zpool.runDeferred', this.#core.keep('zpool.runDeferred').zpoolRunDeferred(this.#own, 1));
+    this.#number('zpool.runDeferred', this.#core.exports.zpoolRunDeferred(this.#own, 1));
   }
 
   // ── statistics ─────────────────────────────────────────────────────────────
@@ -521,7 +521,7 @@ export class Zpool {
 
   #frameCounts(): { frames: number; metadataFrames: number } {
     const op = 'zpool.stats';
-    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.inspect(op).zpoolMetadataFrames(this.#address)) };
+    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
   }
 
   stats(): ZpoolStats {
@@ -539,7 +539,7 @@ export class Zpool {
       densityWithMetadata: liveBytes / (total + metadataBytes),
       objectsMoved: this.#counter(op, 4),
       bytesMoved: this.#counter(op, 5),
-      spanning: this.#number(op, this.#core.inspect(op).zpoolSpanning(this.#address)),
+      spanning: this.#number(op, this.#core.exports.zpoolSpanning(this.#address)),
       maps: this.#counter(op, 3),
       ...(this.#allocator === 'zsmalloc' ? { classes: this.#classes() } : this.#lists()),
     };
@@ -548,11 +548,10 @@ export class Zpool {
   /** The rows of the allocator's own table, as words. */
   #tables(): Uint32Array[] {
     const { exports, memory } = this.#core;
-    const inspector = this.#core.inspect('zpool.stats');
-    const rows = inspector.zpoolTables(this.#address) >>> 0;
+    const rows = exports.zpoolTables(this.#address) >>> 0;
     const buffer = exports.blockBuffer() >>> 0;
     return Array.from({ length: rows }, (_, nth) => {
-      inspector.zpoolTable(this.#address, nth);
+      exports.zpoolTable(this.#address, nth);
       return new Uint32Array(memory.buffer, buffer, 20).slice();
     });
   }
@@ -564,7 +563,7 @@ export class Zpool {
 
   #classes(): ClassStats[] {
     const rows = this.#tables();
-    const groups = this.#number('zpool.stats', this.#core.inspect('zpool.stats').zpoolIdentity(this.#address, 5));
+    const groups = this.#number('zpool.stats', this.#core.exports.zpoolIdentity(this.#address, 5));
     return rows.map((words) => {
       const [index, size, pages, objectsPerZspage, allocated, used, freeable, zspages] = words as unknown as [number, number, number, number, number, number, number, number];
       return { index, size, pages, objectsPerZspage, allocated, used, freeable, zspages, groups: Array.from(words.subarray(8, 8 + groups)) };
@@ -579,10 +578,9 @@ export class Zpool {
   walk(visit: (contents: FrameContents) => void): void {
     if (typeof visit !== 'function') throw new CompcacheError('EINVAL', 'zpool.walk', `visit must be a function, not ${show(visit)}`);
     const { exports, memory, out } = this.#core;
-    const inspector = this.#core.inspect('zpool.walk');
     let frame = 0;
     for (;;) {
-      frame = inspector.zpoolWalk(this.#address, frame) >>> 0;
+      frame = exports.zpoolWalk(this.#address, frame) >>> 0;
       if (frame >= ERRNO_MIN) throw this.#failure('zpool.walk', frame, 0);
       if (frame === 0) return;
       const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, 3 * (out[OUT_A] as number)).slice();
@@ -613,7 +611,7 @@ export class Zpool {
   }
 
   #destroy(op: string): void {
-    const result = this.#core.keep(op).zpoolDestroy(this.#address) >>> 0;
+    const result = this.#core.exports.zpoolDestroy(this.#address) >>> 0;
     if (result !== 0) throw this.#failure(op, result, 0);
     this.#orphan();
     this.#owner.forget(this.#name);
@@ -649,7 +647,7 @@ export class Zpool {
   }
 
   #counter(op: string, which: number): number {
-    const value = this.#core.inspect(op).zpoolCounter(this.#address, which);
+    const value = this.#core.exports.zpoolCounter(this.#address, which);
     if (value < 0) throw this.#closed(op);
     return value;
   }

@@ -7,18 +7,9 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 const STATIC_END = 4 * 4096; // data segments must end where the scratch begins (assembly/mem/layout.ts)
-const RELEASE_MAX = 32 * 1024;
 const CODEC_OPTIONS = ['-O3', '--shrinkLevel', '1', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory', '--memoryBase', '8192'];
-const TARGETS = {
-  release: ['core', 'index'],
-  scalar: ['core-scalar', 'index'],
-  checked: ['core-checked', 'index'],
-  inspector: ['inspector', 'inspector'],
-  keeper: ['keeper', 'keeper'],
-  'keeper-checked': ['keeper-checked', 'keeper'],
-  front: ['front', 'front'],
-  'front-checked': ['front-checked', 'front'],
-};
+/** Targets of asconfig.json, and the module that each makes. */
+const TARGETS = { release: 'core', scalar: 'core-scalar', checked: 'core-checked' };
 const resolve = createRequire(import.meta.url).resolve;
 
 function run(module, args) {
@@ -32,8 +23,7 @@ function run(module, args) {
 /** End of the last data segment: it must stay within the static frames. */
 async function staticEnd(file) {
   const memory = new WebAssembly.Memory({ initial: 4, maximum: 65536 });
-  const core = new Proxy({}, { get: () => () => 0 }); // what the front ends import
-  await WebAssembly.instantiate(readFileSync(file), { env: { memory, abort() {} }, core });
+  await WebAssembly.instantiate(readFileSync(file), { env: { memory, abort() {} } });
   const bytes = new Uint8Array(memory.buffer);
   const first = bytes.findIndex((byte) => byte !== 0);
   if (first !== -1 && first < 2 * 4096) throw new Error(`${file}: static data below frame 2`);
@@ -59,16 +49,13 @@ function buildCodec(asc) {
 async function buildCore() {
   const asc = join(dirname(resolve('assemblyscript/package.json')), 'bin/asc.js');
   mkdirSync('build', { recursive: true });
-  for (const [target, [name, entry]] of Object.entries(TARGETS)) {
+  for (const [target, name] of Object.entries(TARGETS)) {
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true }); // a failed asc would leave the old one in place
-    run(asc, [`assembly/${entry}.ts`, '--target', target]);
+    run(asc, ['assembly/index.ts', '--target', target]);
     const end = await staticEnd(file);
     if (end > STATIC_END) throw new Error(`${file}: static data beyond frame 3`);
-    // A companion is instantiated on a memory in use: its data would overwrite the core's.
-    if (entry !== 'index' && end !== 0) throw new Error(`${file}: a companion must have no static data`);
     const wasm = readFileSync(file);
-    if (target !== 'checked' && wasm.length > RELEASE_MAX) throw new Error(`${file}: ${wasm.length} bytes, at most ${RELEASE_MAX}`);
     inline(`bindings/generated/${name}.ts`, wasm);
     console.log(`${file}: ${wasm.length} bytes`);
   }
@@ -78,7 +65,7 @@ async function buildCore() {
 function buildJavaScript() {
   rmSync('dist', { recursive: true, force: true });
   run(resolve('typescript/bin/tsc'), ['-p', 'tsconfig.build.json']);
-  for (const [name] of Object.values(TARGETS)) copyFileSync(`build/${name}.wasm`, `dist/${name}.wasm`);
+  for (const name of Object.values(TARGETS)) copyFileSync(`build/${name}.wasm`, `dist/${name}.wasm`);
 }
 
 await buildCore();

@@ -1,5 +1,5 @@
 /** Raw access for tests: an image loaded into a bare core, whose memory may be changed at will. */
-import { buildFor } from '../bindings/builds.ts';
+import { moduleFor } from '../bindings/builds.ts';
 import { loadImage, parseImage } from '../bindings/image.ts';
 import type { RamOptions } from '../bindings/types.ts';
 import { PAGE_SIZE, instantiate, reserve, type Core } from '../bindings/wasm.ts';
@@ -18,14 +18,14 @@ export interface Raw {
 /** A bare core with the state of an image. */
 export async function rawOf(image: Uint8Array, options: RamOptions = {}): Promise<Raw> {
   const parsed = parseImage('test', image);
-  const core = instantiate('test', await buildFor('test', options), reserve('test', parsed.totalFrames * PAGE_SIZE));
-  loadImage('test', core, parsed, core.inspect('test').ramFixed(parsed.totalFrames));
+  const core = instantiate('test', await moduleFor('test', options), reserve('test', parsed.totalFrames * PAGE_SIZE));
+  loadImage('test', core, parsed, core.exports.ramFixed(parsed.totalFrames));
   const words = new Uint32Array(core.memory.buffer);
   return {
     core,
     words,
     frames: parsed.totalFrames,
-    check: () => core.inspect('test').ramCheck(parsed.totalFrames) >>> 0,
+    check: () => core.exports.ramCheck(parsed.totalFrames) >>> 0,
     word: (address) => words[address >>> 2] as number,
     setWord: (address, value) => void (words[address >>> 2] = value),
   };

@@ -14,7 +14,8 @@ import { POOL_DESCRIPTORS, POOL_HANDLES, ZSMALLOC, ZSWAP, indexFrames, kindOf, p
 import { OUT_A, OUT_B, OUT_C, blockBuffer, pageBuffer, setOut } from '../mem/scratch';
 import { slabFrames } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
-import { codecDecompress, zpoolRange, zpoolSize } from './core';
+import { codecDecompress } from '../codec/buffers';
+import { zpoolRange, zpoolSize } from '../zpool';
 import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
 import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotState } from './slot-map';
 

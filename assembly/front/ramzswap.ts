@@ -46,9 +46,10 @@ import {
 import { OUT_A, OUT_B, OUT_C, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { DENSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
 import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, KIND_MASK, SLOTS, WRITTEN, compose, objectIn, objectOut, slotCodecOf } from './backed';
-import {
-  codecCompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolSize,
-} from './core';
+import { codecCompress } from '../codec/buffers';
+import { pageFill, pageLoad } from '../page/path';
+import { objectFree as zpoolFree } from '../page/store';
+import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolSize } from '../zpool';
 import { HUGE, IDLE, INCOMPRESSIBLE, PRIORITY_MASK, PRIORITY_SHIFT, addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
 import { secondOf, timed } from './ramzswap-time';
 import { SLOT_RAW, slotData } from './slot';
@@ -105,7 +106,7 @@ function isDevice(front: usize): bool {
  * @param slots of the backing store, 0 for none
  * @param epoch word that tells this one's slots from those of others
  * @param name its address, UTF-8
- * @returns the front; EINVAL; ENOMEM, and what was taken is the caller's to give back (zpoolDestroy)
+ * @returns the front; EINVAL; ENOMEM, and nothing is left
  */
 export function ramzCreate(pages: u32, slots: u32, epoch: u32, name: usize, nameBytes: u32): u32 {
   if (pages == 0 || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
@@ -118,10 +119,13 @@ export function ramzCreate(pages: u32, slots: u32, epoch: u32, name: usize, name
   deviceAt(front).pages = pages;
   deviceAt(front).epoch = epoch;
   deviceAt(front).flags = slots != 0 ? BACKED : 0;
-  const result = slots == 0 || slotMapStart(front + SLOTS, slots) ? <u32>front : ENOMEM;
+  if (slots != 0 && !slotMapStart(front + SLOTS, slots)) {
+    zpoolDestroy(front);
+    return ENOMEM;
+  }
   sealPool(front);
   poolNumber();
-  return result;
+  return <u32>front;
 }
 
 /** Names pool, the most bytes of a block (a page with a longer one is huge), limit in frames (0: none). EINVAL. */

@@ -64,7 +64,10 @@ import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, blockBuffer, out, pageBuffer
 import { gather } from '../mem/span';
 import { slabAlloc, slabFree, slabInit } from '../mem/slab';
 import { DENSE, SPARSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableShape, tableStart } from '../page/table';
-import { codecCompress, codecDecompress, pageFill, pageLoad, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from './core';
+import { codecCompress, codecDecompress } from '../codec/buffers';
+import { pageFill, pageLoad } from '../page/path';
+import { objectFree as zpoolFree } from '../page/store';
+import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from '../zpool';
 import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, SLOTS, WRITTEN, compose, metadataFrames, objectIn, objectOut, slotCodecOf } from './backed';
 import { SLOT_RAW, slotData } from './slot';
 import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
@@ -127,11 +130,13 @@ export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, na
   tableStart(indexOf(front), shape);
   frontAt(front).current = NO_POOL;
   frontAt(front).epoch = epoch;
-  // What was taken is the caller's to give back (zpoolDestroy): a frame may have been told to fail.
-  const result = slots == 0 || slotMapStart(front + SLOTS, slots) ? <u32>front : ENOMEM;
+  if (slots != 0 && !slotMapStart(front + SLOTS, slots)) {
+    zpoolDestroy(front);
+    return ENOMEM;
+  }
   sealPool(front);
   poolNumber();
-  return result;
+  return <u32>front;
 }
 
 /** Sets what may change. EINVAL. */

@@ -18,16 +18,16 @@
  * same bytes. Seals are looked at only once something was freed by its handle
  * while the table had keys: it takes reading the whole block.
  */
-import { EBUSY, EINVAL, EIO, ENOENT, ENOMEM, isError } from '../base/errno';
-import { POOL_INDEX, isPool, poolAt } from '../mem/pool';
+import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, isError } from '../base/errno';
+import { POOL_INDEX, isPool, poolAt, sealPool } from '../mem/pool';
 import { OUT_A, OUT_C, OUT_LENGTH, OUT_SIZE, gatherBuffer, out, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { needed } from '../mem/frame';
 import { freeIn, zpoolFree, zpoolSpan } from '../zpool';
 import { pageFill, pageLoad, pageStore } from './path';
 import {
-  DENSE, FILL, HANDLE, STATE_BITS, cellSet, stateOf, isDoubted, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove,
-  tableShape,
+  DENSE, FILL, HANDLE, SPARSE, STATE_BITS, cellSet, stateOf, isDoubted, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove,
+  tableShape, tableStart,
 } from './table';
 
 // @ts-ignore: decorator
@@ -198,5 +198,15 @@ export function tableClear(pool: usize): u32 {
       tableRemove(root, cell, low);
     }
   }
+  return 0;
+}
+
+/** Gives a pool a page table. 0, also when it has one of that shape; EEXIST one of the other; EINVAL no pool, no shape. */
+export function tableOpen(pool: usize, shape: u32): u32 {
+  if (!isPool(pool) || shape < DENSE || shape > SPARSE) return EINVAL;
+  const root = pool + POOL_INDEX;
+  if (tableShape(root) != 0) return tableShape(root) == shape ? 0 : EEXIST;
+  tableStart(root, shape);
+  sealPool(pool);
   return 0;
 }

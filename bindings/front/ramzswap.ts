@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ramzswap: a block device whose pages lie compressed in a RAM. */
 import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
-import { buildFor } from '../builds.ts';
+import { moduleFor } from '../builds.ts';
 import { copyIn, copyOf, copyOut, lengthOf, requireBytes, requireUnshrunk, viewOf } from '../bytes.ts';
 import type { CoreCodecName } from '../codec/core.ts';
 import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
@@ -11,9 +11,8 @@ import { isPromise } from '../promises.ts';
 import { Ram, rams, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec } from '../types.ts';
-import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, join, type Core } from '../wasm.ts';
+import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, type Core, type CoreExports } from '../wasm.ts';
 import { optionWords, zpools, type Zpool } from '../zpool.ts';
-import { frontModule, type FrontExports } from './exports.ts';
 import { codecNow, requireRange, requireTakenStore, requireWord, resolveCodec } from './options.ts';
 import {
   ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK, isObject, takeSelection, wantedBy, type Found, type WritebackSelection,
@@ -74,7 +73,7 @@ interface Device {
   settings: Settings;
   ram: Ram;
   core: Core;
-  front: FrontExports;
+  front: CoreExports;
   address: number;
   pool: Zpool;
   end: FrontEnd;
@@ -149,8 +148,8 @@ export class Ramzswap {
   readonly #options: RamzswapOptions;
   /** The settings of create. */
   readonly #created: Settings;
-  readonly #module: WebAssembly.Module;
-  readonly #checkedCore: WebAssembly.Module | undefined;
+  /** The core of a RAM of its own. */
+  readonly #module: WebAssembly.Module | undefined;
   /** Codecs of names that had to be loaded. */
   readonly #loaded: Map<unknown, ForeignCodec>;
   readonly #clock: () => number;
@@ -174,12 +173,11 @@ export class Ramzswap {
   #closing: Promise<void> | undefined;
   readonly #active = new Set<Promise<unknown>>();
 
-  private constructor(maker: unknown, options: RamzswapOptions, settings: Settings, module: WebAssembly.Module, core: WebAssembly.Module | undefined, loaded: Map<unknown, ForeignCodec>) {
+  private constructor(maker: unknown, options: RamzswapOptions, settings: Settings, module: WebAssembly.Module | undefined, loaded: Map<unknown, ForeignCodec>) {
     requireMaker(maker, 'Ramzswap', 'Ramzswap.create');
     this.#options = options;
     this.#created = settings;
     this.#module = module;
-    this.#checkedCore = core;
     this.#loaded = loaded;
     this.#clock = options.clock ?? seconds;
     this.#settings = settings;
@@ -198,8 +196,9 @@ export class Ramzswap {
     for (const codec of [settings.codec, ...(settings.recompCodecs ?? [])]) {
       if (typeof codec === 'string') loaded.set(codec, (await resolveCodec(op, codec)) as ForeignCodec);
     }
-    const checked = options.build === 'checked' ? (await buildFor(op, { build: 'checked' })).core : undefined;
-    const device = new Ramzswap(MAKER, options, settings, await frontModule(op, checked !== undefined), checked, loaded);
+    // init is synchronous, so the core is loaded now.
+    const module = options.ram === undefined ? await moduleFor(op, options) : undefined;
+    const device = new Ramzswap(MAKER, options, settings, module, loaded);
     if (settings.disksize !== undefined) device.#start(op, {});
     return device;
   }
@@ -266,16 +265,13 @@ export class Ramzswap {
     try {
       const name = rams.freshName(op, ram, 'ramzswap');
       const core = rams.core(op, ram);
-      const front = join<FrontExports>(core, this.#module);
-      const { inspect, bytes, pageAddress, keep } = core;
+      const { exports: front, page, pageAddress } = core;
       const utf8 = new TextEncoder().encode(name);
-      const newest = (): number => inspect(op).zpoolNext(0) >>> 0;
-      const before = newest();
-      bytes.set(utf8, pageAddress);
+      page.set(utf8);
       const epoch = Math.floor(Math.random() * 2 ** 32);
       const address = front.ramzCreate(pages, slots, epoch, pageAddress, utf8.length) >>> 0;
-      if (newest() !== before) undo = () => void keep(op).zpoolDestroy(address < ERRNO_MIN ? address : newest());
       if (address >= ERRNO_MIN) throw noFrame(op, core, address);
+      undo = () => void front.zpoolDestroy(address);
       const { allocator = 'zsmalloc', zpool } = plan.settings;
       const pool = rams.heldPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });
       const undoFront = undo;
@@ -293,14 +289,14 @@ export class Ramzswap {
 
   #joined(op: string, { settings, pages, start, io, events }: Plan, made: Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool'> & { name: string }): Device {
     const { name, ...parts } = made;
-    const { core, front, address, ram } = parts;
+    const { core, address, ram } = parts;
     const { backing: store } = settings;
     // A later device may lie where this one was.
     const gone = (): boolean => this.#device?.end !== end || rams.isClosed(ram);
-    const frees = io === undefined ? undefined : new SlotFrees(io, core, front, address, gone);
+    const frees = io === undefined ? undefined : new SlotFrees(io, core, address, gone);
     const end: FrontEnd = {
       name,
-      ownFrames: () => core.inspect(op).zpoolMetadataFrames(address) >>> 0,
+      ownFrames: () => core.exports.zpoolMetadataFrames(address) >>> 0,
       isBusy: () => this.#moving.size + this.#coming.size !== 0,
     };
     // A write that hangs may still strike a slot.
@@ -317,14 +313,12 @@ export class Ramzswap {
 
   /** A RAM of its own: the device, were none of it to compress, its table, and what pools need. */
   #ownRam(pages: number): Ram {
-    const { bytes, limit, simd, module } = this.#options;
+    const { bytes, limit } = this.#options;
     const whole = Math.min(MAX_RAM, Math.max(MIN_RAM, Math.ceil(pages * PAGE_SIZE * 1.04) + 2 ** 22));
-    const core = module ?? this.#checkedCore;
     return Ram.createSync({
       bytes: bytes ?? whole,
       ...(limit === undefined ? {} : { limit }),
-      ...(simd === undefined ? {} : { simd }),
-      ...(core === undefined ? {} : { module: core }),
+      ...(this.#module === undefined ? {} : { module: this.#module }),
     });
   }
 
@@ -421,7 +415,7 @@ export class Ramzswap {
         rams.close(device.ram);
       } else {
         zpools.destroy(op, device.pool);
-        device.core.keep(op).zpoolDestroy(device.address);
+        device.core.exports.zpoolDestroy(device.address);
         rams.noteFront(device.ram, device.end, false);
       }
     }
@@ -1549,7 +1543,7 @@ function isZsmalloc({ allocator = 'zsmalloc' }: Settings): boolean {
 
 /** Whether compaction would bring a frame. */
 function isFreeable(op: string, { core, pool }: Device): boolean {
-  return core.keep(op).zpoolFreeable(zpools.address(pool)) >>> 0 !== 0;
+  return core.exports.zpoolFreeable(zpools.address(pool)) >>> 0 !== 0;
 }
 
 /** Second of a device's life. */

@@ -2,8 +2,7 @@
  * Slots that are not needed any more, on their way to being free: told to the store at once where that is synchronous, else as
  * there is room for calls. A slot is not used again before the store has ended freeing it, however it ends.
  */
-import type { Core } from '../wasm.ts';
-import type { FrontExports } from './exports.ts';
+import type { Core, CoreExports } from '../wasm.ts';
 import type { StoreIo } from './store-io.ts';
 
 const NO_SLOT = 0xffffffff;
@@ -12,7 +11,7 @@ const DOOMED_AT = 336;
 
 export class SlotFrees {
   readonly #io: StoreIo;
-  readonly #front: FrontExports;
+  readonly #front: CoreExports;
   readonly #address: number;
   readonly #doomed: Uint32Array;
   readonly #isGone: () => boolean;
@@ -21,10 +20,10 @@ export class SlotFrees {
   #waiting: (() => void)[] = [];
 
   /** @param isGone whether the front end at that address is gone */
-  constructor(io: StoreIo, core: Core, front: FrontExports, address: number, isGone: () => boolean) {
+  constructor(io: StoreIo, core: Core, address: number, isGone: () => boolean) {
     this.#io = io;
     this.#doomed = new Uint32Array(core.memory.buffer, address + DOOMED_AT, 1);
-    this.#front = front;
+    this.#front = core.exports;
     this.#address = address;
     this.#isGone = isGone;
   }

@@ -8,9 +8,8 @@ import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show } from '../errors.ts';
 import { Ram, rams, type FrontEnd } from '../ram.ts';
 import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, PAGE_SIZE, closedCore, type Core } from '../wasm.ts';
+import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type CoreExports } from '../wasm.ts';
 import { zpools, type Zpool } from '../zpool.ts';
-import { joinFront, type FrontExports } from './exports.ts';
 import {
   codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type TakenZswapOptions,
   type ZswapOptions,
@@ -127,7 +126,7 @@ export class Zswap {
   readonly #ram: Ram;
   readonly #name: string;
   readonly #victims: 'entry' | 'page';
-  readonly #front: FrontExports;
+  readonly #front: CoreExports;
   readonly #address: number;
   readonly #blockAddress: number;
   readonly #ownRam: boolean;
@@ -171,14 +170,14 @@ export class Zswap {
   #closed = false;
   #closing: Promise<void> | undefined;
 
-  private constructor(maker: unknown, op: string, ram: Ram, front: FrontExports, codec: number | ForeignCodec, options: TakenZswapOptions) {
+  private constructor(maker: unknown, op: string, ram: Ram, codec: number | ForeignCodec, options: TakenZswapOptions) {
     requireMaker(maker, 'Zswap', 'Zswap.create');
     const { store } = options;
     this.#ram = ram;
     this.#victims = options.victims ?? 'entry';
     this.#name = rams.freshName(op, ram, 'zswap');
     this.#core = rams.core(op, ram);
-    this.#front = front;
+    this.#front = this.#core.exports;
     this.#ownRam = options.ram === undefined;
     this.#io = store === undefined ? undefined
       : new StoreIo(store.source, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.#frees?.storeChanged(), store.isSync);
@@ -197,15 +196,15 @@ export class Zswap {
     this.#header = new Uint32Array(this.#core.memory.buffer, this.#address, PAGE_SIZE / 4);
     this.#frontEnd = {
       name: this.#name,
-      ownFrames: () => this.#core.inspect(op).zpoolMetadataFrames(this.#address) >>> 0,
+      ownFrames: () => this.#core.exports.zpoolMetadataFrames(this.#address) >>> 0,
       isBusy: () => this.#figure(IN_FLIGHT) !== 0,
     };
-    this.#frees = this.#io === undefined ? undefined : new SlotFrees(this.#io, this.#core, front, this.#address, () => this.#isGone());
+    this.#frees = this.#io === undefined ? undefined : new SlotFrees(this.#io, this.#core, this.#address, () => this.#isGone());
     this.#configure();
     try {
       this.#current = this.#use(op, this.#zpoolOptionsOf, codec);
     } catch (error) {
-      this.#core.keep(op).zpoolDestroy(this.#address);
+      this.#core.exports.zpoolDestroy(this.#address);
       throw error;
     }
     rams.noteFront(ram, this.#frontEnd, true);
@@ -234,8 +233,7 @@ export class Zswap {
     const codec = await resolveCodec(op, options.codec);
     const ram = options.ram ?? (await Ram.create(pick(options, ['bytes', 'limit', 'build', 'simd', 'module'])));
     try {
-      const front = await joinFront(op, rams.core(op, ram));
-      return Zswap.#over(op, ram, front, codec, options);
+      return Zswap.#over(op, ram, codec, options);
     } catch (error) {
       if (options.ram === undefined) ram.close();
       throw error;
@@ -243,11 +241,11 @@ export class Zswap {
   }
 
   /** Takes the store, for as long as there is a zswap. */
-  static #over(op: string, ram: Ram, front: FrontExports, codec: number | ForeignCodec, options: TakenZswapOptions): Zswap {
+  static #over(op: string, ram: Ram, codec: number | ForeignCodec, options: TakenZswapOptions): Zswap {
     const store = options.store?.source;
     if (store !== undefined) takeStore(op, store);
     try {
-      return new Zswap(MAKER, op, ram, front, codec, options);
+      return new Zswap(MAKER, op, ram, codec, options);
     } catch (error) {
       if (store !== undefined) leaveStore(store);
       throw error;
@@ -255,16 +253,13 @@ export class Zswap {
   }
 
   #make(op: string, index: 'sparse' | 'dense', slots: number): number {
-    const { bytes, pageAddress, keep, inspect } = this.#core;
+    const { page, pageAddress } = this.#core;
     const utf8 = new TextEncoder().encode(this.#name);
-    const pools = (): number => inspect(op).zpoolNext(0) >>> 0;
-    const before = pools();
-    bytes.set(utf8, pageAddress);
+    page.set(utf8);
     const victims = this.#victims === 'page' ? 1 : 0;
     const epoch = Math.floor(Math.random() * 2 ** 32);
     const address = this.#front.zswapCreate(victims, index === 'dense' ? 1 : 2, slots, epoch, pageAddress, utf8.length) >>> 0;
     if (address < ERRNO_MIN) return address;
-    if (pools() !== before) keep(op).zpoolDestroy(pools());
     throw noFrame(op, this.#core, address);
   }
 
@@ -335,7 +330,7 @@ export class Zswap {
       return;
     }
     for (const pool of pools) zpools.destroy(op, pool);
-    core.keep(op).zpoolDestroy(this.#address);
+    core.exports.zpoolDestroy(this.#address);
   }
 
   /** A write that hangs may still strike a slot: until it has ended, nobody else is to have the store. */
@@ -969,8 +964,8 @@ export class Zswap {
   /** Frames that compaction would give back, where asking costs little: zsmalloc counts them as it goes. */
   #freeable(): number {
     let frames = 0;
-    const keeper = this.#core.keep('zswap.freeable');
-    for (const { pool, allocator } of this.#pools.values()) if (allocator === 'zsmalloc') frames += keeper.zpoolFreeable(zpools.address(pool)) >>> 0;
+    const { exports } = this.#core;
+    for (const { pool, allocator } of this.#pools.values()) if (allocator === 'zsmalloc') frames += exports.zpoolFreeable(zpools.address(pool)) >>> 0;
     return frames;
   }
 
@@ -1113,31 +1108,31 @@ export class Zswap {
   }
 
   /** The least recently used frame or zspage of a pool, off its lists, and the objects in it. */
-  #isolate(op: string): { index: number; pool: Zpool; victim: number; handles: number[] } | undefined {
+  #isolate(): { index: number; pool: Zpool; victim: number; handles: number[] } | undefined {
     const found = this.#victimPool();
     if (found === undefined) return undefined;
     const [index, { pool }] = found;
-    const keeper = this.#core.keep(op);
-    const victim = keeper.zpoolIsolate(zpools.address(pool)) >>> 0;
+    const { exports } = this.#core;
+    const victim = exports.zpoolIsolate(zpools.address(pool)) >>> 0;
     if (victim === 0 || victim >= ERRNO_MIN) return undefined;
     const handles: number[] = [];
     for (let cursor = 0; ; cursor = this.#core.out[OUT_A] as number) {
-      const handle = keeper.zpoolVictimNext(zpools.address(pool), victim, cursor) >>> 0;
+      const handle = exports.zpoolVictimNext(zpools.address(pool), victim, cursor) >>> 0;
       if (handle === 0 || handle >= ERRNO_MIN) return { index, pool, victim, handles };
       handles.push(handle);
     }
   }
 
   /** Frees the victim if it is empty, or puts it back. */
-  #releaseVictim(op: string, pool: Zpool, victim: number, run: Run): void {
+  #releaseVictim(pool: Zpool, victim: number, run: Run): void {
     if (this.#isGone() || zpools.address(pool) === 0) return;
-    const keeper = this.#core.keep(op);
-    if (keeper.zpoolRelease(zpools.address(pool), victim) >>> 0 === 0) run.tries += 1;
-    keeper.zpoolRunDeferred(zpools.address(pool), 0);
+    const { exports } = this.#core;
+    if (exports.zpoolRelease(zpools.address(pool), victim) >>> 0 === 0) run.tries += 1;
+    exports.zpoolRunDeferred(zpools.address(pool), 0);
   }
 
   #pageNow(op: string, run: Run): boolean {
-    const page = this.#isolate(op);
+    const page = this.#isolate();
     if (page === undefined) return false;
     try {
       for (const handle of page.handles) {
@@ -1149,13 +1144,13 @@ export class Zswap {
         if (run.failure !== undefined || this.#isOver) break;
       }
     } finally {
-      this.#releaseVictim(op, page.pool, page.victim, run);
+      this.#releaseVictim(page.pool, page.victim, run);
     }
     return run.failure === undefined;
   }
 
   async #pageSoon(op: string, run: Run): Promise<boolean> {
-    const page = this.#isolate(op);
+    const page = this.#isolate();
     if (page === undefined) return false;
     const io = this.#io as StoreIo;
     const writes: Promise<void>[] = [];
@@ -1170,7 +1165,7 @@ export class Zswap {
       }
     } finally {
       await Promise.all(writes);
-      this.#releaseVictim(op, page.pool, page.victim, run);
+      this.#releaseVictim(page.pool, page.victim, run);
     }
     return run.failure === undefined;
   }

@@ -682,7 +682,7 @@ describe('zswap', () => {
       zswap.writeback(2);
       const raw = await rawOf(zswap.ram.snapshot());
       expect(raw.check()).toBe(0);
-      const header = frontAddress(raw.core.inspect('test').zpoolNext.bind(undefined), raw.core.inspect('test').zpoolIdentity.bind(undefined));
+      const header = frontAddress(raw.core.exports.zpoolNext.bind(undefined), raw.core.exports.zpoolIdentity.bind(undefined));
       // Current pool, percentages, entries and the counts of each kind; pools; the slot map's root but its hints.
       for (const at of [260, 264, 284, 288, 292, 296, 300, 304, 320, 324, 328, 332, 336]) notices(raw, header + at, `word ${at} of the header`, at < 268 ? 0xffffff80 : 0xffffffff);
       notices(raw, header + 416, 'address of a pool');

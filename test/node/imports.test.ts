@@ -29,9 +29,9 @@ function target({ from, to }: Import): string {
 }
 
 /** Layers from the bottom; a file may import from its own and those below. */
-const CORE = [/^assembly\/base\//, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/(inspect|keep)$/, /^assembly\/(front|index|inspector|keeper)$/];
+const CORE = [/^assembly\/base\//, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/inspect$/, /^assembly\/index$/];
 const BINDINGS = [
-  /^bindings\/(errors|bytes|nested|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
+  /^bindings\/(errors|bytes|nested|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
   /^bindings\/(zpool|page-table)$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
 ];
 

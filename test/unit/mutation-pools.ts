@@ -166,7 +166,7 @@ class PoolSubject implements Subject {
     pool.runDeferred();
     this.ram.check();
     must(pool.stats().objects === 0, 'objects are left');
-    must(rams.core('test', this.ram).keep('test').zpoolDestroy(zpools.address(pool)) === 0, 'the pool cannot be destroyed');
+    must(rams.core('test', this.ram).exports.zpoolDestroy(zpools.address(pool)) === 0, 'the pool cannot be destroyed');
     this.ram.check();
   }
 }

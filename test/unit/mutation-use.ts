@@ -116,7 +116,7 @@ export class Mutator {
     const before = this.#words[at] as number;
     const mutation: Mutation = { address, before, after, type: this.#type(Math.floor(address / PAGE_SIZE)), loss: this.#loss(address, before ^ after) };
     this.#words[at] = after;
-    const result = this.#core.inspect('test').ramCheck(this.#frames) >>> 0;
+    const result = this.#core.exports.ramCheck(this.#frames) >>> 0;
     if (result !== 0) {
       this.#words[at] = before;
       must(result === EUCLEAN, `${told(mutation)}: check() gave ${result}`);

@@ -114,21 +114,21 @@ describe('check() notices a change of', () => {
   test('map counts, buffers and isolated victims while there are some', async () => {
     const raw = await rawOf((await image()).bytes);
     const { exports, out } = raw.core;
-    const inspector = raw.core.inspect('test');
+    const core = raw.core.exports;
     const pools: number[] = [];
-    for (let pool = inspector.zpoolNext(0) >>> 0; pool !== 0; pool = inspector.zpoolNext(pool) >>> 0) pools.push(pool);
+    for (let pool = core.zpoolNext(0) >>> 0; pool !== 0; pool = core.zpoolNext(pool) >>> 0) pools.push(pool);
     const mapped: [pool: number, handle: number, frame: number][] = [];
     for (const pool of pools) {
       const handles = new Set<number>();
-      for (let frame = inspector.zpoolWalk(pool, 0); frame !== 0; frame = inspector.zpoolWalk(pool, frame)) {
+      for (let frame = core.zpoolWalk(pool, 0); frame !== 0; frame = core.zpoolWalk(pool, frame)) {
         const at = exports.blockBuffer() >>> 2;
         for (let i = 0; i < (out[4] as number); i++) handles.add(raw.words[at + 3 * i] as number);
       }
       for (const handle of [...handles].slice(0, 12)) {
         exports.zpoolMap(pool, handle, handle % 3);
-        mapped.push([pool, handle, inspector.zpoolLocate(pool, handle)]);
+        mapped.push([pool, handle, core.zpoolLocate(pool, handle)]);
       }
-      expect(raw.core.keep('test').zpoolIsolate(pool)).toBeGreaterThan(0);
+      expect(raw.core.exports.zpoolIsolate(pool)).toBeGreaterThan(0);
     }
     expect(raw.check()).toBe(0);
     let buffers = 0;

@@ -376,7 +376,7 @@ describe('page tables', () => {
     const { ram, pool, table: pages } = table(shape);
     pages.put(5, filled(1));
     const raw = await rawOf(ram.snapshot());
-    const header = raw.core.inspect('test').zpoolNext(0) >>> 0;
+    const header = raw.core.exports.zpoolNext(0) >>> 0;
     expect(raw.core.exports.tableKind(header)).toBe(shape === 'dense' ? 1 : 2);
     raw.setWord(header + 176, 0);
     // The check word is a sum that whoever forges an image can make; here it is that of a pool without a table.

@@ -1,7 +1,7 @@
 /** The simulated RAM: creation, frames, limits, fault injection, high addresses. */
 import { describe, expect, test } from 'vitest';
-import { CompcacheError, PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
-import { buildFor } from '../../bindings/builds.ts';
+import { CompcacheError, PAGE_SIZE, Ram, Ramzswap, type Handle } from '../../bindings/index.ts';
+import { moduleFor } from '../../bindings/builds.ts';
 import { expectSameBytes } from '../bytes.ts';
 import { errorOf } from '../harness.ts';
 
@@ -37,8 +37,29 @@ describe('creation', () => {
     const ram = Ram.createSync({ bytes: '1MiB' });
     expectSameBytes(ram.snapshot(), (await Ram.create({ bytes: '1MiB' })).snapshot());
     expect(errorOf(() => Ram.createSync({ build: 'checked' })).code).toBe('EINVAL');
-    const { core: module } = await buildFor('test', { build: 'checked' });
+    const module = await moduleFor('test', { build: 'checked' });
     Ram.createSync({ bytes: '256KiB', module }).check();
+  });
+
+  test('without SIMD create loads the scalar core, and createSync is ENODEV that says so', async () => {
+    const expected = (await Ram.create({ bytes: '1MiB' })).snapshot();
+    expect(errorOf(() => Ram.createSync({ simd: false }))).toMatchObject({ code: 'ENODEV', message: expect.stringContaining('Ram.create') as string });
+    expectSameBytes((await Ram.create({ bytes: '1MiB', simd: false })).snapshot(), expected);
+    const { validate } = WebAssembly;
+    WebAssembly.validate = () => false; // a host that has no SIMD
+    try {
+      expect(errorOf(() => Ram.createSync()).code).toBe('ENODEV');
+      const ram = await Ram.create({ bytes: '1MiB' });
+      expectSameBytes(ram.snapshot(), expected);
+      expectSameBytes((await Ram.restore(expected)).snapshot(), expected);
+      const device = await Ramzswap.create({ disksize: '64K' });
+      device.writePage(3, new Uint8Array(PAGE_SIZE).map((_, at) => at));
+      device.check();
+      await device.close();
+      expectSameBytes(Ram.createSync({ bytes: '1MiB', module: await moduleFor('test', {}) }).snapshot(), expected);
+    } finally {
+      WebAssembly.validate = validate;
+    }
   });
 
   test('a foreign module is EINVAL', async () => {

@@ -31,7 +31,7 @@ async function populated(): Promise<{ raw: Raw; pool: number; handles: number[] 
   ram.check();
   const raw = await rawOf(ram.snapshot());
   expect(raw.check()).toBe(0);
-  return { raw, pool: raw.core.inspect('test').zpoolNext(0) >>> 0, handles: live };
+  return { raw, pool: raw.core.exports.zpoolNext(0) >>> 0, handles: live };
 }
 
 /** Frames by the type of their entry. */
@@ -94,7 +94,7 @@ describe('it notices a change of', () => {
     const { raw, pool, handles } = await populated();
     const { exports } = raw.core;
     handles.slice(0, 40).forEach((handle, i) => i % 4 === 0 && exports.zpoolMap(pool, handle, i % 3));
-    const victim = raw.core.keep('test').zpoolIsolate(pool) >>> 0;
+    const victim = raw.core.exports.zpoolIsolate(pool) >>> 0;
     expect(victim).toBeGreaterThan(0);
     expect(raw.check()).toBe(0);
     expect(noticesEntries(raw, TYPE.buffer)).toBeGreaterThan(0);
@@ -108,7 +108,7 @@ describe('it notices a change of', () => {
     }
     for (const at of [28, 32]) notices(raw, pool + at, 'pool');
     expect(raw.word(entryOf(victim) + 12) & ISOLATED).toBe(ISOLATED);
-    raw.core.keep('test').zpoolRelease(pool, victim);
+    raw.core.exports.zpoolRelease(pool, victim);
     expect(raw.check()).toBe(0);
   });
 });

@@ -36,9 +36,9 @@ async function populated(): Promise<Raw> {
 
 /** Handles of all objects, in address order. */
 function handlesOf(raw: Raw, pool: number): number[] {
-  const { exports, inspect, out } = raw.core;
+  const { exports, out } = raw.core;
   const handles: number[] = [];
-  for (let frame = inspect('test').zpoolWalk(pool, 0); frame !== 0; frame = inspect('test').zpoolWalk(pool, frame)) {
+  for (let frame = exports.zpoolWalk(pool, 0); frame !== 0; frame = exports.zpoolWalk(pool, frame)) {
     const at = exports.blockBuffer() >>> 2;
     for (let i = 0; i < (out[4] as number); i++) handles.push(raw.words[at + 3 * i] as number);
   }
@@ -95,9 +95,9 @@ test('it notices changes while objects are mapped and frames under reclaim', asy
   const handles = handlesOf(raw, pool);
   const some = handles.filter((_, i) => i < 60 || i % 40 === 0);
   for (const [i, handle] of some.entries()) for (let maps = 0; maps <= i % 3; maps++) exports.zpoolMap(pool, handle, 0);
-  const victims = [raw.core.keep('test').zpoolIsolate(pool), raw.core.keep('test').zpoolIsolate(pool)];
+  const victims = [raw.core.exports.zpoolIsolate(pool), raw.core.exports.zpoolIsolate(pool)];
   for (let cursor = 0; ;) {
-    const handle = raw.core.keep('test').zpoolVictimNext(pool, victims[0] as number, cursor) >>> 0;
+    const handle = raw.core.exports.zpoolVictimNext(pool, victims[0] as number, cursor) >>> 0;
     if (handle === 0) break;
     cursor = out[4] as number;
     expect(exports.zpoolFree(pool, handle)).toBe(0);
@@ -112,7 +112,7 @@ test('it notices changes while objects are mapped and frames under reclaim', asy
   }
   for (const frame of framesOf(raw, DATA, RAW)) for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, 'entry');
   for (let at = 0; at < 96; at += 4) notices(raw, pool + at, 'pool');
-  for (const victim of victims) raw.core.keep('test').zpoolRelease(pool, victim);
+  for (const victim of victims) raw.core.exports.zpoolRelease(pool, victim);
   for (const [i, handle] of some.entries()) for (let maps = 0; maps <= i % 3; maps++) expect(exports.zpoolUnmap(pool, handle)).toBe(0);
   expect(raw.check()).toBe(0);
   for (const handle of handles) exports.zpoolFree(pool, handle);
@@ -125,7 +125,7 @@ test('it survives nonsense', async () => {
   const draw = createDraw(21);
   const pool = (framesOf(raw, POOL)[0] ?? 0) * PAGE_SIZE;
   for (const handle of handlesOf(raw, pool).slice(0, 80)) raw.core.exports.zpoolMap(pool, handle, 0);
-  raw.core.keep('test').zpoolIsolate(pool);
+  raw.core.exports.zpoolIsolate(pool);
   expect(raw.check()).toBe(0);
   const before = raw.words.slice();
   const places = [...framesOf(raw, DATA, SLAB, HANDLES, HANDLES).map((frame) => frame * PAGE_SIZE), pool];

@@ -2,7 +2,7 @@
 import {
   ALLOCATORS, LOADABLE_CODECS, PAGE_SIZE, PageTable, Ram, Zpool, loadCodec, type AllocatorName, type Handle, type PageEntry, type RamOptions, type ZpoolOptions,
 } from '../../../bindings/index.ts';
-import { buildFor } from '../../../bindings/builds.ts';
+import { moduleFor } from '../../../bindings/builds.ts';
 import { buildOptions } from '../../harness.ts';
 import { DISPOSE } from '../../../bindings/dispose.ts';
 import { hostileBytes } from '../buffers.ts';
@@ -11,7 +11,7 @@ import { callback, oddNumber, oddString, options } from '../values.ts';
 import { SKIP, must, type Entry, type Owned, type PoolBox, type World } from '../world.ts';
 import { adoptPool, below, codec, entry, evict, handle, num, page, poolBox, requireBelongs, room, size, some, text, type Makers } from './arguments.ts';
 
-const core = (await buildFor('test', { simd: false })).core;
+const core = await moduleFor('test', { simd: false });
 
 // ── Ram ──────────────────────────────────────────────────────────────────────
 
