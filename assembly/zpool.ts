@@ -42,10 +42,8 @@ import { OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, pageBuffer, setOut } from './mem
 import { scatter } from './mem/span';
 
 /** Map modes; 1 is rw. */
-// @ts-ignore: decorator
-@inline const MODE_RO: u32 = 0;
-// @ts-ignore: decorator
-@inline const MODE_WO: u32 = 2;
+const MODE_RO: u32 = 0;
+const MODE_WO: u32 = 2;
 
 // ── life of a pool ───────────────────────────────────────────────────────────
 

@@ -103,7 +103,8 @@ export function parseImage(op: string, bytes: Uint8Array): ParsedImage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const word = (at: number): number => view.getUint32(at, true);
   if (word(0) !== MAGIC) throw damaged(op, 'no image');
-  if (word(4) !== FORMAT || word(8) !== LAYOUT_VERSION) throw damaged(op, `format ${word(4)}, layout ${word(8)}; known: ${FORMAT}, ${LAYOUT_VERSION}`);
+  if (word(4) !== FORMAT) throw damaged(op, `it has format ${word(4)}, this version reads format ${FORMAT}`);
+  if (word(8) !== LAYOUT_VERSION) throw new CompcacheError('EIO', op, `the image has layout ${word(8)}, this version reads layout ${LAYOUT_VERSION}`);
   const totalFrames = word(12);
   const saved = word(16);
   const count = word(20);

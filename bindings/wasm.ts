@@ -10,7 +10,7 @@ import { CompcacheError } from './errors.ts';
 
 export const PAGE_SIZE = 4096;
 /** Version of the RAM's layout that these bindings speak. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** Word indices of the result area at the scratch base (assembly/mem/scratch.ts). */
 export const OUT_LENGTH = 0;

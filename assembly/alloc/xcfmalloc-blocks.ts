@@ -36,56 +36,33 @@ import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
 
 // ── constants ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export const BLOCK_BYTES: u32 = 32; // of a descriptor
-// @ts-ignore: decorator
-@inline export const BLOCK_SHIFT: u32 = 5;
-// @ts-ignore: decorator
-@inline const BLOCKS_A_FRAME: u32 = 128; // descriptors in a slab frame
-// @ts-ignore: decorator
-@inline export const INDEX_BITS: u32 = 7;
-// @ts-ignore: decorator
-@inline export const HEADER: u32 = 12; // S1
-// @ts-ignore: decorator
-@inline export const UNIT: u32 = 64;
-// @ts-ignore: decorator
-@inline export const UNIT_SHIFT: u32 = 6;
-// @ts-ignore: decorator
-@inline export const UNITS: u32 = 64; // of a frame; also the number of lists
-// @ts-ignore: decorator
-@inline export const RESERVE_LIST: u32 = 63;
+export const BLOCK_BYTES: u32 = 32; // of a descriptor
+export const BLOCK_SHIFT: u32 = 5;
+const BLOCKS_A_FRAME: u32 = 128; // descriptors in a slab frame
+export const INDEX_BITS: u32 = 7;
+export const HEADER: u32 = 12; // S1
+export const UNIT: u32 = 64;
+export const UNIT_SHIFT: u32 = 6;
+export const UNITS: u32 = 64; // of a frame; also the number of lists
+export const RESERVE_LIST: u32 = 63;
 
 // States of a block. FIRST and RAW are what handles stand for: bit 0.
-// @ts-ignore: decorator
-@inline export const FREE: u32 = 0;
-// @ts-ignore: decorator
-@inline export const FIRST: u32 = 1;
-// @ts-ignore: decorator
-@inline export const SECOND: u32 = 2;
-// @ts-ignore: decorator
-@inline export const RAW: u32 = 3; // a page kept as it is: the whole frame, no header
-// @ts-ignore: decorator
-@inline const STATE: u32 = 3;
-// @ts-ignore: decorator
-@inline const PLACE_SHIFT: u32 = 2;
+export const FREE: u32 = 0;
+export const FIRST: u32 = 1;
+export const SECOND: u32 = 2;
+export const RAW: u32 = 3; // a page kept as it is: the whole frame, no header
+const STATE: u32 = 3;
+const PLACE_SHIFT: u32 = 2;
 
-// @ts-ignore: decorator
-@inline export const LIST_LINKS: usize = 8;
-// @ts-ignore: decorator
-@inline export const LRU_LINKS: usize = 16;
+export const LIST_LINKS: usize = 8;
+export const LRU_LINKS: usize = 16;
 // In the pool.
-// @ts-ignore: decorator
-@inline const LIST_MASK: usize = 512;
-// @ts-ignore: decorator
-@inline const RESERVE: usize = 520;
-// @ts-ignore: decorator
-@inline const USED_UNITS: usize = 524;
-// @ts-ignore: decorator
-@inline const GIVEN: usize = 528;
-// @ts-ignore: decorator
-@inline const FRAME_BITS: usize = 532;
-// @ts-ignore: decorator
-@inline const GENERATION_MASK: usize = 536;
+const LIST_MASK: usize = 512;
+const RESERVE: usize = 520;
+const USED_UNITS: usize = 524;
+const GIVEN: usize = 528;
+const FRAME_BITS: usize = 532;
+const GENERATION_MASK: usize = 536;
 
 @unmanaged
 export class Block {
@@ -112,15 +89,11 @@ export class DataEntry {
 }
 
 // In the state of a data frame.
-// @ts-ignore: decorator
-@inline export const ISOLATED: u32 = 0x100;
-// @ts-ignore: decorator
-@inline const MAPPED: u32 = 0xFF;
-// @ts-ignore: decorator
-@inline export const ORDER_SHIFT: u32 = 12;
+export const ISOLATED: u32 = 0x100;
+const MAPPED: u32 = 0xFF;
+export const ORDER_SHIFT: u32 = 12;
 /** Free units of a frame without a used block. */
-// @ts-ignore: decorator
-@inline export const ALL_FREE: u64 = 0xFFFFFFFFFFFFFFFF;
+export const ALL_FREE: u64 = 0xFFFFFFFFFFFFFFFF;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 

@@ -43,8 +43,7 @@ class Step {
 // ── order (C1, C2) ───────────────────────────────────────────────────────────
 
 /** Where the log begins in the page buffer, behind the cells of the order: the first frame with so many used units. */
-// @ts-ignore: decorator
-@inline const LOG: usize = 512;
+const LOG: usize = 512;
 
 // @ts-ignore: decorator
 @inline function orderCell(cells: usize, units: u32): usize {

@@ -96,12 +96,9 @@ import {
   setHandleLayout, slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitMask, unitsIn, unitsOf, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
-// @ts-ignore: decorator
-@inline const SIZE_MAX: u32 = PAGE_SIZE - HEADER;
-// @ts-ignore: decorator
-@inline const RESERVE_MAX: u32 = 1024;
-// @ts-ignore: decorator
-@inline const MAPS_MAX: u32 = 0xFFFF;
+const SIZE_MAX: u32 = PAGE_SIZE - HEADER;
+const RESERVE_MAX: u32 = 1024;
+const MAPS_MAX: u32 = 0xFFFF;
 
 @unmanaged
 class BufferEntry {

@@ -94,78 +94,44 @@ import { walkFree, walkObject } from '../mem/walk';
 
 // ── layout ───────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline const HEADER: u32 = 4;
-// @ts-ignore: decorator
-@inline const MAX_SIZE: u32 = 4088;
-// @ts-ignore: decorator
-@inline const WHOLE: u32 = PAGE_SIZE - HEADER; // size of the block that is a frame
-// @ts-ignore: decorator
-@inline const SIZE_MASK: u32 = 0xFFF;
-// @ts-ignore: decorator
-@inline const FREE: u32 = 1 << 12;
-// @ts-ignore: decorator
-@inline const PREVIOUS_FREE: u32 = 1 << 13;
-// @ts-ignore: decorator
-@inline const PREVIOUS_MASK: u32 = 0xFFC000;
-// @ts-ignore: decorator
-@inline const PREVIOUS_SHIFT: u32 = 12; // of an offset, a multiple of 4
-// @ts-ignore: decorator
-@inline const GENERATION_SHIFT: u32 = 24;
+const HEADER: u32 = 4;
+const MAX_SIZE: u32 = 4088;
+const WHOLE: u32 = PAGE_SIZE - HEADER; // size of the block that is a frame
+const SIZE_MASK: u32 = 0xFFF;
+const FREE: u32 = 1 << 12;
+const PREVIOUS_FREE: u32 = 1 << 13;
+const PREVIOUS_MASK: u32 = 0xFFC000;
+const PREVIOUS_SHIFT: u32 = 12; // of an offset, a multiple of 4
+const GENERATION_SHIFT: u32 = 24;
 
-// @ts-ignore: decorator
-@inline const LISTS: u32 = 508;
-// @ts-ignore: decorator
-@inline const MIN_LISTED: u32 = 32;
-// @ts-ignore: decorator
-@inline const PREVIOUS: usize = 4; // links of a free block
-// @ts-ignore: decorator
-@inline const NEXT: usize = 8;
-// @ts-ignore: decorator
-@inline const LIST_MASKS: usize = POOL_TABLES + 4 * 508; // u64 x 8
+const LISTS: u32 = 508;
+const MIN_LISTED: u32 = 32;
+const PREVIOUS: usize = 4; // links of a free block
+const NEXT: usize = 8;
+const LIST_MASKS: usize = POOL_TABLES + 4 * 508; // u64 x 8
 
-// @ts-ignore: decorator
-@inline const LANES: usize = 8;
-// @ts-ignore: decorator
-@inline const LANES_END: usize = 20;
-// @ts-ignore: decorator
-@inline const USED: u32 = 0x8000;
-// @ts-ignore: decorator
-@inline const START_SHIFT: u32 = 5;
-// @ts-ignore: decorator
-@inline const HINT_MASK: u32 = 31;
-// @ts-ignore: decorator
-@inline const HINT_UNIT: u32 = 7; // bytes, as a power of two
-// @ts-ignore: decorator
-@inline const CROWDED: u32 = 1;
-// @ts-ignore: decorator
-@inline const RAW_LANE: u32 = 0x10000; // what the second lane of a raw page holds
-// @ts-ignore: decorator
-@inline const CROWD_BYTES: u32 = 132;
-// @ts-ignore: decorator
-@inline const NONE: u32 = 0x400; // instead of a start; what an empty lane reads as
+const LANES: usize = 8;
+const LANES_END: usize = 20;
+const USED: u32 = 0x8000;
+const START_SHIFT: u32 = 5;
+const HINT_MASK: u32 = 31;
+const HINT_UNIT: u32 = 7; // bytes, as a power of two
+const CROWDED: u32 = 1;
+const RAW_LANE: u32 = 0x10000; // what the second lane of a raw page holds
+const CROWD_BYTES: u32 = 132;
+const NONE: u32 = 0x400; // instead of a start; what an empty lane reads as
 
-// @ts-ignore: decorator
-@inline const MAPPED: usize = 20;
-// @ts-ignore: decorator
-@inline const INLINE: u32 = 2;
-// @ts-ignore: decorator
-@inline const ONE_MAP: u32 = 4;
-// @ts-ignore: decorator
-@inline const MAPS_MASK: u32 = 0x3FFFC;
-// @ts-ignore: decorator
-@inline const KEY_SHIFT: u32 = 18;
-// @ts-ignore: decorator
-@inline const MAP_BYTES: u32 = 12;
-// @ts-ignore: decorator
-@inline const MAP_NEXT: usize = 4;
-// @ts-ignore: decorator
-@inline const MAP_WORD: usize = 8;
+const MAPPED: usize = 20;
+const INLINE: u32 = 2;
+const ONE_MAP: u32 = 4;
+const MAPS_MASK: u32 = 0x3FFFC;
+const KEY_SHIFT: u32 = 18;
+const MAP_BYTES: u32 = 12;
+const MAP_NEXT: usize = 4;
+const MAP_WORD: usize = 8;
 
-// @ts-ignore: decorator
-@inline const LRU_LINKS: usize = 24;
-// @ts-ignore: decorator
-@inline const NOWHERE: usize = 128; // in the scratch
+const LRU_LINKS: usize = 24;
+const NOWHERE: usize = 128; // in the scratch
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -760,26 +726,16 @@ export function xvWalk(frame: u32): void {
 // ── check ────────────────────────────────────────────────────────────────────
 
 // In the scratch: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
-// @ts-ignore: decorator
-@inline const COPY: usize = 256;
-// @ts-ignore: decorator
-@inline const COPY_BYTES: usize = 72;
-// @ts-ignore: decorator
-@inline const LISTED: usize = COPY + COPY_BYTES;
-// @ts-ignore: decorator
-@inline const FRAMES: usize = COPY + 4;
-// @ts-ignore: decorator
-@inline const OBJECTS: usize = COPY + 8;
-// @ts-ignore: decorator
-@inline const LIVE_BYTES: usize = COPY + 12;
-// @ts-ignore: decorator
-@inline const MAPS: usize = COPY + 28;
-// @ts-ignore: decorator
-@inline const VICTIMS: usize = COPY + 32;
-// @ts-ignore: decorator
-@inline const MAP_RECORDS: usize = COPY + POOL_HANDLES + 8;
-// @ts-ignore: decorator
-@inline const CROWDS: usize = COPY + POOL_DESCRIPTORS + 8;
+const COPY: usize = 256;
+const COPY_BYTES: usize = 72;
+const LISTED: usize = COPY + COPY_BYTES;
+const FRAMES: usize = COPY + 4;
+const OBJECTS: usize = COPY + 8;
+const LIVE_BYTES: usize = COPY + 12;
+const MAPS: usize = COPY + 28;
+const VICTIMS: usize = COPY + 32;
+const MAP_RECORDS: usize = COPY + POOL_HANDLES + 8;
+const CROWDS: usize = COPY + POOL_DESCRIPTORS + 8;
 
 function met(counter: usize, number: u32): void {
   setOut(counter, out(counter) - number);

@@ -102,63 +102,38 @@ import { walkFree, walkObject } from '../mem/walk';
 
 // ── constants ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline const CHUNK: u32 = 64;
-// @ts-ignore: decorator
-@inline const CHUNK_SHIFT: u32 = 6;
-// @ts-ignore: decorator
-@inline const CHUNKS: u32 = 64; // of a frame
-// @ts-ignore: decorator
-@inline const HEADER: u32 = 1; // of them
-// @ts-ignore: decorator
-@inline const BUDDY_MAX: u32 = 62; // more make a headless frame: Z2
-// @ts-ignore: decorator
-@inline const SLIDE_MIN: i32 = 3; // Z15
-// @ts-ignore: decorator
-@inline const START_SHIFT: u32 = 24;
-// @ts-ignore: decorator
-@inline const ALL_TAKEN: u32 = 0x808080;
+const CHUNK: u32 = 64;
+const CHUNK_SHIFT: u32 = 6;
+const CHUNKS: u32 = 64; // of a frame
+const HEADER: u32 = 1; // of them
+const BUDDY_MAX: u32 = 62; // more make a headless frame: Z2
+const SLIDE_MIN: i32 = 3; // Z15
+const START_SHIFT: u32 = 24;
+const ALL_TAKEN: u32 = 0x808080;
 
-// @ts-ignore: decorator
-@inline const FIRST: u32 = 0;
-// @ts-ignore: decorator
-@inline const MIDDLE: u32 = 1;
-// @ts-ignore: decorator
-@inline const LAST: u32 = 2;
-// @ts-ignore: decorator
-@inline const BUDDIES: u32 = 3;
+const FIRST: u32 = 0;
+const MIDDLE: u32 = 1;
+const LAST: u32 = 2;
+const BUDDIES: u32 = 3;
 
 // In the entry.
-// @ts-ignore: decorator
-@inline const GUESTS: u32 = 3;
-// @ts-ignore: decorator
-@inline const PENDING: u32 = 4;
-// @ts-ignore: decorator
-@inline const ISOLATED: u32 = 8;
-// @ts-ignore: decorator
-@inline const HELD: u32 = PENDING | ISOLATED;
-// @ts-ignore: decorator
-@inline const LINKS: usize = 16;
-// @ts-ignore: decorator
-@inline const LRU_LINKS: usize = 24;
-// @ts-ignore: decorator
-@inline const DESCRIPTOR_BYTES: u32 = 16;
+const GUESTS: u32 = 3;
+const PENDING: u32 = 4;
+const ISOLATED: u32 = 8;
+const HELD: u32 = PENDING | ISOLATED;
+const LINKS: usize = 16;
+const LRU_LINKS: usize = 24;
+const DESCRIPTOR_BYTES: u32 = 16;
 
 // In a record's word.
-// @ts-ignore: decorator
-@inline const GUEST: u32 = 1 << 29;
+const GUEST: u32 = 1 << 29;
 
 // In the pool.
-// @ts-ignore: decorator
-@inline const LISTS: u32 = 64;
-// @ts-ignore: decorator
-@inline const WORK: u32 = 63; // list of deferred work
-// @ts-ignore: decorator
-@inline const NO_LIST: u32 = 64;
-// @ts-ignore: decorator
-@inline const LIST_CELLS: usize = POOL_TABLES;
-// @ts-ignore: decorator
-@inline const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
+const LISTS: u32 = 64;
+const WORK: u32 = 63; // list of deferred work
+const NO_LIST: u32 = 64;
+const LIST_CELLS: usize = POOL_TABLES;
+const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 

@@ -72,31 +72,19 @@ import { walkFree, walkObject } from '../mem/walk';
 
 // ── constants ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline const CHUNK: u32 = 64;
-// @ts-ignore: decorator
-@inline const CHUNK_SHIFT: u32 = 6;
-// @ts-ignore: decorator
-@inline const LISTS: u32 = 64;
-// @ts-ignore: decorator
-@inline const LIST_MASK: usize = 512; // in the pool: u64 of non-empty lists
-// @ts-ignore: decorator
-@inline const GAP_LINKS: usize = 16;
-// @ts-ignore: decorator
-@inline const LRU_LINKS: usize = 24;
-// @ts-ignore: decorator
-@inline const MAPS: usize = 12;
-// @ts-ignore: decorator
-@inline const MAPS_MAX: u32 = 0xFFFF;
-// @ts-ignore: decorator
-@inline const ISOLATED: u32 = 0x8000;
-// @ts-ignore: decorator
-@inline const SIZE_MASK: u32 = 0x1FFF;
+const CHUNK: u32 = 64;
+const CHUNK_SHIFT: u32 = 6;
+const LISTS: u32 = 64;
+const LIST_MASK: usize = 512; // in the pool: u64 of non-empty lists
+const GAP_LINKS: usize = 16;
+const LRU_LINKS: usize = 24;
+const MAPS: usize = 12;
+const MAPS_MAX: u32 = 0xFFFF;
+const ISOLATED: u32 = 0x8000;
+const SIZE_MASK: u32 = 0x1FFF;
 
-// @ts-ignore: decorator
-@inline const FIRST: u32 = 0;
-// @ts-ignore: decorator
-@inline const LAST: u32 = 1;
+const FIRST: u32 = 0;
+const LAST: u32 = 1;
 
 /** Options: word 0 is the number of header chunks, 1 for '6.1' and 0 for '2013'. */
 // @ts-ignore: decorator

@@ -19,44 +19,28 @@
 import { PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
 import { POOL_TABLES } from '../mem/pool';
 
-// @ts-ignore: decorator
-@inline const CLASSES: u32 = 255;
-// @ts-ignore: decorator
-@inline export const CLASS_BYTES: u32 = 128;
-// @ts-ignore: decorator
-@inline const CLASS_SHIFT: u32 = 7;
-// @ts-ignore: decorator
-@inline const SIZE_MIN: u32 = 32;
-// @ts-ignore: decorator
-@inline const STEP_SHIFT: u32 = 4;
-// @ts-ignore: decorator
-@inline export const WORD: u32 = 4; // bytes of a slot's word
+const CLASSES: u32 = 255;
+export const CLASS_BYTES: u32 = 128;
+const CLASS_SHIFT: u32 = 7;
+const SIZE_MIN: u32 = 32;
+const STEP_SHIFT: u32 = 4;
+export const WORD: u32 = 4; // bytes of a slot's word
 
-// @ts-ignore: decorator
-@inline export const SCALE_SHIFT: u32 = 20;
+export const SCALE_SHIFT: u32 = 20;
 
 // In the pool's header:
-// @ts-ignore: decorator
-@inline export const CLASS_MAP: usize = POOL_TABLES; // u8 a candidate: ordinal of its class
-// @ts-ignore: decorator
-@inline export const CLASS_COUNT: usize = POOL_TABLES + 256; // u32
-// @ts-ignore: decorator
-@inline export const CLASS_FRAMES: usize = POOL_TABLES + 260; // up to CLASS_FRAMES_MAX addresses of frames of class records
+export const CLASS_MAP: usize = POOL_TABLES; // u8 a candidate: ordinal of its class
+export const CLASS_COUNT: usize = POOL_TABLES + 256; // u32
+export const CLASS_FRAMES: usize = POOL_TABLES + 260; // up to CLASS_FRAMES_MAX addresses of frames of class records
 
-// @ts-ignore: decorator
-@inline export const CLASS_FRAMES_MAX: u32 = 6;
-// @ts-ignore: decorator
-@inline export const GROUPS: u32 = 12;
-// @ts-ignore: decorator
-@inline const SCALE: usize = 112;
-// @ts-ignore: decorator
-@inline export const CLASS_END: u32 = 116; // zero from here
+export const CLASS_FRAMES_MAX: u32 = 6;
+export const GROUPS: u32 = 12;
+const SCALE: usize = 112;
+export const CLASS_END: u32 = 116; // zero from here
 
 /** Chain rules. */
-// @ts-ignore: decorator
-@inline const RULE_BYTES: u32 = 0;
-// @ts-ignore: decorator
-@inline export const RULE_PERCENT: u32 = 1;
+const RULE_BYTES: u32 = 0;
+export const RULE_PERCENT: u32 = 1;
 
 @unmanaged
 export class SizeClass {
@@ -185,8 +169,7 @@ export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bo
 
 // A list is a ring: a node that stands for its head is in it, too, so that a node
 // is taken out without a question. Nodes have their links at RING_LINKS.
-// @ts-ignore: decorator
-@inline export const RING_LINKS: usize = 16;
+export const RING_LINKS: usize = 16;
 
 /** The node that stands for the head of a group's list. */
 // @ts-ignore: decorator

@@ -92,46 +92,26 @@ import {
 
 // ── layout ───────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline const NONE: u32 = 0xFFFF;
-// @ts-ignore: decorator
-@inline const LOW: u32 = 0xFFFF;
-// @ts-ignore: decorator
-@inline const ORDINAL_SHIFT: u32 = 16;
-// @ts-ignore: decorator
-@inline const STATE_SHIFT: u32 = 24;
-// @ts-ignore: decorator
-@inline const FRESH_SHIFT: u32 = 16;
-// @ts-ignore: decorator
-@inline const GROUP_MASK: u32 = 0x0F;
-// @ts-ignore: decorator
-@inline const ON_LRU: u32 = 0x10;
-// @ts-ignore: decorator
-@inline const ISOLATED: u32 = 0x20;
-// @ts-ignore: decorator
-@inline const LRU_LINKS: usize = 4; // in a descriptor
-// @ts-ignore: decorator
-@inline const FRAMES: usize = 8; // further frames of a descriptor, as if the first were one of them
-// @ts-ignore: decorator
-@inline const SLABS: usize = 540; // in the pool
-// @ts-ignore: decorator
-@inline const SLAB_COUNT: u32 = 6;
-// @ts-ignore: decorator
-@inline const CACHE_BYTES: usize = 16;
-// @ts-ignore: decorator
-@inline const SMALLEST_SHIFT: u32 = 5; // of the descriptors
-// @ts-ignore: decorator
-@inline const LARGEST: u32 = 1364;
-// @ts-ignore: decorator
-@inline const TAG_USED: u32 = 1;
-// @ts-ignore: decorator
-@inline const TAG_DEFERRED: u32 = 2;
-// @ts-ignore: decorator
-@inline const TAGS: u32 = 3;
-// @ts-ignore: decorator
-@inline const NEXT_SHIFT: u32 = 2;
-// @ts-ignore: decorator
-@inline const CHAIN_MAX: u32 = 16;
+const NONE: u32 = 0xFFFF;
+const LOW: u32 = 0xFFFF;
+const ORDINAL_SHIFT: u32 = 16;
+const STATE_SHIFT: u32 = 24;
+const FRESH_SHIFT: u32 = 16;
+const GROUP_MASK: u32 = 0x0F;
+const ON_LRU: u32 = 0x10;
+const ISOLATED: u32 = 0x20;
+const LRU_LINKS: usize = 4; // in a descriptor
+const FRAMES: usize = 8; // further frames of a descriptor, as if the first were one of them
+const SLABS: usize = 540; // in the pool
+const SLAB_COUNT: u32 = 6;
+const CACHE_BYTES: usize = 16;
+const SMALLEST_SHIFT: u32 = 5; // of the descriptors
+const LARGEST: u32 = 1364;
+const TAG_USED: u32 = 1;
+const TAG_DEFERRED: u32 = 2;
+const TAGS: u32 = 3;
+const NEXT_SHIFT: u32 = 2;
+const CHAIN_MAX: u32 = 16;
 
 @unmanaged
 class Zspage {

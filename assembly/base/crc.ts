@@ -6,8 +6,7 @@
  * 4 KiB of module).
  */
 
-// @ts-ignore: decorator
-@inline const POLYNOMIAL: u32 = 0x82F63B78;
+const POLYNOMIAL: u32 = 0x82F63B78;
 
 /** Fills 4 KiB of tables. */
 export function crcInit(tables: usize): void {

@@ -7,26 +7,16 @@
  * handle has all generation bits set (see mem/handle.ts).
  */
 
-// @ts-ignore: decorator
-@inline export const ERRNO_MIN: u32 = 0xFFFFF000;
-// @ts-ignore: decorator
-@inline export const ENOENT: u32 = 0xFFFFFFFE; // -2
-// @ts-ignore: decorator
-@inline export const EIO: u32 = 0xFFFFFFFB; // -5
-// @ts-ignore: decorator
-@inline export const ENOMEM: u32 = 0xFFFFFFF4; // -12
-// @ts-ignore: decorator
-@inline export const EBUSY: u32 = 0xFFFFFFF0; // -16
-// @ts-ignore: decorator
-@inline export const EEXIST: u32 = 0xFFFFFFEF; // -17
-// @ts-ignore: decorator
-@inline export const EINVAL: u32 = 0xFFFFFFEA; // -22
-// @ts-ignore: decorator
-@inline export const ENOSPC: u32 = 0xFFFFFFE4; // -28
-// @ts-ignore: decorator
-@inline export const ERANGE: u32 = 0xFFFFFFDE; // -34
-// @ts-ignore: decorator
-@inline export const EUCLEAN: u32 = 0xFFFFFF8B; // -117
+export const ERRNO_MIN: u32 = 0xFFFFF000;
+export const ENOENT: u32 = 0xFFFFFFFE; // -2
+export const EIO: u32 = 0xFFFFFFFB; // -5
+export const ENOMEM: u32 = 0xFFFFFFF4; // -12
+export const EBUSY: u32 = 0xFFFFFFF0; // -16
+export const EEXIST: u32 = 0xFFFFFFEF; // -17
+export const EINVAL: u32 = 0xFFFFFFEA; // -22
+export const ENOSPC: u32 = 0xFFFFFFE4; // -28
+export const ERANGE: u32 = 0xFFFFFFDE; // -34
+export const EUCLEAN: u32 = 0xFFFFFF8B; // -117
 
 /** Whether a result is an error number. */
 // @ts-ignore: decorator

@@ -9,20 +9,15 @@
 // ── Constants ────────────────────────────────────────────────────────────────
 
 /** Shortest match that the format can express, in bytes. */
-// @ts-ignore: decorator
-@inline export const MIN_MATCH: u32 = 4;
+export const MIN_MATCH: u32 = 4;
 /** A block's last bytes that are always literals. */
-// @ts-ignore: decorator
-@inline export const LAST_LITERALS: u32 = 5;
+export const LAST_LITERALS: u32 = 5;
 /** Distance from the end of the source that the last match must keep when it starts. */
-// @ts-ignore: decorator
-@inline export const MATCH_START_MARGIN: u32 = 12;
+export const MATCH_START_MARGIN: u32 = 12;
 /** Nibble value that says that length bytes follow. */
-// @ts-ignore: decorator
-@inline export const NIBBLE_MAX: u32 = 15;
+export const NIBBLE_MAX: u32 = 15;
 /** Longest source, so that every position fits a u16. */
-// @ts-ignore: decorator
-@inline export const SOURCE_MAX: u32 = 65536;
+export const SOURCE_MAX: u32 = 65536;
 
 /**
  * Copies 16 bytes in two steps, so also matches at offsets of 8 and more. With SIMD too: one wide copy made

@@ -4,8 +4,7 @@ import { lz4hcCompress } from './lz4hc';
 import { compressorTables } from '../mem/scratch';
 
 // 0 is lz4. The numbers are those of bindings/codec/core.ts.
-// @ts-ignore: decorator
-@inline const CODEC_LZ4HC: u32 = 1;
+const CODEC_LZ4HC: u32 = 1;
 
 /**
  * Compresses with the tables of the scratch.

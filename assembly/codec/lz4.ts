@@ -75,46 +75,32 @@ import {
 // ── Constants ────────────────────────────────────────────────────────────────
 
 /** Longest block accepted for decoding: 255 times as much still fits a u32, so no length can wrap. */
-// @ts-ignore: decorator
-@inline const BLOCK_MAX: u32 = 1 << 24;
+const BLOCK_MAX: u32 = 1 << 24;
 /** Entries of the position table, as a power of two. */
-// @ts-ignore: decorator
-@inline const TABLE_BITS: u32 = 12;
-// @ts-ignore: decorator
-@inline const TABLE_BYTES: usize = 2 << TABLE_BITS;
+const TABLE_BITS: u32 = 12;
+const TABLE_BYTES: usize = 2 << TABLE_BITS;
 /** Tries at one step width before the search moves faster through what does not compress, log2. */
-// @ts-ignore: decorator
-@inline const SKIP_BITS: u32 = 6;
+const SKIP_BITS: u32 = 6;
 /** 2^64 / golden ratio (odd), shifted so that only the low 42 bits of the operand count. */
-// @ts-ignore: decorator
-@inline const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 22;
+const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 22;
 /** Bytes that may differ before a match goes on at the offset that it had. */
-// @ts-ignore: decorator
-@inline const GAP_MAX: u32 = 2;
+const GAP_MAX: u32 = 2;
 /** A word's largest value when only its first byte, or its first two, are not zero. */
-// @ts-ignore: decorator
-@inline const FIRST_BYTE: u64 = 0xFF;
-// @ts-ignore: decorator
-@inline const FIRST_TWO_BYTES: u64 = 0xFFFF;
+const FIRST_BYTE: u64 = 0xFF;
+const FIRST_TWO_BYTES: u64 = 0xFFFF;
 /** Source that must follow the last match start for 20 bytes of match to be read and 8 more to remain. */
-// @ts-ignore: decorator
-@inline const FAST_LEFT: u32 = 16;
+const FAST_LEFT: u32 = 16;
 /** Room in dst for a sequence without length bytes, written with a wide copy, and what must follow. */
-// @ts-ignore: decorator
-@inline const FAST_ROOM: u32 = 32;
+const FAST_ROOM: u32 = 32;
 
 /** Input that the loop of lz4Decompress wants ahead of it: token, 16 bytes read as literals, offset. */
-// @ts-ignore: decorator
-@inline const FAST_INPUT: u32 = 20;
+const FAST_INPUT: u32 = 20;
 /** Output room that it wants: 16 bytes of literals, 32 of match, one wide store more. */
-// @ts-ignore: decorator
-@inline const FAST_OUTPUT: u32 = 64;
+const FAST_OUTPUT: u32 = 64;
 /** Literals from which on the call to memory.copy pays. */
-// @ts-ignore: decorator
-@inline const LONG_RUN: u32 = 512;
+const LONG_RUN: u32 = 512;
 /** Output room that must remain behind a copied run or match, for the overshoot of its last step. */
-// @ts-ignore: decorator
-@inline const OVERSHOOT: u32 = 32;
+const OVERSHOOT: u32 = 32;
 
 // ── Copies ───────────────────────────────────────────────────────────────────
 

@@ -70,29 +70,20 @@ import { MATCH_START_MARGIN, MIN_MATCH, NIBBLE_MAX, SOURCE_MAX, equalBytes, equa
 // ── Constants ────────────────────────────────────────────────────────────────
 
 /** Positions that the chains remember; a page's all. A power of two. */
-// @ts-ignore: decorator
-@inline const PLACES: u32 = 4096;
-// @ts-ignore: decorator
-@inline const CHAIN_BYTES: usize = 2 * PLACES;
+const PLACES: u32 = 4096;
+const CHAIN_BYTES: usize = 2 * PLACES;
 /** Heads of chains, as a power of two: for sources of up to PLACES bytes, and for longer ones. */
-// @ts-ignore: decorator
-@inline const HEAD_BITS: u32 = 12;
-// @ts-ignore: decorator
-@inline const HEAD_BITS_LONG: u32 = 11;
+const HEAD_BITS: u32 = 12;
+const HEAD_BITS_LONG: u32 = 11;
 /** Length of a match from which on no longer one is looked for. */
-// @ts-ignore: decorator
-@inline const ENOUGH: u32 = 64;
+const ENOUGH: u32 = 64;
 /** Positions planned at once, likewise. ENOUGH entries more are in the plan. */
-// @ts-ignore: decorator
-@inline const SEGMENT: u32 = 2048 - ENOUGH;
-// @ts-ignore: decorator
-@inline const SEGMENT_LONG: u32 = 1024 - ENOUGH;
+const SEGMENT: u32 = 2048 - ENOUGH;
+const SEGMENT_LONG: u32 = 1024 - ENOUGH;
 /** Links of a chain that are followed. */
-// @ts-ignore: decorator
-@inline const TRIES: u32 = 10;
+const TRIES: u32 = 10;
 /** 2^32 / golden ratio, odd. */
-// @ts-ignore: decorator
-@inline const HASH_MULTIPLIER: u32 = 0x9E3779B1;
+const HASH_MULTIPLIER: u32 = 0x9E3779B1;
 
 // ── Plan ─────────────────────────────────────────────────────────────────────
 //

@@ -20,32 +20,21 @@ import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slot
 import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotState } from './slot-map';
 
 // Kinds of cells that all front ends have. An object's and a fill word's are those of a pool's page table, whose check knows them.
-// @ts-ignore: decorator
-@inline export const ENTRY: u32 = 1;
-// @ts-ignore: decorator
-@inline export const FILL: u32 = 2;
-// @ts-ignore: decorator
-@inline export const WRITTEN: u32 = 5;
-// @ts-ignore: decorator
-@inline export const KIND_BITS: u32 = 4;
-// @ts-ignore: decorator
-@inline export const KIND_MASK: u32 = 15;
-// @ts-ignore: decorator
-@inline const GENERATION_MASK: u32 = 0xFFFFFFFF >> KIND_BITS;
+export const ENTRY: u32 = 1;
+export const FILL: u32 = 2;
+export const WRITTEN: u32 = 5;
+export const KIND_BITS: u32 = 4;
+export const KIND_MASK: u32 = 15;
+const GENERATION_MASK: u32 = 0xFFFFFFFF >> KIND_BITS;
 
-// @ts-ignore: decorator
-@inline const GENERATION: usize = 276;
-// @ts-ignore: decorator
-@inline const EPOCH: usize = 280;
-// @ts-ignore: decorator
-@inline export const SLOTS: usize = 320;
+const GENERATION: usize = 276;
+const EPOCH: usize = 280;
+export const SLOTS: usize = 320;
 
 /** Codecs of the core have lower numbers. */
-// @ts-ignore: decorator
-@inline export const FIRST_FOREIGN: u32 = 2;
+export const FIRST_FOREIGN: u32 = 2;
 /** In place of a page: its block is in the block buffer, and a codec outside the core must decompress it. */
-// @ts-ignore: decorator
-@inline export const DECOMPRESS: u32 = 6;
+export const DECOMPRESS: u32 = 6;
 
 /** Whether a number from outside is a front end. */
 export function isFrontEnd(front: usize): bool {

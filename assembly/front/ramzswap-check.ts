@@ -12,8 +12,7 @@ import { TIME_END } from './ramzswap-time';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 
 /** Where a header has nothing any more. */
-// @ts-ignore: decorator
-@inline const HEADER_END: usize = 376;
+const HEADER_END: usize = 376;
 
 /** Verifies a ramzswap whose pool has passed its own check. 0 or EUCLEAN. */
 export function ramzCheck(front: usize): u32 {

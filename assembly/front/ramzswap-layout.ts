@@ -4,18 +4,12 @@ import { cellSet, stateOf } from '../page/table';
 
 // ── states ───────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export const IDLE: u32 = 1 << 4;
-// @ts-ignore: decorator
-@inline export const HUGE: u32 = 1 << 5;
-// @ts-ignore: decorator
-@inline export const INCOMPRESSIBLE: u32 = 1 << 6;
-// @ts-ignore: decorator
-@inline export const PRIORITY_SHIFT: u32 = 7;
-// @ts-ignore: decorator
-@inline export const PRIORITY_MASK: u32 = 3;
-// @ts-ignore: decorator
-@inline export const TIME_SHIFT: u32 = 9;
+export const IDLE: u32 = 1 << 4;
+export const HUGE: u32 = 1 << 5;
+export const INCOMPRESSIBLE: u32 = 1 << 6;
+export const PRIORITY_SHIFT: u32 = 7;
+export const PRIORITY_MASK: u32 = 3;
+export const TIME_SHIFT: u32 = 9;
 
 // ── header ───────────────────────────────────────────────────────────────────
 

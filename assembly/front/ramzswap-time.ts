@@ -19,15 +19,11 @@ import { stateOf, tableNext } from '../page/table';
 import { ENTRY, KIND_MASK } from './backed';
 import { TIME_SHIFT, deviceAt, setState } from './ramzswap-layout';
 
-// @ts-ignore: decorator
-@inline const FLAGS: u32 = (1 << TIME_SHIFT) - 1; // all but the time
-// @ts-ignore: decorator
-@inline const COARSE: u32 = 1 << 22;
-// @ts-ignore: decorator
-@inline const UNIT_SHIFT: u32 = 8;
+const FLAGS: u32 = (1 << TIME_SHIFT) - 1; // all but the time
+const COARSE: u32 = 1 << 22;
+const UNIT_SHIFT: u32 = 8;
 /** Seconds that can be told. */
-// @ts-ignore: decorator
-@inline export const TIME_END: u32 = COARSE << UNIT_SHIFT;
+export const TIME_END: u32 = COARSE << UNIT_SHIFT;
 
 /** A state with another second, which is not 2^22 or more behind `since`. */
 // @ts-ignore: decorator

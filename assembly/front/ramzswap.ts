@@ -58,20 +58,14 @@ import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-ma
 // ── flags and answers ────────────────────────────────────────────────────────
 
 // Flags of the device.
-// @ts-ignore: decorator
-@inline const BACKED: u32 = 1; // huge pages are refused: they go to the store
+const BACKED: u32 = 1; // huge pages are refused: they go to the store
 
 // Answers beside 0, sizes and errors; 3, 4 and 6 as those of zswap.
-// @ts-ignore: decorator
-@inline const LIMIT: u32 = 1;
-// @ts-ignore: decorator
-@inline const POOR: u32 = 2;
-// @ts-ignore: decorator
-@inline const COMPRESS: u32 = 3;
-// @ts-ignore: decorator
-@inline const IN_STORE: u32 = 4;
-// @ts-ignore: decorator
-@inline const TOO_LONG: u32 = 5;
+const LIMIT: u32 = 1;
+const POOR: u32 = 2;
+const COMPRESS: u32 = 3;
+const IN_STORE: u32 = 4;
+const TOO_LONG: u32 = 5;
 
 /** Number of the codec of a priority. */
 // @ts-ignore: decorator

@@ -26,26 +26,17 @@ import {
 } from '../mem/layout';
 import { RULE_SLOTS, broken } from '../mem/verify';
 
-// @ts-ignore: decorator
-@inline export const SLOT_FREE: u32 = 0;
-// @ts-ignore: decorator
-@inline export const SLOT_USED: u32 = 1;
-// @ts-ignore: decorator
-@inline export const SLOT_DOOMED: u32 = 2;
-// @ts-ignore: decorator
-@inline export const SLOT_FREEING: u32 = 3;
+export const SLOT_FREE: u32 = 0;
+export const SLOT_USED: u32 = 1;
+export const SLOT_DOOMED: u32 = 2;
+export const SLOT_FREEING: u32 = 3;
 /** In place of a slot: there is none. */
-// @ts-ignore: decorator
-@inline export const NO_SLOT: u32 = 0xFFFFFFFF;
+export const NO_SLOT: u32 = 0xFFFFFFFF;
 
-// @ts-ignore: decorator
-@inline const MAP_BITS: u32 = 14;
-// @ts-ignore: decorator
-@inline const MAP_SLOTS: u32 = 1 << MAP_BITS;
-// @ts-ignore: decorator
-@inline const MAPS: u32 = 1024;
-// @ts-ignore: decorator
-@inline export const SLOTS_MAX: u32 = MAPS << MAP_BITS;
+const MAP_BITS: u32 = 14;
+const MAP_SLOTS: u32 = 1 << MAP_BITS;
+const MAPS: u32 = 1024;
+export const SLOTS_MAX: u32 = MAPS << MAP_BITS;
 
 @unmanaged
 class Root {

@@ -19,18 +19,12 @@ import { crc32c } from '../base/crc';
 import { PAGE_SIZE } from '../mem/layout';
 import { blockBuffer, crcTables } from '../mem/scratch';
 
-// @ts-ignore: decorator
-@inline export const SLOT_HEADER: u32 = 32;
-// @ts-ignore: decorator
-@inline export const SLOT_RAW: u32 = 0;
-// @ts-ignore: decorator
-@inline export const SLOT_LZ4: u32 = 1;
-// @ts-ignore: decorator
-@inline const MAGIC: u32 = 0x4C534343; // "CCSL"
-// @ts-ignore: decorator
-@inline const VERSION: u32 = 1;
-// @ts-ignore: decorator
-@inline const CRC_AT: u32 = 28;
+export const SLOT_HEADER: u32 = 32;
+export const SLOT_RAW: u32 = 0;
+export const SLOT_LZ4: u32 = 1;
+const MAGIC: u32 = 0x4C534343; // "CCSL"
+const VERSION: u32 = 1;
+const CRC_AT: u32 = 28;
 
 @unmanaged
 class Header {

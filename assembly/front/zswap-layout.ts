@@ -4,53 +4,34 @@ import { cellSet, stateOf, tableFind, termOf } from '../page/table';
 import { KIND_BITS, KIND_MASK } from './backed';
 
 // Further kinds of cells (backed.ts).
-// @ts-ignore: decorator
-@inline export const PENDING: u32 = 9;
-// @ts-ignore: decorator
-@inline export const RAW_KEY: u32 = 13; // under (handle, pool): the record of a page kept raw
+export const PENDING: u32 = 9;
+export const RAW_KEY: u32 = 13; // under (handle, pool): the record of a page kept raw
 /** Types of pages are below; the high words of keys from here on are those of raw pages. */
-// @ts-ignore: decorator
-@inline export const RAW_KEYS: u32 = 0xFFFFFF00;
+export const RAW_KEYS: u32 = 0xFFFFFF00;
 
 // Flags of a record, above the number of its pool.
-// @ts-ignore: decorator
-@inline export const POOL_MASK: u32 = 0xFF;
-// @ts-ignore: decorator
-@inline export const REFERENCED: u32 = 1 << 8;
-// @ts-ignore: decorator
-@inline export const RAW: u32 = 1 << 9;
+export const POOL_MASK: u32 = 0xFF;
+export const REFERENCED: u32 = 1 << 8;
+export const RAW: u32 = 1 << 9;
 
-// @ts-ignore: decorator
-@inline export const RECORD_BYTES: u32 = 28;
-// @ts-ignore: decorator
-@inline export const LINKS: usize = 16;
+export const RECORD_BYTES: u32 = 28;
+export const LINKS: usize = 16;
 /** Bytes of the key before a block, when victims are pages. */
-// @ts-ignore: decorator
-@inline export const KEY_BYTES: u32 = 8;
+export const KEY_BYTES: u32 = 8;
 
 // Options of the header.
-// @ts-ignore: decorator
-@inline export const FRONT_VICTIMS: u32 = 0; // 0 entry, 1 page
+export const FRONT_VICTIMS: u32 = 0; // 0 entry, 1 page
 // Flags that may change.
-// @ts-ignore: decorator
-@inline export const SAME_FILLED: u32 = 1;
-// @ts-ignore: decorator
-@inline export const KEEP_RAW: u32 = 2;
-// @ts-ignore: decorator
-@inline export const REACHED_FULL: u32 = 4;
+export const SAME_FILLED: u32 = 1;
+export const KEEP_RAW: u32 = 2;
+export const REACHED_FULL: u32 = 4;
 
-// @ts-ignore: decorator
-@inline export const COUNTERS: usize = 352;
-// @ts-ignore: decorator
-@inline export const COUNTER_COUNT: u32 = 16;
-// @ts-ignore: decorator
-@inline export const POOLS: usize = 416;
-// @ts-ignore: decorator
-@inline export const POOL_COUNT: u32 = 64;
-// @ts-ignore: decorator
-@inline export const POOL_BYTES: usize = 12;
-// @ts-ignore: decorator
-@inline export const NO_POOL: u32 = 0xFFFFFFFF;
+export const COUNTERS: usize = 352;
+export const COUNTER_COUNT: u32 = 16;
+export const POOLS: usize = 416;
+export const POOL_COUNT: u32 = 64;
+export const POOL_BYTES: usize = 12;
+export const NO_POOL: u32 = 0xFFFFFFFF;
 
 @unmanaged
 export class Front {

@@ -78,28 +78,18 @@ import {
 } from './zswap-layout';
 
 // Counters, by number; bindings/front/zswap-stats.ts has their names.
-// @ts-ignore: decorator
-@inline const POOL_LIMIT_HIT: u32 = 0;
-// @ts-ignore: decorator
-@inline const WRITTEN_BACK: u32 = 1;
-// @ts-ignore: decorator
-@inline const COMPRESS_POOR: u32 = 4;
-// @ts-ignore: decorator
-@inline const DECOMPRESS_FAIL: u32 = 5;
-// @ts-ignore: decorator
-@inline const DUPLICATE: u32 = 8;
+const POOL_LIMIT_HIT: u32 = 0;
+const WRITTEN_BACK: u32 = 1;
+const COMPRESS_POOR: u32 = 4;
+const DECOMPRESS_FAIL: u32 = 5;
+const DUPLICATE: u32 = 8;
 
 // What zswapBegin, zswapStore, zswapLoad answer beside 0, sizes and errors.
-// @ts-ignore: decorator
-@inline const FULL: u32 = 1;
-// @ts-ignore: decorator
-@inline const POOR: u32 = 2;
-// @ts-ignore: decorator
-@inline const COMPRESS: u32 = 3;
-// @ts-ignore: decorator
-@inline const IN_STORE: u32 = 4;
-// @ts-ignore: decorator
-@inline const BEING_WRITTEN: u32 = 5;
+const FULL: u32 = 1;
+const POOR: u32 = 2;
+const COMPRESS: u32 = 3;
+const IN_STORE: u32 = 4;
+const BEING_WRITTEN: u32 = 5;
 
 export function zswapCount(front: usize, which: u32): void {
   if (!isFront(front) || which >= COUNTER_COUNT) return;

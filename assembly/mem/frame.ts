@@ -29,11 +29,9 @@ import {
 import { LARGE_SCRATCH_FROM, OUT_NEEDED, SCRATCH_LARGE, SCRATCH_SMALL, setOut } from './scratch';
 
 /** "Never": for the two words of the fault injector. */
-// @ts-ignore: decorator
-@inline const NEVER: u32 = 0xFFFFFFFF;
+const NEVER: u32 = 0xFFFFFFFF;
 
-// @ts-ignore: decorator
-@inline const ENTRY_FREE_NEXT: usize = 8; // next frame on the free list
+const ENTRY_FREE_NEXT: usize = 8; // next frame on the free list
 
 // ── boot ─────────────────────────────────────────────────────────────────────
 

@@ -39,26 +39,16 @@ import { generationMask } from './generation';
 import { slabGive, slabGrow, slabInit, slabRoom, slabShrink, slabTake } from './slab';
 import { POOL_HANDLES } from './pool';
 
-// @ts-ignore: decorator
-@inline export const RECORD_BYTES: u32 = 8;
-// @ts-ignore: decorator
-@inline const RECORD_SHIFT: u32 = 3;
-// @ts-ignore: decorator
-@inline export const DEFERRED: u32 = 1 << 28;
-// @ts-ignore: decorator
-@inline export const BUFFERED: u32 = 1 << 30;
-// @ts-ignore: decorator
-@inline const SIZE_MASK: u32 = 0xFFF;
-// @ts-ignore: decorator
-@inline const MAP_SHIFT: u32 = 12;
-// @ts-ignore: decorator
-@inline export const MAPS_MAX: u32 = 1023;
-// @ts-ignore: decorator
-@inline const GENERATION_SHIFT: u32 = 22;
-// @ts-ignore: decorator
-@inline const GENERATION_MASK: u32 = 0xFFC00000;
-// @ts-ignore: decorator
-@inline const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
+export const RECORD_BYTES: u32 = 8;
+const RECORD_SHIFT: u32 = 3;
+export const DEFERRED: u32 = 1 << 28;
+export const BUFFERED: u32 = 1 << 30;
+const SIZE_MASK: u32 = 0xFFF;
+const MAP_SHIFT: u32 = 12;
+export const MAPS_MAX: u32 = 1023;
+const GENERATION_SHIFT: u32 = 22;
+const GENERATION_MASK: u32 = 0xFFC00000;
+const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
 
 // @ts-ignore: decorator
 @inline function placeBits(bits: u32): u32 {

@@ -49,119 +49,68 @@
  *  64 check word over 4..16, 36, 56, 60 and 68          68 pools ever created
  */
 
-// @ts-ignore: decorator
-@inline export const PAGE_SIZE: u32 = 4096;
-// @ts-ignore: decorator
-@inline export const PAGE_SHIFT: u32 = 12;
-// @ts-ignore: decorator
-@inline export const PAGE_MASK: u32 = 4095;
+export const PAGE_SIZE: u32 = 4096;
+export const PAGE_SHIFT: u32 = 12;
+export const PAGE_MASK: u32 = 4095;
 
-// @ts-ignore: decorator
-@inline export const SECTION_SHIFT: u32 = 7; // frames in a section, as a power of two
-// @ts-ignore: decorator
-@inline export const SECTION_MASK: u32 = 127;
-// @ts-ignore: decorator
-@inline export const TABLE_INDEX: u32 = 1; // place of the table in the first section
-// @ts-ignore: decorator
-@inline const SKEW_SHIFT: u32 = 8; // the bits of a frame number that move a table
-// @ts-ignore: decorator
-@inline const SKEW_MASK: u32 = 15;
-// @ts-ignore: decorator
-@inline const SECTION_BYTES: usize = (128 << 12) - 1; // as a mask
-// @ts-ignore: decorator
-@inline const ENTRY_SHIFT: u32 = 5;
-// @ts-ignore: decorator
-@inline export const ENTRY_BYTES: u32 = 32;
+export const SECTION_SHIFT: u32 = 7; // frames in a section, as a power of two
+export const SECTION_MASK: u32 = 127;
+export const TABLE_INDEX: u32 = 1; // place of the table in the first section
+const SKEW_SHIFT: u32 = 8; // the bits of a frame number that move a table
+const SKEW_MASK: u32 = 15;
+const SECTION_BYTES: usize = (128 << 12) - 1; // as a mask
+const ENTRY_SHIFT: u32 = 5;
+export const ENTRY_BYTES: u32 = 32;
 // Frames 2 and 3 hold static data: asconfig.json has memoryBase = 2 * 4096.
-// @ts-ignore: decorator
-@inline export const SCRATCH_FRAME: u32 = 4;
-// @ts-ignore: decorator
-@inline export const LAST_FRAME: u32 = 0xFFFFF; // of 4 GiB: never handed out (base/errno.ts)
+export const SCRATCH_FRAME: u32 = 4;
+export const LAST_FRAME: u32 = 0xFFFFF; // of 4 GiB: never handed out (base/errno.ts)
 
-// @ts-ignore: decorator
-@inline export const MAGIC: u32 = 0x4D524343; // "CCRM"
-// @ts-ignore: decorator
-@inline export const LAYOUT_VERSION: u32 = 1;
+export const MAGIC: u32 = 0x4D524343; // "CCRM"
+export const LAYOUT_VERSION: u32 = 2;
 
 // Types of frames (low bits of the owner word).
 // 0: never handed out, beyond the bump mark
-// @ts-ignore: decorator
-@inline export const FRAME_FREE: u32 = 1; // given back, on the free list
-// @ts-ignore: decorator
-@inline export const FRAME_FIXED: u32 = 2; // boot, static, scratch
-// @ts-ignore: decorator
-@inline export const FRAME_TABLE: u32 = 3; // frame table of a section
-// @ts-ignore: decorator
-@inline export const FRAME_POOL: u32 = 4; // header of a pool
-// @ts-ignore: decorator
-@inline export const FRAME_POOL_MORE: u32 = 5; // further tables of a pool
-// @ts-ignore: decorator
-@inline export const FRAME_SLAB: u32 = 6; // descriptors
-// @ts-ignore: decorator
-@inline export const FRAME_HANDLES: u32 = 7; // handle records
-// @ts-ignore: decorator
-@inline export const FRAME_DATA: u32 = 8; // objects of the allocator
-// @ts-ignore: decorator
-@inline export const FRAME_RAW: u32 = 9; // one page stored as it is
-// @ts-ignore: decorator
-@inline export const FRAME_BUFFER: u32 = 10; // copy of a straddling object while it is mapped
-// @ts-ignore: decorator
-@inline export const FRAME_INDEX: u32 = 11; // node, directory or leaf of a page table
-// @ts-ignore: decorator
-@inline export const FRAME_SLOTS: u32 = 12; // slot map of a front end
-// @ts-ignore: decorator
-@inline export const FRAME_TYPES: u32 = 13;
+export const FRAME_FREE: u32 = 1; // given back, on the free list
+export const FRAME_FIXED: u32 = 2; // boot, static, scratch
+export const FRAME_TABLE: u32 = 3; // frame table of a section
+export const FRAME_POOL: u32 = 4; // header of a pool
+export const FRAME_POOL_MORE: u32 = 5; // further tables of a pool
+export const FRAME_SLAB: u32 = 6; // descriptors
+export const FRAME_HANDLES: u32 = 7; // handle records
+export const FRAME_DATA: u32 = 8; // objects of the allocator
+export const FRAME_RAW: u32 = 9; // one page stored as it is
+export const FRAME_BUFFER: u32 = 10; // copy of a straddling object while it is mapped
+export const FRAME_INDEX: u32 = 11; // node, directory or leaf of a page table
+export const FRAME_SLOTS: u32 = 12; // slot map of a front end
+export const FRAME_TYPES: u32 = 13;
 
 // Offsets in the boot frame.
-// @ts-ignore: decorator
-@inline export const BOOT_MAGIC: usize = 0;
-// @ts-ignore: decorator
-@inline export const BOOT_VERSION: usize = 4;
-// @ts-ignore: decorator
-@inline export const BOOT_FRAMES: usize = 8;
-// @ts-ignore: decorator
-@inline export const BOOT_SCRATCH: usize = 12;
-// @ts-ignore: decorator
-@inline export const BOOT_FIRST: usize = 16;
-// @ts-ignore: decorator
-@inline export const BOOT_BUMP: usize = 20;
-// @ts-ignore: decorator
-@inline export const BOOT_FREE_HEAD: usize = 24;
-// @ts-ignore: decorator
-@inline export const BOOT_FREE_COUNT: usize = 28;
-// @ts-ignore: decorator
-@inline export const BOOT_USED: usize = 32;
-// @ts-ignore: decorator
-@inline export const BOOT_LIMIT: usize = 36;
-// @ts-ignore: decorator
-@inline export const BOOT_POOL_HEAD: usize = 40;
-// @ts-ignore: decorator
-@inline export const BOOT_POOL_COUNT: usize = 44;
-// @ts-ignore: decorator
-@inline export const BOOT_MAPS: usize = 48;
-// @ts-ignore: decorator
-@inline export const BOOT_ISOLATED: usize = 52;
-// @ts-ignore: decorator
-@inline export const BOOT_FAIL_AFTER: usize = 56;
-// @ts-ignore: decorator
-@inline export const BOOT_FAIL_TIMES: usize = 60;
-// @ts-ignore: decorator
-@inline export const BOOT_CHECK: usize = 64;
-// @ts-ignore: decorator
-@inline export const BOOT_SERIAL: usize = 68;
-// @ts-ignore: decorator
-@inline export const BOOT_END: usize = 72;
+export const BOOT_MAGIC: usize = 0;
+export const BOOT_VERSION: usize = 4;
+export const BOOT_FRAMES: usize = 8;
+export const BOOT_SCRATCH: usize = 12;
+export const BOOT_FIRST: usize = 16;
+export const BOOT_BUMP: usize = 20;
+export const BOOT_FREE_HEAD: usize = 24;
+export const BOOT_FREE_COUNT: usize = 28;
+export const BOOT_USED: usize = 32;
+export const BOOT_LIMIT: usize = 36;
+export const BOOT_POOL_HEAD: usize = 40;
+export const BOOT_POOL_COUNT: usize = 44;
+export const BOOT_MAPS: usize = 48;
+export const BOOT_ISOLATED: usize = 52;
+export const BOOT_FAIL_AFTER: usize = 56;
+export const BOOT_FAIL_TIMES: usize = 60;
+export const BOOT_CHECK: usize = 64;
+export const BOOT_SERIAL: usize = 68;
+export const BOOT_END: usize = 72;
 
 // In the entry of a slab or handle frame: bytes of its records in use, of those that were ever used, its cache (mem/slab.ts).
-// @ts-ignore: decorator
-@inline export const SLAB_USED: usize = 12;
-// @ts-ignore: decorator
-@inline export const SLAB_FRESH: usize = 14;
-// @ts-ignore: decorator
-@inline export const SLAB_CACHE: usize = 24;
+export const SLAB_USED: usize = 12;
+export const SLAB_FRESH: usize = 14;
+export const SLAB_CACHE: usize = 24;
 // The top bit of a record's first word: set while the record is free.
-// @ts-ignore: decorator
-@inline export const RECORD_FREE: u32 = 0x80000000;
+export const RECORD_FREE: u32 = 0x80000000;
 
 /** A word of the boot frame. */
 // @ts-ignore: decorator

@@ -26,44 +26,26 @@ import { frameAlloc, sealBoot } from './frame';
 import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 
 /** Kinds of pools: allocators, then front ends, which own frames in the same way. Stored in headers, so never renumbered. */
-// @ts-ignore: decorator
-@inline export const ZBUD: u32 = 1;
-// @ts-ignore: decorator
-@inline export const Z3FOLD: u32 = 2;
-// @ts-ignore: decorator
-@inline export const ZSMALLOC: u32 = 3;
-// @ts-ignore: decorator
-@inline export const XVMALLOC: u32 = 4;
-// @ts-ignore: decorator
-@inline export const XCFMALLOC: u32 = 5;
-// @ts-ignore: decorator
-@inline export const ZSWAP: u32 = 6;
-// @ts-ignore: decorator
-@inline export const RAMZSWAP: u32 = 7;
+export const ZBUD: u32 = 1;
+export const Z3FOLD: u32 = 2;
+export const ZSMALLOC: u32 = 3;
+export const XVMALLOC: u32 = 4;
+export const XCFMALLOC: u32 = 5;
+export const ZSWAP: u32 = 6;
+export const RAMZSWAP: u32 = 7;
 
-// @ts-ignore: decorator
-@inline export const NAME_BYTES: u32 = 64;
-// @ts-ignore: decorator
-@inline export const POOL_NAME: usize = 96;
-// @ts-ignore: decorator
-@inline export const POOL_OPTIONS: usize = 160;
-// @ts-ignore: decorator
-@inline export const POOL_TABLES: usize = 256;
-// @ts-ignore: decorator
-@inline export const POOL_LRU: usize = 16; // list cell
-// @ts-ignore: decorator
-@inline export const POOL_HANDLES: usize = 40; // cache of handle records
-// @ts-ignore: decorator
-@inline export const POOL_DESCRIPTORS: usize = 56; // cache of descriptors
+export const NAME_BYTES: u32 = 64;
+export const POOL_NAME: usize = 96;
+export const POOL_OPTIONS: usize = 160;
+export const POOL_TABLES: usize = 256;
+export const POOL_LRU: usize = 16; // list cell
+export const POOL_HANDLES: usize = 40; // cache of handle records
+export const POOL_DESCRIPTORS: usize = 56; // cache of descriptors
 
-// @ts-ignore: decorator
-@inline export const POOL_INDEX: usize = 176; // root of the page table
-// @ts-ignore: decorator
-@inline const INDEX_COUNTS: usize = 180; // what changes in it
-// @ts-ignore: decorator
-@inline const INDEX_END: usize = 208;
-// @ts-ignore: decorator
-@inline const POOL_LINKS: usize = 20;
+export const POOL_INDEX: usize = 176; // root of the page table
+const INDEX_COUNTS: usize = 180; // what changes in it
+const INDEX_END: usize = 208;
+const POOL_LINKS: usize = 20;
 
 @unmanaged
 export class Pool {

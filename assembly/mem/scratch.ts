@@ -17,39 +17,24 @@
  */
 import { BOOT_SCRATCH, PAGE_SIZE, boot } from './layout';
 
-// @ts-ignore: decorator
-@inline export const SCRATCH_SMALL: u32 = 9;
-// @ts-ignore: decorator
-@inline export const SCRATCH_LARGE: u32 = 39;
-// @ts-ignore: decorator
-@inline export const LARGE_SCRATCH_FROM: u32 = 256; // frames of the RAM
+export const SCRATCH_SMALL: u32 = 9;
+export const SCRATCH_LARGE: u32 = 39;
+export const LARGE_SCRATCH_FROM: u32 = 256; // frames of the RAM
 
 /** Words of the result area. */
-// @ts-ignore: decorator
-@inline export const OUT_LENGTH: usize = 0; // bytes in the first frame
-// @ts-ignore: decorator
-@inline export const OUT_SECOND: usize = 4; // address of the rest, 0 for none
-// @ts-ignore: decorator
-@inline export const OUT_SIZE: usize = 8; // bytes of the object
-// @ts-ignore: decorator
-@inline export const OUT_NEEDED: usize = 12; // frames that an ENOMEM lacked
-// @ts-ignore: decorator
-@inline export const OUT_A: usize = 16; // further results, named where they are set
-// @ts-ignore: decorator
-@inline export const OUT_B: usize = 20;
-// @ts-ignore: decorator
-@inline export const OUT_C: usize = 24;
-// @ts-ignore: decorator
-@inline export const OUT_RULE: usize = 28; // check(): rule that is broken
-// @ts-ignore: decorator
-@inline export const OUT_FRAME: usize = 32; // check(): frame where it is broken
+export const OUT_LENGTH: usize = 0; // bytes in the first frame
+export const OUT_SECOND: usize = 4; // address of the rest, 0 for none
+export const OUT_SIZE: usize = 8; // bytes of the object
+export const OUT_NEEDED: usize = 12; // frames that an ENOMEM lacked
+export const OUT_A: usize = 16; // further results, named where they are set
+export const OUT_B: usize = 20;
+export const OUT_C: usize = 24;
+export const OUT_RULE: usize = 28; // check(): rule that is broken
+export const OUT_FRAME: usize = 32; // check(): frame where it is broken
 
-// @ts-ignore: decorator
-@inline const CRC: usize = 4096;
-// @ts-ignore: decorator
-@inline const TABLES: usize = 8192;
-// @ts-ignore: decorator
-@inline const PAGE: usize = 24576;
+const CRC: usize = 4096;
+const TABLES: usize = 8192;
+const PAGE: usize = 24576;
 
 /** Set once per instance; a place, not state. */
 let base: usize = 0;

@@ -32,14 +32,10 @@ import {
   entryAround, frameAddress, frameAround, frameOf,
 } from './layout';
 
-// @ts-ignore: decorator
-@inline const NONE: u32 = 0xFFFF;
-// @ts-ignore: decorator
-@inline const EMPTY: u32 = 0xFFFFFFFF; // free list without a record
-// @ts-ignore: decorator
-@inline const LOW: u32 = 0xFFFF; // one of two u16 in a word
-// @ts-ignore: decorator
-@inline const LINKS: usize = 16;
+const NONE: u32 = 0xFFFF;
+const EMPTY: u32 = 0xFFFFFFFF; // free list without a record
+const LOW: u32 = 0xFFFF; // one of two u16 in a word
+const LINKS: usize = 16;
 
 @unmanaged
 class Cache {

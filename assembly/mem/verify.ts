@@ -15,58 +15,32 @@ import { OUT_FRAME, OUT_RULE, setOut } from './scratch';
 import { listNext, listPrevious } from '../base/list';
 
 // Rules, by number; bindings/rules.ts has the sentences.
-// @ts-ignore: decorator
-@inline export const RULE_BOOT: u32 = 1; // magic, version, geometry
-// @ts-ignore: decorator
-@inline export const RULE_BOOT_CHECK: u32 = 2; // check word of the boot frame
-// @ts-ignore: decorator
-@inline export const RULE_BUMP: u32 = 3; // bump mark
-// @ts-ignore: decorator
-@inline export const RULE_FREE_LIST: u32 = 4; // free list of frames
-// @ts-ignore: decorator
-@inline export const RULE_USED: u32 = 5; // count of frames in use
-// @ts-ignore: decorator
-@inline export const RULE_OWNER: u32 = 6; // owner word of a frame
-// @ts-ignore: decorator
-@inline export const RULE_ENTRY: u32 = 7; // other words of a frame's entry
-// @ts-ignore: decorator
-@inline export const RULE_POOL_LIST: u32 = 8; // list of pools
-// @ts-ignore: decorator
-@inline export const RULE_POOL: u32 = 9; // header of a pool
-// @ts-ignore: decorator
-@inline export const RULE_POOL_COUNT: u32 = 10; // counters of a pool
-// @ts-ignore: decorator
-@inline export const RULE_MAPS: u32 = 11; // map counts
-// @ts-ignore: decorator
-@inline export const RULE_SLAB: u32 = 12; // descriptor cache
-// @ts-ignore: decorator
-@inline export const RULE_SLAB_COUNT: u32 = 13;
-// @ts-ignore: decorator
-@inline export const RULE_SLAB_FREE: u32 = 14;
-// @ts-ignore: decorator
-@inline export const RULE_SLAB_LIST: u32 = 15;
-// @ts-ignore: decorator
-@inline export const RULE_HANDLE: u32 = 16; // handle record
-// @ts-ignore: decorator
-@inline export const RULE_LIST: u32 = 17; // list of an allocator
-// @ts-ignore: decorator
-@inline export const RULE_LRU: u32 = 18;
-// @ts-ignore: decorator
-@inline export const RULE_OBJECT: u32 = 19; // object of an allocator
-// @ts-ignore: decorator
-@inline export const RULE_CLASS: u32 = 20; // size class
-// @ts-ignore: decorator
-@inline export const RULE_ZSPAGE: u32 = 21;
-// @ts-ignore: decorator
-@inline export const RULE_SLOT: u32 = 22; // slot of a zspage, its free list
-// @ts-ignore: decorator
-@inline export const RULE_BUFFER: u32 = 23; // buffer of a mapped object
-// @ts-ignore: decorator
-@inline export const RULE_INDEX: u32 = 24; // page table
-// @ts-ignore: decorator
-@inline export const RULE_SLOTS: u32 = 25; // slot map
-// @ts-ignore: decorator
-@inline export const RULE_FRONT: u32 = 26; // entry or counter of a front end
+export const RULE_BOOT: u32 = 1; // magic, version, geometry
+export const RULE_BOOT_CHECK: u32 = 2; // check word of the boot frame
+export const RULE_BUMP: u32 = 3; // bump mark
+export const RULE_FREE_LIST: u32 = 4; // free list of frames
+export const RULE_USED: u32 = 5; // count of frames in use
+export const RULE_OWNER: u32 = 6; // owner word of a frame
+export const RULE_ENTRY: u32 = 7; // other words of a frame's entry
+export const RULE_POOL_LIST: u32 = 8; // list of pools
+export const RULE_POOL: u32 = 9; // header of a pool
+export const RULE_POOL_COUNT: u32 = 10; // counters of a pool
+export const RULE_MAPS: u32 = 11; // map counts
+export const RULE_SLAB: u32 = 12; // descriptor cache
+export const RULE_SLAB_COUNT: u32 = 13;
+export const RULE_SLAB_FREE: u32 = 14;
+export const RULE_SLAB_LIST: u32 = 15;
+export const RULE_HANDLE: u32 = 16; // handle record
+export const RULE_LIST: u32 = 17; // list of an allocator
+export const RULE_LRU: u32 = 18;
+export const RULE_OBJECT: u32 = 19; // object of an allocator
+export const RULE_CLASS: u32 = 20; // size class
+export const RULE_ZSPAGE: u32 = 21;
+export const RULE_SLOT: u32 = 22; // slot of a zspage, its free list
+export const RULE_BUFFER: u32 = 23; // buffer of a mapped object
+export const RULE_INDEX: u32 = 24; // page table
+export const RULE_SLOTS: u32 = 25; // slot map
+export const RULE_FRONT: u32 = 26; // entry or counter of a front end
 
 /** Reports a broken rule. Always EUCLEAN, so that a check can return it. */
 export function broken(rule: u32, frame: u32): u32 {
@@ -84,8 +58,7 @@ function isEntry(address: usize): bool {
 }
 
 /** In place of the bytes of a record: those of its cache. Only where slabCheck has passed all caches of that owner. */
-// @ts-ignore: decorator
-@inline export const ANY_SIZE: u32 = 1;
+export const ANY_SIZE: u32 = 1;
 
 /** Whether an address is that of a used record of `bytes` in a slab frame with this owner word. */
 export function isRecord(address: usize, owner: u32, bytes: u32): bool {
@@ -100,11 +73,9 @@ export function isRecord(address: usize, owner: u32, bytes: u32): bool {
 }
 
 /** In place of a frame type: FRAME_DATA or FRAME_RAW. */
-// @ts-ignore: decorator
-@inline export const FRAME_EITHER: u32 = 0xFFF;
+export const FRAME_EITHER: u32 = 0xFFF;
 /** Result of listLength for a list that is not sound. */
-// @ts-ignore: decorator
-@inline export const UNSOUND: u32 = 0xFFFFFFFF;
+export const UNSOUND: u32 = 0xFFFFFFFF;
 
 /** Whether a node is the entry of a frame with this owner (bytes = 0), or a used record in one. */
 function isNode(node: usize, owner: u32, bytes: u32): bool {

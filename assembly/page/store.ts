@@ -30,8 +30,7 @@ import {
   tableShape, tableStart,
 } from './table';
 
-// @ts-ignore: decorator
-@inline const FACTOR: u64 = 0x9E3779B97F4A7C15;
+const FACTOR: u64 = 0x9E3779B97F4A7C15;
 
 /** Root of a pool's page table, 0 when it has none (or is no pool). */
 function rootOf(pool: usize): usize {

@@ -64,37 +64,23 @@ import { RULE_INDEX, broken } from '../mem/verify';
 
 // ── layout ───────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export const DENSE: u32 = 1;
-// @ts-ignore: decorator
-@inline export const SPARSE: u32 = 2;
+export const DENSE: u32 = 1;
+export const SPARSE: u32 = 2;
 
 // States of cells in the page table of a pool (page/store.ts); above the bits of a HANDLE lies what its owner adds.
-// @ts-ignore: decorator
-@inline export const HANDLE: u32 = 1;
-// @ts-ignore: decorator
-@inline export const FILL: u32 = 2;
-// @ts-ignore: decorator
-@inline export const STATE_BITS: u32 = 2;
+export const HANDLE: u32 = 1;
+export const FILL: u32 = 2;
+export const STATE_BITS: u32 = 2;
 
-// @ts-ignore: decorator
-@inline const LEAF_BITS: u32 = 9; // cells of a dense leaf
-// @ts-ignore: decorator
-@inline const NODE_BITS: u32 = 10; // children of a node
-// @ts-ignore: decorator
-@inline const NODE_MASK: u32 = 1023;
-// @ts-ignore: decorator
-@inline const HEIGHT_MAX: u32 = 4;
-// @ts-ignore: decorator
-@inline const SLOTS: u32 = 256; // of a sparse leaf
-// @ts-ignore: decorator
-@inline const SLOT_SHIFT: u32 = 4;
-// @ts-ignore: decorator
-@inline const SPLIT_AT: u32 = 208;
-// @ts-ignore: decorator
-@inline const JOIN_AT: u32 = 96;
-// @ts-ignore: decorator
-@inline const DEPTH_MAX: u32 = 20;
+const LEAF_BITS: u32 = 9; // cells of a dense leaf
+const NODE_BITS: u32 = 10; // children of a node
+const NODE_MASK: u32 = 1023;
+const HEIGHT_MAX: u32 = 4;
+const SLOTS: u32 = 256; // of a sparse leaf
+const SLOT_SHIFT: u32 = 4;
+const SPLIT_AT: u32 = 208;
+const JOIN_AT: u32 = 96;
+const DEPTH_MAX: u32 = 20;
 
 @unmanaged
 class Root {

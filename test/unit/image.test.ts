@@ -157,7 +157,7 @@ describe('what is no image is EIO', () => {
   test('a header that lies, with a checksum that does not', async () => {
     const image = (await used()).ram.snapshot();
     const lies: [at: number, value: number][] = [
-      [0, 1], [4, 2], [8, 2], [12, 0], [12, 2 ** 20 + 16], [12, 0xffffffff], [12, 64], [16, 0], [16, 0xffffffff], [20, 0],
+      [0, 1], [4, 2], [8, 3], [12, 0], [12, 2 ** 20 + 16], [12, 0xffffffff], [12, 64], [16, 0], [16, 0xffffffff], [20, 0],
       [20, 0xffffffff], [24, 1], [28, 0], [28, 1], [28, 0xffffffff], [32, 2], [32, 4], [32, 0xffffffff], [36, 0xffffffff],
     ];
     for (const [at, value] of lies) {
@@ -165,6 +165,14 @@ describe('what is no image is EIO', () => {
       new DataView(copy.buffer).setUint32(at, value, true);
       expect(await codeOf(Ram.restore(resealed(copy)))).toBe('EIO');
     }
+  });
+
+  test('an image of layout 1 is EIO that names both layouts', async () => {
+    const image = (await Ram.create({ bytes: '256KiB' })).snapshot();
+    const view = new DataView(image.buffer);
+    expect(view.getUint32(8, true)).toBe(2);
+    view.setUint32(8, 1, true);
+    await expect(Ram.restore(resealed(image))).rejects.toMatchObject({ code: 'EIO', message: expect.stringMatching(/layout 1.*layout 2/) as string });
   });
 
   test('the checksum of the core is CRC-32C', async () => {
