@@ -27,7 +27,7 @@ const TAG = getter<string | undefined>(TYPED_ARRAY, Symbol.toStringTag);
 const BUFFER = getter<ArrayBufferLike>(TYPED_ARRAY, 'buffer');
 const OFFSET = getter<number>(TYPED_ARRAY, 'byteOffset');
 const LENGTH = getter<number>(TYPED_ARRAY, 'length');
-const SHARED_LENGTH = typeof SharedArrayBuffer === 'undefined' ? undefined : getter<number>(SharedArrayBuffer.prototype, 'byteLength');
+const UNSHARED_LENGTH = getter<number>(ArrayBuffer.prototype, 'byteLength');
 const SET = Uint8Array.prototype.set;
 const NOTHING = new Uint8Array(0);
 
@@ -99,12 +99,16 @@ export function copyOut(op: string, what: string, into: Uint8Array, bytes: Uint8
   }
 }
 
-/** Whether the memory of an array is shared with other threads, which may change it between two looks at it. */
+/**
+ * Whether the memory of an array is shared with other threads, which may change it between two looks at it. Pages that are not
+ * isolated have shared memory of WebAssembly, too, though they have no SharedArrayBuffer to ask.
+ */
 export function isShared(bytes: Uint8Array): boolean {
   try {
-    return SHARED_LENGTH !== undefined && SHARED_LENGTH.call(BUFFER.call(bytes)) >= 0;
-  } catch {
+    UNSHARED_LENGTH.call(BUFFER.call(bytes));
     return false;
+  } catch {
+    return true;
   }
 }
 

@@ -26,7 +26,9 @@ function liars(length: number): [name: string, bytes: Uint8Array][] {
     }
   }
   const own = (name: string, value: unknown): Uint8Array => Object.defineProperty(plain(), name, { get: () => value });
-  const shared = new Uint8Array(new SharedArrayBuffer(length)).fill(7);
+  // Pages that are not isolated have no SharedArrayBuffer, but shared memory of WebAssembly.
+  const pages = Math.ceil(length / 65536);
+  const shared = new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer, 0, length).fill(7);
   return [
     ['methods of its own', Object.defineProperties(plain(), methods)],
     ['a species of its own', new Species(length).fill(7)],
