@@ -81,6 +81,8 @@ export class World implements Scene {
   spaces: Owned<SwapSpace>[] = [];
   devices: Owned<Ramzswap>[] = [];
   stores: BackingStore[] = [];
+  /** Those that a front end may have, whose slots hold its pages. */
+  readonly lent = new WeakSet<BackingStore>();
   iterators: { name: string; next: () => unknown; end: () => unknown }[] = [];
   /** An image of this RAM. */
   image: Uint8Array | undefined;

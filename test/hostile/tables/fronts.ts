@@ -34,7 +34,11 @@ function lies(codec: unknown): boolean {
 function storeOption(world: World): BackingStore {
   const { dice, stores } = world;
   if (dice.once(8)) return oddStore(world);
-  if (stores.length > 0 && dice.once(3)) return dice.of(stores);
+  if (stores.length > 0 && dice.once(3)) {
+    const store = dice.of(stores);
+    world.lent.add(store);
+    return store;
+  }
   const store = hostileStore(world);
   stores.push(store);
   return store;

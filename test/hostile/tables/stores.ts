@@ -43,7 +43,7 @@ export function methods<T extends BackingStore>(name: string, of: Of<T>, make: (
   return [
     entry(`${name}.read`, on((store, world) => {
       const [slot, into] = [below(world, SLOTS), room(world, world.dice.of([SLOT_BYTES, SLOT_BYTES, 2 * SLOT_BYTES, 100]))];
-      return both(store.read(slot, into), () => requireBelongs(`${name}.read`, { it: store, owner: OWNER, lied: name !== 'MemoryStore' }, into, bytesAt(OWNER, slot * 8192, SLOT_BYTES)));
+      return both(store.read(slot, into), () => requireBelongs(`${name}.read`, { it: store, owner: OWNER, lied: name !== 'MemoryStore' || world.lent.has(store) }, into, bytesAt(OWNER, slot * 8192, SLOT_BYTES)));
     }), 8),
     entry(`${name}.write`, on((store, world) => {
       const slot = below(world, SLOTS);
