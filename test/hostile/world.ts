@@ -199,7 +199,7 @@ export class World implements Scene {
       const result = entry.run(this);
       if (result === SKIP) return;
       this.calls += 1;
-      if (result instanceof Promise) this.#await(entry, result);
+      if (isPromiseOfOurs(result)) this.#await(entry, result);
     } catch (error) {
       this.calls += 1;
       this.#judge(entry, error);
@@ -376,3 +376,11 @@ export function must(holds: boolean, what: string): void {
   if (!holds) throw new Fault(what);
 }
 
+/** `instanceof`, for what may be an object of bad will that a getter gives back. */
+function isPromiseOfOurs(value: unknown): value is Promise<unknown> {
+  try {
+    return value instanceof Promise;
+  } catch {
+    return false;
+  }
+}
