@@ -10,7 +10,8 @@ import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
 import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Core } from './wasm.ts';
-import { KINDS, callbacks, optionWords, takeZpoolOptions, zpools, type Owner, type Zpool } from './zpool.ts';
+import { KINDS, optionWords, takeZpoolOptions } from './allocators.ts';
+import { callbacks, zpools, type Owner, type Zpool } from './zpool.ts';
 
 const MIN_BYTES = 256 * 1024;
 const MAX_BYTES = 2 ** 32;

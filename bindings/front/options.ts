@@ -6,7 +6,7 @@ import { loadCodec, type LoadableCodec } from '../codec/index.ts';
 import { CompcacheError, show, takeOptions } from '../errors.ts';
 import { RAM_OPTIONS, rams, type Ram } from '../ram.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
-import { ALLOCATOR_OPTIONS, KINDS } from '../zpool.ts';
+import { ALLOCATOR_OPTIONS, KINDS } from '../allocators.ts';
 
 export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   /** A RAM that it shares with others. Default: one of its own, made with `bytes`, `limit`, `build`, `simd`, `module`. */

@@ -12,7 +12,8 @@ import { Ram, rams, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, type Core, type CoreExports } from '../wasm.ts';
-import { optionWords, zpools, type Zpool } from '../zpool.ts';
+import { optionWords } from '../allocators.ts';
+import { zpools, type Zpool } from '../zpool.ts';
 import { codecNow, requireRange, requireTakenStore, requireWord, resolveCodec } from './options.ts';
 import {
   ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK, isObject, takeSelection, wantedBy, type Found, type WritebackSelection,
