@@ -112,11 +112,6 @@ export function requireTakenStore(op: string, store: unknown): TakenStore {
   return { source: store as BackingStore, isSync: mode === 'sync', slots: Math.min(slots, SLOTS_MAX) };
 }
 
-/** The same, for who reads mode and slots later. EINVAL. */
-export function requireStore(op: string, store: unknown): asserts store is BackingStore {
-  requireTakenStore(op, store);
-}
-
 /** Requires an allocator's name. EINVAL. */
 export function requireAllocator(op: string, allocator: unknown): asserts allocator is AllocatorName {
   requireWord(op, 'allocator', allocator, Object.keys(KINDS));

@@ -8,7 +8,7 @@ import type { Ram } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
-import { RAM_KEYS, ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requirePlace, requireStore } from './options.ts';
+import { RAM_KEYS, ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requirePlace, requireTakenStore } from './options.ts';
 
 const PRIORITIES = 4;
 /** Pages of the largest device: they are numbered by 32 bits. */
@@ -96,10 +96,7 @@ export function takeSettings(op: string, { disksize, memlimit, allocator, zpool,
     taken.swapHeader = swapHeader;
   }
   if (zpool !== undefined) taken.zpool = takeOptions<ZpoolOptions>(op, zpool, ZPOOL_KEYS);
-  if (backing !== undefined) {
-    requireStore(op, backing);
-    taken.backing = backing;
-  }
+  if (backing !== undefined) taken.backing = requireTakenStore(op, backing).source;
   if (codec !== undefined) taken.codec = takeCodecOption(op, codec);
   if (recompCodecs !== undefined) taken.recompCodecs = listOf(op, recompCodecs).map((one) => takeCodecOption(op, one));
   return taken;
