@@ -5,10 +5,10 @@
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
 import { allocators, builds } from '../harness.ts';
+import { SEED } from '../seed.ts';
 import { actions } from './arbitrary.ts';
 import { Machine } from './machine.ts';
 
-const seed = (import.meta as { env?: Record<string, string | undefined> }).env?.VITE_SEED;
 
 describe.each(builds)('random actions, %s', (build) => {
   for (const row of allocators) {
@@ -18,7 +18,7 @@ describe.each(builds)('random actions, %s', (build) => {
         for (const action of list) await machine.apply(action);
         machine.finish();
       });
-      await fc.assert(property, { numRuns: 120, includeErrorInReport: true, ...(seed === undefined ? {} : { seed: Number(seed) }) });
+      await fc.assert(property, { numRuns: 120, includeErrorInReport: true, seed: SEED });
     });
   }
 });

@@ -34,12 +34,15 @@ export function size(world: World, right: number | string): number | string {
 
 export type Makers<T> = { [K in keyof Required<T>]: () => unknown };
 
-/** Some of the options, each from its maker or something odd; the whole in a form that may be hostile. */
+/**
+ * Some of the options, each from its maker or something odd; the whole in a form that may be hostile. A path comes from its maker
+ * only: an odd one would be a file in the folder that the tests run in.
+ */
 export function some<T extends object>(world: World, makers: Makers<T>, always: Partial<T> = {}, one = 5): T {
   const { dice } = world;
   const plain: Record<string, unknown> = { ...always };
   for (const [key, make] of Object.entries<() => unknown>(makers)) {
-    if (dice.once(one)) plain[key] = dice.once(12) ? oddString(world) : make();
+    if (dice.once(one)) plain[key] = key !== 'path' && dice.once(12) ? oddString(world) : make();
   }
   return options(world, plain) as T;
 }

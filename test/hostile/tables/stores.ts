@@ -33,6 +33,11 @@ function isA(store: BackingStore, type: { prototype: unknown }): boolean {
   }
 }
 
+/** The bytes that belong in a slot. An odd number may be a slot too: 2^31 is one where no number of slots was given. */
+function bytesOf(slot: unknown, length: number): Uint8Array {
+  return bytesAt(OWNER, Number.isSafeInteger(slot) ? (slot as number) * 8192 : 0, length);
+}
+
 /** read, write, free, sync, close, used and the rest, of stores of any kind. */
 export function methods<T extends BackingStore>(name: string, of: Of<T>, make: (world: World) => unknown, others: readonly string[]): Entry[] {
   const on = (run: (store: T, world: World) => unknown) => (world: World): unknown => {
@@ -43,12 +48,11 @@ export function methods<T extends BackingStore>(name: string, of: Of<T>, make: (
   return [
     entry(`${name}.read`, on((store, world) => {
       const [slot, into] = [below(world, SLOTS), room(world, world.dice.of([SLOT_BYTES, SLOT_BYTES, 2 * SLOT_BYTES, 100]))];
-      return both(store.read(slot, into), () => requireBelongs(`${name}.read`, { it: store, owner: OWNER, lied: name !== 'MemoryStore' || world.lent.has(store) }, into, bytesAt(OWNER, slot * 8192, SLOT_BYTES)));
+      return both(store.read(slot, into), () => requireBelongs(`${name}.read`, { it: store, owner: OWNER, lied: name !== 'MemoryStore' || world.lent.has(store) }, into, bytesOf(slot, SLOT_BYTES)));
     }), 8),
     entry(`${name}.write`, on((store, world) => {
       const slot = below(world, SLOTS);
-      const at = typeof slot === 'number' && slot >= 0 && slot < SLOTS ? slot * 8192 : 0;
-      return store.write(slot, hostileBytes(world, bytesAt(OWNER, at, world.dice.of([1, 100, 4096, SLOT_BYTES, SLOT_BYTES, 5000]))));
+      return store.write(slot, hostileBytes(world, bytesOf(slot, world.dice.of([1, 100, 4096, SLOT_BYTES, SLOT_BYTES, 5000]))));
     }), 10),
     entry(`${name}.free`, on((store, world) => store.free(below(world, SLOTS))), 4),
     entry(`${name}.close`, on((store, world) => (world.dice.once(6) ? closed(world, store) : SKIP)), 1),
