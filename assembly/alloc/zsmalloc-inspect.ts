@@ -1,0 +1,104 @@
+/**
+ * What looks at a zsmalloc pool and changes nothing: statistics and the walk over
+ * the contents of a frame. The allocator is in zsmalloc.ts.
+ */
+import { EINVAL } from '../base/errno';
+import { handleOf, recordSize } from '../mem/handle';
+import { PAGE_SHIFT, PAGE_SIZE, entryOf } from '../mem/layout';
+import { poolAt } from '../mem/pool';
+import { walkFree, walkObject } from '../mem/walk';
+import { CLASS_COUNT, classAt, ringOf } from './zsmalloc-classes';
+import {
+  ISOLATED, TAGS, TAG_USED, classOf, descriptorOf, freshOf, fullGroup, nextZspage, ordinalOf, payloadAt, placeIn, ringNext,
+  sizeClass, slotWord, stateOf, straddles, zspageIn,
+} from './zsmalloc-zspage';
+import { classFreeable } from './zsmalloc-compact';
+
+// ── statistics ───────────────────────────────────────────────────────────────
+
+/** Classes of the pool. */
+export function zsClasses(pool: usize): u32 {
+  return load<u32>(pool + CLASS_COUNT);
+}
+
+/**
+ * One class, smallest first, as 20 words at `to`: index, bytes,
+ * frames, objects, allocated, used, freeable frames, zspages, then 12 counts of
+ * zspages by fullness group. EINVAL beyond the last.
+ */
+export function zsClassStats(pool: usize, nth: u32, to: usize): u32 {
+  const count = load<u32>(pool + CLASS_COUNT);
+  if (nth >= count) return EINVAL;
+  const ordinal = count - 1 - nth;
+  const cls = classAt(pool, ordinal);
+  const objects = <u32>sizeClass(cls).objects;
+  store<u32>(to, sizeClass(cls).index);
+  store<u32>(to, sizeClass(cls).size, 4);
+  store<u32>(to, sizeClass(cls).pages, 8);
+  store<u32>(to, objects, 12);
+  store<u32>(to, sizeClass(cls).allocated, 16);
+  store<u32>(to, sizeClass(cls).used, 20);
+  store<u32>(to, classFreeable(cls), 24);
+  store<u32>(to, sizeClass(cls).allocated / objects, 28);
+  memory.fill(to + 32, 0, 48);
+  const full = fullGroup(pool);
+  let listed: u32 = 0;
+  for (let group: u32 = 1; group < full; group++) {
+    let length: u32 = 0;
+    const ring = ringOf(cls, group);
+    for (let zspage = ringNext(ring); zspage != ring; zspage = ringNext(zspage)) length += 1;
+    store<u32>(to + 32 + (<usize>group << 2), length);
+    listed += length;
+  }
+  store<u32>(to + 32 + (<usize>full << 2), sizeClass(cls).allocated / objects - listed - isolatedOf(pool, ordinal));
+  return 0;
+}
+
+/** Zspages of a class that are under reclaim: they are in no group. */
+function isolatedOf(pool: usize, ordinal: u32): u32 {
+  if (poolAt(pool).isolated == 0) return 0;
+  let count: u32 = 0;
+  for (let zspage = nextZspage(pool, 0); zspage != 0; zspage = nextZspage(pool, zspage)) {
+    if (ordinalOf(zspage) == ordinal && (stateOf(zspage) & ISOLATED) != 0) count += 1;
+  }
+  return count;
+}
+
+/** Objects whose slot straddles two frames: S5. */
+export function zsSpanning(pool: usize): u32 {
+  let spanning: u32 = 0;
+  for (let zspage = nextZspage(pool, 0); zspage != 0; zspage = nextZspage(pool, zspage)) {
+    const cls = classOf(pool, zspage);
+    const size = <u32>sizeClass(cls).size;
+    const fresh = freshOf(zspage);
+    for (let slot: u32 = 0; slot < fresh; slot++) {
+      if (straddles(size, slot) && (slotWord(zspage, cls, slot) & TAG_USED) != 0) spanning += 1;
+    }
+  }
+  return spanning;
+}
+
+// ── walk ─────────────────────────────────────────────────────────────────────
+
+/** Reports what lies in a frame: a straddling object appears in both frames, with its part in each. */
+export function zsWalk(pool: usize, frame: u32): void {
+  const zspage = zspageIn(descriptorOf(entryOf(frame)));
+  const cls = classOf(pool, zspage);
+  const size = <u32>sizeClass(cls).size;
+  const start = placeIn(zspage, sizeClass(cls).pages, frame) << PAGE_SHIFT;
+  const end = start + PAGE_SIZE;
+  const objects = <u32>sizeClass(cls).objects;
+  for (let slot = start / size; slot < objects && slot * size < end; slot++) {
+    const word = slot < freshOf(zspage) ? slotWord(zspage, cls, slot) : 0;
+    if ((word & TAG_USED) != 0) {
+      const record = <usize>(word & ~TAGS);
+      const data = payloadAt(cls, slot);
+      const from = max(data, start);
+      const to = min(data + recordSize(record), end);
+      if (from < to) walkObject(handleOf(record), from - start, to - from);
+    } else {
+      const from = max(slot * size, start);
+      walkFree(from - start, min((slot + 1) * size, end) - from);
+    }
+  }
+}

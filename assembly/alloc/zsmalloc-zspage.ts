@@ -1,0 +1,460 @@
+/**
+ * Zspages of zsmalloc: their layout, fullness groups and lists, slots. The
+ * allocator is in zsmalloc.ts.
+ *
+ *   record  word 0 (mem/handle.ts): first frame of the zspage << 8 | slot
+ *   entry of the first frame: what is called a zspage below
+ *     8 u16 objects in use   10 u8 class   11 u8 fullness group | LRU 0x10 | isolated 0x20
+ *    12 u16 last freed slot (or NONE)      14 u16 fresh mark: slots from here were never used
+ *    16 links: list of the group           24 descriptor          28 u16 objects mapped
+ *   entry of a further frame: 24 descriptor, rest zero
+ *   descriptor, in the slab of its size (32, 64 ... 512, 1364 bytes)
+ *     0 first frame   4 links: LRU   12 further frames, then a word for each slot:
+ *       handle record | 1 allocated, next free slot << 2 free, handle record | 2 freed under reclaim
+ *   pool  256 class map, class records (zsmalloc-classes.ts)   540 slabs of descriptors
+ *
+ * While a straddling object is mapped its record names a buffer frame, and the
+ * entry of that frame says where the object is:
+ *   entry   8 location   12 handle record   16 the record again: write back at the
+ *           last unmap; or its complement: do not
+ */
+import { invariant } from '../base/debug';
+import { listNext, listPrevious, listPush, listRemove, listToFront } from '../base/list';
+import { frameAlloc, frameFree } from '../mem/frame';
+import { BUFFERED, recordWord } from '../mem/handle';
+import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameOf } from '../mem/layout';
+import { POOL_LRU, poolAt, poolOption } from '../mem/pool';
+import { slabAlloc, slabFrames, slabFree, slabRecordBytes } from '../mem/slab';
+import { RING_LINKS, SCALE_SHIFT, SizeClass, WORD, classAt, ordinalFor, ringOf, scaleOf } from './zsmalloc-classes';
+
+// ── layout ───────────────────────────────────────────────────────────────────
+
+export const NONE: u32 = 0xFFFF;
+export const LOW: u32 = 0xFFFF;
+const ORDINAL_SHIFT: u32 = 16;
+export const STATE_SHIFT: u32 = 24;
+const FRESH_SHIFT: u32 = 16;
+const GROUP_MASK: u32 = 0x0F;
+export const ON_LRU: u32 = 0x10;
+export const ISOLATED: u32 = 0x20;
+export const LRU_LINKS: usize = 4; // in a descriptor
+const FRAMES: usize = 8; // further frames of a descriptor, as if the first were one of them
+const SLABS: usize = 540; // in the pool
+export const SLAB_COUNT: u32 = 6;
+const CACHE_BYTES: usize = 16;
+const SMALLEST_SHIFT: u32 = 5; // of the descriptors
+const LARGEST: u32 = 1364;
+export const TAG_USED: u32 = 1;
+export const TAG_DEFERRED: u32 = 2;
+export const TAGS: u32 = 3;
+export const NEXT_SHIFT: u32 = 2;
+export const CHAIN_MAX: u32 = 16;
+
+@unmanaged
+class Zspage {
+  owner: u32;
+  generations: u32;
+  word: u32; // objects in use | class << 16 | state << 24
+  slots: u32; // last freed | fresh mark << 16
+  previous: u32;
+  next: u32;
+  descriptor: u32;
+  mapped: u16;
+  zero: u16;
+}
+
+@unmanaged
+export class BufferEntry {
+  owner: u32;
+  generations: u32;
+  location: u32;
+  record: u32;
+  writeback: u32;
+  zero: u32;
+  zeroes: u64;
+}
+
+// ── accessors ────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function zspageAt(address: usize): Zspage {
+  return changetype<Zspage>(address);
+}
+
+// @ts-ignore: decorator
+@inline export function sizeClass(record: usize): SizeClass {
+  return changetype<SizeClass>(record);
+}
+
+// word and slots are read and written whole: a word that was written in parts is slow to read.
+
+// @ts-ignore: decorator
+@inline export function inuseOf(zspage: usize): u32 {
+  return zspageAt(zspage).word & LOW;
+}
+
+// @ts-ignore: decorator
+@inline export function ordinalOf(zspage: usize): u32 {
+  return (zspageAt(zspage).word >> ORDINAL_SHIFT) & 0xFF;
+}
+
+// @ts-ignore: decorator
+@inline export function stateOf(zspage: usize): u32 {
+  return zspageAt(zspage).word >> STATE_SHIFT;
+}
+
+// @ts-ignore: decorator
+@inline export function setState(zspage: usize, state: u32): void {
+  zspageAt(zspage).word = (zspageAt(zspage).word & ((1 << STATE_SHIFT) - 1)) | (state << STATE_SHIFT);
+}
+
+// @ts-ignore: decorator
+@inline export function freshOf(zspage: usize): u32 {
+  return zspageAt(zspage).slots >> FRESH_SHIFT;
+}
+
+// @ts-ignore: decorator
+@inline export function freedOf(zspage: usize): u32 {
+  return zspageAt(zspage).slots & LOW;
+}
+
+// @ts-ignore: decorator
+@inline export function setFreed(zspage: usize, slot: u32): void {
+  zspageAt(zspage).slots = (zspageAt(zspage).slots & ~LOW) | slot;
+}
+
+// @ts-ignore: decorator
+@inline export function classOf(pool: usize, zspage: usize): usize {
+  return classAt(pool, ordinalOf(zspage));
+}
+
+// @ts-ignore: decorator
+@inline function chainSize(pool: usize): u32 {
+  return poolOption(pool, 0);
+}
+
+// @ts-ignore: decorator
+@inline export function twelveGroups(pool: usize): bool {
+  return poolOption(pool, 2) == 12;
+}
+
+/** Which slab has the descriptors of a class. */
+export function slabOf(pool: usize, cls: usize): usize {
+  const bytes = <u32>FRAMES + 4 * (<u32>sizeClass(cls).pages + <u32>sizeClass(cls).objects);
+  return slabAt(pool, min<u32>(32 - clz<u32>((bytes - 1) >> SMALLEST_SHIFT), SLAB_COUNT - 1));
+}
+
+// @ts-ignore: decorator
+@inline export function slabAt(pool: usize, index: u32): usize {
+  return pool + SLABS + <usize>index * CACHE_BYTES;
+}
+
+/** Bytes of the descriptors in a slab. */
+// @ts-ignore: decorator
+@inline export function slabBytes(index: u32): u32 {
+  return index == SLAB_COUNT - 1 ? LARGEST : 1 << (SMALLEST_SHIFT + index);
+}
+
+/** Frames of all descriptors. */
+export function zsDescriptorFrames(pool: usize): u32 {
+  let frames: u32 = 0;
+  for (let index: u32 = 0; index < SLAB_COUNT; index++) frames += slabFrames(slabAt(pool, index));
+  return frames;
+}
+
+// @ts-ignore: decorator
+@inline export function descriptorOf(zspage: usize): usize {
+  return <usize>zspageAt(zspage).descriptor;
+}
+
+/** The zspage of a descriptor. */
+// @ts-ignore: decorator
+@inline export function zspageIn(descriptor: usize): usize {
+  return entryOf(load<u32>(descriptor));
+}
+
+// @ts-ignore: decorator
+@inline function isHuge(cls: usize): bool {
+  return sizeClass(cls).objects == 1;
+}
+
+export function frameInChain(zspage: usize, place: u32): u32 {
+  const descriptor = descriptorOf(zspage);
+  return load<u32>(place == 0 ? descriptor : descriptor + FRAMES + (<usize>place << 2));
+}
+
+/** S5. */
+// @ts-ignore: decorator
+@inline export function straddles(size: u32, slot: u32): bool {
+  return ((slot * size) & PAGE_MASK) + size > PAGE_SIZE;
+}
+
+/** Where the word of a slot lies: S2. */
+// @ts-ignore: decorator
+@inline export function wordAt(zspage: usize, cls: usize, slot: u32): usize {
+  return descriptorOf(zspage) + FRAMES + (<usize>(<u32>sizeClass(cls).pages + slot) << 2);
+}
+
+// @ts-ignore: decorator
+@inline export function slotWord(zspage: usize, cls: usize, slot: u32): u32 {
+  return load<u32>(wordAt(zspage, cls, slot));
+}
+
+// @ts-ignore: decorator
+@inline export function setSlotWord(zspage: usize, cls: usize, slot: u32, word: u32): void {
+  store<u32>(wordAt(zspage, cls, slot), word);
+}
+
+/** Word 0 of the record of an object: S4. */
+// @ts-ignore: decorator
+@inline export function locationOf(zspage: usize, slot: u32): u32 {
+  return (frameOf(zspage) << 8) | slot;
+}
+
+/** Where a live object is, also while it is mapped through a buffer. */
+export function location(record: usize): u32 {
+  const word = recordWord(record);
+  return (word & BUFFERED) != 0 ? bufferEntry(word).location : word;
+}
+
+// @ts-ignore: decorator
+@inline export function bufferEntry(word: u32): BufferEntry {
+  return changetype<BufferEntry>(entryOf(word & 0xFFFFF));
+}
+
+// @ts-ignore: decorator
+@inline export function zspageOf(place: u32): usize {
+  return entryOf(place >> 8);
+}
+
+// @ts-ignore: decorator
+@inline export function slotOf(place: u32): u32 {
+  return place & 0xFF;
+}
+
+// ── fullness groups and lists (G, L) ─────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function fullGroup(pool: usize): u32 {
+  return twelveGroups(pool) ? 11 : 3;
+}
+
+/** G1, G2. */
+export function groupFor(pool: usize, cls: usize, inuse: u32): u32 {
+  const objects = <u32>sizeClass(cls).objects;
+  if (inuse == 0) return 0;
+  if (twelveGroups(pool)) return groupOfTwelve(cls, inuse);
+  if (inuse == objects) return 3;
+  return inuse <= 3 * objects / 4 ? 1 : 2;
+}
+
+/** Of a zspage with an object. */
+// @ts-ignore: decorator
+@inline function groupOfTwelve(cls: usize, inuse: u32): u32 {
+  return 1 + ((inuse * scaleOf(cls)) >> SCALE_SHIFT);
+}
+
+// @ts-ignore: decorator
+@inline export function groupOf(zspage: usize): u32 {
+  return stateOf(zspage) & GROUP_MASK;
+}
+
+// @ts-ignore: decorator
+@inline export function ringNext(node: usize): usize {
+  return listNext(node, RING_LINKS);
+}
+
+// @ts-ignore: decorator
+@inline function ringPrevious(node: usize): usize {
+  return listPrevious(node, RING_LINKS);
+}
+
+/** Makes two nodes of a ring neighbours. */
+// @ts-ignore: decorator
+@inline function join(left: usize, right: usize): void {
+  store<u32>(left, <u32>right, RING_LINKS + 4);
+  store<u32>(right, <u32>left, RING_LINKS);
+}
+
+// @ts-ignore: decorator
+@inline function isEmpty(ring: usize): bool {
+  return ringNext(ring) == ring;
+}
+
+/** L2, L3: puts a zspage on the list of its group. */
+export function enlist(pool: usize, cls: usize, zspage: usize): void {
+  const inuse = inuseOf(zspage);
+  const group = groupFor(pool, cls, inuse);
+  const ring = ringOf(cls, group);
+  let left = ring;
+  // V1: behind the head, unless that has no more objects.
+  if (!twelveGroups(pool) && !isEmpty(ring) && inuse < inuseOf(ringNext(ring))) left = ringNext(ring);
+  setState(zspage, (stateOf(zspage) & ~GROUP_MASK) | group);
+  join(zspage, ringNext(left));
+  join(left, zspage);
+  sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups | (<u32>1 << group));
+}
+
+export function delist(cls: usize, zspage: usize): void {
+  const group = groupOf(zspage);
+  const ring = ringOf(cls, group);
+  join(ringPrevious(zspage), ringNext(zspage));
+  store<u64>(zspage, 0, RING_LINKS);
+  sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups & ~(<u32>isEmpty(ring) << group));
+}
+
+/**
+ * L4: gives a zspage its new first word. If its group did not change it keeps its place.
+ * Whether that is so can hardly be predicted, and would be known late when the
+ * zspage is cold: so all is done in either case, and there is no question.
+ */
+// @ts-ignore: decorator
+@inline export function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
+  if (!twelveGroups(pool)) return regroupFour(pool, cls, zspage, word);
+  const old = (word >> STATE_SHIFT) & GROUP_MASK;
+  const group = groupOfTwelve(cls, word & LOW);
+  const moves = group != old;
+  const left = ringPrevious(zspage);
+  const right = ringNext(zspage);
+  const ring = ringOf(cls, group);
+  const first = ringNext(ring);
+  // What is not to change is written where the zspage lies itself, which is no other cold line.
+  store<u32>(select<usize>(left, zspage, moves), <u32>right, RING_LINKS + 4);
+  store<u32>(select<usize>(right, zspage, moves), <u32>left, RING_LINKS);
+  store<u32>(select<usize>(first, zspage, moves), <u32>zspage, RING_LINKS);
+  store<u32>(ring, <u32>select<usize>(zspage, first, moves), RING_LINKS + 4);
+  store<u32>(zspage, <u32>select<usize>(ring, left, moves), RING_LINKS);
+  store<u32>(zspage, <u32>select<usize>(first, right, moves), RING_LINKS + 4);
+  zspageAt(zspage).word = word + ((group - old) << STATE_SHIFT);
+  sizeClass(cls).groups = <u16>((<u32>sizeClass(cls).groups & ~(<u32>isEmpty(ringOf(cls, old)) << old)) | (<u32>1 << group));
+}
+
+function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
+  zspageAt(zspage).word = word;
+  if (groupFor(pool, cls, word & LOW) == groupOf(zspage)) return;
+  delist(cls, zspage);
+  enlist(pool, cls, zspage);
+}
+
+/** The groups of a class that have a zspage with a free slot. */
+// @ts-ignore: decorator
+@inline function openGroups(pool: usize, cls: usize): u32 {
+  return <u32>sizeClass(cls).groups & ((1 << fullGroup(pool)) - 1);
+}
+
+/** Head of the fullest list that is not full, 0 when there is none: M1. */
+// @ts-ignore: decorator
+@inline export function fullest(pool: usize, cls: usize): usize {
+  const groups = openGroups(pool, cls);
+  return groups == 0 ? 0 : ringNext(ringOf(cls, 31 - clz<u32>(groups)));
+}
+
+/** Head of the emptiest list, 0 when there is none. */
+// @ts-ignore: decorator
+@inline export function emptiest(pool: usize, cls: usize): usize {
+  const groups = openGroups(pool, cls);
+  return groups == 0 ? 0 : ringNext(ringOf(cls, ctz<u32>(groups)));
+}
+
+// ── slots and zspages ────────────────────────────────────────────────────────
+
+/** F2: takes the last freed slot, else the next one never used. */
+// @ts-ignore: decorator
+@inline export function takeSlot(zspage: usize, cls: usize): u32 {
+  if (!ASC_NO_ASSERT) invariant(inuseOf(zspage) < sizeClass(cls).objects);
+  const slots = zspageAt(zspage).slots;
+  let slot = slots & LOW;
+  if (slot != NONE) {
+    zspageAt(zspage).slots = (slots & ~LOW) | (slotWord(zspage, cls, slot) >> NEXT_SHIFT);
+  } else {
+    zspageAt(zspage).slots = slots + (1 << FRESH_SHIFT);
+    slot = slots >> FRESH_SHIFT;
+  }
+  return slot;
+}
+
+/** F2: the slot becomes the head of the free list. */
+// @ts-ignore: decorator
+@inline export function giveSlot(zspage: usize, cls: usize, slot: u32): void {
+  const slots = zspageAt(zspage).slots;
+  setSlotWord(zspage, cls, slot, (slots & LOW) << NEXT_SHIFT);
+  zspageAt(zspage).slots = (slots & ~LOW) | slot;
+}
+
+/** M3: a zspage of k frames, on the list of the empty ones; 0 without a frame, and nothing is kept then. */
+export function zspageCreate(pool: usize, cls: usize): usize {
+  const pages = <u32>sizeClass(cls).pages;
+  const slab = slabOf(pool, cls);
+  const descriptor = slabAlloc(slab);
+  if (descriptor == 0) return 0;
+  memory.fill(descriptor, 0, slabRecordBytes(slab));
+  for (let place: u32 = 0; place < pages; place++) {
+    const frame = frameAlloc(<u32>pool | FRAME_DATA);
+    if (frame == 0) {
+      freeFrames(slab, descriptor, place);
+      return 0;
+    }
+    store<u32>(place == 0 ? descriptor : descriptor + FRAMES + (<usize>place << 2), frame);
+    zspageAt(entryOf(frame)).descriptor = <u32>descriptor;
+  }
+  const zspage = zspageIn(descriptor);
+  zspageAt(zspage).word = ordinalFor(pool, cls) << ORDINAL_SHIFT;
+  zspageAt(zspage).slots = NONE;
+  enlist(pool, cls, zspage);
+  sizeClass(cls).allocated += <u32>sizeClass(cls).objects;
+  poolAt(pool).frames += pages;
+  return zspage;
+}
+
+/** Gives a descriptor and its first `pages` frames back. */
+function freeFrames(slab: usize, descriptor: usize, pages: u32): void {
+  while (pages-- > 0) frameFree(load<u32>(pages == 0 ? descriptor : descriptor + FRAMES + (<usize>pages << 2)));
+  slabFree(slab, descriptor);
+}
+
+/** D1: frames and descriptor of an empty zspage that is off its group's list go back. Returns the frames. */
+export function zspageFree(pool: usize, zspage: usize): u32 {
+  const cls = classOf(pool, zspage);
+  const pages = <u32>sizeClass(cls).pages;
+  if (!ASC_NO_ASSERT) invariant(inuseOf(zspage) == 0);
+  if ((stateOf(zspage) & ON_LRU) != 0) listRemove(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
+  sizeClass(cls).allocated -= <u32>sizeClass(cls).objects;
+  poolAt(pool).frames -= pages;
+  freeFrames(slabOf(pool, cls), descriptorOf(zspage), pages);
+  return pages;
+}
+
+/** U2, U5: a write puts the zspage at the front of the LRU, unless it is under reclaim. */
+export function touch(pool: usize, zspage: usize): void {
+  const state = stateOf(zspage);
+  if ((state & ISOLATED) != 0) return;
+  if ((state & ON_LRU) != 0) {
+    listToFront(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
+    return;
+  }
+  setState(zspage, state | ON_LRU);
+  listPush(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
+}
+
+/** Where the payload of a slot begins in its zspage. */
+// @ts-ignore: decorator
+@inline export function payloadAt(cls: usize, slot: u32): u32 {
+  return slot * <u32>sizeClass(cls).size + (isHuge(cls) ? 0 : WORD);
+}
+
+/** The pool's first zspage in a frame behind that of `zspage` (0: from the start), 0 at the end. */
+export function nextZspage(pool: usize, zspage: usize): usize {
+  const bump = boot(BOOT_BUMP);
+  for (let frame = zspage == 0 ? boot(BOOT_FIRST) : frameOf(zspage) + 1; frame < bump; frame++) {
+    const entry = entryOf(frame);
+    if (entryOwner(entry) == (<u32>pool | FRAME_DATA) && load<u32>(descriptorOf(entry)) == frame) return entry;
+  }
+  return 0;
+}
+
+/** Where a frame is in the chain of its zspage; beyond the chain for one that is not there. */
+export function placeIn(zspage: usize, pages: u32, frame: u32): u32 {
+  let place: u32 = 0;
+  while (place < pages && frameInChain(zspage, place) != frame) place += 1;
+  return place;
+}
