@@ -1,0 +1,401 @@
+/**
+ * Blocks of xvmalloc: headers, starts, handles, free lists, records of maps. The
+ * allocator is in xvmalloc.ts.
+ *
+ *   header  bits  0..11 size without the header: as requested (used), a multiple of 4 (free)
+ *           bit  12 FREE    13 PREVIOUS_FREE    14..23 offset of the block before, / 4
+ *           bits 24..31 generation (used)
+ *   entry   8 starts: six u16, USED | data offset / 4 << 5 | padded size / 128 of a used block, or 0.
+ *             Once there was a seventh: u16 CROWDED, u16 0, u32 address of a crowd record, u32 0.
+ *             FRAME_RAW: USED, or 0 once its page is freed under reclaim, then RAW_LANE
+ *          20 link of the mapped objects
+ *          24 links: LRU; both 0 under reclaim
+ *   crowd   record of 132 bytes: frame, then a bit for each data offset / 4
+ *   map     record of 12 bytes: frame, link, count
+ *   count   key << 18 | maps << 2 | INLINE; key: data offset / 4, 4 bits made from it above
+ *   link    0, the address of a map record, or the count of the last (or only) mapped object
+ *   pool    256 heads of the 508 lists     2288 which have a block, u64 x 8
+ *
+ * Starts. A handle names a place in a frame, and what lies there may be payload
+ * that looks like a header. So the entry knows where used blocks begin, exactly,
+ * in the line that malloc and free need anyway. A frame that ever held more than
+ * six objects has a crowd record until it goes back. The size beside a start says
+ * where a free will ask for the block on the right, so that this line comes
+ * together with that of the block itself, not after it. In the same way as starts one mapped
+ * object is counted in the entry, and further ones of that frame in records.
+ */
+import { generationMask } from '../mem/generation';
+import {
+  FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, entryOf, entryOwner, frameAddress, frameBits, frameExists, genA,
+  setGenA,
+} from '../mem/layout';
+import { POOL_DESCRIPTORS, POOL_TABLES, poolAt } from '../mem/pool';
+import { scratchBase } from '../mem/scratch';
+import { slabAlloc } from '../mem/slab';
+
+// ── layout ───────────────────────────────────────────────────────────────────
+
+export const HEADER: u32 = 4;
+export const MAX_SIZE: u32 = 4088;
+export const WHOLE: u32 = PAGE_SIZE - HEADER; // size of the block that is a frame
+export const SIZE_MASK: u32 = 0xFFF;
+export const FREE: u32 = 1 << 12;
+export const PREVIOUS_FREE: u32 = 1 << 13;
+export const PREVIOUS_MASK: u32 = 0xFFC000;
+export const PREVIOUS_SHIFT: u32 = 12; // of an offset, a multiple of 4
+export const GENERATION_SHIFT: u32 = 24;
+
+export const LISTS: u32 = 508;
+export const MIN_LISTED: u32 = 32;
+export const PREVIOUS: usize = 4; // links of a free block
+export const NEXT: usize = 8;
+export const LIST_MASKS: usize = POOL_TABLES + 4 * 508; // u64 x 8
+
+export const LANES: usize = 8;
+export const LANES_END: usize = 20;
+export const USED: u32 = 0x8000;
+const START_SHIFT: u32 = 5;
+const HINT_MASK: u32 = 31;
+const HINT_UNIT: u32 = 7; // bytes, as a power of two
+export const CROWDED: u32 = 1;
+export const RAW_LANE: u32 = 0x10000; // what the second lane of a raw page holds
+export const CROWD_BYTES: u32 = 132;
+export const NONE: u32 = 0x400; // instead of a start; what an empty lane reads as
+
+export const MAPPED: usize = 20;
+export const INLINE: u32 = 2;
+export const ONE_MAP: u32 = 4;
+export const MAPS_MASK: u32 = 0x3FFFC;
+export const KEY_SHIFT: u32 = 18;
+export const MAP_BYTES: u32 = 12;
+export const MAP_NEXT: usize = 4;
+export const MAP_WORD: usize = 8;
+
+export const LRU_LINKS: usize = 24;
+const NOWHERE: usize = 128; // in the scratch
+
+// ── accessors ────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function roundUp(size: u32): u32 {
+  return (size + 3) & ~3;
+}
+
+// @ts-ignore: decorator
+@inline export function offsetIn(address: usize): u32 {
+  return <u32>address & PAGE_MASK;
+}
+
+// @ts-ignore: decorator
+@inline export function frameAt(address: usize): u32 {
+  return <u32>(address >> PAGE_SHIFT);
+}
+
+/** Entry of the frame that an address lies in. */
+export function entryAt(address: usize): usize {
+  return entryOf(frameAt(address));
+}
+
+/** Whether an entry is that of a frame of objects of this pool. */
+// @ts-ignore: decorator
+@inline function isOwn(pool: usize, entry: usize): bool {
+  return (entryOwner(entry) ^ <u32>pool) - FRAME_DATA <= FRAME_RAW - FRAME_DATA;
+}
+
+/** Entry of a frame of objects of this pool, 0 for any other number. */
+export function ownEntry(pool: usize, frame: u32): usize {
+  if (!frameExists(frame)) return 0;
+  const entry = entryOf(frame);
+  return isOwn(pool, entry) ? entry : 0;
+}
+
+/** X2: where the next block begins; the frame's end behind the last. */
+// @ts-ignore: decorator
+@inline export function blockEnd(block: usize, header: u32): usize {
+  return block + HEADER + roundUp(header & SIZE_MASK);
+}
+
+/** Data offset / 4. */
+// @ts-ignore: decorator
+@inline export function startOf(data: usize): u32 {
+  return offsetIn(data) >> 2;
+}
+
+/** Bytes of a live object. */
+// @ts-ignore: decorator
+@inline export function sizeAt(data: usize): u32 {
+  return offsetIn(data) == 0 ? PAGE_SIZE : load<u32>(data - HEADER) & SIZE_MASK;
+}
+
+// @ts-ignore: decorator
+@inline export function isRaw(entry: usize): bool {
+  return (entryOwner(entry) & PAGE_MASK) == FRAME_RAW;
+}
+
+/** A frame is on the LRU (where no link to the previous one is 0) or under reclaim. */
+// @ts-ignore: decorator
+@inline export function isIsolated(entry: usize): bool {
+  return load<u32>(entry, LRU_LINKS) == 0;
+}
+
+// ── starts ───────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function isCrowded(entry: usize): bool {
+  return <u32>load<u16>(entry, LANES) == CROWDED;
+}
+
+// @ts-ignore: decorator
+@inline export function crowdOf(entry: usize): usize {
+  return <usize>load<u32>(entry, LANES + 4);
+}
+
+/** In each u16 of `lanes` that is zero but for the size and the lowest bit of the start: its highest bit. Above the lowest such one it may say so wrongly. */
+// @ts-ignore: decorator
+@inline function zeroLanes(lanes: u64): u64 {
+  return ((lanes & 0xFFC0FFC0FFC0FFC0) - 0x0001000100010001) & ~lanes & 0x8000800080008000;
+}
+
+/** The lane of the start in a granule, with the size left aside (`value` is USED and that start, or 0 for an empty lane); the lanes' end for none. Four lanes at once, since which it is cannot be predicted. */
+// @ts-ignore: decorator
+@inline export function laneOf(entry: usize, value: u32): usize {
+  const values = <u64>value * 0x0001000100010001;
+  const low = zeroLanes(load<u64>(entry, LANES) ^ values);
+  const high = zeroLanes(load<u64>(entry, LANES + 4) ^ values);
+  const at = low != 0 ? ctz<u64>(low) >> 3 : (ctz<u64>(high) >> 3) + 4;
+  return entry + LANES + <usize>(at & ~1);
+}
+
+/** What is searched for the start in a granule. */
+// @ts-ignore: decorator
+@inline export function granuleLane(granule: u32): u32 {
+  return USED | (granule << (START_SHIFT + 1));
+}
+
+/** Start of the object whose data begin in an 8-byte granule of the frame, NONE for none. */
+export function startIn(entry: usize, granule: u32): u32 {
+  return isCrowded(entry) ? startInCrowd(entry, granule) : startAt(entry, laneOf(entry, granuleLane(granule)));
+}
+
+/** startIn for a crowded frame. */
+export function startInCrowd(entry: usize, granule: u32): u32 {
+  const start = granule << 1;
+  const bits = (load<u32>(crowdOf(entry) + <usize>(start >> 5 << 2), 4) >> (start & 31)) & 3;
+  return bits - 1 < 2 ? start | (bits >> 1) : NONE;
+}
+
+/** The start in a lane that laneOf has found, NONE at the lanes' end. */
+// @ts-ignore: decorator
+@inline export function startAt(entry: usize, lane: usize): u32 {
+  return lane < entry + LANES_END ? startOfLane(lane) : NONE;
+}
+
+/** The start in a lane, NONE in an empty one. */
+// @ts-ignore: decorator
+@inline function startOfLane(lane: usize): u32 {
+  return (<u32>load<u16>(lane) >> START_SHIFT) ^ NONE;
+}
+
+/** The lowest start from `from` on, NONE for none. */
+export function nextStart(entry: usize, from: u32): u32 {
+  let next = NONE;
+  if (isCrowded(entry)) {
+    while (from < 1024 && startIn(entry, from >> 1) != from) from += 1;
+    return from < 1024 ? from : next;
+  }
+  const end = entry + LANES_END;
+  for (entry += LANES; entry < end; entry += 2) {
+    const start = startOfLane(entry);
+    if (start >= from && start < next) next = start;
+  }
+  return next;
+}
+
+export function flipStart(crowd: usize, start: u32): void {
+  const at = crowd + <usize>(start >> 5 << 2);
+  store<u32>(at, load<u32>(at, 4) ^ (1 << (start & 31)), 4);
+}
+
+/** The lane of a used block, given its size padded to 4. */
+// @ts-ignore: decorator
+@inline export function laneFor(start: u32, rounded: u32): u32 {
+  return USED | (start << START_SHIFT) | (rounded >> HINT_UNIT);
+}
+
+/** Fetches the two lines in one of which, by its lane, a block of a frame probably ends. Nothing depends on what is there. */
+// @ts-ignore: decorator
+@inline export function fetchEnd(base: usize, lane: u32): void {
+  const near = (lane >> START_SHIFT << 2) + ((lane & HINT_MASK) << HINT_UNIT);
+  load<u32>(base + <usize>((near + 28) & PAGE_MASK));
+  load<u32>(base + <usize>((near + 92) & PAGE_MASK));
+}
+
+/** False, and nothing is changed, when there is no frame for a record. */
+export function addStart(pool: usize, entry: usize, data: usize, rounded: u32): bool {
+  if (!isCrowded(entry)) {
+    let lane = laneOf(entry, 0);
+    if (lane < entry + LANES_END) {
+      store<u16>(lane, <u16>laneFor(startOf(data), rounded));
+      return true;
+    }
+    const crowd = slabAlloc(pool + POOL_DESCRIPTORS);
+    if (crowd == 0) return false;
+    memory.fill(crowd, 0, CROWD_BYTES);
+    store<u32>(crowd, frameAt(data));
+    for (lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
+      flipStart(crowd, startOfLane(lane));
+      store<u16>(lane, 0);
+    }
+    store<u32>(entry, CROWDED, LANES);
+    store<u32>(entry, <u32>crowd, LANES + 4);
+  }
+  flipStart(crowdOf(entry), startOf(data));
+  return true;
+}
+
+// ── handles ──────────────────────────────────────────────────────────────────
+
+// @ts-ignore: decorator
+@inline export function mask(): u32 {
+  return generationMask(min<u32>(8, 23 - frameBits()));
+}
+
+/** Generation of a live object, by the address of its data. That of a raw page, the only object of its frame, is the frame's. */
+// @ts-ignore: decorator
+@inline export function generationOf(entry: usize, data: usize): u32 {
+  return <u32>load<u8>(offsetIn(data) == 0 ? entry + 4 : data - 1) & mask();
+}
+
+// @ts-ignore: decorator
+@inline export function makeHandle(generation: u32, data: usize): u32 {
+  return (((generation << 9) | (offsetIn(data) >> 3)) << frameBits()) | frameAt(data);
+}
+
+/** An object is freed: the frame's generation moves on, past the object's. */
+// @ts-ignore: decorator
+@inline export function age(entry: usize, generation: u32): void {
+  const most = mask();
+  let next = genA(entry);
+  do {
+    next += 1;
+  } while ((next & most) == most || (next & most) == generation);
+  setGenA(entry, next);
+}
+
+export function handleOf(data: usize): u32 {
+  return makeHandle(generationOf(entryAt(data), data), data);
+}
+
+/** The entry of the frame in a handle, if that is one of objects of this pool; 0 if not. */
+// @ts-ignore: decorator
+@inline export function handleEntry(pool: usize, frame: u32, granule: u32): usize {
+  if (!frameExists(frame)) return 0;
+  // The block is cold, so it is fetched while the entry is asked about it.
+  load<u32>(frameAddress(frame) + <usize>(granule << 3));
+  const entry = entryOf(frame);
+  return isOwn(pool, entry) ? entry : 0;
+}
+
+/** Address of the data of a live handle of this pool, 0 for any other number. That of a raw page begins its frame, no other does. */
+export function resolve(pool: usize, handle: u32): usize {
+  const bits = frameBits();
+  const frame = handle & ((1 << bits) - 1);
+  handle >>= bits;
+  const entry = handleEntry(pool, frame, handle & 511);
+  if (entry == 0) return 0;
+  const start = startIn(entry, handle & 511);
+  if (start == NONE) return 0;
+  const data = frameAddress(frame) + <usize>(start << 2);
+  return generationOf(entry, data) == handle >> 9 ? data : 0;
+}
+
+// ── lists ────────────────────────────────────────────────────────────────────
+
+/** Where, POOL_TABLES aside, the head of a list lies. */
+// @ts-ignore: decorator
+@inline export function listCell(pool: usize, list: u32): usize {
+  return pool + (<usize>list << 2);
+}
+
+/** Where, LIST_MASKS aside, the mask with a list's bit lies. */
+// @ts-ignore: decorator
+@inline export function listMask(pool: usize, list: u32): usize {
+  return pool + (<usize>(list >> 6) << 3);
+}
+
+/**
+ * X4, X5, X7: puts a free block at the head of its list, or takes it out. Unlike the lists of base/list.ts these end with 0
+ * on both sides: a neighbour, whose line is cold, is written then and never read.
+ */
+export function relist(pool: usize, block: usize, size: u32, insert: bool): void {
+  if (size < MIN_LISTED) return;
+  const list = (size - MIN_LISTED) >> 3;
+  const cell = listCell(pool, list);
+  let next = load<u32>(cell, POOL_TABLES);
+  let first = <u32>block;
+  if (insert) {
+    store<u64>(block, <u64>next << 32, PREVIOUS);
+    store<u32>(neighbour(next), first, PREVIOUS);
+  } else {
+    const previous = load<u32>(block, PREVIOUS);
+    first = previous != 0 ? next : load<u32>(block, NEXT);
+    next = load<u32>(block, NEXT);
+    store<u32>(neighbour(previous), next, NEXT);
+    store<u32>(neighbour(next), previous, PREVIOUS);
+  }
+  store<u32>(cell, first, POOL_TABLES);
+  const mask = listMask(pool, list);
+  const others = load<u64>(mask, LIST_MASKS) & ~(<u64>1 << list);
+  store<u64>(mask, others | (<u64>(first != 0) << list), LIST_MASKS);
+}
+
+/** Where to write the link of a neighbour that may not be there: then in the scratch. To ask would take as long as its cold line. */
+// @ts-ignore: decorator
+@inline function neighbour(block: u32): usize {
+  return block != 0 ? <usize>block : scratchBase() + NOWHERE;
+}
+
+/** X6: head of the first list from `list` on, blocks of victims passed over; 0 for none. */
+export function find(pool: usize, list: u32): usize {
+  while (list < LISTS) {
+    const mask = load<u64>(listMask(pool, list), LIST_MASKS) >> list;
+    if (mask == 0) {
+      list = (list | 63) + 1;
+      continue;
+    }
+    list += <u32>ctz<u64>(mask);
+    let block = <usize>load<u32>(listCell(pool, list), POOL_TABLES);
+    if (poolAt(pool).isolated == 0) return block;
+    while (block != 0 && isIsolated(entryAt(block))) block = load<u32>(block, NEXT);
+    if (block != 0) return block;
+    list += 1;
+  }
+  return 0;
+}
+
+// ── maps ───────────────────────────────────────────────────────────────────────
+
+/** A start with its nibbles' sum in the 4 bits above: no slip makes it that of another object. */
+export function mapKey(start: u32): u32 {
+  return start | ((start ^ (start >> 4) ^ (start >> 8)) & 15) << 10;
+}
+
+/** Where the maps of a link's object are counted. */
+// @ts-ignore: decorator
+@inline export function mapWord(link: usize): usize {
+  const word = load<u32>(link);
+  return (word & INLINE) != 0 ? link : <usize>word + MAP_WORD;
+}
+
+/** The link of an object that is mapped, 0 for one that is not. */
+export function mapLink(entry: usize, start: u32): usize {
+  const key = mapKey(start);
+  let link = entry + MAPPED;
+  while (load<u32>(link) != 0) {
+    const word = mapWord(link);
+    if (load<u32>(word) >> KEY_SHIFT == key) return link;
+    if (word == link) break;
+    link = <usize>load<u32>(link) + MAP_NEXT;
+  }
+  return 0;
+}

@@ -1,0 +1,176 @@
+/**
+ * The check of an xvmalloc pool. What it verifies is drawn in xvmalloc-blocks.ts;
+ * the allocator is in xvmalloc.ts.
+ */
+import { BOOT_BUMP, BOOT_FIRST, FRAME_HANDLES, FRAME_SLAB, PAGE_MASK, PAGE_SIZE, boot, frameAddress, genA } from '../mem/layout';
+import { POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
+import { out, scratchBase, setOut } from '../mem/scratch';
+import { slabCheck } from '../mem/slab';
+import {
+  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, isRecord, listLength,
+} from '../mem/verify';
+import {
+  CROWDED, CROWD_BYTES, FREE, GENERATION_SHIFT, HEADER, INLINE, KEY_SHIFT, LANES, LANES_END, LISTS, LIST_MASKS, LRU_LINKS,
+  MAPPED, MAPS_MASK, MAP_BYTES, MAP_NEXT, MIN_LISTED, NEXT, NONE, ONE_MAP, PREVIOUS, PREVIOUS_FREE, PREVIOUS_MASK,
+  PREVIOUS_SHIFT, RAW_LANE, SIZE_MASK, USED, WHOLE, blockEnd, crowdOf, frameAt, granuleLane, isCrowded, isIsolated, isRaw,
+  laneFor, laneOf, listCell, listMask, mapKey, mapLink, mapWord, mask, nextStart, offsetIn, ownEntry, roundUp, startIn,
+  startOf,
+} from './xvmalloc-blocks';
+
+// In the scratch: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
+const COPY: usize = 256;
+const COPY_BYTES: usize = 72;
+const LISTED: usize = COPY + COPY_BYTES;
+const FRAMES: usize = COPY + 4;
+const OBJECTS: usize = COPY + 8;
+const LIVE_BYTES: usize = COPY + 12;
+const MAPS: usize = COPY + 28;
+const VICTIMS: usize = COPY + 32;
+const MAP_RECORDS: usize = COPY + POOL_HANDLES + 8;
+const CROWDS: usize = COPY + POOL_DESCRIPTORS + 8;
+
+function met(counter: usize, number: u32): void {
+  setOut(counter, out(counter) - number);
+}
+
+/** Verifies every frame, block, list, record and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
+export function xvCheck(pool: usize): u32 {
+  const poolFrame = frameAt(pool);
+  if ((load<u64>(pool, POOL_OPTIONS) | load<u64>(pool, POOL_OPTIONS + 8)) != 0 || poolAt(pool).tableFrames != 1) {
+    return broken(RULE_POOL, poolFrame);
+  }
+  let result = slabCheck(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
+  if (result == 0) result = slabCheck(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
+  if (result != 0) return result;
+  memory.copy(scratchBase() + COPY, pool, COPY_BYTES);
+  setOut(LISTED, 0);
+  const bump = boot(BOOT_BUMP);
+  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
+    const entry = ownEntry(pool, frame);
+    if (entry == 0) continue;
+    met(FRAMES, 1);
+    if (!frameIsSound(pool, entry, frame)) return broken(RULE_OBJECT, frame);
+    if (!mapsAreSound(pool, entry, frame)) return broken(RULE_MAPS, frame);
+  }
+  // Nothing may be left. (Of the records too: each names its frame and was met there.)
+  if ((out(FRAMES) | out(OBJECTS) | out(LIVE_BYTES) | out(MAPS) | out(VICTIMS) | out(MAP_RECORDS) | out(CROWDS)) != 0) {
+    return broken(RULE_POOL_COUNT, poolFrame);
+  }
+  const onLru = poolAt(pool).frames - poolAt(pool).isolated;
+  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, <u32>pool | FRAME_EITHER, 0) != onLru) return broken(RULE_LRU, poolFrame);
+  return listsCheck(pool, poolFrame);
+}
+
+/** X1..X3: blocks that tile the frame, and exactly the starts of the used ones. */
+function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
+  if (isCrowded(entry)) {
+    if (load<u32>(entry, LANES) != CROWDED || load<u32>(entry, LANES + 8) != 0
+      || !isRecord(crowdOf(entry), <u32>pool | FRAME_SLAB, CROWD_BYTES) || load<u32>(crowdOf(entry)) != frame) return false;
+    met(CROWDS, 1);
+  }
+  let start = nextStart(entry, 0);
+  if (isIsolated(entry)) {
+    if (load<u32>(entry, LRU_LINKS + 4) != 0) return false;
+    met(VICTIMS, 1);
+  } else if (start == NONE) return false;
+  const most = mask();
+  if ((genA(entry) & most) == most) return false;
+  if (isRaw(entry)) {
+    if (start != NONE) metObject(PAGE_SIZE);
+    return (load<u32>(entry, LANES) & ~USED) == RAW_LANE && load<u64>(entry, LANES + 4) == 0;
+  }
+  const base = frameAddress(frame);
+  let used: u32 = 0;
+  let before: u32 = 0; // what a header must say of the block before
+  let at: u32 = 0;
+  do {
+    const header = load<u32>(base + <usize>at);
+    const size = header & SIZE_MASK;
+    const generation = header >> GENERATION_SHIFT;
+    if ((header & (PREVIOUS_MASK | PREVIOUS_FREE)) != before) return false;
+    before = at << PREVIOUS_SHIFT;
+    if ((header & FREE) != 0) {
+      if (((size & 3) | generation | (header & PREVIOUS_FREE)) != 0) return false;
+      if (size >= MIN_LISTED && size != WHOLE) setOut(LISTED, out(LISTED) + 1);
+      before |= PREVIOUS_FREE;
+    } else {
+      if (size == 0 || generation >= most || start != (at + HEADER) >> 2) return false;
+      if (!isCrowded(entry) && <u32>load<u16>(laneOf(entry, granuleLane(start >> 1))) != laneFor(start, roundUp(size))) return false;
+      start = nextStart(entry, start + 1);
+      used += 1;
+      metObject(size);
+    }
+    at += HEADER + roundUp(size);
+  } while (at < PAGE_SIZE);
+  if (at != PAGE_SIZE || start != NONE) return false;
+  if (isCrowded(entry)) return crowdStarts(crowdOf(entry)) == used;
+  for (let lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
+    used -= <u32>(load<u16>(lane) != 0);
+  }
+  return used == 0;
+}
+
+/** Starts in a crowd record: all bits, also two of one granule, of which startIn sees neither. */
+function crowdStarts(crowd: usize): u32 {
+  let starts: u32 = 0;
+  for (let at: usize = 4; at < CROWD_BYTES; at += 4) starts += popcnt<u32>(load<u32>(crowd + at));
+  return starts;
+}
+
+function metObject(size: u32): void {
+  met(OBJECTS, 1);
+  met(LIVE_BYTES, size);
+}
+
+/** The mapped objects of a frame whose starts are sound: each is live and there once. */
+function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
+  let link = entry + MAPPED;
+  while (load<u32>(link) != 0) {
+    const record = load<u32>(link);
+    if ((record & INLINE) == 0) {
+      if (!isRecord(record, <u32>pool | FRAME_HANDLES, MAP_BYTES) || load<u32>(record) != frame) return false;
+      met(MAP_RECORDS, 1);
+    }
+    const word = mapWord(link);
+    const map = load<u32>(word);
+    const start = (map >> KEY_SHIFT) & 1023;
+    if (map >> KEY_SHIFT != mapKey(start)) return false;
+    // The search ends here at the latest; earlier when the object, or the record, was met before.
+    if ((map & (ONE_MAP - 1)) != INLINE || (map & MAPS_MASK) == 0 || startIn(entry, start >> 1) != start
+      || mapLink(entry, start) != link) return false;
+    met(MAPS, (map & MAPS_MASK) / ONE_MAP);
+    if (word == link) break;
+    link = <usize>record + MAP_NEXT;
+  }
+  return true;
+}
+
+/** X4, X5: every free block of 32 bytes or more is on its list, and the masks say which lists have one. */
+function listsCheck(pool: usize, poolFrame: u32): u32 {
+  let left = out(LISTED);
+  for (let list: u32 = 0; list < LISTS; list++) {
+    const first = <usize>load<u32>(listCell(pool, list), POOL_TABLES);
+    let last: u32 = 0;
+    for (let block = first; block != 0; block = load<u32>(block, NEXT)) {
+      if (left == 0 || !isFreeBlock(pool, block, list) || load<u32>(block, PREVIOUS) != last) return broken(RULE_LIST, frameAt(block));
+      last = <u32>block;
+      left -= 1;
+    }
+    if ((load<u64>(listMask(pool, list), LIST_MASKS) >> list & 1) != <u64>(first != 0)) return broken(RULE_LIST, poolFrame);
+  }
+  return left == 0 && load<u64>(pool, LIST_MASKS + 56) >> 60 == 0 ? 0 : broken(RULE_LIST, poolFrame);
+}
+
+/** Whether an address is that of a free block of this list in a frame whose blocks are sound. */
+function isFreeBlock(pool: usize, block: usize, list: u32): bool {
+  const entry = ownEntry(pool, frameAt(block));
+  if (entry == 0 || isRaw(entry) || (block & 3) != 0) return false;
+  const header = load<u32>(block);
+  const size = header & SIZE_MASK;
+  if ((header & FREE) == 0 || size == WHOLE || (size - MIN_LISTED) >> 3 != list) return false;
+  if (offsetIn(block) == 0) return true;
+  // It begins where a used block ends (X3), and which those are is known.
+  const previous = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
+  const start = startOf(previous) + 1;
+  return startIn(entry, start >> 1 & 511) == start && blockEnd(previous, load<u32>(previous)) == block;
+}
