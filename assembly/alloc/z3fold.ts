@@ -26,17 +26,7 @@
  * a descriptor: with that in the header, each of them stored into a cold frame,
  * which cost 15 % of a free+malloc pair.
  *
- *   entry   8 shape: chunks of FIRST, of MIDDLE, of LAST, start of MIDDLE in chunks
- *             (0 without one), from the low byte up; always read and written whole
- *          12 descriptor | guests (0..3) | PENDING 4 | ISOLATED 8
- *          16 links: list of the gap, or deferred work      24 links: LRU
- *   descriptor, in a slab: 16 bytes
- *           0, 4, 8 address >> 3 of the handle record of FIRST, MIDDLE, LAST, 0 for none
- *          12 frame
- *   record  word 0 (mem/handle.ts): frame << 8 | first chunk << 2 | buddy, and bit 29
- *           for a guest; so an access needs nothing else
- *   pool  256 lists by gap in chunks, 64 cells   512 u64: which lists have a frame (both
- *             as in zbud, so that zpool.ts has one function for the lengths of lists)
+ * What entry, descriptor and record hold is drawn in z3fold-frame.ts.
  *
  * An empty frame is never looked for, so the list of gap 63 is free to hold the
  * deferred work: pushed at the head, done from the tail.
@@ -78,214 +68,30 @@
  * its list. There is one such round.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { link, listNext, listPrevious, listPush, listRemove, listTail, toFront, unlink } from '../base/list';
+import { listPrevious, listPush, listRemove, listTail, toFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  MAPS_MAX, RECORD_BYTES, addRecordMaps, handleEnd, handleFor, handleInit, handleOf, handleReady, handleRecord,
-  handleUnready, recordIsSound, recordMaps, recordSize, recordTake, recordWord, setRecordWord,
+  MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleInit, handleOf, handleReady, handleRecord, handleUnready, recordMaps,
+  recordSize, recordTake, recordWord,
 } from '../mem/handle';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner,
-  frameExists, frameOf,
+  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_SLAB, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameExists, frameOf,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
 import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
-import { slabAlloc, slabCheck, slabFree, slabInit, slabNext, slabRoom, slabUsed } from '../mem/slab';
-import {
-  RULE_ENTRY, RULE_HANDLE, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken, isRecord,
-  listLength,
-} from '../mem/verify';
+import { slabAlloc, slabFree, slabInit, slabRoom } from '../mem/slab';
 import { walkFree, walkObject } from '../mem/walk';
+import {
+  BUDDIES, BUDDY_MAX, CHUNK, CHUNKS, CHUNK_SHIFT, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, HELD, ISOLATED, LAST, LINKS,
+  LIST_MASK, LRU_LINKS, MIDDLE, PENDING, SLIDE_MIN, START_SHIFT, WORK, addressOf, bind, chunksIn, chunksOf, clear, delist,
+  descriptorOf, enlist, entryOfWord, hasWork, isClosed, isMapped, listCell, recordIn, search, setShape, setState, shapeOf,
+  startIn, stateOf, takeOff, taken,
+} from './z3fold-frame';
 
-// ── constants ────────────────────────────────────────────────────────────────
-
-const CHUNK: u32 = 64;
-const CHUNK_SHIFT: u32 = 6;
-const CHUNKS: u32 = 64; // of a frame
-const HEADER: u32 = 1; // of them
-const BUDDY_MAX: u32 = 62; // more make a headless frame: Z2
-const SLIDE_MIN: i32 = 3; // Z15
-const START_SHIFT: u32 = 24;
-const ALL_TAKEN: u32 = 0x808080;
-
-const FIRST: u32 = 0;
-const MIDDLE: u32 = 1;
-const LAST: u32 = 2;
-const BUDDIES: u32 = 3;
-
-// In the entry.
-const GUESTS: u32 = 3;
-const PENDING: u32 = 4;
-const ISOLATED: u32 = 8;
-const HELD: u32 = PENDING | ISOLATED;
-const LINKS: usize = 16;
-const LRU_LINKS: usize = 24;
-const DESCRIPTOR_BYTES: u32 = 16;
-
-// In a record's word.
-const GUEST: u32 = 1 << 29;
-
-// In the pool.
-const LISTS: u32 = 64;
-const WORK: u32 = 63; // list of deferred work
-const NO_LIST: u32 = 64;
-const LIST_CELLS: usize = POOL_TABLES;
-const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
-
-// ── accessors ────────────────────────────────────────────────────────────────
-
-// @ts-ignore: decorator
-@inline function chunksOf(size: u32): u32 {
-  return (size + CHUNK - 1) >> CHUNK_SHIFT;
-}
-
-// @ts-ignore: decorator
-@inline function shapeOf(entry: usize): u32 {
-  return load<u32>(entry, 8);
-}
-
-// @ts-ignore: decorator
-@inline function setShape(entry: usize, shape: u32): void {
-  store<u32>(entry, shape, 8);
-}
-
-/** Chunks of a buddy, 0 for none. */
-// @ts-ignore: decorator
-@inline function chunksIn(shape: u32, buddy: u32): u32 {
-  return shape >> (buddy << 3) & 0xFF;
-}
-
-// @ts-ignore: decorator
-@inline function startIn(shape: u32): u32 {
-  return shape >> START_SHIFT;
-}
-
-/** Whether no object fits or belongs into a frame: three are there, or a headless one. */
-function isClosed(shape: u32): bool {
-  return chunksIn(shape, FIRST) > BUDDY_MAX || taken(shape) == ALL_TAKEN;
-}
-
-/** Bit 7, 15, 23 for each place that is taken: no byte is above 64. */
-// @ts-ignore: decorator
-@inline function taken(shape: u32): u32 {
-  return (shape + 0x7F7F7F) & ALL_TAKEN;
-}
-
-/** Descriptor, guests and flags. */
-// @ts-ignore: decorator
-@inline function stateOf(entry: usize): u32 {
-  return load<u32>(entry, 12);
-}
-
-// @ts-ignore: decorator
-@inline function setState(entry: usize, state: u32): void {
-  store<u32>(entry, state, 12);
-}
-
-// @ts-ignore: decorator
-@inline function descriptorOf(entry: usize): usize {
-  return <usize>(stateOf(entry) & ~(HELD | GUESTS));
-}
-
-/** The handle record of a buddy, 0 for none. */
-function recordIn(entry: usize, buddy: u32): usize {
-  return <usize>(load<u32>(descriptorOf(entry) + (<usize>buddy << 2)) << 3);
-}
-
-// @ts-ignore: decorator
-@inline function setRecord(entry: usize, buddy: u32, record: usize): void {
-  store<u32>(descriptorOf(entry) + (<usize>buddy << 2), <u32>record >> 3);
-}
-
-/** Entry of the frame of an object. */
-// @ts-ignore: decorator
-@inline function entryOfWord(word: u32): usize {
-  return entryOf((word & ~GUEST) >> 8);
-}
-
-/** Address of an object's first byte. */
-// @ts-ignore: decorator
-@inline function addressOf(record: usize): usize {
-  return <usize>((recordWord(record) & ~GUEST) >> 2 << CHUNK_SHIFT);
-}
-
-/** Makes a buddy and its handle record know each other. */
-function bind(entry: usize, buddy: u32, chunk: u32, record: usize, guest: u32): void {
-  setRecord(entry, buddy, record);
-  setRecordWord(record, guest | (frameOf(entry) << 8) | (chunk << 2) | buddy);
-}
-
-function isMapped(entry: usize): bool {
-  for (let buddy = FIRST; buddy <= LAST; buddy++) {
-    if (chunksIn(shapeOf(entry), buddy) != 0 && recordMaps(recordIn(entry, buddy)) != 0) return true;
-  }
-  return false;
-}
-
-/** Empties a place. */
-function clear(entry: usize, buddy: u32): void {
-  setRecord(entry, buddy, 0);
-  setShape(entry, shapeOf(entry) & (buddy == MIDDLE ? 0xFF00FF : ~(0xFF << (buddy << 3))));
-}
-
-// ── lists ────────────────────────────────────────────────────────────────────
-
-/** The list on which a frame belongs: that of its gap (Z4, Z5), of deferred work, or none. */
-function listOf(entry: usize): u32 {
-  const state = stateOf(entry);
-  const shape = shapeOf(entry);
-  if ((state & PENDING) != 0) return WORK;
-  if ((state & ISOLATED) != 0 || isClosed(shape)) return NO_LIST;
-  const first = chunksIn(shape, FIRST);
-  const middle = chunksIn(shape, MIDDLE);
-  const last = chunksIn(shape, LAST);
-  if (middle == 0) return CHUNKS - HEADER - first - last;
-  const start = startIn(shape);
-  return max(first == 0 ? start - HEADER : 0, last == 0 ? CHUNKS - start - middle : 0);
-}
-
-// @ts-ignore: decorator
-@inline function listCell(pool: usize, list: u32): usize {
-  return pool + LIST_CELLS + (<usize>list << 2);
-}
-
-function enlist(pool: usize, entry: usize): void {
-  const list = listOf(entry);
-  if (list == NO_LIST) return;
-  link(listCell(pool, list), entry, LINKS);
-  store<u64>(pool, load<u64>(pool, LIST_MASK) | (<u64>1 << list), LIST_MASK);
-}
-
-/** Takes a frame off a list. */
-function takeOff(pool: usize, entry: usize, list: u32): void {
-  if (list == NO_LIST) return;
-  const cell = listCell(pool, list);
-  unlink(cell, entry, LINKS);
-  store<u64>(entry, 0, LINKS);
-  if (load<u32>(cell) == 0) store<u64>(pool, load<u64>(pool, LIST_MASK) & ~(<u64>1 << list), LIST_MASK);
-}
-
-function delist(pool: usize, entry: usize): void {
-  takeOff(pool, entry, listOf(entry));
-}
-
-/** Z6: takes the best fitting frame off its list; 0 for none. */
-function search(pool: usize, chunks: u32): usize {
-  const fitting = load<u64>(pool, LIST_MASK) << 1 >> (chunks + 1); // without the deferred work
-  if (fitting == 0) return 0;
-  const list = chunks + <u32>ctz<u64>(fitting);
-  const entry = <usize>load<u32>(listCell(pool, list));
-  takeOff(pool, entry, list);
-  return entry;
-}
-
-// @ts-ignore: decorator
-@inline function hasWork(pool: usize): bool {
-  return <i64>load<u64>(pool, LIST_MASK) < 0; // bit 63
-}
+export { z3foldCheck } from './z3fold-check';
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
@@ -629,99 +435,4 @@ export function z3foldWalk(pool: usize, frame: u32): void {
     end = offset + (chunksIn(shape, buddy) << CHUNK_SHIFT);
   }
   if (end < PAGE_SIZE && chunksIn(shape, FIRST) <= BUDDY_MAX) walkFree(end, PAGE_SIZE - end);
-}
-
-// ── check ────────────────────────────────────────────────────────────────────
-
-/** Verifies every frame, record, list and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
-export function z3foldCheck(pool: usize): u32 {
-  const poolFrame = <u32>(pool >> PAGE_SHIFT);
-  if (poolOption(pool, 0) > 1 || (poolOption(pool, 1) | poolOption(pool, 2) | poolOption(pool, 3)) != 0) {
-    return broken(RULE_POOL, poolFrame);
-  }
-  let result = slabCheck(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
-  if (result == 0) result = slabCheck(pool + POOL_DESCRIPTORS, DESCRIPTOR_BYTES, FRAME_SLAB);
-  if (result != 0) return result;
-  let frames: u32 = 0;
-  let objects: u32 = 0;
-  let isolated: u32 = 0;
-  let listed: u32 = 0;
-  const bump = boot(BOOT_BUMP);
-  for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
-    const entry = entryOf(frame);
-    if (entryOwner(entry) != (<u32>pool | FRAME_DATA)) continue;
-    const rule = brokenRule(pool, entry, frame);
-    if (rule != 0) return broken(rule, frame);
-    frames += 1;
-    objects += popcnt<u32>(taken(shapeOf(entry)));
-    if ((stateOf(entry) & ISOLATED) != 0) isolated += 1;
-    if (listOf(entry) != NO_LIST) listed += 1;
-  }
-  let bytes: u32 = 0;
-  let maps: u32 = 0;
-  for (let record = slabNext(pool + POOL_HANDLES, 0); record != 0; record = slabNext(pool + POOL_HANDLES, record)) {
-    bytes += recordSize(record);
-    maps += recordMaps(record);
-  }
-  // Each buddy has a record that names it, each frame a descriptor: with equal numbers of them none is left over.
-  const found = poolAt(pool);
-  if (((frames ^ found.frames) | (frames ^ slabUsed(pool + POOL_DESCRIPTORS)) | (objects ^ found.objects)
-    | (objects ^ slabUsed(pool + POOL_HANDLES)) | (bytes ^ found.liveBytes) | (maps ^ found.maps) | (isolated ^ found.isolated)) != 0) {
-    return broken(RULE_POOL_COUNT, poolFrame);
-  }
-  frames -= isolated;
-  if (listLength(pool + POOL_LRU, LRU_LINKS, frames, <u32>pool | FRAME_DATA, 0) != frames) return broken(RULE_LRU, poolFrame);
-  return listsCheck(pool, poolFrame, listed);
-}
-
-/** The rule that one frame breaks, lists aside; 0 for none. */
-function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
-  const descriptor = descriptorOf(entry);
-  if (!isRecord(descriptor, <u32>pool | FRAME_SLAB, DESCRIPTOR_BYTES) || load<u32>(descriptor, 12) != frame) return RULE_ENTRY;
-  const state = stateOf(entry);
-  const shape = shapeOf(entry);
-  const isPending = (state & PENDING) != 0;
-  const isIsolated = (state & ISOLATED) != 0;
-  if (isIsolated && load<u64>(entry, LRU_LINKS) != 0) return RULE_ENTRY;
-  if (listOf(entry) == NO_LIST && load<u64>(entry, LINKS) != 0) return RULE_ENTRY;
-  // An empty frame is held by its reclaim or its work only, a closed one has no work to wait for.
-  if (isPending ? isClosed(shape) : !isIsolated && shape == 0) return RULE_OBJECT;
-  const first = chunksIn(shape, FIRST);
-  const middle = chunksIn(shape, MIDDLE);
-  const last = chunksIn(shape, LAST);
-  const start = startIn(shape);
-  let chunk: u32 = first > BUDDY_MAX ? 0 : HEADER; // where FIRST begins
-  const most = CHUNKS - last;
-  if (chunk + first > most || (middle == 0 ? start != 0 : start < chunk + first || start + middle > most)) return RULE_OBJECT;
-  let guests: u32 = 0;
-  for (let buddy = FIRST; buddy <= LAST; buddy++) {
-    const chunks = chunksIn(shape, buddy);
-    const named = load<u32>(descriptor + (<usize>buddy << 2));
-    if (buddy != FIRST) chunk = buddy == MIDDLE ? start : CHUNKS - chunks;
-    if (chunks == 0) {
-      if (named != 0) return RULE_OBJECT;
-      continue;
-    }
-    const record = recordIn(entry, buddy);
-    if (named != <u32>record >> 3 || !isRecord(record, <u32>pool | FRAME_HANDLES, RECORD_BYTES) || !recordIsSound(record)) return RULE_HANDLE;
-    const word = recordWord(record);
-    if (chunksOf(recordSize(record)) != chunks || (word & ~GUEST) != ((frame << 8) | (chunk << 2) | buddy)) return RULE_HANDLE;
-    if ((word & GUEST) != 0) guests += 1;
-  }
-  return (state & GUESTS) == guests ? 0 : RULE_OBJECT;
-}
-
-/** Each frame is on the list where it belongs. */
-function listsCheck(pool: usize, poolFrame: u32, listed: u32): u32 {
-  const mask = load<u64>(pool, LIST_MASK);
-  for (let list: u32 = 0; list < LISTS; list++) {
-    const cell = listCell(pool, list);
-    const length = listLength(cell, LINKS, listed, <u32>pool | FRAME_DATA, 0);
-    if (length == UNSOUND || (length != 0) != ((mask >> list & 1) != 0)) return broken(RULE_LIST, poolFrame);
-    for (let entry = <usize>load<u32>(cell); entry != 0; entry = listNext(entry, LINKS)) {
-      if (listOf(entry) != list) return broken(RULE_LIST, frameOf(entry));
-    }
-    listed -= length;
-  }
-  return listed != 0 ? broken(RULE_LIST, poolFrame) : 0;
 }
