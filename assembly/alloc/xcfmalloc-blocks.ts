@@ -1,6 +1,7 @@
 /**
  * Blocks of xcfmalloc: their layout, lists, cutting and merging. The allocator
- * is in xcfmalloc.ts, the compaction in xcfmalloc-compact.ts.
+ * is in xcfmalloc.ts, the compaction in xcfmalloc-compact.ts, the check in
+ * xcfmalloc-check.ts.
  *
  *   descriptor of a block, free or used: 32 bytes in a slab
  *    0 frame << 8 | unit << 2 | state         (bit 31 is the slab's)
@@ -30,7 +31,9 @@
  */
 import { link, listPush, listRemove, toFront } from '../base/list';
 import { frameAlloc, frameFree } from '../mem/frame';
-import { FRAME_DATA, PAGE_SHIFT, SLAB_USED, entryOf, frameAddress, frameBits, genA, genB, setGenA, setGenB } from '../mem/layout';
+import {
+  FRAME_DATA, FRAME_RAW, PAGE_SHIFT, SLAB_USED, entryOf, entryOwner, frameAddress, frameBits, genA, genB, setGenA, setGenB,
+} from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
 import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
 
@@ -45,6 +48,7 @@ export const UNIT: u32 = 64;
 export const UNIT_SHIFT: u32 = 6;
 export const UNITS: u32 = 64; // of a frame; also the number of lists
 export const RESERVE_LIST: u32 = 63;
+export const RESERVE_MAX: u32 = 1024; // frames
 
 // States of a block. FIRST and RAW are what handles stand for: bit 0.
 export const FREE: u32 = 0;
@@ -86,6 +90,16 @@ export class DataEntry {
   lruPrevious: u32;
   lruNext: u32;
   free: u64;
+}
+
+@unmanaged
+export class BufferEntry {
+  owner: u32;
+  generations: u32;
+  first: u32;
+  writeback: u32;
+  zeroes: u64;
+  moreZeroes: u64;
 }
 
 // In the state of a data frame.
@@ -224,6 +238,34 @@ export function entryAt(frame: u32): usize {
   return entryOf(frame);
 }
 
+// @ts-ignore: decorator
+@inline export function headerOf(block: usize): u32 {
+  return stateOf(block) == RAW ? 0 : HEADER;
+}
+
+/** Bytes of the object that lie in this block. */
+// @ts-ignore: decorator
+@inline export function bytesIn(block: usize): u32 {
+  return <u32>blockAt(block).bytes - headerOf(block);
+}
+
+/** The first block of the object that a used block belongs to. */
+// @ts-ignore: decorator
+@inline export function firstOf(block: usize): usize {
+  return stateOf(block) == SECOND ? <usize>blockAt(block).other : block;
+}
+
+/** Whether a frame is one of the pool's with objects: FRAME_DATA or FRAME_RAW. */
+// @ts-ignore: decorator
+@inline export function hasObjects(pool: usize, entry: usize): bool {
+  return ((entryOwner(entry) ^ <u32>pool) | 1) == (FRAME_DATA | FRAME_RAW);
+}
+
+// @ts-ignore: decorator
+@inline export function bufferAt(frame: u32): BufferEntry {
+  return changetype<BufferEntry>(entryAt(frame));
+}
+
 /** Table entry of a block's frame. */
 // @ts-ignore: decorator
 @inline export function entryFor(block: usize): usize {
@@ -246,6 +288,12 @@ export function entryAt(frame: u32): usize {
 // @ts-ignore: decorator
 @inline export function generationMask(pool: usize): u32 {
   return load<u32>(pool, GENERATION_MASK);
+}
+
+/** Generation of the object that begins, or would begin, at a descriptor. */
+// @ts-ignore: decorator
+@inline export function generationOf(pool: usize, entry: usize, block: usize): u32 {
+  return (genA(entry) + blockAt(block).frees) & generationMask(pool);
 }
 
 /** Those two words, as the RAM's geometry demands them. */
