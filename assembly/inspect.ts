@@ -6,25 +6,20 @@
  * hot: the checks may be as thorough as they like.
  */
 import { EINVAL, isError } from './base/errno';
-import { xcfCheck, xcfListLength, xcfLocate, xcfSpanning, xcfWalk } from './alloc/xcfmalloc';
-import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
-import { z3foldCheck, z3foldWalk } from './alloc/z3fold';
-import { zbudCheck, zbudListLength, zbudWalk } from './alloc/zbud';
-import { zsCheck, zsClasses, zsClassStats, zsLocate, zsSpanning, zsWalk } from './alloc/zsmalloc';
+import * as alloc from './generated/dispatch';
 import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
 import {
-  BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
-  BOOT_MAGIC, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER,
-  FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_HANDLES, FRAME_INDEX, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW,
-  FRAME_SLAB, FRAME_SLOTS, FRAME_TABLE, FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME,
-  SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType, frameExists,
-  tableOf,
+  BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED, BOOT_MAGIC, BOOT_MAPS,
+  BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER, FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_INDEX,
+  FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_SLAB, FRAME_SLOTS, FRAME_TABLE, FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC,
+  PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType,
+  frameExists, tableOf,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
+  NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
   poolCheckWord, poolOption,
 } from './mem/pool';
-import { OUT_A, OUT_C, blockBuffer, out, setOut } from './mem/scratch';
+import { OUT_C, blockBuffer, out } from './mem/scratch';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_INDEX, RULE_MAPS, RULE_OWNER, RULE_POOL,
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
@@ -42,14 +37,9 @@ export function zpoolNext(pool: usize): u32 {
   return kindOf(pool) == 0 ? EINVAL : poolAt(pool).next;
 }
 
-/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C; xcfmalloc: see xcfLocate. EINVAL. */
+/** Frame of an object's data; offset in OUT_A, what else the allocator says in OUT_B and OUT_C. EINVAL. */
 export function zpoolLocate(pool: usize, handle: u32): u32 {
-  if (kindOf(pool) == ZSMALLOC) return zsLocate(pool, handle);
-  if (kindOf(pool) == XCFMALLOC) return xcfLocate(pool, handle);
-  const address = zpoolSpan(pool, handle, 0);
-  if (isError(address)) return address;
-  setOut(OUT_A, address & PAGE_MASK);
-  return address >> PAGE_SHIFT;
+  return alloc.locate(kindOf(pool), pool, handle);
 }
 
 // ── statistics ──────────────────────────────────────────────────────
@@ -99,33 +89,17 @@ export function zpoolIdentity(pool: usize, word: u32): u32 {
 
 /** Objects that straddle two frames. EINVAL. */
 export function zpoolSpanning(pool: usize): u32 {
-  if (kindOf(pool) == ZSMALLOC) return zsSpanning(pool);
-  if (kindOf(pool) == XCFMALLOC) return xcfSpanning(pool);
-  return isPool(pool) ? 0 : EINVAL;
+  return alloc.spanning(kindOf(pool), pool);
 }
 
-/** Rows of the allocator's own table: classes of zsmalloc, lists of the others. EINVAL. */
+/** Rows of the allocator's own table. EINVAL. */
 export function zpoolTables(pool: usize): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsClasses(pool);
-    case ZBUD:
-    case Z3FOLD: return 64;
-    case XVMALLOC: return xvLists();
-    case XCFMALLOC: return 64;
-    default: return EINVAL;
-  }
+  return alloc.tables(kindOf(pool), pool);
 }
 
-/** One of them, as words in the block buffer: zsClassStats, or what is on the list: frames, for xvmalloc and xcfmalloc free blocks. EINVAL. */
+/** One of them, as words in the block buffer. EINVAL. */
 export function zpoolTable(pool: usize, nth: u32): u32 {
-  const kind = kindOf(pool);
-  if (kind == 0) return EINVAL;
-  if (kind == ZSMALLOC) return zsClassStats(pool, nth, blockBuffer());
-  // z3fold has its lists at the same place as zbud.
-  const length = kind == XVMALLOC ? xvListLength(pool, nth) : kind == XCFMALLOC ? xcfListLength(pool, nth) : zbudListLength(pool, nth);
-  if (isError(length)) return length;
-  store<u32>(blockBuffer(), length);
-  return 0;
+  return alloc.table(kindOf(pool), pool, nth, blockBuffer());
 }
 
 /**
@@ -140,11 +114,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
     const owner = entryOwner(entryOf(frame));
     if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
     walkStart();
-    if (kind == ZSMALLOC) zsWalk(pool, frame);
-    else if (kind == Z3FOLD) z3foldWalk(pool, frame);
-    else if (kind == XVMALLOC) xvWalk(frame);
-    else if (kind == XCFMALLOC) xcfWalk(pool, frame);
-    else zbudWalk(pool, frame);
+    alloc.walk(kind, pool, frame);
     return frame;
   }
   return 0;
@@ -312,6 +282,9 @@ function poolCheck(pool: usize): u32 {
     || !(poolAt(pool).objectsMoved >= 0 && poolAt(pool).bytesMoved >= 0)) return broken(RULE_POOL, frame);
   // Frames of types that the allocator has none of would otherwise be looked at by nobody.
   const kind = poolAt(pool).kind;
+  const isFront = kind == ZSWAP || kind == RAMZSWAP;
+  if (!isFront && !alloc.exists(kind)) return broken(RULE_POOL, frame);
+  const types: u32 = isFront ? 1 << FRAME_SLOTS | <u32>(kind == ZSWAP) << FRAME_SLAB : alloc.ownsFrames(kind);
   let tables: u32 = 0;
   const bump = boot(BOOT_BUMP);
   for (let other = boot(BOOT_FIRST); other < bump; other++) {
@@ -319,18 +292,13 @@ function poolCheck(pool: usize): u32 {
     if (entryPool(entry) != pool) continue;
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
-    else if (type == FRAME_INDEX) continue;
-    else if (kind >= ZSWAP ? type != FRAME_SLOTS && (type != FRAME_SLAB || kind != ZSWAP) : type == FRAME_SLOTS) return broken(RULE_OWNER, other);
-    else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
-    else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
-    else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
-    else if (kind == ZSMALLOC && type == FRAME_RAW) return broken(RULE_OWNER, other);
-    else if (kind == XCFMALLOC && type == FRAME_HANDLES) return broken(RULE_OWNER, other);
+    else if (type != FRAME_INDEX && (types >> type & 1) == 0) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   let result = tableCheck(pool + POOL_INDEX);
-  if (result == 0) result = kindCheck(pool, kind, frame);
-  return result == 0 && kind < ZSWAP && !hasPages(pool) ? broken(RULE_INDEX, frame) : result;
+  if (isFront || result != 0) return result; // front ends once all pools have been looked at (frontsCheck)
+  result = alloc.check(kind, pool);
+  return result == 0 && !hasPages(pool) ? broken(RULE_INDEX, frame) : result;
 }
 
 /** Whether each handle of a page table is that of an object, unless one may have been freed behind its back. For a pool that is sound. */
@@ -344,18 +312,4 @@ function hasPages(pool: usize): bool {
     if (place == 0) break;
   }
   return true;
-}
-
-/** The check of the allocator. */
-function kindCheck(pool: usize, kind: u32, frame: u32): u32 {
-  switch (kind) {
-    case ZSMALLOC: return zsCheck(pool);
-    case Z3FOLD: return z3foldCheck(pool);
-    case XVMALLOC: return xvCheck(pool);
-    case XCFMALLOC: return xcfCheck(pool);
-    case ZBUD: return zbudCheck(pool);
-    case ZSWAP:
-    case RAMZSWAP: return 0; // once all pools have been looked at (frontsCheck)
-    default: return broken(RULE_POOL, frame);
-  }
 }

@@ -1,44 +1,25 @@
 /**
  * zpool: one API over the allocators.
  *
- * A zpool is the address of a pool header. Dispatch is one `switch` on its
- * kind. Every function validates the pool it is given, so a wrong number gets
- * EINVAL; handles are validated by the allocators. What only looks at pools is
- * in inspect.ts.
+ * A zpool is the address of a pool header. What an allocator does is said in
+ * alloc/index.ts; here is what pools do whatever their allocator. Every function
+ * validates the pool it is given, so a wrong number, and the pool of a front end,
+ * gets EINVAL; handles are validated by the allocators. What only looks at pools
+ * is in inspect.ts.
  *
  * Reclaim is steps, so that a front end can wait for an asynchronous store in
  * between: isolate a victim (a frame, or the first frame of a zspage), list its
  * live handles, release it. The loop over them (shrink) is the caller's.
  */
-import { EBUSY, EINVAL, ENOMEM, ENOSPC, ERANGE, isError } from './base/errno';
-import { xcfCompact, xcfFreeable } from './alloc/xcfmalloc-compact';
-import {
-  xcfFrameEnds, xcfFree, xcfInit, xcfIsolate, xcfMalloc, xcfMallocRaw, xcfMap, xcfMax, xcfRelease, xcfSpan, xcfUnmap, xcfVictimNext,
-} from './alloc/xcfmalloc';
-import {
-  xvFrameEnds, xvFree, xvInit, xvIsolate, xvMalloc, xvMallocRaw, xvMap, xvMax, xvRelease, xvSpan, xvUnmap, xvVictimNext,
-} from './alloc/xvmalloc';
-import {
-  z3foldCompact, z3foldData, z3foldFree, z3foldFreeable, z3foldInit, z3foldIsolate, z3foldMalloc, z3foldMap, z3foldRelease,
-  z3foldRunDeferred, z3foldUnmap, z3foldVictimNext,
-} from './alloc/z3fold';
-import {
-  zbudData, zbudFrameEnds, zbudFree, zbudInit, zbudIsolate, zbudMalloc, zbudMallocRaw, zbudMap, zbudMax, zbudRelease, zbudUnmap,
-  zbudVictimNext,
-} from './alloc/zbud';
-import {
-  zsCompact, zsFree, zsFreeable, zsInit, zsIsolate, zsMalloc, zsMap, zsRelease, zsSpan, zsTableFrames, zsUnmap, zsVictimNext,
-} from './alloc/zsmalloc';
+import { EBUSY, EINVAL, ENOMEM, ERANGE, isError } from './base/errno';
+import * as alloc from './generated/dispatch';
 import { frameFree, frameRoom } from './mem/frame';
-import { handleFrameEnds } from './mem/handle';
+import { BOOT_BUMP, BOOT_FIRST, boot, entryOf, entryPool } from './mem/layout';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_RAW, PAGE_SIZE, boot, entryOf, entryPool, entryType,
-} from './mem/layout';
-import {
-  NAME_BYTES, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, isPool, kindOf, kindOfPool, poolAt, poolCreate, poolNumber,
-  poolUnlink, sealPool,
+  NAME_BYTES, POOL_HANDLES, POOL_NAME, indexFrames, kindOf, kindOfPool, poolAt, poolCreate, poolNumber, poolUnlink, sealPool,
 } from './mem/pool';
 import { OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, pageBuffer, setOut } from './mem/scratch';
+import { slabFrames } from './mem/slab';
 import { scatter } from './mem/span';
 
 /** Map modes; 1 is rw. */
@@ -49,23 +30,21 @@ const MODE_WO: u32 = 2;
 
 /**
  * Creates a pool.
- * @param kind ZBUD, Z3FOLD, ZSMALLOC, XVMALLOC (no options), XCFMALLOC
- * @param a zbud: header chunks 0 or 1; z3fold: deferred work 0 after each free, 1 when asked for; zsmalloc: chain 1..16;
- *   xcfmalloc: blocks of an object, 1 or 2
- * @param b zsmalloc: chain rule, 0 bytes, 1 percent; xcfmalloc: frames of the reserve, 0..1024
- * @param c zsmalloc: fullness groups, 12 or 4
+ * @param kind of the allocator (alloc/index.ts)
+ * @param a, b, c its options
+ * @param ownerBytes 0, or 16 beside each object for the owner of the pool
  * @param name address of the name, UTF-8
  * @param nameBytes 1..64; that the name is free is the caller's to see to
- * @returns the pool; EINVAL, ENOMEM
+ * @returns the pool; EINVAL, also where the allocator has no owner bytes; ENOMEM
  */
-export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, nameBytes: u32): u32 {
-  if (kind < ZBUD || kind > XCFMALLOC || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
-  if (!frameRoom(kind == ZSMALLOC ? 1 + zsTableFrames(a, b) : 1)) return ENOMEM;
+export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, ownerBytes: u32, name: usize, nameBytes: u32): u32 {
+  if (!alloc.exists(kind) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if (!frameRoom(1 + alloc.initFrames(kind, a, b, c))) return ENOMEM;
   const pool = poolCreate(kind);
   if (pool == 0) return ENOMEM;
   memory.copy(pool + POOL_NAME, name, nameBytes);
   poolAt(pool).nameBytes = nameBytes;
-  const result = initPool(pool, kind, a, b, c);
+  const result = alloc.init(kind, pool, a, b, c, ownerBytes);
   if (result != 0) {
     giveFramesBack(pool);
     return result;
@@ -73,16 +52,6 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, name: usize, name
   sealPool(pool);
   poolNumber();
   return <u32>pool;
-}
-
-function initPool(pool: usize, kind: u32, a: u32, b: u32, c: u32): u32 {
-  switch (kind) {
-    case ZSMALLOC: return zsInit(pool, a, b, c);
-    case ZBUD: return zbudInit(pool, a);
-    case Z3FOLD: return z3foldInit(pool, a);
-    case XCFMALLOC: return xcfInit(pool, a, b);
-    default: return xvInit(pool);
-  }
 }
 
 /** Takes a pool off the list and gives back every frame that it owns. */
@@ -93,11 +62,7 @@ function giveFramesBack(pool: usize): void {
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
     if (entryPool(entry) != pool) continue;
-    const type = entryType(entry);
-    if (kind == XCFMALLOC) xcfFrameEnds(entry);
-    else if (type == FRAME_HANDLES) handleFrameEnds(entry);
-    else if (kind == ZBUD && (type == FRAME_DATA || type == FRAME_RAW)) zbudFrameEnds(entry);
-    else if (kind == XVMALLOC) xvFrameEnds(entry);
+    alloc.frameEnds(kind, entry);
     frameFree(frame);
   }
 }
@@ -114,26 +79,22 @@ export function zpoolDestroy(pool: usize): u32 {
 
 /** @returns the handle; EINVAL size 0 (or no pool), ENOSPC beyond the largest object, ENOMEM no frame */
 export function zpoolMalloc(pool: usize, size: u32): u32 {
-  switch (kindOfPool(pool)) {
-    case ZSMALLOC: return zsMalloc(pool, size);
-    case Z3FOLD: return z3foldMalloc(pool, size);
-    case ZBUD: return zbudMalloc(pool, size);
-    case XVMALLOC: return xvMalloc(pool, size);
-    case XCFMALLOC: return xcfMalloc(pool, size);
-    default: return EINVAL;
-  }
+  return alloc.malloc(kindOfPool(pool), pool, size);
 }
 
 /** The largest object in bytes. EINVAL. */
 export function zpoolMax(pool: usize): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC:
-    case Z3FOLD: return PAGE_SIZE;
-    case ZBUD: return zbudMax(pool);
-    case XVMALLOC: return xvMax();
-    case XCFMALLOC: return xcfMax();
-    default: return EINVAL;
-  }
+  return alloc.largest(kindOf(pool), pool);
+}
+
+/** Bytes above which zram calls an object huge. EINVAL. */
+export function zpoolHugeSize(pool: usize): u32 {
+  return alloc.hugeSize(kindOf(pool), pool);
+}
+
+/** Bytes that a pool sets aside for an object of `size` bytes, 1 to its largest: what two sizes differ by. EINVAL. */
+export function zpoolRounded(pool: usize, size: u32): u32 {
+  return alloc.rounded(kindOf(pool), pool, size);
 }
 
 /**
@@ -142,10 +103,7 @@ export function zpoolMax(pool: usize): u32 {
  * EINVAL, ENOMEM.
  */
 export function zpoolMallocRaw(pool: usize): u32 {
-  if (kindOf(pool) == ZBUD && zbudMax(pool) < PAGE_SIZE) return zbudMallocRaw(pool);
-  if (kindOf(pool) == XVMALLOC) return xvMallocRaw(pool);
-  if (kindOf(pool) == XCFMALLOC) return xcfMallocRaw(pool);
-  return zpoolMalloc(pool, PAGE_SIZE);
+  return alloc.mallocRaw(kindOf(pool), pool);
 }
 
 /** EINVAL never allocated, freed, foreign; EBUSY mapped. Nothing changes then. */
@@ -156,14 +114,12 @@ export function zpoolFree(pool: usize, handle: u32): u32 {
 /** zpoolFree, inlined. */
 // @ts-ignore: decorator
 @inline export function freeIn(pool: usize, handle: u32): u32 {
-  switch (kindOfPool(pool)) {
-    case ZSMALLOC: return zsFree(pool, handle);
-    case Z3FOLD: return z3foldFree(pool, handle);
-    case ZBUD: return zbudFree(pool, handle);
-    case XVMALLOC: return xvFree(pool, handle);
-    case XCFMALLOC: return xcfFree(pool, handle);
-    default: return EINVAL;
-  }
+  return alloc.free(kindOfPool(pool), pool, handle);
+}
+
+/** Address of the owner bytes of an object; 0 where there are none. */
+export function zpoolOwner(pool: usize, handle: u32): u32 {
+  return <u32>alloc.ownerOf(kindOf(pool), pool, handle);
 }
 
 /** Requested bytes of an object. EINVAL. */
@@ -179,19 +135,7 @@ export function zpoolSize(pool: usize, handle: u32): u32 {
  *   of OUT_SIZE begins at OUT_SECOND (0: nothing). EINVAL.
  */
 export function zpoolSpan(pool: usize, handle: u32, writing: u32): u32 {
-  let address: u32;
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsSpan(pool, handle, writing != 0);
-    case XCFMALLOC: return xcfSpan(pool, handle, writing != 0);
-    case ZBUD: address = zbudData(pool, handle); break;
-    case Z3FOLD: address = z3foldData(pool, handle); break;
-    case XVMALLOC: address = xvSpan(pool, handle); break;
-    default: return EINVAL;
-  }
-  // The others keep an object in one piece.
-  setOut(OUT_LENGTH, out(OUT_SIZE));
-  setOut(OUT_SECOND, 0);
-  return address;
+  return alloc.span(kindOf(pool), pool, handle, writing != 0);
 }
 
 /**
@@ -242,86 +186,41 @@ export function zpoolCopyIn(pool: usize, handle: u32, from: usize): u32 {
  */
 export function zpoolMap(pool: usize, handle: u32, mode: u32): u32 {
   if (mode > MODE_WO) return EINVAL;
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsMap(pool, handle, mode != MODE_RO, mode == MODE_WO);
-    case Z3FOLD: return z3foldMap(pool, handle);
-    case ZBUD: return zbudMap(pool, handle);
-    case XVMALLOC: return xvMap(pool, handle);
-    case XCFMALLOC: return xcfMap(pool, handle, mode != MODE_RO, mode == MODE_WO);
-    default: return EINVAL;
-  }
+  return alloc.map(kindOf(pool), pool, handle, mode != MODE_RO, mode == MODE_WO);
 }
 
 /** EINVAL also for an object that is not mapped. */
 export function zpoolUnmap(pool: usize, handle: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsUnmap(pool, handle);
-    case Z3FOLD: return z3foldUnmap(pool, handle);
-    case ZBUD: return zbudUnmap(pool, handle);
-    case XVMALLOC: return xvUnmap(pool, handle);
-    case XCFMALLOC: return xcfUnmap(pool, handle);
-    default: return EINVAL;
-  }
+  return alloc.unmap(kindOf(pool), pool, handle);
 }
 
 // ── compaction ───────────────────────────────────────────────────────────────
 
 /** Frames given back; 0 where objects cannot move. @param victims budget. EINVAL. */
 export function zpoolCompact(pool: usize, victims: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsCompact(pool, victims);
-    case Z3FOLD: return z3foldCompact(pool, victims);
-    case XCFMALLOC: return xcfCompact(pool, victims);
-    default: return isPool(pool) ? 0 : EINVAL;
-  }
+  return alloc.compact(kindOf(pool), pool, victims);
 }
 
 /** Frames that zpoolCompact would give back. EINVAL. */
 export function zpoolFreeable(pool: usize): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsFreeable(pool);
-    case Z3FOLD: return z3foldFreeable(pool);
-    case XCFMALLOC: return xcfFreeable(pool);
-    default: return isPool(pool) ? 0 : EINVAL;
-  }
+  return alloc.freeable(kindOf(pool), pool);
 }
 
 // ── reclaim ───────────────────────────────────────────────────
 
 /** Takes the least recently used victim off all lists: its frame number, 0 when nothing is evictable. EINVAL. */
 export function zpoolIsolate(pool: usize): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsIsolate(pool);
-    case Z3FOLD: return z3foldIsolate(pool);
-    case ZBUD: return zbudIsolate(pool);
-    case XVMALLOC: return xvIsolate(pool);
-    case XCFMALLOC: return xcfIsolate(pool);
-    default: return EINVAL;
-  }
+  return alloc.isolate(kindOf(pool), pool);
 }
 
 /** The next live handle of a victim from `cursor` on, 0 for none; the cursor behind it in OUT_A. EINVAL. */
 export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsVictimNext(pool, victim, cursor);
-    case Z3FOLD: return z3foldVictimNext(pool, victim, cursor);
-    case ZBUD: return zbudVictimNext(pool, victim, cursor);
-    case XVMALLOC: return xvVictimNext(pool, victim, cursor);
-    case XCFMALLOC: return xcfVictimNext(pool, victim, cursor);
-    default: return EINVAL;
-  }
+  return alloc.victimNext(kindOf(pool), pool, victim, cursor);
 }
 
 /** Ends a reclaim: frames given back, or 0 and the victim is at the front of the LRU again. EINVAL. */
 export function zpoolRelease(pool: usize, victim: u32): u32 {
-  switch (kindOf(pool)) {
-    case ZSMALLOC: return zsRelease(pool, victim);
-    case Z3FOLD: return z3foldRelease(pool, victim);
-    case ZBUD: return zbudRelease(pool, victim);
-    case XVMALLOC: return xvRelease(pool, victim);
-    case XCFMALLOC: return xcfRelease(pool, victim);
-    default: return EINVAL;
-  }
+  return alloc.release(kindOf(pool), pool, victim);
 }
 
 /**
@@ -331,7 +230,14 @@ export function zpoolRelease(pool: usize, victim: u32): u32 {
  *   until it is asked for. EINVAL.
  */
 export function zpoolRunDeferred(pool: usize, force: u32): u32 {
-  const kind = kindOf(pool);
-  if (kind == 0) return EINVAL;
-  return kind == Z3FOLD ? z3foldRunDeferred(pool, force) : 0;
+  return alloc.runDeferred(kindOf(pool), pool, force);
+}
+
+// ── figures ──────────────────────────────────────────────────────────────────
+
+/** Frames of tables, descriptors, records and page table: all but those of objects and buffers of maps. EINVAL. */
+export function zpoolTableFrames(pool: usize): u32 {
+  const descriptors = alloc.descriptorFrames(kindOf(pool), pool);
+  if (isError(descriptors)) return descriptors;
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + indexFrames(pool);
 }

@@ -1,48 +1,148 @@
-/** The allocators as the bindings know them: names, numbers in the core, options. */
+/**
+ * What the bindings know of each allocator: a row each. A new allocator joins everything that lists allocators (options, estimate,
+ * swap, serve, bench) by its row here and the one in assembly/alloc/index.ts, which has its kind under the same name.
+ */
+import * as kinds from '../assembly/alloc/index.ts';
 import { CompcacheError, isU32, show, takeOptions } from './errors.ts';
-import type { AllocatorName, ZpoolOptions } from './types.ts';
+import type { ClassStats, Location, ZpoolOptions, ZpoolStats } from './types.ts';
 
-/** Numbers of the allocators in the core (assembly/mem/pool.ts). */
-export const KINDS: Record<AllocatorName, number> = { zbud: 1, z3fold: 2, zsmalloc: 3, xvmalloc: 4, xcfmalloc: 5 };
+/** An option of an allocator: what is given becomes one of the three option words of the core. */
+interface AllocatorOption {
+  readonly key: keyof ZpoolOptions;
+  /** The word for a value, that of the default for undefined. EINVAL. */
+  word(op: string, value: unknown): number;
+}
+
+/** An option that is one of a few values; the first one is the default. */
+function choice(key: keyof ZpoolOptions, ...choices: readonly (readonly [value: unknown, word: number])[]): AllocatorOption {
+  const words = new Map(choices);
+  return {
+    key,
+    word: (op, value = choices[0]?.[0]) => {
+      const word = words.get(value);
+      if (word === undefined) throw new CompcacheError('EINVAL', op, `${key} must be ${[...words.keys()].map(show).join(' or ')}, not ${show(value)}`);
+      return word;
+    },
+  };
+}
+
+/** An option that is a whole number of a range. */
+function range(key: keyof ZpoolOptions, least: number, most: number, otherwise: number): AllocatorOption {
+  return {
+    key,
+    word: (op, value = otherwise) => {
+      if (!isU32(value) || value < least || value > most) throw new CompcacheError('EINVAL', op, `${key} must be ${least} to ${most}, not ${show(value)}`);
+      return value;
+    },
+  };
+}
+
+/** What is said of an allocator. */
+interface AllocatorRow {
+  /** Its options beside those of all pools, at most three: a, b and c of the core's init. */
+  readonly options: readonly AllocatorOption[];
+  /** Whether compact() moves objects. */
+  readonly isMovable: boolean;
+  /** Whether a holder of a map may sleep. */
+  readonly canSleepMapped: boolean;
+  /** Whether freeable() is known without a look at the objects, so that a front end may ask it before every write. */
+  readonly knowsFreeable: boolean;
+  /** Where an object lies, from what the core's locate answers: frame, offset and two more words. */
+  location(frame: number, offset: number, b: number, c: number): Location;
+  /** Figures of the allocator's own table, from its rows as words. `options`: the three option words of the pool. */
+  figures(rows: readonly Uint32Array[], options: readonly number[]): Pick<ZpoolStats, 'lists' | 'classes' | 'reserveFrames'>;
+}
+
+const inOnePiece = (frame: number, offset: number): Location => ({ frame, offset });
+const lengths = (rows: readonly Uint32Array[]): number[] => rows.map((words) => words[0] as number);
+
+/** Bytes of a block unit of xcfmalloc. */
+const UNIT = 64;
+
+const ROWS = {
+  zbud: {
+    options: [choice('layout', ['6.1', 1], ['2013', 0])],
+    isMovable: false, canSleepMapped: true, knowsFreeable: false,
+    location: inOnePiece,
+    figures: (rows) => ({ lists: lengths(rows) }),
+  },
+  z3fold: {
+    options: [choice('deferred', ['afterFree', 0], ['manual', 1])],
+    isMovable: true, canSleepMapped: true, knowsFreeable: false,
+    location: inOnePiece,
+    figures: (rows) => ({ lists: lengths(rows) }),
+  },
+  zsmalloc: {
+    options: [range('chainSize', 1, 16, 8), choice('chainRule', ['bytes', 0], ['percent', 1]), choice('fullnessGroups', [12, 12], [4, 4])],
+    isMovable: true, canSleepMapped: false, knowsFreeable: true,
+    location: (frame, offset, classIndex, objectIndex) => ({ frame, offset, classIndex, objectIndex }),
+    figures: (rows, [, , groups = 0]) => ({
+      classes: rows.map((words): ClassStats => {
+        const [index, size, pages, objectsPerZspage, allocated, used, freeable, zspages] = words as unknown as [number, number, number, number, number, number, number, number];
+        return { index, size, pages, objectsPerZspage, allocated, used, freeable, zspages, groups: Array.from(words.subarray(8, 8 + groups)) };
+      }),
+    }),
+  },
+  xvmalloc: {
+    options: [],
+    isMovable: false, canSleepMapped: true, knowsFreeable: false,
+    location: inOnePiece,
+    figures: (rows) => ({ lists: lengths(rows) }),
+  },
+  xcfmalloc: {
+    options: [choice('blocks', [2, 2], [1, 1]), range('reserve', 0, 1024, 32)],
+    isMovable: true, canSleepMapped: true, knowsFreeable: false,
+    location: (frame, offset, secondFrame, secondOffset) => ({
+      frame, offset,
+      blocks: [{ frame, offset: offset - (offset % UNIT) }, ...(secondFrame === 0 ? [] : [{ frame: secondFrame, offset: secondOffset }])],
+    }),
+    figures: (rows) => ({ lists: lengths(rows), reserveFrames: lengths(rows).at(-1) as number }),
+  },
+} satisfies Record<string, AllocatorRow>;
+
+export type AllocatorName = keyof typeof ROWS;
 
 /** Names of the allocators. */
-export const ALLOCATORS = Object.keys(KINDS) as readonly AllocatorName[];
+export const ALLOCATORS: readonly AllocatorName[] = Object.keys(ROWS) as AllocatorName[];
 
-/** The options that an allocator has beside those of all pools. */
-export const ALLOCATOR_OPTIONS: Record<AllocatorName, readonly (keyof ZpoolOptions)[]> = {
-  zbud: ['layout'],
-  z3fold: ['deferred'],
-  zsmalloc: ['chainSize', 'chainRule', 'fullnessGroups'],
-  xvmalloc: [],
-  xcfmalloc: ['blocks', 'reserve'],
-};
+/** What a front end has unless told otherwise, as zram and zswap do today. */
+export const DEFAULT_ALLOCATOR: AllocatorName = 'zsmalloc';
+
+/** The row of an allocator. */
+export function rowOf(allocator: AllocatorName): AllocatorRow {
+  return ROWS[allocator];
+}
+
+/** Kind of an allocator in the core. */
+export function kindOf(allocator: AllocatorName): number {
+  return kinds[allocator];
+}
+
+/** The allocator of a kind; undefined for that of a front end. */
+export function allocatorOf(kind: number): AllocatorName | undefined {
+  return ALLOCATORS.find((name) => kinds[name] === kind);
+}
+
+/** EINVAL for what is no allocator's name. */
+export function requireAllocator(op: string, name: unknown): asserts name is AllocatorName {
+  if (!(ALLOCATORS as readonly unknown[]).includes(name)) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(name)}; known: ${ALLOCATORS.join(', ')}`);
+}
+
+/** Options that the pools of some allocator have beside those of all. */
+export const ALLOCATOR_OPTIONS: readonly (keyof ZpoolOptions)[] = ALLOCATORS.flatMap(optionsOf);
+
+function optionsOf(allocator: AllocatorName): (keyof ZpoolOptions)[] {
+  return rowOf(allocator).options.map(({ key }) => key);
+}
 
 /** The options of a pool as they are now. EINVAL for another allocator's. */
 export function takeZpoolOptions(op: string, allocator: AllocatorName, options: unknown): ZpoolOptions {
-  return takeOptions<ZpoolOptions>(op, options, ['name', 'evict', ...ALLOCATOR_OPTIONS[allocator]]);
+  return takeOptions<ZpoolOptions>(op, options, ['name', 'evict', ...optionsOf(allocator)]);
 }
 
-/** The three option words of a pool (assembly/zpool.ts zpoolCreate). EINVAL for a bad value. */
+/** The three option words of a pool (assembly/alloc/index.ts, init). EINVAL for a bad value. */
 export function optionWords(op: string, allocator: AllocatorName, options: ZpoolOptions): [number, number, number] {
-  const pick = <T>(name: string, value: T | undefined, choices: Map<T, number>, otherwise: T): number => {
-    const word = choices.get(value ?? otherwise);
-    if (word === undefined) throw new CompcacheError('EINVAL', op, `${name} must be ${[...choices.keys()].map(show).join(' or ')}, not ${show(value)}`);
-    return word;
-  };
   if (options.evict !== undefined && typeof options.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
-  if (allocator === 'zbud') return [pick('layout', options.layout, new Map([['6.1', 1], ['2013', 0]]), '6.1'), 0, 0];
-  if (allocator === 'z3fold') return [pick('deferred', options.deferred, new Map([['afterFree', 0], ['manual', 1]]), 'afterFree'), 0, 0];
-  if (allocator === 'xvmalloc') return [0, 0, 0];
-  if (allocator === 'xcfmalloc') {
-    const reserve = options.reserve ?? 32;
-    if (!isU32(reserve) || reserve > 1024) throw new CompcacheError('EINVAL', op, `reserve must be 0 to 1024, not ${show(reserve)}`);
-    return [pick('blocks', options.blocks, new Map([[1, 1], [2, 2]]), 2), reserve, 0];
-  }
-  const chain = options.chainSize ?? 8;
-  if (!isU32(chain) || chain < 1 || chain > 16) throw new CompcacheError('EINVAL', op, `chainSize must be 1 to 16, not ${show(chain)}`);
-  return [
-    chain,
-    pick('chainRule', options.chainRule, new Map([['bytes', 0], ['percent', 1]]), 'bytes'),
-    pick('fullnessGroups', options.fullnessGroups, new Map([[12, 12], [4, 4]]), 12),
-  ];
+  const [a = 0, b = 0, c = 0] = rowOf(allocator).options.map(({ key, word }) => word(op, options[key]));
+  return [a, b, c];
 }

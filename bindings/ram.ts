@@ -10,7 +10,7 @@ import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
 import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Core } from './wasm.ts';
-import { KINDS, optionWords, takeZpoolOptions } from './allocators.ts';
+import { allocatorOf, kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
 import { callbacks, zpools, type Owner, type Zpool } from './zpool.ts';
 
 const MIN_BYTES = 256 * 1024;
@@ -275,8 +275,7 @@ export class Ram {
   }
 
   #zpool(op: string, allocator: AllocatorName, given: ZpoolOptions): Zpool {
-    const kind = typeof allocator === 'string' && Object.hasOwn(KINDS, allocator) ? KINDS[allocator] : undefined;
-    if (kind === undefined) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(allocator)}; known: ${Object.keys(KINDS).join(', ')}`);
+    requireAllocator(op, allocator);
     const options = takeZpoolOptions(op, allocator, given);
     const words = optionWords(op, allocator, options);
     const core = this.#live(op);
@@ -287,7 +286,7 @@ export class Ram {
     if (decodeName(utf8) !== name) throw new CompcacheError('EINVAL', op, `name must be well-formed Unicode, but is ${show(name)}`);
     if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`);
     core.page.set(utf8);
-    const address = core.exports.zpoolCreate(kind, ...words, core.pageAddress, utf8.length) >>> 0;
+    const address = core.exports.zpoolCreate(kindOf(allocator), ...words, 0, core.pageAddress, utf8.length) >>> 0;
     if (address >= ERRNO_MIN) {
       throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
     }
@@ -306,8 +305,7 @@ export class Ram {
     for (const address of addresses.reverse()) {
       const at = exports.zpoolIdentity(address, 2) >>> 0;
       const name = decodeName(bytes.slice(at, at + exports.zpoolIdentity(address, 1)));
-      const kind = exports.zpoolIdentity(address, 0);
-      const allocator = Object.keys(KINDS).find((key) => KINDS[key as AllocatorName] === kind) as AllocatorName | undefined;
+      const allocator = allocatorOf(exports.zpoolIdentity(address, 0));
       if (allocator === undefined) {
         fronts += 1;
         this.#core.exports.zpoolDestroy(address);

@@ -13,7 +13,7 @@
 
 declare const brand: unique symbol;
 
-export type AllocatorName = 'zbud' | 'z3fold' | 'zsmalloc' | 'xvmalloc' | 'xcfmalloc';
+export type { AllocatorName } from './allocators.ts';
 
 /** Stands for one object of one zpool: a u32, never 0. */
 export type Handle = number & { readonly [brand]: 'Handle' };

@@ -40,6 +40,7 @@ export interface CoreExports {
   zpoolMalloc(pool: number, size: number): number;
   zpoolMallocRaw(pool: number): number;
   zpoolMax(pool: number): number;
+  zpoolHugeSize(pool: number): number;
   zpoolFree(pool: number, handle: number): number;
   zpoolSize(pool: number, handle: number): number;
   zpoolRange(pool: number, handle: number, at: number, length: number, writing: number): number;
@@ -76,7 +77,8 @@ export interface CoreExports {
   zpoolWalk(pool: number, frame: number): number;
   // Pools as a whole (assembly/keep.ts).
   ramInit(frames: number, limit: number, first: number): number;
-  zpoolCreate(kind: number, a: number, b: number, c: number, name: number, nameBytes: number): number;
+  zpoolCreate(kind: number, a: number, b: number, c: number, ownerBytes: number, name: number, nameBytes: number): number;
+  zpoolOwner(pool: number, handle: number): number;
   zpoolDestroy(pool: number): number;
   tableOpen(pool: number, shape: number): number;
   zpoolCompact(pool: number, victims: number): number;

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
+import { rowOf } from './allocators.ts';
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
@@ -7,7 +8,7 @@ import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU
 import { SHAPES, pageTables, type PageTable, type PageTableKeys } from './page-table.ts';
 import { isPromise } from './promises.ts';
 import type {
-  AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolStats,
+  AllocatorName, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolStats,
 } from './types.ts';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type CoreExports } from './wasm.ts';
 
@@ -124,12 +125,12 @@ export class Zpool {
 
   /** Whether a holder of a map may sleep: false for zsmalloc only, as in the kernel. */
   get canSleepMapped(): boolean {
-    return this.#allocator !== 'zsmalloc';
+    return rowOf(this.#allocator).canSleepMapped;
   }
 
   /** Whether compact() can move objects. */
   get mallocSupportMovable(): boolean {
-    return this.#allocator === 'zsmalloc' || this.#allocator === 'z3fold' || this.#allocator === 'xcfmalloc';
+    return rowOf(this.#allocator).isMovable;
   }
 
   #orphan(): void {
@@ -274,15 +275,7 @@ export class Zpool {
     const { out, exports } = this.#core;
     const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
-    const offset = out[OUT_A] as number;
-    if (this.#allocator === 'xcfmalloc') {
-      const blocks = [{ frame, offset: offset - (offset % 64) }];
-      if (out[OUT_B] !== 0) blocks.push({ frame: out[OUT_B] as number, offset: out[OUT_C] as number });
-      return { frame, offset, blocks };
-    }
-    return this.#allocator === 'zsmalloc'
-      ? { frame, offset, classIndex: out[OUT_B] as number, objectIndex: out[OUT_C] as number }
-      : { frame, offset };
+    return rowOf(this.#allocator).location(frame, out[OUT_A] as number, out[OUT_B] as number, out[OUT_C] as number);
   }
 
   // ── pages ──────────────────────────────────────────────────────────────────
@@ -535,33 +528,20 @@ export class Zpool {
       bytesMoved: this.#counter(op, 5),
       spanning: this.#number(op, this.#core.exports.zpoolSpanning(this.#address)),
       maps: this.#counter(op, 3),
-      ...(this.#allocator === 'zsmalloc' ? { classes: this.#classes() } : this.#lists()),
+      ...this.#tables(),
     };
   }
 
-  /** The rows of the allocator's own table, as words. */
-  #tables(): Uint32Array[] {
+  /** Figures of the allocator's own table. */
+  #tables(): Pick<ZpoolStats, 'lists' | 'classes' | 'reserveFrames'> {
     const { exports, memory } = this.#core;
-    const rows = exports.zpoolTables(this.#address) >>> 0;
     const buffer = exports.blockBuffer() >>> 0;
-    return Array.from({ length: rows }, (_, nth) => {
+    const rows = Array.from({ length: exports.zpoolTables(this.#address) >>> 0 }, (_, nth) => {
       exports.zpoolTable(this.#address, nth);
       return new Uint32Array(memory.buffer, buffer, 20).slice();
     });
-  }
-
-  #lists(): Pick<ZpoolStats, 'lists' | 'reserveFrames'> {
-    const lists = this.#tables().map((words) => words[0] as number);
-    return this.#allocator === 'xcfmalloc' ? { lists, reserveFrames: lists[63] as number } : { lists };
-  }
-
-  #classes(): ClassStats[] {
-    const rows = this.#tables();
-    const groups = this.#number('zpool.stats', this.#core.exports.zpoolIdentity(this.#address, 5));
-    return rows.map((words) => {
-      const [index, size, pages, objectsPerZspage, allocated, used, freeable, zspages] = words as unknown as [number, number, number, number, number, number, number, number];
-      return { index, size, pages, objectsPerZspage, allocated, used, freeable, zspages, groups: Array.from(words.subarray(8, 8 + groups)) };
-    });
+    const options = [3, 4, 5].map((word) => exports.zpoolIdentity(this.#address, word) >>> 0);
+    return rowOf(this.#allocator).figures(rows, options);
   }
 
   /**

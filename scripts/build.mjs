@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { makeDispatch } from './dispatch.mjs';
 
 const STATIC_END = 4 * 4096; // data segments must end where the scratch begins (assembly/mem/layout.ts)
 const CODEC_OPTIONS = ['-O3', '--shrinkLevel', '1', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory', '--memoryBase', '8192'];
@@ -49,6 +50,7 @@ function buildCodec(asc) {
 async function buildCore() {
   const asc = join(dirname(resolve('assemblyscript/package.json')), 'bin/asc.js');
   mkdirSync('build', { recursive: true });
+  makeDispatch();
   for (const [target, name] of Object.entries(TARGETS)) {
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true }); // a failed asc would leave the old one in place

@@ -41,7 +41,7 @@ class Rest {
  * Verifies every block, frame, list and counter of the pool. 0 or EUCLEAN; trusts nothing it reads.
  * (Where `|` stands for `||` it is the shorter code, and nothing depends on the order.)
  */
-export function xcfCheck(pool: usize): u32 {
+export function check(pool: usize): u32 {
   const copy = pageBuffer();
   const rest = changetype<Rest>(copy);
   let rule = RULE_POOL;

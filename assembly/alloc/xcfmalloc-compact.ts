@@ -270,7 +270,7 @@ function compactPass(pool: usize, most: u32): u32 {
  * @param victims the most frames to empty
  * @returns frames given back
  */
-export function xcfCompact(pool: usize, victims: u32): u32 {
+export function compact(pool: usize, victims: u32): u32 {
   let freed: u32 = 0;
   let last: u32 = 1;
   while (last != 0 && freed < victims) {
@@ -284,6 +284,6 @@ export function xcfCompact(pool: usize, victims: u32): u32 {
  * C9: frames outside the reserve (a victim that was emptied is one until its reclaim ends), less those that their used
  * units would fill. Never less than compact() gives back.
  */
-export function xcfFreeable(pool: usize): u32 {
+export function freeable(pool: usize): u32 {
   return poolAt(pool).frames - reserveFrames(pool) - (usedUnits(pool) + (UNITS - 1)) / UNITS;
 }

@@ -68,13 +68,13 @@
  * a callback allocates lies elsewhere; when the frame is kept they return, each
  * to the head of its list, in address order. An emptied one goes back to the
  * RAM, not to the reserve. The second blocks of what was evicted lie elsewhere
- * and may empty frames as well: xcfRelease counts all frames that went back.
+ * and may empty frames as well: release counts all frames that went back.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listCount, listPush } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  FRAME_BUFFER, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, entryOf, entryOwner, entryType,
+  FRAME_BUFFER, FRAME_DATA, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, entryOf, entryOwner, entryType,
   frameAddress, frameExists, frameOf,
 } from '../mem/layout';
 import {
@@ -82,7 +82,7 @@ import {
   victimTake,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from '../mem/scratch';
-import { slabInit, slabNeeds, slabNext } from '../mem/slab';
+import { slabFrames, slabInit, slabNeeds, slabNext } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
 import {
@@ -92,9 +92,11 @@ import {
   hasObjects, headerOf, isIsolated, listCell, listHead, listMask, listsFrom, occupy, pop, releaseBlock, reserveFrames,
   reserveOption, setGivenFrames, setHandleLayout, slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitsIn, unitsOf, wordAt,
 } from './xcfmalloc-blocks';
+import { check } from './xcfmalloc-check';
+import { compact, freeable } from './xcfmalloc-compact';
 
-export { xcfCompact, xcfFreeable } from './xcfmalloc-compact';
-export { xcfCheck } from './xcfmalloc-check';
+export { compact, freeable } from './xcfmalloc-compact';
+export { check } from './xcfmalloc-check';
 
 const SIZE_MAX: u32 = PAGE_SIZE - HEADER;
 const MAPS_MAX: u32 = 0xFFFF;
@@ -146,15 +148,20 @@ function resolve(pool: usize, handle: u32): usize {
 }
 
 /** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
-export function xcfFrameEnds(entry: usize): void {
+export function frameEnds(entry: usize): void {
   if (entryType(entry) == FRAME_SLAB) slabEnds(entry);
 }
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
-/** Fills the reserve as far as the RAM has frames. EINVAL for options out of range. */
-export function xcfInit(pool: usize, blocks: u32, reserve: u32): u32 {
-  if (blocks - 1 > 1 || reserve > RESERVE_MAX) return EINVAL;
+/** The reserve takes what there is: no frames are needed. */
+export function initFrames(a: u32, b: u32, c: u32): u32 {
+  return 0;
+}
+
+/** Fills the reserve as far as the RAM has frames. EINVAL for options out of range, and for owner bytes: a descriptor has no byte left. */
+export function init(pool: usize, blocks: u32, reserve: u32, c: u32, ownerBytes: u32): u32 {
+  if (blocks - 1 > 1 || reserve > RESERVE_MAX || (c | ownerBytes) != 0) return EINVAL;
   setPoolOption(pool, 0, blocks);
   setPoolOption(pool, 1, reserve);
   setHandleLayout(pool);
@@ -176,19 +183,28 @@ function select(pool: usize, units: u32, split: bool): usize {
   return fitting != 0 ? listHead(pool, best) : takeFrame(pool);
 }
 
-export function xcfMax(): u32 {
+export function largest(pool: usize): u32 {
   return SIZE_MAX;
 }
 
+export function hugeSize(pool: usize): u32 {
+  return SIZE_MAX;
+}
+
+/** Whole units. */
+export function rounded(pool: usize, size: u32): u32 {
+  return unitsIn(size) << UNIT_SHIFT;
+}
+
 /** S10..S15. EINVAL size 0, ENOSPC above 4084, ENOMEM without a frame. */
-export function xcfMalloc(pool: usize, size: u32): u32 {
+export function malloc(pool: usize, size: u32): u32 {
   if (size == 0) return EINVAL;
   if (size > SIZE_MAX) return ENOSPC;
   return place(pool, size, size + HEADER, FIRST);
 }
 
 /** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
-export function xcfMallocRaw(pool: usize): u32 {
+export function mallocRaw(pool: usize): u32 {
   return place(pool, PAGE_SIZE, PAGE_SIZE, RAW);
 }
 
@@ -241,7 +257,7 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
 }
 
 /** S16, S8. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
-export function xcfFree(pool: usize, handle: u32): u32 {
+export function free(pool: usize, handle: u32): u32 {
   const first = firstFor(pool, handle);
   if (first == 0) return EINVAL;
   if (blockAt(first).maps != 0) return EBUSY;
@@ -271,7 +287,7 @@ function parts(first: usize): u32 {
  * through a buffer, that is where its bytes are. EINVAL.
  * @param writing the access changes the object
  */
-export function xcfSpan(pool: usize, handle: u32, writing: bool): u32 {
+export function span(pool: usize, handle: u32, writing: bool): u32 {
   const first = resolve(pool, handle);
   if (first == 0) return EINVAL;
   const address = parts(first);
@@ -283,12 +299,17 @@ export function xcfSpan(pool: usize, handle: u32, writing: bool): u32 {
   return <u32>frameAddress(buffer);
 }
 
+/** There are none. */
+export function ownerOf(pool: usize, handle: u32): usize {
+  return 0;
+}
+
 /**
  * S17: frame of the first block; offset of its data in OUT_A, of its header
  * that less 12 (a raw page: less 0). Of the second block frame, 0 for none, and
  * offset of the header in OUT_B and OUT_C. EINVAL.
  */
-export function xcfLocate(pool: usize, handle: u32): u32 {
+export function locate(pool: usize, handle: u32): u32 {
   const first = resolve(pool, handle);
   if (first == 0) return EINVAL;
   const second = <usize>blockAt(first).other;
@@ -316,7 +337,7 @@ function mapBlocks(first: usize, by: u32): void {
  * @param discard wo: the buffer starts as zeros
  * @returns EINVAL, ENOMEM without a frame for the buffer, EBUSY at 65535 maps
  */
-export function xcfMap(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
+export function map(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
   const first = resolve(pool, handle);
   if (first == 0) return EINVAL;
   const maps = <u32>blockAt(first).maps;
@@ -345,7 +366,7 @@ export function xcfMap(pool: usize, handle: u32, writable: bool, discard: bool):
 }
 
 /** Ends one map. EINVAL also for an object that is not mapped. */
-export function xcfUnmap(pool: usize, handle: u32): u32 {
+export function unmap(pool: usize, handle: u32): u32 {
   const first = resolve(pool, handle);
   if (first == 0 || blockAt(first).maps == 0) return EINVAL;
   const maps = <u32>blockAt(first).maps - 1;
@@ -365,7 +386,7 @@ export function xcfUnmap(pool: usize, handle: u32): u32 {
 // ── reclaim ──────────────────────────────────────────────────────────────────
 
 /** Takes the least recently used frame without a block of a mapped object off all lists. Its frame number, 0 for none. */
-export function xcfIsolate(pool: usize): u32 {
+export function isolate(pool: usize): u32 {
   // While a frame is on the LRU, its state is the count of those blocks.
   const entry = victimTake(pool, LRU_LINKS, offsetof<DataEntry>('state'));
   if (entry == 0) return 0;
@@ -386,7 +407,7 @@ function victimEntry(pool: usize, victim: u32): usize {
  * `cursor` (0: from the start), 0 for none; the next cursor in OUT_A. An object
  * with both blocks there is met once, at the lower one. EINVAL.
  */
-export function xcfVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
+export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   const base = wordAt(victim, 0);
@@ -407,7 +428,7 @@ export function xcfVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
  * to the front of the LRU. Returns the frames that the pool gave back since the
  * victim was isolated and that no release has counted yet. EINVAL.
  */
-export function xcfRelease(pool: usize, victim: u32): u32 {
+export function release(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   const first = <usize>dataAt(entry).first;
@@ -428,15 +449,35 @@ export function xcfRelease(pool: usize, victim: u32): u32 {
   return given;
 }
 
+/** Nothing is put off. */
+export function runDeferred(pool: usize, force: u32): u32 {
+  return 0;
+}
+
 // ── statistics ───────────────────────────────────────────────────────────────
 
-/** Free blocks on one list: of list + 1 units; the last is the reserve. EINVAL beyond it. */
-export function xcfListLength(pool: usize, list: u32): u32 {
-  return list < UNITS ? listCount(listCell(pool, list), LIST_LINKS) : EINVAL;
+/** The lists. */
+export function tables(pool: usize): u32 {
+  return UNITS;
+}
+
+/** One word: free blocks on a list, of list + 1 units; the last is the reserve. EINVAL beyond it. */
+export function table(pool: usize, nth: u32, to: usize): u32 {
+  if (nth >= UNITS) return EINVAL;
+  store<u32>(to, listCount(listCell(pool, nth), LIST_LINKS));
+  return 0;
+}
+
+export function descriptorFrames(pool: usize): u32 {
+  return slabFrames(pool + POOL_DESCRIPTORS);
+}
+
+export function ownsFrames(): u32 {
+  return 1 << FRAME_SLAB | 1 << FRAME_DATA | 1 << FRAME_RAW | 1 << FRAME_BUFFER;
 }
 
 /** Objects in two blocks. */
-export function xcfSpanning(pool: usize): u32 {
+export function spanning(pool: usize): u32 {
   const cache = pool + POOL_DESCRIPTORS;
   let spanning: u32 = 0;
   for (let block = slabNext(cache, 0); block != 0; block = slabNext(cache, block)) {
@@ -448,7 +489,7 @@ export function xcfSpanning(pool: usize): u32 {
 // ── walk ─────────────────────────────────────────────────────────────────────
 
 /** Reports what lies in a frame: an object in two blocks appears once for each, with the part that lies there. */
-export function xcfWalk(pool: usize, frame: u32): void {
+export function walk(pool: usize, frame: u32): void {
   for (let block = <usize>dataAt(entryAt(frame)).first; block != 0; block = blockAt(block).right) {
     if (stateOf(block) == FREE) walkFree(<u32>addressIn(blockAt(block).word) & PAGE_MASK, blockAt(block).bytes);
     else walkObject(handleOf(pool, firstOf(block)), dataOf(block) & PAGE_MASK, bytesIn(block));

@@ -34,7 +34,7 @@ function met(counter: usize, number: u32): void {
 }
 
 /** Verifies every frame, block, list, record and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
-export function xvCheck(pool: usize): u32 {
+export function check(pool: usize): u32 {
   const poolFrame = frameAt(pool);
   if ((load<u64>(pool, POOL_OPTIONS) | load<u64>(pool, POOL_OPTIONS + 8)) != 0 || poolAt(pool).tableFrames != 1) {
     return broken(RULE_POOL, poolFrame);

@@ -65,8 +65,9 @@ import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, uncountMap,
   uncountObject, victimTake,
 } from '../mem/pool';
-import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
-import { slabAlloc, slabFree, slabInit } from '../mem/slab';
+import { OUT_A, setOut } from '../mem/scratch';
+import { slabAlloc, slabFrames, slabFree, slabInit } from '../mem/slab';
+import { locateWhole, spanWhole } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
 import {
   CROWD_BYTES, FREE, GENERATION_SHIFT, HEADER, INLINE, KEY_SHIFT, LANES, LISTS, LRU_LINKS, MAPPED, MAPS_MASK, MAP_BYTES,
@@ -75,21 +76,36 @@ import {
   granuleLane, handleEntry, handleOf, isCrowded, isIsolated, isRaw, laneOf, listCell, makeHandle, mapKey, mapLink, mapWord,
   mask, nextStart, offsetIn, ownEntry, relist, resolve, roundUp, sizeAt, startAt, startInCrowd, startOf,
 } from './xvmalloc-blocks';
+import { check } from './xvmalloc-check';
 
-export { xvCheck } from './xvmalloc-check';
+export { check } from './xvmalloc-check';
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
-export function xvInit(pool: usize): u32 {
+/** No frames but the header. */
+export function initFrames(a: u32, b: u32, c: u32): u32 {
+  return 0;
+}
+
+/** EINVAL for options, of which there are none, and for owner bytes: there is no record to keep them in. */
+export function init(pool: usize, a: u32, b: u32, c: u32, ownerBytes: u32): u32 {
+  if ((a | b | c | ownerBytes) != 0) return EINVAL;
   slabInit(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
   slabInit(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
   return 0;
 }
 
-/** The largest object. */
-// @ts-ignore: decorator
-@inline export function xvMax(): u32 {
+export function largest(pool: usize): u32 {
   return MAX_SIZE;
+}
+
+export function hugeSize(pool: usize): u32 {
+  return MAX_SIZE;
+}
+
+/** The lists of free blocks are 8 bytes apart. */
+export function rounded(pool: usize, size: u32): u32 {
+  return (size + 7) & ~7;
 }
 
 /** Address of a new frame, at the front of the LRU; 0 when there is none. */
@@ -111,7 +127,7 @@ function releaseFrame(pool: usize, entry: usize): void {
 }
 
 /** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
-export function xvFrameEnds(entry: usize): void {
+export function frameEnds(entry: usize): void {
   setGenA(entry, advanced(genA(entry), mask()));
 }
 
@@ -121,7 +137,7 @@ function noFrame(): u32 {
 }
 
 /** X9..X15. EINVAL size 0, ENOSPC beyond 4088, ENOMEM without a frame. */
-export function xvMalloc(pool: usize, size: u32): u32 {
+export function malloc(pool: usize, size: u32): u32 {
   if (size == 0) return EINVAL;
   if (size > MAX_SIZE) return ENOSPC;
   const rounded = roundUp(size);
@@ -162,7 +178,7 @@ function tellNext(next: usize, block: usize, free: u32): void {
 }
 
 /** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
-export function xvMallocRaw(pool: usize): u32 {
+export function mallocRaw(pool: usize): u32 {
   const data = takeFrame(pool, FRAME_RAW);
   if (data == 0) return noFrame();
   const entry = entryAt(data);
@@ -172,7 +188,7 @@ export function xvMallocRaw(pool: usize): u32 {
 }
 
 /** EINVAL for a handle that is not live here, EBUSY while it is mapped. It is resolved here, since the lane is wanted again. */
-export function xvFree(pool: usize, handle: u32): u32 {
+export function free(pool: usize, handle: u32): u32 {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   handle >>= bits;
@@ -220,18 +236,27 @@ function freeBlock(pool: usize, block: usize): bool {
   return false;
 }
 
-/** Address of an object's first byte; its size in OUT_SIZE. EINVAL. */
-export function xvSpan(pool: usize, handle: u32): u32 {
+/** There are none. */
+export function ownerOf(pool: usize, handle: u32): usize {
+  return 0;
+}
+
+/** Address of an object's first byte. EINVAL. */
+export function span(pool: usize, handle: u32, writing: bool): u32 {
   const data = resolve(pool, handle);
   if (data == 0) return EINVAL;
-  setOut(OUT_SIZE, sizeAt(data));
+  spanWhole(sizeAt(data));
   return <u32>data;
+}
+
+export function locate(pool: usize, handle: u32): u32 {
+  return locateWhole(span(pool, handle, false));
 }
 
 // ── mapping ──────────────────────────────────────────────────────────────────
 
-/** Like xvSpan, and counts the map. EBUSY at 65535 maps of one object; ENOMEM for the second mapped object of a frame. */
-export function xvMap(pool: usize, handle: u32): u32 {
+/** Like span, and counts the map. EBUSY at 65535 maps of one object; ENOMEM for the second mapped object of a frame. */
+export function map(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
   const data = resolve(pool, handle);
   if (data == 0) return EINVAL;
   const entry = entryAt(data);
@@ -255,11 +280,11 @@ export function xvMap(pool: usize, handle: u32): u32 {
     store<u32>(word, maps);
   }
   countMap(pool);
-  return xvSpan(pool, handle);
+  return span(pool, handle, false);
 }
 
 /** EINVAL also for an object that is not mapped. */
-export function xvUnmap(pool: usize, handle: u32): u32 {
+export function unmap(pool: usize, handle: u32): u32 {
   const data = resolve(pool, handle);
   if (data == 0) return EINVAL;
   const link = mapLink(entryAt(data), startOf(data));
@@ -279,10 +304,21 @@ export function xvUnmap(pool: usize, handle: u32): u32 {
   return 0;
 }
 
+// ── compaction ───────────────────────────────────────────────────────────────
+
+/** Objects stay where they are. */
+export function compact(pool: usize, victims: u32): u32 {
+  return 0;
+}
+
+export function freeable(pool: usize): u32 {
+  return 0;
+}
+
 // ── reclaim ──────────────────────────────────────────────────────────────────
 
 /** Takes the least recently used frame without a mapped object off the LRU. Its frame number, 0 for none. */
-export function xvIsolate(pool: usize): u32 {
+export function isolate(pool: usize): u32 {
   return frameOf(victimTake(pool, LRU_LINKS, MAPPED));
 }
 
@@ -293,7 +329,7 @@ function victimEntry(pool: usize, victim: u32): usize {
 }
 
 /** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
-export function xvVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
+export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   const start = nextStart(entry, cursor);
@@ -302,7 +338,7 @@ export function xvVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
 }
 
 /** Ends the reclaim of a victim: frames given back (1), or 0 and it is at the front of the LRU again. EINVAL. */
-export function xvRelease(pool: usize, victim: u32): u32 {
+export function release(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   countIsolated(pool, -1);
@@ -316,18 +352,38 @@ export function xvRelease(pool: usize, victim: u32): u32 {
 
 // ── statistics and walk ──────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function xvLists(): u32 {
+/** Nothing is put off. */
+export function runDeferred(pool: usize, force: u32): u32 {
+  return 0;
+}
+
+export function descriptorFrames(pool: usize): u32 {
+  return slabFrames(pool + POOL_DESCRIPTORS);
+}
+
+export function ownsFrames(): u32 {
+  return 1 << FRAME_SLAB | 1 << FRAME_HANDLES | 1 << FRAME_DATA | 1 << FRAME_RAW;
+}
+
+/** No object lies in two frames. */
+export function spanning(pool: usize): u32 {
+  return 0;
+}
+
+/** The lists. */
+export function tables(pool: usize): u32 {
   return LISTS;
 }
 
-/** Free blocks on one list: those of 32 + 8 · list bytes and 4 more. EINVAL beyond the last list. */
-export function xvListLength(pool: usize, list: u32): u32 {
-  return list < LISTS ? listCount(listCell(pool, list) + POOL_TABLES, PREVIOUS) : EINVAL;
+/** One word: free blocks on a list, those of 32 + 8 · list bytes and 4 more. EINVAL beyond the last. */
+export function table(pool: usize, nth: u32, to: usize): u32 {
+  if (nth >= LISTS) return EINVAL;
+  store<u32>(to, listCount(listCell(pool, nth) + POOL_TABLES, PREVIOUS));
+  return 0;
 }
 
 /** Reports what lies in a frame of the pool to mem/walk.ts. */
-export function xvWalk(frame: u32): void {
+export function walk(pool: usize, frame: u32): void {
   const entry = entryOf(frame);
   let block = frameAddress(frame);
   if (isRaw(entry)) {

@@ -3,7 +3,7 @@
  * allocator is in z3fold.ts.
  */
 import { listNext } from '../base/list';
-import { RECORD_BYTES, recordIsSound, recordMaps, recordSize, recordWord } from '../mem/handle';
+import { handleCheck, recordBytes, recordIsSound, recordMaps, recordSize, recordWord } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_SHIFT, boot, entryOf, entryOwner, frameOf,
 } from '../mem/layout';
@@ -20,12 +20,12 @@ import {
 } from './z3fold-frame';
 
 /** Verifies every frame, record, list and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
-export function z3foldCheck(pool: usize): u32 {
+export function check(pool: usize): u32 {
   const poolFrame = <u32>(pool >> PAGE_SHIFT);
-  if (poolOption(pool, 0) > 1 || (poolOption(pool, 1) | poolOption(pool, 2) | poolOption(pool, 3)) != 0) {
+  if (poolOption(pool, 0) > 1 || (poolOption(pool, 1) | poolOption(pool, 2)) != 0) {
     return broken(RULE_POOL, poolFrame);
   }
-  let result = slabCheck(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
+  let result = handleCheck(pool);
   if (result == 0) result = slabCheck(pool + POOL_DESCRIPTORS, DESCRIPTOR_BYTES, FRAME_SLAB);
   if (result != 0) return result;
   let frames: u32 = 0;
@@ -89,7 +89,7 @@ function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
       continue;
     }
     const record = recordIn(entry, buddy);
-    if (named != <u32>record >> 3 || !isRecord(record, <u32>pool | FRAME_HANDLES, RECORD_BYTES) || !recordIsSound(record)) return RULE_HANDLE;
+    if (named != <u32>record >> 3 || !isRecord(record, <u32>pool | FRAME_HANDLES, recordBytes(pool)) || !recordIsSound(record)) return RULE_HANDLE;
     const word = recordWord(record);
     if (chunksOf(recordSize(record)) != chunks || (word & ~GUEST) != ((frame << 8) | (chunk << 2) | buddy)) return RULE_HANDLE;
     if ((word & GUEST) != 0) guests += 1;

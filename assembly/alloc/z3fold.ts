@@ -68,30 +68,33 @@
  * its list. There is one such round.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listPrevious, listPush, listRemove, listTail, toFront } from '../base/list';
+import { listCount, listPrevious, listPush, listRemove, listTail, toFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleInit, handleOf, handleReady, handleRecord, handleUnready, recordMaps,
-  recordSize, recordTake, recordWord,
+  MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFrameEnds, handleInit, handleOf, handleOwner, handleReady, handleRecord,
+  handleUnready, recordMaps, recordSize, recordTake, recordWord,
 } from '../mem/handle';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_SLAB, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameExists, frameOf,
+  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, entryType, frameExists,
+  frameOf,
 } from '../mem/layout';
 import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
-import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
-import { slabAlloc, slabFree, slabInit, slabRoom } from '../mem/slab';
+import { OUT_A, setOut } from '../mem/scratch';
+import { slabAlloc, slabFrames, slabFree, slabInit, slabRoom } from '../mem/slab';
+import { locateWhole, spanWhole } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
+import { check } from './z3fold-check';
 import {
-  BUDDIES, BUDDY_MAX, CHUNK, CHUNKS, CHUNK_SHIFT, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, HELD, ISOLATED, LAST, LINKS,
-  LIST_MASK, LRU_LINKS, MIDDLE, PENDING, SLIDE_MIN, START_SHIFT, WORK, addressOf, bind, chunksIn, chunksOf, clear, delist,
-  descriptorOf, enlist, entryOfWord, hasWork, isClosed, isMapped, listCell, recordIn, search, setShape, setState, shapeOf,
-  startIn, stateOf, takeOff, taken,
+  BUDDIES, BUDDY_MAX, CHUNK, CHUNKS, CHUNK_SHIFT, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, HELD, ISOLATED, LAST, LINKS, LISTS,
+  LIST_MASK, LRU_LINKS, MIDDLE, PENDING, SLIDE_MIN, START_SHIFT, WORK, addressOf, bind, chunksIn, chunksOf, clear, delist, descriptorOf,
+  enlist, entryOfWord, hasWork, isClosed, isMapped, listCell, recordIn, search, setShape, setState, shapeOf, startIn, stateOf, takeOff,
+  taken,
 } from './z3fold-frame';
 
-export { z3foldCheck } from './z3fold-check';
+export { check } from './z3fold-check';
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
@@ -212,7 +215,7 @@ function work(pool: usize, entry: usize): void {
  * Does the deferred work, oldest first (Z13).
  * @param force 0: the end of a reclaim; the work waits if the option says so or another victim is isolated
  */
-export function z3foldRunDeferred(pool: usize, force: u32): u32 {
+export function runDeferred(pool: usize, force: u32): u32 {
   if (force == 0 && !worksNow(pool)) return 0;
   while (hasWork(pool)) {
     const entry = listTail(listCell(pool, WORK), LINKS);
@@ -225,17 +228,39 @@ export function z3foldRunDeferred(pool: usize, force: u32): u32 {
 
 // ── API ──────────────────────────────────────────────────────────────────────
 
+/** No frames but the header. */
+export function initFrames(a: u32, b: u32, c: u32): u32 {
+  return 0;
+}
+
 /** @param deferred 0 after each free, 1 only when asked for. EINVAL. */
-export function z3foldInit(pool: usize, deferred: u32): u32 {
-  if (deferred > 1) return EINVAL;
+export function init(pool: usize, deferred: u32, b: u32, c: u32, ownerBytes: u32): u32 {
+  if (deferred > 1 || (b | c) != 0 || !handleInit(pool, ownerBytes)) return EINVAL;
   setPoolOption(pool, 0, deferred);
-  handleInit(pool);
   slabInit(pool + POOL_DESCRIPTORS, DESCRIPTOR_BYTES, FRAME_SLAB);
   return 0;
 }
 
+/** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
+export function frameEnds(entry: usize): void {
+  if (entryType(entry) == FRAME_HANDLES) handleFrameEnds(entry);
+}
+
+export function largest(pool: usize): u32 {
+  return PAGE_SIZE;
+}
+
+export function hugeSize(pool: usize): u32 {
+  return PAGE_SIZE;
+}
+
+/** Whole chunks. */
+export function rounded(pool: usize, size: u32): u32 {
+  return chunksOf(size) << CHUNK_SHIFT;
+}
+
 /** Z9. EINVAL size 0, ENOSPC above 4096, ENOMEM without a frame. */
-export function z3foldMalloc(pool: usize, size: u32): u32 {
+export function malloc(pool: usize, size: u32): u32 {
   if (size - 1 >= PAGE_SIZE) return size == 0 ? EINVAL : ENOSPC;
   const chunks = chunksOf(size);
   let entry: usize = 0;
@@ -258,18 +283,23 @@ export function z3foldMalloc(pool: usize, size: u32): u32 {
   return handle;
 }
 
+/** An object as any other. */
+export function mallocRaw(pool: usize): u32 {
+  return malloc(pool, PAGE_SIZE);
+}
+
 function noFrame(): u32 {
   needed(1);
   return ENOMEM;
 }
 
 /** Z10, Z12. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
-export function z3foldFree(pool: usize, handle: u32): u32 {
+export function free(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) != 0) return EBUSY;
   // Only when a reclaim was left without its end.
-  if (hasWork(pool)) z3foldRunDeferred(pool, 0);
+  if (hasWork(pool)) runDeferred(pool, 0);
   const word = recordWord(record);
   const entry = entryOfWord(word);
   const state = stateOf(entry);
@@ -289,26 +319,35 @@ export function z3foldFree(pool: usize, handle: u32): u32 {
   return 0;
 }
 
-/** Address of an object's first byte; its size in OUT_SIZE. EINVAL. */
-export function z3foldData(pool: usize, handle: u32): u32 {
+/** In the object's handle record. */
+export function ownerOf(pool: usize, handle: u32): usize {
+  return handleOwner(pool, handle);
+}
+
+/** Address of an object's first byte. EINVAL. */
+export function span(pool: usize, handle: u32, writing: bool): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
-  setOut(OUT_SIZE, recordSize(record));
+  spanWhole(recordSize(record));
   return <u32>addressOf(record);
 }
 
-/** Like z3foldData, and counts the map. EBUSY at 1023 maps of one object. */
-export function z3foldMap(pool: usize, handle: u32): u32 {
+export function locate(pool: usize, handle: u32): u32 {
+  return locateWhole(span(pool, handle, false));
+}
+
+/** Like span, and counts the map. EBUSY at 1023 maps of one object. */
+export function map(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) == MAPS_MAX) return EBUSY;
   addRecordMaps(record, 1);
   countMap(pool);
-  return z3foldData(pool, handle);
+  return span(pool, handle, false);
 }
 
 /** EINVAL also for an object that is not mapped. Asks for no work: Z18. */
-export function z3foldUnmap(pool: usize, handle: u32): u32 {
+export function unmap(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0 || recordMaps(record) == 0) return EINVAL;
   addRecordMaps(record, -1);
@@ -325,9 +364,9 @@ export function z3foldUnmap(pool: usize, handle: u32): u32 {
  * @param victims the most frames to give back after the deferred work
  * @returns frames given back
  */
-export function z3foldCompact(pool: usize, victims: u32): u32 {
+export function compact(pool: usize, victims: u32): u32 {
   const before = poolAt(pool).frames;
-  z3foldRunDeferred(pool, 1);
+  runDeferred(pool, 1);
   const bump = boot(BOOT_BUMP);
   const left = poolAt(pool).frames;
   for (let frame = boot(BOOT_FIRST); frame < bump && left - poolAt(pool).frames < victims; frame++) {
@@ -347,7 +386,7 @@ export function z3foldCompact(pool: usize, victims: u32): u32 {
  * MIDDLE always counts, and while there is deferred work, which can make room, all
  * do. One pass over the frame table.
  */
-export function z3foldFreeable(pool: usize): u32 {
+export function freeable(pool: usize): u32 {
   const mask = hasWork(pool) ? ~0 : load<u64>(pool, LIST_MASK);
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
@@ -364,7 +403,7 @@ export function z3foldFreeable(pool: usize): u32 {
 // ── reclaim (Z19..Z22) ───────────────────────────────────────────────────────
 
 /** Z19: takes the least recently used frame without a guest or a mapped object off all lists. Its number, 0 for none. */
-export function z3foldIsolate(pool: usize): u32 {
+export function isolate(pool: usize): u32 {
   const first = <usize>load<u32>(pool + POOL_LRU);
   let entry = listTail(pool + POOL_LRU, LRU_LINKS);
   while (entry != 0 && ((stateOf(entry) & GUESTS) != 0 || isMapped(entry))) {
@@ -386,7 +425,7 @@ function victimEntry(pool: usize, victim: u32): usize {
 }
 
 /** Z20: MIDDLE, FIRST, LAST; the first that is live at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
-export function z3foldVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
+export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   for (; cursor < BUDDIES; cursor++) {
@@ -403,7 +442,7 @@ export function z3foldVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
  * the front of the LRU again. EINVAL. The caller ends the whole of its reclaim
  * with zpoolRunDeferred.
  */
-export function z3foldRelease(pool: usize, victim: u32): u32 {
+export function release(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   setState(entry, stateOf(entry) & ~ISOLATED);
@@ -419,10 +458,37 @@ export function z3foldRelease(pool: usize, victim: u32): u32 {
   return 1;
 }
 
+// ── statistics ───────────────────────────────────────────────────────────────
+
+export function descriptorFrames(pool: usize): u32 {
+  return slabFrames(pool + POOL_DESCRIPTORS);
+}
+
+export function ownsFrames(): u32 {
+  return 1 << FRAME_SLAB | 1 << FRAME_HANDLES | 1 << FRAME_DATA;
+}
+
+/** No object lies in two frames. */
+export function spanning(pool: usize): u32 {
+  return 0;
+}
+
+/** The lists. */
+export function tables(pool: usize): u32 {
+  return LISTS;
+}
+
+/** One word: frames on a list, by free chunks; on the last, those with deferred work. EINVAL beyond it. */
+export function table(pool: usize, nth: u32, to: usize): u32 {
+  if (nth >= LISTS) return EINVAL;
+  store<u32>(to, listCount(listCell(pool, nth), LINKS));
+  return 0;
+}
+
 // ── walk ─────────────────────────────────────────────────────────────────────
 
 /** Reports what lies in a frame of the pool to mem/walk.ts. */
-export function z3foldWalk(pool: usize, frame: u32): void {
+export function walk(pool: usize, frame: u32): void {
   const entry = entryOf(frame);
   const shape = shapeOf(entry);
   let end: u32 = CHUNK;

@@ -56,14 +56,15 @@ import { link, listCount, listNext, listPush, listRemove, toFront, unlink } from
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import { advanced, generationMask, settled } from '../mem/generation';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress,
-  frameBits, frameExists, frameOf, genA, genB, setGenA, setGenB,
+  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, entryType, frameAddress, frameBits,
+  frameExists, frameOf, genA, genB, setGenA, setGenB,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, poolOption,
-  ZBUD, setPoolOption, uncountMap, uncountObject, victimTake,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, poolOption, setPoolOption,
+  uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
-import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
+import { OUT_A, setOut } from '../mem/scratch';
+import { locateWhole, spanWhole } from '../mem/span';
 import {
   FRAME_EITHER, RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken,
   listLength,
@@ -239,16 +240,30 @@ function delist(pool: usize, entry: usize): void {
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
-/** @param headers header chunks: 1 (layout '6.1') or 0 ('2013') */
-export function zbudInit(pool: usize, headers: u32): u32 {
-  if (headers > 1) return EINVAL;
+/** No frames but the header. */
+export function initFrames(a: u32, b: u32, c: u32): u32 {
+  return 0;
+}
+
+/** @param headers header chunks: 1 (layout '6.1') or 0 ('2013'). EINVAL, also for owner bytes: there is no record to keep them in. */
+export function init(pool: usize, headers: u32, b: u32, c: u32, ownerBytes: u32): u32 {
+  if (headers > 1 || (b | c | ownerBytes) != 0) return EINVAL;
   setPoolOption(pool, 0, headers);
   return 0;
 }
 
 /** The largest object: 3968 bytes ('6.1'), 4096 ('2013'). */
-export function zbudMax(pool: usize): u32 {
+export function largest(pool: usize): u32 {
   return headerChunks(pool) != 0 ? PAGE_SIZE - 2 * CHUNK : PAGE_SIZE;
+}
+
+export function hugeSize(pool: usize): u32 {
+  return largest(pool);
+}
+
+/** Whole chunks. */
+export function rounded(pool: usize, size: u32): u32 {
+  return chunksOf(size) << CHUNK_SHIFT;
 }
 
 function takeFrame(pool: usize, type: u32): usize {
@@ -270,15 +285,16 @@ function releaseFrame(pool: usize, entry: usize): void {
 }
 
 /** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
-export function zbudFrameEnds(entry: usize): void {
+export function frameEnds(entry: usize): void {
+  if (entryType(entry) < FRAME_DATA) return;
   age(entry, FIRST);
   age(entry, LAST);
 }
 
 /** B2..B5. EINVAL size 0, ENOSPC beyond the largest object, ENOMEM without a frame. */
-export function zbudMalloc(pool: usize, size: u32): u32 {
+export function malloc(pool: usize, size: u32): u32 {
   if (size == 0) return EINVAL;
-  if (size > zbudMax(pool)) return ENOSPC;
+  if (size > largest(pool)) return ENOSPC;
   const chunks = chunksOf(size);
   const fitting = listMask(pool) >> 1 >> (chunks - 1) << chunks; // 64 chunks fit nowhere
   let entry: usize;
@@ -301,8 +317,9 @@ export function zbudMalloc(pool: usize, size: u32): u32 {
   return handleOf(entry, buddy);
 }
 
-/** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
-export function zbudMallocRaw(pool: usize): u32 {
+/** A whole frame for a page that is kept as it is, where an object is smaller. ENOMEM without a frame. */
+export function mallocRaw(pool: usize): u32 {
+  if (headerChunks(pool) == 0) return malloc(pool, PAGE_SIZE);
   const entry = takeFrame(pool, FRAME_RAW);
   if (entry == 0) return ENOMEM;
   setSize(entry, FIRST, PAGE_SIZE);
@@ -312,7 +329,7 @@ export function zbudMallocRaw(pool: usize): u32 {
 }
 
 /** B6. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
-export function zbudFree(pool: usize, handle: u32): u32 {
+export function free(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
   const buddy = buddyOf(handle);
@@ -341,27 +358,36 @@ function freeLast(pool: usize, entry: usize): void {
   }
 }
 
-/** Address of an object's first byte; its size in OUT_SIZE. EINVAL. */
-export function zbudData(pool: usize, handle: u32): u32 {
+/** There are none. */
+export function ownerOf(pool: usize, handle: u32): usize {
+  return 0;
+}
+
+/** Address of an object's first byte. EINVAL. */
+export function span(pool: usize, handle: u32, writing: bool): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
-  setOut(OUT_SIZE, sizeOf(entry, buddyOf(handle)));
+  spanWhole(sizeOf(entry, buddyOf(handle)));
   return <u32>frameAddress(frameOf(entry)) + offsetOf(pool, entry, buddyOf(handle));
 }
 
-/** Like zbudData, and counts the map. EBUSY at 65535 maps of one object. */
-export function zbudMap(pool: usize, handle: u32): u32 {
+export function locate(pool: usize, handle: u32): u32 {
+  return locateWhole(span(pool, handle, false));
+}
+
+/** Like span, and counts the map. EBUSY at 65535 maps of one object. */
+export function map(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
   const maps = mapsOf(entry, buddyOf(handle));
   if (maps == MAPS_MAX) return EBUSY;
   setMaps(entry, buddyOf(handle), maps + 1);
   countMap(pool);
-  return zbudData(pool, handle);
+  return span(pool, handle, false);
 }
 
 /** EINVAL also for an object that is not mapped. */
-export function zbudUnmap(pool: usize, handle: u32): u32 {
+export function unmap(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
   const maps = mapsOf(entry, buddyOf(handle));
@@ -371,10 +397,21 @@ export function zbudUnmap(pool: usize, handle: u32): u32 {
   return 0;
 }
 
+// ── compaction ───────────────────────────────────────────────────────────────
+
+/** Objects stay where they are. */
+export function compact(pool: usize, victims: u32): u32 {
+  return 0;
+}
+
+export function freeable(pool: usize): u32 {
+  return 0;
+}
+
 // ── reclaim (B7) ─────────────────────────────────────────────────────────────
 
 /** Takes the least recently used frame without a mapped object off all lists. Its frame number, 0 for none. */
-export function zbudIsolate(pool: usize): u32 {
+export function isolate(pool: usize): u32 {
   const entry = victimTake(pool, LRU_LINKS, MAPS);
   if (entry == 0) return 0;
   if (!isRaw(entry)) delist(pool, entry);
@@ -390,7 +427,7 @@ function isVictim(pool: usize, victim: u32): bool {
 }
 
 /** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
-export function zbudVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
+export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   if (!isVictim(pool, victim)) return EINVAL;
   const entry = entryOf(victim);
   for (; cursor <= LAST; cursor++) {
@@ -403,7 +440,7 @@ export function zbudVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
 }
 
 /** Ends the reclaim of a victim: frames given back (1), or 0 and it is at the front of the LRU again. EINVAL. */
-export function zbudRelease(pool: usize, victim: u32): u32 {
+export function release(pool: usize, victim: u32): u32 {
   if (!isVictim(pool, victim)) return EINVAL;
   const entry = entryOf(victim);
   store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) & ~ISOLATED), 8);
@@ -417,10 +454,42 @@ export function zbudRelease(pool: usize, victim: u32): u32 {
   return 0;
 }
 
-/** Frames with so many free chunks, or, for 0, the full ones. EINVAL beyond the last list. (z3fold has its lists at the same place.) */
-export function zbudListLength(pool: usize, list: u32): u32 {
-  if (list >= LISTS) return EINVAL;
-  if (list != 0 || poolAt(pool).kind != ZBUD) return listCount(listCell(pool, list), GAP_LINKS);
+/** Nothing is put off. */
+export function runDeferred(pool: usize, force: u32): u32 {
+  return 0;
+}
+
+// ── statistics ───────────────────────────────────────────────────────────────
+
+/** There are no descriptors. */
+export function descriptorFrames(pool: usize): u32 {
+  return 0;
+}
+
+export function ownsFrames(): u32 {
+  return 1 << FRAME_DATA | 1 << FRAME_RAW;
+}
+
+/** No object lies in two frames. */
+export function spanning(pool: usize): u32 {
+  return 0;
+}
+
+/** The lists. */
+export function tables(pool: usize): u32 {
+  return LISTS;
+}
+
+/** One word: frames on a list. EINVAL beyond the last. */
+export function table(pool: usize, nth: u32, to: usize): u32 {
+  if (nth >= LISTS) return EINVAL;
+  store<u32>(to, listLengthOf(pool, nth));
+  return 0;
+}
+
+/** Frames with so many free chunks, or, for 0, the full ones. */
+function listLengthOf(pool: usize, list: u32): u32 {
+  if (list != 0) return listCount(listCell(pool, list), GAP_LINKS);
   let full: u32 = 0;
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
@@ -433,7 +502,7 @@ export function zbudListLength(pool: usize, list: u32): u32 {
 // ── walk ─────────────────────────────────────────────────────────────────────
 
 /** Reports what lies in a frame of the pool to mem/walk.ts. */
-export function zbudWalk(pool: usize, frame: u32): void {
+export function walk(pool: usize, frame: u32): void {
   const entry = entryOf(frame);
   for (let buddy = FIRST; buddy <= LAST; buddy++) {
     const size = sizeOf(entry, buddy);
@@ -447,7 +516,7 @@ export function zbudWalk(pool: usize, frame: u32): void {
 // ── check ────────────────────────────────────────────────────────────────────
 
 /** Verifies every frame, list and counter of the pool. 0 or EUCLEAN. */
-export function zbudCheck(pool: usize): u32 {
+export function check(pool: usize): u32 {
   const poolFrame = frameOfPool(pool);
   if (headerChunks(pool) > 1 || poolOption(pool, 1) != 0 || poolOption(pool, 2) != 0 || poolOption(pool, 3) != 0) {
     return broken(RULE_POOL, poolFrame);
@@ -506,7 +575,7 @@ function entryIsSound(pool: usize, entry: usize): bool {
   if (generationOf(entry, FIRST) == mask() || generationOf(entry, LAST) == mask()) return false;
   // Where an object may have 4096 bytes, no page needs a raw frame (zpoolMallocRaw).
   if (isRaw(entry)) return headerChunks(pool) != 0 && (firstSize == PAGE_SIZE || (firstSize == 0 && isIsolated(entry))) && last == 0;
-  if (firstSize > zbudMax(pool) || last > zbudMax(pool)) return false;
+  if (firstSize > largest(pool) || last > largest(pool)) return false;
   return chunksOf(firstSize) + chunksOf(last) <= LISTS - headerChunks(pool);
 }
 

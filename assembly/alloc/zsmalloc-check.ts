@@ -3,7 +3,7 @@
  * the allocator is in zsmalloc.ts.
  */
 import { listNext } from '../base/list';
-import { BUFFERED, DEFERRED, RECORD_BYTES, recordIsSound, recordMaps, recordSize, recordWord } from '../mem/handle';
+import { BUFFERED, DEFERRED, handleCheck, recordBytes, recordIsSound, recordMaps, recordSize, recordWord } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, boot,
   entryOf, entryOwner, frameExists, frameOf,
@@ -20,34 +20,34 @@ import {
   classFrames, layClasses, ringOf,
 } from './zsmalloc-classes';
 import {
-  BufferEntry, CHAIN_MAX, ISOLATED, LRU_LINKS, NEXT_SHIFT, NONE, ON_LRU, SLAB_COUNT, TAGS, TAG_DEFERRED, TAG_USED, classOf,
-  descriptorOf, frameInChain, freedOf, freshOf, groupFor, groupOf, inuseOf, location, locationOf, nextZspage, ordinalOf,
-  placeIn, ringNext, sizeClass, slabAt, slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, wordAt, zspageAt, zspageIn,
+  CHAIN_MAX, ISOLATED, LRU_LINKS, NEXT_SHIFT, NONE, ON_LRU, SLAB_COUNT, TAGS, TAG_DEFERRED, TAG_USED, BufferEntry, classOf, descriptorOf,
+  frameInChain, freedOf, freshOf, groupFor, groupOf, inuseOf, locationOf, nextZspage, ordinalOf, placeIn, ringNext, sizeClass, slabAt,
+  slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, wordAt, zspageAt, zspageIn,
 } from './zsmalloc-zspage';
 
 /** Verifies classes, zspages, slots, records, buffers, lists and counters. 0 or EUCLEAN; trusts nothing it reads. */
-export function zsCheck(pool: usize): u32 {
+export function check(pool: usize): u32 {
   const poolFrame = <u32>(pool >> PAGE_SHIFT);
   const chain = poolOption(pool, 0);
   const rule = poolOption(pool, 1);
   const groups = poolOption(pool, 2);
-  if (chain < 1 || chain > CHAIN_MAX || rule > RULE_PERCENT || (groups != 12 && groups != 4) || poolOption(pool, 3) != 0) {
+  if (chain < 1 || chain > CHAIN_MAX || rule > RULE_PERCENT || (groups != 12 && groups != 4)) {
     return broken(RULE_POOL, poolFrame);
   }
   if ((load<u64>(pool, POOL_DESCRIPTORS) | load<u64>(pool, POOL_DESCRIPTORS + 8)) != 0) return broken(RULE_POOL, poolFrame);
-  let result = slabCheck(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
+  let result = handleCheck(pool);
   for (let index: u32 = 0; index < SLAB_COUNT; index++) {
     if (result == 0) result = slabCheck(slabAt(pool, index), slabBytes(index), FRAME_SLAB);
   }
-  if (result == 0) result = zsClassesCheck(pool, poolFrame, chain, rule);
-  if (result == 0) result = zsFramesCheck(pool, poolFrame);
-  if (result == 0) result = zsZspagesCheck(pool, poolFrame);
-  if (result == 0) result = zsRecordsCheck(pool, poolFrame);
+  if (result == 0) result = classesCheck(pool, poolFrame, chain, rule);
+  if (result == 0) result = framesCheck(pool, poolFrame);
+  if (result == 0) result = zspagesCheck(pool, poolFrame);
+  if (result == 0) result = recordsCheck(pool, poolFrame);
   return result;
 }
 
 /** The class table is what options demand, and each class adds up. */
-function zsClassesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32 {
+function classesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32 {
   const frames = classFrames(chain, rule);
   if (poolAt(pool).tableFrames != 1 + frames) return broken(RULE_POOL, poolFrame);
   for (let i: u32 = 0; i < CLASS_FRAMES_MAX; i++) {
@@ -68,7 +68,7 @@ function zsClassesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32
 }
 
 /** Every zspage with its frames and slots; then what they add up to, class by class, and the lists. */
-function zsZspagesCheck(pool: usize, poolFrame: u32): u32 {
+function zspagesCheck(pool: usize, poolFrame: u32): u32 {
   const sums = blockBuffer(); // allocated and used of each class
   const count = load<u32>(pool + CLASS_COUNT);
   memory.fill(sums, 0, <usize>(count << 3));
@@ -173,7 +173,7 @@ function slotsCheck(pool: usize, zspage: usize, cls: usize): u32 {
     }
     if (tag == TAGS || (tag == TAG_DEFERRED && (stateOf(zspage) & ISOLATED) == 0)) return broken(RULE_SLOT, where);
     const record = <usize>(word & ~TAGS);
-    if (!isRecord(record, <u32>pool | FRAME_HANDLES, RECORD_BYTES)) return broken(RULE_SLOT, where);
+    if (!isRecord(record, <u32>pool | FRAME_HANDLES, recordBytes(pool))) return broken(RULE_SLOT, where);
     const place = locationOf(zspage, slot) | (tag == TAG_DEFERRED ? DEFERRED : 0);
     if (placeOf(pool, record) != place) return broken(RULE_SLOT, where);
     if (classFor(pool, recordSize(record)) != cls) return broken(RULE_HANDLE, where);
@@ -208,7 +208,7 @@ function placeOf(pool: usize, record: usize): u32 {
 }
 
 /** Every data frame has a descriptor, every further one is in its chain once; every buffer has its record. */
-function zsFramesCheck(pool: usize, poolFrame: u32): u32 {
+function framesCheck(pool: usize, poolFrame: u32): u32 {
   const classes = load<u32>(pool + CLASS_COUNT);
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
@@ -229,7 +229,7 @@ function zsFramesCheck(pool: usize, poolFrame: u32): u32 {
     } else if (owner == (<u32>pool | FRAME_BUFFER)) {
       const entry = changetype<BufferEntry>(entryOf(frame));
       if ((entry.writeback != entry.record && entry.writeback != ~entry.record) || entry.zero != 0 || entry.zeroes != 0) return broken(RULE_BUFFER, frame);
-      if (!isRecord(entry.record, <u32>pool | FRAME_HANDLES, RECORD_BYTES)) return broken(RULE_BUFFER, frame);
+      if (!isRecord(entry.record, <u32>pool | FRAME_HANDLES, recordBytes(pool))) return broken(RULE_BUFFER, frame);
       if (recordWord(entry.record) != (BUFFERED | frame)) return broken(RULE_BUFFER, frame);
     }
   }
@@ -237,7 +237,7 @@ function zsFramesCheck(pool: usize, poolFrame: u32): u32 {
 }
 
 /** Every record that is in use belongs to one slot, and they add up to the pool's counters. */
-function zsRecordsCheck(pool: usize, poolFrame: u32): u32 {
+function recordsCheck(pool: usize, poolFrame: u32): u32 {
   const cache = pool + POOL_HANDLES;
   let objects: u32 = 0;
   let bytes: u32 = 0;

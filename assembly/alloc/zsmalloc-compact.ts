@@ -20,7 +20,7 @@ import {
 }
 
 /** Frames that compact() would give back; never less than it does. */
-export function zsFreeable(pool: usize): u32 {
+export function freeable(pool: usize): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   let frames: u32 = 0;
   for (let ordinal: u32 = 0; ordinal < count; ordinal++) frames += classFreeable(classAt(pool, ordinal));
@@ -86,7 +86,7 @@ function moveObjects(pool: usize, cls: usize, source: usize, from: u32, target: 
  * @param victims the most zspages to take as a source
  * @returns frames given back
  */
-export function zsCompact(pool: usize, victims: u32): u32 {
+export function compact(pool: usize, victims: u32): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   let freed: u32 = 0;
   setOut(OUT_C, victims);

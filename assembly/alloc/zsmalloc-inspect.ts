@@ -4,7 +4,7 @@
  */
 import { EINVAL } from '../base/errno';
 import { handleOf, recordSize } from '../mem/handle';
-import { PAGE_SHIFT, PAGE_SIZE, entryOf } from '../mem/layout';
+import { FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE, entryOf } from '../mem/layout';
 import { poolAt } from '../mem/pool';
 import { walkFree, walkObject } from '../mem/walk';
 import { CLASS_COUNT, classAt, ringOf } from './zsmalloc-classes';
@@ -16,8 +16,12 @@ import { classFreeable } from './zsmalloc-compact';
 
 // ── statistics ───────────────────────────────────────────────────────────────
 
+export function ownsFrames(): u32 {
+  return 1 << FRAME_SLAB | 1 << FRAME_HANDLES | 1 << FRAME_DATA | 1 << FRAME_BUFFER;
+}
+
 /** Classes of the pool. */
-export function zsClasses(pool: usize): u32 {
+export function tables(pool: usize): u32 {
   return load<u32>(pool + CLASS_COUNT);
 }
 
@@ -26,7 +30,7 @@ export function zsClasses(pool: usize): u32 {
  * frames, objects, allocated, used, freeable frames, zspages, then 12 counts of
  * zspages by fullness group. EINVAL beyond the last.
  */
-export function zsClassStats(pool: usize, nth: u32, to: usize): u32 {
+export function table(pool: usize, nth: u32, to: usize): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   if (nth >= count) return EINVAL;
   const ordinal = count - 1 - nth;
@@ -65,7 +69,7 @@ function isolatedOf(pool: usize, ordinal: u32): u32 {
 }
 
 /** Objects whose slot straddles two frames: S5. */
-export function zsSpanning(pool: usize): u32 {
+export function spanning(pool: usize): u32 {
   let spanning: u32 = 0;
   for (let zspage = nextZspage(pool, 0); zspage != 0; zspage = nextZspage(pool, zspage)) {
     const cls = classOf(pool, zspage);
@@ -81,7 +85,7 @@ export function zsSpanning(pool: usize): u32 {
 // ── walk ─────────────────────────────────────────────────────────────────────
 
 /** Reports what lies in a frame: a straddling object appears in both frames, with its part in each. */
-export function zsWalk(pool: usize, frame: u32): void {
+export function walk(pool: usize, frame: u32): void {
   const zspage = zspageIn(descriptorOf(entryOf(frame)));
   const cls = classOf(pool, zspage);
   const size = <u32>sizeClass(cls).size;

@@ -156,7 +156,7 @@ export function slabOf(pool: usize, cls: usize): usize {
 }
 
 /** Frames of all descriptors. */
-export function zsDescriptorFrames(pool: usize): u32 {
+export function descriptorFrames(pool: usize): u32 {
   let frames: u32 = 0;
   for (let index: u32 = 0; index < SLAB_COUNT; index++) frames += slabFrames(slabAt(pool, index));
   return frames;
@@ -174,7 +174,7 @@ export function zsDescriptorFrames(pool: usize): u32 {
 }
 
 // @ts-ignore: decorator
-@inline function isHuge(cls: usize): bool {
+@inline export function isHuge(cls: usize): bool {
   return sizeClass(cls).objects == 1;
 }
 

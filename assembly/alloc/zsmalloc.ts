@@ -50,12 +50,12 @@ import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPrevious, listRemove, listTail } from '../base/list';
 import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
 import {
-  BUFFERED, DEFERRED, MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFree, handleInit, handleOf, handleReady,
-  handleRecord, handleUnready, recordFor, recordMaps, recordSize, recordTake, recordWord, setRecordWord,
+  BUFFERED, DEFERRED, MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFrameEnds, handleFree, handleInit, handleOf, handleOwner,
+  handleReady, handleRecord, handleUnready, recordFor, recordMaps, recordSize, recordTake, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
-  FRAME_BUFFER, FRAME_DATA, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, entryOf, entryOwner, frameAddress,
-  frameExists,
+  FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, entryOf, entryOwner, entryType,
+  frameAddress, frameExists,
 } from '../mem/layout';
 import {
   POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
@@ -63,29 +63,32 @@ import {
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, setOut } from '../mem/scratch';
 import { gather, scatter } from '../mem/span';
 import { slabInit, slabNeeds, slabRoom } from '../mem/slab';
-import { CLASS_FRAMES, RULE_PERCENT, classFor, classFrames, layClasses } from './zsmalloc-classes';
+import { check } from './zsmalloc-check';
+import { CLASS_COUNT, CLASS_FRAMES, RULE_PERCENT, WORD, classAt, classFor, classFrames, layClasses } from './zsmalloc-classes';
+import { compact, freeable } from './zsmalloc-compact';
+import { ownsFrames, spanning, table, tables, walk } from './zsmalloc-inspect';
 import {
-  BufferEntry, CHAIN_MAX, ISOLATED, LOW, LRU_LINKS, NEXT_SHIFT, NONE, SLAB_COUNT, STATE_SHIFT, TAGS, TAG_DEFERRED, TAG_USED,
-  bufferEntry, classOf, delist, enlist, frameInChain, freshOf, fullest, giveSlot, inuseOf, location, locationOf, payloadAt,
-  regroup, setFreed, setSlotWord, setState, sizeClass, slabAt, slabBytes, slabOf, slotOf, slotWord, stateOf, straddles,
-  takeSlot, touch, zspageAt, zspageCreate, zspageFree, zspageIn, zspageOf,
+  CHAIN_MAX, ISOLATED, LOW, LRU_LINKS, NEXT_SHIFT, NONE, SLAB_COUNT, STATE_SHIFT, TAGS, TAG_DEFERRED, TAG_USED, BufferEntry, bufferEntry,
+  classOf, delist, descriptorFrames, enlist, frameInChain, freshOf, fullest, giveSlot, inuseOf, isHuge, location, locationOf, payloadAt,
+  regroup, setFreed, setSlotWord, setState, sizeClass, slabAt, slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, takeSlot, touch,
+  zspageAt, zspageCreate, zspageFree, zspageIn, zspageOf,
 } from './zsmalloc-zspage';
 
-export { zsDescriptorFrames } from './zsmalloc-zspage';
-export { zsCompact, zsFreeable } from './zsmalloc-compact';
-export { zsClassStats, zsClasses, zsSpanning, zsWalk } from './zsmalloc-inspect';
-export { zsCheck } from './zsmalloc-check';
+export { descriptorFrames } from './zsmalloc-zspage';
+export { compact, freeable } from './zsmalloc-compact';
+export { ownsFrames, spanning, table, tables, walk } from './zsmalloc-inspect';
+export { check } from './zsmalloc-check';
 
 // ── API ──────────────────────────────────────────────────────────────────────
 
-/** Frames of class records that a pool with these options takes at once; 0 for options out of range. */
-export function zsTableFrames(chain: u32, rule: u32): u32 {
+/** Frames of class records; 0 for options out of range. */
+export function initFrames(chain: u32, rule: u32, groups: u32): u32 {
   return chain < 1 || chain > CHAIN_MAX || rule > RULE_PERCENT ? 0 : classFrames(chain, rule);
 }
 
 /** Class records go to frames of their own. EINVAL for options out of range, ENOMEM without a frame. */
-export function zsInit(pool: usize, chain: u32, rule: u32, groups: u32): u32 {
-  if (zsTableFrames(chain, rule) == 0 || (groups != 12 && groups != 4)) return EINVAL;
+export function init(pool: usize, chain: u32, rule: u32, groups: u32, ownerBytes: u32): u32 {
+  if (initFrames(chain, rule, groups) == 0 || (groups != 12 && groups != 4) || !handleInit(pool, ownerBytes)) return EINVAL;
   setPoolOption(pool, 0, chain);
   setPoolOption(pool, 1, rule);
   setPoolOption(pool, 2, groups);
@@ -97,13 +100,35 @@ export function zsInit(pool: usize, chain: u32, rule: u32, groups: u32): u32 {
     poolAt(pool).tableFrames += 1;
   }
   layClasses(pool, chain, rule, false);
-  handleInit(pool);
   for (let index: u32 = 0; index < SLAB_COUNT; index++) slabInit(slabAt(pool, index), slabBytes(index), FRAME_SLAB);
   return 0;
 }
 
+/** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
+export function frameEnds(entry: usize): void {
+  if (entryType(entry) == FRAME_HANDLES) handleFrameEnds(entry);
+}
+
+export function largest(pool: usize): u32 {
+  return PAGE_SIZE;
+}
+
+/** zs_huge_class_size: the largest class with two or more slots a zspage, without the word of a slot. */
+export function hugeSize(pool: usize): u32 {
+  for (let ordinal: u32 = 0; ordinal < load<u32>(pool + CLASS_COUNT); ordinal++) {
+    const cls = classAt(pool, ordinal);
+    if (!isHuge(cls)) return <u32>sizeClass(cls).size - WORD;
+  }
+  return 0;
+}
+
+/** Bytes of the class, its word included. */
+export function rounded(pool: usize, size: u32): u32 {
+  return sizeClass(classFor(pool, size)).size;
+}
+
 /** M1..M4. EINVAL size 0, ENOSPC above 4096, ENOMEM without a frame. */
-export function zsMalloc(pool: usize, size: u32): u32 {
+export function malloc(pool: usize, size: u32): u32 {
   if (size - 1 >= PAGE_SIZE) return size == 0 ? EINVAL : ENOSPC;
   const cls = classFor(pool, size);
   let zspage = fullest(pool, cls);
@@ -121,6 +146,16 @@ export function zsMalloc(pool: usize, size: u32): u32 {
   return handleFor(record, size);
 }
 
+/** An object as any other. */
+export function mallocRaw(pool: usize): u32 {
+  return malloc(pool, PAGE_SIZE);
+}
+
+/** In the object's handle record. */
+export function ownerOf(pool: usize, handle: u32): usize {
+  return handleOwner(pool, handle);
+}
+
 /** Readies a handle record and, unless there is one with room, a zspage. 0 without a frame, and nothing has changed. */
 function makeRoom(pool: usize, cls: usize, zspage: usize): usize {
   let frames = slabNeeds(pool + POOL_HANDLES);
@@ -134,7 +169,7 @@ function makeRoom(pool: usize, cls: usize, zspage: usize): usize {
 }
 
 /** D1, E5. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
-export function zsFree(pool: usize, handle: u32): u32 {
+export function free(pool: usize, handle: u32): u32 {
   const record = recordFor(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) != 0) return EBUSY;
@@ -171,7 +206,7 @@ function zspageEnds(pool: usize, zspage: usize, word: u32): void {
  * the object is mapped through a buffer, that is where its bytes are.
  * @param writing the access changes the object: U4
  */
-export function zsSpan(pool: usize, handle: u32, writing: bool): u32 {
+export function span(pool: usize, handle: u32, writing: bool): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   const size = recordSize(record);
@@ -189,7 +224,7 @@ export function zsSpan(pool: usize, handle: u32, writing: bool): u32 {
   return payload(classOf(pool, zspage), zspage, slotOf(place), size);
 }
 
-/** Splits the payload of a slot into its one or two parts; see zsSpan. */
+/** Splits the payload of a slot into its one or two parts; see span. */
 function payload(cls: usize, zspage: usize, slot: u32, size: u32): u32 {
   const at = payloadAt(cls, slot);
   const room = PAGE_SIZE - (at & PAGE_MASK);
@@ -202,7 +237,7 @@ function payload(cls: usize, zspage: usize, slot: u32, size: u32): u32 {
  * P1, Q2: where an object lies. Frame; offset of the data in OUT_A, class index
  * in OUT_B, slot in OUT_C. EINVAL.
  */
-export function zsLocate(pool: usize, handle: u32): u32 {
+export function locate(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   const place = location(record);
@@ -226,7 +261,7 @@ export function zsLocate(pool: usize, handle: u32): u32 {
  *   front of the LRU (U2)
  * @returns EINVAL, ENOMEM without a frame for the buffer, EBUSY at 1023 maps
  */
-export function zsMap(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
+export function map(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) == MAPS_MAX) return EBUSY;
@@ -266,7 +301,7 @@ function attachBuffer(pool: usize, record: usize, place: u32, address: u32, disc
 }
 
 /** Ends one map. EINVAL also for an object that is not mapped. */
-export function zsUnmap(pool: usize, handle: u32): u32 {
+export function unmap(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0 || recordMaps(record) == 0) return EINVAL;
   addRecordMaps(record, -1);
@@ -290,7 +325,7 @@ export function zsUnmap(pool: usize, handle: u32): u32 {
 // ── reclaim (E) ──────────────────────────────────────────────────────────────
 
 /** E2: takes the least recently written zspage without a mapped object off all lists. Its first frame, 0 for none. */
-export function zsIsolate(pool: usize): u32 {
+export function isolate(pool: usize): u32 {
   const first = <usize>load<u32>(pool + POOL_LRU);
   let descriptor = listTail(pool + POOL_LRU, LRU_LINKS);
   while (descriptor != 0 && zspageAt(zspageIn(descriptor)).mapped != 0) {
@@ -314,7 +349,7 @@ function victimZspage(pool: usize, victim: u32): usize {
 }
 
 /** E3: the first live handle of a victim at or behind slot `cursor`, 0 for none; the next cursor in OUT_A. EINVAL. */
-export function zsVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
+export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
   const cls = classOf(pool, zspage);
@@ -330,7 +365,7 @@ export function zsVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
 }
 
 /** E6..E9: ends the reclaim of a victim. Frames given back, or 0 and it is at the front of the LRU again. EINVAL. */
-export function zsRelease(pool: usize, victim: u32): u32 {
+export function release(pool: usize, victim: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
   const cls = classOf(pool, zspage);
@@ -354,4 +389,9 @@ function rebuildFreeList(pool: usize, cls: usize, zspage: usize): void {
     head = slot;
   }
   setFreed(zspage, head);
+}
+
+/** Nothing is put off. */
+export function runDeferred(pool: usize, force: u32): u32 {
+  return 0;
 }

@@ -8,14 +8,13 @@
  * state WRITTEN with the generation above.
  */
 import { EIO, isError } from '../base/errno';
-import { zsDescriptorFrames } from '../alloc/zsmalloc';
 import { PAGE_SIZE } from '../mem/layout';
-import { POOL_DESCRIPTORS, POOL_HANDLES, ZSMALLOC, ZSWAP, indexFrames, kindOf, poolAt } from '../mem/pool';
+import { POOL_DESCRIPTORS, ZSWAP, indexFrames, kindOf, poolAt } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, blockBuffer, pageBuffer, setOut } from '../mem/scratch';
 import { slabFrames } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import { codecDecompress } from '../codec/buffers';
-import { zpoolRange, zpoolSize } from '../zpool';
+import { zpoolRange, zpoolSize, zpoolTableFrames } from '../zpool';
 import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
 import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotState } from './slot-map';
 
@@ -43,10 +42,8 @@ export function isFrontEnd(front: usize): bool {
 
 /** Frames of tables, records, descriptors, index and slot map of a pool or front end: all but its objects and buffers of maps. */
 export function metadataFrames(pool: usize): u32 {
-  const kind = poolAt(pool).kind;
-  const descriptors = kind == ZSMALLOC ? zsDescriptorFrames(pool) : slabFrames(pool + POOL_DESCRIPTORS);
-  const slots = kind >= ZSWAP ? slotMapFrames(pool + SLOTS) : 0;
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_HANDLES) + descriptors + indexFrames(pool) + slots;
+  if (!isFrontEnd(pool)) return zpoolTableFrames(pool);
+  return poolAt(pool).tableFrames + slabFrames(pool + POOL_DESCRIPTORS) + indexFrames(pool) + slotMapFrames(pool + SLOTS);
 }
 
 /** A slot's codec for a block by the codec with this number. */

@@ -36,12 +36,11 @@
  * Source: ramzswap v3 (2009), and Linux 6.16 drivers/block/zram/zram_drv.c.
  */
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
-import { classFor } from '../alloc/zsmalloc-classes';
 import { sameFilled } from '../codec/samefill';
 import { frameRoom } from '../mem/frame';
 import { PAGE_SIZE } from '../mem/layout';
 import {
-  NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, XVMALLOC, ZSMALLOC, isPool, kindOf, poolAt, poolCreate, poolNumber, sealPool,
+  NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, isPool, kindOf, poolAt, poolCreate, poolNumber, sealPool,
 } from '../mem/pool';
 import { OUT_A, OUT_B, OUT_C, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { DENSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
@@ -49,7 +48,7 @@ import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, KIND_MASK, SLOTS, WR
 import { codecCompress } from '../codec/buffers';
 import { pageFill, pageLoad } from '../page/path';
 import { objectFree as zpoolFree } from '../page/store';
-import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolSize } from '../zpool';
+import { zpoolDestroy, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolRounded, zpoolSize } from '../zpool';
 import { HUGE, IDLE, INCOMPRESSIBLE, PRIORITY_MASK, PRIORITY_SHIFT, addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
 import { secondOf, timed } from './ramzswap-time';
 import { SLOT_RAW, slotData } from './slot';
@@ -396,11 +395,9 @@ export function ramzWritten(front: usize, index: u32, slot: u32, generation: u32
 
 // ── recompression ────────────────────────────────────────────────────────────
 
-/** Whether a block of one size takes less of its pool than one of another: a smaller size class. */
+/** Whether a block of one size takes less of its pool than one of another. */
 function isSmaller(pool: usize, bytes: u32, than: u32): bool {
-  if (poolAt(pool).kind == ZSMALLOC) return load<u16>(classFor(pool, bytes)) < load<u16>(classFor(pool, than));
-  const unit: u32 = poolAt(pool).kind == XVMALLOC ? 8 : 64;
-  return (bytes + unit - 1) / unit < (than + unit - 1) / unit;
+  return zpoolRounded(pool, bytes) < zpoolRounded(pool, than);
 }
 
 /**

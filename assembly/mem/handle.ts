@@ -12,9 +12,11 @@
  *            bits 12..21 maps, up to 1023
  *            bits 22..31 frees of this record since its frame became a handle frame
  *
+ *   words 2..5  owner bytes, in a pool that was made with them: a record has 24 bytes then
+ *
  *   entry of the frame: genA = generation at which the frame began (mem/generation.ts)
  *
- * A handle is   generation << placeBits | record in its frame << frameBits | frame
+ * A handle is   generation << placeBits | offset of the record in its frame / 8 << frameBits | frame
  * with placeBits = 9 + frameBits, the bits of a frame number of this RAM. Every
  * allocator has the frame in these low bits, so that no number is a handle of
  * two pools, whatever their allocators. A handle is refused in O(1) from what
@@ -29,18 +31,22 @@
  * handle frame goes on beyond all generations it had; so if one record of it had
  * come round meanwhile, the handles of the others may be met sooner.
  *
- * Vital statistics: 8 bytes an object; 512 records a frame.
+ * Vital statistics: 8 bytes an object, 512 records a frame; with owner bytes 24 and 170.
  */
 import {
-  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_FRESH, SLAB_USED, entryAround, entryOf, entryOwner,
+  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_CACHE, SLAB_FRESH, SLAB_USED, entryAround, entryOf, entryOwner,
   frameAddress, frameAround, frameBits, frameExists, genA, setGenA,
 } from './layout';
 import { generationMask } from './generation';
-import { slabGive, slabGrow, slabInit, slabRoom, slabShrink, slabTake } from './slab';
-import { POOL_HANDLES } from './pool';
+import { slabCheck, slabGive, slabGrow, slabInit, slabRecordBytes, slabRoom, slabShrink, slabTake } from './slab';
+import { POOL_HANDLES, poolOption, setPoolOption } from './pool';
+import { RULE_POOL, broken } from './verify';
 
-export const RECORD_BYTES: u32 = 8;
-const RECORD_SHIFT: u32 = 3;
+const RECORD_BYTES: u32 = 8; // without owner bytes
+const RECORD_SHIFT: u32 = 3; // records lie at multiples of 8
+const OWNER: usize = 8; // owner bytes in a record
+export const OWNER_BYTES: u32 = 16;
+const OWNER_OPTION: u32 = 3;
 export const DEFERRED: u32 = 1 << 28;
 export const BUFFERED: u32 = 1 << 30;
 const SIZE_MASK: u32 = 0xFFF;
@@ -109,8 +115,18 @@ export function handleOf(record: usize): u32 {
 
 // ── API ──────────────────────────────────────────────────────────────────────
 
-export function handleInit(pool: usize): void {
-  slabInit(pool + POOL_HANDLES, RECORD_BYTES, FRAME_HANDLES);
+/** @param ownerBytes 0 or OWNER_BYTES; noted in the last option word of the pool @returns false for another number */
+export function handleInit(pool: usize, ownerBytes: u32): bool {
+  if (ownerBytes != 0 && ownerBytes != OWNER_BYTES) return false;
+  setPoolOption(pool, OWNER_OPTION, ownerBytes);
+  slabInit(pool + POOL_HANDLES, RECORD_BYTES + ownerBytes, FRAME_HANDLES);
+  return true;
+}
+
+/** Bytes of the pool's records. */
+// @ts-ignore: decorator
+@inline export function recordBytes(pool: usize): u32 {
+  return slabRecordBytes(pool + POOL_HANDLES);
 }
 
 /** Sees to it that the next recordTake needs no frame. False without one. */
@@ -127,7 +143,10 @@ export function handleUnready(pool: usize): void {
 /** Takes a record, which handleReady has seen to. Its first word, the location, is for the caller to set. Inlined. */
 // @ts-ignore: decorator
 @inline export function recordTake(pool: usize): usize {
-  return slabTake(pool + POOL_HANDLES, RECORD_BYTES);
+  const bytes = recordBytes(pool);
+  const record = slabTake(pool + POOL_HANDLES, bytes);
+  if (bytes != RECORD_BYTES) memory.fill(record + OWNER, 0, OWNER_BYTES);
+  return record;
 }
 
 /** The handle of a record that was just taken for an object of `size` bytes. Inlined. */
@@ -149,8 +168,9 @@ export function handleUnready(pool: usize): void {
 @inline export function handleEnd(pool: usize, record: usize): void {
   const entry = entryAround(record);
   store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) + ONE_FREE, 4);
-  if (load<u16>(entry + SLAB_USED) == RECORD_BYTES) handleFrameEnds(entry);
-  slabGive(pool + POOL_HANDLES, entry, record, RECORD_BYTES);
+  const bytes = recordBytes(pool);
+  if (load<u16>(entry + SLAB_USED) == bytes) handleFrameEnds(entry);
+  slabGive(pool + POOL_HANDLES, entry, record, bytes);
 }
 
 /** handleEnd, not inlined: for code that runs seldom. */
@@ -161,9 +181,10 @@ export function handleFree(pool: usize, record: usize): void {
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
 export function handleFrameEnds(entry: usize): void {
   const records = frameAround(entry);
+  const bytes = slabRecordBytes(<usize>load<u32>(entry + SLAB_CACHE));
   let frees: u32 = 0;
-  for (let at = <u32>load<u16>(entry + SLAB_FRESH); at != 0; at -= RECORD_BYTES) {
-    frees = max(frees, load<u32>(records + <usize>(at - RECORD_BYTES), 4) >> GENERATION_SHIFT);
+  for (let at = <u32>load<u16>(entry + SLAB_FRESH); at != 0; at -= bytes) {
+    frees = max(frees, load<u32>(records + <usize>(at - bytes), 4) >> GENERATION_SHIFT);
   }
   setGenA(entry, genA(entry) + frees + 1);
 }
@@ -181,15 +202,31 @@ export function handleRecord(pool: usize, handle: u32): usize {
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
   if (entryOwner(entry) != (<u32>pool | FRAME_HANDLES)) return 0;
-  const record = frameAddress(frame) + <usize>(((handle >> bits) & (PAGE_MASK >> RECORD_SHIFT)) << RECORD_SHIFT);
+  const offset = ((handle >> bits) & (PAGE_MASK >> RECORD_SHIFT)) << RECORD_SHIFT;
+  // Owner bytes may look like anything, a record too.
+  if (recordBytes(pool) != RECORD_BYTES && offset % (RECORD_BYTES + OWNER_BYTES) != 0) return 0;
+  const record = frameAddress(frame) + <usize>offset;
   const word = load<u32>(record);
   // A record that was never used is zero: no object is in frame 0.
   if (word == 0 || (word & (RECORD_FREE | DEFERRED)) != 0) return 0;
   return generationIn(entry, load<u32>(record, 4), bits) == handle >> placeBits(bits) ? record : 0;
 }
 
+/** Address of the owner bytes of a live object; 0 in a pool without, and for any other number. */
+export function handleOwner(pool: usize, handle: u32): usize {
+  const record = handleRecord(pool, handle);
+  return record == 0 || recordBytes(pool) == RECORD_BYTES ? 0 : record + OWNER;
+}
+
 /** Whether a used record has a generation that a handle may have; for check(). */
 export function recordIsSound(record: usize): bool {
   const bits = frameBits();
   return generationIn(entryAround(record), load<u32>(record, 4), bits) != mask(bits);
+}
+
+/** Verifies the handle frames of a pool. 0 or EUCLEAN. */
+export function handleCheck(pool: usize): u32 {
+  const ownerBytes = poolOption(pool, OWNER_OPTION);
+  if (ownerBytes != 0 && ownerBytes != OWNER_BYTES) return broken(RULE_POOL, <u32>(pool >> PAGE_SHIFT));
+  return slabCheck(pool + POOL_HANDLES, RECORD_BYTES + ownerBytes, FRAME_HANDLES);
 }

@@ -3,9 +3,11 @@
  *
  * An allocator answers "where are the bytes" with the address of the first and
  * three scratch words: OUT_LENGTH bytes lie there, the rest, up to OUT_SIZE,
- * begins at OUT_SECOND. These two functions copy to and from such a span.
+ * begins at OUT_SECOND. gather and scatter copy from and to such a span.
  */
-import { OUT_LENGTH, OUT_SECOND, out } from './scratch';
+import { isError } from '../base/errno';
+import { PAGE_MASK, PAGE_SHIFT } from './layout';
+import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './scratch';
 
 /** Copies the `size` bytes of a span that begins at `from` to one place. */
 export function gather(to: usize, from: usize, size: u32): void {
@@ -19,4 +21,19 @@ export function scatter(from: usize, to: usize, size: u32): void {
   const length = out(OUT_LENGTH);
   memory.copy(to, from, length);
   if (length < size) memory.copy(out(OUT_SECOND), from + length, size - length);
+}
+
+/** The words of a span whose bytes lie in one piece. */
+// @ts-ignore: decorator
+@inline export function spanWhole(size: u32): void {
+  setOut(OUT_SIZE, size);
+  setOut(OUT_LENGTH, size);
+  setOut(OUT_SECOND, 0);
+}
+
+/** Frame and offset (OUT_A) of an object in one piece, given what span answered: its address or an error. */
+export function locateWhole(address: u32): u32 {
+  if (isError(address)) return address;
+  setOut(OUT_A, address & PAGE_MASK);
+  return address >> PAGE_SHIFT;
 }

@@ -1,4 +1,5 @@
 /** Options of zswap, and what they mean. */
+import { ALLOCATOR_OPTIONS, requireAllocator } from '../allocators.ts';
 import type { BackingStore } from '../backing/types.ts';
 import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
 import { takeCodec, type ForeignCodec } from '../codec/foreign.ts';
@@ -6,7 +7,6 @@ import { loadCodec, type LoadableCodec } from '../codec/index.ts';
 import { CompcacheError, show, takeOptions } from '../errors.ts';
 import { RAM_OPTIONS, rams, type Ram } from '../ram.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
-import { ALLOCATOR_OPTIONS, KINDS } from '../allocators.ts';
 
 export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   /** A RAM that it shares with others. Default: one of its own, made with `bytes`, `limit`, `build`, `simd`, `module`. */
@@ -56,8 +56,6 @@ const OWN = [
   'ram', 'allocator', 'zpool', 'codec', 'enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'victims',
   'incompressible', 'index', 'store', 'writebackCompressed', 'writebackLimit', 'maxInFlight', 'timeout',
 ] as const;
-/** Options of any allocator. */
-export const ZPOOL_KEYS = Object.values(ALLOCATOR_OPTIONS).flat();
 /** Options of a RAM of its own. */
 export const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
 
@@ -112,11 +110,6 @@ export function requireTakenStore(op: string, store: unknown): TakenStore {
   return { source: store as BackingStore, isSync: mode === 'sync', slots: Math.min(slots, SLOTS_MAX) };
 }
 
-/** Requires an allocator's name. EINVAL. */
-export function requireAllocator(op: string, allocator: unknown): asserts allocator is AllocatorName {
-  requireWord(op, 'allocator', allocator, Object.keys(KINDS));
-}
-
 /** What every front end is told of its RAM and of the calls of its store. */
 interface Place extends RamOptions {
   ram?: Ram;
@@ -157,7 +150,7 @@ export function requireZswapOptions(op: string, given: ZswapOptions): TakenZswap
   if (options.incompressible !== undefined) requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
   if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
   if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
-  if (options.zpool !== undefined) options.zpool = takeOptions<ZpoolOptions>(op, options.zpool, ZPOOL_KEYS);
+  if (options.zpool !== undefined) options.zpool = takeOptions<ZpoolOptions>(op, options.zpool, ALLOCATOR_OPTIONS);
   if (writebackLimit !== undefined && writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
   const { store, ...others } = options;
   return store === undefined ? others : { ...others, store: requireTakenStore(op, store) };

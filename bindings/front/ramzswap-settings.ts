@@ -1,4 +1,5 @@
 /** Settings and options of a ramzswap: each is read once, into what is used from then on. */
+import { ALLOCATOR_OPTIONS, requireAllocator } from '../allocators.ts';
 import type { BackingStore } from '../backing/types.ts';
 import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
 import type { ForeignCodec } from '../codec/foreign.ts';
@@ -8,7 +9,7 @@ import type { Ram } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
-import { RAM_KEYS, ZPOOL_KEYS, codecNow, requireAllocator, requireFlag, requirePlace, requireTakenStore } from './options.ts';
+import { RAM_KEYS, codecNow, requireFlag, requirePlace, requireTakenStore } from './options.ts';
 
 const PRIORITIES = 4;
 /** Pages of the largest device: they are numbered by 32 bits. */
@@ -95,7 +96,7 @@ export function takeSettings(op: string, { disksize, memlimit, allocator, zpool,
     requireFlag(op, 'swapHeader', swapHeader);
     taken.swapHeader = swapHeader;
   }
-  if (zpool !== undefined) taken.zpool = takeOptions<ZpoolOptions>(op, zpool, ZPOOL_KEYS);
+  if (zpool !== undefined) taken.zpool = takeOptions<ZpoolOptions>(op, zpool, ALLOCATOR_OPTIONS);
   if (backing !== undefined) taken.backing = requireTakenStore(op, backing).source;
   if (codec !== undefined) taken.codec = takeCodecOption(op, codec);
   if (recompCodecs !== undefined) taken.recompCodecs = listOf(op, recompCodecs).map((one) => takeCodecOption(op, one));

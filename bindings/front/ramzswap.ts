@@ -12,7 +12,7 @@ import { Ram, rams, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, type Core, type CoreExports } from '../wasm.ts';
-import { optionWords } from '../allocators.ts';
+import { DEFAULT_ALLOCATOR, optionWords, rowOf } from '../allocators.ts';
 import { zpools, type Zpool } from '../zpool.ts';
 import { codecNow, requireRange, requireTakenStore, requireWord, resolveCodec } from './options.ts';
 import {
@@ -220,7 +220,7 @@ export class Ramzswap {
     const taken = takeSettings(op, takeOptions<RamzswapSettings>(op, given, SETTINGS));
     const settings = { ...this.#settings, ...taken };
     const pages = pagesOf(op, settings.disksize);
-    optionWords(op, settings.allocator ?? 'zsmalloc', settings.zpool ?? {});
+    optionWords(op, settings.allocator ?? DEFAULT_ALLOCATOR, settings.zpool ?? {});
     const { numbers, codecs } = this.#number(op, settings);
     const store = settings.backing === undefined ? undefined : requireTakenStore(op, settings.backing);
     const slots = store?.slots ?? 0;
@@ -273,7 +273,7 @@ export class Ramzswap {
       const address = front.ramzCreate(pages, slots, epoch, pageAddress, utf8.length) >>> 0;
       if (address >= ERRNO_MIN) throw noFrame(op, core, address);
       undo = () => void front.zpoolDestroy(address);
-      const { allocator = 'zsmalloc', zpool } = plan.settings;
+      const { allocator = DEFAULT_ALLOCATOR, zpool } = plan.settings;
       const pool = rams.heldPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });
       const undoFront = undo;
       undo = () => {
@@ -549,7 +549,7 @@ export class Ramzswap {
 
   /** The pool's allocator. */
   get allocator(): AllocatorName {
-    return this.#settingsNow().allocator ?? 'zsmalloc';
+    return this.#settingsNow().allocator ?? DEFAULT_ALLOCATOR;
   }
 
   set allocator(value: AllocatorName) {
@@ -873,7 +873,7 @@ export class Ramzswap {
   #tryPool(op: string, device: Device, index: number, page: Uint8Array, now: number, asIs: boolean, turn?: Turn): number {
     let result = this.#attempt(op, device, index, page, now, asIs);
     // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
-    if ((result === LIMIT || result === ENOMEM) && isZsmalloc(device.settings) && isFreeable(op, device)) {
+    if ((result === LIMIT || result === ENOMEM) && isFreeable(device)) {
       this.#counters.compacted += zpools.compact(op, device.pool);
       result = this.#attempt(op, device, index, page, now, asIs);
     }
@@ -1538,13 +1538,9 @@ function atWork(op: string): CompcacheError {
   return new CompcacheError('EBUSY', op, 'a call waits for the backing store');
 }
 
-function isZsmalloc({ allocator = 'zsmalloc' }: Settings): boolean {
-  return allocator === 'zsmalloc';
-}
-
-/** Whether compaction would bring a frame. */
-function isFreeable(op: string, { core, pool }: Device): boolean {
-  return core.exports.zpoolFreeable(zpools.address(pool)) >>> 0 !== 0;
+/** Whether compaction would bring a frame, where the allocator knows. */
+function isFreeable({ core, pool, settings: { allocator = DEFAULT_ALLOCATOR } }: Device): boolean {
+  return rowOf(allocator).knowsFreeable && core.exports.zpoolFreeable(zpools.address(pool)) >>> 0 !== 0;
 }
 
 /** Second of a device's life. */
@@ -1557,11 +1553,8 @@ function seconds(): number {
 }
 
 /** The most bytes of a block that is worth keeping: a longer one takes as much as the page itself. */
-function mostOf({ pool, core, settings }: Device): number {
-  const most = Math.min(core.exports.zpoolMax(zpools.address(pool)) >>> 0, PAGE_SIZE - 1);
-  if (!isZsmalloc(settings)) return most;
-  const shared = (pool.stats().classes ?? []).filter(({ objectsPerZspage }) => objectsPerZspage > 1);
-  return Math.min(most, Math.max(...shared.map(({ size }) => size)) - 4);
+function mostOf({ pool, core }: Device): number {
+  return Math.min(core.exports.zpoolHugeSize(zpools.address(pool)) >>> 0, PAGE_SIZE - 1);
 }
 
 function figuresOf({ front, address }: Device): Record<'stored' | 'same' | 'huge' | 'written' | 'hugeEver' | 'peak' | 'bytes' | 'good' | 'frames', number> {

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zswap: a compressed cache of swapped pages in front of a backing store. */
+import { DEFAULT_ALLOCATOR, requireAllocator, rowOf } from '../allocators.ts';
 import { SLOT_BYTES } from '../backing/types.ts';
 import { copyIn, copyOf, copyOut, firstOf, requireUnshrunk, viewOf } from '../bytes.ts';
 import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
@@ -11,7 +12,7 @@ import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type CoreExports } from '../wasm.ts';
 import { zpools, type Zpool } from '../zpool.ts';
 import {
-  codecNow, requireAllocator, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type TakenZswapOptions,
+  codecNow, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type TakenZswapOptions,
   type ZswapOptions,
 } from './options.ts';
 import { DECOMPRESS, FIRST_FOREIGN, decompressed, leaveStore, noFrame, notedPlace, takeStore, tracked } from './shared.ts';
@@ -182,7 +183,7 @@ export class Zswap {
     this.#io = store === undefined ? undefined
       : new StoreIo(store.source, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.#frees?.storeChanged(), store.isSync);
     this.#zpoolOptions = options.zpool ?? {};
-    this.#zpoolOptionsOf = options.allocator ?? 'zsmalloc';
+    this.#zpoolOptionsOf = options.allocator ?? DEFAULT_ALLOCATOR;
     this.#keep = (options.incompressible ?? (store === undefined ? 'refuse' : 'keep')) === 'keep';
     this.#raw = options.writebackCompressed === false;
     this.#enabled = options.enabled ?? true;
@@ -961,11 +962,11 @@ export class Zswap {
     return !progress.reached(this.#frames());
   }
 
-  /** Frames that compaction would give back, where asking costs little: zsmalloc counts them as it goes. */
+  /** Frames that compaction would give back, where asking costs little. */
   #freeable(): number {
     let frames = 0;
     const { exports } = this.#core;
-    for (const { pool, allocator } of this.#pools.values()) if (allocator === 'zsmalloc') frames += exports.zpoolFreeable(zpools.address(pool)) >>> 0;
+    for (const { pool, allocator } of this.#pools.values()) if (rowOf(allocator).knowsFreeable) frames += exports.zpoolFreeable(zpools.address(pool)) >>> 0;
     return frames;
   }
 

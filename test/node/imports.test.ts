@@ -29,9 +29,9 @@ function target({ from, to }: Import): string {
 }
 
 /** Layers from the bottom; a file may import from its own and those below. */
-const CORE = [/^assembly\/base\//, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/inspect$/, /^assembly\/index$/];
+const CORE = [/^assembly\/base\//, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/generated\/dispatch$/, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/inspect$/, /^assembly\/index$/];
 const BINDINGS = [
-  /^bindings\/(errors|allocators|bytes|nested|promises|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
+  /^assembly\/alloc\/index$/, /^bindings\/(errors|allocators|bytes|nested|promises|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
   /^bindings\/(zpool|page-table)$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
 ];
 
