@@ -30,7 +30,8 @@ import {
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
-import { FILL, isDoubted, stateOf, tableCheck, tableNext, tableShape } from './page/table';
+import { FILL, isDoubted, stateOf, tableNext, tableShape } from './page/table';
+import { tableCheck } from './page/table-check';
 import { zpoolSpan } from './zpool';
 import { ramzCheck } from './front/ramzswap-check';
 import { zswapCheck } from './front/zswap-check';
