@@ -9,8 +9,9 @@ import { blockBuffer, blockBufferBytes, crcTables, pageBuffer, pageBufferBytes, 
 
 // ── the RAM ──────────────────────────────────────────────────────────────────
 export { attach, layoutVersion } from './mem/module';
+export { fixedFrames as ramFixed } from './mem/layout';
 export {
-  fixedFrames as ramFixed, frameCounter as ramCounter, frameFail as ramFail, frameInit as ramInit, frameLimit as ramLimit,
+  frameCounter as ramCounter, frameFail as ramFail, frameInit as ramInit, frameLimit as ramLimit,
   frameSaved as ramSaved, framesFree as ramFree,
 } from './mem/frame';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };

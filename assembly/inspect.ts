@@ -7,13 +7,12 @@
  */
 import { EINVAL, isError } from './base/errno';
 import * as alloc from './generated/dispatch';
-import { bootCheckWord, fixedFrames, frameEnd, freeNext, lastSection } from './mem/frame';
+import { bootCheckWord, frameEnd, freeNext, hasGeometry, lastSection } from './mem/frame';
 import {
-  BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED, BOOT_MAGIC, BOOT_MAPS,
-  BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SCRATCH, BOOT_USED, BOOT_VERSION, FRAME_BUFFER, FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_INDEX,
-  FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW, FRAME_SLAB, FRAME_SLOTS, FRAME_TABLE, FRAME_TYPES, LAST_FRAME, LAYOUT_VERSION, MAGIC,
-  PAGE_SHIFT, PAGE_SIZE, SCRATCH_FRAME, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, entryOwner, entryPool, entryType,
-  frameExists, tableOf,
+  BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT,
+  BOOT_POOL_HEAD, BOOT_USED, FRAME_BUFFER, FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_INDEX, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW,
+  FRAME_SLAB, FRAME_SLOTS, FRAME_TABLE, FRAME_TYPES, PAGE_SHIFT, PAGE_SIZE, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf,
+  entryOwner, entryPool, entryType, fixedFrames, frameExists, tableOf,
 } from './mem/layout';
 import {
   NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
@@ -25,7 +24,8 @@ import {
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
-import { FILL, isDoubted, stateOf, tableCheck, tableNext, tableShape } from './page/table';
+import { FILL, isDoubted, stateOf, tableNext, tableShape } from './page/table';
+import { tableCheck } from './page/table-check';
 import { zpoolSpan } from './zpool';
 import { ramzCheck } from './front/ramzswap-check';
 import { zswapCheck } from './front/zswap-check';
@@ -149,14 +149,11 @@ export function ramCheck(frames: u32): u32 {
 
 /** Magic, geometry, words that nothing else confirms, rest zero. */
 function bootCheck(frames: u32): u32 {
-  const total = boot(BOOT_FRAMES);
-  if (boot(BOOT_MAGIC) != MAGIC || boot(BOOT_VERSION) != LAYOUT_VERSION) return broken(RULE_BOOT, 0);
-  if (total < 64 || total > frames || total > LAST_FRAME + 1) return broken(RULE_BOOT, 0);
-  if (boot(BOOT_SCRATCH) != fixedFrames(total) - SCRATCH_FRAME) return broken(RULE_BOOT, 0);
+  if (!hasGeometry(frames)) return broken(RULE_BOOT, 0);
   if (boot(BOOT_CHECK) != bootCheckWord()) return broken(RULE_BOOT_CHECK, 0);
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);
-  if (first < fixedFrames(total) || first >= frameEnd() || bump < first || bump > frameEnd()) return broken(RULE_BUMP, 0);
+  if (first < fixedFrames() || first >= frameEnd() || bump < first || bump > frameEnd()) return broken(RULE_BUMP, 0);
   for (let at = BOOT_END; at < PAGE_SIZE; at += 4) {
     if (boot(at) != 0) return broken(RULE_BOOT, 0);
   }
@@ -167,7 +164,7 @@ function bootCheck(frames: u32): u32 {
 function entriesCheck(): u32 {
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);
-  const fixed = fixedFrames(boot(BOOT_FRAMES));
+  const fixed = fixedFrames();
   for (let frame: u32 = 0; frame < fixed; frame++) {
     if (entryOwner(entryOf(frame)) != (frame == TABLE_INDEX ? FRAME_TABLE : FRAME_FIXED)) return broken(RULE_OWNER, frame);
     if (!isEmpty(entryOf(frame), 4)) return broken(RULE_ENTRY, frame);

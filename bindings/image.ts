@@ -12,7 +12,7 @@
  * large as what is stored, and equal states give equal bytes.
  */
 import { CompcacheError } from './errors.ts';
-import { LAYOUT_VERSION, PAGE_SIZE, type Core } from './wasm.ts';
+import { LAYOUT_VERSION, PAGE_SIZE, attach, type Core, type Instance } from './wasm.ts';
 
 const MAGIC = 0x4d494343; // "CCIM"
 const FORMAT = 1;
@@ -26,8 +26,8 @@ export interface Run {
 }
 
 /** Runs of frames that belong into an image. */
-export function runsOf(core: Core): Run[] {
-  const { ramSaved } = core.exports;
+export function runsOf({ exports }: Instance): Run[] {
+  const { ramSaved } = exports;
   const runs: Run[] = [];
   let last: Run | undefined;
   for (let frame = ramSaved(0) >>> 0; frame !== END; frame = ramSaved(frame + 1) >>> 0) {
@@ -125,18 +125,25 @@ export function parseImage(op: string, bytes: Uint8Array): ParsedImage {
 }
 
 /**
- * Copies an image into an instance's untouched memory and verifies that it is a RAM. EIO.
- * The boot frame and the first table come first and alone (frames 0 and 1), so static data and scratch are never written.
+ * Copies an image into an instance's untouched memory and verifies its checksum. EIO.
+ * The boot frame and the first table come first and alone (frames 0 and 1): they say where static data and scratch lie,
+ * which are never written.
  */
-export function loadImage(op: string, core: Core, image: ParsedImage, fixed: number): void {
+export function loadImage(op: string, instance: Instance, image: ParsedImage): Core {
   const { bytes, runs } = image;
+  const head = HEADER_BYTES + 8 * runs.length;
   const end = bytes.length - 4;
-  const stored = new DataView(bytes.buffer, bytes.byteOffset + end, 4).getUint32(0, true);
-  if (checksumOf(core, bytes.subarray(0, end), 0) !== stored) throw damaged(op, 'wrong checksum');
-  let at = HEADER_BYTES + 8 * runs.length;
-  for (const [i, run] of runs.entries()) {
-    if (i > 0 && run.first < fixed) throw damaged(op, 'frames where none can be');
-    core.bytes.set(bytes.subarray(at, at + run.count * PAGE_SIZE), run.first * PAGE_SIZE);
-    at += run.count * PAGE_SIZE;
-  }
+  let at = head;
+  const copy = ({ first, count }: Run): void => {
+    instance.bytes.set(bytes.subarray(at, (at += count * PAGE_SIZE)), first * PAGE_SIZE);
+  };
+  const [start, ...others] = runs as [Run, ...Run[]];
+  copy(start);
+  const core = attach(op, instance);
+  const { checksum, ramFixed } = core.exports;
+  if (others.some(({ first }) => first < ramFixed())) throw damaged(op, 'frames where none can be');
+  others.forEach(copy);
+  const crc = runs.reduce((sum, { first, count }) => checksum(first * PAGE_SIZE, count * PAGE_SIZE, sum) >>> 0, checksumOf(core, bytes.subarray(0, head), 0));
+  if (crc !== new DataView(bytes.buffer, bytes.byteOffset + end, 4).getUint32(0, true)) throw damaged(op, 'wrong checksum');
+  return core;
 }

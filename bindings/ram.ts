@@ -9,7 +9,7 @@ import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './
 import { RULES } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
-import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, closedCore, instantiate, reserve, type Core } from './wasm.ts';
+import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, attach, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { allocatorOf, kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
 import { callbacks, zpools, type Owner, type Zpool } from './zpool.ts';
 
@@ -140,11 +140,11 @@ export class Ram {
     const limit = limitFrames(op, options, bytes);
     const first = options.firstFrame === undefined ? 0 : options.firstFrame;
     requireU32(op, 'firstFrame', first);
-    const core = instantiate(op, module, reserve(op, bytes));
-    if (core.exports.ramInit(bytes / PAGE_SIZE, limit, first) !== 0) {
+    const instance = instantiate(op, module, reserve(op, bytes));
+    if (instance.exports.ramInit(bytes / PAGE_SIZE, limit, first, NEVER, NEVER) !== 0) {
       throw new CompcacheError('EINVAL', op, `firstFrame ${first} is not a frame that can be handed out`);
     }
-    return new Ram(MAKER, core);
+    return new Ram(MAKER, attach(op, instance));
   }
 
   /**
@@ -154,8 +154,9 @@ export class Ram {
    * @param image bytes of snapshot(), of any build; they must stay as they are until the RAM is there
    * @param options bytes: at least those of the image's RAM (the default); more are reserved but not used, since handles
    *   are laid out by the geometry. limit: a new limit
-   * @throws EIO for an image that is damaged, truncated, foreign, or whose tables do not hold together; EINVAL, ENOMEM,
-   *   ENODEV as create; EBUSY inside an evict callback
+   * @throws EIO for an image that is damaged, truncated, foreign, of another layout, with less room for static data or scratch
+   *   than this version needs, or whose tables do not hold together; EINVAL, ENOMEM, ENODEV as create; EBUSY inside an evict
+   *   callback
    */
   static async restore(image: Uint8Array, given: RamOptions = {}): Promise<Ram> {
     const op = 'Ram.restore';
@@ -171,8 +172,7 @@ export class Ram {
     const bytes = memoryBytes(op, options, least);
     if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
     const limit = limitFrames(op, options, bytes);
-    const core = instantiate(op, module, reserve(op, bytes));
-    loadImage(op, core, parsed, core.exports.ramFixed(parsed.totalFrames));
+    const core = loadImage(op, instantiate(op, module, reserve(op, bytes)), parsed);
     if (core.exports.ramCheck(parsed.totalFrames) !== 0) {
       throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
     }

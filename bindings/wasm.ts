@@ -6,7 +6,7 @@
  * in signed (`| 0`): V8 would box them for the call.
  */
 import * as loader from '@assemblyscript/loader';
-import { CompcacheError } from './errors.ts';
+import { CompcacheError, codeOf } from './errors.ts';
 
 export const PAGE_SIZE = 4096;
 /** Version of the RAM's layout that these bindings speak. */
@@ -26,7 +26,7 @@ export const OUT_FRAME = 8;
 /** Exports of the core; all numbers are u32 unless said. What they answer is said in assembly/, where each is written. */
 export interface CoreExports {
   layoutVersion(): number;
-  attach(): void;
+  attach(frames: number): number;
   scratchBase(): number;
   pageBuffer(): number;
   pageBufferBytes(): number;
@@ -63,7 +63,7 @@ export interface CoreExports {
   checksum(from: number, bytes: number, crc: number): number;
   ramCounter(which: number): number;
   ramSaved(frame: number): number;
-  ramFixed(frames: number): number;
+  ramFixed(): number;
   zpoolNext(pool: number): number;
   zpoolLocate(pool: number, handle: number): number;
   zpoolMetadataFrames(pool: number): number;
@@ -76,7 +76,7 @@ export interface CoreExports {
   zpoolTable(pool: number, nth: number): number;
   zpoolWalk(pool: number, frame: number): number;
   // Pools as a whole (assembly/keep.ts).
-  ramInit(frames: number, limit: number, first: number): number;
+  ramInit(frames: number, limit: number, first: number, statics: number, scratch: number): number;
   zpoolCreate(kind: number, a: number, b: number, c: number, ownerBytes: number, name: number, nameBytes: number): number;
   zpoolOwner(pool: number, handle: number): number;
   zpoolDestroy(pool: number): number;
@@ -145,11 +145,15 @@ export interface CoreExports {
   zswapFigure(front: number, which: number): number;
 }
 
-/** One instance of the core on its memory. The memory never grows, so the views stay valid. */
-export interface Core {
+/** An instance of the core on its memory, in which no RAM need be yet. The memory never grows, so the views stay valid. */
+export interface Instance {
   readonly exports: CoreExports;
   readonly memory: WebAssembly.Memory;
   readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** One that works on the RAM in its memory. */
+export interface Core extends Instance {
   /** The result area. */
   readonly out: Uint32Array;
   /** Address of the page buffer, and its first 4096 bytes. */
@@ -200,8 +204,8 @@ function forbidden(op: string, cause: unknown): CompcacheError {
   return new CompcacheError('ENODEV', op, 'the host does not compile WebAssembly here (a Content-Security-Policy without wasm-unsafe-eval?)', { cause });
 }
 
-/** Instantiates a core on a memory. EINVAL for a module that is not this version's core. */
-export function instantiate(op: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Core {
+/** Instantiates a core on a memory. Then comes a RAM (ramInit, or an image), then attach. EINVAL for a module that is not this version's core. */
+export function instantiate(op: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Instance {
   requireCore(op, module);
   let exports: CoreExports;
   try {
@@ -213,27 +217,33 @@ export function instantiate(op: string, module: WebAssembly.Module, memory: WebA
   if (exports.layoutVersion() !== LAYOUT_VERSION) {
     throw new CompcacheError('EINVAL', op, `module is a core of layout ${exports.layoutVersion()}, not ${LAYOUT_VERSION}`);
   }
-  exports.attach();
+  return { exports, memory, bytes: new Uint8Array(memory.buffer as ArrayBuffer) };
+}
+
+/** Lets an instance work on the RAM whose boot frame lies in its memory. EIO for a boot frame that is none, or has less room than the core needs. */
+export function attach(op: string, { exports, memory, bytes }: Instance): Core {
+  const result = exports.attach(bytes.length / PAGE_SIZE) >>> 0;
+  if (result !== 0) throw new CompcacheError('EIO', op, codeOf(result) === 'EIO' ? lacking(exports) : 'the boot frame of the image does not hold together');
+  const view = (address: number, length: number): Uint8Array<ArrayBuffer> => new Uint8Array(bytes.buffer, address >>> 0, length);
   const pageAddress = exports.pageBuffer() >>> 0;
-  const view = (address: number, bytes: number): Uint8Array<ArrayBuffer> => new Uint8Array(memory.buffer as ArrayBuffer, address >>> 0, bytes);
-  let whole: Pick<Core, 'pageBuffer' | 'blockBuffer'> | undefined;
-  // Their sizes lie in the RAM, which is made later.
-  const buffers = (): Pick<Core, 'pageBuffer' | 'blockBuffer'> =>
-    (whole ??= { pageBuffer: view(pageAddress, exports.pageBufferBytes()), blockBuffer: view(exports.blockBuffer(), exports.blockBufferBytes()) });
   return {
     exports,
     memory,
-    bytes: new Uint8Array(memory.buffer as ArrayBuffer),
-    out: new Uint32Array(memory.buffer, exports.scratchBase() >>> 0, 16),
+    bytes,
+    out: new Uint32Array(bytes.buffer, exports.scratchBase() >>> 0, 16),
     pageAddress,
     page: view(pageAddress, PAGE_SIZE),
-    get pageBuffer() {
-      return buffers().pageBuffer;
-    },
-    get blockBuffer() {
-      return buffers().blockBuffer;
-    },
+    pageBuffer: view(pageAddress, exports.pageBufferBytes()),
+    blockBuffer: view(exports.blockBuffer(), exports.blockBufferBytes()),
   };
+}
+
+/** What a RAM has too little of for the core. */
+function lacking({ ramCounter }: CoreExports): string {
+  return ([['static data', 8, 10], ['scratch', 9, 11]] as const)
+    .filter(([, has, needs]) => ramCounter(has) < ramCounter(needs))
+    .map(([what, has, needs]) => `the image has ${ramCounter(has)} frames for ${what}, this version needs ${ramCounter(needs)}`)
+    .join('; ');
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */

@@ -18,8 +18,7 @@ export interface Raw {
 /** A bare core with the state of an image. */
 export async function rawOf(image: Uint8Array, options: RamOptions = {}): Promise<Raw> {
   const parsed = parseImage('test', image);
-  const core = instantiate('test', await moduleFor('test', options), reserve('test', parsed.totalFrames * PAGE_SIZE));
-  loadImage('test', core, parsed, core.exports.ramFixed(parsed.totalFrames));
+  const core = loadImage('test', instantiate('test', await moduleFor('test', options), reserve('test', parsed.totalFrames * PAGE_SIZE)), parsed);
   const words = new Uint32Array(core.memory.buffer);
   return {
     core,

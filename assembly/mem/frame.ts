@@ -22,23 +22,20 @@ import { EINVAL } from '../base/errno';
 import { invariant } from '../base/debug';
 import {
   BOOT_BUMP, BOOT_CHECK, BOOT_FAIL_AFTER, BOOT_FAIL_TIMES, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD,
-  BOOT_ISOLATED, BOOT_LIMIT, BOOT_MAGIC, BOOT_MAPS, BOOT_SCRATCH, BOOT_SERIAL, BOOT_USED, BOOT_VERSION, ENTRY_BYTES,
-  FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, SCRATCH_FRAME,
-  SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, frameAddress, setBoot, tableOf,
+  BOOT_ISOLATED, BOOT_LIMIT, BOOT_MAGIC, BOOT_MAPS, BOOT_SCRATCH, BOOT_SERIAL, BOOT_STATIC, BOOT_USED, BOOT_VERSION,
+  ENTRY_BYTES, FIXED_MOST, FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK,
+  PAGE_SHIFT, SECTION_MASK, SECTION_SHIFT, STATIC_FRAME, STATIC_FRAMES, TABLE_INDEX, boot, entryOf, fixedFrames, frameAddress,
+  setBoot, tableOf,
 } from './layout';
-import { LARGE_SCRATCH_FROM, OUT_NEEDED, SCRATCH_LARGE, SCRATCH_SMALL, setOut } from './scratch';
+import { OUT_NEEDED, TABLE_FRAMES, TABLE_FRAMES_LEAST, scratchFrames, setOut } from './scratch';
 
 /** "Never": for the two words of the fault injector. */
 const NEVER: u32 = 0xFFFFFFFF;
 
 const ENTRY_FREE_NEXT: usize = 8; // next frame on the free list
+const FRAMES_LEAST: u32 = 64; // of a RAM
 
 // ── boot ─────────────────────────────────────────────────────────────────────
-
-/** Frames before the first that can be handed out. */
-export function fixedFrames(frames: u32): u32 {
-  return SCRATCH_FRAME + (frames >= LARGE_SCRATCH_FROM ? SCRATCH_LARGE : SCRATCH_SMALL);
-}
 
 /** One past the last frame that can be handed out. */
 // @ts-ignore: decorator
@@ -67,11 +64,34 @@ export function bootCheckWord(): u32 {
   sum = rotl<u32>(sum ^ boot(BOOT_LIMIT), 3);
   sum = rotl<u32>(sum ^ boot(BOOT_FAIL_AFTER), 3);
   sum = rotl<u32>(sum ^ boot(BOOT_FAIL_TIMES), 3);
+  sum = rotl<u32>(sum ^ boot(BOOT_STATIC), 3);
   return rotl<u32>(sum ^ boot(BOOT_SERIAL), 3);
 }
 
 export function sealBoot(): void {
   setBoot(BOOT_CHECK, bootCheckWord());
+}
+
+/** Whether static data and scratch of these sizes leave frames to hand out. */
+function haveRoom(frames: u32, statics: u32, scratch: u32): bool {
+  return statics < FIXED_MOST && scratch < FIXED_MOST && STATIC_FRAME + statics + scratch <= min(FIXED_MOST, frames - 1);
+}
+
+/** Whether there is a boot frame of this layout, its geometry possible in a memory of so many frames. */
+export function hasGeometry(frames: u32): bool {
+  const total = boot(BOOT_FRAMES);
+  return boot(BOOT_MAGIC) == MAGIC && boot(BOOT_VERSION) == LAYOUT_VERSION
+    && total >= FRAMES_LEAST && total <= min(frames, LAST_FRAME + 1) && haveRoom(total, boot(BOOT_STATIC), boot(BOOT_SCRATCH));
+}
+
+/** The same, and its check word is right: what must be known before anything else is read. */
+export function isBoot(frames: u32): bool {
+  return hasGeometry(frames) && boot(BOOT_CHECK) == bootCheckWord();
+}
+
+/** Frames that the data segments of this build take. */
+function staticNeeded(): u32 {
+  return ((<u32>__data_end + PAGE_MASK) >> PAGE_SHIFT) - STATIC_FRAME;
 }
 
 /**
@@ -80,17 +100,23 @@ export function sealBoot(): void {
  * @param limit the most frames that may be in use, NEVER for none
  * @param first lowest frame that is handed out, 0 for the one behind the
  *   scratch; higher ones are for tests of high addresses
+ * @param statics frames of static data, NEVER for those that this build gives;
+ *   other numbers make a RAM as another build would, for tests
+ * @param scratch frames of the scratch, in the same way
  * @returns 0, or EINVAL when the numbers do not fit each other
  */
-export function frameInit(frames: u32, limit: u32, first: u32): u32 {
-  const fixed = fixedFrames(frames);
-  if (frames < 64 || frames > LAST_FRAME + 1) return EINVAL;
+export function frameInit(frames: u32, limit: u32, first: u32, statics: u32, scratch: u32): u32 {
+  if (statics == NEVER) statics = STATIC_FRAMES;
+  if (scratch == NEVER) scratch = scratchFrames(frames, TABLE_FRAMES);
+  if (frames < FRAMES_LEAST || frames > LAST_FRAME + 1 || !haveRoom(frames, statics, scratch)) return EINVAL;
+  const fixed = STATIC_FRAME + statics + scratch;
   if (first == 0) first = fixed;
   if (first < fixed || first >= min(frames, LAST_FRAME)) return EINVAL;
   setBoot(BOOT_MAGIC, MAGIC);
   setBoot(BOOT_VERSION, LAYOUT_VERSION);
   setBoot(BOOT_FRAMES, frames);
-  setBoot(BOOT_SCRATCH, fixed - SCRATCH_FRAME);
+  setBoot(BOOT_SCRATCH, scratch);
+  setBoot(BOOT_STATIC, statics);
   setBoot(BOOT_FIRST, first);
   setBoot(BOOT_BUMP, first);
   setBoot(BOOT_LIMIT, limit);
@@ -229,7 +255,12 @@ function frameHighWater(): u32 {
   return bump - first - (tablesBelow(bump) - tablesBelow(first));
 }
 
-/** One word of the RAM's state: 0 frames in all, 1 in use, 2 limit, 3 high-water mark, 4 live maps, 5 isolated victims, 6 pools ever created, 7 fixed frames and tables. */
+/**
+ * One word of the RAM's state: 0 frames in all, 1 in use, 2 limit, 3 high-water
+ * mark, 4 live maps, 5 isolated victims, 6 pools ever created, 7 fixed frames and
+ * tables, 8 frames of static data, 9 of scratch; 10 and 11 those of each that
+ * this build needs.
+ */
 export function frameCounter(which: u32): u32 {
   switch (which) {
     case 0: return boot(BOOT_FRAMES);
@@ -239,6 +270,10 @@ export function frameCounter(which: u32): u32 {
     case 4: return boot(BOOT_MAPS);
     case 5: return boot(BOOT_ISOLATED);
     case 6: return boot(BOOT_SERIAL);
+    case 8: return boot(BOOT_STATIC);
+    case 9: return boot(BOOT_SCRATCH);
+    case 10: return staticNeeded();
+    case 11: return scratchFrames(boot(BOOT_FRAMES), TABLE_FRAMES_LEAST);
     default: return boot(BOOT_FRAMES) - frameCapacity();
   }
 }

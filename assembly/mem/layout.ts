@@ -8,7 +8,7 @@
  *   section 0 (frames 0..127)            section s (frames 128s..128s+127)
  *   ┌───────┬───────┬────────┬─────────┬─────┐ ┌─────────┬───────┬─────────┐
  *   │ boot  │ table │ static │ scratch │ ... │ │ frames… │ table │ frames… │
- *   │   0   │   1   │  2..3  │  4..    │     │ │         │  +t   │ ..+127  │
+ *   │   0   │   1   │  2..   │         │     │ │         │  +t   │ ..+127  │
  *   └───────┴───────┴────────┴─────────┴─────┘ └─────────┴───────┴─────────┘
  *
  * - boot: magic, geometry, frame allocator state, list of pools (below).
@@ -19,10 +19,12 @@
  *   section, not always the same one: pages at a stride of 128 share a few sets
  *   of the processor's TLB, which cost every look at an entry a page walk (a
  *   fifth of zsmalloc's malloc and free). A memory ends at a multiple of 16 frames.
- * - static: the data segments of the module. Fixed place, never written, never
- *   part of an image; that is what makes images portable between builds.
+ * - static: the data segments of the module. They begin at frame 2, are never written
+ *   and never part of an image; that is what makes images portable between builds.
  * - scratch: page buffers, compressors' tables, results. Per instance, not state, never
- *   part of an image; addressed through one base (mem/scratch.ts).
+ *   part of an image (mem/scratch.ts).
+ *   Both have as many frames as the boot frame says; section 0 holds them. A build
+ *   that needs more than an image has, refuses it; one that needs less works on it.
  *
  * A frame table entry
  *
@@ -35,9 +37,9 @@
  *   genA and genB survive when the frame is given back and taken again: they
  *   are what makes a handle from an earlier life of the frame recognisable.
  *
- * Vital statistics: 32 bytes of table per 4096 (0.78 %); fixed frames of a RAM
- * 4 + scratch (9 below 1 MiB, 39 from there); a RAM has at most 2^20 frames,
- * and the last one of a 4 GiB memory is never handed out.
+ * Vital statistics: 32 bytes of table per 4096 (0.78 %); fixed frames of a new RAM
+ * 2 + 2 static + scratch (9 below 1 MiB, 39 from there); a RAM has at most 2^20
+ * frames, and the last one of a 4 GiB memory is never handed out.
  *
  * Boot frame, u32 words:
  *   0 magic         4 layout version  8 frames in all   12 scratch frames
@@ -46,7 +48,8 @@
  *  32 frames in use                  36 limit on those
  *  40 first pool    44 pools         48 live maps       52 isolated victims
  *  56 frame requests left to succeed 60 requests left to fail  (fault injection)
- *  64 check word over 4..16, 36, 56, 60 and 68          68 pools ever created
+ *  64 check word over 4..16, 36, 56, 60, 68 and 72      68 pools ever created
+ *  72 static frames
  */
 
 export const PAGE_SIZE: u32 = 4096;
@@ -61,8 +64,9 @@ const SKEW_MASK: u32 = 15;
 const SECTION_BYTES: usize = (128 << 12) - 1; // as a mask
 const ENTRY_SHIFT: u32 = 5;
 export const ENTRY_BYTES: u32 = 32;
-// Frames 2 and 3 hold static data: asconfig.json has memoryBase = 2 * 4096.
-export const SCRATCH_FRAME: u32 = 4;
+export const STATIC_FRAME: u32 = 2; // first of static data: asconfig.json has memoryBase = 2 * 4096
+export const STATIC_FRAMES: u32 = 2; // of static data in a new RAM; scripts/build.mjs reads this line
+export const FIXED_MOST: u32 = 128; // boot, table, static and scratch lie in one section
 export const LAST_FRAME: u32 = 0xFFFFF; // of 4 GiB: never handed out (base/errno.ts)
 
 export const MAGIC: u32 = 0x4D524343; // "CCRM"
@@ -103,7 +107,8 @@ export const BOOT_FAIL_AFTER: usize = 56;
 export const BOOT_FAIL_TIMES: usize = 60;
 export const BOOT_CHECK: usize = 64;
 export const BOOT_SERIAL: usize = 68;
-export const BOOT_END: usize = 72;
+export const BOOT_STATIC: usize = 72;
+export const BOOT_END: usize = 76;
 
 // In the entry of a slab or handle frame: bytes of its records in use, of those that were ever used, its cache (mem/slab.ts).
 export const SLAB_USED: usize = 12;
@@ -121,6 +126,18 @@ export const RECORD_FREE: u32 = 0x80000000;
 // @ts-ignore: decorator
 @inline export function setBoot(at: usize, value: u32): void {
   store<u32>(at, value);
+}
+
+/** The first frame of the scratch. */
+// @ts-ignore: decorator
+@inline export function scratchFrame(): u32 {
+  return STATIC_FRAME + boot(BOOT_STATIC);
+}
+
+/** Frames before the first that can be handed out. */
+// @ts-ignore: decorator
+@inline export function fixedFrames(): u32 {
+  return scratchFrame() + boot(BOOT_SCRATCH);
 }
 
 /** Address of a frame. */

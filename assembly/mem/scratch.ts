@@ -1,25 +1,29 @@
 /**
  * Scratch: buffers of one instance, outside the state of the RAM.
  *
- * Everything here may be overwritten by the next call. It is addressed through
- * one base that is set once per instance, so that a second worker on the same
- * RAM could be given its own.
+ * Everything here may be overwritten by the next call. Its places are set once
+ * per instance, so that a second worker on the same RAM could be given its own.
  *
  *   base  +0      results and fault report (u32 words)
  *         +4096   CRC-32C tables, 4 KiB
- *         +8192   tables of the compressors, 16 KiB (lz4 takes 8); or gather: a
- *                 straddling object made contiguous for a load, 4 KiB
- *         +24576  page: input of the page path and of the codecs, 4 or 64 KiB
- *         then    block: output of the codecs, 8 or 68 KiB
+ *         +8192   tables of the compressors, what the rest leaves: 16 KiB in a new
+ *                 RAM (lz4 takes 8); or gather: a straddling object made contiguous
+ *                 for a load, 4 KiB
+ *   page          input of the page path and of the codecs, 4 or 64 KiB
+ *   block         output of the codecs, 8 or 68 KiB, up to the end
  *
- * A RAM below 1 MiB gets the small buffers (9 frames), any other the large ones
- * (39 frames): codec calls above 4 KiB need those.
+ * A RAM below 1 MiB has the small buffers, any other the large ones: codec calls
+ * above 4 KiB need those. The boot frame has the number of frames in all (9 or 39
+ * in a new RAM), so where there are more of them, the tables are larger.
  */
-import { BOOT_SCRATCH, PAGE_SIZE, boot } from './layout';
+import { BOOT_FRAMES, BOOT_SCRATCH, PAGE_SHIFT, PAGE_SIZE, boot, frameAddress, scratchFrame } from './layout';
 
-export const SCRATCH_SMALL: u32 = 9;
-export const SCRATCH_LARGE: u32 = 39;
-export const LARGE_SCRATCH_FROM: u32 = 256; // frames of the RAM
+const LARGE_FROM: u32 = 256; // frames of the RAM
+const LARGE_FRAMES: u32 = 16; // of the page buffer
+const OTHER_FRAMES: u32 = 3; // results, CRC-32C tables, and by what the block buffer is the larger one
+
+export const TABLE_FRAMES: u32 = 4; // of the compressors' tables in a new RAM
+export const TABLE_FRAMES_LEAST: u32 = 4; // without which the codecs of this build cannot work
 
 /** Words of the result area. */
 export const OUT_LENGTH: usize = 0; // bytes in the first frame
@@ -34,13 +38,28 @@ export const OUT_FRAME: usize = 32; // check(): frame where it is broken
 
 const CRC: usize = 4096;
 const TABLES: usize = 8192;
-const PAGE: usize = 24576;
 
-/** Set once per instance; a place, not state. */
+// Set once per instance; places, not state.
 let base: usize = 0;
+let page: usize = 0;
+let block: usize = 0;
 
-export function setScratch(address: usize): void {
-  base = address;
+/** Frames of the page buffer in a RAM of so many. */
+function pageBufferFrames(frames: u32): u32 {
+  return frames >= LARGE_FROM ? LARGE_FRAMES : 1;
+}
+
+/** Frames of a scratch with so many for the compressors' tables, in a RAM of `frames`. */
+export function scratchFrames(frames: u32, tables: u32): u32 {
+  return OTHER_FRAMES + tables + 2 * pageBufferFrames(frames);
+}
+
+/** Finds the places in the scratch that the boot frame names. */
+export function placeScratch(): void {
+  const bytes = <usize>pageBufferFrames(boot(BOOT_FRAMES)) << PAGE_SHIFT;
+  base = frameAddress(scratchFrame());
+  block = base + (<usize>boot(BOOT_SCRATCH) << PAGE_SHIFT) - (bytes + PAGE_SIZE);
+  page = block - bytes;
 }
 
 // @ts-ignore: decorator
@@ -76,18 +95,18 @@ export function setScratch(address: usize): void {
 
 // @ts-ignore: decorator
 @inline export function pageBuffer(): usize {
-  return base + PAGE;
+  return page;
 }
 
 /** Bytes that one codec call may take. */
 // @ts-ignore: decorator
 @inline export function pageBufferBytes(): u32 {
-  return boot(BOOT_SCRATCH) == SCRATCH_LARGE ? 16 * PAGE_SIZE : PAGE_SIZE;
+  return <u32>(block - page);
 }
 
 // @ts-ignore: decorator
 @inline export function blockBuffer(): usize {
-  return base + PAGE + pageBufferBytes();
+  return block;
 }
 
 /** Bytes of the block buffer: one frame more than the page buffer, so that an incompressible page still fits. */

@@ -58,6 +58,18 @@ describe('imports', () => {
     expect(between).toEqual([]);
   });
 
+  test('the shapes of a page table are known to the table alone', () => {
+    const table = /^assembly\/page\/(dense|sparse|table(-check|-layout)?)\.ts$/;
+    const all = sources('assembly').flatMap(importsOf);
+    const inner = all.filter((found) => /^assembly\/page\/(dense|sparse|table-layout)$/.test(target(found)));
+    expect(inner.length).toBeGreaterThan(5);
+    expect(inner.filter(({ from }) => !table.test(from))).toEqual([]);
+    // Below it: what both shapes share, then the shapes, neither of which knows the other.
+    const order = [/\/table-layout$/, /\/(dense|sparse)$/, /\/table$/, /\/table-check$/];
+    const within = all.filter((found) => table.test(found.from) && table.test(`${target(found)}.ts`));
+    expect(within.filter((found) => layer(order, target(found)) >= layer(order, found.from))).toEqual([]);
+  });
+
   test('of the bindings point one way; only backing/file.ts and its lock may import Node, and none but wasm.ts the loader', () => {
     const files = sources('bindings');
     for (const file of files) expect(layer(BINDINGS, file), `${file} is in no layer`).toBeGreaterThanOrEqual(0);

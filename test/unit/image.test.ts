@@ -2,7 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
-import { crc32c, entryOf, rawOf, resealed } from '../raw.ts';
+import { moduleFor } from '../../bindings/builds.ts';
+import { runsOf } from '../../bindings/image.ts';
+import { rams } from '../../bindings/ram.ts';
+import type { RamOptions } from '../../bindings/types.ts';
+import { OUT_RULE, instantiate, reserve, type Instance } from '../../bindings/wasm.ts';
+import { EUCLEAN, crc32c, entryOf, rawOf, resealed } from '../raw.ts';
 
 const BUILDS = [{ simd: true }, { simd: false }, { build: 'checked' }] as const;
 
@@ -172,7 +177,21 @@ describe('what is no image is EIO', () => {
     const view = new DataView(image.buffer);
     expect(view.getUint32(8, true)).toBe(2);
     view.setUint32(8, 1, true);
-    await expect(Ram.restore(resealed(image))).rejects.toMatchObject({ code: 'EIO', message: expect.stringMatching(/layout 1.*layout 2/) as string });
+    const refused = { code: 'EIO', message: expect.stringMatching(/layout 1.*layout 2/) as string };
+    await expect(Ram.restore(resealed(image))).rejects.toMatchObject(refused);
+    // Nothing behind that word is read: what another layout has there is not known.
+    await expect(Ram.restore(image.fill(0xff, 12))).rejects.toMatchObject(refused);
+    await expect(Ram.restore(image.slice(0, 28))).rejects.toMatchObject(refused);
+  });
+
+  test('a boot frame of layout 1 is refused before anything else in it is read', async () => {
+    const image = (await Ram.create({ bytes: '256KiB' })).snapshot();
+    const raw = await rawOf(image);
+    raw.setWord(4, 1);
+    for (let at = 8; at < PAGE_SIZE; at += 4) raw.setWord(at, 0xffffffff);
+    expect([raw.check(), raw.core.out[OUT_RULE]]).toEqual([EUCLEAN, 1]);
+    new DataView(image.buffer).setUint32(32 + 4, 1, true);
+    await expect(Ram.restore(resealed(image))).rejects.toMatchObject({ code: 'EIO', message: expect.stringContaining('boot frame') as string });
   });
 
   test('the checksum of the core is CRC-32C', async () => {
@@ -269,5 +288,114 @@ describe('what is no image is EIO', () => {
     expect(() => [...chunks]).toThrowError(expect.objectContaining({ code: 'EBUSY' }) as Error);
     ram.close();
     expect(() => [...chunks]).toThrowError(expect.objectContaining({ code: 'ECLOSED' }) as Error);
+  });
+});
+
+const OWN = 0xffffffff;
+
+/** An instance with an empty RAM as a build would make it that gives static data and scratch so many frames. */
+async function made(frames: number, statics: number, scratch: number, options: RamOptions = {}): Promise<{ instance: Instance; result: number }> {
+  const instance = instantiate('test', await moduleFor('test', options), reserve('test', frames * PAGE_SIZE));
+  return { instance, result: instance.exports.ramInit(frames, OWN, 0, statics, scratch) };
+}
+
+/** The image of that RAM. */
+async function imageOf(frames: number, statics: number, scratch: number): Promise<Uint8Array> {
+  const { instance, result } = await made(frames, statics, scratch);
+  expect(result).toBe(0);
+  const runs = runsOf(instance);
+  const parts = [
+    new Uint8Array(new Uint32Array([0x4d494343, 1, 2, frames, runs.reduce((sum, { count }) => sum + count, 0), runs.length]).buffer),
+    ...runs.map(({ first, count }) => new Uint8Array(new Uint32Array([first, count]).buffer)),
+    ...runs.map(({ first, count }) => instance.bytes.subarray(first * PAGE_SIZE, (first + count) * PAGE_SIZE)),
+    new Uint8Array(4),
+  ];
+  const image = new Uint8Array(await new Blob(parts).arrayBuffer());
+  return resealed(image);
+}
+
+/** Uses all of the scratch: both compressors, objects that straddle, a sparse table that splits its leaves. */
+function useScratch(ram: Ram, keys: number): void {
+  const pageOf = (n: number): Uint8Array => Uint8Array.from({ length: PAGE_SIZE }, (_, i) => ((i * (n + 7)) % 251) & (i % 3 === 0 ? 0xff : 0x0f));
+  const table = ram.zpool('zsmalloc').pageTable('sparse');
+  const into = new Uint8Array(PAGE_SIZE);
+  for (let n = 0; n < keys; n++) table.put(n * 0x12345, pageOf(n), n % 2 === 0 ? ram.codec('lz4hc') : undefined);
+  for (let n = 0; n < keys; n++) {
+    expect(table.get(n * 0x12345, into)).toBe(true);
+    expectSameBytes(into, pageOf(n));
+  }
+  for (const name of ['lz4', 'lz4hc'] as const) {
+    const codec = ram.codec(name);
+    const bytes = Uint8Array.from({ length: rams.core('test', ram).pageBuffer.length }, (_, i) => (i >> 3) ^ (i % 11));
+    const block = new Uint8Array(bytes.length + PAGE_SIZE);
+    const decoded = new Uint8Array(bytes.length);
+    codec.decompress(block.subarray(0, codec.compress(bytes, block)), decoded);
+    expectSameBytes(decoded, bytes);
+  }
+  ram.check();
+}
+
+describe('frames for static data and for scratch, by the boot frame', () => {
+  test('a new RAM has those of this build, an image too', async () => {
+    for (const [frames, scratch] of [[64, 9], [240, 9], [256, 39], [512, 39]] as const) {
+      const ram = await Ram.create({ bytes: frames * PAGE_SIZE });
+      expectSameBytes(ram.snapshot(), await imageOf(frames, 2, scratch));
+      expectSameBytes(ram.snapshot(), await imageOf(frames, OWN, OWN));
+      const { ramCounter, ramFixed } = rams.core('test', ram).exports;
+      expect([ramCounter(8), ramCounter(9), ramFixed()]).toEqual([2, scratch, 4 + scratch]);
+    }
+  });
+
+  test.each([[512, 2, 40], [512, 5, 39], [512, 9, 64], [512, 60, 66], [128, 2, 10], [128, 7, 31]])('a RAM of %i frames, %i static, %i scratch works', async (frames, statics, scratch) => {
+    const image = await imageOf(frames, statics, scratch);
+    for (const build of BUILDS) {
+      const { instance } = await made(frames, OWN, OWN, build);
+      const ram = await Ram.restore(image, build);
+      const core = rams.core('test', ram);
+      const buffer = frames < 256 ? 1 : 16;
+      const end = 2 + statics + scratch;
+      expect([core.out.byteOffset, core.pageBuffer.byteOffset, core.pageBuffer.length, core.blockBuffer.byteOffset, core.blockBuffer.length].map((bytes) => bytes / PAGE_SIZE))
+        .toEqual([2 + statics, end - 2 * buffer - 1, buffer, end - buffer - 1, buffer + 1]);
+      expect(ram.stats().fixedFrames).toBe(end + Math.ceil(frames / 128) - 1);
+      useScratch(ram, frames < 256 ? 40 : 300);
+      const pool = ram.zpool('zbud', { name: 'after' });
+      const handle = pool.malloc(100);
+      expect(handle).toBeGreaterThan(0);
+      // The static data is as it was.
+      expectSameBytes(core.bytes.slice(2 * PAGE_SIZE, (2 + statics) * PAGE_SIZE), instance.bytes.slice(2 * PAGE_SIZE, (2 + statics) * PAGE_SIZE));
+      const after = ram.snapshot();
+      const copy = await Ram.restore(after);
+      expectSameBytes(copy.snapshot(), after);
+      copy.check();
+      expect(copy.openZpool('after').size(handle)).toBe(100);
+    }
+  });
+
+  test('too few for this build: EIO that names both numbers', async () => {
+    for (const build of BUILDS) {
+      const { instance: { exports, bytes } } = await made(512, OWN, OWN, build);
+      // What the core says that it needs is what its data segments take.
+      const needs = exports.ramCounter(10);
+      expect(needs).toBe(Math.ceil((bytes.findLastIndex((byte, at) => byte !== 0 && at >= 2 * PAGE_SIZE) + 1) / PAGE_SIZE) - 2);
+      expect(needs).toBeGreaterThan(0);
+      await Ram.restore(await imageOf(512, needs, 39), build);
+      const refused = (message: RegExp): object => ({ code: 'EIO', message: expect.stringMatching(message) as string });
+      await expect(Ram.restore(await imageOf(512, needs - 1, 39), build)).rejects.toMatchObject(refused(new RegExp(`has ${needs - 1} frames for static data, .* needs ${needs} `)));
+      await expect(Ram.restore(await imageOf(512, 2, 38), build)).rejects.toMatchObject(refused(/has 38 frames for scratch, .* needs 39 /));
+      await expect(Ram.restore(await imageOf(64, 2, 8), build)).rejects.toMatchObject(refused(/has 8 frames for scratch, .* needs 9 /));
+      await expect(Ram.restore(await imageOf(64, 0, 0), build)).rejects.toMatchObject(refused(/has 0 frames for static data, .*; the image has 0 frames for scratch, /));
+    }
+  });
+
+  test('numbers that cannot be, and a boot frame whose check word is not theirs', async () => {
+    for (const [frames, statics, scratch] of [[512, 61, 66], [512, 128, 0], [512, 0xfffffffe, 39], [512, 2, 0xfffffffe], [64, 40, 22]] as const) {
+      expect((await made(frames, statics, scratch)).result >>> 0).toBe(0xffffffea);
+    }
+    const image = await imageOf(512, 2, 39);
+    for (const [at, value] of [[72, 3], [12, 40], [72, 0], [72, 0xffffffff], [12, 0xffffffff], [64, 0]] as const) {
+      const copy = image.slice();
+      new DataView(copy.buffer).setUint32(32 + at, value, true);
+      await expect(Ram.restore(resealed(copy))).rejects.toMatchObject({ code: 'EIO', message: expect.stringContaining('boot frame') as string });
+    }
   });
 });

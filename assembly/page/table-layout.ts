@@ -1,0 +1,98 @@
+/**
+ * What both shapes of a page table are made of: the root, cells, and the frames
+ * that the table owns with what their entries say. The pictures are in table.ts,
+ * dense.ts and sparse.ts.
+ */
+import { frameAlloc, frameFree } from '../mem/frame';
+import { FRAME_INDEX, PAGE_MASK, entryOf, frameAddress } from '../mem/layout';
+import { OUT_A, OUT_B, OUT_C, setOut } from '../mem/scratch';
+
+export const NODE_BITS: u32 = 10; // frame numbers in a frame: children of a node, words of a directory
+export const NODE_MASK: u32 = 1023;
+
+@unmanaged
+export class Root {
+  shape: u32;
+  top: u32;
+  height: u32;
+  keys: u32;
+  frames: u32;
+  deepest: u32;
+  doubted: u32;
+  sum: u32;
+}
+
+@unmanaged
+export class IndexEntry {
+  owner: u32;
+  generations: u32;
+  used: u16;
+  depth: u16;
+  place: u32;
+}
+
+// @ts-ignore: decorator
+@inline export function rootAt(root: usize): Root {
+  return changetype<Root>(root);
+}
+
+// @ts-ignore: decorator
+@inline export function indexEntry(frame: u32): IndexEntry {
+  return changetype<IndexEntry>(entryOf(frame));
+}
+
+// @ts-ignore: decorator
+@inline export function usedIn(frame: u32): u32 {
+  return <u32>indexEntry(frame).used;
+}
+
+// @ts-ignore: decorator
+@inline export function addUsed(frame: u32, by: i32): void {
+  indexEntry(frame).used = <u16>(<i32>indexEntry(frame).used + by);
+}
+
+// @ts-ignore: decorator
+@inline export function leafDepth(leaf: u32): u32 {
+  return <u32>indexEntry(leaf).depth;
+}
+
+/** Notes for check() where a frame stands, so that none can stand in two places. */
+export function setPlace(frame: u32, depth: u32, place: u32): void {
+  indexEntry(frame).depth = <u16>depth;
+  indexEntry(frame).place = place;
+}
+
+export function isPlaced(frame: u32, depth: u32, place: u32): bool {
+  return leafDepth(frame) == depth && indexEntry(frame).place == place;
+}
+
+/** Word `index` of a frame of frame numbers. */
+// @ts-ignore: decorator
+@inline export function wordAt(frame: u32, index: u32): usize {
+  return frameAddress(frame) + <usize>(index << 2);
+}
+
+// @ts-ignore: decorator
+@inline export function stateOf(cell: usize): u32 {
+  return load<u32>(cell, 4);
+}
+
+/** Notes key and place of a cell for the caller of tableNext. */
+export function found(cell: usize, low: u32, high: u32, place: u32): usize {
+  setOut(OUT_A, low);
+  setOut(OUT_B, high);
+  setOut(OUT_C, place);
+  return cell;
+}
+
+/** Takes a zeroed frame for the table; 0 for none. The owner is the page in which the root lies. */
+export function takeFrame(root: usize): u32 {
+  const frame = frameAlloc((<u32>root & ~PAGE_MASK) | FRAME_INDEX);
+  if (frame != 0) rootAt(root).frames += 1;
+  return frame;
+}
+
+export function giveFrame(root: usize, frame: u32): void {
+  rootAt(root).frames -= 1;
+  frameFree(frame);
+}
