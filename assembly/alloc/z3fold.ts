@@ -69,6 +69,7 @@
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPrevious, listPush, listRemove, listTail, toFront } from '../base/list';
+import { listCell, listMask } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
   MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleInit, handleOf, handleReady, handleRecord, handleUnready, recordMaps,
@@ -86,9 +87,9 @@ import { slabAlloc, slabFree, slabInit, slabRoom } from '../mem/slab';
 import { walkFree, walkObject } from '../mem/walk';
 import {
   BUDDIES, BUDDY_MAX, CHUNK, CHUNKS, CHUNK_SHIFT, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, HELD, ISOLATED, LAST, LINKS,
-  LIST_MASK, LRU_LINKS, MIDDLE, PENDING, SLIDE_MIN, START_SHIFT, WORK, addressOf, bind, chunksIn, chunksOf, clear, delist,
-  descriptorOf, enlist, entryOfWord, hasWork, isClosed, isMapped, listCell, recordIn, search, setShape, setState, shapeOf,
-  startIn, stateOf, takeOff, taken,
+  LRU_LINKS, MIDDLE, PENDING, SLIDE_MIN, START_SHIFT, WORK, addressOf, bind, chunksIn, chunksOf, clear, delist, descriptorOf,
+  enlist, entryOfWord, hasWork, isClosed, isMapped, recordIn, search, setShape, setState, shapeOf, startIn, stateOf, takeOff,
+  taken,
 } from './z3fold-frame';
 
 export { z3foldCheck } from './z3fold-check';
@@ -348,7 +349,7 @@ export function z3foldCompact(pool: usize, victims: u32): u32 {
  * do. One pass over the frame table.
  */
 export function z3foldFreeable(pool: usize): u32 {
-  const mask = hasWork(pool) ? ~0 : load<u64>(pool, LIST_MASK);
+  const mask = hasWork(pool) ? ~0 : listMask(pool);
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
