@@ -17,8 +17,7 @@
  *   12 blocks of mapped objects | isolated << 8 | next frame in the order of a compaction << 12
  *   16 links: LRU                            24 u64: free units
  *
- *   pool  256 lists of free blocks by units, 64 cells; the last is the reserve
- *         512 u64: which lists have a block
+ *   pool  lists of free blocks by units (mem/bitmap-lists.ts); the last is the reserve
  *         520 frames of the reserve    524 used units, 64 for a raw page
  *         528 frames given back since a victim was isolated
  *         532 bits of a frame number    536 generation of all ones
@@ -29,12 +28,13 @@
  * descriptors, never a cold frame. And the entry knows which units are free, so
  * the descriptors of neighbours are not touched unless there is one to merge.
  */
-import { link, listPush, listRemove, toFront } from '../base/list';
+import { listPush, listRemove, toFront } from '../base/list';
+import { listBit, listCell, listHead, listMask, putOnList, setListMask, takeOffList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree } from '../mem/frame';
 import {
   FRAME_DATA, FRAME_RAW, PAGE_SHIFT, SLAB_USED, entryOf, entryOwner, frameAddress, frameBits, genA, genB, setGenA, setGenB,
 } from '../mem/layout';
-import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
+import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, poolAt } from '../mem/pool';
 import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
 
 // ── constants ────────────────────────────────────────────────────────────────
@@ -61,7 +61,6 @@ const PLACE_SHIFT: u32 = 2;
 export const LIST_LINKS: usize = 8;
 export const LRU_LINKS: usize = 16;
 // In the pool.
-const LIST_MASK: usize = 512;
 const RESERVE: usize = 520;
 const USED_UNITS: usize = 524;
 const GIVEN: usize = 528;
@@ -119,17 +118,6 @@ export const ALL_FREE: u64 = 0xFFFFFFFFFFFFFFFF;
 // @ts-ignore: decorator
 @inline export function dataAt(entry: usize): DataEntry {
   return changetype<DataEntry>(entry);
-}
-
-/** The lists that have a block. */
-// @ts-ignore: decorator
-@inline export function listMask(pool: usize): u64 {
-  return load<u64>(pool, LIST_MASK);
-}
-
-// @ts-ignore: decorator
-@inline export function setListMask(pool: usize, mask: u64): void {
-  store<u64>(pool, mask, LIST_MASK);
 }
 
 /** Frames of the reserve. */
@@ -348,29 +336,11 @@ export function slabEnds(entry: usize): void {
 
 // ── lists (S5, S6) ───────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function listCell(pool: usize, list: u32): usize {
-  return pool + POOL_TABLES + (<usize>list << 2);
-}
-
-// @ts-ignore: decorator
-@inline export function listHead(pool: usize, list: u32): usize {
-  return <usize>load<u32>(pool + (<usize>list << 2), POOL_TABLES);
-}
-
-/** Of a set of lists, those of at least so many units. */
-// @ts-ignore: decorator
-@inline export function listsFrom(mask: u64, units: u32): u64 {
-  const list = <u64>(units - 1);
-  return mask >> list << list;
-}
-
 /** S6: at the head. */
 // @ts-ignore: decorator
 @inline function push(pool: usize, block: usize): void {
   const list = unitsOf(block) - 1;
-  link(listCell(pool, list), block, LIST_LINKS);
-  setListMask(pool, listMask(pool) | (<u64>1 << list));
+  putOnList(pool, list, block, LIST_LINKS);
   if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) + 1);
 }
 
@@ -380,9 +350,7 @@ export function enlist(pool: usize, block: usize): void {
 
 export function delist(pool: usize, block: usize): void {
   const list = unitsOf(block) - 1;
-  const cell = listCell(pool, list);
-  listRemove(cell, block, LIST_LINKS);
-  if (load<u32>(cell) == 0) setListMask(pool, listMask(pool) & ~(<u64>1 << list));
+  takeOffList(pool, list, block, LIST_LINKS);
   if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) - 1);
 }
 
@@ -392,7 +360,7 @@ export function delist(pool: usize, block: usize): void {
   const next = <usize>blockAt(block).buffer;
   store<u32>(listCell(pool, units - 1), <u32>next);
   if (next != 0) blockAt(next).other = blockAt(block).other;
-  else setListMask(pool, listMask(pool) & ~(<u64>1 << (units - 1)));
+  else setListMask(pool, listMask(pool) & ~listBit(units - 1));
   if (units == UNITS) setReserveFrames(pool, reserveFrames(pool) - 1);
 }
 

@@ -3,6 +3,7 @@
  * xcfmalloc-blocks.ts; the allocator is in xcfmalloc.ts.
  */
 import { listNext } from '../base/list';
+import { listHead, soundLength } from '../mem/bitmap-lists';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_RAW, FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, SLAB_FRESH, boot,
   entryOwner, entryType, frameAddress, frameExists,
@@ -11,13 +12,14 @@ import { POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, poolAt } from '
 import { pageBuffer } from '../mem/scratch';
 import { slabCheck, slabUsed } from '../mem/slab';
 import {
-  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, RULE_SLAB_FREE, broken, isRecord, listLength,
+  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, RULE_SLAB_FREE, UNSOUND, broken, isRecord,
+  listLength,
 } from '../mem/verify';
 import {
   BLOCK_BYTES, BufferEntry, FIRST, FREE, HEADER, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, RESERVE_MAX, SECOND, UNIT, UNITS,
   addUsedUnits, blockAt, blocksOption, bufferAt, bytesIn, dataAt, entryAt, firstOf, generationMask, generationOf, givenFrames,
-  hasHandleLayout, hasObjects, isIsolated, isMore, listCell, listHead, listMask, reserveFrames, reserveOption, stateOf,
-  unitMask, unitsOf, usedUnits, wordAt,
+  hasHandleLayout, hasObjects, isIsolated, isMore, reserveFrames, reserveOption, stateOf, unitMask, unitsOf, usedUnits,
+  wordAt,
 } from './xcfmalloc-blocks';
 
 /**
@@ -178,9 +180,8 @@ function bufferCheck(pool: usize, entry: usize, frame: u32): bool {
 function listsCheck(pool: usize, left: u32): bool {
   let length: u32 = 0;
   for (let list: u32 = 0; list < UNITS; list++) {
-    length = listLength(listCell(pool, list), LIST_LINKS, left, <u32>pool | FRAME_SLAB, BLOCK_BYTES);
-    // UNSOUND is more than `left`, too.
-    if (<u32>(length > left) | (<u32>(length != 0) ^ <u32>(listMask(pool) >> list & 1))) return false;
+    length = soundLength(pool, list, LIST_LINKS, left, <u32>pool | FRAME_SLAB, BLOCK_BYTES);
+    if (length == UNSOUND) return false;
     for (let block = listHead(pool, list); block != 0; block = listNext(block, LIST_LINKS)) {
       if (stateOf(block) | (unitsOf(block) ^ (list + 1))) return false;
     }

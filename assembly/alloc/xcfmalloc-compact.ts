@@ -21,14 +21,14 @@
  * At most 64 blocks with two places each and their frame's holes: 128 records.
  */
 import { listNext, listRemove, listRestore } from '../base/list';
+import { listBit, listCell, listHead, listMask, listsFrom, setListMask } from '../mem/bitmap-lists';
 import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOwner, frameOf } from '../mem/layout';
 import { POOL_LRU, POOL_TABLES, countMoves, poolAt } from '../mem/pool';
 import { OUT_A, OUT_B, out, pageBuffer, setOut } from '../mem/scratch';
 import {
   FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, ORDER_SHIFT, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, addUsedUnits, addressIn,
-  blockAt, blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, freeBlocks, giveFrame, insertLeft,
-  isIsolated, listCell, listHead, listMask, listsFrom, mappedBlocks, reserveFrames, setListMask, stateOf, takeOut, unitsIn,
-  unitsOf, unitsUsed, usedUnits, wordAt,
+  blockAt, blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, freeBlocks, giveFrame,
+  insertLeft, isIsolated, mappedBlocks, reserveFrames, stateOf, takeOut, unitsIn, unitsOf, unitsUsed, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
 @unmanaged
@@ -72,7 +72,7 @@ function orderFrames(pool: usize, cells: usize): void {
 /** C2: all holes anew at the heads of their lists, those of the fullest frames last; the reserve stays. */
 function rebuildLists(pool: usize, cells: usize): void {
   memory.fill(pool + POOL_TABLES, 0, 4 * <usize>RESERVE_LIST);
-  setListMask(pool, listMask(pool) & (<u64>1 << RESERVE_LIST));
+  setListMask(pool, listMask(pool) & listBit(RESERVE_LIST));
   for (let units: u32 = 1; units < UNITS; units++) {
     let frame = load<u32>(orderCell(cells, units));
     while (frame != 0) {
@@ -122,13 +122,13 @@ function undo(pool: usize, start: usize, log: usize): void {
     }
     const list = unitsOf(hole) - 1;
     listRestore(listCell(pool, list), hole, LIST_LINKS, step.links);
-    setListMask(pool, listMask(pool) | (<u64>1 << list));
+    setListMask(pool, listMask(pool) | listBit(list));
   }
 }
 
 /** The smallest hole for so many bytes that is not `other`, the first of its list or next to it; 0 for none. */
 function holeFor(pool: usize, holes: u64, bytes: u32, other: usize): usize {
-  const fitting = listsFrom(holes, unitsIn(bytes));
+  const fitting = listsFrom(holes, unitsIn(bytes) - 1);
   if (fitting == 0) return 0;
   const hole = listHead(pool, <u32>ctz<u64>(fitting));
   if (hole != other) return hole;
@@ -142,11 +142,11 @@ function holeFor(pool: usize, holes: u64, bytes: u32, other: usize): usize {
 function plan(pool: usize, block: usize, log: usize): usize {
   const bytes = <u32>blockAt(block).bytes;
   const units = unitsIn(bytes);
-  const holes = listMask(pool) & ~(<u64>1 << RESERVE_LIST);
+  const holes = listMask(pool) & ~listBit(RESERVE_LIST);
   const hole = holeFor(pool, holes, bytes, 0);
   const isExactHole = hole != 0 && unitsOf(hole) == units;
   if (!isExactHole && blocksOption(pool) == 2 && stateOf(block) == FIRST && blockAt(block).other == 0) {
-    let smaller = holes & ((<u64>1 << (units - 1)) - 1);
+    let smaller = holes & (listBit(units - 1) - 1);
     while (smaller != 0) {
       const list = 63 - <u32>clz<u64>(smaller);
       const first = listHead(pool, list);
@@ -154,7 +154,7 @@ function plan(pool: usize, block: usize, log: usize): usize {
       const rest = bytes - length + HEADER;
       const second = holeFor(pool, holes, rest, first);
       if (second != 0) return take(pool, second, block, rest, take(pool, first, block, length, log));
-      smaller ^= <u64>1 << list;
+      smaller ^= listBit(list);
     }
   }
   return hole != 0 ? take(pool, hole, block, bytes, log) : 0;

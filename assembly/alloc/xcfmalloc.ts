@@ -71,7 +71,8 @@
  * and may empty frames as well: release counts all frames that went back.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listCount, listPush } from '../base/list';
+import { listPush } from '../base/list';
+import { LISTS, listBit, listHead, listMask, listsFrom, nodesOnList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
   FRAME_BUFFER, FRAME_DATA, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, entryOf, entryOwner, entryType,
@@ -87,13 +88,11 @@ import { gather, scatter } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
 import {
   ALL_FREE, BLOCK_BYTES, BLOCK_SHIFT, DataEntry, FIRST, FREE, HEADER, INDEX_BITS, ISOLATED, LIST_LINKS, LRU_LINKS, RAW,
-  RESERVE_MAX, SECOND, UNITS, UNIT_SHIFT, addressIn, bitsOfFrame, blockAt, blocksOption, bufferAt, bytesIn, carve, dataAt,
+  RESERVE_MAX, SECOND, UNIT_SHIFT, addressIn, bitsOfFrame, blockAt, blocksOption, bufferAt, bytesIn, carve, dataAt,
   dropRecord, enlist, enlistFrame, entryAt, entryFor, firstOf, frameIn, generationMask, generationOf, givenFrames, grow,
-  hasObjects, headerOf, isIsolated, listCell, listHead, listMask, listsFrom, occupy, pop, releaseBlock, reserveFrames,
-  reserveOption, setGivenFrames, setHandleLayout, slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitsIn, unitsOf, wordAt,
+  hasObjects, headerOf, isIsolated, occupy, pop, releaseBlock, reserveFrames, reserveOption, setGivenFrames, setHandleLayout,
+  slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitsIn, unitsOf, wordAt,
 } from './xcfmalloc-blocks';
-import { check } from './xcfmalloc-check';
-import { compact, freeable } from './xcfmalloc-compact';
 
 export { compact, freeable } from './xcfmalloc-compact';
 export { check } from './xcfmalloc-check';
@@ -173,11 +172,11 @@ export function init(pool: usize, blocks: u32, reserve: u32, c: u32, ownerBytes:
 /** S11: the free block to take for `units`, on its list; 0 without a frame. @param split a smaller one will do */
 function select(pool: usize, units: u32, split: bool): usize {
   const mask = listMask(pool);
-  const fitting = listsFrom(mask, units);
+  const fitting = listsFrom(mask, units - 1);
   const best = <u32>ctz<u64>(fitting);
   if (split && best != units - 1) {
     // (b): from list 1 up only.
-    const smaller = mask & ((<u64>1 << (units - 1)) - 1) & ~(<u64>1);
+    const smaller = mask & (listBit(units - 1) - 1) & ~listBit(0);
     if (smaller != 0) return listHead(pool, 63 - <u32>clz<u64>(smaller));
   }
   return fitting != 0 ? listHead(pool, best) : takeFrame(pool);
@@ -458,13 +457,13 @@ export function runDeferred(pool: usize, force: u32): u32 {
 
 /** The lists. */
 export function tables(pool: usize): u32 {
-  return UNITS;
+  return LISTS;
 }
 
 /** One word: free blocks on a list, of list + 1 units; the last is the reserve. EINVAL beyond it. */
 export function table(pool: usize, nth: u32, to: usize): u32 {
-  if (nth >= UNITS) return EINVAL;
-  store<u32>(to, listCount(listCell(pool, nth), LIST_LINKS));
+  if (nth >= LISTS) return EINVAL;
+  store<u32>(to, nodesOnList(pool, nth, LIST_LINKS));
   return 0;
 }
 

@@ -76,7 +76,6 @@ import {
   granuleLane, handleEntry, handleOf, isCrowded, isIsolated, isRaw, laneOf, listCell, makeHandle, mapKey, mapLink, mapWord,
   mask, nextStart, offsetIn, ownEntry, relist, resolve, roundUp, sizeAt, startAt, startInCrowd, startOf,
 } from './xvmalloc-blocks';
-import { check } from './xvmalloc-check';
 
 export { check } from './xvmalloc-check';
 

@@ -3,6 +3,7 @@
  * allocator is in z3fold.ts.
  */
 import { listNext } from '../base/list';
+import { LISTS, listHead, soundLength } from '../mem/bitmap-lists';
 import { handleCheck, recordBytes, recordIsSound, recordMaps, recordSize, recordWord } from '../mem/handle';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_SHIFT, boot, entryOf, entryOwner, frameOf,
@@ -14,9 +15,8 @@ import {
   listLength,
 } from '../mem/verify';
 import {
-  BUDDY_MAX, CHUNKS, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, ISOLATED, LAST, LINKS, LISTS, LIST_MASK, LRU_LINKS,
-  MIDDLE, NO_LIST, PENDING, chunksIn, chunksOf, descriptorOf, isClosed, listCell, listOf, recordIn, shapeOf, startIn, stateOf,
-  taken,
+  BUDDY_MAX, CHUNKS, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, ISOLATED, LAST, LINKS, LRU_LINKS, MIDDLE, NO_LIST,
+  PENDING, chunksIn, chunksOf, descriptorOf, isClosed, listOf, recordIn, shapeOf, startIn, stateOf, taken,
 } from './z3fold-frame';
 
 /** Verifies every frame, record, list and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
@@ -99,12 +99,10 @@ function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
 
 /** Each frame is on the list where it belongs. */
 function listsCheck(pool: usize, poolFrame: u32, listed: u32): u32 {
-  const mask = load<u64>(pool, LIST_MASK);
   for (let list: u32 = 0; list < LISTS; list++) {
-    const cell = listCell(pool, list);
-    const length = listLength(cell, LINKS, listed, <u32>pool | FRAME_DATA, 0);
-    if (length == UNSOUND || (length != 0) != ((mask >> list & 1) != 0)) return broken(RULE_LIST, poolFrame);
-    for (let entry = <usize>load<u32>(cell); entry != 0; entry = listNext(entry, LINKS)) {
+    const length = soundLength(pool, list, LINKS, listed, <u32>pool | FRAME_DATA, 0);
+    if (length == UNSOUND) return broken(RULE_LIST, poolFrame);
+    for (let entry = listHead(pool, list); entry != 0; entry = listNext(entry, LINKS)) {
       if (listOf(entry) != list) return broken(RULE_LIST, frameOf(entry));
     }
     listed -= length;

@@ -10,13 +10,12 @@
  *          12 frame
  *   record  word 0 (mem/handle.ts): frame << 8 | first chunk << 2 | buddy, and bit 29
  *           for a guest; so an access needs nothing else
- *   pool  256 lists by gap in chunks, 64 cells   512 u64: which lists have a frame (both
- *             as in zbud, so that zpool.ts has one function for the lengths of lists)
+ *   pool  lists by gap in chunks (mem/bitmap-lists.ts; with the links of an entry at the
+ *             same place as in zbud, so that inspect.ts has one function for their lengths)
  */
-import { link, unlink } from '../base/list';
+import { listBit, listHead, listMask, listsFrom, putOnList, takeOffList } from '../mem/bitmap-lists';
 import { recordMaps, recordWord, setRecordWord } from '../mem/handle';
 import { entryOf, frameOf } from '../mem/layout';
-import { POOL_TABLES } from '../mem/pool';
 
 // ── constants ────────────────────────────────────────────────────────────────
 
@@ -46,12 +45,9 @@ export const DESCRIPTOR_BYTES: u32 = 16;
 // In a record's word.
 export const GUEST: u32 = 1 << 29;
 
-// In the pool.
-export const LISTS: u32 = 64;
+// Of the lists.
 export const WORK: u32 = 63; // list of deferred work
 export const NO_LIST: u32 = 64;
-const LIST_CELLS: usize = POOL_TABLES;
-export const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -165,25 +161,14 @@ export function listOf(entry: usize): u32 {
   return max(first == 0 ? start - HEADER : 0, last == 0 ? CHUNKS - start - middle : 0);
 }
 
-// @ts-ignore: decorator
-@inline export function listCell(pool: usize, list: u32): usize {
-  return pool + LIST_CELLS + (<usize>list << 2);
-}
-
 export function enlist(pool: usize, entry: usize): void {
   const list = listOf(entry);
-  if (list == NO_LIST) return;
-  link(listCell(pool, list), entry, LINKS);
-  store<u64>(pool, load<u64>(pool, LIST_MASK) | (<u64>1 << list), LIST_MASK);
+  if (list != NO_LIST) putOnList(pool, list, entry, LINKS);
 }
 
 /** Takes a frame off a list. */
 export function takeOff(pool: usize, entry: usize, list: u32): void {
-  if (list == NO_LIST) return;
-  const cell = listCell(pool, list);
-  unlink(cell, entry, LINKS);
-  store<u64>(entry, 0, LINKS);
-  if (load<u32>(cell) == 0) store<u64>(pool, load<u64>(pool, LIST_MASK) & ~(<u64>1 << list), LIST_MASK);
+  if (list != NO_LIST) takeOffList(pool, list, entry, LINKS);
 }
 
 export function delist(pool: usize, entry: usize): void {
@@ -192,15 +177,15 @@ export function delist(pool: usize, entry: usize): void {
 
 /** Z6: takes the best fitting frame off its list; 0 for none. */
 export function search(pool: usize, chunks: u32): usize {
-  const fitting = load<u64>(pool, LIST_MASK) << 1 >> (chunks + 1); // without the deferred work
+  const fitting = listsFrom(listMask(pool) & ~listBit(WORK), chunks);
   if (fitting == 0) return 0;
-  const list = chunks + <u32>ctz<u64>(fitting);
-  const entry = <usize>load<u32>(listCell(pool, list));
+  const list = <u32>ctz<u64>(fitting);
+  const entry = listHead(pool, list);
   takeOff(pool, entry, list);
   return entry;
 }
 
 // @ts-ignore: decorator
 @inline export function hasWork(pool: usize): bool {
-  return <i64>load<u64>(pool, LIST_MASK) < 0; // bit 63
+  return (listMask(pool) & listBit(WORK)) != 0;
 }

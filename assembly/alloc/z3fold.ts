@@ -68,7 +68,8 @@
  * its list. There is one such round.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { listCount, listPrevious, listPush, listRemove, listTail, toFront } from '../base/list';
+import { listPrevious, listPush, listRemove, listTail, toFront } from '../base/list';
+import { LISTS, listCell, listMask, nodesOnList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
   MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFrameEnds, handleInit, handleOf, handleOwner, handleReady, handleRecord,
@@ -86,11 +87,10 @@ import { OUT_A, setOut } from '../mem/scratch';
 import { slabAlloc, slabFrames, slabFree, slabInit, slabRoom } from '../mem/slab';
 import { locateWhole, spanWhole } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
-import { check } from './z3fold-check';
 import {
-  BUDDIES, BUDDY_MAX, CHUNK, CHUNKS, CHUNK_SHIFT, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, HELD, ISOLATED, LAST, LINKS, LISTS,
-  LIST_MASK, LRU_LINKS, MIDDLE, PENDING, SLIDE_MIN, START_SHIFT, WORK, addressOf, bind, chunksIn, chunksOf, clear, delist, descriptorOf,
-  enlist, entryOfWord, hasWork, isClosed, isMapped, listCell, recordIn, search, setShape, setState, shapeOf, startIn, stateOf, takeOff,
+  BUDDIES, BUDDY_MAX, CHUNK, CHUNKS, CHUNK_SHIFT, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, HELD, ISOLATED, LAST, LINKS,
+  LRU_LINKS, MIDDLE, PENDING, SLIDE_MIN, START_SHIFT, WORK, addressOf, bind, chunksIn, chunksOf, clear, delist, descriptorOf,
+  enlist, entryOfWord, hasWork, isClosed, isMapped, recordIn, search, setShape, setState, shapeOf, startIn, stateOf, takeOff,
   taken,
 } from './z3fold-frame';
 
@@ -387,7 +387,7 @@ export function compact(pool: usize, victims: u32): u32 {
  * do. One pass over the frame table.
  */
 export function freeable(pool: usize): u32 {
-  const mask = hasWork(pool) ? ~0 : load<u64>(pool, LIST_MASK);
+  const mask = hasWork(pool) ? ~0 : listMask(pool);
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
@@ -481,7 +481,7 @@ export function tables(pool: usize): u32 {
 /** One word: frames on a list, by free chunks; on the last, those with deferred work. EINVAL beyond it. */
 export function table(pool: usize, nth: u32, to: usize): u32 {
   if (nth >= LISTS) return EINVAL;
-  store<u32>(to, listCount(listCell(pool, nth), LINKS));
+  store<u32>(to, nodesOnList(pool, nth, LINKS));
   return 0;
 }
 

@@ -27,7 +27,7 @@
  *   entry   8 size of FIRST (bit 15: isolated)   10 size of LAST
  *          12 maps of FIRST                      14 maps of LAST
  *          16 links: list of the gap             24 links: LRU
- *   pool   256 lists by gap in chunks, 64 cells   512 u64: which lists have a frame
+ *   pool   lists by gap in chunks (mem/bitmap-lists.ts)
  *
  * A full frame is on no list: a request never looks for one, and the order of
  * full frames shows nowhere. So a free and the malloc that follows touch one
@@ -52,7 +52,8 @@
  * leaked live frames, and free took any number.
  */
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
-import { link, listCount, listNext, listPush, listRemove, toFront, unlink } from '../base/list';
+import { listNext, listPush, listRemove, toFront } from '../base/list';
+import { LISTS, listHead, listMask, listsAbove, nodesOnList, putOnList, soundLength, takeOffList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import { advanced, generationMask, settled } from '../mem/generation';
 import {
@@ -60,8 +61,8 @@ import {
   frameExists, frameOf, genA, genB, setGenA, setGenB,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, poolOption, setPoolOption,
-  uncountMap, uncountObject, victimTake,
+  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap,
+  uncountObject, victimTake,
 } from '../mem/pool';
 import { OUT_A, setOut } from '../mem/scratch';
 import { locateWhole, spanWhole } from '../mem/span';
@@ -75,8 +76,6 @@ import { walkFree, walkObject } from '../mem/walk';
 
 const CHUNK: u32 = 64;
 const CHUNK_SHIFT: u32 = 6;
-const LISTS: u32 = 64;
-const LIST_MASK: usize = 512; // in the pool: u64 of non-empty lists
 const GAP_LINKS: usize = 16;
 const LRU_LINKS: usize = 24;
 const MAPS: usize = 12;
@@ -192,42 +191,21 @@ function resolve(pool: usize, handle: u32): usize {
 
 // ── lists ────────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline function listCell(pool: usize, gap: u32): usize {
-  return pool + POOL_TABLES + (<usize>gap << 2);
-}
-
 /** The list on which a frame with an object belongs: 0, which is none, when both places are taken (B2, B5). */
 function listOf(pool: usize, entry: usize): u32 {
   return sizeOf(entry, FIRST) != 0 && sizeOf(entry, LAST) != 0 ? 0 : gapOf(pool, entry);
 }
 
-// @ts-ignore: decorator
-@inline function setListMask(pool: usize, mask: u64): void {
-  store<u64>(pool, mask, LIST_MASK);
-}
-
-// @ts-ignore: decorator
-@inline function listMask(pool: usize): u64 {
-  return load<u64>(pool, LIST_MASK);
-}
-
 /** Puts a frame on a list. */
 // @ts-ignore: decorator
 @inline function enlistAt(pool: usize, entry: usize, list: u32): void {
-  if (list == 0) return;
-  link(listCell(pool, list), entry, GAP_LINKS);
-  setListMask(pool, listMask(pool) | (<u64>1 << list));
+  if (list != 0) putOnList(pool, list, entry, GAP_LINKS);
 }
 
 /** Takes a frame off a list. */
 // @ts-ignore: decorator
 @inline function delistAt(pool: usize, entry: usize, list: u32): void {
-  if (list == 0) return;
-  const cell = listCell(pool, list);
-  unlink(cell, entry, GAP_LINKS);
-  store<u64>(entry, 0, GAP_LINKS);
-  if (load<u32>(cell) == 0) setListMask(pool, listMask(pool) & ~(<u64>1 << list));
+  if (list != 0) takeOffList(pool, list, entry, GAP_LINKS);
 }
 
 function enlist(pool: usize, entry: usize): void {
@@ -296,12 +274,12 @@ export function malloc(pool: usize, size: u32): u32 {
   if (size == 0) return EINVAL;
   if (size > largest(pool)) return ENOSPC;
   const chunks = chunksOf(size);
-  const fitting = listMask(pool) >> 1 >> (chunks - 1) << chunks; // 64 chunks fit nowhere
+  const fitting = listsAbove(listMask(pool), chunks - 1); // 64 chunks fit nowhere
   let entry: usize;
   let buddy = FIRST;
   if (fitting != 0) {
     const list = <u32>ctz<u64>(fitting);
-    entry = <usize>load<u32>(listCell(pool, list));
+    entry = listHead(pool, list);
     delistAt(pool, entry, list);
     buddy = <u32>(sizeOf(entry, FIRST) != 0);
     setSize(entry, buddy, size);
@@ -489,7 +467,7 @@ export function table(pool: usize, nth: u32, to: usize): u32 {
 
 /** Frames with so many free chunks, or, for 0, the full ones. */
 function listLengthOf(pool: usize, list: u32): u32 {
-  if (list != 0) return listCount(listCell(pool, list), GAP_LINKS);
+  if (list != 0) return nodesOnList(pool, list, GAP_LINKS);
   let full: u32 = 0;
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
@@ -581,12 +559,10 @@ function entryIsSound(pool: usize, entry: usize): bool {
 
 /** Each frame that is not isolated is on the LRU, and on the list of its gap unless that is 0. */
 function zbudListsCheck(pool: usize, poolFrame: u32, onLru: u32, listed: u32): u32 {
-  const mask = listMask(pool);
   for (let list: u32 = 0; list < LISTS; list++) {
-    const cell = listCell(pool, list);
-    const length = listLength(cell, GAP_LINKS, list == 0 ? 0 : listed, <u32>pool | FRAME_DATA, 0);
-    if (length == UNSOUND || (length != 0) != ((mask >> list & 1) != 0)) return broken(RULE_LIST, poolFrame);
-    for (let entry = <usize>load<u32>(cell); entry != 0; entry = listNext(entry, GAP_LINKS)) {
+    const length = soundLength(pool, list, GAP_LINKS, list == 0 ? 0 : listed, <u32>pool | FRAME_DATA, 0);
+    if (length == UNSOUND) return broken(RULE_LIST, poolFrame);
+    for (let entry = listHead(pool, list); entry != 0; entry = listNext(entry, GAP_LINKS)) {
       if (isIsolated(entry) || listOf(pool, entry) != list) return broken(RULE_LIST, frameOf(entry));
     }
     listed -= length;

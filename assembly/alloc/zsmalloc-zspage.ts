@@ -129,11 +129,6 @@ export class BufferEntry {
 }
 
 // @ts-ignore: decorator
-@inline function chainSize(pool: usize): u32 {
-  return poolOption(pool, 0);
-}
-
-// @ts-ignore: decorator
 @inline export function twelveGroups(pool: usize): bool {
   return poolOption(pool, 2) == 12;
 }

@@ -63,15 +63,12 @@ import {
 import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, setOut } from '../mem/scratch';
 import { gather, scatter } from '../mem/span';
 import { slabInit, slabNeeds, slabRoom } from '../mem/slab';
-import { check } from './zsmalloc-check';
 import { CLASS_COUNT, CLASS_FRAMES, RULE_PERCENT, WORD, classAt, classFor, classFrames, layClasses } from './zsmalloc-classes';
-import { compact, freeable } from './zsmalloc-compact';
-import { ownsFrames, spanning, table, tables, walk } from './zsmalloc-inspect';
 import {
   CHAIN_MAX, ISOLATED, LOW, LRU_LINKS, NEXT_SHIFT, NONE, SLAB_COUNT, STATE_SHIFT, TAGS, TAG_DEFERRED, TAG_USED, BufferEntry, bufferEntry,
-  classOf, delist, descriptorFrames, enlist, frameInChain, freshOf, fullest, giveSlot, inuseOf, isHuge, location, locationOf, payloadAt,
-  regroup, setFreed, setSlotWord, setState, sizeClass, slabAt, slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, takeSlot, touch,
-  zspageAt, zspageCreate, zspageFree, zspageIn, zspageOf,
+  classOf, delist, enlist, frameInChain, freshOf, fullest, giveSlot, inuseOf, isHuge, location, locationOf, payloadAt, regroup, setFreed,
+  setSlotWord, setState, sizeClass, slabAt, slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, takeSlot, touch, zspageAt,
+  zspageCreate, zspageFree, zspageIn, zspageOf,
 } from './zsmalloc-zspage';
 
 export { descriptorFrames } from './zsmalloc-zspage';
