@@ -131,7 +131,8 @@ export function requireAllocator(op: string, name: unknown): asserts name is All
 /** Options that the pools of some allocator have beside those of all. */
 export const ALLOCATOR_OPTIONS: readonly (keyof ZpoolOptions)[] = ALLOCATORS.flatMap(optionsOf);
 
-function optionsOf(allocator: AllocatorName): (keyof ZpoolOptions)[] {
+/** Options that the pools of an allocator have beside those of all. */
+export function optionsOf(allocator: AllocatorName): (keyof ZpoolOptions)[] {
   return rowOf(allocator).options.map(({ key }) => key);
 }
 

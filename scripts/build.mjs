@@ -1,5 +1,5 @@
 // Builds the package.
-//   node scripts/build.mjs core   the wasm builds and their inlined forms (what tests need)
+//   node scripts/build.mjs core   the wasm builds and their inlined forms (what tests need); one of them: core release, core checked …
 //   node scripts/build.mjs        that, and the JavaScript in dist/
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -48,11 +48,14 @@ function buildCodec(asc) {
   }
 }
 
-async function buildCore() {
+/** @param only a target of asconfig.json; undefined: all, and the codecs by themselves */
+async function buildCore(only) {
   const asc = join(dirname(resolve('assemblyscript/package.json')), 'bin/asc.js');
   mkdirSync('build', { recursive: true });
   makeDispatch();
+  if (only !== undefined && TARGETS[only] === undefined) throw new Error(`no target ${only}: ${Object.keys(TARGETS).join(', ')}`);
   for (const [target, name] of Object.entries(TARGETS)) {
+    if (only !== undefined && target !== only) continue;
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true }); // a failed asc would leave the old one in place
     run(asc, ['assembly/index.ts', '--target', target]);
@@ -62,7 +65,7 @@ async function buildCore() {
     inline(`bindings/generated/${name}.ts`, wasm);
     console.log(`${file}: ${wasm.length} bytes`);
   }
-  buildCodec(asc);
+  if (only === undefined) buildCodec(asc);
 }
 
 function buildJavaScript() {
@@ -71,5 +74,5 @@ function buildJavaScript() {
   for (const name of Object.values(TARGETS)) copyFileSync(`build/${name}.wasm`, `dist/${name}.wasm`);
 }
 
-await buildCore();
+await buildCore(process.argv[3]);
 if (process.argv[2] !== 'core') buildJavaScript();

@@ -2,10 +2,11 @@
  * What the allocator suites share: the builds, the allocators, RAMs to run them on, faults and bytes.
  *
  * Portable: no Node module and no test framework, so the same files run in Node, in a browser and
- * in test/random/long.ts. A new allocator joins every suite by a row in `allocators`.
+ * in test/random/long.ts. A new allocator joins every suite by a row in `allocators`; those that
+ * compare with a model, too, by a row that has one.
  */
 import { CompcacheError, PAGE_SIZE, Ram } from '../bindings/index.ts';
-import type { AllocatorName, ErrorCode, Handle, Location, RamOptions, Zpool, ZpoolOptions } from '../bindings/index.ts';
+import type { AllocatorName, ErrorCode, FrameContents, Handle, Location, RamOptions, Zpool, ZpoolOptions } from '../bindings/index.ts';
 import type { TraceTarget } from './models/trace.ts';
 import { EAGAIN, EINVAL } from './models/types.ts';
 import type { PoolModel } from './models/types.ts';
@@ -65,12 +66,18 @@ export interface AllocatorRow {
   readonly countsAllFrames: boolean;
   /** Objects may lie in two frames, and are mapped through a buffer then. */
   readonly straddles: boolean;
-  /** The order of compact() goes by frame numbers, which the model has to be told. */
-  readonly compactsByFrame: boolean;
   /** In a RAM of a few MiB a place (or its frame, where that carries the generation) can be reused so often before a handle comes back. */
   readonly staleUses: number;
   /** Sizes at which the placement changes: an object of this size differs from one a byte larger. */
   readonly edges: readonly number[];
+  /** On which lists of stats() a frame is, or what is free in it; without it the allocator has no lists. */
+  readonly lists?: (contents: FrameContents, count: (list: number) => void) => void;
+}
+
+/** A row with a model: it is in the random comparison and in the traces, too. */
+export interface ModelledRow extends AllocatorRow {
+  /** The order of compact() goes by frame numbers, which the model has to be told. */
+  readonly compactsByFrame: boolean;
   createModel(): PoolModel;
   /** p of the placement checksum (docs/rules/README.md). */
   placement(location: Location): number;
@@ -92,7 +99,7 @@ function range(from: number, to: number, step: number): number[] {
   return Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => from + i * step);
 }
 
-export function zbudRow(layout: ZbudLayout): AllocatorRow {
+export function zbudRow(layout: ZbudLayout): ModelledRow {
   const largest = layout === '6.1' ? 3968 : 4096;
   return {
     title: `zbud ${layout}`,
@@ -108,6 +115,7 @@ export function zbudRow(layout: ZbudLayout): AllocatorRow {
     compactsByFrame: false,
     staleUses: 2000,
     edges: range(64, largest - 64, 64),
+    lists: ({ objects, free }, count) => count(objects.length === 2 ? 0 : free.reduce((sum, { bytes }) => sum + bytes, 0) / 64),
     createModel: () => new ZbudModel(layout),
     placement: ({ offset }) => offset,
     frameKeys: frameOfWhere,
@@ -121,7 +129,7 @@ function frameOfWhere(model: PoolModel, id: number): string[] {
 
 const NO_RESERVE = { idleFrames: 0, framesFilled: (count: number) => count, frugal: {}, countsAllFrames: false };
 
-export function z3foldRow(deferred: 'afterFree' | 'manual' = 'afterFree'): AllocatorRow {
+export function z3foldRow(deferred: 'afterFree' | 'manual' = 'afterFree'): ModelledRow {
   return {
     title: `z3fold ${deferred}`,
     allocator: 'z3fold',
@@ -136,13 +144,28 @@ export function z3foldRow(deferred: 'afterFree' | 'manual' = 'afterFree'): Alloc
     compactsByFrame: true,
     staleUses: 1000,
     edges: range(64, 3968, 64),
+    lists: (contents, count) => {
+      const gap = z3foldGap(contents);
+      if (gap !== undefined) count(gap);
+    },
     createModel: () => new Z3foldModel({ deferred }),
     placement: ({ offset }) => offset,
     frameKeys: frameOfWhere,
   };
 }
 
-export function xvmallocRow(): AllocatorRow {
+/** Z4: the largest gap at an open end, in chunks; undefined for a frame that is on no list. FIRST begins at 64, LAST ends the frame. */
+function z3foldGap({ objects }: FrameContents): number | undefined {
+  const places = objects.map(({ offset, bytes }) => ({ start: offset / 64, end: offset / 64 + Math.ceil(bytes / 64) }));
+  const first = places.find(({ start }) => start <= 1);
+  const last = places.find(({ end }) => end === 64);
+  const middle = places.find((one) => one !== first && one !== last);
+  if (first?.start === 0 || (first !== undefined && middle !== undefined && last !== undefined)) return undefined;
+  if (middle === undefined) return (last?.start ?? 64) - (first?.end ?? 1);
+  return Math.max(first === undefined ? middle.start - 1 : 0, last === undefined ? 64 - middle.end : 0);
+}
+
+export function xvmallocRow(): ModelledRow {
   return {
     title: 'xvmalloc',
     allocator: 'xvmalloc',
@@ -157,6 +180,9 @@ export function xvmallocRow(): AllocatorRow {
     compactsByFrame: false,
     staleUses: 250,
     edges: range(32, 4080, 8),
+    lists: ({ free }, count) => {
+      for (const { bytes } of free) if (bytes >= 32) count(Math.min(Math.floor((bytes - 32) / 8), 507));
+    },
     createModel: () => new XvmallocModel(),
     placement: ({ offset }) => offset,
     frameKeys: frameOfWhere,
@@ -164,7 +190,7 @@ export function xvmallocRow(): AllocatorRow {
 }
 
 /** A malloc tops the reserve up to 32 and may take a frame of it; a free fills it again, an eviction does not. */
-export function xcfmallocRow(blocks: 1 | 2): AllocatorRow {
+export function xcfmallocRow(blocks: 1 | 2): ModelledRow {
   return {
     title: `xcfmalloc blocks ${blocks}`,
     allocator: 'xcfmalloc',
@@ -182,6 +208,9 @@ export function xcfmallocRow(blocks: 1 | 2): AllocatorRow {
     compactsByFrame: true,
     staleUses: 2000,
     edges: range(52, 4020, 64),
+    lists: ({ free }, count) => {
+      for (const { bytes } of free) count(bytes / 64 - 1);
+    },
     createModel: () => new XcfmallocModel({ blocks }),
     placement: (location) => frameParts(location).reduce((sum, { offset }, i) => sum + (i === 0 ? 1 : 7) * (offset + 1), 0),
     frameKeys: (model, id) => (model as XcfmallocModel).frameSerials(id).map(String),
@@ -212,7 +241,7 @@ export function slotBytes(classIndex: number): number {
   return 32 + 16 * classIndex;
 }
 
-export function zsmallocRow(options: ZsmallocModelOptions): AllocatorRow {
+export function zsmallocRow(options: ZsmallocModelOptions): ModelledRow {
   const { chainSize = 8, chainRule = 'bytes', fullnessGroups = 12 } = options;
   const sizes = new ZsmallocModel(options).classTable().map(({ size }) => size - 4);
   return {
@@ -257,7 +286,11 @@ export const allocators: readonly AllocatorRow[] = [
   zsmallocRow({ chainSize: 4, chainRule: 'percent', fullnessGroups: 4 }),
   zsmallocRow({ chainSize: 1 }),
   zsmallocRow({ chainSize: 16 }),
+  // the end of the rows
 ];
+
+/** Those that have a model. */
+export const modelled: readonly ModelledRow[] = allocators.filter((row): row is ModelledRow => 'createModel' in row);
 
 /** A pool as a row wants it. */
 export function createPool(ram: Ram, row: AllocatorRow, options: ZpoolOptions = {}): Zpool {
@@ -465,7 +498,7 @@ export function changesNothing(ram: Ram, call: () => void): void {
 // ---- real pools on the traces of test/models/trace.ts
 
 /** A real pool as the target of a trace. */
-export function traceTarget(ram: Ram, row: AllocatorRow): TraceTarget & { readonly pool: Zpool } {
+export function traceTarget(ram: Ram, row: ModelledRow): TraceTarget & { readonly pool: Zpool } {
   let answer: (handle: number) => 'free' | 'keep' = () => 'keep';
   const word = Uint8Array.of(1, 2, 3, 4);
   const pool = createPool(ram, row, {

@@ -3,7 +3,7 @@
  * conformance suite and the random tests, so no test framework in here.
  */
 import { PAGE_SIZE } from '../bindings/index.ts';
-import type { AllocatorName, FrameContents, Handle, Ram, Zpool } from '../bindings/index.ts';
+import type { FrameContents, Handle, Ram, Zpool } from '../bindings/index.ts';
 import { must, slotBytes } from './harness.ts';
 import type { AllocatorRow, Stored } from './harness.ts';
 
@@ -119,44 +119,18 @@ function verifyClasses(pool: Zpool, live: readonly Pick<Stored, 'handle' | 'byte
 
 /** The table of lists. */
 function verifyLists(row: AllocatorRow, pool: Zpool, { frames }: Recount): void {
-  const { lists, reserveFrames } = pool.stats();
-  if (pool.allocator === 'zsmalloc') return;
+  const { lists = [], reserveFrames } = pool.stats();
+  const { lists: listsOf } = row;
+  if (listsOf === undefined) return must(lists.length === 0, `${lists.length} lists`);
   // The walk does not tell which frames have work that waits, and are on the list of that instead.
-  if (pool.allocator === 'z3fold' && lists?.[63] !== 0) return;
-  const expected = new Array<number>(lists?.length ?? 0).fill(0);
+  if (pool.allocator === 'z3fold' && lists[63] !== 0) return;
+  const expected = new Array<number>(lists.length).fill(0);
   const count = (list: number): void => void (expected[list] = (expected[list] as number) + 1);
   for (const contents of frames) {
     // The frame of a page that is kept as it is.
     if (row.rawFrames && contents.objects[0]?.bytes === PAGE_SIZE) continue;
-    LISTS[pool.allocator](contents, count);
+    listsOf(contents, count);
   }
   same(lists, expected, 'lists');
   must(reserveFrames === (pool.allocator === 'xcfmalloc' ? expected[63] : undefined), `reserve ${reserveFrames}`);
 }
-
-/** On which lists a frame, or what is free in it, must be. */
-const LISTS: Record<Exclude<AllocatorName, 'zsmalloc'>, (contents: FrameContents, count: (list: number) => void) => void> = {
-  zbud: ({ objects, free }, count) => count(objects.length === 2 ? 0 : free.reduce((sum, { bytes }) => sum + bytes, 0) / 64),
-  z3fold: (contents, count) => {
-    const gap = z3foldGap(contents);
-    if (gap !== undefined) count(gap);
-  },
-  xvmalloc: ({ free }, count) => {
-    for (const { bytes } of free) if (bytes >= 32) count(Math.min(Math.floor((bytes - 32) / 8), 507));
-  },
-  xcfmalloc: ({ free }, count) => {
-    for (const { bytes } of free) count(bytes / 64 - 1);
-  },
-};
-
-/** Z4: the largest gap at an open end, in chunks; undefined for a frame that is on no list. FIRST begins at 64, LAST ends the frame. */
-function z3foldGap({ objects }: FrameContents): number | undefined {
-  const places = objects.map(({ offset, bytes }) => ({ start: offset / 64, end: offset / 64 + Math.ceil(bytes / 64) }));
-  const first = places.find(({ start }) => start <= 1);
-  const last = places.find(({ end }) => end === 64);
-  const middle = places.find((one) => one !== first && one !== last);
-  if (first?.start === 0 || (first !== undefined && middle !== undefined && last !== undefined)) return undefined;
-  if (middle === undefined) return (last?.start ?? 64) - (first?.end ?? 1);
-  return Math.max(first === undefined ? middle.start - 1 : 0, last === undefined ? 64 - middle.end : 0);
-}
-

@@ -7,7 +7,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Ram } from '../../bindings/index.ts';
 import { builds, createPool, createRam, traceTarget, xcfmallocRow, xvmallocRow, z3foldRow, zbudRow, zsmallocRow } from '../harness.ts';
-import type { AllocatorRow, Build } from '../harness.ts';
+import type { ModelledRow, Build } from '../harness.ts';
 import { runChurn, runChurn2, runChurnSmall, runE6, runE7, runE8, runE9, runT1, runT3, runT6, size1, size6, skewed } from '../models/trace.ts';
 import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { ZsmallocModel } from '../models/zsmalloc.ts';
@@ -33,7 +33,7 @@ const ROWS = {
   v61: zsmallocRow({ chainSize: 4, chainRule: 'percent', fullnessGroups: 4 }),
   chain1: zsmallocRow({ chainSize: 1 }),
   chain16: zsmallocRow({ chainSize: 16 }),
-} satisfies Record<string, AllocatorRow>;
+} satisfies Record<string, ModelledRow>;
 
 type RowName = keyof typeof ROWS;
 
@@ -104,13 +104,13 @@ interface Real {
   target: ReturnType<typeof traceTarget>;
 }
 
-async function real(build: Build, row: AllocatorRow, bytes = LARGE): Promise<Real> {
+async function real(build: Build, row: ModelledRow, bytes = LARGE): Promise<Real> {
   const ram = await createRam(build, { bytes });
   return { ram, target: traceTarget(ram, row) };
 }
 
 /** The same trace on the pool and on the model must give the same figures, all of them. */
-async function likeTheModel<T>(build: Build, row: AllocatorRow, run: (target: TraceTarget, options: TraceOptions) => T, bytes = LARGE): Promise<T> {
+async function likeTheModel<T>(build: Build, row: ModelledRow, run: (target: TraceTarget, options: TraceOptions) => T, bytes = LARGE): Promise<T> {
   const options = { write: row.lruByWrite };
   const { ram, target } = await real(build, row, bytes);
   const result = run(target, options);

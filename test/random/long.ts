@@ -23,8 +23,8 @@
  *
  * On failure the round is repeated with ever fewer actions; what is left is printed with the seed, exit code 1.
  */
-import { ALL_BUILDS, allocators, createRam, must, traceTarget } from '../harness.ts';
-import type { AllocatorRow, Build } from '../harness.ts';
+import { ALL_BUILDS, allocators, createRam, modelled, must, traceTarget } from '../harness.ts';
+import type { ModelledRow, Build } from '../harness.ts';
 import { frontRows, runFront } from '../front/long.ts';
 import { createDraw, runChurn2, runChurnSmall, runE6 } from '../models/trace.ts';
 import type { TraceOptions, TraceTarget } from '../models/trace.ts';
@@ -45,7 +45,7 @@ const ROUND = 20_000;
 const SHRINK_MS = 60_000;
 
 interface Round {
-  row: AllocatorRow;
+  row: ModelledRow;
   build: Build;
   bytes: string;
   actions: Action[];
@@ -70,7 +70,7 @@ class Dice {
   }
 }
 
-function size(dice: Dice, row: AllocatorRow): number {
+function size(dice: Dice, row: ModelledRow): number {
   switch (dice.below(6)) {
     case 0: return dice.of(row.edges) + dice.below(2);
     case 1: return 1 + dice.below(200);
@@ -88,7 +88,7 @@ const KINDS: readonly Action['kind'][] = [
 ];
 
 /** The next action, for about so many objects. */
-function next(dice: Dice, row: AllocatorRow, live: number, target: number): Action {
+function next(dice: Dice, row: ModelledRow, live: number, target: number): Action {
   if (dice.below(3) > 0) {
     return dice.below(100) < (live < target ? 70 : 30) ? { kind: 'malloc', size: size(dice, row) } : { kind: 'free', pick: dice.draw() };
   }
@@ -147,7 +147,7 @@ const TRACES: Record<string, (target: TraceTarget, options: TraceOptions) => unk
 };
 
 /** The same figures from the pool as from the model. */
-async function traces(row: AllocatorRow): Promise<void> {
+async function traces(row: ModelledRow): Promise<void> {
   for (const [name, trace] of Object.entries(TRACES)) {
     const started = Date.now();
     const ram = await createRam('release', { bytes: '320MiB' });
@@ -160,7 +160,7 @@ async function traces(row: AllocatorRow): Promise<void> {
   }
 }
 
-async function run(row: AllocatorRow, operations: number, seed: number): Promise<void> {
+async function run(row: ModelledRow, operations: number, seed: number): Promise<void> {
   const started = Date.now();
   let done = 0;
   for (let number = 0; done < operations; number++) {
@@ -261,7 +261,7 @@ async function runHostile(calls: number, seed: number): Promise<void> {
 }
 
 const [name = 'all', operations = '10000000', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
-const chosen = allocators.filter(({ title }) => name === 'all' || title.startsWith(name));
+const chosen = modelled.filter(({ title }) => name === 'all' || title.startsWith(name));
 const fronts = frontRows(name);
 if ((chosen.length + fronts.length === 0 && name !== 'ramzswap' && name !== 'mutation' && name !== 'hostile') || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
   console.error(`usage: tsx test/random/long.ts [allocator|swap|ramzswap|hostile|mutation|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);

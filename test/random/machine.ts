@@ -9,7 +9,7 @@ import type { EvictCallback, Handle, MapMode, RamOptions, Zpool } from '../../bi
 import {
   buildOptions, createPool, createRam, expectBytes, fault, frameParts, must, noise, objectFrames, otherRow, outcome, put, sameBytes,
 } from '../harness.ts';
-import type { AllocatorRow, Build, Stored } from '../harness.ts';
+import type { ModelledRow, Build, Stored } from '../harness.ts';
 import { EAGAIN, EINVAL } from '../models/types.ts';
 import type { EvictAnswer, PoolModel } from '../models/types.ts';
 import { verifyStatistics } from '../recount.ts';
@@ -80,7 +80,7 @@ const ARMED = 20;
 const MOST_FRAMES = 17;
 
 export class Machine {
-  readonly row: AllocatorRow;
+  readonly row: ModelledRow;
   #ram: Ram;
   #pool: Zpool;
   readonly #model: PoolModel;
@@ -96,7 +96,7 @@ export class Machine {
   #decide: EvictCallback = () => false;
   #seed = 1;
 
-  private constructor(row: AllocatorRow, ram: Ram) {
+  private constructor(row: ModelledRow, ram: Ram) {
     this.row = row;
     this.#ram = ram;
     const other = createPool(ram, otherRow(row), { name: 'other' });
@@ -105,7 +105,7 @@ export class Machine {
     this.#model = row.createModel();
   }
 
-  static async create(row: AllocatorRow, build: Build, options: RamOptions = {}): Promise<Machine> {
+  static async create(row: ModelledRow, build: Build, options: RamOptions = {}): Promise<Machine> {
     return new Machine(row, await createRam(build, { bytes: '1MiB', ...options }));
   }
 

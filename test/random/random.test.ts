@@ -4,14 +4,14 @@
  */
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
-import { allocators, builds } from '../harness.ts';
+import { builds, modelled } from '../harness.ts';
 import { SEED } from '../seed.ts';
 import { actions } from './arbitrary.ts';
 import { Machine } from './machine.ts';
 
 
 describe.each(builds)('random actions, %s', (build) => {
-  for (const row of allocators) {
+  for (const row of modelled) {
     test(row.title, async () => {
       const property = fc.asyncProperty(actions(row, 250), async (list) => {
         const machine = await Machine.create(row, build);

@@ -113,14 +113,13 @@ export function openMakers(world: World): Makers<{ evict?: ZpoolOptions['evict']
 /** Makers of all options of an allocator's pools. */
 export function poolMakers(world: World, allocator: AllocatorName): Makers<ZpoolOptions> {
   const { dice } = world;
-  const own: Record<AllocatorName, Partial<Makers<ZpoolOptions>>> = {
-    zbud: { layout: () => dice.of(['6.1', '2013']) },
-    z3fold: { deferred: () => dice.of(['afterFree', 'manual']) },
-    zsmalloc: { chainSize: () => num(world, 1 + dice.below(16)), chainRule: () => dice.of(['bytes', 'percent']), fullnessGroups: () => dice.of([4, 12]) },
-    xvmalloc: {},
-    xcfmalloc: { blocks: () => dice.of([1, 2]), reserve: () => below(world, 20) },
+  const all: Makers<ZpoolOptions> = {
+    name: () => text(world, dice.of(['a', 'b', '__proto__', 'constructor', 'zbud#1'])), evict: () => evict(world),
+    layout: () => dice.of(['6.1', '2013']), deferred: () => dice.of(['afterFree', 'manual']),
+    chainSize: () => num(world, 1 + dice.below(16)), chainRule: () => dice.of(['bytes', 'percent']), fullnessGroups: () => dice.of([4, 12]),
+    blocks: () => dice.of([1, 2]), reserve: () => below(world, 20),
   };
-  return { name: () => text(world, dice.of(['a', 'b', '__proto__', 'constructor', 'zbud#1'])), evict: () => evict(world), ...own[allocator] } as Makers<ZpoolOptions>;
+  return Object.fromEntries((['name', 'evict', ...optionsOf(allocator)] as const).map((key) => [key, all[key]])) as Makers<ZpoolOptions>;
 }
 
 function poolOptions(world: World, allocator: AllocatorName): ZpoolOptions {
