@@ -1,7 +1,7 @@
 /** Codecs outside the core, loaded when asked for. */
 import { CompcacheError, show } from '../errors.ts';
 import type { Codec } from '../types.ts';
-import { BLOCK_MAX } from './blocks.ts';
+import { SOURCE_BYTES_MAX } from './blocks.ts';
 
 type Maker = () => Promise<Codec | undefined>;
 
@@ -28,7 +28,7 @@ function reads(codec: Codec, bytes: Uint8Array): boolean {
 function readsItsBlocks(codec: Codec): boolean {
   const page = Uint8Array.from({ length: 4096 }, (_, i) => (i >>> 3) * 31);
   let state = 1;
-  const noise = Uint8Array.from({ length: BLOCK_MAX }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24);
+  const noise = Uint8Array.from({ length: SOURCE_BYTES_MAX }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24);
   return [new Uint8Array(0), page, noise].every((bytes) => reads(codec, bytes));
 }
 
