@@ -5,6 +5,10 @@
  * of an allocator, counters, images. It is a third of all code, and none of it is
  * hot: the checks may be as thorough as they like.
  */
+import {
+  COUNT_FRAMES, COUNT_LIVE_BYTES, COUNT_MAPS, COUNT_OBJECTS, COUNT_OBJECTS_MOVED, FILL, FRAMES_MIN, IDENTITY_GROUPS, IDENTITY_KIND,
+  IDENTITY_NAME, IDENTITY_NAME_BYTES, IDENTITY_OPTIONS, OUT_OFFSET, OUT_PLACE, ROW_LENGTH,
+} from './abi';
 import { EINVAL, isError } from './base/errno';
 import { xcfCheck, xcfListLength, xcfLocate, xcfSpanning, xcfWalk } from './alloc/xcfmalloc';
 import { xvCheck, xvListLength, xvLists, xvWalk } from './alloc/xvmalloc';
@@ -21,16 +25,16 @@ import {
   tableOf,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
+  NAME_BYTES, POOL_INDEX, POOL_NAME, XCFMALLOC, XVMALLOC, Z3FOLD, ZBUD, ZSMALLOC, FRONT_KINDS_FROM, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
   poolCheckWord, poolOption,
 } from './mem/pool';
-import { OUT_A, OUT_C, blockBuffer, out, setOut } from './mem/scratch';
+import { blockBuffer, out, setOut } from './mem/scratch';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_INDEX, RULE_MAPS, RULE_OWNER, RULE_POOL,
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
-import { FILL, isDoubted, stateOf, tableCheck, tableNext, tableShape } from './page/table';
+import { isDoubted, stateOf, tableCheck, tableNext, tableShape } from './page/table';
 import { zpoolSpan } from './zpool';
 import { ramzCheck } from './front/ramzswap-check';
 import { zswapCheck } from './front/zswap-check';
@@ -42,13 +46,13 @@ export function zpoolNext(pool: usize): u32 {
   return kindOf(pool) == 0 ? EINVAL : poolAt(pool).next;
 }
 
-/** Frame of an object's data; offset in OUT_A; zsmalloc: class index in OUT_B, slot in OUT_C; xcfmalloc: see xcfLocate. EINVAL. */
+/** Frame of an object's data; offset in OUT_OFFSET; zsmalloc, xcfmalloc: see zsLocate, xcfLocate. EINVAL. */
 export function zpoolLocate(pool: usize, handle: u32): u32 {
   if (kindOf(pool) == ZSMALLOC) return zsLocate(pool, handle);
   if (kindOf(pool) == XCFMALLOC) return xcfLocate(pool, handle);
   const address = zpoolSpan(pool, handle, 0);
   if (isError(address)) return address;
-  setOut(OUT_A, address & PAGE_MASK);
+  setOut(OUT_OFFSET, address & PAGE_MASK);
   return address >> PAGE_SHIFT;
 }
 
@@ -70,28 +74,28 @@ function bufferFrames(pool: usize): u32 {
   return frames;
 }
 
-/** One counter: 0 frames, 1 objects, 2 live bytes, 3 live maps, 4 objects moved, 5 payload bytes moved. -1 for no pool. */
+/** One counter, COUNT_FRAMES and so on. -1 for no pool. */
 export function zpoolCounter(pool: usize, which: u32): f64 {
   if (kindOf(pool) == 0) return -1;
   switch (which) {
-    case 0: return <f64>poolAt(pool).frames;
-    case 1: return <f64>poolAt(pool).objects;
-    case 2: return <f64>poolAt(pool).liveBytes;
-    case 3: return <f64>poolAt(pool).maps;
-    case 4: return poolAt(pool).objectsMoved;
-    default: return poolAt(pool).bytesMoved;
+    case COUNT_FRAMES: return <f64>poolAt(pool).frames;
+    case COUNT_OBJECTS: return <f64>poolAt(pool).objects;
+    case COUNT_LIVE_BYTES: return <f64>poolAt(pool).liveBytes;
+    case COUNT_MAPS: return <f64>poolAt(pool).maps;
+    case COUNT_OBJECTS_MOVED: return poolAt(pool).objectsMoved;
+    default: return poolAt(pool).bytesMoved; // COUNT_BYTES_MOVED
   }
 }
 
-/** What a pool is: word 0 its kind, 1 bytes of its name, 2 address of its name, 3.. its options. EINVAL. */
+/** What a pool is: one word, IDENTITY_KIND and so on. EINVAL. */
 export function zpoolIdentity(pool: usize, word: u32): u32 {
   const kind = kindOf(pool);
   if (kind == 0) return EINVAL;
   switch (word) {
-    case 0: return kind;
-    case 1: return poolAt(pool).nameBytes;
-    case 2: return <u32>(pool + POOL_NAME);
-    default: return word < 6 ? poolOption(pool, word - 3) : EINVAL;
+    case IDENTITY_KIND: return kind;
+    case IDENTITY_NAME_BYTES: return poolAt(pool).nameBytes;
+    case IDENTITY_NAME: return <u32>(pool + POOL_NAME);
+    default: return word <= IDENTITY_GROUPS ? poolOption(pool, word - IDENTITY_OPTIONS) : EINVAL;
   }
 }
 
@@ -124,7 +128,7 @@ export function zpoolTable(pool: usize, nth: u32): u32 {
   // z3fold has its lists at the same place as zbud.
   const length = kind == XVMALLOC ? xvListLength(pool, nth) : kind == XCFMALLOC ? xcfListLength(pool, nth) : zbudListLength(pool, nth);
   if (isError(length)) return length;
-  store<u32>(blockBuffer(), length);
+  store<u32>(blockBuffer() + (<usize>ROW_LENGTH << 2), length);
   return 0;
 }
 
@@ -152,7 +156,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
 
 /**
  * The first key of a pool's page table at or behind a place (0: the first); 1
- * with the key in OUT_A (low) and OUT_B (high) and its place in OUT_C; 0 at the
+ * with the key in OUT_KEY_LOW and OUT_KEY_HIGH and its place in OUT_PLACE; 0 at the
  * end. EINVAL.
  */
 export function tableSeek(pool: usize, place: u32): u32 {
@@ -181,7 +185,7 @@ export function ramCheck(frames: u32): u32 {
 function bootCheck(frames: u32): u32 {
   const total = boot(BOOT_FRAMES);
   if (boot(BOOT_MAGIC) != MAGIC || boot(BOOT_VERSION) != LAYOUT_VERSION) return broken(RULE_BOOT, 0);
-  if (total < 64 || total > frames || total > LAST_FRAME + 1) return broken(RULE_BOOT, 0);
+  if (total < FRAMES_MIN || total > frames || total > LAST_FRAME + 1) return broken(RULE_BOOT, 0);
   if (boot(BOOT_SCRATCH) != fixedFrames(total) - SCRATCH_FRAME) return broken(RULE_BOOT, 0);
   if (boot(BOOT_CHECK) != bootCheckWord()) return broken(RULE_BOOT_CHECK, 0);
   const first = boot(BOOT_FIRST);
@@ -320,7 +324,7 @@ function poolCheck(pool: usize): u32 {
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
     else if (type == FRAME_INDEX) continue;
-    else if (kind >= ZSWAP ? type != FRAME_SLOTS && (type != FRAME_SLAB || kind != ZSWAP) : type == FRAME_SLOTS) return broken(RULE_OWNER, other);
+    else if (kind >= FRONT_KINDS_FROM ? type != FRAME_SLOTS && (type != FRAME_SLAB || kind != ZSWAP) : type == FRAME_SLOTS) return broken(RULE_OWNER, other);
     else if (kind == ZBUD && type != FRAME_DATA && type != FRAME_RAW) return broken(RULE_OWNER, other);
     else if (kind == Z3FOLD && (type == FRAME_RAW || type == FRAME_BUFFER)) return broken(RULE_OWNER, other);
     else if (kind == XVMALLOC && type == FRAME_BUFFER) return broken(RULE_OWNER, other);
@@ -330,7 +334,7 @@ function poolCheck(pool: usize): u32 {
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   let result = tableCheck(pool + POOL_INDEX);
   if (result == 0) result = kindCheck(pool, kind, frame);
-  return result == 0 && kind < ZSWAP && !hasPages(pool) ? broken(RULE_INDEX, frame) : result;
+  return result == 0 && kind < FRONT_KINDS_FROM && !hasPages(pool) ? broken(RULE_INDEX, frame) : result;
 }
 
 /** Whether each handle of a page table is that of an object, unless one may have been freed behind its back. For a pool that is sound. */
@@ -339,7 +343,7 @@ function hasPages(pool: usize): bool {
   if (tableShape(root) == 0 || isDoubted(root)) return true;
   let place: u32 = 0;
   for (let cell = tableNext(root, 0); cell != 0; cell = tableNext(root, place)) {
-    place = out(OUT_C) + 1;
+    place = out(OUT_PLACE) + 1;
     if (stateOf(cell) != FILL && isError(zpoolSpan(pool, load<u32>(cell), 0))) return false;
     if (place == 0) break;
   }

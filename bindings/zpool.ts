@@ -1,5 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
+import {
+  COUNT_BYTES_MOVED, COUNT_FRAMES, COUNT_LIVE_BYTES, COUNT_MAPS, COUNT_OBJECTS, COUNT_OBJECTS_MOVED, IDENTITY_GROUPS, MODE_RO, MODE_RW,
+  MODE_WO, NO_LIMIT, OUT_CLASS, OUT_CLASS_SLOT, OUT_CURSOR, OUT_FILL, OUT_LENGTH, OUT_NEEDED, OUT_OFFSET, OUT_OTHER_FRAME, OUT_OTHER_OFFSET,
+  OUT_SECOND, OUT_SIZE, OUT_WALK_FREE, OUT_WALK_OBJECTS, RESERVE_LIST, ROW_ALLOCATED, ROW_FREEABLE, ROW_GROUPS, ROW_INDEX, ROW_LENGTH,
+  ROW_OBJECTS, ROW_PAGES, ROW_SIZE, ROW_USED, ROW_WORDS, ROW_ZSPAGES, WALK_BYTES, WALK_FREE_BYTES, WALK_FREE_OFFSET, WALK_FREE_WORDS,
+  WALK_HANDLE, WALK_OBJECT_WORDS, WALK_OFFSET, XCF_UNIT,
+} from '../assembly/abi.ts';
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
@@ -9,9 +16,9 @@ import { isPromise } from './promises.ts';
 import type {
   AllocatorName, ClassStats, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolStats,
 } from './types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type CoreExports } from './wasm.ts';
+import { PAGE_SIZE, closedCore, type Core, type CoreExports } from './wasm.ts';
 
-const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
+const MODES: Record<MapMode, number> = { ro: MODE_RO, rw: MODE_RW, wo: MODE_WO };
 const TRIES = 8;
 /** The most tries without a frame of one shrink and all those that its callbacks make. */
 const TRIES_IN_ALL = 256;
@@ -96,7 +103,7 @@ export class Zpool {
       make: (owner, core, address, allocator, name, evict) => new Zpool(MAKER, owner, core, address, allocator, name, evict),
       address: (pool) => pool.#address,
       hold: (pool) => void (pool.#own = 0),
-      compact: (op, pool) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, 0xffffffff)),
+      compact: (op, pool) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, NO_LIMIT)),
       destroy: (op, pool) => pool.#destroy(op),
       storeWith: (op, pool, page, codec) => pool.#storeWith(op, page, codec),
       loadWith: (op, pool, entry, into, codec) => pool.#loadAny(op, entry, into, codec),
@@ -274,14 +281,14 @@ export class Zpool {
     const { out, exports } = this.#core;
     const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
-    const offset = out[OUT_A] as number;
+    const offset = out[OUT_OFFSET] as number;
     if (this.#allocator === 'xcfmalloc') {
-      const blocks = [{ frame, offset: offset - (offset % 64) }];
-      if (out[OUT_B] !== 0) blocks.push({ frame: out[OUT_B] as number, offset: out[OUT_C] as number });
+      const blocks = [{ frame, offset: offset - (offset % XCF_UNIT) }];
+      if (out[OUT_OTHER_FRAME] !== 0) blocks.push({ frame: out[OUT_OTHER_FRAME] as number, offset: out[OUT_OTHER_OFFSET] as number });
       return { frame, offset, blocks };
     }
     return this.#allocator === 'zsmalloc'
-      ? { frame, offset, classIndex: out[OUT_B] as number, objectIndex: out[OUT_C] as number }
+      ? { frame, offset, classIndex: out[OUT_CLASS] as number, objectIndex: out[OUT_CLASS_SLOT] as number }
       : { frame, offset };
   }
 
@@ -306,7 +313,7 @@ export class Zpool {
     copyIn(op, 'page', core.page, page);
     const entry = core.exports.pageStore(this.#own, taken) >>> 0;
     if (entry >= ERRNO_MIN) throw this.#refusal(op, entry, PAGE_SIZE);
-    return (entry === 0 ? sameFilledEntry(core.out[OUT_A] as number) : entry) as PageEntry;
+    return (entry === 0 ? sameFilledEntry(core.out[OUT_FILL] as number) : entry) as PageEntry;
   }
 
   /** The two-step path of a codec that is not of the core: it compresses, then malloc and write. */
@@ -382,10 +389,11 @@ export class Zpool {
     if (keys !== undefined && keys !== 'dense' && keys !== 'sparse') throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
     this.#requireOwn(op);
     const { exports } = this.#core;
-    const is = SHAPES[exports.tableKind(this.#address)] as 'none' | PageTableKeys;
-    const wanted = keys ?? (is === 'none' ? 'dense' : is);
-    if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
-    this.#number(op, this.#core.exports.tableOpen(this.#address, SHAPES.indexOf(wanted)));
+    const shape = exports.tableKind(this.#address);
+    const is = (Object.keys(SHAPES) as PageTableKeys[]).find((name) => SHAPES[name] === shape);
+    const wanted = keys ?? is ?? 'dense';
+    if (is !== undefined && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
+    this.#number(op, this.#core.exports.tableOpen(this.#address, SHAPES[wanted]));
     return (this.#pages ??= pageTables.make(this, this.#core, this.#address, wanted));
   }
 
@@ -459,7 +467,7 @@ export class Zpool {
     for (;;) {
       const handle = exports.zpoolVictimNext(this.#own, victim, cursor) >>> 0;
       if (handle === 0) return 'done';
-      cursor = out[OUT_A] as number;
+      cursor = out[OUT_CURSOR] as number;
       callbacks.running += 1;
       this.#owner.evicting += 1;
       try {
@@ -484,7 +492,7 @@ export class Zpool {
    */
   compact(options?: { victims?: number }): number {
     const op = 'zpool.compact';
-    const { victims = 0xffffffff } = options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
+    const { victims = NO_LIMIT } = options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
     requireU32(op, 'victims', victims);
     this.#requireOwn(op);
     return this.#number(op, this.#core.exports.zpoolCompact(this.#own, victims));
@@ -505,36 +513,36 @@ export class Zpool {
 
   /** Frames of objects; xcfmalloc's reserve is among them. */
   get totalPages(): number {
-    return this.#counter('zpool.totalPages', 0);
+    return this.#counter('zpool.totalPages', COUNT_FRAMES);
   }
 
   /** totalPages × 4096. */
   get totalBytes(): number {
-    return this.#counter('zpool.totalBytes', 0) * PAGE_SIZE;
+    return this.#counter('zpool.totalBytes', COUNT_FRAMES) * PAGE_SIZE;
   }
 
   #frameCounts(): { frames: number; metadataFrames: number } {
     const op = 'zpool.stats';
-    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
+    return { frames: this.#counter(op, COUNT_FRAMES), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
   }
 
   stats(): ZpoolStats {
     const op = 'zpool.stats';
     const { frames, metadataFrames } = this.#frameCounts();
-    const liveBytes = this.#counter(op, 2);
+    const liveBytes = this.#counter(op, COUNT_LIVE_BYTES);
     const metadataBytes = metadataFrames * PAGE_SIZE;
     const total = frames * PAGE_SIZE;
     return {
       liveBytes,
-      objects: this.#counter(op, 1),
+      objects: this.#counter(op, COUNT_OBJECTS),
       frames,
       metadataBytes,
       density: total === 0 ? 0 : liveBytes / total,
       densityWithMetadata: liveBytes / (total + metadataBytes),
-      objectsMoved: this.#counter(op, 4),
-      bytesMoved: this.#counter(op, 5),
+      objectsMoved: this.#counter(op, COUNT_OBJECTS_MOVED),
+      bytesMoved: this.#counter(op, COUNT_BYTES_MOVED),
       spanning: this.#number(op, this.#core.exports.zpoolSpanning(this.#address)),
-      maps: this.#counter(op, 3),
+      maps: this.#counter(op, COUNT_MAPS),
       ...(this.#allocator === 'zsmalloc' ? { classes: this.#classes() } : this.#lists()),
     };
   }
@@ -546,22 +554,29 @@ export class Zpool {
     const buffer = exports.blockBuffer() >>> 0;
     return Array.from({ length: rows }, (_, nth) => {
       exports.zpoolTable(this.#address, nth);
-      return new Uint32Array(memory.buffer, buffer, 20).slice();
+      return new Uint32Array(memory.buffer, buffer, ROW_WORDS).slice();
     });
   }
 
   #lists(): Pick<ZpoolStats, 'lists' | 'reserveFrames'> {
-    const lists = this.#tables().map((words) => words[0] as number);
-    return this.#allocator === 'xcfmalloc' ? { lists, reserveFrames: lists[63] as number } : { lists };
+    const lists = this.#tables().map((words) => words[ROW_LENGTH] as number);
+    return this.#allocator === 'xcfmalloc' ? { lists, reserveFrames: lists[RESERVE_LIST] as number } : { lists };
   }
 
   #classes(): ClassStats[] {
     const rows = this.#tables();
-    const groups = this.#number('zpool.stats', this.#core.exports.zpoolIdentity(this.#address, 5));
-    return rows.map((words) => {
-      const [index, size, pages, objectsPerZspage, allocated, used, freeable, zspages] = words as unknown as [number, number, number, number, number, number, number, number];
-      return { index, size, pages, objectsPerZspage, allocated, used, freeable, zspages, groups: Array.from(words.subarray(8, 8 + groups)) };
-    });
+    const groups = this.#number('zpool.stats', this.#core.exports.zpoolIdentity(this.#address, IDENTITY_GROUPS));
+    return rows.map((words) => ({
+      index: words[ROW_INDEX] as number,
+      size: words[ROW_SIZE] as number,
+      pages: words[ROW_PAGES] as number,
+      objectsPerZspage: words[ROW_OBJECTS] as number,
+      allocated: words[ROW_ALLOCATED] as number,
+      used: words[ROW_USED] as number,
+      freeable: words[ROW_FREEABLE] as number,
+      zspages: words[ROW_ZSPAGES] as number,
+      groups: Array.from(words.subarray(ROW_GROUPS, ROW_GROUPS + groups)),
+    }));
   }
 
   /**
@@ -577,14 +592,14 @@ export class Zpool {
       frame = exports.zpoolWalk(this.#address, frame) >>> 0;
       if (frame >= ERRNO_MIN) throw this.#failure('zpool.walk', frame, 0);
       if (frame === 0) return;
-      const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, 3 * (out[OUT_A] as number)).slice();
-      const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, 2 * (out[OUT_B] as number)).slice();
+      const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, WALK_OBJECT_WORDS * (out[OUT_WALK_OBJECTS] as number)).slice();
+      const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, WALK_FREE_WORDS * (out[OUT_WALK_FREE] as number)).slice();
       const answer: unknown = visit({
         frame,
-        objects: Array.from({ length: objects.length / 3 }, (_, i) => ({
-          handle: objects[3 * i] as Handle, offset: objects[3 * i + 1] as number, bytes: objects[3 * i + 2] as number,
+        objects: startsOf(objects, WALK_OBJECT_WORDS).map((at) => ({
+          handle: objects[at + WALK_HANDLE] as Handle, offset: objects[at + WALK_OFFSET] as number, bytes: objects[at + WALK_BYTES] as number,
         })),
-        free: Array.from({ length: free.length / 2 }, (_, i) => ({ offset: free[2 * i] as number, bytes: free[2 * i + 1] as number })),
+        free: startsOf(free, WALK_FREE_WORDS).map((at) => ({ offset: free[at + WALK_FREE_OFFSET] as number, bytes: free[at + WALK_FREE_BYTES] as number })),
       });
       if (isPromise(answer)) throw new CompcacheError('EINVAL', 'zpool.walk', 'visit returned a Promise; it must be synchronous');
     }
@@ -693,6 +708,11 @@ function useStack(calls: number): number {
 
 /** How the calls of evict for one victim ended; an object holds what the callback threw. */
 type EvictAnswer = 'done' | 'refused' | 'promise' | { cause: unknown };
+
+/** Where records of so many words each begin, which lie one behind the other. */
+function startsOf(words: Uint32Array, each: number): number[] {
+  return Array.from({ length: words.length / each }, (_, i) => i * each);
+}
 
 function sameFilledEntry(word: number): PageEntry {
   return (-1 - word) as PageEntry;

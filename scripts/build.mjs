@@ -65,7 +65,16 @@ async function buildCore() {
 function buildJavaScript() {
   rmSync('dist', { recursive: true, force: true });
   run(resolve('typescript/bin/tsc'), ['-p', 'tsconfig.build.json']);
+  plainNumbers('dist/assembly/abi.d.ts');
   for (const name of Object.values(TARGETS)) copyFileSync(`build/${name}.wasm`, `dist/${name}.wasm`);
+}
+
+/** The published types know no `u32`: to TypeScript each is a number. */
+function plainNumbers(file) {
+  const types = readFileSync(file, 'utf8');
+  const plain = types.replaceAll(': u32;', ': number;');
+  if (plain === types || plain.includes('u32')) throw new Error(`${file}: u32 was not where it should be`);
+  writeFileSync(file, plain);
 }
 
 await buildCore();

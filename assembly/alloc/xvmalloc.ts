@@ -72,6 +72,7 @@
  * only until the block was merged. Different: the search scans one level of
  * 8 words, a cache line or two, where the original had two levels.
  */
+import { OUT_CURSOR, OUT_SIZE } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listCount, listPush, listRemove, toFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
@@ -84,7 +85,7 @@ import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, POOL_TABLES, countIsolated, countMap, countObject, poolAt,
   uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
-import { OUT_A, OUT_SIZE, out, scratchBase, setOut } from '../mem/scratch';
+import { out, scratchBase, setOut } from '../mem/scratch';
 import { slabAlloc, slabCheck, slabFree, slabInit } from '../mem/slab';
 import {
   FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, isRecord,
@@ -671,12 +672,12 @@ function victimEntry(pool: usize, victim: u32): usize {
   return entry != 0 && isIsolated(entry) ? entry : 0;
 }
 
-/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
+/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function xvVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   const start = nextStart(entry, cursor);
-  setOut(OUT_A, start + 1);
+  setOut(OUT_CURSOR, start + 1);
   return start == NONE ? 0 : handleOf(frameAddress(victim) + <usize>(start << 2));
 }
 
@@ -725,19 +726,19 @@ export function xvWalk(frame: u32): void {
 
 // ── check ────────────────────────────────────────────────────────────────────
 
-// In the scratch: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
-const COPY: usize = 256;
+// Words of the result area: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
+const COPY: u32 = 64;
 const COPY_BYTES: usize = 72;
-const LISTED: usize = COPY + COPY_BYTES;
-const FRAMES: usize = COPY + 4;
-const OBJECTS: usize = COPY + 8;
-const LIVE_BYTES: usize = COPY + 12;
-const MAPS: usize = COPY + 28;
-const VICTIMS: usize = COPY + 32;
-const MAP_RECORDS: usize = COPY + POOL_HANDLES + 8;
-const CROWDS: usize = COPY + POOL_DESCRIPTORS + 8;
+const LISTED: u32 = COPY + <u32>(COPY_BYTES >> 2);
+const FRAMES: u32 = COPY + 1;
+const OBJECTS: u32 = COPY + 2;
+const LIVE_BYTES: u32 = COPY + 3;
+const MAPS: u32 = COPY + 7;
+const VICTIMS: u32 = COPY + 8;
+const MAP_RECORDS: u32 = COPY + <u32>((POOL_HANDLES + 8) >> 2);
+const CROWDS: u32 = COPY + <u32>((POOL_DESCRIPTORS + 8) >> 2);
 
-function met(counter: usize, number: u32): void {
+function met(counter: u32, number: u32): void {
   setOut(counter, out(counter) - number);
 }
 
@@ -750,7 +751,7 @@ export function xvCheck(pool: usize): u32 {
   let result = slabCheck(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
   if (result == 0) result = slabCheck(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
   if (result != 0) return result;
-  memory.copy(scratchBase() + COPY, pool, COPY_BYTES);
+  memory.copy(scratchBase() + (<usize>COPY << 2), pool, COPY_BYTES);
   setOut(LISTED, 0);
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {

@@ -77,6 +77,7 @@
  * its frame back; else it is compacted in its frame, which becomes the head of
  * its list. There is one such round.
  */
+import { OUT_CURSOR, OUT_SIZE } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { link, listNext, listPrevious, listPush, listRemove, listTail, toFront, unlink } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
@@ -92,7 +93,7 @@ import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
-import { OUT_A, OUT_SIZE, setOut } from '../mem/scratch';
+import { setOut } from '../mem/scratch';
 import { slabAlloc, slabCheck, slabFree, slabInit, slabNext, slabRoom, slabUsed } from '../mem/slab';
 import {
   RULE_ENTRY, RULE_HANDLE, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken, isRecord,
@@ -579,14 +580,14 @@ function victimEntry(pool: usize, victim: u32): usize {
   return entryOwner(entry) == (<u32>pool | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
-/** Z20: MIDDLE, FIRST, LAST; the first that is live at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
+/** Z20: MIDDLE, FIRST, LAST; the first that is live at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function z3foldVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   for (; cursor < BUDDIES; cursor++) {
     const buddy = cursor == LAST ? LAST : cursor ^ 1;
     if (chunksIn(shapeOf(entry), buddy) == 0) continue;
-    setOut(OUT_A, cursor + 1);
+    setOut(OUT_CURSOR, cursor + 1);
     return handleOf(recordIn(entry, buddy));
   }
   return 0;

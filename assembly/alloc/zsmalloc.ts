@@ -61,6 +61,10 @@
  * reclaim of that zspage ends, a victim is chosen by LRU over all classes, full
  * zspages are candidates.
  */
+import {
+  OUT_CLASS, OUT_CLASS_SLOT, OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_SECOND, OUT_SIZE, ROW_ALLOCATED, ROW_FREEABLE, ROW_GROUPS, ROW_INDEX,
+  ROW_OBJECTS, ROW_PAGES, ROW_SIZE, ROW_USED, ROW_WORDS, ROW_ZSPAGES,
+} from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { invariant } from '../base/debug';
 import { listNext, listPrevious, listPush, listRemove, listTail, listToFront } from '../base/list';
@@ -77,7 +81,7 @@ import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, blockBuffer, out, setOut } from '../mem/scratch';
+import { WORK_BUDGET, blockBuffer, out, setOut } from '../mem/scratch';
 import { gather, scatter } from '../mem/span';
 import { slabAlloc, slabCheck, slabFrames, slabFree, slabInit, slabNeeds, slabNext, slabOwner, slabRecordBytes, slabRoom, slabUsed } from '../mem/slab';
 import {
@@ -628,8 +632,8 @@ function payload(cls: usize, zspage: usize, slot: u32, size: u32): u32 {
 }
 
 /**
- * P1, Q2: where an object lies. Frame; offset of the data in OUT_A, class index
- * in OUT_B, slot in OUT_C. EINVAL.
+ * P1, Q2: where an object lies. Frame; offset of the data in OUT_OFFSET,
+ * class index in OUT_CLASS, slot in OUT_CLASS_SLOT. EINVAL.
  */
 export function zsLocate(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
@@ -638,9 +642,9 @@ export function zsLocate(pool: usize, handle: u32): u32 {
   const zspage = zspageOf(place);
   const cls = classOf(pool, zspage);
   const at = payloadAt(cls, slotOf(place));
-  setOut(OUT_A, at & PAGE_MASK);
-  setOut(OUT_B, sizeClass(cls).index);
-  setOut(OUT_C, slotOf(place));
+  setOut(OUT_OFFSET, at & PAGE_MASK);
+  setOut(OUT_CLASS, sizeClass(cls).index);
+  setOut(OUT_CLASS_SLOT, slotOf(place));
   // The frame in which the slot begins: its word and its data are never parted.
   return frameInChain(zspage, at >> PAGE_SHIFT);
 }
@@ -794,7 +798,7 @@ function moveObjects(pool: usize, cls: usize, source: usize, from: u32, target: 
 export function zsCompact(pool: usize, victims: u32): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   let freed: u32 = 0;
-  setOut(OUT_C, victims);
+  setOut(WORK_BUDGET, victims);
   for (let ordinal: u32 = 0; ordinal < count; ordinal++) {
     const cls = classAt(pool, ordinal);
     freed += twelveGroups(pool) ? compactTwelve(pool, cls) : compactFour(pool, cls);
@@ -804,9 +808,9 @@ export function zsCompact(pool: usize, victims: u32): u32 {
 
 /** Takes one from the budget; false when it is used up. */
 function budget(): bool {
-  const left = out(OUT_C);
+  const left = out(WORK_BUDGET);
   if (left == 0) return false;
-  setOut(OUT_C, left - 1);
+  setOut(WORK_BUDGET, left - 1);
   return true;
 }
 
@@ -899,7 +903,7 @@ function victimZspage(pool: usize, victim: u32): usize {
   return entryOwner(entry) == (<u32>pool | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
-/** E3: the first live handle of a victim at or behind slot `cursor`, 0 for none; the next cursor in OUT_A. EINVAL. */
+/** E3: the first live handle of a victim at or behind slot `cursor`, 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function zsVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
@@ -908,7 +912,7 @@ export function zsVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   for (; cursor < fresh; cursor++) {
     const word = slotWord(zspage, cls, cursor);
     if ((word & TAG_USED) != 0) {
-      setOut(OUT_A, cursor + 1);
+      setOut(OUT_CURSOR, cursor + 1);
       return handleOf(<usize>(word & ~TAGS));
     }
   }
@@ -949,36 +953,36 @@ export function zsClasses(pool: usize): u32 {
   return load<u32>(pool + CLASS_COUNT);
 }
 
-/**
- * One class, smallest first, as 20 words at `to`: index, bytes,
- * frames, objects, allocated, used, freeable frames, zspages, then 12 counts of
- * zspages by fullness group. EINVAL beyond the last.
- */
+function setRow(row: usize, word: u32, value: u32): void {
+  store<u32>(row + (<usize>word << 2), value);
+}
+
+/** One class, smallest first, as a row at `to` (ROW_INDEX and so on). EINVAL beyond the last. */
 export function zsClassStats(pool: usize, nth: u32, to: usize): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   if (nth >= count) return EINVAL;
   const ordinal = count - 1 - nth;
   const cls = classAt(pool, ordinal);
   const objects = <u32>sizeClass(cls).objects;
-  store<u32>(to, sizeClass(cls).index);
-  store<u32>(to, sizeClass(cls).size, 4);
-  store<u32>(to, sizeClass(cls).pages, 8);
-  store<u32>(to, objects, 12);
-  store<u32>(to, sizeClass(cls).allocated, 16);
-  store<u32>(to, sizeClass(cls).used, 20);
-  store<u32>(to, classFreeable(cls), 24);
-  store<u32>(to, sizeClass(cls).allocated / objects, 28);
-  memory.fill(to + 32, 0, 48);
+  setRow(to, ROW_INDEX, sizeClass(cls).index);
+  setRow(to, ROW_SIZE, sizeClass(cls).size);
+  setRow(to, ROW_PAGES, sizeClass(cls).pages);
+  setRow(to, ROW_OBJECTS, objects);
+  setRow(to, ROW_ALLOCATED, sizeClass(cls).allocated);
+  setRow(to, ROW_USED, sizeClass(cls).used);
+  setRow(to, ROW_FREEABLE, classFreeable(cls));
+  setRow(to, ROW_ZSPAGES, sizeClass(cls).allocated / objects);
+  for (let word = ROW_GROUPS; word < ROW_WORDS; word++) setRow(to, word, 0);
   const full = fullGroup(pool);
   let listed: u32 = 0;
   for (let group: u32 = 1; group < full; group++) {
     let length: u32 = 0;
     const ring = ringOf(cls, group);
     for (let zspage = ringNext(ring); zspage != ring; zspage = ringNext(zspage)) length += 1;
-    store<u32>(to + 32 + (<usize>group << 2), length);
+    setRow(to, ROW_GROUPS + group, length);
     listed += length;
   }
-  store<u32>(to + 32 + (<usize>full << 2), sizeClass(cls).allocated / objects - listed - isolatedOf(pool, ordinal));
+  setRow(to, ROW_GROUPS + full, sizeClass(cls).allocated / objects - listed - isolatedOf(pool, ordinal));
   return 0;
 }
 

@@ -18,6 +18,10 @@
  * on the free list, so the most frames ever in use at once are exactly those
  * below the bump mark.
  */
+import {
+  FRAMES_MAX, FRAMES_MIN, NEVER, NO_FRAME, OUT_NEEDED, PAGE_SIZE, RAM_FRAMES, RAM_HIGH_WATER, RAM_ISOLATED, RAM_LIMIT, RAM_MAPS, RAM_POOLS,
+  RAM_USED,
+} from '../abi';
 import { EINVAL } from '../base/errno';
 import { invariant } from '../base/debug';
 import {
@@ -26,10 +30,7 @@ import {
   FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, SCRATCH_FRAME,
   SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf, frameAddress, setBoot, tableOf,
 } from './layout';
-import { LARGE_SCRATCH_FROM, OUT_NEEDED, SCRATCH_LARGE, SCRATCH_SMALL, setOut } from './scratch';
-
-/** "Never": for the two words of the fault injector. */
-const NEVER: u32 = 0xFFFFFFFF;
+import { LARGE_SCRATCH_FROM, SCRATCH_LARGE, SCRATCH_SMALL, setOut } from './scratch';
 
 const ENTRY_FREE_NEXT: usize = 8; // next frame on the free list
 
@@ -77,14 +78,14 @@ export function sealBoot(): void {
 /**
  * Writes the boot frame of a RAM whose memory is all zeros.
  * @param frames 4 KiB frames of the memory
- * @param limit the most frames that may be in use, NEVER for none
+ * @param limit the most frames that may be in use, or NO_LIMIT
  * @param first lowest frame that is handed out, 0 for the one behind the
  *   scratch; higher ones are for tests of high addresses
  * @returns 0, or EINVAL when the numbers do not fit each other
  */
 export function frameInit(frames: u32, limit: u32, first: u32): u32 {
   const fixed = fixedFrames(frames);
-  if (frames < 64 || frames > LAST_FRAME + 1) return EINVAL;
+  if (frames < FRAMES_MIN || frames > FRAMES_MAX) return EINVAL;
   if (first == 0) first = fixed;
   if (first < fixed || first >= min(frames, LAST_FRAME)) return EINVAL;
   setBoot(BOOT_MAGIC, MAGIC);
@@ -169,7 +170,7 @@ export function frameAlloc(owner: u32): u32 {
     setBoot(BOOT_FREE_HEAD, load<u32>(entry + ENTRY_FREE_NEXT));
     setBoot(BOOT_FREE_COUNT, boot(BOOT_FREE_COUNT) - 1);
     store<u32>(entry + ENTRY_FREE_NEXT, 0);
-    memory.fill(frameAddress(frame), 0, 4096);
+    memory.fill(frameAddress(frame), 0, PAGE_SIZE);
   } else {
     frame = boot(BOOT_BUMP);
     entry = entryOf(frame);
@@ -229,27 +230,27 @@ function frameHighWater(): u32 {
   return bump - first - (tablesBelow(bump) - tablesBelow(first));
 }
 
-/** One word of the RAM's state: 0 frames in all, 1 in use, 2 limit, 3 high-water mark, 4 live maps, 5 isolated victims, 6 pools ever created, 7 fixed frames and tables. */
+/** One word of the RAM's state: RAM_FRAMES and so on. */
 export function frameCounter(which: u32): u32 {
   switch (which) {
-    case 0: return boot(BOOT_FRAMES);
-    case 1: return boot(BOOT_USED);
-    case 2: return boot(BOOT_LIMIT);
-    case 3: return frameHighWater();
-    case 4: return boot(BOOT_MAPS);
-    case 5: return boot(BOOT_ISOLATED);
-    case 6: return boot(BOOT_SERIAL);
-    default: return boot(BOOT_FRAMES) - frameCapacity();
+    case RAM_FRAMES: return boot(BOOT_FRAMES);
+    case RAM_USED: return boot(BOOT_USED);
+    case RAM_LIMIT: return boot(BOOT_LIMIT);
+    case RAM_HIGH_WATER: return frameHighWater();
+    case RAM_MAPS: return boot(BOOT_MAPS);
+    case RAM_ISOLATED: return boot(BOOT_ISOLATED);
+    case RAM_POOLS: return boot(BOOT_SERIAL);
+    default: return boot(BOOT_FRAMES) - frameCapacity(); // RAM_FIXED
   }
 }
 
-/** Sets the limit on frames in use; NEVER for none. */
+/** Sets the limit on frames in use, or NO_LIMIT. */
 export function frameLimit(frames: u32): void {
   setBoot(BOOT_LIMIT, frames);
   sealBoot();
 }
 
-/** The first frame at or behind `frame` that belongs into an image: boot, tables in use, owned frames. NEVER at the end. */
+/** The first frame at or behind `frame` that belongs into an image: boot, tables in use, owned frames. NO_FRAME at the end. */
 export function frameSaved(frame: u32): u32 {
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);
@@ -262,5 +263,5 @@ export function frameSaved(frame: u32): u32 {
     if (frame == tableOf(frame)) return frame;
     if (frame < bump && (load<u32>(entryOf(frame)) & PAGE_MASK) >= FRAME_POOL) return frame;
   }
-  return NEVER;
+  return NO_FRAME;
 }

@@ -5,7 +5,8 @@
  * three scratch words: OUT_LENGTH bytes lie there, the rest, up to OUT_SIZE,
  * begins at OUT_SECOND. These two functions copy to and from such a span.
  */
-import { OUT_LENGTH, OUT_SECOND, out } from './scratch';
+import { OUT_LENGTH, OUT_SECOND } from '../abi';
+import { out } from './scratch';
 
 /** Copies the `size` bytes of a span that begins at `from` to one place. */
 export function gather(to: usize, from: usize, size: u32): void {

@@ -54,22 +54,18 @@
  * an xarray since; drivers/block/zram, a plain array.) Extendible hashing is that
  * of Fagin, Nievergelt, Pippenger and Strong, 1979.
  */
+import { DENSE, FILL, HANDLE, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, SPARSE } from '../abi';
 import { invariant } from '../base/debug';
 import { frameAlloc, frameFree } from '../mem/frame';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_INDEX, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner, frameAddress, frameExists,
 } from '../mem/layout';
-import { OUT_A, OUT_B, OUT_C, OUT_SIZE, gatherBuffer, out, setOut } from '../mem/scratch';
+import { WORK_FRAMES, WORK_KEYS, WORK_MOST, WORK_SUM, gatherBuffer, out, setOut } from '../mem/scratch';
 import { RULE_INDEX, broken } from '../mem/verify';
 
 // ── layout ───────────────────────────────────────────────────────────────────
 
-export const DENSE: u32 = 1;
-export const SPARSE: u32 = 2;
-
-// States of cells in the page table of a pool (page/store.ts); above the bits of a HANDLE lies what its owner adds.
-export const HANDLE: u32 = 1;
-export const FILL: u32 = 2;
+/** Bits of a state: HANDLE or FILL (page/store.ts). Above those of a HANDLE lies what its owner adds. */
 export const STATE_BITS: u32 = 2;
 
 const LEAF_BITS: u32 = 9; // cells of a dense leaf
@@ -651,9 +647,9 @@ export function tableRemove(root: usize, cell: usize, low: u32): void {
 
 /** Notes key and place of a cell for the caller of tableNext. */
 function found(cell: usize, low: u32, high: u32, place: u32): usize {
-  setOut(OUT_A, low);
-  setOut(OUT_B, high);
-  setOut(OUT_C, place);
+  setOut(OUT_KEY_LOW, low);
+  setOut(OUT_KEY_HIGH, high);
+  setOut(OUT_PLACE, place);
   return cell;
 }
 
@@ -661,7 +657,7 @@ function found(cell: usize, low: u32, high: u32, place: u32): usize {
  * The first cell at or behind a place, for going through all keys from place 0
  * on. Dense: the place is the key, keys ascend. Sparse: 256 · word of the
  * directory + slot; no order.
- * @returns the cell, its key in OUT_A (low) and OUT_B (high), its place in OUT_C; 0 at the end
+ * @returns the cell, its key in OUT_KEY_LOW and OUT_KEY_HIGH, its place in OUT_PLACE; 0 at the end
  */
 export function tableNext(root: usize, place: u32): usize {
   if (rootAt(root).keys == 0) return 0;
@@ -724,10 +720,10 @@ export function tableCheck(root: usize): u32 {
   if ((rootAt(root).keys == 0) != (rootAt(root).top == 0)) return broken(RULE_INDEX, home);
   if (rootAt(root).doubted > (rootAt(root).keys == 0 ? 0 : 1)) return broken(RULE_INDEX, home);
   if (rootAt(root).top == 0) return frames == 0 && (rootAt(root).height | rootAt(root).deepest | rootAt(root).sum) == 0 ? 0 : broken(RULE_INDEX, home);
-  setOut(OUT_A, 0); // frames met
-  setOut(OUT_B, 0); // keys met
-  setOut(OUT_C, frames); // the most that may be met: so the check ends whatever the frames hold
-  setOut(OUT_SIZE, 0); // what cells add up to
+  setOut(WORK_FRAMES, 0);
+  setOut(WORK_KEYS, 0);
+  setOut(WORK_MOST, frames); // so the check ends whatever the frames hold
+  setOut(WORK_SUM, 0);
   let result: u32;
   if (shape == DENSE) {
     const height = rootAt(root).height;
@@ -737,14 +733,14 @@ export function tableCheck(root: usize): u32 {
     result = sparseCheck(root, owner);
   }
   if (result != 0) return result;
-  return out(OUT_A) == frames && out(OUT_B) == rootAt(root).keys && out(OUT_SIZE) == rootAt(root).sum ? 0 : broken(RULE_INDEX, home);
+  return out(WORK_FRAMES) == frames && out(WORK_KEYS) == rootAt(root).keys && out(WORK_SUM) == rootAt(root).sum ? 0 : broken(RULE_INDEX, home);
 }
 
 /** Counts a frame that a table names; whether it is one of the table's, and not one too many. */
 function isOurs(owner: u32, frame: u32): bool {
-  const seen = out(OUT_A) + 1;
-  setOut(OUT_A, seen);
-  return seen <= out(OUT_C) && frameExists(frame) && entryOwner(entryOf(frame)) == owner;
+  const seen = out(WORK_FRAMES) + 1;
+  setOut(WORK_FRAMES, seen);
+  return seen <= out(WORK_MOST) && frameExists(frame) && entryOwner(entryOf(frame)) == owner;
 }
 
 /** Whether a word can be the state of a used cell. */
@@ -761,11 +757,11 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32): u3
       const cell = denseCell(frame, index);
       if (stateOf(cell) != 0) {
         used += 1;
-        setOut(OUT_SIZE, out(OUT_SIZE) ^ termOf(<u64>(key + index), load<u64>(cell)));
+        setOut(WORK_SUM, out(WORK_SUM) ^ termOf(<u64>(key + index), load<u64>(cell)));
       }
       if (!isState(stateOf(cell)) && load<u64>(cell) != 0) return broken(RULE_INDEX, frame);
     }
-    setOut(OUT_B, out(OUT_B) + used);
+    setOut(WORK_KEYS, out(WORK_KEYS) + used);
   } else {
     for (let index: u32 = 0; index <= NODE_MASK; index++) {
       const child = load<u32>(wordAt(frame, index));
@@ -827,7 +823,7 @@ function leafCheck(leaf: u32, bits: u32): u32 {
       continue;
     }
     used += 1;
-    setOut(OUT_SIZE, out(OUT_SIZE) ^ termOf(load<u64>(slot), load<u64>(slot, 8)));
+    setOut(WORK_SUM, out(WORK_SUM) ^ termOf(load<u64>(slot), load<u64>(slot, 8)));
     const hash = slotHash(slot);
     if (!isState(slotState(slot)) || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
     for (let way = homeOf(hash); (way & (SLOTS - 1)) != index; way++) {
@@ -835,6 +831,6 @@ function leafCheck(leaf: u32, bits: u32): u32 {
       if (slotState(before) == 0 || load<u64>(before) == load<u64>(slot)) return broken(RULE_INDEX, leaf);
     }
   }
-  setOut(OUT_B, out(OUT_B) + used);
+  setOut(WORK_KEYS, out(WORK_KEYS) + used);
   return used == usedIn(leaf) && used <= SPLIT_AT ? 0 : broken(RULE_INDEX, leaf);
 }
