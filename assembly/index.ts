@@ -33,10 +33,10 @@ export {
 } from './page/store';
 
 // ── front ends ───────────────────────────────────────────────────────────────
-export { frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
+export { frontDoomedAt, frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
 export {
-  zswapAccept, zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapExcess, zswapFigure, zswapForeign,
-  zswapFrames, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
+  zswapAccept, zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapDrainedAt, zswapExcess, zswapFigure,
+  zswapForeign, zswapFrames, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
   zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
 } from './front/zswap';
 export {

@@ -5,6 +5,10 @@
  * of an allocator, counters, images. It is a third of all code, and none of it is
  * hot: the checks may be as thorough as they like.
  */
+import {
+  COUNT_FRAMES, COUNT_LIVE_BYTES, COUNT_MAPS, COUNT_OBJECTS, COUNT_OBJECTS_MOVED, FILL, IDENTITY_KIND, IDENTITY_NAME, IDENTITY_NAME_BYTES,
+  IDENTITY_OPTIONS, OUT_PLACE,
+} from './abi';
 import { EINVAL, isError } from './base/errno';
 import * as alloc from './generated/dispatch';
 import { bootCheckWord, frameEnd, freeNext, hasGeometry, lastSection } from './mem/frame';
@@ -18,13 +22,13 @@ import {
   NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
   poolCheckWord, poolOption,
 } from './mem/pool';
-import { OUT_C, blockBuffer, out } from './mem/scratch';
+import { blockBuffer, out } from './mem/scratch';
 import {
   RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_INDEX, RULE_MAPS, RULE_OWNER, RULE_POOL,
   RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
-import { FILL, isDoubted, stateOf, tableNext, tableShape } from './page/table';
+import { isDoubted, stateOf, tableNext, tableShape } from './page/table';
 import { tableCheck } from './page/table-check';
 import { zpoolSpan } from './zpool';
 import { ramzCheck } from './front/ramzswap-check';
@@ -37,7 +41,7 @@ export function zpoolNext(pool: usize): u32 {
   return kindOf(pool) == 0 ? EINVAL : poolAt(pool).next;
 }
 
-/** Frame of an object's data; offset in OUT_A, what else the allocator says in OUT_B and OUT_C. EINVAL. */
+/** Frame of an object's data; offset in OUT_OFFSET, what else the allocator says in OUT_PLACE_A and OUT_PLACE_B. EINVAL. */
 export function zpoolLocate(pool: usize, handle: u32): u32 {
   return alloc.locate(kindOf(pool), pool, handle);
 }
@@ -60,28 +64,28 @@ function bufferFrames(pool: usize): u32 {
   return frames;
 }
 
-/** One counter: 0 frames, 1 objects, 2 live bytes, 3 live maps, 4 objects moved, 5 payload bytes moved. -1 for no pool. */
+/** One counter, COUNT_FRAMES and so on. -1 for no pool. */
 export function zpoolCounter(pool: usize, which: u32): f64 {
   if (kindOf(pool) == 0) return -1;
   switch (which) {
-    case 0: return <f64>poolAt(pool).frames;
-    case 1: return <f64>poolAt(pool).objects;
-    case 2: return <f64>poolAt(pool).liveBytes;
-    case 3: return <f64>poolAt(pool).maps;
-    case 4: return poolAt(pool).objectsMoved;
-    default: return poolAt(pool).bytesMoved;
+    case COUNT_FRAMES: return <f64>poolAt(pool).frames;
+    case COUNT_OBJECTS: return <f64>poolAt(pool).objects;
+    case COUNT_LIVE_BYTES: return <f64>poolAt(pool).liveBytes;
+    case COUNT_MAPS: return <f64>poolAt(pool).maps;
+    case COUNT_OBJECTS_MOVED: return poolAt(pool).objectsMoved;
+    default: return poolAt(pool).bytesMoved; // COUNT_BYTES_MOVED
   }
 }
 
-/** What a pool is: word 0 its kind, 1 bytes of its name, 2 address of its name, 3.. its options. EINVAL. */
+/** What a pool is: one word, IDENTITY_KIND and so on. EINVAL. */
 export function zpoolIdentity(pool: usize, word: u32): u32 {
   const kind = kindOf(pool);
   if (kind == 0) return EINVAL;
   switch (word) {
-    case 0: return kind;
-    case 1: return poolAt(pool).nameBytes;
-    case 2: return <u32>(pool + POOL_NAME);
-    default: return word < 6 ? poolOption(pool, word - 3) : EINVAL;
+    case IDENTITY_KIND: return kind;
+    case IDENTITY_NAME_BYTES: return poolAt(pool).nameBytes;
+    case IDENTITY_NAME: return <u32>(pool + POOL_NAME);
+    default: return word < IDENTITY_OPTIONS + 3 ? poolOption(pool, word - IDENTITY_OPTIONS) : EINVAL;
   }
 }
 
@@ -122,7 +126,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
 
 /**
  * The first key of a pool's page table at or behind a place (0: the first); 1
- * with the key in OUT_A (low) and OUT_B (high) and its place in OUT_C; 0 at the
+ * with the key in OUT_KEY_LOW and OUT_KEY_HIGH and its place in OUT_PLACE; 0 at the
  * end. EINVAL.
  */
 export function tableSeek(pool: usize, place: u32): u32 {
@@ -304,7 +308,7 @@ function hasPages(pool: usize): bool {
   if (tableShape(root) == 0 || isDoubted(root)) return true;
   let place: u32 = 0;
   for (let cell = tableNext(root, 0); cell != 0; cell = tableNext(root, place)) {
-    place = out(OUT_C) + 1;
+    place = out(OUT_PLACE) + 1;
     if (stateOf(cell) != FILL && isError(zpoolSpan(pool, load<u32>(cell), 0))) return false;
     if (place == 0) break;
   }

@@ -11,6 +11,7 @@
  * between: isolate a victim (a frame, or the first frame of a zspage), list its
  * live handles, release it. The loop over them (shrink) is the caller's.
  */
+import { MODE_RO, MODE_WO, OUT_LENGTH, OUT_SECOND, OUT_SIZE } from './abi';
 import { EBUSY, EINVAL, ENOMEM, ERANGE, isError } from './base/errno';
 import * as alloc from './generated/dispatch';
 import { frameFree, frameRoom } from './mem/frame';
@@ -18,13 +19,9 @@ import { BOOT_BUMP, BOOT_FIRST, boot, entryOf, entryPool } from './mem/layout';
 import {
   NAME_BYTES, POOL_HANDLES, POOL_NAME, indexFrames, kindOf, kindOfPool, poolAt, poolCreate, poolNumber, poolUnlink, sealPool,
 } from './mem/pool';
-import { OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, pageBuffer, setOut } from './mem/scratch';
+import { out, pageBuffer, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
 import { scatter } from './mem/span';
-
-/** Map modes; 1 is rw. */
-const MODE_RO: u32 = 0;
-const MODE_WO: u32 = 2;
 
 // ── life of a pool ───────────────────────────────────────────────────────────
 
@@ -180,7 +177,7 @@ export function zpoolCopyIn(pool: usize, handle: u32, from: usize): u32 {
 
 /**
  * Maps an object.
- * @param mode 0 ro, 1 rw, 2 wo
+ * @param mode MODE_RO, MODE_RW or MODE_WO
  * @returns address of its OUT_SIZE bytes until unmap; EINVAL, EBUSY too many
  *   maps, ENOMEM no frame for the buffer of a straddling object
  */
@@ -213,7 +210,7 @@ export function zpoolIsolate(pool: usize): u32 {
   return alloc.isolate(kindOf(pool), pool);
 }
 
-/** The next live handle of a victim from `cursor` on, 0 for none; the cursor behind it in OUT_A. EINVAL. */
+/** The next live handle of a victim from `cursor` on, 0 for none; the cursor behind it in OUT_CURSOR. EINVAL. */
 export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   return alloc.victimNext(kindOf(pool), pool, victim, cursor);
 }

@@ -2,6 +2,9 @@
  * What the bindings know of each allocator: a row each. A new allocator joins everything that lists allocators (options, estimate,
  * swap, serve, bench) by its row here and the one in assembly/alloc/index.ts, which has its kind under the same name.
  */
+import {
+  ROW_ALLOCATED, ROW_FREEABLE, ROW_GROUPS, ROW_INDEX, ROW_LENGTH, ROW_OBJECTS, ROW_PAGES, ROW_SIZE, ROW_USED, ROW_ZSPAGES, RESERVE_LIST, XCF_UNIT,
+} from '../assembly/abi.ts';
 import * as kinds from '../assembly/alloc/index.ts';
 import { CompcacheError, isU32, show, takeOptions } from './errors.ts';
 import type { ClassStats, Location, ZpoolOptions, ZpoolStats } from './types.ts';
@@ -54,10 +57,7 @@ interface AllocatorRow {
 }
 
 const inOnePiece = (frame: number, offset: number): Location => ({ frame, offset });
-const lengths = (rows: readonly Uint32Array[]): number[] => rows.map((words) => words[0] as number);
-
-/** Bytes of a block unit of xcfmalloc. */
-const UNIT = 64;
+const lengths = (rows: readonly Uint32Array[]): number[] => rows.map((words) => words[ROW_LENGTH] as number);
 
 const ROWS = {
   zbud: {
@@ -77,10 +77,12 @@ const ROWS = {
     isMovable: true, canSleepMapped: false, knowsFreeable: true,
     location: (frame, offset, classIndex, objectIndex) => ({ frame, offset, classIndex, objectIndex }),
     figures: (rows, [, , groups = 0]) => ({
-      classes: rows.map((words): ClassStats => {
-        const [index, size, pages, objectsPerZspage, allocated, used, freeable, zspages] = words as unknown as [number, number, number, number, number, number, number, number];
-        return { index, size, pages, objectsPerZspage, allocated, used, freeable, zspages, groups: Array.from(words.subarray(8, 8 + groups)) };
-      }),
+      classes: rows.map((words): ClassStats => ({
+        index: words[ROW_INDEX] as number, size: words[ROW_SIZE] as number, pages: words[ROW_PAGES] as number,
+        objectsPerZspage: words[ROW_OBJECTS] as number, allocated: words[ROW_ALLOCATED] as number, used: words[ROW_USED] as number,
+        freeable: words[ROW_FREEABLE] as number, zspages: words[ROW_ZSPAGES] as number,
+        groups: Array.from(words.subarray(ROW_GROUPS, ROW_GROUPS + groups)),
+      })),
     }),
   },
   xvmalloc: {
@@ -94,9 +96,9 @@ const ROWS = {
     isMovable: true, canSleepMapped: true, knowsFreeable: false,
     location: (frame, offset, secondFrame, secondOffset) => ({
       frame, offset,
-      blocks: [{ frame, offset: offset - (offset % UNIT) }, ...(secondFrame === 0 ? [] : [{ frame: secondFrame, offset: secondOffset }])],
+      blocks: [{ frame, offset: offset - (offset % XCF_UNIT) }, ...(secondFrame === 0 ? [] : [{ frame: secondFrame, offset: secondOffset }])],
     }),
-    figures: (rows) => ({ lists: lengths(rows), reserveFrames: lengths(rows).at(-1) as number }),
+    figures: (rows) => ({ lists: lengths(rows), reserveFrames: lengths(rows)[RESERVE_LIST] as number }),
   },
 } satisfies Record<string, AllocatorRow>;
 

@@ -1,12 +1,14 @@
 /** The one error type of the package, and Linux's numbers for its codes. */
+import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, ERANGE, EUCLEAN } from '../assembly/abi.ts';
 
 /** Every code that the package gives. */
 export type ErrorCode =
   | 'EINVAL' | 'ENOMEM' | 'ENOSPC' | 'ENOENT' | 'EEXIST' | 'EAGAIN' | 'EBUSY' | 'EIO' | 'ERANGE' | 'ENODEV' | 'EUCLEAN' | 'ECLOSED';
 
+/** Linux's numbers, negative: those of the core, and three that only the bindings give. */
 const NUMBERS: Record<ErrorCode, number> = {
-  ENOENT: -2, EIO: -5, ECLOSED: -9, EAGAIN: -11, ENOMEM: -12, EBUSY: -16, EEXIST: -17, ENODEV: -19, EINVAL: -22,
-  ENOSPC: -28, ERANGE: -34, EUCLEAN: -117,
+  ENOENT: ENOENT | 0, EIO: EIO | 0, ENOMEM: ENOMEM | 0, EBUSY: EBUSY | 0, EEXIST: EEXIST | 0, EINVAL: EINVAL | 0, ENOSPC: ENOSPC | 0,
+  ERANGE: ERANGE | 0, EUCLEAN: EUCLEAN | 0, ECLOSED: -9, EAGAIN: -11, ENODEV: -19,
 };
 
 /** A fault of any call of this package. */
@@ -35,7 +37,7 @@ export class CompcacheError extends Error {
 }
 
 /** Results of the core from here on are errors. */
-export const ERRNO_MIN = 0xfffff000;
+export { ERRNO_MIN } from '../assembly/abi.ts';
 
 const BY_NUMBER = new Map<number, ErrorCode>(Object.entries(NUMBERS).map(([code, number]) => [number, code as ErrorCode]));
 

@@ -11,13 +11,13 @@
  * the frame tables in use, the frames that have an owner. So an image is as
  * large as what is stored, and equal states give equal bytes.
  */
+import { FRAMES_MAX, FRAMES_MIN, LAYOUT_VERSION, NO_FRAME, RAM_FRAMES } from '../assembly/abi.ts';
 import { CompcacheError } from './errors.ts';
-import { LAYOUT_VERSION, PAGE_SIZE, attach, type Core, type Instance } from './wasm.ts';
+import { PAGE_SIZE, attach, type Core, type Instance } from './wasm.ts';
 
-const MAGIC = 0x4d494343; // "CCIM"
+const IMAGE_MAGIC = 0x4d494343; // "CCIM"
 const FORMAT = 1;
 const HEADER_BYTES = 24;
-const END = 0xffffffff;
 const PART_FRAMES = 256;
 
 export interface Run {
@@ -30,7 +30,7 @@ export function runsOf({ exports }: Instance): Run[] {
   const { ramSaved } = exports;
   const runs: Run[] = [];
   let last: Run | undefined;
-  for (let frame = ramSaved(0) >>> 0; frame !== END; frame = ramSaved(frame + 1) >>> 0) {
+  for (let frame = ramSaved(0) >>> 0; frame !== NO_FRAME; frame = ramSaved(frame + 1) >>> 0) {
     if (last !== undefined && frame === last.first + last.count) last.count += 1;
     else runs.push((last = { first: frame, count: 1 }));
   }
@@ -59,7 +59,7 @@ export function* imageChunks(still: () => Core, verify?: string): Generator<Uint
   const runs = runsOf(core);
   const header = new Uint32Array(HEADER_BYTES / 4 + 2 * runs.length);
   const saved = runs.reduce((sum, run) => sum + run.count, 0);
-  header.set([MAGIC, FORMAT, LAYOUT_VERSION, exports.ramCounter(0) >>> 0, saved, runs.length]);
+  header.set([IMAGE_MAGIC, FORMAT, LAYOUT_VERSION, exports.ramCounter(RAM_FRAMES) >>> 0, saved, runs.length]);
   runs.forEach((run, i) => header.set([run.first, run.count], HEADER_BYTES / 4 + 2 * i));
   const head = new Uint8Array(header.buffer);
   const start = checksumOf(core, head, 0);
@@ -102,13 +102,13 @@ export function parseImage(op: string, bytes: Uint8Array): ParsedImage {
   if (bytes.length < HEADER_BYTES + 4) throw damaged(op, 'too short');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const word = (at: number): number => view.getUint32(at, true);
-  if (word(0) !== MAGIC) throw damaged(op, 'no image');
+  if (word(0) !== IMAGE_MAGIC) throw damaged(op, 'no image');
   if (word(4) !== FORMAT) throw damaged(op, `it has format ${word(4)}, this version reads format ${FORMAT}`);
   if (word(8) !== LAYOUT_VERSION) throw new CompcacheError('EIO', op, `the image has layout ${word(8)}, this version reads layout ${LAYOUT_VERSION}`);
   const totalFrames = word(12);
   const saved = word(16);
   const count = word(20);
-  if (totalFrames < 64 || totalFrames > 2 ** 20 || totalFrames % 16 !== 0) throw damaged(op, `${totalFrames} frames`);
+  if (totalFrames < FRAMES_MIN || totalFrames > FRAMES_MAX || totalFrames % 16 !== 0) throw damaged(op, `${totalFrames} frames`);
   if (bytes.length !== HEADER_BYTES + 8 * count + PAGE_SIZE * saved + 4) throw damaged(op, 'wrong length');
   const runs: Run[] = [];
   let next = 0;

@@ -1,14 +1,18 @@
 /** PageTable: pages under numbers, in a pool. */
+import {
+  DENSE, EINVAL, ENOENT, FILL, HANDLE, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_NEEDED, OUT_PLACE, OUT_VALUE, SPARSE,
+} from '../assembly/abi.ts';
 import { copyIn, copyOut } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, show } from './errors.ts';
 import type { Codec, PageEntry } from './types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_NEEDED, closedCore, type Core } from './wasm.ts';
+import { closedCore, type Core } from './wasm.ts';
 import { zpools, type Zpool } from './zpool.ts';
 
-/** Shapes by their numbers in the core (assembly/page/table.ts). */
-export const SHAPES = ['none', 'dense', 'sparse'] as const;
 export type PageTableKeys = 'dense' | 'sparse';
+
+/** Numbers of the shapes in the core. */
+export const SHAPES: Record<PageTableKeys, number> = { dense: DENSE, sparse: SPARSE };
 
 /** What this package may do with page tables and callers may not. @internal */
 export interface PageTableAccess {
@@ -19,10 +23,6 @@ export interface PageTableAccess {
 
 /** Not exported from the package. @internal */
 export let pageTables: PageTableAccess;
-
-const ENOENT = -2 >>> 0;
-const HANDLE = 1;
-const FILL = 2;
 
 /**
  * The index of a pool of pages: a key finds its page, and all of it lies in the RAM. Made by {@link Zpool.pageTable}.
@@ -136,7 +136,7 @@ export class PageTable {
     const state = exports.tableGet(this.#address, key | 0, highOf(key)) >>> 0;
     if (state === ENOENT) return undefined;
     if (state >= ERRNO_MIN) throw this.#failure(op, state);
-    const value = out[OUT_A] as number;
+    const value = out[OUT_VALUE] as number;
     return (state === FILL ? -1 - value : value) as PageEntry;
   }
 
@@ -176,8 +176,8 @@ export class PageTable {
       const found = exports.tableSeek(this.#address, place) >>> 0;
       if (found === 0) return;
       if (found !== 1) throw this.#failure('pageTable.keys', found);
-      place = out[OUT_C] as number;
-      yield (out[OUT_B] as number) * 2 ** 32 + (out[OUT_A] as number);
+      place = out[OUT_PLACE] as number;
+      yield (out[OUT_KEY_HIGH] as number) * 2 ** 32 + (out[OUT_KEY_LOW] as number);
     }
   }
 
@@ -193,7 +193,7 @@ export class PageTable {
   }
 
   #live(op: string): void {
-    if (this.#core.bytes.length === 0) throw this.#failure(op, -22);
+    if (this.#core.bytes.length === 0) throw this.#failure(op, EINVAL);
   }
 
   #failure(op: string, result: number): CompcacheError {

@@ -1,23 +1,25 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
+import {
+  FRAMES_MAX, FRAMES_MIN, IDENTITY_KIND, IDENTITY_NAME, IDENTITY_NAME_BYTES, NAME_BYTES, NEVER, NO_LIMIT, OUT_NEEDED, OUT_RULE,
+  OUT_RULE_FRAME, RAM_FIXED, RAM_FRAMES, RAM_HIGH_WATER, RAM_ISOLATED, RAM_LIMIT, RAM_MAPS, RAM_POOLS, RAM_USED,
+} from '../assembly/abi.ts';
 import { isShared, requireUnshrunk, viewOf } from './bytes.ts';
 import { moduleFor, moduleForSync } from './builds.ts';
 import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from './errors.ts';
 import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
-import { RULES } from './rules.ts';
+import { ruleOf } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
-import { OUT_FRAME, OUT_NEEDED, OUT_RULE, PAGE_SIZE, attach, closedCore, instantiate, reserve, type Core } from './wasm.ts';
+import { PAGE_SIZE, attach, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { allocatorOf, kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
 import { callbacks, zpools, type Owner, type Zpool } from './zpool.ts';
 
-const MIN_BYTES = 256 * 1024;
-const MAX_BYTES = 2 ** 32;
+const MIN_BYTES = FRAMES_MIN * PAGE_SIZE;
+const MAX_BYTES = FRAMES_MAX * PAGE_SIZE;
 const WASM_PAGE = 65536;
-const NEVER = 0xffffffff;
-const NAME_BYTES = 64;
 
 /** Bytes of the memory that the options ask for. */
 function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
@@ -28,7 +30,7 @@ function memoryBytes(op: string, options: RamOptions, otherwise: number | string
 
 /** Frames that the option `limit` allows. */
 function limitFrames(op: string, options: RamOptions, bytes: number): number {
-  if (options.limit === undefined) return NEVER;
+  if (options.limit === undefined) return NO_LIMIT;
   const limit = parseBytes(op, 'limit', options.limit);
   if (limit > bytes) throw new CompcacheError('EINVAL', op, `limit must not exceed bytes (${bytes}), but is ${limit}`);
   return Math.floor(limit / PAGE_SIZE);
@@ -218,7 +220,7 @@ export class Ram {
 
   #freshName(op: string, kind: string): string {
     const taken = new Set([...this.#pools.keys(), ...[...this.#fronts].map((front) => front.name)]);
-    let n = (this.#live(op).exports.ramCounter(6) >>> 0) + 1;
+    let n = (this.#live(op).exports.ramCounter(RAM_POOLS) >>> 0) + 1;
     while (taken.has(`${kind}#${n}`)) n += 1;
     return `${kind}#${n}`;
   }
@@ -255,7 +257,7 @@ export class Ram {
   #still(op: string): Core {
     const core = this.#live(op);
     this.#idle(op);
-    if (core.exports.ramCounter(4) !== 0 || core.exports.ramCounter(5) !== 0) {
+    if (core.exports.ramCounter(RAM_MAPS) !== 0 || core.exports.ramCounter(RAM_ISOLATED) !== 0) {
       throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
     }
     if ([...this.#fronts].some((front) => front.isBusy())) throw new CompcacheError('EBUSY', op, 'a front end waits for its store');
@@ -303,9 +305,9 @@ export class Ram {
     for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
     let fronts = 0;
     for (const address of addresses.reverse()) {
-      const at = exports.zpoolIdentity(address, 2) >>> 0;
-      const name = decodeName(bytes.slice(at, at + exports.zpoolIdentity(address, 1)));
-      const allocator = allocatorOf(exports.zpoolIdentity(address, 0));
+      const at = exports.zpoolIdentity(address, IDENTITY_NAME) >>> 0;
+      const name = decodeName(bytes.slice(at, at + exports.zpoolIdentity(address, IDENTITY_NAME_BYTES)));
+      const allocator = allocatorOf(exports.zpoolIdentity(address, IDENTITY_KIND));
       if (allocator === undefined) {
         fronts += 1;
         this.#core.exports.zpoolDestroy(address);
@@ -381,7 +383,7 @@ export class Ram {
 
   /** Frames of the memory, metadata included. */
   get totalFrames(): number {
-    return this.#live('ram.totalFrames').exports.ramCounter(0) >>> 0;
+    return this.#live('ram.totalFrames').exports.ramCounter(RAM_FRAMES) >>> 0;
   }
 
   /** Frames that can still be handed out. */
@@ -397,17 +399,17 @@ export class Ram {
       ...[...this.#pools].map(([name, pool]) => [name, zpools.frameCounts(pool)] as const),
       ...[...this.#fronts].map((front) => [front.name, { frames: 0, metadataFrames: front.ownFrames() }] as const),
     ]);
-    const fixedFrames = counter(7);
+    const fixedFrames = counter(RAM_FIXED);
     return {
       bytes: bytes.length,
-      totalFrames: counter(0),
-      usedFrames: counter(1),
+      totalFrames: counter(RAM_FRAMES),
+      usedFrames: counter(RAM_USED),
       freeFrames: exports.ramFree() >>> 0,
       fixedFrames,
       metadataFrames: Object.values(owners).reduce((sum, owner) => sum + owner.metadataFrames, 0),
-      highWaterFrames: counter(3),
-      limitFrames: Math.min(counter(2), counter(0) - fixedFrames),
-      maps: counter(4),
+      highWaterFrames: counter(RAM_HIGH_WATER),
+      limitFrames: Math.min(counter(RAM_LIMIT), counter(RAM_FRAMES) - fixedFrames),
+      maps: counter(RAM_MAPS),
       owners,
     };
   }
@@ -422,7 +424,7 @@ function decodeName(utf8: Uint8Array): string {
 function requireWhole(op: string, core: Core, image: ParsedImage): void {
   const counter = (which: number): number => core.exports.ramCounter(which) >>> 0;
   const sameRuns = JSON.stringify(runsOf(core)) === JSON.stringify(image.runs);
-  if (counter(0) !== image.totalFrames || counter(4) !== 0 || counter(5) !== 0 || !sameRuns) {
+  if (counter(RAM_FRAMES) !== image.totalFrames || counter(RAM_MAPS) !== 0 || counter(RAM_ISOLATED) !== 0 || !sameRuns) {
     throw new CompcacheError('EIO', op, 'the image has frames or work under way that no image has');
   }
 }
@@ -430,5 +432,5 @@ function requireWhole(op: string, core: Core, image: ParsedImage): void {
 /** What ramCheck has found. */
 function unclean(op: string, core: Core): CompcacheError {
   const rule = core.out[OUT_RULE] as number;
-  return new CompcacheError('EUCLEAN', op, `frame ${core.out[OUT_FRAME]}: ${RULES[rule] ?? RULES[0]} (rule ${rule})`);
+  return new CompcacheError('EUCLEAN', op, `frame ${core.out[OUT_RULE_FRAME]}: ${ruleOf(rule)} (rule ${rule})`);
 }

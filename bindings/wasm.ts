@@ -6,22 +6,10 @@
  * in signed (`| 0`): V8 would box them for the call.
  */
 import * as loader from '@assemblyscript/loader';
+import { EINVAL, LAYOUT_VERSION, OUT_WORDS, PAGE_SIZE } from '../assembly/abi.ts';
 import { CompcacheError, codeOf } from './errors.ts';
 
-export const PAGE_SIZE = 4096;
-/** Version of the RAM's layout that these bindings speak. */
-export const LAYOUT_VERSION = 2;
-
-/** Word indices of the result area at the scratch base (assembly/mem/scratch.ts). */
-export const OUT_LENGTH = 0;
-export const OUT_SECOND = 1;
-export const OUT_SIZE = 2;
-export const OUT_NEEDED = 3;
-export const OUT_A = 4;
-export const OUT_B = 5;
-export const OUT_C = 6;
-export const OUT_RULE = 7;
-export const OUT_FRAME = 8;
+export { PAGE_SIZE };
 
 /** Exports of the core; all numbers are u32 unless said. What they answer is said in assembly/, where each is written. */
 export interface CoreExports {
@@ -75,7 +63,7 @@ export interface CoreExports {
   zpoolTables(pool: number): number;
   zpoolTable(pool: number, nth: number): number;
   zpoolWalk(pool: number, frame: number): number;
-  // Pools as a whole (assembly/keep.ts).
+  // Pools as a whole (assembly/zpool.ts).
   ramInit(frames: number, limit: number, first: number, statics: number, scratch: number): number;
   zpoolCreate(kind: number, a: number, b: number, c: number, ownerBytes: number, name: number, nameBytes: number): number;
   zpoolOwner(pool: number, handle: number): number;
@@ -93,6 +81,7 @@ export interface CoreExports {
   zswapUse(front: number, pool: number, codec: number): number;
   zswapUsed(front: number, index: number): number;
   zswapDrained(front: number): number;
+  zswapDrainedAt(front: number): number;
   zswapFrames(front: number): number;
   zswapExcess(front: number): number;
   zswapAccept(front: number): void;
@@ -109,13 +98,14 @@ export interface CoreExports {
   zswapForeign(front: number, record: number): number;
   zswapPass(front: number, record: number): void;
   zswapWrite(front: number, record: number, raw: number): number;
-  zswapWriteEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
+  zswapWriteEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, end: number): number;
   zswapPend(front: number, offset: number, type: number): number;
   zswapDirect(front: number, offset: number, type: number, job: number): number;
-  zswapDirectEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, done: number): number;
+  zswapDirectEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, end: number): number;
   frontSettled(front: number, slot: number): void;
   frontOpen(front: number, bytes: number, slot: number, generation: number): number;
   zswapIsIn(front: number, offset: number, type: number, slot: number, generation: number): number;
+  frontDoomedAt(front: number): number;
   frontFreeing(front: number): number;
   frontFreed(front: number, slot: number): void;
   ramzCreate(pages: number, slots: number, epoch: number, name: number, nameBytes: number): number;
@@ -154,7 +144,7 @@ export interface Instance {
 
 /** One that works on the RAM in its memory. */
 export interface Core extends Instance {
-  /** The result area. */
+  /** The result area: OUT_… of assembly/abi.ts. */
   readonly out: Uint32Array;
   /** Address of the page buffer, and its first 4096 bytes. */
   readonly pageAddress: number;
@@ -230,7 +220,7 @@ export function attach(op: string, { exports, memory, bytes }: Instance): Core {
     exports,
     memory,
     bytes,
-    out: new Uint32Array(bytes.buffer, exports.scratchBase() >>> 0, 16),
+    out: new Uint32Array(bytes.buffer, exports.scratchBase() >>> 0, OUT_WORDS),
     pageAddress,
     page: view(pageAddress, PAGE_SIZE),
     pageBuffer: view(pageAddress, exports.pageBufferBytes()),
@@ -277,9 +267,9 @@ const NOTHING = new Uint8Array(0);
 
 /** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */
 export function closedCore(): Core {
-  const exports = new Proxy({}, { get: () => () => -22 }) as CoreExports;
+  const exports = new Proxy({}, { get: () => () => EINVAL | 0 }) as CoreExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
   return {
-    exports, memory, bytes: NOTHING, out: new Uint32Array(16), pageAddress: 0, page: NOTHING, pageBuffer: NOTHING, blockBuffer: NOTHING,
+    exports, memory, bytes: NOTHING, out: new Uint32Array(OUT_WORDS), pageAddress: 0, page: NOTHING, pageBuffer: NOTHING, blockBuffer: NOTHING,
   };
 }

@@ -1,5 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
+import {
+  COUNT_BYTES_MOVED, COUNT_FRAMES, COUNT_LIVE_BYTES, COUNT_MAPS, COUNT_OBJECTS, COUNT_OBJECTS_MOVED, IDENTITY_OPTIONS, MODE_RO, MODE_RW,
+  MODE_WO, NO_LIMIT, OUT_CURSOR, OUT_FILL, OUT_LENGTH, OUT_NEEDED, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE,
+  OUT_WALK_FREE, OUT_WALK_OBJECTS, ROW_WORDS, WALK_BYTES, WALK_FREE_BYTES, WALK_FREE_OFFSET, WALK_FREE_WORDS, WALK_HANDLE,
+  WALK_OBJECT_WORDS, WALK_OFFSET,
+} from '../assembly/abi.ts';
 import { rowOf } from './allocators.ts';
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
@@ -10,9 +16,9 @@ import { isPromise } from './promises.ts';
 import type {
   AllocatorName, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolStats,
 } from './types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_NEEDED, OUT_SECOND, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type CoreExports } from './wasm.ts';
+import { PAGE_SIZE, closedCore, type Core, type CoreExports } from './wasm.ts';
 
-const MODES: Record<MapMode, number> = { ro: 0, rw: 1, wo: 2 };
+const MODES: Record<MapMode, number> = { ro: MODE_RO, rw: MODE_RW, wo: MODE_WO };
 const TRIES = 8;
 /** The most tries without a frame of one shrink and all those that its callbacks make. */
 const TRIES_IN_ALL = 256;
@@ -97,7 +103,7 @@ export class Zpool {
       make: (owner, core, address, allocator, name, evict) => new Zpool(MAKER, owner, core, address, allocator, name, evict),
       address: (pool) => pool.#address,
       hold: (pool) => void (pool.#own = 0),
-      compact: (op, pool) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, 0xffffffff)),
+      compact: (op, pool) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, NO_LIMIT)),
       destroy: (op, pool) => pool.#destroy(op),
       storeWith: (op, pool, page, codec) => pool.#storeWith(op, page, codec),
       loadWith: (op, pool, entry, into, codec) => pool.#loadAny(op, entry, into, codec),
@@ -275,7 +281,7 @@ export class Zpool {
     const { out, exports } = this.#core;
     const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
-    return rowOf(this.#allocator).location(frame, out[OUT_A] as number, out[OUT_B] as number, out[OUT_C] as number);
+    return rowOf(this.#allocator).location(frame, out[OUT_OFFSET] as number, out[OUT_PLACE_A] as number, out[OUT_PLACE_B] as number);
   }
 
   // ── pages ──────────────────────────────────────────────────────────────────
@@ -299,7 +305,7 @@ export class Zpool {
     copyIn(op, 'page', core.page, page);
     const entry = core.exports.pageStore(this.#own, taken) >>> 0;
     if (entry >= ERRNO_MIN) throw this.#refusal(op, entry, PAGE_SIZE);
-    return (entry === 0 ? sameFilledEntry(core.out[OUT_A] as number) : entry) as PageEntry;
+    return (entry === 0 ? sameFilledEntry(core.out[OUT_FILL] as number) : entry) as PageEntry;
   }
 
   /** The two-step path of a codec that is not of the core: it compresses, then malloc and write. */
@@ -375,10 +381,11 @@ export class Zpool {
     if (keys !== undefined && keys !== 'dense' && keys !== 'sparse') throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
     this.#requireOwn(op);
     const { exports } = this.#core;
-    const is = SHAPES[exports.tableKind(this.#address)] as 'none' | PageTableKeys;
-    const wanted = keys ?? (is === 'none' ? 'dense' : is);
-    if (is !== 'none' && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
-    this.#number(op, this.#core.exports.tableOpen(this.#address, SHAPES.indexOf(wanted)));
+    const shape = exports.tableKind(this.#address);
+    const is = (Object.keys(SHAPES) as PageTableKeys[]).find((name) => SHAPES[name] === shape);
+    const wanted = keys ?? is ?? 'dense';
+    if (is !== undefined && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
+    this.#number(op, this.#core.exports.tableOpen(this.#address, SHAPES[wanted]));
     return (this.#pages ??= pageTables.make(this, this.#core, this.#address, wanted));
   }
 
@@ -452,7 +459,7 @@ export class Zpool {
     for (;;) {
       const handle = exports.zpoolVictimNext(this.#own, victim, cursor) >>> 0;
       if (handle === 0) return 'done';
-      cursor = out[OUT_A] as number;
+      cursor = out[OUT_CURSOR] as number;
       callbacks.running += 1;
       this.#owner.evicting += 1;
       try {
@@ -477,7 +484,7 @@ export class Zpool {
    */
   compact(options?: { victims?: number }): number {
     const op = 'zpool.compact';
-    const { victims = 0xffffffff } = options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
+    const { victims = NO_LIMIT } = options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
     requireU32(op, 'victims', victims);
     this.#requireOwn(op);
     return this.#number(op, this.#core.exports.zpoolCompact(this.#own, victims));
@@ -498,36 +505,36 @@ export class Zpool {
 
   /** Frames of objects; xcfmalloc's reserve is among them. */
   get totalPages(): number {
-    return this.#counter('zpool.totalPages', 0);
+    return this.#counter('zpool.totalPages', COUNT_FRAMES);
   }
 
   /** totalPages × 4096. */
   get totalBytes(): number {
-    return this.#counter('zpool.totalBytes', 0) * PAGE_SIZE;
+    return this.#counter('zpool.totalBytes', COUNT_FRAMES) * PAGE_SIZE;
   }
 
   #frameCounts(): { frames: number; metadataFrames: number } {
     const op = 'zpool.stats';
-    return { frames: this.#counter(op, 0), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
+    return { frames: this.#counter(op, COUNT_FRAMES), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
   }
 
   stats(): ZpoolStats {
     const op = 'zpool.stats';
     const { frames, metadataFrames } = this.#frameCounts();
-    const liveBytes = this.#counter(op, 2);
+    const liveBytes = this.#counter(op, COUNT_LIVE_BYTES);
     const metadataBytes = metadataFrames * PAGE_SIZE;
     const total = frames * PAGE_SIZE;
     return {
       liveBytes,
-      objects: this.#counter(op, 1),
+      objects: this.#counter(op, COUNT_OBJECTS),
       frames,
       metadataBytes,
       density: total === 0 ? 0 : liveBytes / total,
       densityWithMetadata: liveBytes / (total + metadataBytes),
-      objectsMoved: this.#counter(op, 4),
-      bytesMoved: this.#counter(op, 5),
+      objectsMoved: this.#counter(op, COUNT_OBJECTS_MOVED),
+      bytesMoved: this.#counter(op, COUNT_BYTES_MOVED),
       spanning: this.#number(op, this.#core.exports.zpoolSpanning(this.#address)),
-      maps: this.#counter(op, 3),
+      maps: this.#counter(op, COUNT_MAPS),
       ...this.#tables(),
     };
   }
@@ -538,9 +545,9 @@ export class Zpool {
     const buffer = exports.blockBuffer() >>> 0;
     const rows = Array.from({ length: exports.zpoolTables(this.#address) >>> 0 }, (_, nth) => {
       exports.zpoolTable(this.#address, nth);
-      return new Uint32Array(memory.buffer, buffer, 20).slice();
+      return new Uint32Array(memory.buffer, buffer, ROW_WORDS).slice();
     });
-    const options = [3, 4, 5].map((word) => exports.zpoolIdentity(this.#address, word) >>> 0);
+    const options = [0, 1, 2].map((nth) => exports.zpoolIdentity(this.#address, IDENTITY_OPTIONS + nth) >>> 0);
     return rowOf(this.#allocator).figures(rows, options);
   }
 
@@ -557,14 +564,14 @@ export class Zpool {
       frame = exports.zpoolWalk(this.#address, frame) >>> 0;
       if (frame >= ERRNO_MIN) throw this.#failure('zpool.walk', frame, 0);
       if (frame === 0) return;
-      const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, 3 * (out[OUT_A] as number)).slice();
-      const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, 2 * (out[OUT_B] as number)).slice();
+      const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, WALK_OBJECT_WORDS * (out[OUT_WALK_OBJECTS] as number)).slice();
+      const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, WALK_FREE_WORDS * (out[OUT_WALK_FREE] as number)).slice();
       const answer: unknown = visit({
         frame,
-        objects: Array.from({ length: objects.length / 3 }, (_, i) => ({
-          handle: objects[3 * i] as Handle, offset: objects[3 * i + 1] as number, bytes: objects[3 * i + 2] as number,
+        objects: startsOf(objects, WALK_OBJECT_WORDS).map((at) => ({
+          handle: objects[at + WALK_HANDLE] as Handle, offset: objects[at + WALK_OFFSET] as number, bytes: objects[at + WALK_BYTES] as number,
         })),
-        free: Array.from({ length: free.length / 2 }, (_, i) => ({ offset: free[2 * i] as number, bytes: free[2 * i + 1] as number })),
+        free: startsOf(free, WALK_FREE_WORDS).map((at) => ({ offset: free[at + WALK_FREE_OFFSET] as number, bytes: free[at + WALK_FREE_BYTES] as number })),
       });
       if (isPromise(answer)) throw new CompcacheError('EINVAL', 'zpool.walk', 'visit returned a Promise; it must be synchronous');
     }
@@ -673,6 +680,11 @@ function useStack(calls: number): number {
 
 /** How the calls of evict for one victim ended; an object holds what the callback threw. */
 type EvictAnswer = 'done' | 'refused' | 'promise' | { cause: unknown };
+
+/** Where records of so many words each begin, which lie one behind the other. */
+function startsOf(words: Uint32Array, each: number): number[] {
+  return Array.from({ length: words.length / each }, (_, i) => i * each);
+}
 
 function sameFilledEntry(word: number): PageEntry {
   return (-1 - word) as PageEntry;

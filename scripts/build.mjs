@@ -71,7 +71,17 @@ async function buildCore(only) {
 function buildJavaScript() {
   rmSync('dist', { recursive: true, force: true });
   run(resolve('typescript/bin/tsc'), ['-p', 'tsconfig.build.json']);
+  plainNumbers('dist/assembly/abi.d.ts');
+  plainNumbers('dist/assembly/alloc/index.d.ts');
   for (const name of Object.values(TARGETS)) copyFileSync(`build/${name}.wasm`, `dist/${name}.wasm`);
+}
+
+/** The published types know no `u32`: to TypeScript each is a number. */
+function plainNumbers(file) {
+  const types = readFileSync(file, 'utf8');
+  const plain = types.replaceAll(/: (u32|usize)\b/g, ': number').replaceAll(/: bool\b/g, ': boolean');
+  if (plain === types || /: (u32|usize|bool)\b/.test(plain)) throw new Error(`${file}: u32 was not where it should be`);
+  writeFileSync(file, plain);
 }
 
 await buildCore(process.argv[3]);

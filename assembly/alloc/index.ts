@@ -84,7 +84,7 @@ export interface Allocator {
    */
   span(pool: usize, handle: u32, writing: bool): u32;
 
-  /** Frame in which an object's bytes begin, their offset there in OUT_A. What else a Location says is in OUT_B and OUT_C. */
+  /** Frame in which an object's bytes begin, their offset there in OUT_OFFSET. What else is to be said of the place is in OUT_PLACE_A and OUT_PLACE_B. */
   locate(pool: usize, handle: u32): u32;
 
   /**
@@ -111,7 +111,7 @@ export interface Allocator {
   /** Takes the least recently used frame (or zspage) without a mapped object off all lists: its frame number, 0 for none. */
   isolate(pool: usize): u32;
 
-  /** The first live handle of an isolated victim from `cursor` on (0: the first), 0 for none; the next cursor in OUT_A. EINVAL. */
+  /** The first live handle of an isolated victim from `cursor` on (0: the first), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
   victimNext(pool: usize, victim: u32, cursor: u32): u32;
 
   /** Ends the reclaim of a victim: frames given back; 0, and what has objects left is at the front of the LRU again. EINVAL. */

@@ -28,6 +28,7 @@
  * descriptors, never a cold frame. And the entry knows which units are free, so
  * the descriptors of neighbours are not touched unless there is one to merge.
  */
+import { RESERVE_LIST, XCF_UNIT } from '../abi';
 import { listPush, listRemove, toFront } from '../base/list';
 import { listBit, listCell, listHead, listMask, putOnList, setListMask, takeOffList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree } from '../mem/frame';
@@ -39,15 +40,16 @@ import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
 
 // ── constants ────────────────────────────────────────────────────────────────
 
+export { RESERVE_LIST } from '../abi';
+
 export const BLOCK_BYTES: u32 = 32; // of a descriptor
 export const BLOCK_SHIFT: u32 = 5;
 const BLOCKS_A_FRAME: u32 = 128; // descriptors in a slab frame
 export const INDEX_BITS: u32 = 7;
 export const HEADER: u32 = 12; // S1
-export const UNIT: u32 = 64;
+export const UNIT: u32 = XCF_UNIT;
 export const UNIT_SHIFT: u32 = 6;
 export const UNITS: u32 = 64; // of a frame; also the number of lists
-export const RESERVE_LIST: u32 = 63;
 export const RESERVE_MAX: u32 = 1024; // frames
 
 // States of a block. FIRST and RAW are what handles stand for: bit 0.

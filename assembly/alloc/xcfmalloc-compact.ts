@@ -24,7 +24,7 @@ import { listNext, listRemove, listRestore } from '../base/list';
 import { listBit, listCell, listHead, listMask, listsFrom, setListMask } from '../mem/bitmap-lists';
 import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOwner, frameOf } from '../mem/layout';
 import { POOL_LRU, POOL_TABLES, countMoves, poolAt } from '../mem/pool';
-import { OUT_A, OUT_B, out, pageBuffer, setOut } from '../mem/scratch';
+import { WORK_MOVED, WORK_PAYLOAD, out, pageBuffer, setOut } from '../mem/scratch';
 import {
   FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, ORDER_SHIFT, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, addUsedUnits, addressIn,
   blockAt, blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, freeBlocks, giveFrame,
@@ -176,10 +176,10 @@ function settle(pool: usize, block: usize, state: u32, step: Step): usize {
   return spare;
 }
 
-/** Carries a plan out; counts blocks moved in OUT_A, their payload in OUT_B. */
+/** Carries a plan out; counts blocks moved in WORK_MOVED, their payload in WORK_PAYLOAD. */
 function commit(pool: usize, at: usize, end: usize): void {
-  let moved = out(OUT_A);
-  let payload = out(OUT_B);
+  let moved = out(WORK_MOVED);
+  let payload = out(WORK_PAYLOAD);
   let last: usize = 0;
   let spare: usize = 0;
   let from: usize = 0;
@@ -212,8 +212,8 @@ function commit(pool: usize, at: usize, end: usize): void {
     last = block;
   }
   if (spare != 0) dropRecord(pool, spare);
-  setOut(OUT_A, moved);
-  setOut(OUT_B, payload);
+  setOut(WORK_MOVED, moved);
+  setOut(WORK_PAYLOAD, payload);
 }
 
 /** One victim: all of its blocks find a place and its frame goes back to the RAM, or nothing has changed. Frames given back. */
@@ -247,8 +247,8 @@ function emptyOut(pool: usize, entry: usize): u32 {
 /** C1..C3: one pass over all frames. */
 function compactPass(pool: usize, most: u32): u32 {
   let freed: u32 = 0;
-  setOut(OUT_A, 0);
-  setOut(OUT_B, 0);
+  setOut(WORK_MOVED, 0);
+  setOut(WORK_PAYLOAD, 0);
   const cells = pageBuffer();
   orderFrames(pool, cells);
   rebuildLists(pool, cells);
@@ -261,7 +261,7 @@ function compactPass(pool: usize, most: u32): u32 {
       if (units != 0 && freed < most && mappedBlocks(entry) == 0) freed += emptyOut(pool, entry);
     }
   }
-  countMoves(pool, <f64>out(OUT_A), <f64>out(OUT_B));
+  countMoves(pool, <f64>out(WORK_MOVED), <f64>out(WORK_PAYLOAD));
   return freed;
 }
 

@@ -70,6 +70,7 @@
  * RAM, not to the reserve. The second blocks of what was evicted lie elsewhere
  * and may empty frames as well: release counts all frames that went back.
  */
+import { OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPush } from '../base/list';
 import { LISTS, listBit, listHead, listMask, listsFrom, nodesOnList } from '../mem/bitmap-lists';
@@ -82,7 +83,7 @@ import {
   POOL_DESCRIPTORS, POOL_LRU, countIsolated, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
   victimTake,
 } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from '../mem/scratch';
+import { out, setOut } from '../mem/scratch';
 import { slabFrames, slabInit, slabNeeds, slabNext } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
@@ -304,18 +305,18 @@ export function ownerOf(pool: usize, handle: u32): usize {
 }
 
 /**
- * S17: frame of the first block; offset of its data in OUT_A, of its header
+ * S17: frame of the first block; offset of its data in OUT_OFFSET, of its header
  * that less 12 (a raw page: less 0). Of the second block frame, 0 for none, and
- * offset of the header in OUT_B and OUT_C. EINVAL.
+ * offset of the header in OUT_PLACE_A and OUT_PLACE_B. EINVAL.
  */
 export function locate(pool: usize, handle: u32): u32 {
   const first = resolve(pool, handle);
   if (first == 0) return EINVAL;
   const second = <usize>blockAt(first).other;
-  setOut(OUT_A, dataOf(first) & PAGE_MASK);
+  setOut(OUT_OFFSET, dataOf(first) & PAGE_MASK);
   const word = second != 0 ? blockAt(second).word : 0;
-  setOut(OUT_B, frameIn(word));
-  setOut(OUT_C, <u32>addressIn(word) & PAGE_MASK);
+  setOut(OUT_PLACE_A, frameIn(word));
+  setOut(OUT_PLACE_B, <u32>addressIn(word) & PAGE_MASK);
   return frameIn(blockAt(first).word);
 }
 
@@ -403,7 +404,7 @@ function victimEntry(pool: usize, victim: u32): usize {
 
 /**
  * The handle of the first object that has a block of a victim at or behind unit
- * `cursor` (0: from the start), 0 for none; the next cursor in OUT_A. An object
+ * `cursor` (0: from the start), 0 for none; the next cursor in OUT_CURSOR. An object
  * with both blocks there is met once, at the lower one. EINVAL.
  */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
@@ -416,7 +417,7 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
     const other = <usize>blockAt(block).other;
     // Met already when its other block is in this frame, too, and lower.
     if (other != 0 && blockAt(other).word - base < at) continue;
-    setOut(OUT_A, (at >> 2) + 1);
+    setOut(OUT_CURSOR, (at >> 2) + 1);
     return handleOf(pool, firstOf(block));
   }
   return 0;

@@ -17,19 +17,19 @@ import {
   startOf,
 } from './xvmalloc-blocks';
 
-// In the scratch: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
-const COPY: usize = 256;
+// Words of the result area: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
+const COPY: u32 = 64;
 const COPY_BYTES: usize = 72;
-const LISTED: usize = COPY + COPY_BYTES;
-const FRAMES: usize = COPY + 4;
-const OBJECTS: usize = COPY + 8;
-const LIVE_BYTES: usize = COPY + 12;
-const MAPS: usize = COPY + 28;
-const VICTIMS: usize = COPY + 32;
-const MAP_RECORDS: usize = COPY + POOL_HANDLES + 8;
-const CROWDS: usize = COPY + POOL_DESCRIPTORS + 8;
+const LISTED: u32 = COPY + <u32>(COPY_BYTES >> 2);
+const FRAMES: u32 = COPY + 1;
+const OBJECTS: u32 = COPY + 2;
+const LIVE_BYTES: u32 = COPY + 3;
+const MAPS: u32 = COPY + 7;
+const VICTIMS: u32 = COPY + 8;
+const MAP_RECORDS: u32 = COPY + <u32>((POOL_HANDLES + 8) >> 2);
+const CROWDS: u32 = COPY + <u32>((POOL_DESCRIPTORS + 8) >> 2);
 
-function met(counter: usize, number: u32): void {
+function met(counter: u32, number: u32): void {
   setOut(counter, out(counter) - number);
 }
 
@@ -42,7 +42,7 @@ export function check(pool: usize): u32 {
   let result = slabCheck(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
   if (result == 0) result = slabCheck(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
   if (result != 0) return result;
-  memory.copy(scratchBase() + COPY, pool, COPY_BYTES);
+  memory.copy(scratchBase() + (<usize>COPY << 2), pool, COPY_BYTES);
   setOut(LISTED, 0);
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {

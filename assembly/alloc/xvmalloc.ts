@@ -53,6 +53,7 @@
  * only until the block was merged. Different: the search scans one level of
  * 8 words, a cache line or two, where the original had two levels.
  */
+import { OUT_CURSOR } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listCount, listPush, listRemove, toFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
@@ -65,7 +66,7 @@ import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, uncountMap,
   uncountObject, victimTake,
 } from '../mem/pool';
-import { OUT_A, setOut } from '../mem/scratch';
+import { setOut } from '../mem/scratch';
 import { slabAlloc, slabFrames, slabFree, slabInit } from '../mem/slab';
 import { locateWhole, spanWhole } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
@@ -327,12 +328,12 @@ function victimEntry(pool: usize, victim: u32): usize {
   return entry != 0 && isIsolated(entry) ? entry : 0;
 }
 
-/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
+/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   const start = nextStart(entry, cursor);
-  setOut(OUT_A, start + 1);
+  setOut(OUT_CURSOR, start + 1);
   return start == NONE ? 0 : handleOf(frameAddress(victim) + <usize>(start << 2));
 }
 

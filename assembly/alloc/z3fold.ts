@@ -67,6 +67,7 @@
  * its frame back; else it is compacted in its frame, which becomes the head of
  * its list. There is one such round.
  */
+import { OUT_CURSOR } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPrevious, listPush, listRemove, listTail, toFront } from '../base/list';
 import { LISTS, listCell, listMask, nodesOnList } from '../mem/bitmap-lists';
@@ -83,7 +84,7 @@ import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
   setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
-import { OUT_A, setOut } from '../mem/scratch';
+import { setOut } from '../mem/scratch';
 import { slabAlloc, slabFrames, slabFree, slabInit, slabRoom } from '../mem/slab';
 import { locateWhole, spanWhole } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
@@ -424,14 +425,14 @@ function victimEntry(pool: usize, victim: u32): usize {
   return entryOwner(entry) == (<u32>pool | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
-/** Z20: MIDDLE, FIRST, LAST; the first that is live at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
+/** Z20: MIDDLE, FIRST, LAST; the first that is live at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   for (; cursor < BUDDIES; cursor++) {
     const buddy = cursor == LAST ? LAST : cursor ^ 1;
     if (chunksIn(shapeOf(entry), buddy) == 0) continue;
-    setOut(OUT_A, cursor + 1);
+    setOut(OUT_CURSOR, cursor + 1);
     return handleOf(recordIn(entry, buddy));
   }
   return 0;

@@ -51,6 +51,7 @@
  * validated, maps counted, destroy gives everything back; the historic destroy
  * leaked live frames, and free took any number.
  */
+import { OUT_CURSOR } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listNext, listPush, listRemove, toFront } from '../base/list';
 import { LISTS, listHead, listMask, listsAbove, nodesOnList, putOnList, soundLength, takeOffList } from '../mem/bitmap-lists';
@@ -64,7 +65,7 @@ import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap,
   uncountObject, victimTake,
 } from '../mem/pool';
-import { OUT_A, setOut } from '../mem/scratch';
+import { setOut } from '../mem/scratch';
 import { locateWhole, spanWhole } from '../mem/span';
 import {
   FRAME_EITHER, RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken,
@@ -404,13 +405,13 @@ function isVictim(pool: usize, victim: u32): bool {
   return (owner == (<u32>pool | FRAME_DATA) || owner == (<u32>pool | FRAME_RAW)) && isIsolated(entryOf(victim));
 }
 
-/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_A. EINVAL. */
+/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   if (!isVictim(pool, victim)) return EINVAL;
   const entry = entryOf(victim);
   for (; cursor <= LAST; cursor++) {
     if (sizeOf(entry, cursor) != 0) {
-      setOut(OUT_A, cursor + 1);
+      setOut(OUT_CURSOR, cursor + 1);
       return handleOf(entry, cursor);
     }
   }

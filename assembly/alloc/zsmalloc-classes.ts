@@ -16,6 +16,7 @@
  * A map of 255 bytes in the pool's header, 119 classes (four frames) with the
  * default chain of 8, 192 at most (chain 16).
  */
+import { ZS_WORD } from '../abi';
 import { PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
 import { POOL_TABLES } from '../mem/pool';
 
@@ -24,7 +25,7 @@ export const CLASS_BYTES: u32 = 128;
 const CLASS_SHIFT: u32 = 7;
 const SIZE_MIN: u32 = 32;
 const STEP_SHIFT: u32 = 4;
-export const WORD: u32 = 4; // bytes of a slot's word
+export const WORD: u32 = ZS_WORD; // bytes of a slot's word
 
 export const SCALE_SHIFT: u32 = 20;
 

@@ -6,7 +6,7 @@
 import { recordSize, setRecordWord } from '../mem/handle';
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, frameAddress } from '../mem/layout';
 import { countMoves } from '../mem/pool';
-import { OUT_C, out, setOut } from '../mem/scratch';
+import { WORK_BUDGET, out, setOut } from '../mem/scratch';
 import { CLASS_COUNT, classAt } from './zsmalloc-classes';
 import {
   TAGS, TAG_USED, delist, emptiest, enlist, frameInChain, freshOf, fullest, giveSlot, inuseOf, locationOf, payloadAt,
@@ -89,7 +89,7 @@ function moveObjects(pool: usize, cls: usize, source: usize, from: u32, target: 
 export function compact(pool: usize, victims: u32): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   let freed: u32 = 0;
-  setOut(OUT_C, victims);
+  setOut(WORK_BUDGET, victims);
   for (let ordinal: u32 = 0; ordinal < count; ordinal++) {
     const cls = classAt(pool, ordinal);
     freed += twelveGroups(pool) ? compactTwelve(pool, cls) : compactFour(pool, cls);
@@ -99,9 +99,9 @@ export function compact(pool: usize, victims: u32): u32 {
 
 /** Takes one from the budget; false when it is used up. */
 function budget(): bool {
-  const left = out(OUT_C);
+  const left = out(WORK_BUDGET);
   if (left == 0) return false;
-  setOut(OUT_C, left - 1);
+  setOut(WORK_BUDGET, left - 1);
   return true;
 }
 

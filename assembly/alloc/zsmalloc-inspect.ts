@@ -2,6 +2,9 @@
  * What looks at a zsmalloc pool and changes nothing: statistics and the walk over
  * the contents of a frame. The allocator is in zsmalloc.ts.
  */
+import {
+  ROW_ALLOCATED, ROW_FREEABLE, ROW_GROUPS, ROW_INDEX, ROW_OBJECTS, ROW_PAGES, ROW_SIZE, ROW_USED, ROW_WORDS, ROW_ZSPAGES,
+} from '../abi';
 import { EINVAL } from '../base/errno';
 import { handleOf, recordSize } from '../mem/handle';
 import { FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE, entryOf } from '../mem/layout';
@@ -25,36 +28,36 @@ export function tables(pool: usize): u32 {
   return load<u32>(pool + CLASS_COUNT);
 }
 
-/**
- * One class, smallest first, as 20 words at `to`: index, bytes,
- * frames, objects, allocated, used, freeable frames, zspages, then 12 counts of
- * zspages by fullness group. EINVAL beyond the last.
- */
+function setRow(row: usize, word: u32, value: u32): void {
+  store<u32>(row + (<usize>word << 2), value);
+}
+
+/** One class, smallest first, as a row at `to` (ROW_INDEX and so on). EINVAL beyond the last. */
 export function table(pool: usize, nth: u32, to: usize): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   if (nth >= count) return EINVAL;
   const ordinal = count - 1 - nth;
   const cls = classAt(pool, ordinal);
   const objects = <u32>sizeClass(cls).objects;
-  store<u32>(to, sizeClass(cls).index);
-  store<u32>(to, sizeClass(cls).size, 4);
-  store<u32>(to, sizeClass(cls).pages, 8);
-  store<u32>(to, objects, 12);
-  store<u32>(to, sizeClass(cls).allocated, 16);
-  store<u32>(to, sizeClass(cls).used, 20);
-  store<u32>(to, classFreeable(cls), 24);
-  store<u32>(to, sizeClass(cls).allocated / objects, 28);
-  memory.fill(to + 32, 0, 48);
+  setRow(to, ROW_INDEX, sizeClass(cls).index);
+  setRow(to, ROW_SIZE, sizeClass(cls).size);
+  setRow(to, ROW_PAGES, sizeClass(cls).pages);
+  setRow(to, ROW_OBJECTS, objects);
+  setRow(to, ROW_ALLOCATED, sizeClass(cls).allocated);
+  setRow(to, ROW_USED, sizeClass(cls).used);
+  setRow(to, ROW_FREEABLE, classFreeable(cls));
+  setRow(to, ROW_ZSPAGES, sizeClass(cls).allocated / objects);
+  for (let word = ROW_GROUPS; word < ROW_WORDS; word++) setRow(to, word, 0);
   const full = fullGroup(pool);
   let listed: u32 = 0;
   for (let group: u32 = 1; group < full; group++) {
     let length: u32 = 0;
     const ring = ringOf(cls, group);
     for (let zspage = ringNext(ring); zspage != ring; zspage = ringNext(zspage)) length += 1;
-    store<u32>(to + 32 + (<usize>group << 2), length);
+    setRow(to, ROW_GROUPS + group, length);
     listed += length;
   }
-  store<u32>(to + 32 + (<usize>full << 2), sizeClass(cls).allocated / objects - listed - isolatedOf(pool, ordinal));
+  setRow(to, ROW_GROUPS + full, sizeClass(cls).allocated / objects - listed - isolatedOf(pool, ordinal));
   return 0;
 }
 

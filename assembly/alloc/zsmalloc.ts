@@ -46,6 +46,7 @@
  * reclaim of that zspage ends, a victim is chosen by LRU over all classes, full
  * zspages are candidates.
  */
+import { OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPrevious, listRemove, listTail } from '../base/list';
 import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
@@ -60,7 +61,7 @@ import {
 import {
   POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SECOND, OUT_SIZE, setOut } from '../mem/scratch';
+import { setOut } from '../mem/scratch';
 import { gather, scatter } from '../mem/span';
 import { slabInit, slabNeeds, slabRoom } from '../mem/slab';
 import { CLASS_COUNT, CLASS_FRAMES, RULE_PERCENT, WORD, classAt, classFor, classFrames, layClasses } from './zsmalloc-classes';
@@ -231,8 +232,8 @@ function payload(cls: usize, zspage: usize, slot: u32, size: u32): u32 {
 }
 
 /**
- * P1, Q2: where an object lies. Frame; offset of the data in OUT_A, class index
- * in OUT_B, slot in OUT_C. EINVAL.
+ * P1, Q2: where an object lies. Frame; offset of the data in OUT_OFFSET,
+ * class index in OUT_PLACE_A, slot in OUT_PLACE_B. EINVAL.
  */
 export function locate(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
@@ -241,9 +242,9 @@ export function locate(pool: usize, handle: u32): u32 {
   const zspage = zspageOf(place);
   const cls = classOf(pool, zspage);
   const at = payloadAt(cls, slotOf(place));
-  setOut(OUT_A, at & PAGE_MASK);
-  setOut(OUT_B, sizeClass(cls).index);
-  setOut(OUT_C, slotOf(place));
+  setOut(OUT_OFFSET, at & PAGE_MASK);
+  setOut(OUT_PLACE_A, sizeClass(cls).index);
+  setOut(OUT_PLACE_B, slotOf(place));
   // The frame in which the slot begins: its word and its data are never parted.
   return frameInChain(zspage, at >> PAGE_SHIFT);
 }
@@ -345,7 +346,7 @@ function victimZspage(pool: usize, victim: u32): usize {
   return entryOwner(entry) == (<u32>pool | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
-/** E3: the first live handle of a victim at or behind slot `cursor`, 0 for none; the next cursor in OUT_A. EINVAL. */
+/** E3: the first live handle of a victim at or behind slot `cursor`, 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
@@ -354,7 +355,7 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   for (; cursor < fresh; cursor++) {
     const word = slotWord(zspage, cls, cursor);
     if ((word & TAG_USED) != 0) {
-      setOut(OUT_A, cursor + 1);
+      setOut(OUT_CURSOR, cursor + 1);
       return handleOf(<usize>(word & ~TAGS));
     }
   }

@@ -7,16 +7,9 @@
  * handle has all generation bits set (see mem/handle.ts).
  */
 
-export const ERRNO_MIN: u32 = 0xFFFFF000;
-export const ENOENT: u32 = 0xFFFFFFFE; // -2
-export const EIO: u32 = 0xFFFFFFFB; // -5
-export const ENOMEM: u32 = 0xFFFFFFF4; // -12
-export const EBUSY: u32 = 0xFFFFFFF0; // -16
-export const EEXIST: u32 = 0xFFFFFFEF; // -17
-export const EINVAL: u32 = 0xFFFFFFEA; // -22
-export const ENOSPC: u32 = 0xFFFFFFE4; // -28
-export const ERANGE: u32 = 0xFFFFFFDE; // -34
-export const EUCLEAN: u32 = 0xFFFFFF8B; // -117
+import { ERRNO_MIN } from '../abi';
+
+export { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, ERANGE, ERRNO_MIN, EUCLEAN } from '../abi';
 
 /** Whether a result is an error number. */
 // @ts-ignore: decorator

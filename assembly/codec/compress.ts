@@ -1,10 +1,8 @@
-/** The core's compressors, by number; both write blocks of one format, which lz4Decompress reads. */
+/** The core's compressors, by number (CODEC_… of abi.ts); both write blocks of one format, which lz4Decompress reads. */
+import { CODEC_LZ4HC } from '../abi';
 import { lz4Compress } from './lz4';
 import { lz4hcCompress } from './lz4hc';
 import { compressorTables } from '../mem/scratch';
-
-// 0 is lz4. The numbers are those of bindings/codec/core.ts.
-const CODEC_LZ4HC: u32 = 1;
 
 /**
  * Compresses with the tables of the scratch.

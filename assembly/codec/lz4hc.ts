@@ -45,7 +45,7 @@
  * Vital statistics
  * ----------------
  *   source         0 … 65,536 bytes; worst case n + n/255 + 16 bytes of block
- *   work           at most 2 chains a position, TRIES links of each, ENOUGH bytes compared either way at a
+ *   work           at most 2 chains a position, CHAIN_TRIES links of each, ENOUGH bytes compared either way at a
  *                  link: so no source is quadratic. Zeros and periods take 0.1 to 2 ns a byte, noise 11 to
  *                  16, the worst found (two or four values at random) 30 to 50
  *   size           1.01 to 1.02 of liblz4's level 9 on pages of program memory, 0.8 to 0.9 of lz4.ts
@@ -54,7 +54,7 @@
  *
  * Trade-offs
  * ----------
- * * TRIES: 8 takes 2 % less time for 0.2 % more output, 64 gives 0.6 % less for 20 % more.
+ * * CHAIN_TRIES: 8 takes 2 % less time for 0.2 % more output, 64 gives 0.6 % less for 20 % more.
  * * A chain is not followed where the match at hand is longer than ENOUGH: in memory pages such matches end
  *   where their object ends.
  * * Blocks above 4 KiB: the ring forgets. A match further away than about 3 KiB is found only when it is the
@@ -81,7 +81,7 @@ const ENOUGH: u32 = 64;
 const SEGMENT: u32 = 2048 - ENOUGH;
 const SEGMENT_LONG: u32 = 1024 - ENOUGH;
 /** Links of a chain that are followed. */
-const TRIES: u32 = 10;
+const CHAIN_TRIES: u32 = 10;
 /** 2^32 / golden ratio, odd. */
 const HASH_MULTIPLIER: u32 = 0x9E3779B1;
 
@@ -173,7 +173,7 @@ function search(src: usize, from: u32, to: u32, lastStart: u32, oldest: u32, cha
       let tail = src + at; // where 4 bytes must be equal for the match to go further than the best one at i
       let tailQuad = quad;
       let q = at;
-      let tries = TRIES;
+      let tries = CHAIN_TRIES;
       do {
         q = <u32>load<u16>(chainEntry(chain, q));
         const distance = at - q;

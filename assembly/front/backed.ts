@@ -7,37 +7,31 @@
  * and a cell of a page in the store (page/table.ts): its slot as value, and as
  * state WRITTEN with the generation above.
  */
+import {
+  DECOMPRESS, EINVAL, FIRST_FOREIGN, FRONT_KINDS_FROM, NO_SLOT, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_GENERATION, OUT_SLOT,
+} from '../abi';
 import { EIO, isError } from '../base/errno';
 import { PAGE_SIZE } from '../mem/layout';
-import { POOL_DESCRIPTORS, ZSWAP, indexFrames, kindOf, poolAt } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, blockBuffer, pageBuffer, setOut } from '../mem/scratch';
+import { POOL_DESCRIPTORS, indexFrames, kindOf, poolAt } from '../mem/pool';
+import { blockBuffer, pageBuffer, setOut } from '../mem/scratch';
 import { slabFrames } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import { codecDecompress } from '../codec/buffers';
 import { zpoolRange, zpoolSize, zpoolTableFrames } from '../zpool';
 import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
-import { NO_SLOT, SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotState } from './slot-map';
+import { SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotState, slotsDoomedAt } from './slot-map';
 
-// Kinds of cells that all front ends have. An object's and a fill word's are those of a pool's page table, whose check knows them.
-export const ENTRY: u32 = 1;
-export const FILL: u32 = 2;
-export const WRITTEN: u32 = 5;
+/** Bits of a cell's state for its kind (ENTRY and so on): those of KIND_MASK. */
 export const KIND_BITS: u32 = 4;
-export const KIND_MASK: u32 = 15;
 const GENERATION_MASK: u32 = 0xFFFFFFFF >> KIND_BITS;
 
 const GENERATION: usize = 276;
 const EPOCH: usize = 280;
 export const SLOTS: usize = 320;
 
-/** Codecs of the core have lower numbers. */
-export const FIRST_FOREIGN: u32 = 2;
-/** In place of a page: its block is in the block buffer, and a codec outside the core must decompress it. */
-export const DECOMPRESS: u32 = 6;
-
 /** Whether a number from outside is a front end. */
 export function isFrontEnd(front: usize): bool {
-  return kindOf(front) >= ZSWAP;
+  return kindOf(front) >= FRONT_KINDS_FROM;
 }
 
 /** Frames of tables, records, descriptors, index and slot map of a pool or front end: all but its objects and buffers of maps. */
@@ -65,19 +59,19 @@ export function objectOut(pool: usize, handle: u32, at: u32, to: usize): u32 {
   return size - at;
 }
 
-/** Composes a slot of the data in the block buffer: its bytes; slot in OUT_B, generation in OUT_C. */
+/** Composes a slot of the data in the block buffer: its bytes; its place in OUT_SLOT and OUT_GENERATION. */
 export function compose(front: usize, codec: u32, length: u32, slot: u32): u32 {
   const generation = (load<u32>(front + GENERATION) + 1) & GENERATION_MASK;
   store<u32>(front + GENERATION, generation);
-  setOut(OUT_B, slot);
-  setOut(OUT_C, generation);
+  setOut(OUT_SLOT, slot);
+  setOut(OUT_GENERATION, generation);
   return slotCompose(codec, length, slot, generation, load<u32>(front + EPOCH));
 }
 
 /**
  * Opens a slot that was read into the block buffer.
- * @returns PAGE_SIZE: the page is in the page buffer; DECOMPRESS: a block of OUT_A bytes is in the block buffer, by the
- *   codec numbered OUT_B; EIO: it is not what was written
+ * @returns PAGE_SIZE: the page is in the page buffer; DECOMPRESS: a block of OUT_BLOCK_BYTES is in the block
+ *   buffer, by the codec OUT_BLOCK_CODEC; EIO: it is not what was written
  */
 export function frontOpen(front: usize, bytes: u32, slot: u32, generation: u32): u32 {
   if (!isFrontEnd(front) || !slotIsWhole(bytes, slot, generation, load<u32>(front + EPOCH))) return EIO;
@@ -90,9 +84,14 @@ export function frontOpen(front: usize, bytes: u32, slot: u32, generation: u32):
   }
   memory.copy(blockBuffer(), slotData(), length);
   if (codec == SLOT_LZ4) return codecDecompress(length, PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
-  setOut(OUT_A, length);
-  setOut(OUT_B, codec);
+  setOut(OUT_BLOCK_BYTES, length);
+  setOut(OUT_BLOCK_CODEC, codec);
   return DECOMPRESS;
+}
+
+/** Address of the number of slots to be freed at the store, for a view of it. EINVAL. */
+export function frontDoomedAt(front: usize): u32 {
+  return isFrontEnd(front) ? <u32>slotsDoomedAt(front + SLOTS) : EINVAL;
 }
 
 /** A slot to be freed at the store, then frontFreed; NO_SLOT for none. */

@@ -1,14 +1,14 @@
 /** The check of a ramzswap: that table, pool, slot map and counters tell the same. */
+import { ENTRY, FILL, HUGE, KIND_MASK, OUT_KEY_LOW, OUT_SIZE, TIME_END, WRITTEN } from '../abi';
 import { isError } from '../base/errno';
 import { PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
-import { POOL_INDEX, ZSWAP, isPool, poolAt } from '../mem/pool';
-import { OUT_A, OUT_SIZE, out } from '../mem/scratch';
+import { FRONT_KINDS_FROM, POOL_INDEX, isPool, poolAt } from '../mem/pool';
+import { out } from '../mem/scratch';
 import { RULE_FRONT, broken } from '../mem/verify';
 import { stateOf, tableNext } from '../page/table';
 import { zpoolSpan } from '../zpool';
-import { ENTRY, FILL, KIND_MASK, SLOTS, WRITTEN } from './backed';
-import { HUGE, bytesOf, deviceAt } from './ramzswap-layout';
-import { TIME_END } from './ramzswap-time';
+import { SLOTS } from './backed';
+import { bytesOf, deviceAt } from './ramzswap-layout';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 
 /** Where a header has nothing any more. */
@@ -23,7 +23,7 @@ export function ramzCheck(front: usize): u32 {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
   const pool = <usize>deviceAt(front).pool;
-  if (pool != 0 && (!isPool(pool) || poolAt(pool).kind >= ZSWAP)) return broken(RULE_FRONT, home);
+  if (pool != 0 && (!isPool(pool) || poolAt(pool).kind >= FRONT_KINDS_FROM)) return broken(RULE_FRONT, home);
   if (deviceAt(front).pages == 0 || deviceAt(front).most >= PAGE_SIZE || deviceAt(front).flags > 1 || deviceAt(front).since >= TIME_END) return broken(RULE_FRONT, home);
   return pagesCheck(front, pool);
 }
@@ -38,8 +38,8 @@ function pagesCheck(front: usize, pool: usize): u32 {
   let bytes: f64 = 0;
   let index: u32 = 0;
   for (let cell = tableNext(front + POOL_INDEX, 0); cell != 0; cell = tableNext(front + POOL_INDEX, index)) {
-    if (out(OUT_A) >= deviceAt(front).pages) return broken(RULE_FRONT, home);
-    index = out(OUT_A) + 1;
+    if (out(OUT_KEY_LOW) >= deviceAt(front).pages) return broken(RULE_FRONT, home);
+    index = out(OUT_KEY_LOW) + 1;
     const state = stateOf(cell);
     const value = load<u32>(cell);
     const kind = state & KIND_MASK;

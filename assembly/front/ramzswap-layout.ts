@@ -4,11 +4,7 @@ import { cellSet, stateOf } from '../page/table';
 
 // ── states ───────────────────────────────────────────────────────────────────
 
-export const IDLE: u32 = 1 << 4;
-export const HUGE: u32 = 1 << 5;
-export const INCOMPRESSIBLE: u32 = 1 << 6;
-export const PRIORITY_SHIFT: u32 = 7;
-export const PRIORITY_MASK: u32 = 3;
+/** Below are kind, marks and priority (abi.ts), from here on the time of the last access (ramzswap-time.ts). */
 export const TIME_SHIFT: u32 = 9;
 
 // ── header ───────────────────────────────────────────────────────────────────

@@ -13,17 +13,15 @@
  *
  * A clock that goes back is no fault: times before `since` are told in units.
  */
+import { ENTRY, KIND_MASK, OUT_KEY_LOW, TIME_END } from '../abi';
 import { POOL_INDEX, sealPool } from '../mem/pool';
-import { OUT_A, out } from '../mem/scratch';
+import { out } from '../mem/scratch';
 import { stateOf, tableNext } from '../page/table';
-import { ENTRY, KIND_MASK } from './backed';
 import { TIME_SHIFT, deviceAt, setState } from './ramzswap-layout';
 
 const FLAGS: u32 = (1 << TIME_SHIFT) - 1; // all but the time
-const COARSE: u32 = 1 << 22;
 const UNIT_SHIFT: u32 = 8;
-/** Seconds that can be told. */
-export const TIME_END: u32 = COARSE << UNIT_SHIFT;
+const COARSE: u32 = TIME_END >> UNIT_SHIFT; // bit 22
 
 /** A state with another second, which is not 2^22 or more behind `since`. */
 // @ts-ignore: decorator
@@ -48,7 +46,7 @@ export function timed(front: usize, state: u32, now: u32): u32 {
 function moveOn(front: usize, since: u32): void {
   let index: u32 = 0;
   for (let cell = tableNext(front + POOL_INDEX, 0); cell != 0; cell = tableNext(front + POOL_INDEX, index)) {
-    index = out(OUT_A) + 1;
+    index = out(OUT_KEY_LOW) + 1;
     const state = stateOf(cell);
     if ((state & KIND_MASK) == ENTRY) setState(front, cell, index - 1, withSecond(since, state, secondOf(front, state)));
     if (index == 0) break;

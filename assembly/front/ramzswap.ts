@@ -35,6 +35,12 @@
  *
  * Source: ramzswap v3 (2009), and Linux 6.16 drivers/block/zram/zram_drv.c.
  */
+import {
+  COMPRESS, DECOMPRESS, DENSE, ENTRY, FILL, FIRST_FOREIGN, HUGE, IDLE, INCOMPRESSIBLE, IN_STORE, KIND_MASK, NO_SLOT, OUT_BLOCK_BYTES,
+  OUT_BLOCK_CODEC, OUT_GENERATION, OUT_KEY_LOW, OUT_PAGE_BYTES, OUT_PAGE_STATE, OUT_SLOT, OVER_LIMIT, POOR, PRIORITY_MASK, PRIORITY_SHIFT,
+  RAMZ_BYTES, RAMZ_GOOD, RAMZ_HUGE, RAMZ_HUGE_EVER, RAMZ_OBJECTS, RAMZ_PEAK, RAMZ_SAME, RAMZ_SLOTS, RAMZ_WRITTEN, REPLACED, TOO_LONG,
+  WRITTEN,
+} from '../abi';
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
 import { sameFilled } from '../codec/samefill';
 import { frameRoom } from '../mem/frame';
@@ -42,29 +48,22 @@ import { PAGE_SIZE } from '../mem/layout';
 import {
   NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, isPool, kindOf, poolAt, poolCreate, poolNumber, sealPool,
 } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
-import { DENSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
-import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, KIND_MASK, SLOTS, WRITTEN, compose, objectIn, objectOut, slotCodecOf } from './backed';
+import { blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
+import { KIND_BITS, SLOTS, compose, objectIn, objectOut, slotCodecOf } from './backed';
 import { codecCompress } from '../codec/buffers';
 import { pageFill, pageLoad } from '../page/path';
 import { objectFree as zpoolFree } from '../page/store';
 import { zpoolDestroy, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolRounded, zpoolSize } from '../zpool';
-import { HUGE, IDLE, INCOMPRESSIBLE, PRIORITY_MASK, PRIORITY_SHIFT, addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
+import { addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
 import { secondOf, timed } from './ramzswap-time';
 import { SLOT_RAW, slotData } from './slot';
-import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
+import { slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
 
-// ── flags and answers ────────────────────────────────────────────────────────
+// ── flags ────────────────────────────────────────────────────────────────────
 
 // Flags of the device.
 const BACKED: u32 = 1; // huge pages are refused: they go to the store
-
-// Answers beside 0, sizes and errors; 3, 4 and 6 as those of zswap.
-const LIMIT: u32 = 1;
-const POOR: u32 = 2;
-const COMPRESS: u32 = 3;
-const IN_STORE: u32 = 4;
-const TOO_LONG: u32 = 5;
 
 /** Number of the codec of a priority. */
 // @ts-ignore: decorator
@@ -200,7 +199,7 @@ export function ramzWrite(front: usize, index: u32, now: u32): u32 {
 /**
  * Writes a page: the block of `bytes` bytes in the block buffer, or with 0 bytes the page in the page buffer as it is. The
  * old one stays until that is done.
- * @returns 0; POOR a page that does not compress, which is for the store; LIMIT the limit would be exceeded; ENOMEM; EINVAL
+ * @returns 0; POOR a page that does not compress, which is for the store; OVER_LIMIT; ENOMEM; EINVAL
  */
 export function ramzPut(front: usize, index: u32, bytes: u32, now: u32): u32 {
   if (!isDevice(front) || index >= deviceAt(front).pages || bytes > deviceAt(front).most) return EINVAL;
@@ -214,7 +213,7 @@ export function ramzKeep(front: usize, index: u32, now: u32): u32 {
 
 function put(front: usize, index: u32, bytes: u32, now: u32): u32 {
   const handle = objectOf(front, bytes);
-  if (isError(handle) || handle == 0) return handle == 0 ? LIMIT : handle;
+  if (isError(handle) || handle == 0) return handle == 0 ? OVER_LIMIT : handle;
   const pool = <usize>deviceAt(front).pool;
   const cell = tableMake(front + POOL_INDEX, index, 0);
   if (cell == 0) {
@@ -257,8 +256,8 @@ function objectOf(front: usize, bytes: u32): u32 {
 
 /**
  * Reads a page into the page buffer.
- * @returns PAGE_SIZE; IN_STORE: slot in OUT_A, generation in OUT_B; DECOMPRESS: a block of OUT_A bytes is in the block
- *   buffer, by the codec numbered OUT_B; EIO it does not decompress; EINVAL beyond the device
+ * @returns PAGE_SIZE; IN_STORE: in OUT_SLOT and OUT_GENERATION; DECOMPRESS: a block of OUT_BLOCK_BYTES is in the block
+ *   buffer, by the codec OUT_BLOCK_CODEC; EIO it does not decompress; EINVAL beyond the device
  */
 export function ramzRead(front: usize, index: u32, now: u32): u32 {
   if (!isDevice(front) || index >= deviceAt(front).pages) return EINVAL;
@@ -269,8 +268,8 @@ export function ramzRead(front: usize, index: u32, now: u32): u32 {
   const kind = kindOfState(state);
   if (kind == FILL) return pageFill(value);
   if (kind == WRITTEN) {
-    setOut(OUT_A, value);
-    setOut(OUT_B, state >> KIND_BITS);
+    setOut(OUT_SLOT, value);
+    setOut(OUT_GENERATION, state >> KIND_BITS);
     return IN_STORE;
   }
   setState(front, cell, index, timed(front, state & ~IDLE, now));
@@ -284,8 +283,8 @@ function pageOf(front: usize, handle: u32, state: u32): u32 {
   if ((state & HUGE) != 0 || codec < FIRST_FOREIGN) return pageLoad(pool, handle) == PAGE_SIZE ? PAGE_SIZE : EIO;
   const bytes = objectOut(pool, handle, 0, blockBuffer());
   if (isError(bytes)) return EIO;
-  setOut(OUT_A, bytes);
-  setOut(OUT_B, codec);
+  setOut(OUT_BLOCK_BYTES, bytes);
+  setOut(OUT_BLOCK_CODEC, codec);
   return DECOMPRESS;
 }
 
@@ -309,18 +308,16 @@ export function ramzDrop(front: usize, index: u32): u32 {
 // ── going through the pages ──────────────────────────────────────────────────
 
 /**
- * The first page at or behind `index` that holds something: 1, with its number in OUT_A, its state in OUT_B and its bytes
- * in OUT_C (0 for what is no object). 0 at the end.
+ * The first page at or behind `index` that holds something: 1, with its number in OUT_KEY_LOW, OUT_PAGE_STATE and
+ * OUT_PAGE_BYTES. 0 at the end.
  */
 export function ramzNext(front: usize, index: u32): u32 {
   if (!isDevice(front)) return 0;
   const cell = tableNext(front + POOL_INDEX, index);
   if (cell == 0) return 0;
-  const found = out(OUT_A);
   const bytes = kindOfState(stateOf(cell)) == ENTRY ? zpoolSize(deviceAt(front).pool, load<u32>(cell)) : 0;
-  setOut(OUT_A, found);
-  setOut(OUT_B, stateOf(cell));
-  setOut(OUT_C, isError(bytes) ? 0 : bytes);
+  setOut(OUT_PAGE_STATE, stateOf(cell));
+  setOut(OUT_PAGE_BYTES, isError(bytes) ? 0 : bytes);
   return 1;
 }
 
@@ -330,7 +327,7 @@ export function ramzIdle(front: usize, second: u32): u32 {
   let pages: u32 = 0;
   let index: u32 = 0;
   for (let cell = tableNext(front + POOL_INDEX, 0); cell != 0; cell = tableNext(front + POOL_INDEX, index)) {
-    index = out(OUT_A) + 1;
+    index = out(OUT_KEY_LOW) + 1;
     const state = stateOf(cell);
     if (kindOfState(state) == ENTRY) {
       const isIdle = secondOf(front, state) < second;
@@ -358,7 +355,7 @@ export function ramzGiveUp(front: usize, index: u32): void {
 
 /**
  * Begins the write of an object to the store: takes a slot and composes it in the block buffer.
- * @returns bytes of the slot; slot in OUT_B, generation in OUT_C. ENOENT it is no object; ENOSPC no free slot; EIO it cannot
+ * @returns bytes of the slot; its place in OUT_SLOT and OUT_GENERATION. ENOENT it is no object; ENOSPC no free slot; EIO it cannot
  *   be read
  */
 export function ramzOut(front: usize, index: u32): u32 {
@@ -404,7 +401,7 @@ function isSmaller(pool: usize, bytes: u32, than: u32): bool {
  * Puts a page's object into one with the block of `bytes` bytes in the block buffer, by the codec of that priority, if that
  * takes less memory.
  * @param threshold only if it has fewer bytes than that
- * @returns 1 it did; 0 it would not be smaller; TOO_LONG it would, but not below the threshold; ENOENT it is no object; ENOMEM no frame, or the limit; EIO, EINVAL
+ * @returns REPLACED; 0 it would not be smaller; TOO_LONG; ENOENT it is no object; ENOMEM no frame, or the limit; EIO, EINVAL
  */
 export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32, threshold: u32): u32 {
   if (!isDevice(front) || bytes == 0 || bytes > deviceAt(front).most || priority > PRIORITY_MASK) return EINVAL;
@@ -424,7 +421,7 @@ export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32,
   const now = (state & ~HUGE & ~(PRIORITY_MASK << PRIORITY_SHIFT)) | (priority << PRIORITY_SHIFT);
   setCell(front, cell, index, handle, now);
   count(front, now, bytes);
-  return 1;
+  return REPLACED;
 }
 
 /** The page of an object, for recompression: it is no access, but the page is not idle any more. As ramzRead; ENOENT it is no object. */
@@ -446,20 +443,20 @@ export function ramzRecompress(front: usize, index: u32, priority: u32, threshol
 
 // ── figures ──────────────────────────────────────────────────────────────────
 
-/** One figure. */
+/** One figure, RAMZ_OBJECTS and so on. */
 export function ramzFigure(front: usize, which: u32): f64 {
   if (!isDevice(front)) return 0;
   switch (which) {
-    case 0: return <f64>deviceAt(front).objects;
-    case 1: return <f64>deviceAt(front).same;
-    case 2: return <f64>deviceAt(front).huge;
-    case 3: return <f64>deviceAt(front).written;
-    case 4: return <f64>deviceAt(front).hugeEver;
-    case 5: return <f64>deviceAt(front).peak;
-    case 6: return bytesOf(front);
-    case 7: return <f64>deviceAt(front).good;
-    case 8: return <f64>slotsTaken(front + SLOTS);
-    default: return <f64>poolAt(deviceAt(front).pool).frames;
+    case RAMZ_OBJECTS: return <f64>deviceAt(front).objects;
+    case RAMZ_SAME: return <f64>deviceAt(front).same;
+    case RAMZ_HUGE: return <f64>deviceAt(front).huge;
+    case RAMZ_WRITTEN: return <f64>deviceAt(front).written;
+    case RAMZ_HUGE_EVER: return <f64>deviceAt(front).hugeEver;
+    case RAMZ_PEAK: return <f64>deviceAt(front).peak;
+    case RAMZ_BYTES: return bytesOf(front);
+    case RAMZ_GOOD: return <f64>deviceAt(front).good;
+    case RAMZ_SLOTS: return <f64>slotsTaken(front + SLOTS);
+    default: return <f64>poolAt(deviceAt(front).pool).frames; // RAMZ_FRAMES
   }
 }
 

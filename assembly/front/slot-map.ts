@@ -20,6 +20,7 @@
  * Free slots are taken in ascending order from where the last was taken, so
  * that what is written together lies together.
  */
+import { NO_SLOT } from '../abi';
 import { frameAlloc, frameFree } from '../mem/frame';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_SLOTS, PAGE_MASK, PAGE_SHIFT, boot, entryOf, entryOwner, frameAddress, frameExists,
@@ -30,8 +31,6 @@ export const SLOT_FREE: u32 = 0;
 export const SLOT_USED: u32 = 1;
 export const SLOT_DOOMED: u32 = 2;
 export const SLOT_FREEING: u32 = 3;
-/** In place of a slot: there is none. */
-export const NO_SLOT: u32 = 0xFFFFFFFF;
 
 const MAP_BITS: u32 = 14;
 const MAP_SLOTS: u32 = 1 << MAP_BITS;
@@ -115,9 +114,9 @@ export function slotMapStart(root: usize, slots: u32): bool {
   return rootAt(root).frames;
 }
 
-// @ts-ignore: decorator
-@inline export function slotsDoomed(root: usize): u32 {
-  return rootAt(root).doomed;
+/** Address of the number of doomed slots. */
+export function slotsDoomedAt(root: usize): usize {
+  return root + offsetof<Root>('doomed');
 }
 
 /** Slots that are not free: used, doomed or being freed. */

@@ -15,11 +15,11 @@
  *
  * All words little-endian. A slot is composed and opened in the block buffer.
  */
+import { SLOT_HEADER_BYTES } from '../abi';
 import { crc32c } from '../base/crc';
 import { PAGE_SIZE } from '../mem/layout';
 import { blockBuffer, crcTables } from '../mem/scratch';
 
-export const SLOT_HEADER: u32 = 32;
 export const SLOT_RAW: u32 = 0;
 export const SLOT_LZ4: u32 = 1;
 const MAGIC: u32 = 0x4C534343; // "CCSL"
@@ -46,7 +46,7 @@ class Header {
 /** Where the data of a slot lie. */
 // @ts-ignore: decorator
 @inline export function slotData(): usize {
-  return blockBuffer() + <usize>SLOT_HEADER;
+  return blockBuffer() + <usize>SLOT_HEADER_BYTES;
 }
 
 function sum(length: u32): u32 {
@@ -64,14 +64,14 @@ export function slotCompose(codec: u32, length: u32, slot: u32, generation: u32,
   header().epoch = epoch;
   header().zero = 0;
   header().crc = sum(length);
-  return SLOT_HEADER + length;
+  return SLOT_HEADER_BYTES + length;
 }
 
 /** Whether `bytes` bytes that were read are the slot that was written. */
 export function slotIsWhole(bytes: u32, slot: u32, generation: u32, epoch: u32): bool {
-  return bytes > SLOT_HEADER && header().magic == MAGIC && (header().kind & ~0xFF00) == VERSION && header().slot == slot
+  return bytes > SLOT_HEADER_BYTES && header().magic == MAGIC && (header().kind & ~0xFF00) == VERSION && header().slot == slot
     && header().generation == generation && header().epoch == epoch && header().zero == 0
-    && header().length - 1 < PAGE_SIZE && header().length <= bytes - SLOT_HEADER && header().crc == sum(header().length);
+    && header().length - 1 < PAGE_SIZE && header().length <= bytes - SLOT_HEADER_BYTES && header().crc == sum(header().length);
 }
 
 /** Codec of a whole slot. */

@@ -1,18 +1,19 @@
 /** The check of a zswap: that index, records, LRU, slot map and counters tell the same. */
+import { CODEC_MAX, COUNTER_COUNT, ENTRY, FILL, NO_POOL, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SIZE, RAW_KEYS, WRITTEN } from '../abi';
 import { isError } from '../base/errno';
 import { FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
-import { POOL_DESCRIPTORS, POOL_LRU, ZSWAP, isPool, poolAt } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_SIZE, blockBuffer, out } from '../mem/scratch';
+import { FRONT_KINDS_FROM, POOL_DESCRIPTORS, POOL_LRU, isPool, poolAt } from '../mem/pool';
+import { blockBuffer, out } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { slabCheck, slabNext, slabUsed } from '../mem/slab';
 import { RULE_FRONT, RULE_LRU, broken, isRecord, listLength } from '../mem/verify';
 import { tableFind, tableNext } from '../page/table';
 import { zpoolSpan } from '../zpool';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
-import { ENTRY, FILL, SLOTS, WRITTEN } from './backed';
+import { SLOTS } from './backed';
 import {
-  KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RAW_KEYS, RECORD_BYTES, REFERENCED,
-  cellOf, frontAt, indexOf, kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm, usedAt, valueOf,
+  COUNTERS, KEY_BYTES, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RECORD_BYTES, REFERENCED, cellOf, frontAt, indexOf,
+  kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm, usedAt, valueOf,
 } from './zswap-layout';
 
 /** Verifies a zswap whose pools have passed their own checks. 0 or EUCLEAN. */
@@ -41,12 +42,15 @@ function headerCheck(front: usize): u32 {
       if ((used.codec | used.entries) != 0 || frontAt(front).current == index) return broken(RULE_FRONT, home);
       continue;
     }
-    if (!isPool(used.pool) || poolAt(used.pool).kind >= ZSWAP || used.codec > POOL_MASK) return broken(RULE_FRONT, home);
+    if (!isPool(used.pool) || poolAt(used.pool).kind >= FRONT_KINDS_FROM || used.codec > CODEC_MAX) return broken(RULE_FRONT, home);
     entries += used.entries;
   }
   const current = frontAt(front).current;
   if (current != NO_POOL && current >= POOL_COUNT) return broken(RULE_FRONT, home);
   if (frontAt(front).limitPercent > 100 || frontAt(front).thresholdPercent > 100 || frontAt(front).flags > 7) return broken(RULE_FRONT, home);
+  for (let at = COUNTERS + (<usize>COUNTER_COUNT << 2); at < POOLS; at += 4) {
+    if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
+  }
   for (let at = POOLS + <usize>POOL_COUNT * POOL_BYTES; at < <usize>PAGE_SIZE; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
@@ -64,9 +68,9 @@ function cellsCheck(front: usize): u32 {
   let raws: u32 = 0;
   let place: u32 = 0;
   for (let cell = tableNext(indexOf(front), 0); cell != 0; cell = tableNext(indexOf(front), place)) {
-    const low = out(OUT_A);
-    const high = out(OUT_B);
-    place = out(OUT_C) + 1;
+    const low = out(OUT_KEY_LOW);
+    const high = out(OUT_KEY_HIGH);
+    place = out(OUT_PLACE) + 1;
     const kind = kindOfCell(cell);
     if ((high >= RAW_KEYS) != (kind == RAW_KEY)) return broken(RULE_FRONT, home);
     if (kind == ENTRY || kind == RAW_KEY) {

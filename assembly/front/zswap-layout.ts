@@ -1,13 +1,12 @@
 /** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
+import { KIND_MASK, VICTIM_PAGE } from '../abi';
 import { POOL_INDEX, ZSWAP, kindOf, poolOption } from '../mem/pool';
 import { cellSet, stateOf, tableFind, termOf } from '../page/table';
-import { KIND_BITS, KIND_MASK } from './backed';
+import { KIND_BITS } from './backed';
 
-// Further kinds of cells (backed.ts).
+// Further kinds of cells, of which only the core knows (abi.ts has the others).
 export const PENDING: u32 = 9;
 export const RAW_KEY: u32 = 13; // under (handle, pool): the record of a page kept raw
-/** Types of pages are below; the high words of keys from here on are those of raw pages. */
-export const RAW_KEYS: u32 = 0xFFFFFF00;
 
 // Flags of a record, above the number of its pool.
 export const POOL_MASK: u32 = 0xFF;
@@ -20,18 +19,16 @@ export const LINKS: usize = 16;
 export const KEY_BYTES: u32 = 8;
 
 // Options of the header.
-export const FRONT_VICTIMS: u32 = 0; // 0 entry, 1 page
+export const FRONT_VICTIMS: u32 = 0; // VICTIM_ENTRY or VICTIM_PAGE
 // Flags that may change.
 export const SAME_FILLED: u32 = 1;
 export const KEEP_RAW: u32 = 2;
 export const REACHED_FULL: u32 = 4;
 
 export const COUNTERS: usize = 352;
-export const COUNTER_COUNT: u32 = 16;
 export const POOLS: usize = 416;
 export const POOL_COUNT: u32 = 64;
 export const POOL_BYTES: usize = 12;
-export const NO_POOL: u32 = 0xFFFFFFFF;
 
 @unmanaged
 export class Front {
@@ -118,7 +115,7 @@ export function setCell(front: usize, cell: usize, low: u32, kind: u32, value: u
 /** Bytes before the block of an object. */
 // @ts-ignore: decorator
 @inline export function prefix(front: usize): u32 {
-  return poolOption(front, FRONT_VICTIMS) != 0 ? KEY_BYTES : 0;
+  return poolOption(front, FRONT_VICTIMS) == VICTIM_PAGE ? KEY_BYTES : 0;
 }
 
 /** What a record adds to the sum of all: its object and whether that is a page as it is. */

@@ -52,6 +52,12 @@
  * Source: Linux mm/zswap.c 6.1 (page), 6.12 (entry). The index of written pages
  * is ours: there the swap offset is the place on the device.
  */
+import {
+  BEING_WRITTEN, COMPRESS, COUNTER_COUNT, DECOMPRESS, DECOMPRESS_FAIL, DENSE, DUPLICATE_ENTRY, ENTRY, FILL, FIRST_FOREIGN, FULL, IN_STORE,
+  NO_POOL, NO_SLOT, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_ENTRIES, OUT_GENERATION, OUT_JOB, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SLOT,
+  POOL_LIMIT_HIT, POOR, RAW_KEYS, SPARSE, VICTIM_PAGE, WRITE_DONE, WRITE_LATE, WRITTEN, WRITTEN_BACK, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT,
+  ZSWAP_POOL_FRAMES, ZSWAP_RAW, ZSWAP_SAME_FILLED, ZSWAP_SLOTS, ZSWAP_STORED, ZSWAP_WRITTEN,
+} from '../abi';
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
 import { listAppend, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { sameFilled } from '../codec/samefill';
@@ -60,37 +66,24 @@ import { BOOT_FRAMES, FRAME_SLAB, PAGE_SIZE, boot } from '../mem/layout';
 import {
   NAME_BYTES, POOL_DESCRIPTORS, POOL_LRU, POOL_NAME, ZSWAP, kindOf, poolAt, poolCreate, poolNumber, sealPool, setPoolOption,
 } from '../mem/pool';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { slabAlloc, slabFree, slabInit } from '../mem/slab';
-import { DENSE, SPARSE, stateOf, tableFind, tableMake, tableNext, tableRemove, tableShape, tableStart } from '../page/table';
+import { stateOf, tableFind, tableMake, tableNext, tableRemove, tableShape, tableStart } from '../page/table';
 import { codecCompress, codecDecompress } from '../codec/buffers';
 import { pageFill, pageLoad } from '../page/path';
 import { objectFree as zpoolFree } from '../page/store';
 import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from '../zpool';
-import { DECOMPRESS, ENTRY, FILL, FIRST_FOREIGN, KIND_BITS, SLOTS, WRITTEN, compose, metadataFrames, objectIn, objectOut, slotCodecOf } from './backed';
+import { KIND_BITS, SLOTS, compose, metadataFrames, objectIn, objectOut, slotCodecOf } from './backed';
 import { SLOT_RAW, slotData } from './slot';
-import { NO_SLOT, slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
+import { slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
 import {
-  COUNTERS, COUNTER_COUNT, FRONT_VICTIMS, KEEP_RAW, KEY_BYTES, LINKS, NO_POOL, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW,
-  RAW_KEY, RAW_KEYS, REACHED_FULL, RECORD_BYTES, REFERENCED, SAME_FILLED, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex,
-  poolOf, prefix, recordAt, recordTerm, setCell, usedAt, valueOf,
+  COUNTERS, FRONT_VICTIMS, Front, KEEP_RAW, KEY_BYTES, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, REACHED_FULL,
+  RECORD_BYTES, REFERENCED, SAME_FILLED, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm,
+  setCell, usedAt, valueOf,
 } from './zswap-layout';
 
-// Counters, by number; bindings/front/zswap-stats.ts has their names.
-const POOL_LIMIT_HIT: u32 = 0;
-const WRITTEN_BACK: u32 = 1;
-const COMPRESS_POOR: u32 = 4;
-const DECOMPRESS_FAIL: u32 = 5;
-const DUPLICATE: u32 = 8;
-
-// What zswapBegin, zswapStore, zswapLoad answer beside 0, sizes and errors.
-const FULL: u32 = 1;
-const POOR: u32 = 2;
-const COMPRESS: u32 = 3;
-const IN_STORE: u32 = 4;
-const BEING_WRITTEN: u32 = 5;
-
+/** Counts one more. @param which POOL_LIMIT_HIT and so on */
 export function zswapCount(front: usize, which: u32): void {
   if (!isFront(front) || which >= COUNTER_COUNT) return;
   const at = front + COUNTERS + <usize>(which << 2);
@@ -101,7 +94,7 @@ export function zswapCount(front: usize, which: u32): void {
 
 /**
  * Creates a zswap.
- * @param victims 0 entry, 1 page
+ * @param victims VICTIM_ENTRY or VICTIM_PAGE
  * @param shape of the index: SPARSE, or DENSE (type 0 and victims by entry only)
  * @param slots of the store, 0 for no store
  * @param epoch word that tells this one's slots from those of others
@@ -109,7 +102,7 @@ export function zswapCount(front: usize, which: u32): void {
  * @returns the front; EINVAL, ENOMEM
  */
 export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, name: usize, nameBytes: u32): u32 {
-  if (victims > 1 || shape < DENSE || shape > SPARSE || (victims != 0 && shape == DENSE) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if (victims > VICTIM_PAGE || shape < DENSE || shape > SPARSE || (victims == VICTIM_PAGE && shape == DENSE) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
   if (!frameRoom(slots == 0 ? 1 : 3)) return ENOMEM;
   const front = poolCreate(ZSWAP);
   if (front == 0) return ENOMEM;
@@ -160,6 +153,11 @@ export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
   frontAt(front).current = index;
   if (before != NO_POOL && before != index && usedAt(front, before).entries == 0) frontAt(front).drained += 1;
   return index;
+}
+
+/** Address of the number of pools that zswapDrained would give, for a view of it. EINVAL. */
+export function zswapDrainedAt(front: usize): u32 {
+  return isFront(front) ? <u32>(changetype<usize>(frontAt(front)) + offsetof<Front>('drained')) : EINVAL;
 }
 
 /** A pool that is neither current nor has pages, to be destroyed by the caller; its number is free then. NO_POOL for none. */
@@ -294,7 +292,7 @@ export function zswapBegin(front: usize, offset: u32, type: u32): u32 {
   if (!isKey(front, offset, type)) return EINVAL;
   const old = cellOf(front, offset, type);
   if (old != 0) {
-    zswapCount(front, DUPLICATE);
+    zswapCount(front, DUPLICATE_ENTRY);
     remove(front, old, offset, type);
   }
   if (isFull(front)) return FULL;
@@ -401,8 +399,8 @@ function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, ra
 /**
  * Loads a page into the page buffer.
  * @param exclusive 1: a page that is loaded goes
- * @returns PAGE_SIZE; 0 not here; IN_STORE: slot in OUT_A, generation in OUT_B; BEING_WRITTEN: job in OUT_A; DECOMPRESS:
- *   a block of OUT_A bytes is in the block buffer, by the codec numbered OUT_B; EIO it does not decompress
+ * @returns PAGE_SIZE; 0 not here; IN_STORE: in OUT_SLOT and OUT_GENERATION; BEING_WRITTEN: by OUT_JOB; DECOMPRESS: a block of
+ *   OUT_BLOCK_BYTES is in the block buffer, by the codec OUT_BLOCK_CODEC; EIO it does not decompress
  */
 export function zswapLoad(front: usize, offset: u32, type: u32, exclusive: u32): u32 {
   if (!isFront(front)) return EINVAL;
@@ -410,12 +408,15 @@ export function zswapLoad(front: usize, offset: u32, type: u32, exclusive: u32):
   if (cell == 0) return 0;
   const kind = kindOfCell(cell);
   const value = valueOf(cell);
-  setOut(OUT_A, value);
   if (kind == WRITTEN) {
-    setOut(OUT_B, stateOf(cell) >> KIND_BITS);
+    setOut(OUT_SLOT, value);
+    setOut(OUT_GENERATION, stateOf(cell) >> KIND_BITS);
     return IN_STORE;
   }
-  if (kind == PENDING) return BEING_WRITTEN;
+  if (kind == PENDING) {
+    setOut(OUT_JOB, value);
+    return BEING_WRITTEN;
+  }
   if (kind == FILL) {
     pageFill(value);
   } else {
@@ -447,8 +448,8 @@ function pageOf(front: usize, record: usize): u32 {
   const bytes = blockOf(front, record, blockBuffer());
   if (isError(bytes)) return EIO;
   if (codec < FIRST_FOREIGN) return codecDecompress(bytes, PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
-  setOut(OUT_A, bytes);
-  setOut(OUT_B, codec);
+  setOut(OUT_BLOCK_BYTES, bytes);
+  setOut(OUT_BLOCK_CODEC, codec);
   return DECOMPRESS;
 }
 
@@ -479,13 +480,13 @@ export function zswapInvalidateArea(front: usize, type: u32): u32 {
     before = pages;
     let place: u32 = 0;
     for (let cell = tableNext(indexOf(front), 0); cell != 0; cell = tableNext(indexOf(front), place)) {
-      place = out(OUT_C);
-      if (out(OUT_B) != type || kindOfCell(cell) == RAW_KEY) {
+      place = out(OUT_PLACE);
+      if (out(OUT_KEY_HIGH) != type || kindOfCell(cell) == RAW_KEY) {
         place += 1;
         if (place == 0) break;
         continue;
       }
-      remove(front, cell, out(OUT_A), type);
+      remove(front, cell, out(OUT_KEY_LOW), type);
       pages += 1;
     }
   } while (pages != before);
@@ -545,8 +546,8 @@ function nextJob(front: usize): u32 {
 /**
  * Begins the write of an entry: takes a slot and composes it in the block buffer.
  * @param raw 1: the page as it is, not its block. By a codec that is not of the core, the page buffer must hold it
- * @returns bytes of the slot; job in OUT_A, slot in OUT_B, generation in OUT_C, offset in OUT_SIZE, type in OUT_LENGTH,
- *   for zswapWriteEnd. ENOSPC no free slot, EIO the entry cannot be read
+ * @returns bytes of the slot; for zswapWriteEnd OUT_JOB, OUT_SLOT, OUT_GENERATION, and the key of the page in OUT_KEY_LOW
+ *   and OUT_KEY_HIGH. ENOSPC no free slot, EIO the entry cannot be read
  */
 export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
   const codec = usedAt(front, poolIndex(record)).codec;
@@ -570,31 +571,31 @@ export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
   if (prefix(front) == 0) listRemove(front + POOL_LRU, record, LINKS);
   recordAt(record).job = nextJob(front);
   frontAt(front).inFlight += 1;
-  setOut(OUT_A, recordAt(record).job);
-  setOut(OUT_SIZE, recordAt(record).offset);
-  setOut(OUT_LENGTH, recordAt(record).type);
+  setOut(OUT_JOB, recordAt(record).job);
+  setOut(OUT_KEY_LOW, recordAt(record).offset);
+  setOut(OUT_KEY_HIGH, recordAt(record).type);
   return bytes;
 }
 
-/** The page of an entry that is by a foreign codec: bytes of its block in the block buffer, codec in OUT_B; 0 when it is not. EIO. */
+/** The page of an entry that is by a foreign codec: bytes of its block in the block buffer, OUT_BLOCK_CODEC; 0 when it is not. EIO. */
 export function zswapForeign(front: usize, record: usize): u32 {
   if (!isFront(front)) return EIO;
   const result = (recordAt(record).flags & RAW) != 0 || usedAt(front, poolIndex(record)).codec < FIRST_FOREIGN ? 0 : pageOf(front, record);
-  return result == DECOMPRESS ? out(OUT_A) : result;
+  return result == DECOMPRESS ? out(OUT_BLOCK_BYTES) : result;
 }
 
 /**
  * Ends a write of an entry.
- * @param done 1: the slot holds it now. 0: the write failed, and the slot may hold anything. 2: nobody waits for it any
- *   more, but it may still happen: the slot stays taken until zswapSettled
+ * @param end WRITE_DONE: the slot holds it now. WRITE_FAILED: the slot may hold anything. WRITE_LATE: it may still happen,
+ *   and the slot stays taken until frontSettled
  * @returns 1: the page is in the store and no more in the pool. 0: it stays where it is or has gone meanwhile; the slot
  *   is doomed
  */
-export function zswapWriteEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, done: u32): u32 {
+export function zswapWriteEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, end: u32): u32 {
   if (!isFront(front)) return 0;
   const cell = cellOf(front, offset, type);
   const ours = cell != 0 && kindOfCell(cell) == ENTRY && recordAt(valueOf(cell)).job == job;
-  if (ours && done == 1) {
+  if (ours && end == WRITE_DONE) {
     dropRecord(front, valueOf(cell));
     // A raw key that went may have moved the cell.
     setCell(front, cellOf(front, offset, type), offset, WRITTEN, slot, generation);
@@ -602,7 +603,7 @@ export function zswapWriteEnd(front: usize, offset: u32, type: u32, job: u32, sl
     zswapCount(front, WRITTEN_BACK);
     return 1;
   }
-  if (done != 2) slotDoom(front + SLOTS, slot);
+  if (end != WRITE_LATE) slotDoom(front + SLOTS, slot);
   if (ours) {
     const record = valueOf(cell);
     loseJob(front, record);
@@ -637,7 +638,7 @@ function pendingCell(front: usize, offset: u32, type: u32, job: u32): usize {
 
 /**
  * Begins the write of a pending page, which is in the page buffer.
- * @returns bytes of the slot; slot in OUT_B, generation in OUT_C, for zswapDirectEnd. ENOENT it was replaced or has gone;
+ * @returns bytes of the slot; for zswapDirectEnd OUT_SLOT and OUT_GENERATION. ENOENT it was replaced or has gone;
  *   ENOSPC no free slot; EINVAL
  */
 export function zswapDirect(front: usize, offset: u32, type: u32, job: u32): u32 {
@@ -650,16 +651,16 @@ export function zswapDirect(front: usize, offset: u32, type: u32, job: u32): u32
 }
 
 /** Ends it, or gives it up (slot NO_SLOT). 1: the page is in the store. 0: it has gone, or was replaced meanwhile; the slot is doomed. */
-export function zswapDirectEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, done: u32): u32 {
+export function zswapDirectEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, end: u32): u32 {
   if (!isFront(front)) return 0;
   const cell = pendingCell(front, offset, type, job);
-  if (cell != 0 && done == 1) {
+  if (cell != 0 && end == WRITE_DONE) {
     frontAt(front).pending -= 1;
     frontAt(front).written += 1;
     setCell(front, cell, offset, WRITTEN, slot, generation);
     return 1;
   }
-  if (done != 2 && slot != NO_SLOT) slotDoom(front + SLOTS, slot);
+  if (end != WRITE_LATE && slot != NO_SLOT) slotDoom(front + SLOTS, slot);
   if (cell != 0) remove(front, cell, offset, type);
   return 0;
 }
@@ -680,20 +681,20 @@ export function zswapIsIn(front: usize, offset: u32, type: u32, slot: u32, gener
 
 // ── figures ──────────────────────────────────────────────────────────────────
 
-/** One counter or figure; 16 and up: what is there now. */
+/** One counter, POOL_LIMIT_HIT and so on, or what there is now, ZSWAP_STORED and so on. */
 export function zswapFigure(front: usize, which: u32): u32 {
   if (!isFront(front)) return 0;
   if (which < COUNTER_COUNT) return load<u32>(front + COUNTERS + <usize>(which << 2));
   switch (which) {
-    case 16: return frontAt(front).entries + frontAt(front).sameFilledPages;
-    case 17: return poolFrames(front);
-    case 18: return frontAt(front).sameFilledPages;
-    case 19: return frontAt(front).raw;
-    case 20: return frontAt(front).written;
-    case 21: return frontAt(front).inFlight + frontAt(front).pending;
-    case 24: return slotsTaken(front + SLOTS);
-    case 25: return limitOf(front, zswapFrames(front));
-    default: return frontAt(front).entries;
+    case ZSWAP_STORED: return frontAt(front).entries + frontAt(front).sameFilledPages;
+    case ZSWAP_POOL_FRAMES: return poolFrames(front);
+    case ZSWAP_SAME_FILLED: return frontAt(front).sameFilledPages;
+    case ZSWAP_RAW: return frontAt(front).raw;
+    case ZSWAP_WRITTEN: return frontAt(front).written;
+    case ZSWAP_IN_FLIGHT: return frontAt(front).inFlight + frontAt(front).pending;
+    case ZSWAP_SLOTS: return slotsTaken(front + SLOTS);
+    case ZSWAP_LIMIT: return limitOf(front, zswapFrames(front));
+    default: return frontAt(front).entries; // ZSWAP_ENTRIES
   }
 }
 
@@ -707,9 +708,9 @@ function poolFrames(front: usize): u32 {
   return frames;
 }
 
-/** Address and entries (in OUT_A) of the pool by that number. */
+/** Address of the pool by that number, 0 for none; its entries in OUT_ENTRIES. */
 export function zswapUsed(front: usize, index: u32): u32 {
   if (!isFront(front) || index >= POOL_COUNT) return 0;
-  setOut(OUT_A, usedAt(front, index).entries);
+  setOut(OUT_ENTRIES, usedAt(front, index).entries);
   return usedAt(front, index).pool;
 }

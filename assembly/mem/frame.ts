@@ -18,22 +18,21 @@
  * on the free list, so the most frames ever in use at once are exactly those
  * below the bump mark.
  */
+import {
+  FRAMES_MAX, FRAMES_MIN, NEVER, NO_FRAME, OUT_NEEDED, PAGE_SIZE, RAM_FRAMES, RAM_HIGH_WATER, RAM_ISOLATED, RAM_LIMIT, RAM_MAPS,
+  RAM_POOLS, RAM_SCRATCH, RAM_SCRATCH_NEEDED, RAM_STATIC, RAM_STATIC_NEEDED, RAM_USED,
+} from '../abi';
 import { EINVAL } from '../base/errno';
 import { invariant } from '../base/debug';
 import {
-  BOOT_BUMP, BOOT_CHECK, BOOT_FAIL_AFTER, BOOT_FAIL_TIMES, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD,
-  BOOT_ISOLATED, BOOT_LIMIT, BOOT_MAGIC, BOOT_MAPS, BOOT_SCRATCH, BOOT_SERIAL, BOOT_STATIC, BOOT_USED, BOOT_VERSION,
-  ENTRY_BYTES, FIXED_MOST, FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK,
-  PAGE_SHIFT, SECTION_MASK, SECTION_SHIFT, STATIC_FRAME, STATIC_FRAMES, TABLE_INDEX, boot, entryOf, fixedFrames, frameAddress,
-  setBoot, tableOf,
+  BOOT_BUMP, BOOT_CHECK, BOOT_FAIL_AFTER, BOOT_FAIL_TIMES, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
+  BOOT_LIMIT, BOOT_MAGIC, BOOT_MAPS, BOOT_SCRATCH, BOOT_SERIAL, BOOT_STATIC, BOOT_USED, BOOT_VERSION, ENTRY_BYTES, FIXED_MOST,
+  FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, SECTION_MASK, SECTION_SHIFT,
+  STATIC_FRAME, STATIC_FRAMES, TABLE_INDEX, boot, entryOf, frameAddress, setBoot, tableOf,
 } from './layout';
-import { OUT_NEEDED, TABLE_FRAMES, TABLE_FRAMES_LEAST, scratchFrames, setOut } from './scratch';
-
-/** "Never": for the two words of the fault injector. */
-const NEVER: u32 = 0xFFFFFFFF;
+import { TABLE_FRAMES, TABLE_FRAMES_LEAST, scratchFrames, setOut } from './scratch';
 
 const ENTRY_FREE_NEXT: usize = 8; // next frame on the free list
-const FRAMES_LEAST: u32 = 64; // of a RAM
 
 // ── boot ─────────────────────────────────────────────────────────────────────
 
@@ -81,7 +80,7 @@ function haveRoom(frames: u32, statics: u32, scratch: u32): bool {
 export function hasGeometry(frames: u32): bool {
   const total = boot(BOOT_FRAMES);
   return boot(BOOT_MAGIC) == MAGIC && boot(BOOT_VERSION) == LAYOUT_VERSION
-    && total >= FRAMES_LEAST && total <= min(frames, LAST_FRAME + 1) && haveRoom(total, boot(BOOT_STATIC), boot(BOOT_SCRATCH));
+    && total >= FRAMES_MIN && total <= min(frames, LAST_FRAME + 1) && haveRoom(total, boot(BOOT_STATIC), boot(BOOT_SCRATCH));
 }
 
 /** The same, and its check word is right: what must be known before anything else is read. */
@@ -97,7 +96,7 @@ function staticNeeded(): u32 {
 /**
  * Writes the boot frame of a RAM whose memory is all zeros.
  * @param frames 4 KiB frames of the memory
- * @param limit the most frames that may be in use, NEVER for none
+ * @param limit the most frames that may be in use, or NO_LIMIT
  * @param first lowest frame that is handed out, 0 for the one behind the
  *   scratch; higher ones are for tests of high addresses
  * @param statics frames of static data, NEVER for those that this build gives;
@@ -108,7 +107,7 @@ function staticNeeded(): u32 {
 export function frameInit(frames: u32, limit: u32, first: u32, statics: u32, scratch: u32): u32 {
   if (statics == NEVER) statics = STATIC_FRAMES;
   if (scratch == NEVER) scratch = scratchFrames(frames, TABLE_FRAMES);
-  if (frames < FRAMES_LEAST || frames > LAST_FRAME + 1 || !haveRoom(frames, statics, scratch)) return EINVAL;
+  if (frames < FRAMES_MIN || frames > FRAMES_MAX || !haveRoom(frames, statics, scratch)) return EINVAL;
   const fixed = STATIC_FRAME + statics + scratch;
   if (first == 0) first = fixed;
   if (first < fixed || first >= min(frames, LAST_FRAME)) return EINVAL;
@@ -195,7 +194,7 @@ export function frameAlloc(owner: u32): u32 {
     setBoot(BOOT_FREE_HEAD, load<u32>(entry + ENTRY_FREE_NEXT));
     setBoot(BOOT_FREE_COUNT, boot(BOOT_FREE_COUNT) - 1);
     store<u32>(entry + ENTRY_FREE_NEXT, 0);
-    memory.fill(frameAddress(frame), 0, 4096);
+    memory.fill(frameAddress(frame), 0, PAGE_SIZE);
   } else {
     frame = boot(BOOT_BUMP);
     entry = entryOf(frame);
@@ -255,36 +254,31 @@ function frameHighWater(): u32 {
   return bump - first - (tablesBelow(bump) - tablesBelow(first));
 }
 
-/**
- * One word of the RAM's state: 0 frames in all, 1 in use, 2 limit, 3 high-water
- * mark, 4 live maps, 5 isolated victims, 6 pools ever created, 7 fixed frames and
- * tables, 8 frames of static data, 9 of scratch; 10 and 11 those of each that
- * this build needs.
- */
+/** One word of the RAM's state: RAM_FRAMES and so on. */
 export function frameCounter(which: u32): u32 {
   switch (which) {
-    case 0: return boot(BOOT_FRAMES);
-    case 1: return boot(BOOT_USED);
-    case 2: return boot(BOOT_LIMIT);
-    case 3: return frameHighWater();
-    case 4: return boot(BOOT_MAPS);
-    case 5: return boot(BOOT_ISOLATED);
-    case 6: return boot(BOOT_SERIAL);
-    case 8: return boot(BOOT_STATIC);
-    case 9: return boot(BOOT_SCRATCH);
-    case 10: return staticNeeded();
-    case 11: return scratchFrames(boot(BOOT_FRAMES), TABLE_FRAMES_LEAST);
-    default: return boot(BOOT_FRAMES) - frameCapacity();
+    case RAM_FRAMES: return boot(BOOT_FRAMES);
+    case RAM_USED: return boot(BOOT_USED);
+    case RAM_LIMIT: return boot(BOOT_LIMIT);
+    case RAM_HIGH_WATER: return frameHighWater();
+    case RAM_MAPS: return boot(BOOT_MAPS);
+    case RAM_ISOLATED: return boot(BOOT_ISOLATED);
+    case RAM_POOLS: return boot(BOOT_SERIAL);
+    case RAM_STATIC: return boot(BOOT_STATIC);
+    case RAM_SCRATCH: return boot(BOOT_SCRATCH);
+    case RAM_STATIC_NEEDED: return staticNeeded();
+    case RAM_SCRATCH_NEEDED: return scratchFrames(boot(BOOT_FRAMES), TABLE_FRAMES_LEAST);
+    default: return boot(BOOT_FRAMES) - frameCapacity(); // RAM_FIXED
   }
 }
 
-/** Sets the limit on frames in use; NEVER for none. */
+/** Sets the limit on frames in use, or NO_LIMIT. */
 export function frameLimit(frames: u32): void {
   setBoot(BOOT_LIMIT, frames);
   sealBoot();
 }
 
-/** The first frame at or behind `frame` that belongs into an image: boot, tables in use, owned frames. NEVER at the end. */
+/** The first frame at or behind `frame` that belongs into an image: boot, tables in use, owned frames. NO_FRAME at the end. */
 export function frameSaved(frame: u32): u32 {
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);
@@ -297,5 +291,5 @@ export function frameSaved(frame: u32): u32 {
     if (frame == tableOf(frame)) return frame;
     if (frame < bump && (load<u32>(entryOf(frame)) & PAGE_MASK) >= FRAME_POOL) return frame;
   }
-  return NEVER;
+  return NO_FRAME;
 }

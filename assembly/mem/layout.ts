@@ -52,9 +52,12 @@
  *  72 static frames
  */
 
-export const PAGE_SIZE: u32 = 4096;
+import { FRAMES_MAX, PAGE_SIZE } from '../abi';
+
+export { LAYOUT_VERSION, PAGE_SIZE } from '../abi';
+
 export const PAGE_SHIFT: u32 = 12;
-export const PAGE_MASK: u32 = 4095;
+export const PAGE_MASK: u32 = PAGE_SIZE - 1;
 
 export const SECTION_SHIFT: u32 = 7; // frames in a section, as a power of two
 export const SECTION_MASK: u32 = 127;
@@ -67,10 +70,9 @@ export const ENTRY_BYTES: u32 = 32;
 export const STATIC_FRAME: u32 = 2; // first of static data: asconfig.json has memoryBase = 2 * 4096
 export const STATIC_FRAMES: u32 = 2; // of static data in a new RAM; scripts/build.mjs reads this line
 export const FIXED_MOST: u32 = 128; // boot, table, static and scratch lie in one section
-export const LAST_FRAME: u32 = 0xFFFFF; // of 4 GiB: never handed out (base/errno.ts)
+export const LAST_FRAME: u32 = FRAMES_MAX - 1; // of 4 GiB: never handed out (base/errno.ts)
 
 export const MAGIC: u32 = 0x4D524343; // "CCRM"
-export const LAYOUT_VERSION: u32 = 2;
 
 // Types of frames (low bits of the owner word).
 // 0: never handed out, beyond the bump mark

@@ -18,6 +18,7 @@
  * `objects moved` counts copies; with 4 fullness groups zsmalloc may copy an
  * object more than once in one compact().
  */
+import { FRONT_KINDS_FROM, RAMZSWAP } from '../abi';
 import {
   BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot,
   entryOf, entryOwner, frameAddress, frameExists, setBoot,
@@ -25,16 +26,8 @@ import {
 import { frameAlloc, sealBoot } from './frame';
 import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 
-/** Kinds of pools: allocators, then front ends, which own frames in the same way. Stored in headers, so never renumbered. */
-export const ZBUD: u32 = 1;
-export const Z3FOLD: u32 = 2;
-export const ZSMALLOC: u32 = 3;
-export const XVMALLOC: u32 = 4;
-export const XCFMALLOC: u32 = 5;
-export const ZSWAP: u32 = 6;
-export const RAMZSWAP: u32 = 7;
+export { FRONT_KINDS_FROM, NAME_BYTES, RAMZSWAP, ZSWAP } from '../abi';
 
-export const NAME_BYTES: u32 = 64;
 export const POOL_NAME: usize = 96;
 export const POOL_OPTIONS: usize = 160;
 export const POOL_TABLES: usize = 256;
@@ -122,7 +115,7 @@ export function poolCheckWord(pool: usize): u32 {
  */
 function settingsWord(pool: usize): u32 {
   const kind = poolAt(pool).kind;
-  if (kind < ZSWAP) return 0;
+  if (kind < FRONT_KINDS_FROM) return 0;
   let sum: u32 = load<u32>(pool, 260);
   sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 264);
   sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 280);

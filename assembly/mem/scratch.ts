@@ -4,7 +4,7 @@
  * Everything here may be overwritten by the next call. Its places are set once
  * per instance, so that a second worker on the same RAM could be given its own.
  *
- *   base  +0      results and fault report (u32 words)
+ *   base  +0      results (u32 words: abi.ts, and WORK_… below)
  *         +4096   CRC-32C tables, 4 KiB
  *         +8192   tables of the compressors, what the rest leaves: 16 KiB in a new
  *                 RAM (lz4 takes 8); or gather: a straddling object made contiguous
@@ -25,16 +25,14 @@ const OTHER_FRAMES: u32 = 3; // results, CRC-32C tables, and by what the block b
 export const TABLE_FRAMES: u32 = 4; // of the compressors' tables in a new RAM
 export const TABLE_FRAMES_LEAST: u32 = 4; // without which the codecs of this build cannot work
 
-/** Words of the result area. */
-export const OUT_LENGTH: usize = 0; // bytes in the first frame
-export const OUT_SECOND: usize = 4; // address of the rest, 0 for none
-export const OUT_SIZE: usize = 8; // bytes of the object
-export const OUT_NEEDED: usize = 12; // frames that an ENOMEM lacked
-export const OUT_A: usize = 16; // further results, named where they are set
-export const OUT_B: usize = 20;
-export const OUT_C: usize = 24;
-export const OUT_RULE: usize = 28; // check(): rule that is broken
-export const OUT_FRAME: usize = 32; // check(): frame where it is broken
+// Words of the result area that stay in the core, beside those of abi.ts. (xvmalloc has words 32 to 34 and, for its check, 64 to 82.)
+export const WORK_FRAMES: u32 = 40; // check of a page table: frames met
+export const WORK_KEYS: u32 = 41; // keys met
+export const WORK_MOST: u32 = 42; // the most frames that may be met
+export const WORK_SUM: u32 = 43; // what cells add up to
+export const WORK_MOVED: u32 = 44; // compaction: objects moved
+export const WORK_PAYLOAD: u32 = 45; // bytes moved
+export const WORK_BUDGET: u32 = 46; // victims that may still be taken
 
 const CRC: usize = 4096;
 const TABLES: usize = 8192;
@@ -62,14 +60,15 @@ export function placeScratch(): void {
   page = block - bytes;
 }
 
+/** Sets a word of the result area: OUT_… of abi.ts, or WORK_…. */
 // @ts-ignore: decorator
-@inline export function setOut(at: usize, value: u32): void {
-  store<u32>(base + at, value);
+@inline export function setOut(at: u32, value: u32): void {
+  store<u32>(base + (<usize>at << 2), value);
 }
 
 // @ts-ignore: decorator
-@inline export function out(at: usize): u32 {
-  return load<u32>(base + at);
+@inline export function out(at: u32): u32 {
+  return load<u32>(base + (<usize>at << 2));
 }
 
 // @ts-ignore: decorator

@@ -5,9 +5,10 @@
  * three scratch words: OUT_LENGTH bytes lie there, the rest, up to OUT_SIZE,
  * begins at OUT_SECOND. gather and scatter copy from and to such a span.
  */
+import { OUT_LENGTH, OUT_OFFSET, OUT_SECOND, OUT_SIZE } from '../abi';
 import { isError } from '../base/errno';
 import { PAGE_MASK, PAGE_SHIFT } from './layout';
-import { OUT_A, OUT_LENGTH, OUT_SECOND, OUT_SIZE, out, setOut } from './scratch';
+import { out, setOut } from './scratch';
 
 /** Copies the `size` bytes of a span that begins at `from` to one place. */
 export function gather(to: usize, from: usize, size: u32): void {
@@ -31,9 +32,9 @@ export function scatter(from: usize, to: usize, size: u32): void {
   setOut(OUT_SECOND, 0);
 }
 
-/** Frame and offset (OUT_A) of an object in one piece, given what span answered: its address or an error. */
+/** Frame and offset (OUT_OFFSET) of an object in one piece, given what span answered: its address or an error. */
 export function locateWhole(address: u32): u32 {
   if (isError(address)) return address;
-  setOut(OUT_A, address & PAGE_MASK);
+  setOut(OUT_OFFSET, address & PAGE_MASK);
   return address >> PAGE_SHIFT;
 }

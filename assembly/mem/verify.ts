@@ -6,46 +6,25 @@
  * it follows no link before it has shown that the target is what it should be,
  * and every loop is bounded by a count.
  */
+import { OUT_RULE, OUT_RULE_FRAME } from '../abi';
 import { EUCLEAN } from '../base/errno';
 import {
-  ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_CACHE, SLAB_FRESH,
-  boot, entryOf, entryOwner, frameExists, frameOf, tableOf,
+  ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_CACHE, SLAB_FRESH, entryOf, entryOwner, frameExists,
+  frameOf, tableOf,
 } from './layout';
-import { OUT_FRAME, OUT_RULE, setOut } from './scratch';
+import { setOut } from './scratch';
 import { listNext, listPrevious } from '../base/list';
 
-// Rules, by number; bindings/rules.ts has the sentences.
-export const RULE_BOOT: u32 = 1; // magic, version, geometry
-export const RULE_BOOT_CHECK: u32 = 2; // check word of the boot frame
-export const RULE_BUMP: u32 = 3; // bump mark
-export const RULE_FREE_LIST: u32 = 4; // free list of frames
-export const RULE_USED: u32 = 5; // count of frames in use
-export const RULE_OWNER: u32 = 6; // owner word of a frame
-export const RULE_ENTRY: u32 = 7; // other words of a frame's entry
-export const RULE_POOL_LIST: u32 = 8; // list of pools
-export const RULE_POOL: u32 = 9; // header of a pool
-export const RULE_POOL_COUNT: u32 = 10; // counters of a pool
-export const RULE_MAPS: u32 = 11; // map counts
-export const RULE_SLAB: u32 = 12; // descriptor cache
-export const RULE_SLAB_COUNT: u32 = 13;
-export const RULE_SLAB_FREE: u32 = 14;
-export const RULE_SLAB_LIST: u32 = 15;
-export const RULE_HANDLE: u32 = 16; // handle record
-export const RULE_LIST: u32 = 17; // list of an allocator
-export const RULE_LRU: u32 = 18;
-export const RULE_OBJECT: u32 = 19; // object of an allocator
-export const RULE_CLASS: u32 = 20; // size class
-export const RULE_ZSPAGE: u32 = 21;
-export const RULE_SLOT: u32 = 22; // slot of a zspage, its free list
-export const RULE_BUFFER: u32 = 23; // buffer of a mapped object
-export const RULE_INDEX: u32 = 24; // page table
-export const RULE_SLOTS: u32 = 25; // slot map
-export const RULE_FRONT: u32 = 26; // entry or counter of a front end
+export {
+  RULE_BOOT, RULE_BOOT_CHECK, RULE_BUFFER, RULE_BUMP, RULE_CLASS, RULE_ENTRY, RULE_FREE_LIST, RULE_FRONT, RULE_HANDLE, RULE_INDEX, RULE_LIST,
+  RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_OWNER, RULE_POOL, RULE_POOL_COUNT, RULE_POOL_LIST, RULE_SLAB, RULE_SLAB_COUNT, RULE_SLAB_FREE,
+  RULE_SLAB_LIST, RULE_SLOT, RULE_SLOTS, RULE_USED, RULE_ZSPAGE,
+} from '../abi';
 
 /** Reports a broken rule. Always EUCLEAN, so that a check can return it. */
 export function broken(rule: u32, frame: u32): u32 {
   setOut(OUT_RULE, rule);
-  setOut(OUT_FRAME, frame);
+  setOut(OUT_RULE_FRAME, frame);
   return EUCLEAN;
 }
 

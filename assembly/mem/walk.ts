@@ -5,31 +5,34 @@
  * in this frame) and each free range; they are collected in the scratch buffers
  * from where the bindings read them. Statistics, drawings and tests use it.
  *
- *   block buffer: objects, { handle, offset in the frame, bytes } u32 each
+ *   block buffer: objects, { handle, offset in the frame, bytes } u32 each (WALK_… of abi.ts)
  *   page buffer:  free ranges, { offset, bytes } u32 each
  *
  * No frame holds more than 512 objects or 512 free ranges (blocks of 8 bytes).
  */
-import { OUT_A, OUT_B, blockBuffer, out, pageBuffer, setOut } from './scratch';
+import {
+  OUT_WALK_FREE, OUT_WALK_OBJECTS, WALK_BYTES, WALK_FREE_BYTES, WALK_FREE_OFFSET, WALK_FREE_WORDS, WALK_HANDLE, WALK_OBJECT_WORDS, WALK_OFFSET,
+} from '../abi';
+import { blockBuffer, out, pageBuffer, setOut } from './scratch';
 
 export function walkStart(): void {
-  setOut(OUT_A, 0);
-  setOut(OUT_B, 0);
+  setOut(OUT_WALK_OBJECTS, 0);
+  setOut(OUT_WALK_FREE, 0);
 }
 
 export function walkObject(handle: u32, offset: u32, bytes: u32): void {
-  const count = out(OUT_A);
-  const at = blockBuffer() + <usize>count * 12;
-  store<u32>(at, handle);
-  store<u32>(at, offset, 4);
-  store<u32>(at, bytes, 8);
-  setOut(OUT_A, count + 1);
+  const count = out(OUT_WALK_OBJECTS);
+  const at = blockBuffer() + (<usize>(count * WALK_OBJECT_WORDS) << 2);
+  store<u32>(at + (<usize>WALK_HANDLE << 2), handle);
+  store<u32>(at + (<usize>WALK_OFFSET << 2), offset);
+  store<u32>(at + (<usize>WALK_BYTES << 2), bytes);
+  setOut(OUT_WALK_OBJECTS, count + 1);
 }
 
 export function walkFree(offset: u32, bytes: u32): void {
-  const count = out(OUT_B);
-  const at = pageBuffer() + <usize>count * 8;
-  store<u32>(at, offset);
-  store<u32>(at, bytes, 4);
-  setOut(OUT_B, count + 1);
+  const count = out(OUT_WALK_FREE);
+  const at = pageBuffer() + (<usize>(count * WALK_FREE_WORDS) << 2);
+  store<u32>(at + (<usize>WALK_FREE_OFFSET << 2), offset);
+  store<u32>(at + (<usize>WALK_FREE_BYTES << 2), bytes);
+  setOut(OUT_WALK_FREE, count + 1);
 }

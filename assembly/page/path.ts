@@ -10,14 +10,13 @@
  *
  * Page and block buffers are scratch, fixed at creation: a load needs no frame.
  */
+import { OUT_FILL, OUT_LENGTH, OUT_SIZE } from '../abi';
 import { EIO, isError } from '../base/errno';
 import { compress } from '../codec/compress';
 import { lz4Decompress } from '../codec/lz4';
 import { sameFilled } from '../codec/samefill';
 import { PAGE_SIZE } from '../mem/layout';
-import {
-  OUT_A, OUT_LENGTH, OUT_SIZE, blockBuffer, gatherBuffer, out, pageBuffer, setOut,
-} from '../mem/scratch';
+import { blockBuffer, gatherBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { zpoolCopyIn, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolSpan } from '../zpool';
 
@@ -25,13 +24,13 @@ import { zpoolCopyIn, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolSpan } from '.
  * Stores the page in the page buffer.
  * @param pool the zpool
  * @param codec number of the compressor (codec/compress.ts)
- * @returns the handle; 0 for a same-filled page, whose word is in OUT_A and
+ * @returns the handle; 0 for a same-filled page, whose word is in OUT_FILL and
  *   which takes no memory; EINVAL no pool, ENOMEM no frame
  */
 export function pageStore(pool: usize, codec: u32): u32 {
   const page = pageBuffer();
   if (sameFilled(page, PAGE_SIZE)) {
-    setOut(OUT_A, load<u32>(page));
+    setOut(OUT_FILL, load<u32>(page));
     return 0;
   }
   const most = zpoolMax(pool);

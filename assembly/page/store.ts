@@ -18,17 +18,15 @@
  * same bytes. Seals are looked at only once something was freed by its handle
  * while the table had keys: it takes reading the whole block.
  */
+import { DENSE, FILL, HANDLE, OUT_FILL, OUT_KEY_LOW, OUT_LENGTH, OUT_PLACE, OUT_SIZE, OUT_VALUE, SPARSE } from '../abi';
 import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, isError } from '../base/errno';
 import { POOL_INDEX, isPool, poolAt, sealPool } from '../mem/pool';
-import { OUT_A, OUT_C, OUT_LENGTH, OUT_SIZE, gatherBuffer, out, setOut } from '../mem/scratch';
+import { gatherBuffer, out, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { needed } from '../mem/frame';
 import { freeIn, zpoolFree, zpoolSpan } from '../zpool';
 import { pageFill, pageLoad, pageStore } from './path';
-import {
-  DENSE, FILL, HANDLE, SPARSE, STATE_BITS, cellSet, stateOf, isDoubted, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove,
-  tableShape, tableStart,
-} from './table';
+import { STATE_BITS, cellSet, isDoubted, stateOf, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove, tableShape, tableStart } from './table';
 
 const FACTOR: u64 = 0x9E3779B97F4A7C15;
 
@@ -116,7 +114,7 @@ export function objectFree(pool: usize, handle: u32): u32 {
 }
 
 /**
- * Puts a handle (state HANDLE, 1) or a fill word (FILL, 2) under a key, and frees what was there.
+ * Puts a handle (state HANDLE) or a fill word (FILL) under a key, and frees what was there.
  * @returns 0; EINVAL no table, no such object, or a high word in a dense table; ENOMEM no frame; EBUSY the old page is mapped
  */
 export function tableSet(pool: usize, low: u32, high: u32, value: u32, state: u32): u32 {
@@ -142,12 +140,12 @@ export function tablePut(pool: usize, low: u32, high: u32, codec: u32): u32 {
   if (rootOf(pool) == 0) return EINVAL;
   const handle = pageStore(pool, codec);
   if (isError(handle)) return handle;
-  const result = handle != 0 ? tableSet(pool, low, high, handle, HANDLE) : tableSet(pool, low, high, out(OUT_A), FILL);
+  const result = handle != 0 ? tableSet(pool, low, high, handle, HANDLE) : tableSet(pool, low, high, out(OUT_FILL), FILL);
   if (result != 0 && handle != 0) zpoolFree(pool, handle);
   return result;
 }
 
-/** What is under a key: HANDLE or FILL, the value in OUT_A. ENOENT, also when its object is gone: the key goes too. EINVAL no table. */
+/** What is under a key: HANDLE or FILL, the value in OUT_VALUE. ENOENT, also when its object is gone: the key goes too. EINVAL no table. */
 export function tableGet(pool: usize, low: u32, high: u32): u32 {
   const root = rootOf(pool);
   if (root == 0) return EINVAL;
@@ -157,7 +155,7 @@ export function tableGet(pool: usize, low: u32, high: u32): u32 {
     tableRemove(root, cell, low);
     return ENOENT;
   }
-  setOut(OUT_A, load<u32>(cell));
+  setOut(OUT_VALUE, load<u32>(cell));
   return stateOf(cell) == FILL ? FILL : HANDLE;
 }
 
@@ -165,7 +163,7 @@ export function tableGet(pool: usize, low: u32, high: u32): u32 {
 export function tableLoad(pool: usize, low: u32, high: u32): u32 {
   const state = tableGet(pool, low, high);
   if (isError(state)) return state;
-  const value = out(OUT_A);
+  const value = out(OUT_VALUE);
   if (state == FILL) return pageFill(value);
   const result = pageLoad(pool, value);
   return result == EINVAL ? EIO : result; // only in an image that was made up can there be no such object
@@ -191,8 +189,8 @@ export function tableClear(pool: usize): u32 {
   while (tableKeys(root) != 0) {
     let place: u32 = 0;
     for (let cell = tableNext(root, 0); cell != 0; cell = tableNext(root, place)) {
-      place = out(OUT_C);
-      const low = out(OUT_A);
+      place = out(OUT_PLACE);
+      const low = out(OUT_KEY_LOW);
       release(pool, cell);
       tableRemove(root, cell, low);
     }

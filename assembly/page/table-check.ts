@@ -1,15 +1,16 @@
 /** The check of a page table: it survives any bytes in the frames. */
+import { DENSE, FILL, HANDLE, SPARSE } from '../abi';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_INDEX, PAGE_MASK, PAGE_SHIFT, boot, entryOf, entryOwner, frameAddress, frameExists,
 } from '../mem/layout';
-import { OUT_A, OUT_B, OUT_C, OUT_SIZE, out, setOut } from '../mem/scratch';
+import { WORK_FRAMES, WORK_KEYS, WORK_MOST, WORK_SUM, out, setOut } from '../mem/scratch';
 import { RULE_INDEX, broken } from '../mem/verify';
 import { HEIGHT_MAX, LEAF_BITS, denseCell, shiftAt } from './dense';
 import {
   DEPTH_MAX, SLOTS, SPLIT_AT, bitsBelow, directoryAt, directoryFrames, homeOf, slotAt, slotHash, slotState,
 } from './sparse';
-import { DENSE, FILL, HANDLE, SPARSE, STATE_BITS, stateOf, termOf } from './table';
-import { NODE_MASK, isPlaced, leafDepth, rootAt, usedIn, wordAt } from './table-layout';
+import { STATE_BITS, termOf } from './table';
+import { NODE_MASK, isPlaced, leafDepth, rootAt, stateOf, usedIn, wordAt } from './table-layout';
 
 /**
  * Verifies a table: every frame of it reached once, keys where they are looked
@@ -30,10 +31,10 @@ export function tableCheck(root: usize): u32 {
   if ((rootAt(root).keys == 0) != (rootAt(root).top == 0)) return broken(RULE_INDEX, home);
   if (rootAt(root).doubted > (rootAt(root).keys == 0 ? 0 : 1)) return broken(RULE_INDEX, home);
   if (rootAt(root).top == 0) return frames == 0 && (rootAt(root).height | rootAt(root).deepest | rootAt(root).sum) == 0 ? 0 : broken(RULE_INDEX, home);
-  setOut(OUT_A, 0); // frames met
-  setOut(OUT_B, 0); // keys met
-  setOut(OUT_C, frames); // the most that may be met: so the check ends whatever the frames hold
-  setOut(OUT_SIZE, 0); // what cells add up to
+  setOut(WORK_FRAMES, 0);
+  setOut(WORK_KEYS, 0);
+  setOut(WORK_MOST, frames); // so the check ends whatever the frames hold
+  setOut(WORK_SUM, 0);
   let result: u32;
   if (shape == DENSE) {
     const height = rootAt(root).height;
@@ -43,14 +44,14 @@ export function tableCheck(root: usize): u32 {
     result = sparseCheck(root, owner);
   }
   if (result != 0) return result;
-  return out(OUT_A) == frames && out(OUT_B) == rootAt(root).keys && out(OUT_SIZE) == rootAt(root).sum ? 0 : broken(RULE_INDEX, home);
+  return out(WORK_FRAMES) == frames && out(WORK_KEYS) == rootAt(root).keys && out(WORK_SUM) == rootAt(root).sum ? 0 : broken(RULE_INDEX, home);
 }
 
 /** Counts a frame that a table names; whether it is one of the table's, and not one too many. */
 function isOurs(owner: u32, frame: u32): bool {
-  const seen = out(OUT_A) + 1;
-  setOut(OUT_A, seen);
-  return seen <= out(OUT_C) && frameExists(frame) && entryOwner(entryOf(frame)) == owner;
+  const seen = out(WORK_FRAMES) + 1;
+  setOut(WORK_FRAMES, seen);
+  return seen <= out(WORK_MOST) && frameExists(frame) && entryOwner(entryOf(frame)) == owner;
 }
 
 /** Whether a word can be the state of a used cell. */
@@ -67,11 +68,11 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32): u3
       const cell = denseCell(frame, index);
       if (stateOf(cell) != 0) {
         used += 1;
-        setOut(OUT_SIZE, out(OUT_SIZE) ^ termOf(<u64>(key + index), load<u64>(cell)));
+        setOut(WORK_SUM, out(WORK_SUM) ^ termOf(<u64>(key + index), load<u64>(cell)));
       }
       if (!isState(stateOf(cell)) && load<u64>(cell) != 0) return broken(RULE_INDEX, frame);
     }
-    setOut(OUT_B, out(OUT_B) + used);
+    setOut(WORK_KEYS, out(WORK_KEYS) + used);
   } else {
     for (let index: u32 = 0; index <= NODE_MASK; index++) {
       const child = load<u32>(wordAt(frame, index));
@@ -133,7 +134,7 @@ function leafCheck(leaf: u32, bits: u32): u32 {
       continue;
     }
     used += 1;
-    setOut(OUT_SIZE, out(OUT_SIZE) ^ termOf(load<u64>(slot), load<u64>(slot, 8)));
+    setOut(WORK_SUM, out(WORK_SUM) ^ termOf(load<u64>(slot), load<u64>(slot, 8)));
     const hash = slotHash(slot);
     if (!isState(slotState(slot)) || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
     for (let way = homeOf(hash); (way & (SLOTS - 1)) != index; way++) {
@@ -141,6 +142,6 @@ function leafCheck(leaf: u32, bits: u32): u32 {
       if (slotState(before) == 0 || load<u64>(before) == load<u64>(slot)) return broken(RULE_INDEX, leaf);
     }
   }
-  setOut(OUT_B, out(OUT_B) + used);
+  setOut(WORK_KEYS, out(WORK_KEYS) + used);
   return used == usedIn(leaf) && used <= SPLIT_AT ? 0 : broken(RULE_INDEX, leaf);
 }

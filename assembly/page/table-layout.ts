@@ -3,9 +3,10 @@
  * that the table owns with what their entries say. The pictures are in table.ts,
  * dense.ts and sparse.ts.
  */
+import { OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE } from '../abi';
 import { frameAlloc, frameFree } from '../mem/frame';
 import { FRAME_INDEX, PAGE_MASK, entryOf, frameAddress } from '../mem/layout';
-import { OUT_A, OUT_B, OUT_C, setOut } from '../mem/scratch';
+import { setOut } from '../mem/scratch';
 
 export const NODE_BITS: u32 = 10; // frame numbers in a frame: children of a node, words of a directory
 export const NODE_MASK: u32 = 1023;
@@ -79,9 +80,9 @@ export function isPlaced(frame: u32, depth: u32, place: u32): bool {
 
 /** Notes key and place of a cell for the caller of tableNext. */
 export function found(cell: usize, low: u32, high: u32, place: u32): usize {
-  setOut(OUT_A, low);
-  setOut(OUT_B, high);
-  setOut(OUT_C, place);
+  setOut(OUT_KEY_LOW, low);
+  setOut(OUT_KEY_HIGH, high);
+  setOut(OUT_PLACE, place);
   return cell;
 }
 

@@ -27,6 +27,7 @@
  * an xarray since; drivers/block/zram, a plain array.) Extendible hashing is that
  * of Fagin, Nievergelt, Pippenger and Strong, 1979.
  */
+import { DENSE } from '../abi';
 import { invariant } from '../base/debug';
 import { denseFind, denseMake, denseNext, denseRemove } from './dense';
 import { sparseFind, sparseMake, sparseNext, sparseRemove } from './sparse';
@@ -34,13 +35,7 @@ import { rootAt, stateOf } from './table-layout';
 
 export { stateOf };
 
-// Shapes.
-export const DENSE: u32 = 1;
-export const SPARSE: u32 = 2;
-
-// States of cells in the page table of a pool (page/store.ts); above the bits of a HANDLE lies what its owner adds.
-export const HANDLE: u32 = 1;
-export const FILL: u32 = 2;
+/** Bits of a state: HANDLE or FILL (page/store.ts). Above those of a HANDLE lies what its owner adds. */
 export const STATE_BITS: u32 = 2;
 
 // ── the sum over the cells ───────────────────────────────────────────────────
@@ -131,7 +126,7 @@ export function tableRemove(root: usize, cell: usize, low: u32): void {
  * The first cell at or behind a place, for going through all keys from place 0
  * on. Dense: the place is the key, keys ascend. Sparse: 256 · word of the
  * directory + slot; no order.
- * @returns the cell, its key in OUT_A (low) and OUT_B (high), its place in OUT_C; 0 at the end
+ * @returns the cell, its key in OUT_KEY_LOW and OUT_KEY_HIGH, its place in OUT_PLACE; 0 at the end
  */
 export function tableNext(root: usize, place: u32): usize {
   if (rootAt(root).keys == 0) return 0;

@@ -12,7 +12,7 @@
 import { SLOT_BYTES } from './types.ts';
 
 export const LABEL_BYTES = 512;
-export const VERSION = 1;
+export const LABEL_VERSION = 1;
 const MAGIC = Uint8Array.from('compcswp', (letter) => letter.charCodeAt(0));
 const ID_BYTES = 16;
 const AT_CRC = LABEL_BYTES - 4;
@@ -66,7 +66,7 @@ export function encodeLabel(label: Label): Uint8Array {
   const bytes = new Uint8Array(LABEL_BYTES);
   const view = viewOf(bytes);
   bytes.set(MAGIC);
-  view.setUint32(8, VERSION, true);
+  view.setUint32(8, LABEL_VERSION, true);
   view.setUint32(12, SLOT_BYTES, true);
   for (let i = 0; i < ID_BYTES; i++) bytes[16 + i] = parseInt(label.id.slice(2 * i, 2 * i + 2), 16);
   const words = [label.index, label.extents, label.slots, label.table, MARKS.indexOf(label.mark), label.map];
@@ -89,7 +89,7 @@ export function decodeLabel(bytes: Uint8Array): Label | 'foreign' | 'damaged' {
   const view = viewOf(bytes);
   const word = (at: number): number => view.getUint32(at, true);
   const mark = MARKS[word(48)];
-  const holds = word(AT_CRC) === crc32c(bytes.subarray(0, AT_CRC)) && word(8) === VERSION && word(12) === SLOT_BYTES;
+  const holds = word(AT_CRC) === crc32c(bytes.subarray(0, AT_CRC)) && word(8) === LABEL_VERSION && word(12) === SLOT_BYTES;
   if (!holds || mark === undefined) return 'damaged';
   const id = Array.from(bytes.subarray(16, 16 + ID_BYTES), (byte) => byte.toString(16).padStart(2, '0')).join('');
   return { id, index: word(32), extents: word(36), slots: word(40), table: word(44), mark, map: word(52) };

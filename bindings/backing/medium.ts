@@ -18,7 +18,7 @@ export interface Medium {
   close(): MaybePromise<void>;
 }
 
-const FULL = ['ENOSPC', 'EDQUOT', 'EFBIG', 'QuotaExceededError'];
+const NO_ROOM = ['ENOSPC', 'EDQUOT', 'EFBIG', 'QuotaExceededError'];
 
 /** A property of what was thrown, which may be anything; undefined where it is no text. */
 export function textOf(error: unknown, property: 'code' | 'name' | 'message'): string | undefined {
@@ -33,7 +33,7 @@ export function textOf(error: unknown, property: 'code' | 'name' | 'message'): s
 /** The error of ours for one of a medium: ENOSPC when it is full, EIO otherwise. */
 export function failure(op: string, error: unknown): CompcacheError {
   if (CompcacheError.made(error)) return error;
-  const full = [textOf(error, 'code'), textOf(error, 'name')].some((word) => word !== undefined && FULL.includes(word));
+  const full = [textOf(error, 'code'), textOf(error, 'name')].some((word) => word !== undefined && NO_ROOM.includes(word));
   return new CompcacheError(full ? 'ENOSPC' : 'EIO', op, full ? 'the medium is full' : `the medium failed: ${textOf(error, 'message') ?? show(error)}`, { cause: error });
 }
 

@@ -1,9 +1,8 @@
 /** Backing stores: where pages go that leave the RAM. */
+import { PAGE_SIZE, SLOT_HEADER_BYTES } from '../../assembly/abi.ts';
 
-/** Bytes of a slot's header (assembly/front/slot.ts). */
-export const SLOT_HEADER_BYTES = 32;
 /** The most bytes of a slot: its header and one page. */
-export const SLOT_BYTES = 4096 + SLOT_HEADER_BYTES;
+export const SLOT_BYTES = PAGE_SIZE + SLOT_HEADER_BYTES;
 
 /** What a call of either mode returns. */
 export type MaybePromise<T> = T | Promise<T>;

@@ -8,14 +8,14 @@ import { copyOf, copyOut, lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError } from '../errors.ts';
 
 /** The most bytes that one block may hold. */
-export const BLOCK_MAX = 65536;
+export const SOURCE_BYTES_MAX = 65536;
 
 /** The source of compress, copied; dst is looked at, too. EINVAL. */
 export function takeSource(src: unknown, dst: unknown): Uint8Array<ArrayBuffer> {
   const op = 'codec.compress';
   requireBytes(op, 'src', src);
   requireBytes(op, 'dst', dst);
-  if (lengthOf(src) > BLOCK_MAX) throw new CompcacheError('EINVAL', op, `src is ${lengthOf(src)} bytes, at most ${BLOCK_MAX}`);
+  if (lengthOf(src) > SOURCE_BYTES_MAX) throw new CompcacheError('EINVAL', op, `src is ${lengthOf(src)} bytes, at most ${SOURCE_BYTES_MAX}`);
   return copyOf(op, 'src', src);
 }
 
@@ -28,7 +28,7 @@ export function takeBlock(src: unknown, dst: unknown): Uint8Array<ArrayBuffer> {
 
 /** The most bytes that a block may decode to: what dst takes, and no more than a block holds, however large dst is. */
 export function roomOf(dst: Uint8Array): number {
-  return Math.min(lengthOf(dst), BLOCK_MAX);
+  return Math.min(lengthOf(dst), SOURCE_BYTES_MAX);
 }
 
 /** The error for a block that is none, or one of more bytes than dst has. */

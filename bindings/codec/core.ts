@@ -1,11 +1,12 @@
 /** The core's LZ4 codecs, as a Codec: source and destination are copied through the scratch buffers. */
+import { CODEC_LZ4, CODEC_LZ4HC } from '../../assembly/abi.ts';
 import { copyIn, copyOut, lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, ERRNO_MIN, requireMaker } from '../errors.ts';
 import type { Codec } from '../types.ts';
 import type { Core } from '../wasm.ts';
 
-/** The core's codecs: their numbers there (assembly/codec/compress.ts). Both write blocks of one format. */
-export const CORE_CODECS = { lz4: 0, lz4hc: 1 } as const;
+/** The core's codecs, and their numbers there. Both write blocks of one format. */
+export const CORE_CODECS = { lz4: CODEC_LZ4, lz4hc: CODEC_LZ4HC } as const;
 export type CoreCodecName = keyof typeof CORE_CODECS;
 
 /** Blocks of up to 64 KiB, 4 KiB in a RAM below 1 MiB: EINVAL beyond. */

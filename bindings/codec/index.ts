@@ -1,7 +1,8 @@
 /** Codecs outside the core, loaded when asked for. */
+import { PAGE_SIZE } from '../../assembly/abi.ts';
 import { CompcacheError, show } from '../errors.ts';
 import type { Codec } from '../types.ts';
-import { BLOCK_MAX } from './blocks.ts';
+import { SOURCE_BYTES_MAX } from './blocks.ts';
 
 type Maker = () => Promise<Codec | undefined>;
 
@@ -26,9 +27,9 @@ function reads(codec: Codec, bytes: Uint8Array): boolean {
 
 /** Whether a codec reads its own blocks: of nothing, of a page, and of the most noise that one holds. It throws what the codec throws. */
 function readsItsBlocks(codec: Codec): boolean {
-  const page = Uint8Array.from({ length: 4096 }, (_, i) => (i >>> 3) * 31);
+  const page = Uint8Array.from({ length: PAGE_SIZE }, (_, i) => (i >>> 3) * 31);
   let state = 1;
-  const noise = Uint8Array.from({ length: BLOCK_MAX }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24);
+  const noise = Uint8Array.from({ length: SOURCE_BYTES_MAX }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24);
   return [new Uint8Array(0), page, noise].every((bytes) => reads(codec, bytes));
 }
 

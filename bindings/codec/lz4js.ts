@@ -11,7 +11,7 @@
  */
 import { MAKER, requireMaker } from '../errors.ts';
 import type { Codec } from '../types.ts';
-import { BLOCK_MAX, deliver, deliverDecoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
+import { SOURCE_BYTES_MAX, deliver, deliverDecoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 
 interface Lz4js {
   compressBlock(src: Uint8Array, dst: Uint8Array, srcIndex: number, srcLength: number, hashTable: Uint32Array): number;
@@ -28,7 +28,7 @@ class Lz4jsCodec implements Codec {
 
   constructor(maker: unknown, private readonly lz4: Lz4js) {
     requireMaker(maker, 'Lz4jsCodec', 'loadCodec');
-    this.#buffer = new Uint8Array(lz4.compressBound(BLOCK_MAX));
+    this.#buffer = new Uint8Array(lz4.compressBound(SOURCE_BYTES_MAX));
   }
 
   compress(src: Uint8Array, dst: Uint8Array): number {

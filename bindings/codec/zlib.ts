@@ -7,6 +7,7 @@
  * told its limit and the size of the source: Deno's does not find that out by itself, and asks for a window of 2 MiB. And it has
  * room for the whole frame in one chunk: when Deno's needs a second one, it adds a second, empty frame.
  */
+import { PAGE_SIZE } from '../../assembly/abi.ts';
 import type { Codec } from '../types.ts';
 import { deliver, deliverDecoded, encoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 import { isWholeFrame } from './zstd-frame.ts';
@@ -28,7 +29,7 @@ interface Zlib {
 
 /** The fastest level of both: deflate's 6 makes blocks of memory pages a tenth smaller in half as much time again. */
 const LEVEL = 1;
-const PAGE_WINDOW = { bytes: 4096, bits: 12 }; // a window of 4 KiB sees all of a page and is sooner made ready
+const PAGE_WINDOW = { bytes: PAGE_SIZE, bits: 12 }; // a window of 4 KiB sees all of a page and is sooner made ready
 const WINDOW_BITS = 15;
 const FRAME_WINDOW_BITS = 17; // a frame may ask for 128 KiB; no block that is written in one call needs more
 const FRAME_EXTRA = 1024; // noise grows by less: 3 bytes for each of its blocks, and a header

@@ -1,16 +1,10 @@
 /** What writeback takes, and the pages that it means. */
+import { ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK } from '../../assembly/abi.ts';
 import { CompcacheError, show } from '../errors.ts';
 import { requireRange } from './options.ts';
 
 /** What writeback takes. */
 export type WritebackSelection = 'idle' | 'huge' | 'huge_idle' | 'incompressible' | { pages: readonly (number | readonly [first: number, last: number])[] };
-
-// The state of a page (assembly/front/ramzswap-layout.ts).
-export const KIND_MASK = 15;
-export const ENTRY = 1;
-export const IDLE = 16;
-export const HUGE = 32;
-export const INCOMPRESSIBLE = 64;
 
 /** A page that holds something, as the core knows it. */
 export interface Found {

@@ -1,4 +1,5 @@
 /** Settings and options of a ramzswap: each is read once, into what is used from then on. */
+import { PRIORITY_MASK } from '../../assembly/abi.ts';
 import { ALLOCATOR_OPTIONS, requireAllocator } from '../allocators.ts';
 import type { BackingStore } from '../backing/types.ts';
 import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
@@ -11,7 +12,7 @@ import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts
 import { PAGE_SIZE } from '../wasm.ts';
 import { RAM_KEYS, codecNow, requireFlag, requirePlace, requireTakenStore } from './options.ts';
 
-const PRIORITIES = 4;
+const PRIORITIES = PRIORITY_MASK + 1;
 /** Pages of the largest device: they are numbered by 32 bits. */
 const PAGES_MAX = 2 ** 32 - 1;
 

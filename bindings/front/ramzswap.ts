@@ -1,5 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ramzswap: a block device whose pages lie compressed in a RAM. */
+import {
+  ANSWERS_END, COMPRESS, DECOMPRESS, ENOENT, ENOMEM, ENTRY, FILL, FIRST_FOREIGN, FRAMES_MAX, HUGE, IDLE, INCOMPRESSIBLE, IN_STORE,
+  KIND_MASK, OUT_GENERATION, OUT_KEY_LOW, OUT_PAGE_BYTES, OUT_PAGE_STATE, OUT_SLOT, OVER_LIMIT, POOR, PRIORITY_MASK, PRIORITY_SHIFT,
+  RAMZ_BYTES, RAMZ_FRAMES, RAMZ_GOOD, RAMZ_HUGE, RAMZ_HUGE_EVER, RAMZ_OBJECTS, RAMZ_PEAK, RAMZ_SAME, RAMZ_SLOTS, RAMZ_WRITTEN, REPLACED,
+  TIME_END, WRITTEN,
+} from '../../assembly/abi.ts';
 import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
 import { moduleFor } from '../builds.ts';
 import { copyIn, copyOf, copyOut, lengthOf, requireBytes, requireUnshrunk, viewOf } from '../bytes.ts';
@@ -11,16 +17,14 @@ import { isPromise } from '../promises.ts';
 import { Ram, rams, type FrontEnd } from '../ram.ts';
 import { parseBytes } from '../sizes.ts';
 import type { AllocatorName, Codec } from '../types.ts';
-import { OUT_A, OUT_B, OUT_C, PAGE_SIZE, type Core, type CoreExports } from '../wasm.ts';
+import { PAGE_SIZE, type Core, type CoreExports } from '../wasm.ts';
 import { DEFAULT_ALLOCATOR, optionWords, rowOf } from '../allocators.ts';
 import { zpools, type Zpool } from '../zpool.ts';
 import { codecNow, requireRange, requireTakenStore, requireWord, resolveCodec } from './options.ts';
-import {
-  ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK, isObject, takeSelection, wantedBy, type Found, type WritebackSelection,
-} from './ramzswap-selection.ts';
+import { isObject, takeSelection, wantedBy, type Found, type WritebackSelection } from './ramzswap-selection.ts';
 import { SETTINGS, codecName, pagesOf, takeRamzswapOptions, takeSettings, type RamzswapOptions, type RamzswapSettings, type Settings } from './ramzswap-settings.ts';
 import type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './ramzswap-stats.ts';
-import { DECOMPRESS, FIRST_FOREIGN, decompressed, leaveStore, noFrame, notedPlace, takeStore } from './shared.ts';
+import { decompressed, leaveStore, noFrame, notedPlace, takeStore } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
 
@@ -28,32 +32,13 @@ export type { WritebackSelection } from './ramzswap-selection.ts';
 export type { RamzswapOptions, RamzswapSettings } from './ramzswap-settings.ts';
 export type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './ramzswap-stats.ts';
 
-// What the core answers beside 0, sizes and errors (assembly/front/ramzswap.ts), and one answer of ours.
-const LIMIT = 1;
-const POOR = 2;
-const COMPRESS = 3;
-const IN_STORE = 4;
-const CODEC_FAILED = 7;
-const ENOENT = -2 >>> 0;
-const ENOMEM = -12 >>> 0;
-
-// A figure (assembly/front/ramzswap.ts).
-const SLOTS_TAKEN = 8;
-
-// More of the state of a page (ramzswap-selection.ts).
-const FILL = 2;
-const WRITTEN = 5;
-const PRIORITY_SHIFT = 7;
-const PRIORITY_MASK = 3;
+/** An answer of ours, beside those of the core. */
+const CODEC_FAILED = ANSWERS_END;
 
 const SECTOR = 512;
 const MIN_RAM = 64 * 2 ** 20;
-const MAX_RAM = 2 ** 32;
+const MAX_RAM = FRAMES_MAX * PAGE_SIZE;
 const BUCKET = 64;
-/** Seconds that the core can tell (assembly/front/ramzswap-time.ts). */
-const TIME_END = 2 ** 30;
-/** Every page was accessed before it. */
-const NEVER = 0xffffffff;
 
 /** In place of a block that would be longer than is worth keeping. */
 const NO_BLOCK = new Uint8Array(0);
@@ -338,7 +323,7 @@ export class Ramzswap {
     const device = this.#resettable(op);
     if (device === undefined) return;
     if (device.io?.isAtWork === true && !rams.isClosed(device.ram)) throw atWork(op);
-    if (device.io?.isSync === false && device.front.ramzFigure(device.address, SLOTS_TAKEN) !== 0) {
+    if (device.io?.isSync === false && device.front.ramzFigure(device.address, RAMZ_SLOTS) !== 0) {
       throw new CompcacheError('EAGAIN', op, 'slots of an asynchronous store must be freed: use resetAsync');
     }
     this.#resetting = true;
@@ -873,7 +858,7 @@ export class Ramzswap {
   #tryPool(op: string, device: Device, index: number, page: Uint8Array, now: number, asIs: boolean, turn?: Turn): number {
     let result = this.#attempt(op, device, index, page, now, asIs);
     // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
-    if ((result === LIMIT || result === ENOMEM) && isFreeable(device)) {
+    if ((result === OVER_LIMIT || result === ENOMEM) && isFreeable(device)) {
       this.#counters.compacted += zpools.compact(op, device.pool);
       result = this.#attempt(op, device, index, page, now, asIs);
     }
@@ -911,10 +896,10 @@ export class Ramzswap {
   /** Requires that a page which cannot be kept is for the store. ENOMEM, EIO. */
   #requireStore(op: string, device: Device, result: number): void {
     if (result === CODEC_FAILED) throw new CompcacheError('EIO', op, 'the codec failed');
-    if (result !== LIMIT && result !== POOR && result !== ENOMEM) throw new CompcacheError(codeOf(result), op, `page beyond the device`);
+    if (result !== OVER_LIMIT && result !== POOR && result !== ENOMEM) throw new CompcacheError(codeOf(result), op, `page beyond the device`);
     if (device.io !== undefined) return;
     const bytes = zpools.frameCounts(device.pool).frames * PAGE_SIZE;
-    if (result === LIMIT) throw new CompcacheError('ENOMEM', op, `memlimit is ${this.#memlimit} bytes, the pool has ${bytes}: 1 frame needed, 0 free`);
+    if (result === OVER_LIMIT) throw new CompcacheError('ENOMEM', op, `memlimit is ${this.#memlimit} bytes, the pool has ${bytes}: 1 frame needed, 0 free`);
     throw noFrame(op, device.core, result);
   }
 
@@ -929,7 +914,7 @@ export class Ramzswap {
 
   #job({ core, blockAddress }: Device, index: number, length: number): Job {
     const { out, bytes } = core;
-    return { index, slot: out[OUT_B] as number, generation: out[OUT_C] as number, bytes: bytes.slice(blockAddress, blockAddress + length) };
+    return { index, slot: out[OUT_SLOT] as number, generation: out[OUT_GENERATION] as number, bytes: bytes.slice(blockAddress, blockAddress + length) };
   }
 
   /** Ends the write of a page that is new: unless a later one was first, the page is in the store now. EIO, ENOSPC, ENOMEM. */
@@ -1195,7 +1180,7 @@ export class Ramzswap {
     const time = this.#time(op);
     const device = this.#live(op);
     if (age !== 'all') requireU32(op, 'age', age);
-    const before = age === 'all' ? NEVER : Math.max(0, secondOf(device, time) - age + 1);
+    const before = age === 'all' ? TIME_END : Math.max(0, secondOf(device, time) - age + 1);
     return device.front.ramzIdle(device.address, before) >>> 0;
   }
 
@@ -1363,7 +1348,7 @@ export class Ramzswap {
       let result = DECOMPRESS;
       if (number < FIRST_FOREIGN) result = front.ramzRecompress(address, index, priority, threshold) >>> 0;
       if (result === DECOMPRESS) result = this.#recompressWith(op, device, index, priority, threshold);
-      if (result === 1) {
+      if (result === REPLACED) {
         this.#changes += 1;
         this.#moving.delete(index); // but what is to come in its place comes
         return 'smaller';
@@ -1499,7 +1484,7 @@ export class Ramzswap {
   #next({ front, address, core }: Device, index: number): Found | undefined {
     if (front.ramzNext(address, index) === 0) return undefined;
     const { out } = core;
-    return { index: out[OUT_A] as number, state: out[OUT_B] as number, bytes: out[OUT_C] as number };
+    return { index: out[OUT_KEY_LOW] as number, state: out[OUT_PAGE_STATE] as number, bytes: out[OUT_PAGE_BYTES] as number };
   }
 
   /** Every page that holds something, in order. */
@@ -1558,8 +1543,20 @@ function mostOf({ pool, core }: Device): number {
 }
 
 function figuresOf({ front, address }: Device): Record<'stored' | 'same' | 'huge' | 'written' | 'hugeEver' | 'peak' | 'bytes' | 'good' | 'frames', number> {
-  const [objects, same, huge, written, hugeEver, peak, bytes, good] = Array.from({ length: 8 }, (_, which) => front.ramzFigure(address, which)) as [number, number, number, number, number, number, number, number];
-  return { stored: objects + same + written, same, huge, written, hugeEver, peak, bytes, good, frames: front.ramzFigure(address, 10) };
+  const figure = (which: number): number => front.ramzFigure(address, which);
+  const same = figure(RAMZ_SAME);
+  const written = figure(RAMZ_WRITTEN);
+  return {
+    stored: figure(RAMZ_OBJECTS) + same + written,
+    same,
+    huge: figure(RAMZ_HUGE),
+    written,
+    hugeEver: figure(RAMZ_HUGE_EVER),
+    peak: figure(RAMZ_PEAK),
+    bytes: figure(RAMZ_BYTES),
+    good: figure(RAMZ_GOOD),
+    frames: figure(RAMZ_FRAMES),
+  };
 }
 
 /** A copy of a page of ours with some of its bytes replaced. EINVAL when those are others now: reading the page may have run foreign code. */

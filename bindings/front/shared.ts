@@ -1,14 +1,9 @@
 /** What both front ends do with a core: pages of codecs outside it, places it has noted, frames it lacks, calls that wait. */
+import { FIRST_FOREIGN, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_GENERATION, OUT_NEEDED, OUT_SLOT } from '../../assembly/abi.ts';
 import type { BackingStore } from '../backing/types.ts';
-import { CORE_CODECS } from '../codec/core.ts';
 import type { ForeignCodec } from '../codec/foreign.ts';
 import { CompcacheError, codeOf } from '../errors.ts';
-import { OUT_A, OUT_B, OUT_NEEDED, type Core } from '../wasm.ts';
-
-/** In place of a page: its block is in the block buffer, and a codec outside the core must decompress it (assembly/front/backed.ts). */
-export const DECOMPRESS = 6;
-/** Codecs of the core have lower numbers. */
-export const FIRST_FOREIGN = Object.keys(CORE_CODECS).length;
+import { type Core } from '../wasm.ts';
 
 /**
  * The page whose block the core has put into the block buffer. The codec is foreign code: look at everything anew after it.
@@ -17,8 +12,8 @@ export const FIRST_FOREIGN = Object.keys(CORE_CODECS).length;
  * @throws EIO when the codec does not give a page
  */
 export function decompressed(op: string, { out, blockBuffer }: Core, codecs: readonly ForeignCodec[]): Uint8Array {
-  const block = blockBuffer.slice(0, out[OUT_A] as number);
-  return (codecs[(out[OUT_B] as number) - FIRST_FOREIGN] as ForeignCodec).decompress(op, block);
+  const block = blockBuffer.slice(0, out[OUT_BLOCK_BYTES] as number);
+  return (codecs[(out[OUT_BLOCK_CODEC] as number) - FIRST_FOREIGN] as ForeignCodec).decompress(op, block);
 }
 
 /** Stores that a front end has. Two would overwrite each other's slots. */
@@ -37,7 +32,7 @@ export function leaveStore(store: BackingStore): void {
 
 /** Slot and generation that the core has noted. */
 export function notedPlace({ out }: Core): [slot: number, generation: number] {
-  return [out[OUT_A] as number, out[OUT_B] as number];
+  return [out[OUT_SLOT] as number, out[OUT_GENERATION] as number];
 }
 
 /** The error for a result of the core that means that a frame is lacking. */

@@ -2,17 +2,15 @@
  * Slots that are not needed any more, on their way to being free: told to the store at once where that is synchronous, else as
  * there is room for calls. A slot is not used again before the store has ended freeing it, however it ends.
  */
+import { NO_SLOT } from '../../assembly/abi.ts';
 import type { Core, CoreExports } from '../wasm.ts';
 import type { StoreIo } from './store-io.ts';
-
-const NO_SLOT = 0xffffffff;
-/** Where the header of a front end counts its doomed slots (assembly/front/backed.ts, slot-map.ts). */
-const DOOMED_AT = 336;
 
 export class SlotFrees {
   readonly #io: StoreIo;
   readonly #front: CoreExports;
   readonly #address: number;
+  /** One word of the RAM: slots that are doomed. */
   readonly #doomed: Uint32Array;
   readonly #isGone: () => boolean;
   #frees = 0;
@@ -22,7 +20,7 @@ export class SlotFrees {
   /** @param isGone whether the front end at that address is gone */
   constructor(io: StoreIo, core: Core, address: number, isGone: () => boolean) {
     this.#io = io;
-    this.#doomed = new Uint32Array(core.memory.buffer, address + DOOMED_AT, 1);
+    this.#doomed = new Uint32Array(core.memory.buffer, core.exports.frontDoomedAt(address) >>> 0, 1);
     this.#front = core.exports;
     this.#address = address;
     this.#isGone = isGone;

@@ -1,4 +1,9 @@
-/** What a zswap counts: names, and the numbers that the core has for them (assembly/front/zswap.ts). */
+/** What a zswap counts: names, and the numbers that the core has for them. */
+
+import {
+  DECOMPRESS_FAIL, DUPLICATE_ENTRY, POOL_LIMIT_HIT, READ_FAIL, REJECT_ALLOC_FAIL, REJECT_COMPRESS_FAIL, REJECT_COMPRESS_POOR,
+  REJECT_KMEMCACHE_FAIL, REJECT_RECLAIM_FAIL, WRITEBACK_FAIL, WRITTEN_BACK,
+} from '../../assembly/abi.ts';
 
 /** The counters of /sys/kernel/debug/zswap, and what there is beside them. */
 export interface ZswapStats {
@@ -45,21 +50,18 @@ export interface ZswapStats {
   pools: number;
 }
 
-/** Counters of the core, by number. */
-export const COUNTERS = [
-  'poolLimitHit', 'writtenBackPages', 'rejectReclaimFail', 'rejectCompressFail', 'rejectCompressPoor', 'decompressFail',
-  'rejectAllocFail', 'rejectKmemcacheFail', 'duplicateEntry', 'writebackFail', 'readFail',
-] as const;
-export type Counter = (typeof COUNTERS)[number];
-export const DUPLICATES = COUNTERS.indexOf('duplicateEntry');
-
-/** Figures of the core, by number. */
-export const STORED = 16;
-export const POOL_FRAMES = 17;
-export const SAME_FILLED_PAGES = 18;
-export const RAW_PAGES = 19;
-export const BACKING_PAGES = 20;
-export const IN_FLIGHT = 21;
-export const SLOTS_TAKEN = 24;
-export const LIMIT_FRAMES = 25;
-export const ENTRIES = 27;
+/** Numbers of the counters in the core. */
+export const COUNTERS = {
+  poolLimitHit: POOL_LIMIT_HIT,
+  writtenBackPages: WRITTEN_BACK,
+  rejectReclaimFail: REJECT_RECLAIM_FAIL,
+  rejectCompressFail: REJECT_COMPRESS_FAIL,
+  rejectCompressPoor: REJECT_COMPRESS_POOR,
+  decompressFail: DECOMPRESS_FAIL,
+  rejectAllocFail: REJECT_ALLOC_FAIL,
+  rejectKmemcacheFail: REJECT_KMEMCACHE_FAIL,
+  duplicateEntry: DUPLICATE_ENTRY,
+  writebackFail: WRITEBACK_FAIL,
+  readFail: READ_FAIL,
+};
+export type Counter = keyof typeof COUNTERS;

@@ -1,5 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zswap: a compressed cache of swapped pages in front of a backing store. */
+import {
+  ANSWERS_END, BEING_WRITTEN, CODEC_MAX, COMPRESS, DECOMPRESS, DUPLICATE_ENTRY, ENOENT, ENOMEM, ENOSPC, FIRST_FOREIGN, FULL, IN_STORE,
+  NO_SLOT, OUT_CURSOR, OUT_ENTRIES, OUT_GENERATION, OUT_JOB, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_SLOT, POOR, RAW_KEYS, VICTIM_ENTRY, VICTIM_PAGE,
+  WRITE_DONE, WRITE_FAILED, WRITE_LATE, ZSWAP_ENTRIES, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT, ZSWAP_POOL_FRAMES, ZSWAP_RAW, ZSWAP_SAME_FILLED,
+  ZSWAP_SLOTS, ZSWAP_STORED, ZSWAP_WRITTEN,
+} from '../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR, requireAllocator, rowOf } from '../allocators.ts';
 import { SLOT_BYTES } from '../backing/types.ts';
 import { copyIn, copyOf, copyOut, firstOf, requireUnshrunk, viewOf } from '../bytes.ts';
@@ -7,47 +13,29 @@ import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
 import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show } from '../errors.ts';
+import { SHAPES } from '../page-table.ts';
 import { Ram, rams, type FrontEnd } from '../ram.ts';
 import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
-import { OUT_A, OUT_B, OUT_C, OUT_LENGTH, OUT_SIZE, PAGE_SIZE, closedCore, type Core, type CoreExports } from '../wasm.ts';
+import { PAGE_SIZE, closedCore, type Core, type CoreExports } from '../wasm.ts';
 import { zpools, type Zpool } from '../zpool.ts';
 import {
   codecNow, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type TakenZswapOptions,
   type ZswapOptions,
 } from './options.ts';
-import { DECOMPRESS, FIRST_FOREIGN, decompressed, leaveStore, noFrame, notedPlace, takeStore, tracked } from './shared.ts';
+import { decompressed, leaveStore, noFrame, notedPlace, takeStore, tracked } from './shared.ts';
 import { SlotFrees } from './slot-frees.ts';
 import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
 import { Progress, type Goal, type Run } from './zswap-run.ts';
-import {
-  BACKING_PAGES, COUNTERS, DUPLICATES, ENTRIES, IN_FLIGHT, LIMIT_FRAMES, POOL_FRAMES, RAW_PAGES, SAME_FILLED_PAGES, SLOTS_TAKEN, STORED,
-  type Counter, type ZswapStats,
-} from './zswap-stats.ts';
+import { COUNTERS, type Counter, type ZswapStats } from './zswap-stats.ts';
 
-// What the core answers beside 0, sizes and errors (assembly/front/zswap.ts), and two answers of ours.
-const FULL = 1;
-const POOR = 2;
-const COMPRESS = 3;
-const IN_STORE = 4;
-const BEING_WRITTEN = 5;
-const CODEC_FAILED = 7;
-const RECLAIM_FAILED = 8;
-const ENOENT = -2 >>> 0;
-const ENOMEM = -12 >>> 0;
-const ENOSPC = -28 >>> 0;
+// Answers of ours, beside those of the core.
+const CODEC_FAILED = ANSWERS_END;
+const RECLAIM_FAILED = ANSWERS_END + 1;
 
-/** How a write ended, for the core. */
-const FAILED = 0;
-const DONE = 1;
-const LATE = 2;
-
-/** Words of the header that say that there is something to do (assembly/front/zswap-layout.ts). */
-const DRAINED_WORD = (256 + 52) / 4;
-
-const NONE = 0xffffffff;
-const CODECS_MAX = 254;
+/** Foreign codecs that there are numbers for. */
+const CODECS_MAX = CODEC_MAX - FIRST_FOREIGN + 1;
 /** Highest type of a page; above are keys of the index's own. */
-const TYPE_MAX = 0xfffffeff;
+const TYPE_MAX = RAW_KEYS - 1;
 /** Attempts in a row that moved nothing, after which writing back ends, as in the kernel's reclaim. */
 const TRIES = 8;
 /** Frames given back in one store at most: 1 MiB, so that none takes long. */
@@ -144,7 +132,8 @@ export class Zswap {
   /** Pages on their way to the store that are not in the pool, by job. */
   readonly #direct = new Map<number, Uint8Array>();
   #core: Core;
-  #header: Uint32Array;
+  /** One word of the RAM: pools that have drained. */
+  #drained: Uint32Array;
   #current: Used;
   #foreign: ForeignCodec | undefined;
   /** Pools that could not be destroyed yet. */
@@ -194,11 +183,11 @@ export class Zswap {
     this.#budget = options.writebackLimit ?? Infinity;
     this.#blockAddress = this.#core.exports.blockBuffer() >>> 0;
     this.#address = this.#make(op, options.index ?? 'sparse', store?.slots ?? 0);
-    this.#header = new Uint32Array(this.#core.memory.buffer, this.#address, PAGE_SIZE / 4);
+    this.#drained = new Uint32Array(this.#core.memory.buffer, this.#core.exports.zswapDrainedAt(this.#address) >>> 0, 1);
     this.#frontEnd = {
       name: this.#name,
       ownFrames: () => this.#core.exports.zpoolMetadataFrames(this.#address) >>> 0,
-      isBusy: () => this.#figure(IN_FLIGHT) !== 0,
+      isBusy: () => this.#figure(ZSWAP_IN_FLIGHT) !== 0,
     };
     this.#frees = this.#io === undefined ? undefined : new SlotFrees(this.#io, this.#core, this.#address, () => this.#isGone());
     this.#configure();
@@ -257,9 +246,9 @@ export class Zswap {
     const { page, pageAddress } = this.#core;
     const utf8 = new TextEncoder().encode(this.#name);
     page.set(utf8);
-    const victims = this.#victims === 'page' ? 1 : 0;
+    const victims = this.#victims === 'page' ? VICTIM_PAGE : VICTIM_ENTRY;
     const epoch = Math.floor(Math.random() * 2 ** 32);
-    const address = this.#front.zswapCreate(victims, index === 'dense' ? 1 : 2, slots, epoch, pageAddress, utf8.length) >>> 0;
+    const address = this.#front.zswapCreate(victims, SHAPES[index], slots, epoch, pageAddress, utf8.length) >>> 0;
     if (address < ERRNO_MIN) return address;
     throw noFrame(op, this.#core, address);
   }
@@ -319,7 +308,7 @@ export class Zswap {
     const core = this.#core;
     const pools = [...[...this.#pools.values()].map((used) => used.pool), ...this.#lingering];
     this.#core = closedCore();
-    this.#header = new Uint32Array(PAGE_SIZE / 4);
+    this.#drained = new Uint32Array(1);
     this.#direct.clear();
     this.#pools.clear();
     this.#lingering = [];
@@ -603,7 +592,7 @@ export class Zswap {
   }
 
   #count(counter: Counter): void {
-    this.#front.zswapCount(this.#address, COUNTERS.indexOf(counter));
+    this.#front.zswapCount(this.#address, COUNTERS[counter]);
   }
 
   // ── load ───────────────────────────────────────────────────────────────────
@@ -655,7 +644,7 @@ export class Zswap {
     switch (result) {
       case PAGE_SIZE: copyOut(op, 'into', into, this.#core.page); break;
       case DECOMPRESS: copyOut(op, 'into', into, this.#decompress(op)); break;
-      case BEING_WRITTEN: copyOut(op, 'into', into, this.#direct.get(this.#core.out[OUT_A] as number) as Uint8Array); break;
+      case BEING_WRITTEN: copyOut(op, 'into', into, this.#direct.get(this.#core.out[OUT_JOB] as number) as Uint8Array); break;
       default: throw this.#failure(op, result);
     }
     // A codec that has called back may have put another page there: that one stays.
@@ -982,7 +971,7 @@ export class Zswap {
 
   /** Changes when entries come or go. */
   #layout(): string {
-    return [ENTRIES, POOL_FRAMES, DUPLICATES].map((which) => this.#figure(which)).join();
+    return [ZSWAP_ENTRIES, ZSWAP_POOL_FRAMES, DUPLICATE_ENTRY].map((which) => this.#figure(which)).join();
   }
 
   #compact(): void {
@@ -1013,21 +1002,21 @@ export class Zswap {
     const length = this.#front.zswapWrite(this.#address, record, this.#raw ? 1 : 0) >>> 0;
     if (length < ERRNO_MIN) {
       this.#budget -= 1;
-      return this.#jobOf(out[OUT_SIZE] as number, out[OUT_LENGTH] as number, length);
+      return this.#jobOf(out[OUT_KEY_LOW] as number, out[OUT_KEY_HIGH] as number, out[OUT_JOB] as number, length);
     }
     if (codeOf(length) === 'ENOSPC') run.failure = new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
     return undefined;
   }
 
-  /** The job that the core has noted, with a copy of its slot. */
-  #jobOf(offset: number, type: number, length: number): Job {
+  /** A write whose slot the core has composed, with a copy of the slot. */
+  #jobOf(offset: number, type: number, job: number, length: number): Job {
     const { out, bytes } = this.#core;
     return {
       offset,
       type,
-      job: out[OUT_A] as number,
-      slot: out[OUT_B] as number,
-      generation: out[OUT_C] as number,
+      job,
+      slot: out[OUT_SLOT] as number,
+      generation: out[OUT_GENERATION] as number,
       budget: this.#budgets,
       bytes: bytes.slice(this.#blockAddress, this.#blockAddress + length),
     };
@@ -1101,7 +1090,7 @@ export class Zswap {
   #victimPool(): [index: number, used: Used] | undefined {
     let found: [number, Used] | undefined;
     for (const [index, used] of this.#pools) {
-      const entries = (this.#front.zswapUsed(this.#address, index), this.#core.out[OUT_A] as number);
+      const entries = (this.#front.zswapUsed(this.#address, index), this.#core.out[OUT_ENTRIES] as number);
       if (entries !== 0 && (found === undefined || used !== this.#current)) found = [index, used];
       if (found !== undefined && found[1] !== this.#current) break;
     }
@@ -1117,7 +1106,7 @@ export class Zswap {
     const victim = exports.zpoolIsolate(zpools.address(pool)) >>> 0;
     if (victim === 0 || victim >= ERRNO_MIN) return undefined;
     const handles: number[] = [];
-    for (let cursor = 0; ; cursor = this.#core.out[OUT_A] as number) {
+    for (let cursor = 0; ; cursor = this.#core.out[OUT_CURSOR] as number) {
       const handle = exports.zpoolVictimNext(zpools.address(pool), victim, cursor) >>> 0;
       if (handle === 0 || handle >= ERRNO_MIN) return { index, pool, victim, handles };
       handles.push(handle);
@@ -1227,7 +1216,7 @@ export class Zswap {
   /** Takes a slot for a pending page and composes it. Undefined when the page was replaced or dropped meanwhile. */
   #beginDirect(op: string, { type, offset, job }: Pending): Job | 'full' | undefined {
     if (this.#isGone()) throw new CompcacheError('ECLOSED', op, `${this.#name} or its RAM is closed`);
-    const { page, out } = this.#core;
+    const { page } = this.#core;
     page.set(this.#direct.get(job) as Uint8Array);
     const length = this.#front.zswapDirect(this.#address, offset, type, job) >>> 0;
     if (length === ENOENT) {
@@ -1236,19 +1225,18 @@ export class Zswap {
     }
     if (length === ENOSPC) return 'full';
     if (length >= ERRNO_MIN) throw this.#failure(op, length);
-    out[OUT_A] = job;
-    return this.#jobOf(offset, type, length);
+    return this.#jobOf(offset, type, job, length);
   }
 
   /** Gives a pending page up, and throws. */
   #failPending(op: string, pending: Pending, error: CompcacheError): never {
-    if (this.#direct.has(pending.job)) this.#forgetDirect({ ...pending, slot: NONE, generation: 0 }, FAILED);
+    if (this.#direct.has(pending.job)) this.#forgetDirect({ ...pending, slot: NO_SLOT, generation: 0 }, WRITE_FAILED);
     throw error;
   }
 
-  #forgetDirect({ offset, type, job, slot, generation }: Omit<Job, 'bytes' | 'budget'>, done: number): void {
+  #forgetDirect({ offset, type, job, slot, generation }: Omit<Job, 'bytes' | 'budget'>, end: number): void {
     this.#direct.delete(job);
-    if (!this.#isGone()) this.#front.zswapDirectEnd(this.#address, offset, type, job, slot, generation, done);
+    if (!this.#isGone()) this.#front.zswapDirectEnd(this.#address, offset, type, job, slot, generation, end);
   }
 
   #endDirect(op: string, job: Job, outcome: Outcome<unknown>): void {
@@ -1263,7 +1251,7 @@ export class Zswap {
 
   #settle(): void {
     this.#frees?.drain();
-    if (this.#header[DRAINED_WORD] !== 0 || this.#lingering.length !== 0) this.#reap();
+    if (this.#drained[0] !== 0 || this.#lingering.length !== 0) this.#reap();
   }
 
   /** Destroys pools that have drained. */
@@ -1290,18 +1278,18 @@ export class Zswap {
 
   stats(): ZswapStats {
     this.#live('zswap.stats');
-    const counters = Object.fromEntries(COUNTERS.map((name, which) => [name, this.#figure(which)])) as Record<Counter, number>;
+    const counters = Object.fromEntries(Object.entries(COUNTERS).map(([name, which]) => [name, this.#figure(which)])) as Record<Counter, number>;
     return {
       ...counters,
-      storedPages: this.#figure(STORED),
-      poolTotalSize: this.#figure(POOL_FRAMES) * PAGE_SIZE,
-      sameFilledPages: this.#figure(SAME_FILLED_PAGES),
-      storedIncompressiblePages: this.#figure(RAW_PAGES),
-      backingPages: this.#figure(BACKING_PAGES),
-      inFlight: this.#figure(IN_FLIGHT),
-      backingSlots: this.#figure(SLOTS_TAKEN),
+      storedPages: this.#figure(ZSWAP_STORED),
+      poolTotalSize: this.#figure(ZSWAP_POOL_FRAMES) * PAGE_SIZE,
+      sameFilledPages: this.#figure(ZSWAP_SAME_FILLED),
+      storedIncompressiblePages: this.#figure(ZSWAP_RAW),
+      backingPages: this.#figure(ZSWAP_WRITTEN),
+      inFlight: this.#figure(ZSWAP_IN_FLIGHT),
+      backingSlots: this.#figure(ZSWAP_SLOTS),
       frames: this.#frames(),
-      limitFrames: this.#figure(LIMIT_FRAMES),
+      limitFrames: this.#figure(ZSWAP_LIMIT),
       pools: this.#pools.size,
     };
   }
@@ -1333,8 +1321,8 @@ export class Zswap {
 
 /** How a write ended, as the core wants to know it. */
 function doneBy(outcome: Outcome<unknown>): number {
-  if ('value' in outcome) return DONE;
-  return outcome.late === undefined ? FAILED : LATE;
+  if ('value' in outcome) return WRITE_DONE;
+  return outcome.late === undefined ? WRITE_FAILED : WRITE_LATE;
 }
 
 function pick<T extends object>(from: T, keys: readonly (keyof T)[]): Partial<T> {

@@ -24,7 +24,7 @@ import {
 import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, poolOption, uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
-import { OUT_A, setOut } from '../mem/scratch';
+import { OUT_CURSOR, setOut } from '../mem/scratch';
 import { locateWhole, spanWhole } from '../mem/span';
 import { RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, listLength } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
@@ -196,7 +196,7 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
   if (cursor != 0 || sizeOf(entry) == 0) return 0;
-  setOut(OUT_A, 1);
+  setOut(OUT_CURSOR, 1);
   return handleOf(entry);
 }
 

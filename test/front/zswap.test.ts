@@ -1,5 +1,6 @@
 /** Zswap: what it does, one thing at a time. The whole at random: random.test.ts. */
 import { describe, expect, test, vi } from 'vitest';
+import { FRONT_KINDS_FROM, IDENTITY_KIND } from '../../assembly/abi.ts';
 import {
   ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, SLOT_BYTES, SwapSpace, Zswap, loadCodec, type Codec, type ZswapOptions,
 } from '../../bindings/index.ts';
@@ -695,7 +696,7 @@ describe('zswap', () => {
 /** Address of the one front end in a RAM: the pool of a kind beyond the allocators. */
 function frontAddress(next: (pool: number) => number, identity: (pool: number, word: number) => number): number {
   let pool = next(0) >>> 0;
-  while (pool !== 0 && identity(pool, 0) < 6) pool = next(pool) >>> 0;
+  while (pool !== 0 && identity(pool, IDENTITY_KIND) < FRONT_KINDS_FROM) pool = next(pool) >>> 0;
   return pool;
 }
 

@@ -2,11 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
+import { OUT_RULE, RAM_SCRATCH, RAM_STATIC, RAM_STATIC_NEEDED } from '../../assembly/abi.ts';
 import { moduleFor } from '../../bindings/builds.ts';
 import { runsOf } from '../../bindings/image.ts';
 import { rams } from '../../bindings/ram.ts';
 import type { RamOptions } from '../../bindings/types.ts';
-import { OUT_RULE, instantiate, reserve, type Instance } from '../../bindings/wasm.ts';
+import { instantiate, reserve, type Instance } from '../../bindings/wasm.ts';
 import { EUCLEAN, crc32c, entryOf, rawOf, resealed } from '../raw.ts';
 
 const BUILDS = [{ simd: true }, { simd: false }, { build: 'checked' }] as const;
@@ -342,7 +343,7 @@ describe('frames for static data and for scratch, by the boot frame', () => {
       expectSameBytes(ram.snapshot(), await imageOf(frames, 2, scratch));
       expectSameBytes(ram.snapshot(), await imageOf(frames, OWN, OWN));
       const { ramCounter, ramFixed } = rams.core('test', ram).exports;
-      expect([ramCounter(8), ramCounter(9), ramFixed()]).toEqual([2, scratch, 4 + scratch]);
+      expect([ramCounter(RAM_STATIC), ramCounter(RAM_SCRATCH), ramFixed()]).toEqual([2, scratch, 4 + scratch]);
     }
   });
 
@@ -375,7 +376,7 @@ describe('frames for static data and for scratch, by the boot frame', () => {
     for (const build of BUILDS) {
       const { instance: { exports, bytes } } = await made(512, OWN, OWN, build);
       // What the core says that it needs is what its data segments take.
-      const needs = exports.ramCounter(10);
+      const needs = exports.ramCounter(RAM_STATIC_NEEDED);
       expect(needs).toBe(Math.ceil((bytes.findLastIndex((byte, at) => byte !== 0 && at >= 2 * PAGE_SIZE) + 1) / PAGE_SIZE) - 2);
       expect(needs).toBeGreaterThan(0);
       await Ram.restore(await imageOf(512, needs, 39), build);

@@ -6,6 +6,7 @@
  * are free (but for their links), bytes behind a fresh mark.
  */
 import { describe, expect, test } from 'vitest';
+import { OUT_WALK_OBJECTS } from '../../assembly/abi.ts';
 import { PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
 import { allocators, type AllocatorRow } from '../harness.ts';
 import { entryOf, notices as noticesFlips, rawOf, type Raw } from '../raw.ts';
@@ -122,7 +123,7 @@ describe('check() notices a change of', () => {
       const handles = new Set<number>();
       for (let frame = core.zpoolWalk(pool, 0); frame !== 0; frame = core.zpoolWalk(pool, frame)) {
         const at = exports.blockBuffer() >>> 2;
-        for (let i = 0; i < (out[4] as number); i++) handles.add(raw.words[at + 3 * i] as number);
+        for (let i = 0; i < (out[OUT_WALK_OBJECTS] as number); i++) handles.add(raw.words[at + 3 * i] as number);
       }
       for (const handle of [...handles].slice(0, 12)) {
         exports.zpoolMap(pool, handle, handle % 3);

@@ -1,6 +1,7 @@
 /** Page tables: pages under keys, dense and sparse, against a plain Map. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { OUT_RULE, RULE_INDEX } from '../../assembly/abi.ts';
 import { ALLOCATORS, PAGE_SIZE, Ram, type Codec, type Handle, type PageTable, type PageTableKeys, type Zpool } from '../../bindings/index.ts';
 import { allocators, builds, createPool, createRam, expectBytes, fault, noise, outcome, sameBytes } from '../harness.ts';
 import { entryOf, rawOf } from '../raw.ts';
@@ -385,7 +386,7 @@ describe('page tables', () => {
     const without = await rawOf(twin.snapshot());
     raw.setWord(header + 88, without.word(header + 88));
     expect(raw.check()).toBe(0xffffff8b);
-    expect(raw.core.out[7]).toBe(24);
+    expect(raw.core.out[OUT_RULE]).toBe(RULE_INDEX);
   });
 
   test.each(SHAPES)('check() notices every changed word of a table, %s', async (shape) => {

@@ -5,6 +5,7 @@
  * Not in it, because nothing can contradict them: contents of objects, generations.
  */
 import { expect, test } from 'vitest';
+import { OUT_CURSOR, OUT_WALK_OBJECTS } from '../../assembly/abi.ts';
 import { PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
 import { createDraw } from '../models/trace.ts';
 import { EUCLEAN, entryOf, notices, rawOf, type Raw } from '../raw.ts';
@@ -40,7 +41,7 @@ function handlesOf(raw: Raw, pool: number): number[] {
   const handles: number[] = [];
   for (let frame = exports.zpoolWalk(pool, 0); frame !== 0; frame = exports.zpoolWalk(pool, frame)) {
     const at = exports.blockBuffer() >>> 2;
-    for (let i = 0; i < (out[4] as number); i++) handles.push(raw.words[at + 3 * i] as number);
+    for (let i = 0; i < (out[OUT_WALK_OBJECTS] as number); i++) handles.push(raw.words[at + 3 * i] as number);
   }
   return handles;
 }
@@ -99,7 +100,7 @@ test('it notices changes while objects are mapped and frames under reclaim', asy
   for (let cursor = 0; ;) {
     const handle = raw.core.exports.zpoolVictimNext(pool, victims[0] as number, cursor) >>> 0;
     if (handle === 0) break;
-    cursor = out[4] as number;
+    cursor = out[OUT_CURSOR] as number;
     expect(exports.zpoolFree(pool, handle)).toBe(0);
     expect(raw.check()).toBe(0);
   }

@@ -2,6 +2,7 @@
 import {
   ALLOCATORS, LOADABLE_CODECS, PAGE_SIZE, PageTable, Ram, Zpool, loadCodec, type AllocatorName, type Handle, type PageEntry, type RamOptions, type ZpoolOptions,
 } from '../../../bindings/index.ts';
+import { optionsOf } from '../../../bindings/allocators.ts';
 import { moduleFor } from '../../../bindings/builds.ts';
 import { buildOptions } from '../../harness.ts';
 import { DISPOSE } from '../../../bindings/dispose.ts';
