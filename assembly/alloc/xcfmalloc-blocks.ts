@@ -8,7 +8,7 @@
  *    4 u16 bytes: extent of a free block, data + 12 of a used one (S2)
  *    6 u16 maps, of an object's first block
  *    8 free: links of the list      used: 8 the object's other block, 0 for none
- *                                        12 buffer frame while mapped through one
+ *                                        12 buffer frame while mapped through one (mem/map-buffers.ts)
  *   16 block on the left in the frame        20 block on the right, 0 at the ends
  *   24 frees of objects that began here, since its slab frame began   28 the same again
  *
@@ -91,16 +91,6 @@ export class DataEntry {
   lruPrevious: u32;
   lruNext: u32;
   free: u64;
-}
-
-@unmanaged
-export class BufferEntry {
-  owner: u32;
-  generations: u32;
-  first: u32;
-  writeback: u32;
-  zeroes: u64;
-  moreZeroes: u64;
 }
 
 // In the state of a data frame.
@@ -249,11 +239,6 @@ export function entryAt(frame: u32): usize {
 // @ts-ignore: decorator
 @inline export function hasObjects(pool: usize, entry: usize): bool {
   return ((entryOwner(entry) ^ <u32>pool) | 1) == (FRAME_DATA | FRAME_RAW);
-}
-
-// @ts-ignore: decorator
-@inline export function bufferAt(frame: u32): BufferEntry {
-  return changetype<BufferEntry>(entryAt(frame));
 }
 
 /** Table entry of a block's frame. */

@@ -6,8 +6,9 @@ import { listNext } from '../base/list';
 import { listHead, soundLength } from '../mem/bitmap-lists';
 import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_RAW, FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, SLAB_FRESH, boot,
-  entryOwner, entryType, frameAddress, frameExists,
+  entryOwner, entryType, frameAddress,
 } from '../mem/layout';
+import { bufferIsSound, bufferObject, bufferWord, isBufferOf } from '../mem/map-buffers';
 import { POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, poolAt } from '../mem/pool';
 import { pageBuffer } from '../mem/scratch';
 import { slabCheck, slabUsed } from '../mem/slab';
@@ -16,10 +17,9 @@ import {
   listLength,
 } from '../mem/verify';
 import {
-  BLOCK_BYTES, BufferEntry, FIRST, FREE, HEADER, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, RESERVE_MAX, SECOND, UNIT, UNITS,
-  addUsedUnits, blockAt, blocksOption, bufferAt, bytesIn, dataAt, entryAt, firstOf, generationMask, generationOf, givenFrames,
-  hasHandleLayout, hasObjects, isIsolated, isMore, reserveFrames, reserveOption, stateOf, unitMask, unitsOf, usedUnits,
-  wordAt,
+  BLOCK_BYTES, FIRST, FREE, HEADER, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, RESERVE_MAX, SECOND, UNIT, UNITS, addUsedUnits,
+  blockAt, blocksOption, bytesIn, dataAt, entryAt, firstOf, generationMask, generationOf, givenFrames, hasHandleLayout,
+  hasObjects, isIsolated, isMore, reserveFrames, reserveOption, stateOf, unitMask, unitsOf, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
 /**
@@ -57,7 +57,7 @@ export function check(pool: usize): u32 {
     for (let frame = boot(BOOT_FIRST); frame < bump && result == 0; frame++) {
       const entry = entryAt(frame);
       const sound = hasObjects(pool, entry) ? frameCheck(pool, entry, frame, copy)
-        : entryOwner(entry) != (<u32>pool | FRAME_BUFFER) || bufferCheck(pool, entry, frame);
+        : entryOwner(entry) != (<u32>pool | FRAME_BUFFER) || bufferCheck(pool, frame);
       if (!sound) result = broken(RULE_OBJECT, frame);
     }
     if (result != 0) return result;
@@ -165,15 +165,13 @@ function isSound(pool: usize, block: usize, state: u32): bool {
   if (!isBlock(pool, other) || (<u32>(blocksOption(pool) == 1) | (blockAt(other).other ^ <u32>block) | (stateOf(other) ^ state ^ (FIRST | SECOND))
     | (state & FIRST) * (bytes % UNIT))) return false;
   if (state == SECOND || maps == 0) return (buffer | maps) == 0;
-  return frameExists(buffer) && bufferAt(buffer).owner == (<u32>pool | FRAME_BUFFER) && bufferAt(buffer).first == <u32>block;
+  return isBufferOf(pool, buffer, block);
 }
 
 /** Every buffer has its object. */
-function bufferCheck(pool: usize, entry: usize, frame: u32): bool {
-  const buffer = changetype<BufferEntry>(entry);
-  const first = <usize>buffer.first;
-  return (buffer.zeroes | buffer.moreZeroes) == 0 && (buffer.writeback == <u32>first || buffer.writeback == ~(<u32>first)) && isBlock(pool, first)
-    && ((stateOf(first) ^ FIRST) | (blockAt(first).buffer ^ frame)) == 0;
+function bufferCheck(pool: usize, frame: u32): bool {
+  const first = bufferObject(frame);
+  return bufferIsSound(frame) && bufferWord(frame) == 0 && isBlock(pool, first) && ((stateOf(first) ^ FIRST) | (blockAt(first).buffer ^ frame)) == 0;
 }
 
 /** Each free block of a frame that is not isolated is on the list of its units. */

@@ -32,9 +32,8 @@
  * A frame of type FRAME_RAW is one page kept as it is (page/path.ts): a block
  * of 64 units without a header. It is taken as any other wholly free frame is.
  *
- * While an object in two blocks is mapped, a frame of type FRAME_BUFFER holds
- * its bytes:   entry   8 descriptor of the first block   12 that to write back, its
- * complement not to
+ * An object in two blocks is mapped through a buffer (mem/map-buffers.ts), which
+ * belongs to the descriptor of its first block.
  *
  * Handle: generation | index of the descriptor in its slab frame, 7 bits | that
  * frame, from the high bits down. The generation has 11 bits at 64 MiB, 7 at
@@ -74,25 +73,25 @@ import { OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECON
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPush } from '../base/list';
 import { LISTS, listBit, listHead, listMask, listsFrom, nodesOnList } from '../mem/bitmap-lists';
-import { frameAlloc, frameFree, needed } from '../mem/frame';
+import { frameFree, needed } from '../mem/frame';
 import {
   FRAME_BUFFER, FRAME_DATA, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, entryOf, entryOwner, entryType,
   frameAddress, frameExists, frameOf,
 } from '../mem/layout';
+import { bufferEnd, bufferSpan, bufferTake, bufferWrites } from '../mem/map-buffers';
 import {
   POOL_DESCRIPTORS, POOL_LRU, countIsolated, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
   victimTake,
 } from '../mem/pool';
 import { out, setOut } from '../mem/scratch';
 import { slabFrames, slabInit, slabNeeds, slabNext } from '../mem/slab';
-import { gather, scatter } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
 import {
   ALL_FREE, BLOCK_BYTES, BLOCK_SHIFT, DataEntry, FIRST, FREE, HEADER, INDEX_BITS, ISOLATED, LIST_LINKS, LRU_LINKS, RAW,
-  RESERVE_MAX, SECOND, UNIT_SHIFT, addressIn, bitsOfFrame, blockAt, blocksOption, bufferAt, bytesIn, carve, dataAt,
-  dropRecord, enlist, enlistFrame, entryAt, entryFor, firstOf, frameIn, generationMask, generationOf, givenFrames, grow,
-  hasObjects, headerOf, isIsolated, occupy, pop, releaseBlock, reserveFrames, reserveOption, setGivenFrames, setHandleLayout,
-  slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitsIn, unitsOf, wordAt,
+  RESERVE_MAX, SECOND, UNIT_SHIFT, addressIn, bitsOfFrame, blockAt, blocksOption, bytesIn, carve, dataAt, dropRecord, enlist,
+  enlistFrame, entryAt, entryFor, firstOf, frameIn, generationMask, generationOf, givenFrames, grow, hasObjects, headerOf,
+  isIsolated, occupy, pop, releaseBlock, reserveFrames, reserveOption, setGivenFrames, setHandleLayout, slabEnds, stateOf,
+  takeFrame, topUp, trim, trimTo, unitsIn, unitsOf, wordAt,
 } from './xcfmalloc-blocks';
 
 export { compact, freeable } from './xcfmalloc-compact';
@@ -292,11 +291,7 @@ export function span(pool: usize, handle: u32, writing: bool): u32 {
   if (first == 0) return EINVAL;
   const address = parts(first);
   const buffer = blockAt(first).buffer;
-  if (buffer == 0) return address;
-  if (writing) bufferAt(buffer).writeback = <u32>first;
-  setOut(OUT_LENGTH, out(OUT_SIZE));
-  setOut(OUT_SECOND, 0);
-  return <u32>frameAddress(buffer);
+  return buffer == 0 ? address : bufferSpan(buffer, out(OUT_SIZE), writing);
 }
 
 /** There are none. */
@@ -346,17 +341,11 @@ export function map(pool: usize, handle: u32, writable: bool, discard: bool): u3
   if (out(OUT_SECOND) != 0) {
     let buffer = blockAt(first).buffer;
     if (buffer == 0) {
-      buffer = frameAlloc(<u32>pool | FRAME_BUFFER);
-      if (buffer == 0) {
-        needed(1);
-        return ENOMEM;
-      }
-      if (!discard) gather(frameAddress(buffer), address, out(OUT_SIZE));
-      bufferAt(buffer).first = <u32>first;
-      bufferAt(buffer).writeback = ~(<u32>first);
+      buffer = bufferTake(pool, first, 0, address, out(OUT_SIZE), discard);
+      if (buffer == 0) return ENOMEM;
       blockAt(first).buffer = buffer;
     }
-    if (writable) bufferAt(buffer).writeback = <u32>first;
+    if (writable) bufferWrites(buffer);
     address = <u32>frameAddress(buffer);
   }
   if (maps == 0) mapBlocks(first, 1);
@@ -378,8 +367,7 @@ export function unmap(pool: usize, handle: u32): u32 {
   if (buffer == 0) return 0;
   blockAt(first).buffer = 0;
   const address = parts(first);
-  if (bufferAt(buffer).writeback == <u32>first) scatter(frameAddress(buffer), address, out(OUT_SIZE));
-  frameFree(buffer);
+  bufferEnd(buffer, address, out(OUT_SIZE));
   return 0;
 }
 

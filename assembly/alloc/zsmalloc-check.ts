@@ -8,6 +8,7 @@ import {
   BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, boot,
   entryOf, entryOwner, frameExists, frameOf,
 } from '../mem/layout';
+import { bufferIsSound, bufferObject, bufferWord, isBufferOf } from '../mem/map-buffers';
 import { POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, poolAt, poolOption } from '../mem/pool';
 import { blockBuffer } from '../mem/scratch';
 import { slabCheck, slabNext, slabOwner, slabRecordBytes, slabUsed } from '../mem/slab';
@@ -20,9 +21,9 @@ import {
   classFrames, layClasses, ringOf,
 } from './zsmalloc-classes';
 import {
-  CHAIN_MAX, ISOLATED, LRU_LINKS, NEXT_SHIFT, NONE, ON_LRU, SLAB_COUNT, TAGS, TAG_DEFERRED, TAG_USED, BufferEntry, classOf, descriptorOf,
-  frameInChain, freedOf, freshOf, groupFor, groupOf, inuseOf, locationOf, nextZspage, ordinalOf, placeIn, ringNext, sizeClass, slabAt,
-  slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, wordAt, zspageAt, zspageIn,
+  CHAIN_MAX, ISOLATED, LRU_LINKS, NEXT_SHIFT, NONE, ON_LRU, SLAB_COUNT, TAGS, TAG_DEFERRED, TAG_USED, classOf, descriptorOf, frameInChain,
+  freedOf, freshOf, groupFor, groupOf, inuseOf, locationOf, nextZspage, ordinalOf, placeIn, ringNext, sizeClass, slabAt, slabBytes,
+  slabOf, slotOf, slotWord, stateOf, straddles, wordAt, zspageAt, zspageIn,
 } from './zsmalloc-zspage';
 
 /** Verifies classes, zspages, slots, records, buffers, lists and counters. 0 or EUCLEAN; trusts nothing it reads. */
@@ -201,10 +202,7 @@ function placeOf(pool: usize, record: usize): u32 {
   const word = recordWord(record);
   if ((word & BUFFERED) == 0) return word;
   const frame = word & ~BUFFERED;
-  if (!frameExists(frame) || recordMaps(record) == 0) return 0xFFFFFFFF;
-  const entry = changetype<BufferEntry>(entryOf(frame));
-  if (entry.owner != (<u32>pool | FRAME_BUFFER) || entry.record != <u32>record) return 0xFFFFFFFF;
-  return entry.location;
+  return recordMaps(record) != 0 && isBufferOf(pool, frame, record) ? bufferWord(frame) : 0xFFFFFFFF;
 }
 
 /** Every data frame has a descriptor, every further one is in its chain once; every buffer has its record. */
@@ -227,10 +225,9 @@ function framesCheck(pool: usize, poolFrame: u32): u32 {
       if (placeIn(zspage, pages, frame) >= pages) return broken(RULE_ENTRY, frame);
       if ((entry.word | entry.slots | entry.previous | entry.next | <u32>entry.mapped | <u32>entry.zero) != 0) return broken(RULE_ENTRY, frame);
     } else if (owner == (<u32>pool | FRAME_BUFFER)) {
-      const entry = changetype<BufferEntry>(entryOf(frame));
-      if ((entry.writeback != entry.record && entry.writeback != ~entry.record) || entry.zero != 0 || entry.zeroes != 0) return broken(RULE_BUFFER, frame);
-      if (!isRecord(entry.record, <u32>pool | FRAME_HANDLES, recordBytes(pool))) return broken(RULE_BUFFER, frame);
-      if (recordWord(entry.record) != (BUFFERED | frame)) return broken(RULE_BUFFER, frame);
+      const record = bufferObject(frame);
+      if (!bufferIsSound(frame) || !isRecord(record, <u32>pool | FRAME_HANDLES, recordBytes(pool))) return broken(RULE_BUFFER, frame);
+      if (recordWord(record) != (BUFFERED | frame)) return broken(RULE_BUFFER, frame);
     }
   }
   return frames == poolAt(pool).frames ? 0 : broken(RULE_POOL_COUNT, poolFrame);

@@ -13,16 +13,15 @@
  *       handle record | 1 allocated, next free slot << 2 free, handle record | 2 freed under reclaim
  *   pool  256 class map, class records (zsmalloc-classes.ts)   540 slabs of descriptors
  *
- * While a straddling object is mapped its record names a buffer frame, and the
- * entry of that frame says where the object is:
- *   entry   8 location   12 handle record   16 the record again: write back at the
- *           last unmap; or its complement: do not
+ * While a straddling object is mapped its record names a buffer frame instead
+ * (mem/map-buffers.ts), and the word of that buffer is what the record held.
  */
 import { invariant } from '../base/debug';
 import { listNext, listPrevious, listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree } from '../mem/frame';
 import { BUFFERED, recordWord } from '../mem/handle';
 import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameOf } from '../mem/layout';
+import { bufferWord } from '../mem/map-buffers';
 import { POOL_LRU, poolAt, poolOption } from '../mem/pool';
 import { slabAlloc, slabFrames, slabFree, slabRecordBytes } from '../mem/slab';
 import { RING_LINKS, SCALE_SHIFT, SizeClass, WORD, classAt, ordinalFor, ringOf, scaleOf } from './zsmalloc-classes';
@@ -61,17 +60,6 @@ class Zspage {
   descriptor: u32;
   mapped: u16;
   zero: u16;
-}
-
-@unmanaged
-export class BufferEntry {
-  owner: u32;
-  generations: u32;
-  location: u32;
-  record: u32;
-  writeback: u32;
-  zero: u32;
-  zeroes: u64;
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
@@ -209,12 +197,7 @@ export function frameInChain(zspage: usize, place: u32): u32 {
 /** Where a live object is, also while it is mapped through a buffer. */
 export function location(record: usize): u32 {
   const word = recordWord(record);
-  return (word & BUFFERED) != 0 ? bufferEntry(word).location : word;
-}
-
-// @ts-ignore: decorator
-@inline export function bufferEntry(word: u32): BufferEntry {
-  return changetype<BufferEntry>(entryOf(word & 0xFFFFF));
+  return (word & BUFFERED) != 0 ? bufferWord(word & ~BUFFERED) : word;
 }
 
 // @ts-ignore: decorator

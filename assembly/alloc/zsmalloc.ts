@@ -49,27 +49,27 @@
 import { OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPrevious, listRemove, listTail } from '../base/list';
-import { frameAlloc, frameFree, frameRoom, needed } from '../mem/frame';
+import { frameAlloc, frameRoom } from '../mem/frame';
 import {
   BUFFERED, DEFERRED, MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFrameEnds, handleFree, handleInit, handleOf, handleOwner,
   handleReady, handleRecord, handleUnready, recordFor, recordMaps, recordSize, recordTake, recordWord, setRecordWord,
 } from '../mem/handle';
 import {
-  FRAME_BUFFER, FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, entryOf, entryOwner, entryType,
-  frameAddress, frameExists,
+  FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, entryOf, entryOwner, entryType, frameAddress,
+  frameExists,
 } from '../mem/layout';
+import { bufferEnd, bufferSpan, bufferTake, bufferWrites } from '../mem/map-buffers';
 import {
   POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
 } from '../mem/pool';
 import { setOut } from '../mem/scratch';
-import { gather, scatter } from '../mem/span';
 import { slabInit, slabNeeds, slabRoom } from '../mem/slab';
 import { CLASS_COUNT, CLASS_FRAMES, RULE_PERCENT, WORD, classAt, classFor, classFrames, layClasses } from './zsmalloc-classes';
 import {
-  CHAIN_MAX, ISOLATED, LOW, LRU_LINKS, NEXT_SHIFT, NONE, SLAB_COUNT, STATE_SHIFT, TAGS, TAG_DEFERRED, TAG_USED, BufferEntry, bufferEntry,
-  classOf, delist, enlist, frameInChain, freshOf, fullest, giveSlot, inuseOf, isHuge, location, locationOf, payloadAt, regroup, setFreed,
-  setSlotWord, setState, sizeClass, slabAt, slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, takeSlot, touch, zspageAt,
-  zspageCreate, zspageFree, zspageIn, zspageOf,
+  CHAIN_MAX, ISOLATED, LOW, LRU_LINKS, NEXT_SHIFT, NONE, SLAB_COUNT, STATE_SHIFT, TAGS, TAG_DEFERRED, TAG_USED, classOf, delist, enlist,
+  frameInChain, freshOf, fullest, giveSlot, inuseOf, isHuge, location, locationOf, payloadAt, regroup, setFreed, setSlotWord, setState,
+  sizeClass, slabAt, slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, takeSlot, touch, zspageAt, zspageCreate, zspageFree,
+  zspageIn, zspageOf,
 } from './zsmalloc-zspage';
 
 export { descriptorFrames } from './zsmalloc-zspage';
@@ -213,12 +213,7 @@ export function span(pool: usize, handle: u32, writing: bool): u32 {
   if (writing) touch(pool, zspage);
   setOut(OUT_SIZE, size);
   const word = recordWord(record);
-  if ((word & BUFFERED) != 0) {
-    if (writing) bufferEntry(word).writeback = <u32>record;
-    setOut(OUT_LENGTH, size);
-    setOut(OUT_SECOND, 0);
-    return <u32>frameAddress(word & 0xFFFFF);
-  }
+  if ((word & BUFFERED) != 0) return bufferSpan(word & ~BUFFERED, size, writing);
   return payload(classOf(pool, zspage), zspage, slotOf(place), size);
 }
 
@@ -271,8 +266,9 @@ export function map(pool: usize, handle: u32, writable: bool, discard: bool): u3
   // S5: by the slot, not by the payload.
   if (straddles(sizeClass(cls).size, slotOf(place))) {
     if ((recordWord(record) & BUFFERED) == 0 && !attachBuffer(pool, record, place, address, discard)) return ENOMEM;
-    if (writable) bufferEntry(recordWord(record)).writeback = <u32>record;
-    address = <u32>frameAddress(recordWord(record) & 0xFFFFF);
+    const buffer = recordWord(record) & ~BUFFERED;
+    if (writable) bufferWrites(buffer);
+    address = <u32>frameAddress(buffer);
   }
   if (recordMaps(record) == 0) zspageAt(zspage).mapped += 1;
   addRecordMaps(record, 1);
@@ -284,18 +280,9 @@ export function map(pool: usize, handle: u32, writable: bool, discard: bool): u3
 
 /** Takes a buffer for a straddling object whose payload() has just been split. */
 function attachBuffer(pool: usize, record: usize, place: u32, address: u32, discard: bool): bool {
-  const frame = frameAlloc(<u32>pool | FRAME_BUFFER);
-  if (frame == 0) {
-    needed(1);
-    return false;
-  }
-  if (!discard) gather(frameAddress(frame), address, recordSize(record));
-  const entry = changetype<BufferEntry>(entryOf(frame));
-  entry.location = place;
-  entry.record = <u32>record;
-  entry.writeback = ~<u32>record;
-  setRecordWord(record, BUFFERED | frame);
-  return true;
+  const frame = bufferTake(pool, record, place, address, recordSize(record), discard);
+  if (frame != 0) setRecordWord(record, BUFFERED | frame);
+  return frame != 0;
 }
 
 /** Ends one map. EINVAL also for an object that is not mapped. */
@@ -310,13 +297,9 @@ export function unmap(pool: usize, handle: u32): u32 {
   zspageAt(zspage).mapped -= 1;
   const word = recordWord(record);
   if ((word & BUFFERED) == 0) return 0;
-  const buffer = word & 0xFFFFF;
-  if (bufferEntry(word).writeback == <u32>record) {
-    const size = recordSize(record);
-    scatter(frameAddress(buffer), payload(classOf(pool, zspage), zspage, slotOf(place), size), size);
-  }
+  const size = recordSize(record);
+  bufferEnd(word & ~BUFFERED, payload(classOf(pool, zspage), zspage, slotOf(place), size), size);
   setRecordWord(record, place);
-  frameFree(buffer);
   return 0;
 }
 

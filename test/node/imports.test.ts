@@ -70,6 +70,13 @@ describe('imports', () => {
     expect(within.filter((found) => layer(order, target(found)) >= layer(order, found.from))).toEqual([]);
   });
 
+  test('no part of an allocator imports the file of the whole', () => {
+    const wholes = sources('assembly/alloc').filter((file) => !/-\w+\.ts$/.test(file)).map((file) => file.replace(/\.ts$/, ''));
+    expect(wholes.length).toBeGreaterThanOrEqual(5);
+    const up = sources('assembly/alloc').flatMap(importsOf).filter((found) => /-\w+\.ts$/.test(found.from) && wholes.includes(target(found)));
+    expect(up).toEqual([]);
+  });
+
   test('of the bindings point one way; only backing/file.ts and its lock may import Node, and none but wasm.ts the loader', () => {
     const files = sources('bindings');
     for (const file of files) expect(layer(BINDINGS, file), `${file} is in no layer`).toBeGreaterThanOrEqual(0);
