@@ -109,8 +109,7 @@ export function zpoolFree(pool: usize, handle: u32): u32 {
 }
 
 /** zpoolFree, inlined. */
-// @ts-ignore: decorator
-@inline export function freeIn(pool: usize, handle: u32): u32 {
+/* @inline */ export function freeIn(pool: usize, handle: u32): u32 {
   return alloc.free(kindOfPool(pool), pool, handle);
 }
 

@@ -9,6 +9,7 @@ import { makeDispatch } from './dispatch.mjs';
 
 /** Frames for data segments in a new RAM, from frame 2 on. */
 const STATIC_FRAMES = Number(/^export const STATIC_FRAMES: u32 = (\d+);/m.exec(readFileSync('assembly/mem/layout.ts', 'utf8'))?.[1]);
+const TRANSFORM = ['--transform', './scripts/inline.mjs']; // asc takes no relative path from asconfig.json
 const CODEC_OPTIONS = ['-O3', '--shrinkLevel', '1', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory', '--memoryBase', '8192'];
 /** Targets of asconfig.json, and the module that each makes. */
 const TARGETS = { release: 'core', scalar: 'core-scalar', checked: 'core-checked' };
@@ -43,7 +44,7 @@ function buildCodec(asc) {
   for (const [name, flag] of [['codec-simd', '--enable'], ['codec-scalar', '--disable']]) {
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true });
-    run(asc, ['assembly/codec/lz4.ts', 'assembly/codec/lz4hc.ts', 'assembly/codec/samefill.ts', '--config', 'none', ...CODEC_OPTIONS, flag, 'simd', '--outFile', file]);
+    run(asc, ['assembly/codec/lz4.ts', 'assembly/codec/lz4hc.ts', 'assembly/codec/samefill.ts', '--config', 'none', ...CODEC_OPTIONS, ...TRANSFORM, flag, 'simd', '--outFile', file]);
     inline(`test/generated/${name}.ts`, readFileSync(file));
   }
 }
@@ -58,7 +59,7 @@ async function buildCore(only) {
     if (only !== undefined && target !== only) continue;
     const file = `build/${name}.wasm`;
     rmSync(file, { force: true }); // a failed asc would leave the old one in place
-    run(asc, ['assembly/index.ts', '--target', target]);
+    run(asc, ['assembly/index.ts', '--target', target, ...TRANSFORM]);
     const end = await staticEnd(file);
     if (!(end <= (2 + STATIC_FRAMES) * 4096)) throw new Error(`${file}: static data up to ${end}, beyond its ${STATIC_FRAMES} frames`);
     const wasm = readFileSync(file);

@@ -102,109 +102,90 @@ export const ALL_FREE: u64 = 0xFFFFFFFFFFFFFFFF;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function blockAt(block: usize): Block {
+/* @inline */ export function blockAt(block: usize): Block {
   return changetype<Block>(block);
 }
 
-// @ts-ignore: decorator
-@inline export function dataAt(entry: usize): DataEntry {
+/* @inline */ export function dataAt(entry: usize): DataEntry {
   return changetype<DataEntry>(entry);
 }
 
 /** Frames of the reserve. */
-// @ts-ignore: decorator
-@inline export function reserveFrames(pool: usize): u32 {
+/* @inline */ export function reserveFrames(pool: usize): u32 {
   return load<u32>(pool, RESERVE);
 }
 
-// @ts-ignore: decorator
-@inline function setReserveFrames(pool: usize, frames: u32): void {
+/* @inline */ function setReserveFrames(pool: usize, frames: u32): void {
   store<u32>(pool, frames, RESERVE);
 }
 
-// @ts-ignore: decorator
-@inline export function usedUnits(pool: usize): u32 {
+/* @inline */ export function usedUnits(pool: usize): u32 {
   return load<u32>(pool, USED_UNITS);
 }
 
-// @ts-ignore: decorator
-@inline export function addUsedUnits(pool: usize, units: u32): void {
+/* @inline */ export function addUsedUnits(pool: usize, units: u32): void {
   store<u32>(pool, load<u32>(pool, USED_UNITS) + units, USED_UNITS);
 }
 
-// @ts-ignore: decorator
-@inline export function isIsolated(entry: usize): bool {
+/* @inline */ export function isIsolated(entry: usize): bool {
   return (dataAt(entry).state & ISOLATED) != 0;
 }
 
 /** Blocks of mapped objects in a frame. */
-// @ts-ignore: decorator
-@inline export function mappedBlocks(entry: usize): u32 {
+/* @inline */ export function mappedBlocks(entry: usize): u32 {
   return dataAt(entry).state & MAPPED;
 }
 
 /** Used units of a frame. */
-// @ts-ignore: decorator
-@inline export function unitsUsed(entry: usize): u32 {
+/* @inline */ export function unitsUsed(entry: usize): u32 {
   return UNITS - <u32>popcnt<u64>(dataAt(entry).free);
 }
 
 /** Free blocks of a frame: no two of them meet. So who looks for them need not walk further, nor at all in a full frame. */
-// @ts-ignore: decorator
-@inline export function freeBlocks(entry: usize): u32 {
+/* @inline */ export function freeBlocks(entry: usize): u32 {
   const free = dataAt(entry).free;
   return <u32>popcnt<u64>(free & ~(free << 1));
 }
 
 /** Frames given back since a victim was isolated, which no release has counted yet. */
-// @ts-ignore: decorator
-@inline export function givenFrames(pool: usize): u32 {
+/* @inline */ export function givenFrames(pool: usize): u32 {
   return load<u32>(pool, GIVEN);
 }
 
-// @ts-ignore: decorator
-@inline export function setGivenFrames(pool: usize, frames: u32): void {
+/* @inline */ export function setGivenFrames(pool: usize, frames: u32): void {
   store<u32>(pool, frames, GIVEN);
 }
 
 /** Most blocks of an object: option word 0. */
-// @ts-ignore: decorator
-@inline export function blocksOption(pool: usize): u32 {
+/* @inline */ export function blocksOption(pool: usize): u32 {
   return load<u32>(pool, POOL_OPTIONS);
 }
 
 /** Frames that the reserve is held at: option word 1. */
-// @ts-ignore: decorator
-@inline export function reserveOption(pool: usize): u32 {
+/* @inline */ export function reserveOption(pool: usize): u32 {
   return load<u32>(pool, POOL_OPTIONS + 4);
 }
 
-// @ts-ignore: decorator
-@inline export function stateOf(block: usize): u32 {
+/* @inline */ export function stateOf(block: usize): u32 {
   return blockAt(block).word & STATE;
 }
 
 /** S2: units that so many bytes take. */
-// @ts-ignore: decorator
-@inline export function unitsIn(bytes: u32): u32 {
+/* @inline */ export function unitsIn(bytes: u32): u32 {
   return (bytes + (UNIT - 1)) >> UNIT_SHIFT;
 }
 
-// @ts-ignore: decorator
-@inline export function unitsOf(block: usize): u32 {
+/* @inline */ export function unitsOf(block: usize): u32 {
   return unitsIn(blockAt(block).bytes);
 }
 
 /** Frame that a block's first word names. */
-// @ts-ignore: decorator
-@inline export function frameIn(word: u32): u32 {
+/* @inline */ export function frameIn(word: u32): u32 {
   return word >> 8;
 }
 
 /** Word of a free block at a place. */
-// @ts-ignore: decorator
-@inline export function wordAt(frame: u32, unit: u32): u32 {
+/* @inline */ export function wordAt(frame: u32, unit: u32): u32 {
   return (frame << 8) | (unit << PLACE_SHIFT);
 }
 
@@ -218,32 +199,27 @@ export function entryAt(frame: u32): usize {
   return entryOf(frame);
 }
 
-// @ts-ignore: decorator
-@inline export function headerOf(block: usize): u32 {
+/* @inline */ export function headerOf(block: usize): u32 {
   return stateOf(block) == RAW ? 0 : HEADER;
 }
 
 /** Bytes of the object that lie in this block. */
-// @ts-ignore: decorator
-@inline export function bytesIn(block: usize): u32 {
+/* @inline */ export function bytesIn(block: usize): u32 {
   return <u32>blockAt(block).bytes - headerOf(block);
 }
 
 /** The first block of the object that a used block belongs to. */
-// @ts-ignore: decorator
-@inline export function firstOf(block: usize): usize {
+/* @inline */ export function firstOf(block: usize): usize {
   return stateOf(block) == SECOND ? <usize>blockAt(block).other : block;
 }
 
 /** Whether a frame is one of the pool's with objects: FRAME_DATA or FRAME_RAW. */
-// @ts-ignore: decorator
-@inline export function hasObjects(pool: usize, entry: usize): bool {
+/* @inline */ export function hasObjects(pool: usize, entry: usize): bool {
   return ((entryOwner(entry) ^ <u32>pool) | 1) == (FRAME_DATA | FRAME_RAW);
 }
 
 /** Table entry of a block's frame. */
-// @ts-ignore: decorator
-@inline export function entryFor(block: usize): usize {
+/* @inline */ export function entryFor(block: usize): usize {
   return entryAt(frameIn(blockAt(block).word));
 }
 
@@ -254,20 +230,17 @@ export function entryAt(frame: u32): usize {
 // Both only ever move forward, as in the hands of every other owner of a frame.
 
 /** Bits of a frame number, as the pool keeps them. */
-// @ts-ignore: decorator
-@inline export function bitsOfFrame(pool: usize): u32 {
+/* @inline */ export function bitsOfFrame(pool: usize): u32 {
   return load<u32>(pool, FRAME_BITS);
 }
 
 /** The generation of all ones, which no handle has: that keeps handles below the error numbers. */
-// @ts-ignore: decorator
-@inline export function generationMask(pool: usize): u32 {
+/* @inline */ export function generationMask(pool: usize): u32 {
   return load<u32>(pool, GENERATION_MASK);
 }
 
 /** Generation of the object that begins, or would begin, at a descriptor. */
-// @ts-ignore: decorator
-@inline export function generationOf(pool: usize, entry: usize, block: usize): u32 {
+/* @inline */ export function generationOf(pool: usize, entry: usize, block: usize): u32 {
   return (genA(entry) + blockAt(block).frees) & generationMask(pool);
 }
 
@@ -282,20 +255,17 @@ export function setHandleLayout(pool: usize): void {
   store<u64>(pool, handleLayout(), FRAME_BITS);
 }
 
-// @ts-ignore: decorator
-@inline export function hasHandleLayout(pool: usize): bool {
+/* @inline */ export function hasHandleLayout(pool: usize): bool {
   return load<u64>(pool, FRAME_BITS) == handleLayout();
 }
 
 /** The most frees of a record of a slab frame. */
-// @ts-ignore: decorator
-@inline function mostFrees(entry: usize): u32 {
+/* @inline */ function mostFrees(entry: usize): u32 {
   return (genB(entry) - genA(entry)) & 0xFFFF;
 }
 
 /** Whether a record of a slab frame has more frees than any had; the count ends at 65535. */
-// @ts-ignore: decorator
-@inline export function isMore(entry: usize, frees: u32): bool {
+/* @inline */ export function isMore(entry: usize, frees: u32): bool {
   const most = mostFrees(entry);
   return frees > most && most != 0xFFFF;
 }
@@ -313,8 +283,7 @@ export function slabEnds(entry: usize): void {
 }
 
 /** One free more: the generation of a record moves on. */
-// @ts-ignore: decorator
-@inline export function grow(entry: usize, block: usize): void {
+/* @inline */ export function grow(entry: usize, block: usize): void {
   const frees = blockAt(block).frees + 1;
   blockAt(block).frees = frees;
   blockAt(block).freesAgain = frees;
@@ -324,8 +293,7 @@ export function slabEnds(entry: usize): void {
 // ── lists (S5, S6) ───────────────────────────────────────────────────────────
 
 /** S6: at the head. */
-// @ts-ignore: decorator
-@inline function push(pool: usize, block: usize): void {
+/* @inline */ function push(pool: usize, block: usize): void {
   const list = unitsOf(block) - 1;
   putOnList(pool, list, block, LIST_LINKS);
   if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) + 1);
@@ -342,8 +310,7 @@ export function delist(pool: usize, block: usize): void {
 }
 
 /** delist for the head of a list; its links stay. */
-// @ts-ignore: decorator
-@inline export function pop(pool: usize, block: usize, units: u32): void {
+/* @inline */ export function pop(pool: usize, block: usize, units: u32): void {
   const next = <usize>blockAt(block).buffer;
   store<u32>(listCell(pool, units - 1), <u32>next);
   if (next != 0) blockAt(next).other = blockAt(block).other;
@@ -466,8 +433,7 @@ function restRecord(pool: usize): usize {
 // ── cutting and merging ──────────────────────────────────────────────────────
 
 /** Makes two blocks of a frame neighbours; `left` 0: `right` is the first block. */
-// @ts-ignore: decorator
-@inline function join(entry: usize, left: usize, right: usize): void {
+/* @inline */ function join(entry: usize, left: usize, right: usize): void {
   blockAt(right).left = <u32>left;
   if (left != 0) blockAt(left).right = <u32>right;
   else dataAt(entry).first = <u32>right;
@@ -511,8 +477,7 @@ export function carve(pool: usize, free: usize, units: u32): usize {
 }
 
 /** The units of a block as bits. */
-// @ts-ignore: decorator
-@inline export function unitMask(word: u32, units: u32): u64 {
+/* @inline */ export function unitMask(word: u32, units: u32): u64 {
   return ALL_FREE >> <u64>(UNITS - units) << <u64>(word >> PLACE_SHIFT);
 }
 
@@ -521,8 +486,7 @@ export function fill(pool: usize, entry: usize, block: usize, word: u32, bytes: 
 }
 
 /** Makes a block of a frame a used one: its place and state as a word, its bytes. */
-// @ts-ignore: decorator
-@inline function fillWith(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
+/* @inline */ function fillWith(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
   const units = unitsIn(bytes);
   blockAt(block).word = word;
   blockAt(block).bytes = <u16>bytes;

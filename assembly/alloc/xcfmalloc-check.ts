@@ -142,8 +142,7 @@ function spareCheck(pool: usize): u32 {
 }
 
 /** Whether both counters of a descriptor's frees agree, and none is beyond what its slab frame has seen. */
-// @ts-ignore: decorator
-@inline function hasAge(slab: usize, block: usize): bool {
+/* @inline */ function hasAge(slab: usize, block: usize): bool {
   const frees = blockAt(block).frees;
   return blockAt(block).freesAgain == frees && !isMore(slab, frees);
 }

@@ -45,8 +45,7 @@ class Step {
 /** Where the log begins in the page buffer, behind the cells of the order: the first frame with so many used units. */
 const LOG: usize = 512;
 
-// @ts-ignore: decorator
-@inline function orderCell(cells: usize, units: u32): usize {
+/* @inline */ function orderCell(cells: usize, units: u32): usize {
   return cells + (<usize>units << 2);
 }
 
@@ -64,8 +63,7 @@ function orderFrames(pool: usize, cells: usize): void {
 }
 
 /** The frame behind this one in the order. */
-// @ts-ignore: decorator
-@inline function orderNext(entry: usize): u32 {
+/* @inline */ function orderNext(entry: usize): u32 {
   return dataAt(entry).state >> ORDER_SHIFT;
 }
 
@@ -104,8 +102,7 @@ function take(pool: usize, hole: usize, block: usize, bytes: u32, log: usize): u
 }
 
 /** Whether a step has used its hole up: only then the hole still is where the step found it. */
-// @ts-ignore: decorator
-@inline function isExact(step: Step): bool {
+/* @inline */ function isExact(step: Step): bool {
   return blockAt(step.hole).word == step.word;
 }
 

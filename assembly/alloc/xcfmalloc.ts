@@ -119,8 +119,7 @@ function handleOf(pool: usize, first: usize): u32 {
   return makeHandle(pool, first);
 }
 
-// @ts-ignore: decorator
-@inline function makeHandle(pool: usize, first: usize): u32 {
+/* @inline */ function makeHandle(pool: usize, first: usize): u32 {
   const frame = <u32>(first >> PAGE_SHIFT);
   const index = (<u32>first & PAGE_MASK) >> BLOCK_SHIFT;
   return (((generationOf(pool, entryOf(frame), first) << INDEX_BITS) | index) << bitsOfFrame(pool)) | frame;
@@ -132,8 +131,7 @@ function resolve(pool: usize, handle: u32): usize {
 }
 
 /** resolve, inlined. */
-// @ts-ignore: decorator
-@inline function firstFor(pool: usize, handle: u32): usize {
+/* @inline */ function firstFor(pool: usize, handle: u32): usize {
   const bits = bitsOfFrame(pool);
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;

@@ -76,18 +76,15 @@ const NOWHERE: usize = 128; // in the scratch
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function roundUp(size: u32): u32 {
+/* @inline */ export function roundUp(size: u32): u32 {
   return (size + 3) & ~3;
 }
 
-// @ts-ignore: decorator
-@inline export function offsetIn(address: usize): u32 {
+/* @inline */ export function offsetIn(address: usize): u32 {
   return <u32>address & PAGE_MASK;
 }
 
-// @ts-ignore: decorator
-@inline export function frameAt(address: usize): u32 {
+/* @inline */ export function frameAt(address: usize): u32 {
   return <u32>(address >> PAGE_SHIFT);
 }
 
@@ -97,8 +94,7 @@ export function entryAt(address: usize): usize {
 }
 
 /** Whether an entry is that of a frame of objects of this pool. */
-// @ts-ignore: decorator
-@inline function isOwn(pool: usize, entry: usize): bool {
+/* @inline */ function isOwn(pool: usize, entry: usize): bool {
   return (entryOwner(entry) ^ <u32>pool) - FRAME_DATA <= FRAME_RAW - FRAME_DATA;
 }
 
@@ -110,55 +106,46 @@ export function ownEntry(pool: usize, frame: u32): usize {
 }
 
 /** X2: where the next block begins; the frame's end behind the last. */
-// @ts-ignore: decorator
-@inline export function blockEnd(block: usize, header: u32): usize {
+/* @inline */ export function blockEnd(block: usize, header: u32): usize {
   return block + HEADER + roundUp(header & SIZE_MASK);
 }
 
 /** Data offset / 4. */
-// @ts-ignore: decorator
-@inline export function startOf(data: usize): u32 {
+/* @inline */ export function startOf(data: usize): u32 {
   return offsetIn(data) >> 2;
 }
 
 /** Bytes of a live object. */
-// @ts-ignore: decorator
-@inline export function sizeAt(data: usize): u32 {
+/* @inline */ export function sizeAt(data: usize): u32 {
   return offsetIn(data) == 0 ? PAGE_SIZE : load<u32>(data - HEADER) & SIZE_MASK;
 }
 
-// @ts-ignore: decorator
-@inline export function isRaw(entry: usize): bool {
+/* @inline */ export function isRaw(entry: usize): bool {
   return (entryOwner(entry) & PAGE_MASK) == FRAME_RAW;
 }
 
 /** A frame is on the LRU (where no link to the previous one is 0) or under reclaim. */
-// @ts-ignore: decorator
-@inline export function isIsolated(entry: usize): bool {
+/* @inline */ export function isIsolated(entry: usize): bool {
   return load<u32>(entry, LRU_LINKS) == 0;
 }
 
 // ── starts ───────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function isCrowded(entry: usize): bool {
+/* @inline */ export function isCrowded(entry: usize): bool {
   return <u32>load<u16>(entry, LANES) == CROWDED;
 }
 
-// @ts-ignore: decorator
-@inline export function crowdOf(entry: usize): usize {
+/* @inline */ export function crowdOf(entry: usize): usize {
   return <usize>load<u32>(entry, LANES + 4);
 }
 
 /** In each u16 of `lanes` that is zero but for the size and the lowest bit of the start: its highest bit. Above the lowest such one it may say so wrongly. */
-// @ts-ignore: decorator
-@inline function zeroLanes(lanes: u64): u64 {
+/* @inline */ function zeroLanes(lanes: u64): u64 {
   return ((lanes & 0xFFC0FFC0FFC0FFC0) - 0x0001000100010001) & ~lanes & 0x8000800080008000;
 }
 
 /** The lane of the start in a granule, with the size left aside (`value` is USED and that start, or 0 for an empty lane); the lanes' end for none. Four lanes at once, since which it is cannot be predicted. */
-// @ts-ignore: decorator
-@inline export function laneOf(entry: usize, value: u32): usize {
+/* @inline */ export function laneOf(entry: usize, value: u32): usize {
   const values = <u64>value * 0x0001000100010001;
   const low = zeroLanes(load<u64>(entry, LANES) ^ values);
   const high = zeroLanes(load<u64>(entry, LANES + 4) ^ values);
@@ -167,8 +154,7 @@ export function ownEntry(pool: usize, frame: u32): usize {
 }
 
 /** What is searched for the start in a granule. */
-// @ts-ignore: decorator
-@inline export function granuleLane(granule: u32): u32 {
+/* @inline */ export function granuleLane(granule: u32): u32 {
   return USED | (granule << (START_SHIFT + 1));
 }
 
@@ -185,14 +171,12 @@ export function startInCrowd(entry: usize, granule: u32): u32 {
 }
 
 /** The start in a lane that laneOf has found, NONE at the lanes' end. */
-// @ts-ignore: decorator
-@inline export function startAt(entry: usize, lane: usize): u32 {
+/* @inline */ export function startAt(entry: usize, lane: usize): u32 {
   return lane < entry + LANES_END ? startOfLane(lane) : NONE;
 }
 
 /** The start in a lane, NONE in an empty one. */
-// @ts-ignore: decorator
-@inline function startOfLane(lane: usize): u32 {
+/* @inline */ function startOfLane(lane: usize): u32 {
   return (<u32>load<u16>(lane) >> START_SHIFT) ^ NONE;
 }
 
@@ -217,14 +201,12 @@ export function flipStart(crowd: usize, start: u32): void {
 }
 
 /** The lane of a used block, given its size padded to 4. */
-// @ts-ignore: decorator
-@inline export function laneFor(start: u32, rounded: u32): u32 {
+/* @inline */ export function laneFor(start: u32, rounded: u32): u32 {
   return USED | (start << START_SHIFT) | (rounded >> HINT_UNIT);
 }
 
 /** Fetches the two lines in one of which, by its lane, a block of a frame probably ends. Nothing depends on what is there. */
-// @ts-ignore: decorator
-@inline export function fetchEnd(base: usize, lane: u32): void {
+/* @inline */ export function fetchEnd(base: usize, lane: u32): void {
   const near = (lane >> START_SHIFT << 2) + ((lane & HINT_MASK) << HINT_UNIT);
   load<u32>(base + <usize>((near + 28) & PAGE_MASK));
   load<u32>(base + <usize>((near + 92) & PAGE_MASK));
@@ -255,25 +237,21 @@ export function addStart(pool: usize, entry: usize, data: usize, rounded: u32): 
 
 // ── handles ──────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function mask(): u32 {
+/* @inline */ export function mask(): u32 {
   return generationMask(min<u32>(8, 23 - frameBits()));
 }
 
 /** Generation of a live object, by the address of its data. That of a raw page, the only object of its frame, is the frame's. */
-// @ts-ignore: decorator
-@inline export function generationOf(entry: usize, data: usize): u32 {
+/* @inline */ export function generationOf(entry: usize, data: usize): u32 {
   return <u32>load<u8>(offsetIn(data) == 0 ? entry + 4 : data - 1) & mask();
 }
 
-// @ts-ignore: decorator
-@inline export function makeHandle(generation: u32, data: usize): u32 {
+/* @inline */ export function makeHandle(generation: u32, data: usize): u32 {
   return (((generation << 9) | (offsetIn(data) >> 3)) << frameBits()) | frameAt(data);
 }
 
 /** An object is freed: the frame's generation moves on, past the object's. */
-// @ts-ignore: decorator
-@inline export function age(entry: usize, generation: u32): void {
+/* @inline */ export function age(entry: usize, generation: u32): void {
   const most = mask();
   let next = genA(entry);
   do {
@@ -287,8 +265,7 @@ export function handleOf(data: usize): u32 {
 }
 
 /** The entry of the frame in a handle, if that is one of objects of this pool; 0 if not. */
-// @ts-ignore: decorator
-@inline export function handleEntry(pool: usize, frame: u32, granule: u32): usize {
+/* @inline */ export function handleEntry(pool: usize, frame: u32, granule: u32): usize {
   if (!frameExists(frame)) return 0;
   // The block is cold, so it is fetched while the entry is asked about it.
   load<u32>(frameAddress(frame) + <usize>(granule << 3));
@@ -312,14 +289,12 @@ export function resolve(pool: usize, handle: u32): usize {
 // ── lists ────────────────────────────────────────────────────────────────────
 
 /** Where, POOL_TABLES aside, the head of a list lies. */
-// @ts-ignore: decorator
-@inline export function listCell(pool: usize, list: u32): usize {
+/* @inline */ export function listCell(pool: usize, list: u32): usize {
   return pool + (<usize>list << 2);
 }
 
 /** Where, LIST_MASKS aside, the mask with a list's bit lies. */
-// @ts-ignore: decorator
-@inline export function listMask(pool: usize, list: u32): usize {
+/* @inline */ export function listMask(pool: usize, list: u32): usize {
   return pool + (<usize>(list >> 6) << 3);
 }
 
@@ -350,8 +325,7 @@ export function relist(pool: usize, block: usize, size: u32, insert: bool): void
 }
 
 /** Where to write the link of a neighbour that may not be there: then in the scratch. To ask would take as long as its cold line. */
-// @ts-ignore: decorator
-@inline function neighbour(block: u32): usize {
+/* @inline */ function neighbour(block: u32): usize {
   return block != 0 ? <usize>block : scratchBase() + NOWHERE;
 }
 
@@ -381,8 +355,7 @@ export function mapKey(start: u32): u32 {
 }
 
 /** Where the maps of a link's object are counted. */
-// @ts-ignore: decorator
-@inline export function mapWord(link: usize): usize {
+/* @inline */ export function mapWord(link: usize): usize {
   const word = load<u32>(link);
   return (word & INLINE) != 0 ? link : <usize>word + MAP_WORD;
 }

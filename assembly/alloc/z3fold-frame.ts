@@ -51,29 +51,24 @@ export const NO_LIST: u32 = 64;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function chunksOf(size: u32): u32 {
+/* @inline */ export function chunksOf(size: u32): u32 {
   return (size + CHUNK - 1) >> CHUNK_SHIFT;
 }
 
-// @ts-ignore: decorator
-@inline export function shapeOf(entry: usize): u32 {
+/* @inline */ export function shapeOf(entry: usize): u32 {
   return load<u32>(entry, 8);
 }
 
-// @ts-ignore: decorator
-@inline export function setShape(entry: usize, shape: u32): void {
+/* @inline */ export function setShape(entry: usize, shape: u32): void {
   store<u32>(entry, shape, 8);
 }
 
 /** Chunks of a buddy, 0 for none. */
-// @ts-ignore: decorator
-@inline export function chunksIn(shape: u32, buddy: u32): u32 {
+/* @inline */ export function chunksIn(shape: u32, buddy: u32): u32 {
   return shape >> (buddy << 3) & 0xFF;
 }
 
-// @ts-ignore: decorator
-@inline export function startIn(shape: u32): u32 {
+/* @inline */ export function startIn(shape: u32): u32 {
   return shape >> START_SHIFT;
 }
 
@@ -83,24 +78,20 @@ export function isClosed(shape: u32): bool {
 }
 
 /** Bit 7, 15, 23 for each place that is taken: no byte is above 64. */
-// @ts-ignore: decorator
-@inline export function taken(shape: u32): u32 {
+/* @inline */ export function taken(shape: u32): u32 {
   return (shape + 0x7F7F7F) & ALL_TAKEN;
 }
 
 /** Descriptor, guests and flags. */
-// @ts-ignore: decorator
-@inline export function stateOf(entry: usize): u32 {
+/* @inline */ export function stateOf(entry: usize): u32 {
   return load<u32>(entry, 12);
 }
 
-// @ts-ignore: decorator
-@inline export function setState(entry: usize, state: u32): void {
+/* @inline */ export function setState(entry: usize, state: u32): void {
   store<u32>(entry, state, 12);
 }
 
-// @ts-ignore: decorator
-@inline export function descriptorOf(entry: usize): usize {
+/* @inline */ export function descriptorOf(entry: usize): usize {
   return <usize>(stateOf(entry) & ~(HELD | GUESTS));
 }
 
@@ -109,20 +100,17 @@ export function recordIn(entry: usize, buddy: u32): usize {
   return <usize>(load<u32>(descriptorOf(entry) + (<usize>buddy << 2)) << 3);
 }
 
-// @ts-ignore: decorator
-@inline function setRecord(entry: usize, buddy: u32, record: usize): void {
+/* @inline */ function setRecord(entry: usize, buddy: u32, record: usize): void {
   store<u32>(descriptorOf(entry) + (<usize>buddy << 2), <u32>record >> 3);
 }
 
 /** Entry of the frame of an object. */
-// @ts-ignore: decorator
-@inline export function entryOfWord(word: u32): usize {
+/* @inline */ export function entryOfWord(word: u32): usize {
   return entryOf((word & ~GUEST) >> 8);
 }
 
 /** Address of an object's first byte. */
-// @ts-ignore: decorator
-@inline export function addressOf(record: usize): usize {
+/* @inline */ export function addressOf(record: usize): usize {
   return <usize>((recordWord(record) & ~GUEST) >> 2 << CHUNK_SHIFT);
 }
 
@@ -185,7 +173,6 @@ export function search(pool: usize, chunks: u32): usize {
   return entry;
 }
 
-// @ts-ignore: decorator
-@inline export function hasWork(pool: usize): bool {
+/* @inline */ export function hasWork(pool: usize): bool {
   return (listMask(pool) & listBit(WORK)) != 0;
 }

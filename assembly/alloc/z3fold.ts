@@ -207,8 +207,7 @@ function work(pool: usize, entry: usize): void {
 }
 
 /** Whether a free is followed by the work that it asks for: Z13. */
-// @ts-ignore: decorator
-@inline function worksNow(pool: usize): bool {
+/* @inline */ function worksNow(pool: usize): bool {
   return (poolOption(pool, 0) | poolAt(pool).isolated) == 0;
 }
 

@@ -88,83 +88,69 @@ const FIRST: u32 = 0;
 const LAST: u32 = 1;
 
 /** Options: word 0 is the number of header chunks, 1 for '6.1' and 0 for '2013'. */
-// @ts-ignore: decorator
-@inline function headerChunks(pool: usize): u32 {
+/* @inline */ function headerChunks(pool: usize): u32 {
   return poolOption(pool, 0);
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline function chunksOf(size: u32): u32 {
+/* @inline */ function chunksOf(size: u32): u32 {
   return (size + CHUNK - 1) >> CHUNK_SHIFT;
 }
 
-// @ts-ignore: decorator
-@inline function sizeOf(entry: usize, buddy: u32): u32 {
+/* @inline */ function sizeOf(entry: usize, buddy: u32): u32 {
   return <u32>load<u16>(entry + (<usize>buddy << 1), 8) & SIZE_MASK;
 }
 
-// @ts-ignore: decorator
-@inline function setSize(entry: usize, buddy: u32, size: u32): void {
+/* @inline */ function setSize(entry: usize, buddy: u32, size: u32): void {
   const at = entry + (<usize>buddy << 1);
   store<u16>(at, <u16>((<u32>load<u16>(at, 8) & ISOLATED) | size), 8);
 }
 
-// @ts-ignore: decorator
-@inline function isIsolated(entry: usize): bool {
+/* @inline */ function isIsolated(entry: usize): bool {
   return (<u32>load<u16>(entry, 8) & ISOLATED) != 0;
 }
 
-// @ts-ignore: decorator
-@inline function mapsOf(entry: usize, buddy: u32): u32 {
+/* @inline */ function mapsOf(entry: usize, buddy: u32): u32 {
   return <u32>load<u16>(entry + (<usize>buddy << 1), 12);
 }
 
-// @ts-ignore: decorator
-@inline function setMaps(entry: usize, buddy: u32, maps: u32): void {
+/* @inline */ function setMaps(entry: usize, buddy: u32, maps: u32): void {
   store<u16>(entry + (<usize>buddy << 1), <u16>maps, 12);
 }
 
-// @ts-ignore: decorator
-@inline function isRaw(entry: usize): bool {
+/* @inline */ function isRaw(entry: usize): bool {
   return (entryOwner(entry) & PAGE_MASK) == FRAME_RAW;
 }
 
 /** Free chunks of a frame: B1. */
-// @ts-ignore: decorator
-@inline function gapOf(pool: usize, entry: usize): u32 {
+/* @inline */ function gapOf(pool: usize, entry: usize): u32 {
   return LISTS - headerChunks(pool) - chunksOf(sizeOf(entry, FIRST)) - chunksOf(sizeOf(entry, LAST));
 }
 
 /** Where the data of a buddy begin in the frame. */
-// @ts-ignore: decorator
-@inline function offsetOf(pool: usize, entry: usize, buddy: u32): u32 {
+/* @inline */ function offsetOf(pool: usize, entry: usize, buddy: u32): u32 {
   if (buddy == LAST) return PAGE_SIZE - (chunksOf(sizeOf(entry, LAST)) << CHUNK_SHIFT);
   return isRaw(entry) ? 0 : headerChunks(pool) << CHUNK_SHIFT;
 }
 
 // ── handles ──────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline function mask(): u32 {
+/* @inline */ function mask(): u32 {
   return generationMask(min<u32>(16, 31 - frameBits()));
 }
 
 /** Generation counter of a place: genA for FIRST, genB for LAST, found without asking which, since nothing predicts that. */
-// @ts-ignore: decorator
-@inline function counterOf(entry: usize, buddy: u32): u32 {
+/* @inline */ function counterOf(entry: usize, buddy: u32): u32 {
   return <u32>load<u16>(entry + (<usize>buddy << 1), 4);
 }
 
-// @ts-ignore: decorator
-@inline function generationOf(entry: usize, buddy: u32): u32 {
+/* @inline */ function generationOf(entry: usize, buddy: u32): u32 {
   return counterOf(entry, buddy) & mask();
 }
 
 /** The place is freed: what was given out for it is stale. */
-// @ts-ignore: decorator
-@inline function age(entry: usize, buddy: u32): void {
+/* @inline */ function age(entry: usize, buddy: u32): void {
   store<u16>(entry + (<usize>buddy << 1), <u16>advanced(counterOf(entry, buddy), mask()), 4);
 }
 
@@ -173,8 +159,7 @@ function handleOf(entry: usize, buddy: u32): u32 {
 }
 
 /** FIRST or LAST, as a handle says. */
-// @ts-ignore: decorator
-@inline function buddyOf(handle: u32): u32 {
+/* @inline */ function buddyOf(handle: u32): u32 {
   return (handle >> frameBits()) & 1;
 }
 
@@ -198,14 +183,12 @@ function listOf(pool: usize, entry: usize): u32 {
 }
 
 /** Puts a frame on a list. */
-// @ts-ignore: decorator
-@inline function enlistAt(pool: usize, entry: usize, list: u32): void {
+/* @inline */ function enlistAt(pool: usize, entry: usize, list: u32): void {
   if (list != 0) putOnList(pool, list, entry, GAP_LINKS);
 }
 
 /** Takes a frame off a list. */
-// @ts-ignore: decorator
-@inline function delistAt(pool: usize, entry: usize, list: u32): void {
+/* @inline */ function delistAt(pool: usize, entry: usize, list: u32): void {
   if (list != 0) takeOffList(pool, list, entry, GAP_LINKS);
 }
 
@@ -539,8 +522,7 @@ export function check(pool: usize): u32 {
   return zbudListsCheck(pool, poolFrame, frames - isolated, listed);
 }
 
-// @ts-ignore: decorator
-@inline function frameOfPool(pool: usize): u32 {
+/* @inline */ function frameOfPool(pool: usize): u32 {
   return <u32>(pool >> 12);
 }
 

@@ -55,8 +55,7 @@ export class SizeClass {
 }
 
 /** 10 << SCALE_SHIFT / N, rounded up. */
-// @ts-ignore: decorator
-@inline export function scaleOf(cls: usize): u32 {
+/* @inline */ export function scaleOf(cls: usize): u32 {
   return load<u32>(cls, SCALE);
 }
 
@@ -85,14 +84,12 @@ function chainPages(size: u32, chain: u32, rule: u32): u32 {
   return best;
 }
 
-// @ts-ignore: decorator
-@inline function classSize(index: u32): u32 {
+/* @inline */ function classSize(index: u32): u32 {
   return SIZE_MIN + (index << STEP_SHIFT);
 }
 
 /** C6: candidate for a request; the word is added for huge objects too. */
-// @ts-ignore: decorator
-@inline export function classIndex(bytes: u32): u32 {
+/* @inline */ export function classIndex(bytes: u32): u32 {
   const slot = bytes + WORD;
   if (slot <= SIZE_MIN) return 0;
   return min<u32>(CLASSES - 1, (slot - SIZE_MIN + 15) >> STEP_SHIFT);
@@ -120,21 +117,18 @@ export function classFrames(chain: u32, rule: u32): u32 {
 }
 
 /** Record of a class by its ordinal. */
-// @ts-ignore: decorator
-@inline export function classAt(pool: usize, ordinal: u32): usize {
+/* @inline */ export function classAt(pool: usize, ordinal: u32): usize {
   const at = <usize>(ordinal << CLASS_SHIFT);
   return <usize>load<u32>(pool + CLASS_FRAMES + ((at >> PAGE_SHIFT) << 2)) + (at & (PAGE_SIZE - 1));
 }
 
 /** Ordinal of the class with this record: the map at its index says. */
-// @ts-ignore: decorator
-@inline export function ordinalFor(pool: usize, cls: usize): u32 {
+/* @inline */ export function ordinalFor(pool: usize, cls: usize): u32 {
   return <u32>load<u8>(pool + CLASS_MAP + <usize>changetype<SizeClass>(cls).index);
 }
 
 /** Record of the class that serves a request. */
-// @ts-ignore: decorator
-@inline export function classFor(pool: usize, bytes: u32): usize {
+/* @inline */ export function classFor(pool: usize, bytes: u32): usize {
   return classAt(pool, load<u8>(pool + CLASS_MAP + <usize>classIndex(bytes)));
 }
 
@@ -173,8 +167,7 @@ export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bo
 export const RING_LINKS: usize = 16;
 
 /** The node that stands for the head of a group's list. */
-// @ts-ignore: decorator
-@inline export function ringOf(cls: usize, group: u32): usize {
+/* @inline */ export function ringOf(cls: usize, group: u32): usize {
   return cls + <usize>(group << 3);
 }
 

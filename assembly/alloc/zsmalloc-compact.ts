@@ -14,8 +14,7 @@ import {
 } from './zsmalloc-zspage';
 
 /** K1. */
-// @ts-ignore: decorator
-@inline export function classFreeable(cls: usize): u32 {
+/* @inline */ export function classFreeable(cls: usize): u32 {
   return (sizeClass(cls).allocated - sizeClass(cls).used) / <u32>sizeClass(cls).objects * <u32>sizeClass(cls).pages;
 }
 
@@ -57,8 +56,7 @@ function moveObject(cls: usize, source: usize, slot: u32, target: usize): u32 {
   return size;
 }
 
-// @ts-ignore: decorator
-@inline function isFull(cls: usize, zspage: usize): bool {
+/* @inline */ function isFull(cls: usize, zspage: usize): bool {
   return inuseOf(zspage) == <u32>sizeClass(cls).objects;
 }
 

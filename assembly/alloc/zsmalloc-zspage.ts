@@ -64,60 +64,49 @@ class Zspage {
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function zspageAt(address: usize): Zspage {
+/* @inline */ export function zspageAt(address: usize): Zspage {
   return changetype<Zspage>(address);
 }
 
-// @ts-ignore: decorator
-@inline export function sizeClass(record: usize): SizeClass {
+/* @inline */ export function sizeClass(record: usize): SizeClass {
   return changetype<SizeClass>(record);
 }
 
 // word and slots are read and written whole: a word that was written in parts is slow to read.
 
-// @ts-ignore: decorator
-@inline export function inuseOf(zspage: usize): u32 {
+/* @inline */ export function inuseOf(zspage: usize): u32 {
   return zspageAt(zspage).word & LOW;
 }
 
-// @ts-ignore: decorator
-@inline export function ordinalOf(zspage: usize): u32 {
+/* @inline */ export function ordinalOf(zspage: usize): u32 {
   return (zspageAt(zspage).word >> ORDINAL_SHIFT) & 0xFF;
 }
 
-// @ts-ignore: decorator
-@inline export function stateOf(zspage: usize): u32 {
+/* @inline */ export function stateOf(zspage: usize): u32 {
   return zspageAt(zspage).word >> STATE_SHIFT;
 }
 
-// @ts-ignore: decorator
-@inline export function setState(zspage: usize, state: u32): void {
+/* @inline */ export function setState(zspage: usize, state: u32): void {
   zspageAt(zspage).word = (zspageAt(zspage).word & ((1 << STATE_SHIFT) - 1)) | (state << STATE_SHIFT);
 }
 
-// @ts-ignore: decorator
-@inline export function freshOf(zspage: usize): u32 {
+/* @inline */ export function freshOf(zspage: usize): u32 {
   return zspageAt(zspage).slots >> FRESH_SHIFT;
 }
 
-// @ts-ignore: decorator
-@inline export function freedOf(zspage: usize): u32 {
+/* @inline */ export function freedOf(zspage: usize): u32 {
   return zspageAt(zspage).slots & LOW;
 }
 
-// @ts-ignore: decorator
-@inline export function setFreed(zspage: usize, slot: u32): void {
+/* @inline */ export function setFreed(zspage: usize, slot: u32): void {
   zspageAt(zspage).slots = (zspageAt(zspage).slots & ~LOW) | slot;
 }
 
-// @ts-ignore: decorator
-@inline export function classOf(pool: usize, zspage: usize): usize {
+/* @inline */ export function classOf(pool: usize, zspage: usize): usize {
   return classAt(pool, ordinalOf(zspage));
 }
 
-// @ts-ignore: decorator
-@inline export function twelveGroups(pool: usize): bool {
+/* @inline */ export function twelveGroups(pool: usize): bool {
   return poolOption(pool, 2) == 12;
 }
 
@@ -127,14 +116,12 @@ export function slabOf(pool: usize, cls: usize): usize {
   return slabAt(pool, min<u32>(32 - clz<u32>((bytes - 1) >> SMALLEST_SHIFT), SLAB_COUNT - 1));
 }
 
-// @ts-ignore: decorator
-@inline export function slabAt(pool: usize, index: u32): usize {
+/* @inline */ export function slabAt(pool: usize, index: u32): usize {
   return pool + SLABS + <usize>index * CACHE_BYTES;
 }
 
 /** Bytes of the descriptors in a slab. */
-// @ts-ignore: decorator
-@inline export function slabBytes(index: u32): u32 {
+/* @inline */ export function slabBytes(index: u32): u32 {
   return index == SLAB_COUNT - 1 ? LARGEST : 1 << (SMALLEST_SHIFT + index);
 }
 
@@ -145,19 +132,16 @@ export function descriptorFrames(pool: usize): u32 {
   return frames;
 }
 
-// @ts-ignore: decorator
-@inline export function descriptorOf(zspage: usize): usize {
+/* @inline */ export function descriptorOf(zspage: usize): usize {
   return <usize>zspageAt(zspage).descriptor;
 }
 
 /** The zspage of a descriptor. */
-// @ts-ignore: decorator
-@inline export function zspageIn(descriptor: usize): usize {
+/* @inline */ export function zspageIn(descriptor: usize): usize {
   return entryOf(load<u32>(descriptor));
 }
 
-// @ts-ignore: decorator
-@inline export function isHuge(cls: usize): bool {
+/* @inline */ export function isHuge(cls: usize): bool {
   return sizeClass(cls).objects == 1;
 }
 
@@ -167,30 +151,25 @@ export function frameInChain(zspage: usize, place: u32): u32 {
 }
 
 /** S5. */
-// @ts-ignore: decorator
-@inline export function straddles(size: u32, slot: u32): bool {
+/* @inline */ export function straddles(size: u32, slot: u32): bool {
   return ((slot * size) & PAGE_MASK) + size > PAGE_SIZE;
 }
 
 /** Where the word of a slot lies: S2. */
-// @ts-ignore: decorator
-@inline export function wordAt(zspage: usize, cls: usize, slot: u32): usize {
+/* @inline */ export function wordAt(zspage: usize, cls: usize, slot: u32): usize {
   return descriptorOf(zspage) + FRAMES + (<usize>(<u32>sizeClass(cls).pages + slot) << 2);
 }
 
-// @ts-ignore: decorator
-@inline export function slotWord(zspage: usize, cls: usize, slot: u32): u32 {
+/* @inline */ export function slotWord(zspage: usize, cls: usize, slot: u32): u32 {
   return load<u32>(wordAt(zspage, cls, slot));
 }
 
-// @ts-ignore: decorator
-@inline export function setSlotWord(zspage: usize, cls: usize, slot: u32, word: u32): void {
+/* @inline */ export function setSlotWord(zspage: usize, cls: usize, slot: u32, word: u32): void {
   store<u32>(wordAt(zspage, cls, slot), word);
 }
 
 /** Word 0 of the record of an object: S4. */
-// @ts-ignore: decorator
-@inline export function locationOf(zspage: usize, slot: u32): u32 {
+/* @inline */ export function locationOf(zspage: usize, slot: u32): u32 {
   return (frameOf(zspage) << 8) | slot;
 }
 
@@ -200,20 +179,17 @@ export function location(record: usize): u32 {
   return (word & BUFFERED) != 0 ? bufferWord(word & ~BUFFERED) : word;
 }
 
-// @ts-ignore: decorator
-@inline export function zspageOf(place: u32): usize {
+/* @inline */ export function zspageOf(place: u32): usize {
   return entryOf(place >> 8);
 }
 
-// @ts-ignore: decorator
-@inline export function slotOf(place: u32): u32 {
+/* @inline */ export function slotOf(place: u32): u32 {
   return place & 0xFF;
 }
 
 // ── fullness groups and lists (G, L) ─────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function fullGroup(pool: usize): u32 {
+/* @inline */ export function fullGroup(pool: usize): u32 {
   return twelveGroups(pool) ? 11 : 3;
 }
 
@@ -227,35 +203,29 @@ export function groupFor(pool: usize, cls: usize, inuse: u32): u32 {
 }
 
 /** Of a zspage with an object. */
-// @ts-ignore: decorator
-@inline function groupOfTwelve(cls: usize, inuse: u32): u32 {
+/* @inline */ function groupOfTwelve(cls: usize, inuse: u32): u32 {
   return 1 + ((inuse * scaleOf(cls)) >> SCALE_SHIFT);
 }
 
-// @ts-ignore: decorator
-@inline export function groupOf(zspage: usize): u32 {
+/* @inline */ export function groupOf(zspage: usize): u32 {
   return stateOf(zspage) & GROUP_MASK;
 }
 
-// @ts-ignore: decorator
-@inline export function ringNext(node: usize): usize {
+/* @inline */ export function ringNext(node: usize): usize {
   return listNext(node, RING_LINKS);
 }
 
-// @ts-ignore: decorator
-@inline function ringPrevious(node: usize): usize {
+/* @inline */ function ringPrevious(node: usize): usize {
   return listPrevious(node, RING_LINKS);
 }
 
 /** Makes two nodes of a ring neighbours. */
-// @ts-ignore: decorator
-@inline function join(left: usize, right: usize): void {
+/* @inline */ function join(left: usize, right: usize): void {
   store<u32>(left, <u32>right, RING_LINKS + 4);
   store<u32>(right, <u32>left, RING_LINKS);
 }
 
-// @ts-ignore: decorator
-@inline function isEmpty(ring: usize): bool {
+/* @inline */ function isEmpty(ring: usize): bool {
   return ringNext(ring) == ring;
 }
 
@@ -286,8 +256,7 @@ export function delist(cls: usize, zspage: usize): void {
  * Whether that is so can hardly be predicted, and would be known late when the
  * zspage is cold: so all is done in either case, and there is no question.
  */
-// @ts-ignore: decorator
-@inline export function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
+/* @inline */ export function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
   if (!twelveGroups(pool)) return regroupFour(pool, cls, zspage, word);
   const old = (word >> STATE_SHIFT) & GROUP_MASK;
   const group = groupOfTwelve(cls, word & LOW);
@@ -315,21 +284,18 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
 }
 
 /** The groups of a class that have a zspage with a free slot. */
-// @ts-ignore: decorator
-@inline function openGroups(pool: usize, cls: usize): u32 {
+/* @inline */ function openGroups(pool: usize, cls: usize): u32 {
   return <u32>sizeClass(cls).groups & ((1 << fullGroup(pool)) - 1);
 }
 
 /** Head of the fullest list that is not full, 0 when there is none: M1. */
-// @ts-ignore: decorator
-@inline export function fullest(pool: usize, cls: usize): usize {
+/* @inline */ export function fullest(pool: usize, cls: usize): usize {
   const groups = openGroups(pool, cls);
   return groups == 0 ? 0 : ringNext(ringOf(cls, 31 - clz<u32>(groups)));
 }
 
 /** Head of the emptiest list, 0 when there is none. */
-// @ts-ignore: decorator
-@inline export function emptiest(pool: usize, cls: usize): usize {
+/* @inline */ export function emptiest(pool: usize, cls: usize): usize {
   const groups = openGroups(pool, cls);
   return groups == 0 ? 0 : ringNext(ringOf(cls, ctz<u32>(groups)));
 }
@@ -337,8 +303,7 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
 // ── slots and zspages ────────────────────────────────────────────────────────
 
 /** F2: takes the last freed slot, else the next one never used. */
-// @ts-ignore: decorator
-@inline export function takeSlot(zspage: usize, cls: usize): u32 {
+/* @inline */ export function takeSlot(zspage: usize, cls: usize): u32 {
   if (!ASC_NO_ASSERT) invariant(inuseOf(zspage) < sizeClass(cls).objects);
   const slots = zspageAt(zspage).slots;
   let slot = slots & LOW;
@@ -352,8 +317,7 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
 }
 
 /** F2: the slot becomes the head of the free list. */
-// @ts-ignore: decorator
-@inline export function giveSlot(zspage: usize, cls: usize, slot: u32): void {
+/* @inline */ export function giveSlot(zspage: usize, cls: usize, slot: u32): void {
   const slots = zspageAt(zspage).slots;
   setSlotWord(zspage, cls, slot, (slots & LOW) << NEXT_SHIFT);
   zspageAt(zspage).slots = (slots & ~LOW) | slot;
@@ -415,8 +379,7 @@ export function touch(pool: usize, zspage: usize): void {
 }
 
 /** Where the payload of a slot begins in its zspage. */
-// @ts-ignore: decorator
-@inline export function payloadAt(cls: usize, slot: u32): u32 {
+/* @inline */ export function payloadAt(cls: usize, slot: u32): u32 {
   return slot * <u32>sizeClass(cls).size + (isHuge(cls) ? 0 : WORD);
 }
 

@@ -21,8 +21,7 @@ export function crcInit(tables: usize): void {
   }
 }
 
-// @ts-ignore: decorator
-@inline function at(tables: usize, table: usize, index: u32): u32 {
+/* @inline */ function at(tables: usize, table: usize, index: u32): u32 {
   return load<u32>(tables + (table << 10) + (<usize>(index & 0xFF) << 2));
 }
 

@@ -7,8 +7,7 @@
  * argument: those get an errno in every build.
  */
 
-// @ts-ignore: decorator
-@inline export function invariant(holds: bool): void {
+/* @inline */ export function invariant(holds: bool): void {
   if (!ASC_NO_ASSERT) {
     if (!holds) unreachable();
   }

@@ -12,7 +12,6 @@ import { ERRNO_MIN } from '../abi';
 export { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, ERANGE, ERRNO_MIN, EUCLEAN } from '../abi';
 
 /** Whether a result is an error number. */
-// @ts-ignore: decorator
-@inline export function isError(result: u32): bool {
+/* @inline */ export function isError(result: u32): bool {
   return result >= ERRNO_MIN;
 }

@@ -16,19 +16,16 @@
  * listPush, listRemove and listToFront are the same as functions.
  */
 
-// @ts-ignore: decorator
-@inline export function listNext(node: usize, at: usize): usize {
+/* @inline */ export function listNext(node: usize, at: usize): usize {
   return load<u32>(node + at + 4);
 }
 
-// @ts-ignore: decorator
-@inline export function listPrevious(node: usize, at: usize): usize {
+/* @inline */ export function listPrevious(node: usize, at: usize): usize {
   return load<u32>(node + at);
 }
 
 /** The last node, 0 when the list is empty. */
-// @ts-ignore: decorator
-@inline export function listTail(cell: usize, at: usize): usize {
+/* @inline */ export function listTail(cell: usize, at: usize): usize {
   const first = <usize>load<u32>(cell);
   return first != 0 ? listPrevious(first, at) : 0;
 }
@@ -41,8 +38,7 @@ export function listCount(cell: usize, at: usize): u32 {
 }
 
 /** Inserts at the head. */
-// @ts-ignore: decorator
-@inline export function link(cell: usize, node: usize, at: usize): void {
+/* @inline */ export function link(cell: usize, node: usize, at: usize): void {
   const first = <usize>load<u32>(cell);
   let last = node;
   if (first != 0) {
@@ -54,8 +50,7 @@ export function listCount(cell: usize, at: usize): u32 {
 }
 
 /** Takes a node out; its links stay as they are. */
-// @ts-ignore: decorator
-@inline export function unlink(cell: usize, node: usize, at: usize): void {
+/* @inline */ export function unlink(cell: usize, node: usize, at: usize): void {
   const previous = listPrevious(node, at);
   const next = listNext(node, at);
   const first = <usize>load<u32>(cell);
@@ -66,8 +61,7 @@ export function listCount(cell: usize, at: usize): u32 {
 }
 
 /** Moves a node that is in the list to its head. */
-// @ts-ignore: decorator
-@inline export function toFront(cell: usize, node: usize, at: usize): void {
+/* @inline */ export function toFront(cell: usize, node: usize, at: usize): void {
   const first = <usize>load<u32>(cell);
   if (first != node) {
     const previous = listPrevious(node, at);

@@ -23,8 +23,7 @@ export const SOURCE_MAX: u32 = 65536;
  * Copies 16 bytes in two steps, so also matches at offsets of 8 and more. With SIMD too: one wide copy made
  * the decoder 6 % slower (a wide load waits for the narrower stores just before it).
  */
-// @ts-ignore: decorator
-@inline export function copy16(to: usize, from: usize): void {
+/* @inline */ export function copy16(to: usize, from: usize): void {
   store<u64>(to, load<u64>(from));
   store<u64>(to, load<u64>(from, 8), 8);
 }
@@ -35,8 +34,7 @@ export const SOURCE_MAX: u32 = 65536;
  * Number of equal bytes at `ip` and at `ref` below it, as far as a match may reach. `last` is how far behind
  * ip the source's last 8 bytes begin, 0 or more.
  */
-// @ts-ignore: decorator
-@inline export function equalBytes(ip: usize, ref: usize, last: u32): u32 {
+/* @inline */ export function equalBytes(ip: usize, ref: usize, last: u32): u32 {
   const limit = last + (8 - LAST_LITERALS);
   let n: u32 = 0;
   do {
@@ -54,14 +52,12 @@ export function equalBytesSeldom(ip: usize, ref: usize, last: u32): u32 {
 }
 
 /** Bytes that continue a nibble for `length` above 14. */
-// @ts-ignore: decorator
-@inline export function lengthBytes(length: u32): u32 {
+/* @inline */ export function lengthBytes(length: u32): u32 {
   return (length + (255 - NIBBLE_MAX)) / 255;
 }
 
 /** Writes the bytes that continue a nibble; `rest` is the length - 15. Returns the address behind. */
-// @ts-ignore: decorator
-@inline export function writeLength(op: usize, rest: u32): usize {
+/* @inline */ export function writeLength(op: usize, rest: u32): usize {
   for (; rest >= 255; rest -= 255) store<u8>(op++, 255);
   store<u8>(op, <u8>rest);
   return op + 1;

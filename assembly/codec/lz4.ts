@@ -105,8 +105,7 @@ const OVERSHOOT: u32 = 32;
 // ── Copies ───────────────────────────────────────────────────────────────────
 
 /** Copies `bytes` rounded up to a multiple of 16, at least 16; a match's offset is `patternLimit()` or more. */
-// @ts-ignore: decorator
-@inline function copyOver(to: usize, from: usize, bytes: u32): void {
+/* @inline */ function copyOver(to: usize, from: usize, bytes: u32): void {
   let done: u32 = 0;
   do {
     if (ASC_FEATURE_SIMD) v128.store(to + done, v128.load(from + done));
@@ -116,8 +115,7 @@ const OVERSHOOT: u32 = 32;
 }
 
 /** Copies `bytes` rounded up to a multiple of 32, at least 32; a match's offset is `patternLimit()` or more. */
-// @ts-ignore: decorator
-@inline function copyOver32(to: usize, from: usize, bytes: u32): void {
+/* @inline */ function copyOver32(to: usize, from: usize, bytes: u32): void {
   let done: u32 = 0;
   do {
     if (ASC_FEATURE_SIMD) {
@@ -132,8 +130,7 @@ const OVERSHOOT: u32 = 32;
 }
 
 /** Copies exactly `bytes`, fewer than 16, between places that do not overlap. */
-// @ts-ignore: decorator
-@inline function copyFew(to: usize, from: usize, bytes: u32): void {
+/* @inline */ function copyFew(to: usize, from: usize, bytes: u32): void {
   if (bytes >= 8) {
     store<u64>(to, load<u64>(from));
     store<u64>(to + bytes - 8, load<u64>(from + bytes - 8));
@@ -148,8 +145,7 @@ const OVERSHOOT: u32 = 32;
 }
 
 /** Copies exactly `bytes`; `from` lies outside the target or at least 16 bytes below it. */
-// @ts-ignore: decorator
-@inline function copyExact(to: usize, from: usize, bytes: u32): void {
+/* @inline */ function copyExact(to: usize, from: usize, bytes: u32): void {
   if (bytes < 16) {
     copyFew(to, from, bytes);
   } else {
@@ -160,8 +156,7 @@ const OVERSHOOT: u32 = 32;
 }
 
 /** Stores the low `bytes` (fewer than 8) of a word. */
-// @ts-ignore: decorator
-@inline function storeFew(to: usize, word: u64, bytes: u32): void {
+/* @inline */ function storeFew(to: usize, word: u64, bytes: u32): void {
   if (bytes & 4) {
     store<u32>(to, <u32>word);
     word >>= 32;
@@ -208,34 +203,29 @@ const PATTERNS: usize = ASC_FEATURE_SIMD ? memory.data<u8>([
 ], 8);
 
 /** Offsets below this one repeat within one wide word. */
-// @ts-ignore: decorator
-@inline function patternLimit(): u32 {
+/* @inline */ function patternLimit(): u32 {
   return ASC_FEATURE_SIMD ? 16 : 8;
 }
 
 /** Distance between two stores of a pattern, in bytes, for offsets 1 … patternLimit - 1. */
-// @ts-ignore: decorator
-@inline function patternStep(offset: u32): u32 {
+/* @inline */ function patternStep(offset: u32): u32 {
   if (ASC_FEATURE_SIMD) return (<u32>(<u64>0xEDCBA98FDBEFEFF0 >> (<u64>offset << 2)) & 15) + 1;
   return ((<u32>0x65475770 >> (offset << 2)) & 15) + 1;
 }
 
 /** The 16 bytes that the pattern of `offset` bytes at `from` repeats to. Reads 16 bytes. */
-// @ts-ignore: decorator
-@inline function pattern128(from: usize, offset: u32): v128 {
+/* @inline */ function pattern128(from: usize, offset: u32): v128 {
   return i8x16.swizzle(v128.load(from), v128.load(PATTERNS + (<usize>offset << 4)));
 }
 
 /** The 8 bytes that the pattern of `offset` bytes at `from` repeats to. Reads 8 bytes. */
-// @ts-ignore: decorator
-@inline function pattern64(from: usize, offset: u32): u64 {
+/* @inline */ function pattern64(from: usize, offset: u32): u64 {
   const mask = (<u64>1 << (<u64>offset << 3)) - 1;
   return (load<u64>(from) & mask) * load<u64>(PATTERNS + (<usize>offset << 3));
 }
 
 /** Writes a pattern match, `bytes` or up to one wide word more. */
-// @ts-ignore: decorator
-@inline function patternOver(to: usize, offset: u32, bytes: u32): void {
+/* @inline */ function patternOver(to: usize, offset: u32, bytes: u32): void {
   const step = patternStep(offset);
   let done: u32 = 0;
   if (ASC_FEATURE_SIMD) {
@@ -254,8 +244,7 @@ const PATTERNS: usize = ASC_FEATURE_SIMD ? memory.data<u8>([
 }
 
 /** Writes exactly `bytes` of a pattern match; one wide word can be read at its source. */
-// @ts-ignore: decorator
-@inline function patternExact(to: usize, offset: u32, bytes: u32): void {
+/* @inline */ function patternExact(to: usize, offset: u32, bytes: u32): void {
   const step = patternStep(offset);
   if (ASC_FEATURE_SIMD) {
     const word = pattern128(to - offset, offset);
@@ -300,22 +289,19 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
 // ── Compression ──────────────────────────────────────────────────────────────
 
 /** Address of the table entry for the bytes at `ip`; reads 8. */
-// @ts-ignore: decorator
-@inline function slotOf(table: usize, ip: usize): usize {
+/* @inline */ function slotOf(table: usize, ip: usize): usize {
   return table + (<usize>((load<u64>(ip) * HASH_MULTIPLIER) >> (64 - TABLE_BITS)) << 1);
 }
 
 /** Puts a position into a table entry and returns the one that was there. */
-// @ts-ignore: decorator
-@inline function exchange(slot: usize, position: u32): u32 {
+/* @inline */ function exchange(slot: usize, position: u32): u32 {
   const before = <u32>load<u16>(slot);
   store<u16>(slot, <u16>position);
   return before;
 }
 
 /** How far a match goes on behind its first 4 bytes, up to 16; no branch, as no one could predict it. */
-// @ts-ignore: decorator
-@inline function equalOf16(ip: usize, ref: usize): u32 {
+/* @inline */ function equalOf16(ip: usize, ref: usize): u32 {
   const low = <u32>ctz(load<u64>(ip, 4) ^ load<u64>(ref, 4)) >> 3; // ctz(0) is 64: 8 bytes
   const high = <u32>ctz(load<u64>(ip, 12) ^ load<u64>(ref, 12)) >> 3;
   return low + (high & (0 - (low >> 3))); // the second word counts when the first is equal
@@ -326,8 +312,7 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
  * ends at the same place and saves a literal, but gives up an offset that may be good for more. The next word's
  * third byte tells, as a gap could pass over the first two.
  */
-// @ts-ignore: decorator
-@inline function fallsShort(ip: usize, ref: usize, offset: u32): u64 {
+/* @inline */ function fallsShort(ip: usize, ref: usize, offset: u32): u64 {
   const offsetEnds = load<u8>(ip, 10) != load<u8>(ip + 10 - offset);
   return (load<u64>(ip, 1) ^ load<u64>(ref)) << (<u64>offsetEnds << 3);
 }

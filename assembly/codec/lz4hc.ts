@@ -90,30 +90,25 @@ const HASH_MULTIPLIER: u32 = 0x9E3779B1;
 // An entry of 4 bytes for each position of a segment: a match that begins there, as offset and length. `weigh`
 // replaces the length by the cost, and the offset by 0 where a literal is cheaper.
 
-// @ts-ignore: decorator
-@inline function match(offset: u32, length: u32): u32 {
+/* @inline */ function match(offset: u32, length: u32): u32 {
   return offset | length << 16;
 }
 
-// @ts-ignore: decorator
-@inline function offsetOf(entry: usize): u32 {
+/* @inline */ function offsetOf(entry: usize): u32 {
   return <u32>load<u16>(entry);
 }
 
-// @ts-ignore: decorator
-@inline function lengthOf(entry: usize): u32 {
+/* @inline */ function lengthOf(entry: usize): u32 {
   return <u32>load<u16>(entry, 2);
 }
 
-// @ts-ignore: decorator
-@inline function costOf(entry: usize): u32 {
+/* @inline */ function costOf(entry: usize): u32 {
   return <u32>load<u16>(entry, 2);
 }
 
 // ── Steps ────────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline function chainEntry(chain: usize, position: u32): usize {
+/* @inline */ function chainEntry(chain: usize, position: u32): usize {
   return chain + (<usize>(position & (PLACES - 1)) << 1);
 }
 
@@ -127,8 +122,7 @@ function link(src: usize, from: u32, to: u32, chain: usize, heads: usize, headBi
 }
 
 /** Number of equal bytes before `ip` and before `ref`, up to `most`. The last few of the `below` before ref count as different. */
-// @ts-ignore: decorator
-@inline function equalBefore(ip: usize, ref: usize, most: u32, below: u32): u32 {
+/* @inline */ function equalBefore(ip: usize, ref: usize, most: u32, below: u32): u32 {
   let n: u32 = 0;
   for (; n < most && n + 8 <= below; n += 8) {
     const difference = load<u64>(ip - n - 8) ^ load<u64>(ref - n - 8);

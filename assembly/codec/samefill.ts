@@ -18,8 +18,7 @@
  */
 
 /** Zero when the 32 bytes at `at` all repeat the 8 bytes of `word`. */
-// @ts-ignore: decorator
-@inline function differs32(at: usize, word: u64): u64 {
+/* @inline */ function differs32(at: usize, word: u64): u64 {
   return (
     (load<u64>(at) ^ word) |
     (load<u64>(at, 8) ^ word) |

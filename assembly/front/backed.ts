@@ -41,8 +41,7 @@ export function metadataFrames(pool: usize): u32 {
 }
 
 /** A slot's codec for a block by the codec with this number. */
-// @ts-ignore: decorator
-@inline export function slotCodecOf(codec: u32): u32 {
+/* @inline */ export function slotCodecOf(codec: u32): u32 {
   return codec < FIRST_FOREIGN ? SLOT_LZ4 : codec;
 }
 

@@ -29,13 +29,11 @@ export class Device {
   since: u32;
 }
 
-// @ts-ignore: decorator
-@inline export function deviceAt(front: usize): Device {
+/* @inline */ export function deviceAt(front: usize): Device {
   return changetype<Device>(front + 256);
 }
 
-// @ts-ignore: decorator
-@inline export function bytesOf(front: usize): f64 {
+/* @inline */ export function bytesOf(front: usize): f64 {
   return load<f64>(front, 352);
 }
 

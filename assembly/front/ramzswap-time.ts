@@ -24,8 +24,7 @@ const UNIT_SHIFT: u32 = 8;
 const COARSE: u32 = TIME_END >> UNIT_SHIFT; // bit 22
 
 /** A state with another second, which is not 2^22 or more behind `since`. */
-// @ts-ignore: decorator
-@inline function withSecond(since: u32, state: u32, second: u32): u32 {
+/* @inline */ function withSecond(since: u32, state: u32, second: u32): u32 {
   return (state & FLAGS) | ((second >= since ? second - since : COARSE | (second >> UNIT_SHIFT)) << TIME_SHIFT);
 }
 

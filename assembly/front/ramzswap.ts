@@ -66,18 +66,15 @@ import { slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
 const BACKED: u32 = 1; // huge pages are refused: they go to the store
 
 /** Number of the codec of a priority. */
-// @ts-ignore: decorator
-@inline function codecOf(front: usize, priority: u32): u32 {
+/* @inline */ function codecOf(front: usize, priority: u32): u32 {
   return load<u32>(front + 360 + <usize>(priority << 2));
 }
 
-// @ts-ignore: decorator
-@inline function kindOfState(state: u32): u32 {
+/* @inline */ function kindOfState(state: u32): u32 {
   return state & KIND_MASK;
 }
 
-// @ts-ignore: decorator
-@inline function priorityOf(state: u32): u32 {
+/* @inline */ function priorityOf(state: u32): u32 {
   return (state >> PRIORITY_SHIFT) & PRIORITY_MASK;
 }
 
@@ -85,8 +82,7 @@ function isDevice(front: usize): bool {
   return kindOf(front) == RAMZSWAP;
 }
 
-// @ts-ignore: decorator
-@inline function cellOf(front: usize, index: u32): usize {
+/* @inline */ function cellOf(front: usize, index: u32): usize {
   return tableFind(front + POOL_INDEX, index, 0);
 }
 

@@ -57,18 +57,15 @@ class MapEntry {
   place: u32;
 }
 
-// @ts-ignore: decorator
-@inline function rootAt(root: usize): Root {
+/* @inline */ function rootAt(root: usize): Root {
   return changetype<Root>(root);
 }
 
-// @ts-ignore: decorator
-@inline function mapEntry(frame: u32): MapEntry {
+/* @inline */ function mapEntry(frame: u32): MapEntry {
   return changetype<MapEntry>(entryOf(frame));
 }
 
-// @ts-ignore: decorator
-@inline function ownerOf(root: usize): u32 {
+/* @inline */ function ownerOf(root: usize): u32 {
   return (<u32>root & ~PAGE_MASK) | FRAME_SLOTS;
 }
 
@@ -109,8 +106,7 @@ export function slotMapStart(root: usize, slots: u32): bool {
   return false;
 }
 
-// @ts-ignore: decorator
-@inline export function slotMapFrames(root: usize): u32 {
+/* @inline */ export function slotMapFrames(root: usize): u32 {
   return rootAt(root).frames;
 }
 
@@ -120,8 +116,7 @@ export function slotsDoomedAt(root: usize): usize {
 }
 
 /** Slots that are not free: used, doomed or being freed. */
-// @ts-ignore: decorator
-@inline export function slotsTaken(root: usize): u32 {
+/* @inline */ export function slotsTaken(root: usize): u32 {
   return rootAt(root).taken;
 }
 

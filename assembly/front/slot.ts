@@ -38,14 +38,12 @@ class Header {
   crc: u32;
 }
 
-// @ts-ignore: decorator
-@inline function header(): Header {
+/* @inline */ function header(): Header {
   return changetype<Header>(blockBuffer());
 }
 
 /** Where the data of a slot lie. */
-// @ts-ignore: decorator
-@inline export function slotData(): usize {
+/* @inline */ export function slotData(): usize {
   return blockBuffer() + <usize>SLOT_HEADER_BYTES;
 }
 

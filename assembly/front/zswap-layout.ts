@@ -67,33 +67,27 @@ export class Record {
   job: u32;
 }
 
-// @ts-ignore: decorator
-@inline export function frontAt(front: usize): Front {
+/* @inline */ export function frontAt(front: usize): Front {
   return changetype<Front>(front + 256);
 }
 
-// @ts-ignore: decorator
-@inline export function recordAt(record: usize): Record {
+/* @inline */ export function recordAt(record: usize): Record {
   return changetype<Record>(record);
 }
 
-// @ts-ignore: decorator
-@inline export function usedAt(front: usize, index: u32): Used {
+/* @inline */ export function usedAt(front: usize, index: u32): Used {
   return changetype<Used>(front + POOLS + <usize>index * POOL_BYTES);
 }
 
-// @ts-ignore: decorator
-@inline export function indexOf(front: usize): usize {
+/* @inline */ export function indexOf(front: usize): usize {
   return front + POOL_INDEX;
 }
 
-// @ts-ignore: decorator
-@inline export function kindOfCell(cell: usize): u32 {
+/* @inline */ export function kindOfCell(cell: usize): u32 {
   return stateOf(cell) & KIND_MASK;
 }
 
-// @ts-ignore: decorator
-@inline export function valueOf(cell: usize): u32 {
+/* @inline */ export function valueOf(cell: usize): u32 {
   return load<u32>(cell);
 }
 
@@ -102,19 +96,16 @@ export function setCell(front: usize, cell: usize, low: u32, kind: u32, value: u
   cellSet(indexOf(front), cell, low, value, kind | (generation << KIND_BITS));
 }
 
-// @ts-ignore: decorator
-@inline export function poolIndex(record: usize): u32 {
+/* @inline */ export function poolIndex(record: usize): u32 {
   return recordAt(record).flags & POOL_MASK;
 }
 
-// @ts-ignore: decorator
-@inline export function poolOf(record: usize, front: usize): usize {
+/* @inline */ export function poolOf(record: usize, front: usize): usize {
   return <usize>usedAt(front, poolIndex(record)).pool;
 }
 
 /** Bytes before the block of an object. */
-// @ts-ignore: decorator
-@inline export function prefix(front: usize): u32 {
+/* @inline */ export function prefix(front: usize): u32 {
   return poolOption(front, FRONT_VICTIMS) == VICTIM_PAGE ? KEY_BYTES : 0;
 }
 
@@ -127,7 +118,6 @@ export function isFront(front: usize): bool {
   return kindOf(front) == ZSWAP;
 }
 
-// @ts-ignore: decorator
-@inline export function cellOf(front: usize, offset: u32, type: u32): usize {
+/* @inline */ export function cellOf(front: usize, offset: u32, type: u32): usize {
   return tableFind(indexOf(front), offset, type);
 }

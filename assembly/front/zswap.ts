@@ -186,8 +186,7 @@ export function zswapFrames(front: usize): u32 {
   return frames;
 }
 
-// @ts-ignore: decorator
-@inline function percentOf(frames: u32, percent: u32): u32 {
+/* @inline */ function percentOf(frames: u32, percent: u32): u32 {
   return <u32>(<u64>frames * percent / 100);
 }
 

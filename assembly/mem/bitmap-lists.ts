@@ -17,55 +17,46 @@ import { UNSOUND, listLength } from './verify';
 export const LISTS: u32 = 64;
 const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
 
-// @ts-ignore: decorator
-@inline export function listCell(pool: usize, list: u32): usize {
+/* @inline */ export function listCell(pool: usize, list: u32): usize {
   return pool + POOL_TABLES + (<usize>list << 2);
 }
 
 /** The first node of a list, 0 when it is empty. */
-// @ts-ignore: decorator
-@inline export function listHead(pool: usize, list: u32): usize {
+/* @inline */ export function listHead(pool: usize, list: u32): usize {
   return <usize>load<u32>(pool + (<usize>list << 2), POOL_TABLES);
 }
 
 /** The lists that have a node, as bits. */
-// @ts-ignore: decorator
-@inline export function listMask(pool: usize): u64 {
+/* @inline */ export function listMask(pool: usize): u64 {
   return load<u64>(pool, LIST_MASK);
 }
 
-// @ts-ignore: decorator
-@inline export function setListMask(pool: usize, mask: u64): void {
+/* @inline */ export function setListMask(pool: usize, mask: u64): void {
   store<u64>(pool, mask, LIST_MASK);
 }
 
-// @ts-ignore: decorator
-@inline export function listBit(list: u32): u64 {
+/* @inline */ export function listBit(list: u32): u64 {
   return <u64>1 << list;
 }
 
 /** Of a set of lists, those from `list` (0..63) on. */
-// @ts-ignore: decorator
-@inline export function listsFrom(mask: u64, list: u32): u64 {
+/* @inline */ export function listsFrom(mask: u64, list: u32): u64 {
   return mask & (<u64>-1 << list);
 }
 
 /** Of a set of lists, those above `list` (0..63). */
-// @ts-ignore: decorator
-@inline export function listsAbove(mask: u64, list: u32): u64 {
+/* @inline */ export function listsAbove(mask: u64, list: u32): u64 {
   return mask & (<u64>-2 << list);
 }
 
 /** Puts a node, whose links are at `at`, at the head of a list. */
-// @ts-ignore: decorator
-@inline export function putOnList(pool: usize, list: u32, node: usize, at: usize): void {
+/* @inline */ export function putOnList(pool: usize, list: u32, node: usize, at: usize): void {
   link(listCell(pool, list), node, at);
   setListMask(pool, listMask(pool) | listBit(list));
 }
 
 /** Takes a node off its list and clears its links. */
-// @ts-ignore: decorator
-@inline export function takeOffList(pool: usize, list: u32, node: usize, at: usize): void {
+/* @inline */ export function takeOffList(pool: usize, list: u32, node: usize, at: usize): void {
   const cell = listCell(pool, list);
   unlink(cell, node, at);
   store<u64>(node + at, 0);

@@ -37,8 +37,7 @@ const ENTRY_FREE_NEXT: usize = 8; // next frame on the free list
 // ── boot ─────────────────────────────────────────────────────────────────────
 
 /** One past the last frame that can be handed out. */
-// @ts-ignore: decorator
-@inline export function frameEnd(): u32 {
+/* @inline */ export function frameEnd(): u32 {
   return min(boot(BOOT_FRAMES), LAST_FRAME);
 }
 
@@ -230,8 +229,7 @@ export function frameRoom(frames: u32): bool {
 }
 
 /** Notes, for the message of an ENOMEM, how many frames a request needed. */
-// @ts-ignore: decorator
-@inline export function needed(frames: u32): void {
+/* @inline */ export function needed(frames: u32): void {
   setOut(OUT_NEEDED, frames);
 }
 

@@ -11,8 +11,7 @@
  * error numbers, whatever its other bits.
  */
 
-// @ts-ignore: decorator
-@inline export function generationMask(bits: u32): u32 {
+/* @inline */ export function generationMask(bits: u32): u32 {
   return (1 << bits) - 1;
 }
 
@@ -22,7 +21,6 @@ export function settled(counter: u32, mask: u32): u32 {
 }
 
 /** The counter, one generation further. */
-// @ts-ignore: decorator
-@inline export function advanced(counter: u32, mask: u32): u32 {
+/* @inline */ export function advanced(counter: u32, mask: u32): u32 {
   return settled((counter + 1) & 0xFFFF, mask);
 }

@@ -56,53 +56,44 @@ const GENERATION_SHIFT: u32 = 22;
 const GENERATION_MASK: u32 = 0xFFC00000;
 const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
 
-// @ts-ignore: decorator
-@inline function placeBits(bits: u32): u32 {
+/* @inline */ function placeBits(bits: u32): u32 {
   return bits + (PAGE_SHIFT - RECORD_SHIFT);
 }
 
 /** `bits` here and below: those of a frame number, asked for once a call. */
-// @ts-ignore: decorator
-@inline function mask(bits: u32): u32 {
+/* @inline */ function mask(bits: u32): u32 {
   return generationMask(min<u32>(10, 32 - placeBits(bits)));
 }
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function recordWord(record: usize): u32 {
+/* @inline */ export function recordWord(record: usize): u32 {
   return load<u32>(record);
 }
 
-// @ts-ignore: decorator
-@inline export function setRecordWord(record: usize, word: u32): void {
+/* @inline */ export function setRecordWord(record: usize, word: u32): void {
   store<u32>(record, word);
 }
 
 /** Requested bytes of the object. */
-// @ts-ignore: decorator
-@inline export function recordSize(record: usize): u32 {
+/* @inline */ export function recordSize(record: usize): u32 {
   return (load<u32>(record, 4) & SIZE_MASK) + 1;
 }
 
-// @ts-ignore: decorator
-@inline export function recordMaps(record: usize): u32 {
+/* @inline */ export function recordMaps(record: usize): u32 {
   return (load<u32>(record, 4) >> MAP_SHIFT) & MAPS_MAX;
 }
 
-// @ts-ignore: decorator
-@inline export function addRecordMaps(record: usize, by: i32): void {
+/* @inline */ export function addRecordMaps(record: usize, by: i32): void {
   store<u32>(record, load<u32>(record, 4) + ((<u32>by) << MAP_SHIFT), 4);
 }
 
 /** Generation of a record, given its second word: where its frame began plus the frees since. */
-// @ts-ignore: decorator
-@inline function generationIn(entry: usize, word: u32, bits: u32): u32 {
+/* @inline */ function generationIn(entry: usize, word: u32, bits: u32): u32 {
   return (genA(entry) + (word >> GENERATION_SHIFT)) & mask(bits);
 }
 
-// @ts-ignore: decorator
-@inline function makeHandle(record: usize, generation: u32, bits: u32): u32 {
+/* @inline */ function makeHandle(record: usize, generation: u32, bits: u32): u32 {
   const index = (<u32>record & PAGE_MASK) >> RECORD_SHIFT;
   return (((generation << (PAGE_SHIFT - RECORD_SHIFT)) | index) << bits) | <u32>(record >> PAGE_SHIFT);
 }
@@ -124,8 +115,7 @@ export function handleInit(pool: usize, ownerBytes: u32): bool {
 }
 
 /** Bytes of the pool's records. */
-// @ts-ignore: decorator
-@inline export function recordBytes(pool: usize): u32 {
+/* @inline */ export function recordBytes(pool: usize): u32 {
   return slabRecordBytes(pool + POOL_HANDLES);
 }
 
@@ -141,8 +131,7 @@ export function handleUnready(pool: usize): void {
 }
 
 /** Takes a record, which handleReady has seen to. Its first word, the location, is for the caller to set. Inlined. */
-// @ts-ignore: decorator
-@inline export function recordTake(pool: usize): usize {
+/* @inline */ export function recordTake(pool: usize): usize {
   const bytes = recordBytes(pool);
   const record = slabTake(pool + POOL_HANDLES, bytes);
   if (bytes != RECORD_BYTES) memory.fill(record + OWNER, 0, OWNER_BYTES);
@@ -150,8 +139,7 @@ export function handleUnready(pool: usize): void {
 }
 
 /** The handle of a record that was just taken for an object of `size` bytes. Inlined. */
-// @ts-ignore: decorator
-@inline export function handleFor(record: usize, size: u32): u32 {
+/* @inline */ export function handleFor(record: usize, size: u32): u32 {
   const bits = frameBits();
   let word = (load<u32>(record, 4) & GENERATION_MASK) | (size - 1);
   let generation = generationIn(entryAround(record), word, bits);
@@ -164,8 +152,7 @@ export function handleUnready(pool: usize): void {
 }
 
 /** Takes a record back: its handle is refused from now on. Inlined. */
-// @ts-ignore: decorator
-@inline export function handleEnd(pool: usize, record: usize): void {
+/* @inline */ export function handleEnd(pool: usize, record: usize): void {
   const entry = entryAround(record);
   store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) + ONE_FREE, 4);
   const bytes = recordBytes(pool);
@@ -195,8 +182,7 @@ export function handleRecord(pool: usize, handle: u32): usize {
 }
 
 /** handleRecord, inlined. */
-// @ts-ignore: decorator
-@inline export function recordFor(pool: usize, handle: u32): usize {
+/* @inline */ export function recordFor(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;

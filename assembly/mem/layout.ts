@@ -120,111 +120,92 @@ export const SLAB_CACHE: usize = 24;
 export const RECORD_FREE: u32 = 0x80000000;
 
 /** A word of the boot frame. */
-// @ts-ignore: decorator
-@inline export function boot(at: usize): u32 {
+/* @inline */ export function boot(at: usize): u32 {
   return load<u32>(at);
 }
 
-// @ts-ignore: decorator
-@inline export function setBoot(at: usize, value: u32): void {
+/* @inline */ export function setBoot(at: usize, value: u32): void {
   store<u32>(at, value);
 }
 
 /** The first frame of the scratch. */
-// @ts-ignore: decorator
-@inline export function scratchFrame(): u32 {
+/* @inline */ export function scratchFrame(): u32 {
   return STATIC_FRAME + boot(BOOT_STATIC);
 }
 
 /** Frames before the first that can be handed out. */
-// @ts-ignore: decorator
-@inline export function fixedFrames(): u32 {
+/* @inline */ export function fixedFrames(): u32 {
   return scratchFrame() + boot(BOOT_SCRATCH);
 }
 
 /** Address of a frame. */
-// @ts-ignore: decorator
-@inline export function frameAddress(frame: u32): usize {
+/* @inline */ export function frameAddress(frame: u32): usize {
   return <usize>frame << PAGE_SHIFT;
 }
 
 /** The frame that holds the table of a frame's section. */
-// @ts-ignore: decorator
-@inline export function tableOf(frame: u32): u32 {
+/* @inline */ export function tableOf(frame: u32): u32 {
   return (frame & ~SECTION_MASK) + (((frame >> SKEW_SHIFT) & SKEW_MASK) ^ TABLE_INDEX);
 }
 
 /** Address of a frame's table entry. */
-// @ts-ignore: decorator
-@inline export function entryOf(frame: u32): usize {
+/* @inline */ export function entryOf(frame: u32): usize {
   return (<usize>tableOf(frame) << PAGE_SHIFT) + ((<usize>frame & SECTION_MASK) << ENTRY_SHIFT);
 }
 
 /** Address of the table entry of the frame that an address lies in. */
-// @ts-ignore: decorator
-@inline export function entryAround(address: usize): usize {
+/* @inline */ export function entryAround(address: usize): usize {
   return (address & ~SECTION_BYTES)
     + (((address >> <usize>SKEW_SHIFT) & <usize>(SKEW_MASK << PAGE_SHIFT)) ^ <usize>(TABLE_INDEX << PAGE_SHIFT))
     + ((address >> <usize>(PAGE_SHIFT - ENTRY_SHIFT)) & <usize>(SECTION_MASK << ENTRY_SHIFT));
 }
 
 /** Address of the frame that a table entry describes. */
-// @ts-ignore: decorator
-@inline export function frameAround(entry: usize): usize {
+/* @inline */ export function frameAround(entry: usize): usize {
   return (entry & ~SECTION_BYTES) + ((entry & <usize>PAGE_MASK) << <usize>(PAGE_SHIFT - ENTRY_SHIFT));
 }
 
 /** The frame that a table entry describes. */
-// @ts-ignore: decorator
-@inline export function frameOf(entry: usize): u32 {
+/* @inline */ export function frameOf(entry: usize): u32 {
   return ((<u32>entry >> (PAGE_SHIFT + SECTION_SHIFT)) << SECTION_SHIFT) | ((<u32>entry & PAGE_MASK) >> ENTRY_SHIFT);
 }
 
 /** Whether a number from outside names a frame that was ever handed out. */
-// @ts-ignore: decorator
-@inline export function frameExists(frame: u32): bool {
+/* @inline */ export function frameExists(frame: u32): bool {
   const first = boot(BOOT_FIRST);
   return frame - first < boot(BOOT_BUMP) - first;
 }
 
-// @ts-ignore: decorator
-@inline export function entryOwner(entry: usize): u32 {
+/* @inline */ export function entryOwner(entry: usize): u32 {
   return load<u32>(entry);
 }
 
-// @ts-ignore: decorator
-@inline export function entryType(entry: usize): u32 {
+/* @inline */ export function entryType(entry: usize): u32 {
   return load<u32>(entry) & PAGE_MASK;
 }
 
 /** Address of the pool that owns the frame, 0 for none. */
-// @ts-ignore: decorator
-@inline export function entryPool(entry: usize): usize {
+/* @inline */ export function entryPool(entry: usize): usize {
   return <usize>(load<u32>(entry) & ~PAGE_MASK);
 }
 
-// @ts-ignore: decorator
-@inline export function genA(entry: usize): u32 {
+/* @inline */ export function genA(entry: usize): u32 {
   return <u32>load<u16>(entry, 4);
 }
 
-// @ts-ignore: decorator
-@inline export function setGenA(entry: usize, value: u32): void {
+/* @inline */ export function setGenA(entry: usize, value: u32): void {
   store<u16>(entry, <u16>value, 4);
 }
 
-// @ts-ignore: decorator
-@inline export function genB(entry: usize): u32 {
+/* @inline */ export function genB(entry: usize): u32 {
   return <u32>load<u16>(entry, 6);
 }
 
-// @ts-ignore: decorator
-@inline export function setGenB(entry: usize, value: u32): void {
+/* @inline */ export function setGenB(entry: usize, value: u32): void {
   store<u16>(entry, <u16>value, 6);
 }
 
 /** Bits that a frame number of this RAM needs; handles are laid out by it. */
-// @ts-ignore: decorator
-@inline export function frameBits(): u32 {
+/* @inline */ export function frameBits(): u32 {
   return 32 - clz<u32>(boot(BOOT_FRAMES) - 1);
 }

@@ -30,8 +30,7 @@ class BufferEntry {
   zeroes: u64;
 }
 
-// @ts-ignore: decorator
-@inline function bufferAt(frame: u32): BufferEntry {
+/* @inline */ function bufferAt(frame: u32): BufferEntry {
   return changetype<BufferEntry>(entryOf(frame));
 }
 

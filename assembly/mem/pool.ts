@@ -60,8 +60,7 @@ export class Pool {
   nameBytes: u32;
 }
 
-// @ts-ignore: decorator
-@inline export function poolAt(address: usize): Pool {
+/* @inline */ export function poolAt(address: usize): Pool {
   return changetype<Pool>(address);
 }
 
@@ -76,20 +75,17 @@ export function kindOf(pool: usize): u32 {
 }
 
 /** kindOf, inlined. */
-// @ts-ignore: decorator
-@inline export function kindOfPool(pool: usize): u32 {
+/* @inline */ export function kindOfPool(pool: usize): u32 {
   const frame = <u32>(pool >> PAGE_SHIFT);
   return (<u32>pool & PAGE_MASK) == 0 && frameExists(frame) && entryOwner(entryOf(frame)) == (<u32>pool | FRAME_POOL)
     ? poolAt(pool).kind : 0;
 }
 
-// @ts-ignore: decorator
-@inline export function poolOption(pool: usize, index: u32): u32 {
+/* @inline */ export function poolOption(pool: usize, index: u32): u32 {
   return load<u32>(pool + POOL_OPTIONS + (<usize>index << 2));
 }
 
-// @ts-ignore: decorator
-@inline export function setPoolOption(pool: usize, index: u32, value: u32): void {
+/* @inline */ export function setPoolOption(pool: usize, index: u32, value: u32): void {
   store<u32>(pool + POOL_OPTIONS + (<usize>index << 2), value);
 }
 
@@ -135,8 +131,7 @@ function settingsWord(pool: usize): u32 {
 }
 
 /** Frames of the page table. */
-// @ts-ignore: decorator
-@inline export function indexFrames(pool: usize): u32 {
+/* @inline */ export function indexFrames(pool: usize): u32 {
   return load<u32>(pool, POOL_INDEX + 16);
 }
 
@@ -179,26 +174,22 @@ export function poolUnlink(pool: usize): void {
 
 // ── counting ─────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline export function countObject(pool: usize, bytes: u32): void {
+/* @inline */ export function countObject(pool: usize, bytes: u32): void {
   poolAt(pool).objects += 1;
   poolAt(pool).liveBytes += bytes;
 }
 
-// @ts-ignore: decorator
-@inline export function uncountObject(pool: usize, bytes: u32): void {
+/* @inline */ export function uncountObject(pool: usize, bytes: u32): void {
   poolAt(pool).objects -= 1;
   poolAt(pool).liveBytes -= bytes;
 }
 
-// @ts-ignore: decorator
-@inline export function countMap(pool: usize): void {
+/* @inline */ export function countMap(pool: usize): void {
   poolAt(pool).maps += 1;
   setBoot(BOOT_MAPS, boot(BOOT_MAPS) + 1);
 }
 
-// @ts-ignore: decorator
-@inline export function uncountMap(pool: usize): void {
+/* @inline */ export function uncountMap(pool: usize): void {
   poolAt(pool).maps -= 1;
   setBoot(BOOT_MAPS, boot(BOOT_MAPS) - 1);
 }

@@ -61,55 +61,45 @@ export function placeScratch(): void {
 }
 
 /** Sets a word of the result area: OUT_… of abi.ts, or WORK_…. */
-// @ts-ignore: decorator
-@inline export function setOut(at: u32, value: u32): void {
+/* @inline */ export function setOut(at: u32, value: u32): void {
   store<u32>(base + (<usize>at << 2), value);
 }
 
-// @ts-ignore: decorator
-@inline export function out(at: u32): u32 {
+/* @inline */ export function out(at: u32): u32 {
   return load<u32>(base + (<usize>at << 2));
 }
 
-// @ts-ignore: decorator
-@inline export function scratchBase(): usize {
+/* @inline */ export function scratchBase(): usize {
   return base;
 }
 
-// @ts-ignore: decorator
-@inline export function crcTables(): usize {
+/* @inline */ export function crcTables(): usize {
   return base + CRC;
 }
 
-// @ts-ignore: decorator
-@inline export function compressorTables(): usize {
+/* @inline */ export function compressorTables(): usize {
   return base + TABLES;
 }
 
 /** In the place of those: a load does not compress. */
-// @ts-ignore: decorator
-@inline export function gatherBuffer(): usize {
+/* @inline */ export function gatherBuffer(): usize {
   return base + TABLES;
 }
 
-// @ts-ignore: decorator
-@inline export function pageBuffer(): usize {
+/* @inline */ export function pageBuffer(): usize {
   return page;
 }
 
 /** Bytes that one codec call may take. */
-// @ts-ignore: decorator
-@inline export function pageBufferBytes(): u32 {
+/* @inline */ export function pageBufferBytes(): u32 {
   return <u32>(block - page);
 }
 
-// @ts-ignore: decorator
-@inline export function blockBuffer(): usize {
+/* @inline */ export function blockBuffer(): usize {
   return block;
 }
 
 /** Bytes of the block buffer: one frame more than the page buffer, so that an incompressible page still fits. */
-// @ts-ignore: decorator
-@inline export function blockBufferBytes(): u32 {
+/* @inline */ export function blockBufferBytes(): u32 {
   return pageBufferBytes() + PAGE_SIZE;
 }

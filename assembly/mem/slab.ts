@@ -58,47 +58,39 @@ class SlabEntry {
   zero: u32;
 }
 
-// @ts-ignore: decorator
-@inline function cacheAt(cache: usize): Cache {
+/* @inline */ function cacheAt(cache: usize): Cache {
   return changetype<Cache>(cache);
 }
 
-// @ts-ignore: decorator
-@inline function slabAt(entry: usize): SlabEntry {
+/* @inline */ function slabAt(entry: usize): SlabEntry {
   return changetype<SlabEntry>(entry);
 }
 
 /** Bytes of the cache's records. */
-// @ts-ignore: decorator
-@inline export function slabRecordBytes(cache: usize): u32 {
+/* @inline */ export function slabRecordBytes(cache: usize): u32 {
   return cacheAt(cache).shape & LOW;
 }
 
 /** The cache that a record belongs to. */
-// @ts-ignore: decorator
-@inline export function slabOwner(record: usize): usize {
+/* @inline */ export function slabOwner(record: usize): usize {
   return <usize>slabAt(entryAround(record)).cache;
 }
 
 /** Bytes of records in use. */
-// @ts-ignore: decorator
-@inline function usedIn(entry: usize): u32 {
+/* @inline */ function usedIn(entry: usize): u32 {
   return slabAt(entry).counts & LOW;
 }
 
 /** Bytes of records that were ever used. */
-// @ts-ignore: decorator
-@inline function freshIn(entry: usize): u32 {
+/* @inline */ function freshIn(entry: usize): u32 {
   return slabAt(entry).counts >> 16;
 }
 
-// @ts-ignore: decorator
-@inline function poolOfCache(cache: usize): u32 {
+/* @inline */ function poolOfCache(cache: usize): u32 {
   return <u32>cache & ~PAGE_MASK;
 }
 
-// @ts-ignore: decorator
-@inline function ownerOf(cache: usize): u32 {
+/* @inline */ function ownerOf(cache: usize): u32 {
   return poolOfCache(cache) | (cacheAt(cache).shape >> 16);
 }
 
@@ -108,19 +100,16 @@ export function slabInit(cache: usize, bytes: u32, type: u32): void {
 }
 
 /** Records in use. */
-// @ts-ignore: decorator
-@inline export function slabUsed(cache: usize): u32 {
+/* @inline */ export function slabUsed(cache: usize): u32 {
   return cacheAt(cache).used;
 }
 
-// @ts-ignore: decorator
-@inline export function slabFrames(cache: usize): u32 {
+/* @inline */ export function slabFrames(cache: usize): u32 {
   return cacheAt(cache).frames;
 }
 
 /** Frames that the next slabAlloc takes: 0 or 1. */
-// @ts-ignore: decorator
-@inline export function slabNeeds(cache: usize): u32 {
+/* @inline */ export function slabNeeds(cache: usize): u32 {
   return cacheAt(cache).room == 0 ? 1 : 0;
 }
 
@@ -144,8 +133,7 @@ export function slabShrink(cache: usize, entry: usize): void {
 }
 
 /** The frame of the next record, 0 when that takes a frame from the RAM. */
-// @ts-ignore: decorator
-@inline export function slabRoom(cache: usize): usize {
+/* @inline */ export function slabRoom(cache: usize): usize {
   return <usize>cacheAt(cache).room;
 }
 
@@ -153,8 +141,7 @@ export function slabShrink(cache: usize, entry: usize): void {
  * Hands out a record of a cache that has room, its words as the last user (or
  * zero) left them but the first, which is 0. Inlined; `size` is the cache's.
  */
-// @ts-ignore: decorator
-@inline export function slabTake(cache: usize, size: u32): usize {
+/* @inline */ export function slabTake(cache: usize, size: u32): usize {
   const entry = slabRoom(cache);
   const counts = slabAt(entry).counts + size;
   const free = slabAt(entry).free;
@@ -178,8 +165,7 @@ export function slabShrink(cache: usize, entry: usize): void {
 }
 
 /** Takes a record back, inlined; `entry` is that of its frame. Its words but the first stay until it is used again. */
-// @ts-ignore: decorator
-@inline export function slabGive(cache: usize, entry: usize, record: usize, size: u32): void {
+/* @inline */ export function slabGive(cache: usize, entry: usize, record: usize, size: u32): void {
   if (!ASC_NO_ASSERT) invariant(entryOwner(entry) == ownerOf(cache));
   const counts = slabAt(entry).counts;
   const at = <u32>record & PAGE_MASK;

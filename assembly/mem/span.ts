@@ -25,8 +25,7 @@ export function scatter(from: usize, to: usize, size: u32): void {
 }
 
 /** The words of a span whose bytes lie in one piece. */
-// @ts-ignore: decorator
-@inline export function spanWhole(size: u32): void {
+/* @inline */ export function spanWhole(size: u32): void {
   setOut(OUT_SIZE, size);
   setOut(OUT_LENGTH, size);
   setOut(OUT_SECOND, 0);

@@ -17,8 +17,7 @@ export const LEAF_BITS: u32 = 9; // cells of a leaf
 export const HEIGHT_MAX: u32 = 4;
 
 /** Bits of a key below those that choose a child of a node at this height. */
-// @ts-ignore: decorator
-@inline export function shiftAt(height: u32): u32 {
+/* @inline */ export function shiftAt(height: u32): u32 {
   return LEAF_BITS + NODE_BITS * (height - 2);
 }
 
@@ -27,13 +26,11 @@ function reaches(height: u32, key: u32): bool {
   return height >= HEIGHT_MAX || (height != 0 && key >> (LEAF_BITS + NODE_BITS * (height - 1)) == 0);
 }
 
-// @ts-ignore: decorator
-@inline function childIndex(height: u32, key: u32): u32 {
+/* @inline */ function childIndex(height: u32, key: u32): u32 {
   return (key >> shiftAt(height)) & NODE_MASK;
 }
 
-// @ts-ignore: decorator
-@inline export function denseCell(leaf: u32, key: u32): usize {
+/* @inline */ export function denseCell(leaf: u32, key: u32): usize {
   return frameAddress(leaf) + <usize>((key & ((1 << LEAF_BITS) - 1)) << 3);
 }
 
@@ -117,8 +114,7 @@ function densePrune(root: usize, key: u32): void {
 }
 
 /** The cell of a key that is in the table, else 0. */
-// @ts-ignore: decorator
-@inline export function denseFind(root: usize, key: u32): usize {
+/* @inline */ export function denseFind(root: usize, key: u32): usize {
   const leaf = denseLeaf(root, key);
   if (leaf == 0) return 0;
   const cell = denseCell(leaf, key);
@@ -126,8 +122,7 @@ function densePrune(root: usize, key: u32): void {
 }
 
 /** Makes a cell for a key, or finds it; 0 without a frame. */
-// @ts-ignore: decorator
-@inline export function denseMake(root: usize, key: u32): usize {
+/* @inline */ export function denseMake(root: usize, key: u32): usize {
   const leaf = denseMakeLeaf(root, key);
   if (leaf == 0) {
     densePrune(root, key);
@@ -138,8 +133,7 @@ function densePrune(root: usize, key: u32): void {
   return cell;
 }
 
-// @ts-ignore: decorator
-@inline export function denseRemove(root: usize, cell: usize, key: u32): void {
+/* @inline */ export function denseRemove(root: usize, cell: usize, key: u32): void {
   store<u64>(cell, 0);
   addUsed(<u32>(cell >> PAGE_SHIFT), -1);
   if (usedIn(<u32>(cell >> PAGE_SHIFT)) == 0) densePrune(root, key);

@@ -48,8 +48,7 @@ export function directoryAt(root: usize, index: u32): usize {
   return wordAt(load<u32>(wordAt(top, index >> NODE_BITS)), index & NODE_MASK);
 }
 
-// @ts-ignore: decorator
-@inline export function bitsBelow(bits: u32): u32 {
+/* @inline */ export function bitsBelow(bits: u32): u32 {
   return (1 << bits) - 1;
 }
 
@@ -57,14 +56,12 @@ function leafFor(root: usize, hash: u32): u32 {
   return load<u32>(directoryAt(root, hash & bitsBelow(rootAt(root).height)));
 }
 
-// @ts-ignore: decorator
-@inline export function slotAt(leaf: usize, index: u32): usize {
+/* @inline */ export function slotAt(leaf: usize, index: u32): usize {
   return leaf + <usize>((index & (SLOTS - 1)) << SLOT_SHIFT);
 }
 
 /** Where the search for a hash begins in its leaf. */
-// @ts-ignore: decorator
-@inline export function homeOf(hash: u32): u32 {
+/* @inline */ export function homeOf(hash: u32): u32 {
   return hash >> 24;
 }
 
@@ -72,8 +69,7 @@ export function slotHash(slot: usize): u32 {
   return hashOf(load<u32>(slot), load<u32>(slot, 4));
 }
 
-// @ts-ignore: decorator
-@inline export function slotState(slot: usize): u32 {
+/* @inline */ export function slotState(slot: usize): u32 {
   return load<u32>(slot, 12);
 }
 
@@ -286,8 +282,7 @@ function leafJoin(root: usize, hash: u32): bool {
 // ── keys ─────────────────────────────────────────────────────────────────────
 
 /** The cell of a key that is in a table with keys, else 0. */
-// @ts-ignore: decorator
-@inline export function sparseFind(root: usize, low: u32, high: u32): usize {
+/* @inline */ export function sparseFind(root: usize, low: u32, high: u32): usize {
   const hash = hashOf(low, high);
   const cell = slotFor(leafFor(root, hash), low, high, hash) + 8;
   return stateOf(cell) != 0 ? cell : 0;

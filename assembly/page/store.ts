@@ -51,8 +51,7 @@ export function tableCount(pool: usize): u32 {
 
 // ── seals ────────────────────────────────────────────────────────────────────
 
-// @ts-ignore: decorator
-@inline function stir(sum: u64, from: usize): u64 {
+/* @inline */ function stir(sum: u64, from: usize): u64 {
   return rotl<u64>(sum ^ load<u64>(from), 29) * FACTOR;
 }
 

@@ -32,28 +32,23 @@ export class IndexEntry {
   place: u32;
 }
 
-// @ts-ignore: decorator
-@inline export function rootAt(root: usize): Root {
+/* @inline */ export function rootAt(root: usize): Root {
   return changetype<Root>(root);
 }
 
-// @ts-ignore: decorator
-@inline export function indexEntry(frame: u32): IndexEntry {
+/* @inline */ export function indexEntry(frame: u32): IndexEntry {
   return changetype<IndexEntry>(entryOf(frame));
 }
 
-// @ts-ignore: decorator
-@inline export function usedIn(frame: u32): u32 {
+/* @inline */ export function usedIn(frame: u32): u32 {
   return <u32>indexEntry(frame).used;
 }
 
-// @ts-ignore: decorator
-@inline export function addUsed(frame: u32, by: i32): void {
+/* @inline */ export function addUsed(frame: u32, by: i32): void {
   indexEntry(frame).used = <u16>(<i32>indexEntry(frame).used + by);
 }
 
-// @ts-ignore: decorator
-@inline export function leafDepth(leaf: u32): u32 {
+/* @inline */ export function leafDepth(leaf: u32): u32 {
   return <u32>indexEntry(leaf).depth;
 }
 
@@ -68,13 +63,11 @@ export function isPlaced(frame: u32, depth: u32, place: u32): bool {
 }
 
 /** Word `index` of a frame of frame numbers. */
-// @ts-ignore: decorator
-@inline export function wordAt(frame: u32, index: u32): usize {
+/* @inline */ export function wordAt(frame: u32, index: u32): usize {
   return frameAddress(frame) + <usize>(index << 2);
 }
 
-// @ts-ignore: decorator
-@inline export function stateOf(cell: usize): u32 {
+/* @inline */ export function stateOf(cell: usize): u32 {
   return load<u32>(cell, 4);
 }
 

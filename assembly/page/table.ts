@@ -41,15 +41,13 @@ export const STATE_BITS: u32 = 2;
 // ── the sum over the cells ───────────────────────────────────────────────────
 
 /** What a key and its contents add to a sum: any other word gives, but for one case in 2^32, another number. */
-// @ts-ignore: decorator
-@inline export function termOf(key: u64, contents: u64): u32 {
+/* @inline */ export function termOf(key: u64, contents: u64): u32 {
   const mixed = (rotl<u64>((key + 1) * 0x9E3779B97F4A7C15, 32) ^ contents) * 0xD6E8FEB86659FD93;
   return <u32>(mixed >> 32) ^ <u32>mixed;
 }
 
 /** That of a cell, given its key in a dense table; in a sparse one the key lies before it. */
-// @ts-ignore: decorator
-@inline function term(root: usize, cell: usize, low: u32): u32 {
+/* @inline */ function term(root: usize, cell: usize, low: u32): u32 {
   return termOf(rootAt(root).shape == DENSE ? <u64>low : load<u64>(cell - 8), load<u64>(cell));
 }
 
@@ -61,24 +59,20 @@ export function tableStart(root: usize, shape: u32): void {
 }
 
 /** DENSE, SPARSE; 0 for a root where no table was begun. */
-// @ts-ignore: decorator
-@inline export function tableShape(root: usize): u32 {
+/* @inline */ export function tableShape(root: usize): u32 {
   return rootAt(root).shape;
 }
 
-// @ts-ignore: decorator
-@inline export function tableKeys(root: usize): u32 {
+/* @inline */ export function tableKeys(root: usize): u32 {
   return rootAt(root).keys;
 }
 
 /** Notes that cells may be out of date from now on. */
-// @ts-ignore: decorator
-@inline export function tableDoubt(root: usize): void {
+/* @inline */ export function tableDoubt(root: usize): void {
   if (rootAt(root).keys != 0) rootAt(root).doubted = 1;
 }
 
-// @ts-ignore: decorator
-@inline export function isDoubted(root: usize): bool {
+/* @inline */ export function isDoubted(root: usize): bool {
   return rootAt(root).doubted != 0;
 }
 
