@@ -54,7 +54,7 @@ import { KIND_BITS, SLOTS, compose, objectIn, objectOut, slotCodecOf } from './b
 import { codecCompress } from '../codec/buffers';
 import { pageFill, pageLoad } from '../page/path';
 import { objectFree as zpoolFree } from '../page/store';
-import { zpoolDestroy, zpoolFree, zpoolMalloc, zpoolMallocRaw, zpoolRounded, zpoolSize } from '../zpool';
+import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolRounded, zpoolSize } from '../zpool';
 import { addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
 import { secondOf, timed } from './ramzswap-time';
 import { SLOT_RAW, slotData } from './slot';

@@ -100,6 +100,15 @@ describe('imports', () => {
     expect(outside).toEqual([]);
   });
 
+  test('of the core bring each name once: its compiler takes a second one in silence', () => {
+    const twice = sources('assembly').flatMap((file) => {
+      const lists = [...readFileSync(join(ROOT, file), 'utf8').matchAll(/import \{([^}]*)\} from/g)].map(([, names]) => names as string);
+      const names = lists.join(',').split(',').map((name) => name.trim().split(' as ').at(-1) as string).filter((name) => name !== '');
+      return names.filter((name, nth) => names.indexOf(name) !== nth).map((name) => `${file}: ${name}`);
+    });
+    expect(twice).toEqual([]);
+  });
+
   test('a wrong import is noticed', () => {
     expect(wrong(CORE, { from: 'assembly/mem/frame.ts', to: '../alloc/zbud' })).toBe(true);
     expect(wrong(CORE, { from: 'assembly/page/path.ts', to: '../zpool' })).toBe(false);
