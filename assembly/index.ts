@@ -33,6 +33,9 @@ export {
 } from './page/store';
 
 // ── front ends ───────────────────────────────────────────────────────────────
+export { frontNote, frontSetNote } from './front/note';
+export { zswapDestroy, zswapSettle, zswapWritten } from './front/zswap-restore';
+export { ramzBacked, ramzDestroy, ramzLastSecond, ramzPool, ramzSettle } from './front/ramzswap-restore';
 export { frontDoomedAt, frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
 export {
   zswapAccept, zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapDrainedAt, zswapExcess, zswapFigure,

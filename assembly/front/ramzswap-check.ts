@@ -8,6 +8,7 @@ import { RULE_FRONT, broken } from '../mem/verify';
 import { stateOf, tableNext } from '../page/table';
 import { zpoolSpan } from '../zpool';
 import { SLOTS } from './backed';
+import { NOTE, noteCheck } from './note';
 import { bytesOf, deviceAt } from './ramzswap-layout';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 
@@ -17,9 +18,10 @@ const HEADER_END: usize = 376;
 /** Verifies a ramzswap whose pool has passed its own check. 0 or EUCLEAN. */
 export function ramzCheck(front: usize): u32 {
   const home = <u32>(front >> PAGE_SHIFT);
-  const result = slotMapCheck(front + SLOTS);
+  let result = slotMapCheck(front + SLOTS);
+  if (result == 0) result = noteCheck(front);
   if (result != 0) return result;
-  for (let at = HEADER_END; at < <usize>PAGE_SIZE; at += 4) {
+  for (let at = HEADER_END; at < NOTE; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
   const pool = <usize>deviceAt(front).pool;

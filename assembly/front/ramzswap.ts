@@ -70,7 +70,7 @@ const BACKED: u32 = 1; // huge pages are refused: they go to the store
   return load<u32>(front + 360 + <usize>(priority << 2));
 }
 
-/* @inline */ function kindOfState(state: u32): u32 {
+/* @inline */ export function kindOfState(state: u32): u32 {
   return state & KIND_MASK;
 }
 
@@ -78,7 +78,7 @@ const BACKED: u32 = 1; // huge pages are refused: they go to the store
   return (state >> PRIORITY_SHIFT) & PRIORITY_MASK;
 }
 
-function isDevice(front: usize): bool {
+export function isDevice(front: usize): bool {
   return kindOf(front) == RAMZSWAP;
 }
 

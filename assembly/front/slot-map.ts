@@ -219,6 +219,28 @@ export function slotFreed(root: usize, slot: u32): void {
   if (slotState(root, slot) == SLOT_FREEING) setState(root, slot, SLOT_FREE);
 }
 
+// ── after a restore ──────────────────────────────────────────────────────────
+
+/** Dooms every slot that is not free: who knows of one that is in use says so with slotKeep. */
+export function slotsDoomAll(root: usize): void {
+  if (rootAt(root).top == 0) return;
+  rootAt(root).doomed = 0;
+  for (let nth: u32 = 0; nth < rootAt(root).frames - 1; nth++) {
+    const frame = mapFrame(root, nth);
+    for (let word = frameAddress(frame); word < frameAddress(frame + 1); word += 4) {
+      const states = load<u32>(word);
+      store<u32>(word, ((states | (states >> 1)) & 0x55555555) << 1); // SLOT_DOOMED in each pair that is not SLOT_FREE
+    }
+    mapEntry(frame).doomed = mapEntry(frame).taken;
+    rootAt(root).doomed += mapEntry(frame).taken;
+  }
+}
+
+/** A doomed slot is in use all the same. */
+export function slotKeep(root: usize, slot: u32): void {
+  if (slotState(root, slot) == SLOT_DOOMED) setState(root, slot, SLOT_USED);
+}
+
 // ── check ────────────────────────────────────────────────────────────────────
 
 /** Verifies the frames and counts of a map. 0 or EUCLEAN. */

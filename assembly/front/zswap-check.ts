@@ -9,6 +9,7 @@ import { slabCheck, slabNext, slabUsed } from '../mem/slab';
 import { RULE_FRONT, RULE_LRU, broken, isRecord, listLength } from '../mem/verify';
 import { tableFind, tableNext } from '../page/table';
 import { zpoolSpan } from '../zpool';
+import { NOTE, noteCheck } from './note';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 import { SLOTS } from './backed';
 import {
@@ -22,6 +23,7 @@ export function zswapCheck(front: usize): u32 {
   let result = slabCheck(front + POOL_DESCRIPTORS, RECORD_BYTES, FRAME_SLAB);
   if (result == 0) result = slotMapCheck(front + SLOTS);
   if (result == 0) result = headerCheck(front);
+  if (result == 0) result = noteCheck(front);
   if (result == 0) result = cellsCheck(front);
   if (result != 0) return result;
   result = recordsCheck(front);
@@ -51,7 +53,7 @@ function headerCheck(front: usize): u32 {
   for (let at = COUNTERS + (<usize>COUNTER_COUNT << 2); at < POOLS; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
-  for (let at = POOLS + <usize>POOL_COUNT * POOL_BYTES; at < <usize>PAGE_SIZE; at += 4) {
+  for (let at = POOLS + <usize>POOL_COUNT * POOL_BYTES; at < NOTE; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
   return entries == frontAt(front).entries && entries == slabUsed(front + POOL_DESCRIPTORS) ? 0 : broken(RULE_FRONT, home);

@@ -233,7 +233,7 @@ function countPool(front: usize, index: u32, by: i32): void {
 }
 
 /** Takes the write of an entry away from it: it is as if none were under way. It goes to the end of the LRU that is named. */
-function loseJob(front: usize, record: usize): void {
+export function loseJob(front: usize, record: usize): void {
   recordAt(record).job = 0;
   frontAt(front).inFlight -= 1;
 }
@@ -274,7 +274,7 @@ function release(front: usize, cell: usize): void {
 }
 
 /** Takes a page out. Its cell may have moved meanwhile, when a raw key went. */
-function remove(front: usize, cell: usize, offset: u32, type: u32): void {
+export function remove(front: usize, cell: usize, offset: u32, type: u32): void {
   release(front, cell);
   tableRemove(indexOf(front), cellOf(front, offset, type), offset);
 }
