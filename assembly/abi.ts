@@ -231,6 +231,9 @@ export const WRITE_LATE = 2 as u32; // nobody waits any more, but it may still h
 /** Types of pages are below; the high words of keys from here on are the index's own. */
 export const RAW_KEYS = 0xFFFFFF00 as u32;
 
+/** Pools that a zswap may have: the current one, and those that are draining. */
+export const POOLS_OF_ZSWAP = 64 as u32;
+
 // Ways to choose what to write back.
 export const VICTIM_ENTRY = 0 as u32;
 export const VICTIM_PAGE = 1 as u32;

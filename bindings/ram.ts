@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
 import {
-  FRAMES_MAX, FRAMES_MIN, IDENTITY_KIND, IDENTITY_NAME, IDENTITY_NAME_BYTES, NAME_BYTES, NEVER, NO_LIMIT, OUT_NEEDED, OUT_RULE,
+  FRAMES_MAX, FRAMES_MIN, NAME_BYTES, NEVER, NO_LIMIT, OUT_NEEDED, OUT_RULE,
   OUT_RULE_FRAME, RAM_FIXED, RAM_FRAMES, RAM_HIGH_WATER, RAM_ISOLATED, RAM_LIMIT, RAM_MAPS, RAM_POOLS, RAM_USED,
 } from '../assembly/abi.ts';
 import { isShared, requireUnshrunk, viewOf } from './bytes.ts';
@@ -9,12 +9,13 @@ import { moduleFor, moduleForSync } from './builds.ts';
 import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from './errors.ts';
+import { contentsOf, decodeName, destroyFront, type FrontIn, type FrontKind } from './fronts.ts';
 import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
 import { ruleOf } from './rules.ts';
 import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
 import { PAGE_SIZE, attach, closedCore, instantiate, reserve, type Core } from './wasm.ts';
-import { allocatorOf, kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
+import { kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
 import { callbacks, zpools, type Owner, type Zpool } from './zpool.ts';
 
 const MIN_BYTES = FRAMES_MIN * PAGE_SIZE;
@@ -62,6 +63,12 @@ export interface RamAccess {
   check(ram: Ram): void;
   /** A pool that belongs to a front end. @throws as ram.zpool */
   heldPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
+  /** A front end of a restored RAM that nobody has opened. @throws ENOENT; EINVAL for another kind; EBUSY when it is open */
+  resting(op: string, ram: Ram, name: unknown, kind: FrontKind): FrontIn;
+  /** It is open from now on: noteFront is told of it next. */
+  wake(ram: Ram, front: FrontIn): void;
+  /** The pool object of an address in this RAM. */
+  poolAt(ram: Ram, address: number): Zpool;
 }
 
 /** Not exported from the package. @internal */
@@ -86,7 +93,10 @@ export class Ram {
   #core: Core;
   readonly #owner: Owner;
   readonly #pools = new Map<string, Zpool>();
+  /** Front ends that are open. */
   readonly #fronts = new Set<FrontEnd>();
+  /** Those of the image that nobody has opened yet. */
+  readonly #resting = new Map<string, FrontIn>();
   #closed = false;
 
   private constructor(maker: unknown, core: Core) {
@@ -113,6 +123,9 @@ export class Ram {
         zpools.hold(pool);
         return pool;
       },
+      resting: (op, ram, name, kind) => ram.#restingOne(op, name, kind),
+      wake: (ram, { name }) => void ram.#resting.delete(name),
+      poolAt: (ram, address) => [...ram.#pools.values()].find((pool) => zpools.address(pool) === address) as Zpool,
     };
   }
 
@@ -152,7 +165,7 @@ export class Ram {
   /**
    * Makes a RAM from an image. Everything goes on as it would have in the RAM that the image was taken of: pools, handles
    * (refused ones included), LRU order, limits, even an armed fault injector. Evict callbacks are given anew: openZpool. Of a
-   * zswap or ramzswap only its pools come back.
+   * zswap or ramzswap comes back too, and rests: its pools are EBUSY to change until Zswap.open, Ramzswap.open or dropFront.
    * @param image bytes of snapshot(), of any build; they must stay as they are until the RAM is there
    * @param options bytes: at least those of the image's RAM (the default); more are reserved but not used, since handles
    *   are laid out by the geometry. limit: a new limit
@@ -197,6 +210,7 @@ export class Ram {
     this.#core = closedCore();
     this.#pools.forEach((pool) => zpools.orphan(pool));
     this.#pools.clear();
+    this.#resting.clear();
   }
 
   [DISPOSE](): void {
@@ -219,7 +233,7 @@ export class Ram {
   }
 
   #freshName(op: string, kind: string): string {
-    const taken = new Set([...this.#pools.keys(), ...[...this.#fronts].map((front) => front.name)]);
+    const taken = new Set([...this.#pools.keys(), ...this.#resting.keys(), ...[...this.#fronts].map((front) => front.name)]);
     let n = (this.#live(op).exports.ramCounter(RAM_POOLS) >>> 0) + 1;
     while (taken.has(`${kind}#${n}`)) n += 1;
     return `${kind}#${n}`;
@@ -297,25 +311,47 @@ export class Ram {
     return pool;
   }
 
-  /** Gives every pool that lies in a restored RAM its object; front ends go, and their pools are pools. False when two have one name. */
+  /** Gives every pool that lies in a restored RAM its object; those of front ends are held until these go. False when two have one name. */
   #open(): boolean {
-    const { bytes } = this.#core;
-    const { exports } = this.#core;
-    const addresses: number[] = [];
-    for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
-    let fronts = 0;
-    for (const address of addresses.reverse()) {
-      const at = exports.zpoolIdentity(address, IDENTITY_NAME) >>> 0;
-      const name = decodeName(bytes.slice(at, at + exports.zpoolIdentity(address, IDENTITY_NAME_BYTES)));
-      const allocator = allocatorOf(exports.zpoolIdentity(address, IDENTITY_KIND));
-      if (allocator === undefined) {
-        fronts += 1;
-        this.#core.exports.zpoolDestroy(address);
-        continue;
-      }
-      this.#pools.set(name, zpools.make(this.#owner, this.#core, address, allocator, name));
+    const { pools, fronts } = contentsOf(this.#core);
+    for (const { name, address, allocator } of pools) this.#pools.set(name, zpools.make(this.#owner, this.#core, address, allocator, name));
+    for (const front of fronts) this.#resting.set(front.name, front);
+    const held = new Set(fronts.flatMap((front) => front.pools));
+    for (const pool of this.#pools.values()) if (held.has(zpools.address(pool))) zpools.hold(pool);
+    return new Set([...pools, ...fronts].map(({ name }) => name)).size === pools.length + fronts.length;
+  }
+
+  #restingOne(op: string, name: unknown, kind?: FrontKind): FrontIn {
+    this.#live(op);
+    this.#idle(op);
+    if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
+    if ([...this.#fronts].some((front) => front.name === name)) throw new CompcacheError('EBUSY', op, `${show(name)} is open`);
+    const front = this.#resting.get(name);
+    if (front === undefined) throw new CompcacheError('ENOENT', op, `no front end ${show(name)}`);
+    if (kind !== undefined && front.kind !== kind) throw new CompcacheError('EINVAL', op, `${show(name)} is a ${front.kind}`);
+    return front;
+  }
+
+  /** The front ends in the RAM, oldest first: those that are open, and those of the image that nobody has opened yet. */
+  fronts(): { name: string; kind: FrontKind }[] {
+    return contentsOf(this.#live('ram.fronts')).fronts.map(({ name, kind }) => ({ name, kind }));
+  }
+
+  /**
+   * Destroys a front end of a restored RAM that nobody has opened, with its pools.
+   * @throws ENOENT for no such front end; EINVAL; EBUSY for one that is open, while an object of its pools is mapped, or inside an
+   *   evict callback
+   */
+  dropFront(name: string): void {
+    const op = 'ram.dropFront';
+    const front = this.#restingOne(op, name);
+    if (destroyFront(this.#core, front) !== 0) throw new CompcacheError('EBUSY', op, `an object of a pool of ${show(name)} is mapped`);
+    this.#resting.delete(name);
+    for (const [key, pool] of this.#pools) {
+      if (!front.pools.includes(zpools.address(pool))) continue;
+      zpools.orphan(pool);
+      this.#pools.delete(key);
     }
-    return addresses.length - fronts === this.#pools.size;
   }
 
   /** All pools of the RAM, oldest first. */
@@ -398,6 +434,7 @@ export class Ram {
     const owners: RamStats['owners'] = Object.fromEntries([
       ...[...this.#pools].map(([name, pool]) => [name, zpools.frameCounts(pool)] as const),
       ...[...this.#fronts].map((front) => [front.name, { frames: 0, metadataFrames: front.ownFrames() }] as const),
+      ...[...this.#resting.values()].map(({ name, address }) => [name, { frames: 0, metadataFrames: exports.zpoolMetadataFrames(address) >>> 0 }] as const),
     ]);
     const fixedFrames = counter(RAM_FIXED);
     return {
@@ -413,11 +450,6 @@ export class Ram {
       owners,
     };
   }
-}
-
-/** A pool's name; every byte counts, so that names and bytes correspond one to one. */
-function decodeName(utf8: Uint8Array): string {
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(utf8);
 }
 
 /** Refuses an image that has more frames, other frames, or things under way that no image can have. EIO. */

@@ -102,6 +102,16 @@ export interface CoreExports {
   zswapPend(front: number, offset: number, type: number): number;
   zswapDirect(front: number, offset: number, type: number, job: number): number;
   zswapDirectEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, end: number): number;
+  frontNote(front: number): number;
+  frontSetNote(front: number, bytes: number): number;
+  zswapDestroy(front: number): number;
+  zswapSettle(front: number): number;
+  zswapWritten(front: number, place: number): number;
+  ramzPool(front: number): number;
+  ramzDestroy(front: number): number;
+  ramzSettle(front: number): number;
+  ramzBacked(front: number, index: number): number;
+  ramzLastSecond(front: number): number;
   frontSettled(front: number, slot: number): void;
   frontOpen(front: number, bytes: number, slot: number, generation: number): number;
   zswapIsIn(front: number, offset: number, type: number, slot: number, generation: number): number;

@@ -56,6 +56,8 @@ export interface AllocatorRow {
   readonly lruByWrite: boolean;
   /** Incompressible pages lie in a whole frame outside the allocator's own layout. */
   readonly rawFrames: boolean;
+  /** No two objects share a frame, however small they are. */
+  readonly isAlone?: boolean;
   /** Frames of a pool whose objects were freed one by one, or that had none yet: xcfmalloc's reserve. */
   readonly idleFrames: number;
   /** Frames of a pool in which so many objects have been allocated that fill a frame each, and nothing freed since but by eviction. */
@@ -456,7 +458,7 @@ export function mixedSizes(row: AllocatorRow, count: number, seed = 1): number[]
   const random = noise(4 * count, seed);
   return Array.from({ length: count }, (_, i) => {
     const word = new DataView(random.buffer).getUint32(4 * i, true);
-    if (i % 7 === 0) return row.edges[word % row.edges.length] as number;
+    if (i % 7 === 0 && row.edges.length > 0) return row.edges[word % row.edges.length] as number;
     if (i % 31 === 0) return row.largest;
     return 1 + ((word >>> 8) % row.largest);
   });

@@ -11,7 +11,7 @@
  *   2. a row at the end of this file;
  *   3. a row in bindings/allocators.ts: its options, and how its figures read;
  *   4. a row in test/harness.ts: with that it is in the conformance suite.
- * test/contributor/ has one of 190 lines that is added in just this way by a test: begin with a copy of it.
+ * test/contributor/ has one of 280 lines that is added in just this way by a test: begin with a copy of it.
  *
  * What lies where. A pool is known by the address of its header frame (mem/pool.ts), which is in the RAM and has been found to be
  * a pool of this allocator before any function is called. The allocator owns bytes 256..4095 of the header, the caches of

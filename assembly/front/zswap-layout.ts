@@ -1,5 +1,5 @@
 /** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
-import { KIND_MASK, VICTIM_PAGE } from '../abi';
+import { KIND_MASK, VICTIM_PAGE, POOLS_OF_ZSWAP } from '../abi';
 import { POOL_INDEX, ZSWAP, kindOf, poolOption } from '../mem/pool';
 import { cellSet, stateOf, tableFind, termOf } from '../page/table';
 import { KIND_BITS } from './backed';
@@ -27,7 +27,7 @@ export const REACHED_FULL: u32 = 4;
 
 export const COUNTERS: usize = 352;
 export const POOLS: usize = 416;
-export const POOL_COUNT: u32 = 64;
+export const POOL_COUNT: u32 = POOLS_OF_ZSWAP;
 export const POOL_BYTES: usize = 12;
 
 @unmanaged

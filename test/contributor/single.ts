@@ -13,6 +13,7 @@
  *
  * Vital statistics: largest object 4096; no overhead beside the frame table; density is the mean size / 4096.
  */
+import { OUT_CURSOR } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPush, listRemove } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
@@ -24,7 +25,7 @@ import {
 import {
   POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, poolOption, uncountMap, uncountObject, victimTake,
 } from '../mem/pool';
-import { OUT_CURSOR, setOut } from '../mem/scratch';
+import { setOut } from '../mem/scratch';
 import { locateWhole, spanWhole } from '../mem/span';
 import { RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, listLength } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
@@ -268,7 +269,7 @@ export function check(pool: usize): u32 {
     const size = sizeOf(entry);
     if (size > PAGE_SIZE || load<u16>(entry, ISOLATED) > 1 || load<u64>(entry, ZERO) != 0) return broken(RULE_OBJECT, frame);
     if ((genA(entry) & mask()) == mask() || (size == 0 && !isIsolated(entry))) return broken(RULE_OBJECT, frame);
-    if (load<u32>(entry, MAPS) != 0 && (size == 0 || isIsolated(entry))) return broken(RULE_MAPS, frame);
+    if (load<u32>(entry, MAPS) != 0 && size == 0) return broken(RULE_MAPS, frame);
     if (isIsolated(entry) && load<u64>(entry, LRU_LINKS) != 0) return broken(RULE_LRU, frame);
     frames += 1;
     objects += <u32>(size != 0);

@@ -561,7 +561,7 @@ describe('zswap', () => {
     expect(mine.size(handle)).toBe(100);
   });
 
-  test('its pools are its own, and come back from an image as pools', async () => {
+  test('its pools are its own, also after a restore, until it is dropped', async () => {
     const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
     const free = ram.freeFrames;
     const zswap = await create({ ram, store: new NotingStore() });
@@ -571,7 +571,10 @@ describe('zswap', () => {
     expectPage(zswap, 49, pageOf(49));
     const restored = await Ram.restore(ram.snapshot(), buildOptions(build));
     restored.check();
-    for (const pool of restored.pools()) pool.destroy();
+    expect(restored.fronts()).toEqual([{ name: zswap.name, kind: 'zswap' }]);
+    for (const pool of restored.pools()) expect(codeOf(() => pool.destroy())).toBe('EBUSY');
+    restored.dropFront(zswap.name);
+    expect([restored.fronts(), restored.pools(), codeOf(() => restored.dropFront(zswap.name)), codeOf(() => ram.dropFront(zswap.name))]).toEqual([[], [], 'ENOENT', 'EBUSY']);
     restored.check();
     expect(restored.freeFrames).toBe(free);
     await zswap.close();

@@ -193,6 +193,10 @@ export function evict(subject: Subject): void {
       },
     });
     const [first, second] = putAll(pool, [1900, 1900]) as [Stored, Stored];
+    if (row.isAlone) {
+      expect(pool.locate(first.handle).frame).not.toBe(pool.locate(second.handle).frame);
+      return; // no victim has several objects
+    }
     expect(pool.locate(first.handle).frame).toBe(pool.locate(second.handle).frame);
     expect(pool.shrink(1)).toBeGreaterThan(0);
     expect(called).toEqual([first.handle, second.handle, second.handle]); // the second try

@@ -88,7 +88,7 @@ export function handles(subject: Subject): void {
   });
 
   test('no number is ever a handle of two pools', async () => {
-    const { ram, pool } = await subject.fresh({ bytes: '1MiB' });
+    const { ram, pool } = await subject.fresh({ bytes: '2MiB' });
     const other = createPool(ram, otherRow(row));
     const mine = Array.from({ length: 200 }, () => pool.malloc(1));
     const theirs = Array.from({ length: 40 }, () => other.malloc(1));

@@ -101,6 +101,8 @@ export const RAM: readonly Entry[] = [
   entry('Ram.freeFrames', (world) => world.ram.freeFrames),
   entry('Ram.isClosed', (world) => world.ram.isClosed, 1),
   entry('Ram.stats', (world) => world.ram.stats()),
+  entry('Ram.fronts', (world) => world.ram.fronts()),
+  entry('Ram.dropFront', (world) => world.ram.dropFront(text(world, world.dice.of(['zswap#1', 'ramzswap#1', ...world.ram.fronts().map(({ name }) => name)])))),
   entry('Ram.close', (world) => (world.dice.once(12) ? world.ram.close() : SKIP), 1),
   entry('Ram[dispose]', (world) => (world.dice.once(20) ? world.ram[DISPOSE]() : SKIP), 1),
 ];
