@@ -16,7 +16,8 @@ import { parseBytes } from './sizes.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
 import { PAGE_SIZE, attach, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
-import { callbacks, zpools, type Owner, type Zpool } from './zpool.ts';
+import { callbacks, type Owner } from './zpool-reclaim.ts';
+import { zpools, type Zpool } from './zpool.ts';
 
 const MIN_BYTES = FRAMES_MIN * PAGE_SIZE;
 const MAX_BYTES = FRAMES_MAX * PAGE_SIZE;

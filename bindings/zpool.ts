@@ -1,66 +1,26 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import {
-  COUNT_BYTES_MOVED, COUNT_FRAMES, COUNT_LIVE_BYTES, COUNT_MAPS, COUNT_OBJECTS, COUNT_OBJECTS_MOVED, IDENTITY_OPTIONS, MODE_RO, MODE_RW,
-  MODE_WO, NO_LIMIT, OUT_CURSOR, OUT_FILL, OUT_LENGTH, OUT_NEEDED, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE,
-  OUT_WALK_FREE, OUT_WALK_OBJECTS, ROW_WORDS, WALK_BYTES, WALK_FREE_BYTES, WALK_FREE_OFFSET, WALK_FREE_WORDS, WALK_HANDLE,
-  WALK_OBJECT_WORDS, WALK_OFFSET,
-} from '../assembly/abi.ts';
+import { COUNT_FRAMES, MODE_RO, MODE_RW, MODE_WO, NO_LIMIT, OUT_FILL, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../assembly/abi.ts';
 import { rowOf } from './allocators.ts';
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
-import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show, takeOptions, type ErrorCode } from './errors.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show, takeOptions } from './errors.ts';
 import { SHAPES, pageTables, type PageTable, type PageTableKeys } from './page-table.ts';
 import { isPromise } from './promises.ts';
+import { sameFilledEntry, sameFilledWord } from './same-filled.ts';
 import type {
   AllocatorName, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolStats,
 } from './types.ts';
-import { PAGE_SIZE, closedCore, type Core, type CoreExports } from './wasm.ts';
+import type { ZpoolAccess } from './zpool-access.ts';
+import { explain, notAHandle } from './zpool-errors.ts';
+import { contentsOf, figuresOf } from './zpool-figures.ts';
+import { reclaim, type Owner } from './zpool-reclaim.ts';
+import { PAGE_SIZE, closedCore, type Core } from './wasm.ts';
 
 const MODES: Record<MapMode, number> = { ro: MODE_RO, rw: MODE_RW, wo: MODE_WO };
-const TRIES = 8;
-/** The most tries without a frame of one shrink and all those that its callbacks make. */
-const TRIES_IN_ALL = 256;
-/** Calls that take more stack than releasing a victim. */
-const STACK_CALLS = 256;
-
-/** What a pool needs of its RAM beside the public API. */
-export interface Owner {
-  /** Depth of evict callbacks that are running. */
-  evicting: number;
-  forget(name: string): void;
-}
-
-/**
- * Evict callbacks in all RAMs of this realm: how many run inside each other, for Ram.restore; and how many tries of the shrinks
- * that run have brought nothing yet. Those have a bound: callbacks that shrink again would take eight to the power of their depth.
- */
-export const callbacks = { running: 0, tries: 0 };
-
-/** What this package may do with pools and callers may not. @internal */
-export interface ZpoolAccess {
-  make(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict?: EvictCallback): Zpool;
-  /** Where its header lies; 0 once it is gone. */
-  address(pool: Zpool): number;
-  /** Makes it a front end's: every change by others is EBUSY from now on. */
-  hold(pool: Zpool): void;
-  /** compact and destroy for whoever holds it. */
-  compact(op: string, pool: Zpool): number;
-  destroy(op: string, pool: Zpool): void;
-  /** storePage and loadPage for a page table, with a codec that is not of the core. */
-  storeWith(op: string, pool: Zpool, page: Uint8Array, codec: ForeignCodec): PageEntry;
-  loadWith(op: string, pool: Zpool, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void;
-  /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. */
-  orphan(pool: Zpool): void;
-  /** @throws EBUSY for a front end's */
-  setEvict(op: string, pool: Zpool, evict: EvictCallback): void;
-  /** Frames of objects and of metadata, without the cost of stats(). */
-  frameCounts(pool: Zpool): { frames: number; metadataFrames: number };
-}
-
 /** Not exported from the package. @internal */
-export let zpools: ZpoolAccess;
+export let zpools: ZpoolAccess<Zpool>;
 
 // The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -176,7 +136,7 @@ export class Zpool {
   }
 
   #free(op: string, handle: number): void {
-    if (!isU32(handle)) this.#notAHandle(op, handle);
+    if (!isU32(handle)) notAHandle(op, handle);
     const result = this.#core.exports.zpoolFree(this.#own, handle | 0) >>> 0;
     if (result !== 0) throw this.#refusal(op, result, handle);
   }
@@ -187,7 +147,7 @@ export class Zpool {
   }
 
   #size(op: string, handle: number): number {
-    if (!isU32(handle)) this.#notAHandle(op, handle);
+    if (!isU32(handle)) notAHandle(op, handle);
     const size = this.#core.exports.zpoolSize(this.#address, handle | 0) >>> 0;
     if (size >= ERRNO_MIN) throw this.#failure(op, size, handle);
     return size;
@@ -201,7 +161,7 @@ export class Zpool {
    * @throws ERANGE, and nothing is written, when at + bytes.length exceeds the object
    */
   write(handle: Handle, bytes: Uint8Array, at = 0): void {
-    if (!isU32(handle)) this.#notAHandle('zpool.write', handle);
+    if (!isU32(handle)) notAHandle('zpool.write', handle);
     requireBytes('zpool.write', 'bytes', bytes);
     requireU32('zpool.write', 'at', at);
     const length = lengthOf(bytes);
@@ -259,7 +219,7 @@ export class Zpool {
    * @see Linux 6.1 mm/zpool.c zpool_map_handle, mm/zsmalloc.c zs_map_object
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
-    if (!isU32(handle)) this.#notAHandle('zpool.map', handle);
+    if (!isU32(handle)) notAHandle('zpool.map', handle);
     const number = typeof mode === 'string' && Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
     if (number === undefined) throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
     const core = this.#core;
@@ -270,14 +230,14 @@ export class Zpool {
 
   /** Ends one map of an object. @throws EINVAL also for an object that is not mapped */
   unmap(handle: Handle): void {
-    if (!isU32(handle)) this.#notAHandle('zpool.unmap', handle);
+    if (!isU32(handle)) notAHandle('zpool.unmap', handle);
     const result = this.#core.exports.zpoolUnmap(this.#own, handle | 0) >>> 0;
     if (result !== 0) throw this.#refusal('zpool.unmap', result, handle);
   }
 
   /** Where an object's data lie. Moves with compaction, unless the object is mapped. */
   locate(handle: Handle): Location {
-    if (!isU32(handle)) this.#notAHandle('zpool.locate', handle);
+    if (!isU32(handle)) notAHandle('zpool.locate', handle);
     const { out, exports } = this.#core;
     const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
@@ -337,11 +297,11 @@ export class Zpool {
     requirePage(op, 'into', into);
     const { exports, page } = this.#core;
     if (typeof entry === 'number' && entry < 0) {
-      if (!isU32(-1 - entry)) this.#notAHandle(op, entry);
+      if (!isU32(-1 - entry)) notAHandle(op, entry);
       if (this.#isGone()) throw this.#closed(op);
       exports.pageFill(-1 - entry);
     } else {
-      if (!isU32(entry)) this.#notAHandle(op, entry);
+      if (!isU32(entry)) notAHandle(op, entry);
       if (typeof taken !== 'number') return this.#loadWith(op, entry, into, taken);
       const result = exports.pageLoad(this.#address, entry | 0) >>> 0;
       if (result !== PAGE_SIZE) throw this.#failure(op, result, entry);
@@ -408,71 +368,8 @@ export class Zpool {
     if (pages === 0) return 0;
     const evict = this.#evict;
     if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
-    let freed = 0;
-    if (callbacks.running === 0) callbacks.tries = 0;
-    const { exports } = this.#core;
-    while (freed < pages) {
-      const { frames, failure } = this.#reclaim(exports, evict);
-      exports.zpoolRunDeferred(this.#own, 0);
-      freed += frames;
-      if (frames !== 0) continue;
-      if (freed !== 0) break;
-      throw failure;
-    }
-    return freed;
-  }
-
-  /** Up to eight victims, until one is empty: the frames it brought, or why none did. */
-  #reclaim(exports: CoreExports, evict: EvictCallback): { frames: number; failure?: CompcacheError } {
-    const op = 'zpool.shrink';
-    let cause: { cause: unknown } | undefined;
-    const before = callbacks.tries;
-    for (let tries = 0; tries < TRIES && callbacks.tries < TRIES_IN_ALL; tries++) {
-      requireStack(op);
-      const victim = exports.zpoolIsolate(this.#own) >>> 0;
-      if (victim === 0 && tries === 0) return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
-      if (victim === 0) break;
-      callbacks.tries += 1;
-      let answer: EvictAnswer;
-      let frames = 0;
-      try {
-        answer = this.#evictAll(exports, victim, evict);
-      } finally {
-        frames = exports.zpoolRelease(this.#own, victim) >>> 0;
-      }
-      if (frames !== 0) {
-        callbacks.tries = before;
-        return { frames };
-      }
-      if (answer === 'promise') {
-        return { frames: 0, failure: new CompcacheError('EINVAL', op, 'the evict callback returned a Promise; it must be synchronous') };
-      }
-      if (typeof answer === 'object') cause = answer;
-    }
-    return { frames: 0, failure: new CompcacheError('EAGAIN', op, `no frame came back in ${TRIES} tries, or in ${TRIES_IN_ALL} of shrinks inside each other`, cause) };
-  }
-
-  /** Calls evict for each object of a victim until one is refused. */
-  #evictAll(exports: CoreExports, victim: number, evict: EvictCallback): EvictAnswer {
-    const { out } = this.#core;
-    let cursor = 0;
-    for (;;) {
-      const handle = exports.zpoolVictimNext(this.#own, victim, cursor) >>> 0;
-      if (handle === 0) return 'done';
-      cursor = out[OUT_CURSOR] as number;
-      callbacks.running += 1;
-      this.#owner.evicting += 1;
-      try {
-        const answer: unknown = evict(handle as Handle, this);
-        if (answer === false) return 'refused';
-        if (isPromise(answer)) return 'promise';
-      } catch (cause) {
-        return { cause };
-      } finally {
-        callbacks.running -= 1;
-        this.#owner.evicting -= 1;
-      }
-    }
+    const { exports, out } = this.#core;
+    return reclaim({ exports, out, address: this.#own, owner: this.#owner, evict: (handle) => evict(handle, this) }, pages);
   }
 
   /**
@@ -519,36 +416,8 @@ export class Zpool {
   }
 
   stats(): ZpoolStats {
-    const op = 'zpool.stats';
-    const { frames, metadataFrames } = this.#frameCounts();
-    const liveBytes = this.#counter(op, COUNT_LIVE_BYTES);
-    const metadataBytes = metadataFrames * PAGE_SIZE;
-    const total = frames * PAGE_SIZE;
-    return {
-      liveBytes,
-      objects: this.#counter(op, COUNT_OBJECTS),
-      frames,
-      metadataBytes,
-      density: total === 0 ? 0 : liveBytes / total,
-      densityWithMetadata: liveBytes / (total + metadataBytes),
-      objectsMoved: this.#counter(op, COUNT_OBJECTS_MOVED),
-      bytesMoved: this.#counter(op, COUNT_BYTES_MOVED),
-      spanning: this.#number(op, this.#core.exports.zpoolSpanning(this.#address)),
-      maps: this.#counter(op, COUNT_MAPS),
-      ...this.#tables(),
-    };
-  }
-
-  /** Figures of the allocator's own table. */
-  #tables(): Pick<ZpoolStats, 'lists' | 'classes' | 'reserveFrames'> {
-    const { exports, memory } = this.#core;
-    const buffer = exports.blockBuffer() >>> 0;
-    const rows = Array.from({ length: exports.zpoolTables(this.#address) >>> 0 }, (_, nth) => {
-      exports.zpoolTable(this.#address, nth);
-      return new Uint32Array(memory.buffer, buffer, ROW_WORDS).slice();
-    });
-    const options = [0, 1, 2].map((nth) => exports.zpoolIdentity(this.#address, IDENTITY_OPTIONS + nth) >>> 0);
-    return rowOf(this.#allocator).figures(rows, options);
+    const counts = this.#frameCounts();
+    return figuresOf(this.#core, this.#address, this.#allocator, counts);
   }
 
   /**
@@ -557,23 +426,12 @@ export class Zpool {
    * @throws what the callback throws; EINVAL for one that gives a Promise
    */
   walk(visit: (contents: FrameContents) => void): void {
-    if (typeof visit !== 'function') throw new CompcacheError('EINVAL', 'zpool.walk', `visit must be a function, not ${show(visit)}`);
-    const { exports, memory, out } = this.#core;
-    let frame = 0;
-    for (;;) {
-      frame = exports.zpoolWalk(this.#address, frame) >>> 0;
-      if (frame >= ERRNO_MIN) throw this.#failure('zpool.walk', frame, 0);
+    const op = 'zpool.walk';
+    if (typeof visit !== 'function') throw new CompcacheError('EINVAL', op, `visit must be a function, not ${show(visit)}`);
+    for (let frame = 0; ; ) {
+      frame = this.#number(op, this.#core.exports.zpoolWalk(this.#address, frame));
       if (frame === 0) return;
-      const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, WALK_OBJECT_WORDS * (out[OUT_WALK_OBJECTS] as number)).slice();
-      const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, WALK_FREE_WORDS * (out[OUT_WALK_FREE] as number)).slice();
-      const answer: unknown = visit({
-        frame,
-        objects: startsOf(objects, WALK_OBJECT_WORDS).map((at) => ({
-          handle: objects[at + WALK_HANDLE] as Handle, offset: objects[at + WALK_OFFSET] as number, bytes: objects[at + WALK_BYTES] as number,
-        })),
-        free: startsOf(free, WALK_FREE_WORDS).map((at) => ({ offset: free[at + WALK_FREE_OFFSET] as number, bytes: free[at + WALK_FREE_BYTES] as number })),
-      });
-      if (isPromise(answer)) throw new CompcacheError('EINVAL', 'zpool.walk', 'visit returned a Promise; it must be synchronous');
+      if (isPromise(visit(contentsOf(this.#core, frame)))) throw new CompcacheError('EINVAL', op, 'visit returned a Promise; it must be synchronous');
     }
   }
 
@@ -617,10 +475,6 @@ export class Zpool {
     return new CompcacheError('ECLOSED', op, `pool ${show(this.#name)} is destroyed or its RAM closed`);
   }
 
-  #notAHandle(op: string, handle: unknown): never {
-    throw new CompcacheError('EINVAL', op, `${show(handle)} is no handle: it must be a whole number from 1 to 4294967295`);
-  }
-
   #number(op: string, result: number): number {
     result >>>= 0;
     if (result >= ERRNO_MIN) throw this.#failure(op, result, 0);
@@ -637,7 +491,7 @@ export class Zpool {
   #failure(op: string, result: number, what: number): CompcacheError {
     if (this.#isGone()) return this.#closed(op);
     const code = codeOf(result);
-    return new CompcacheError(code, op, this.#explain(op, code, what));
+    return new CompcacheError(code, op, explain(this.#core, this.#address, this.#name, op, code, what));
   }
 
   /** The error for a failed call that would have changed the pool. EBUSY where that is a front end's. */
@@ -645,55 +499,4 @@ export class Zpool {
     const isHeld = this.#own === 0 && !this.#isGone();
     return isHeld ? new CompcacheError('EBUSY', op, `pool ${show(this.#name)} belongs to a front end, which alone may change it`) : this.#failure(op, result, what);
   }
-
-  #explain(op: string, code: ErrorCode, what: number): string {
-    const { exports, out } = this.#core;
-    switch (code) {
-      case 'ENOMEM': return `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`;
-      case 'ENOSPC': return `size ${what} is beyond the largest object, ${exports.zpoolMax(this.#address) >>> 0} bytes`;
-      case 'ERANGE': return `the range does not fit the object of ${exports.zpoolSize(this.#address, what) >>> 0} bytes`;
-      case 'EBUSY': return op === 'zpool.map' ? 'the object has as many maps as can be counted' : op === 'zpool.destroy' ? 'an object is mapped or under reclaim' : 'the object is mapped';
-      case 'EIO': return 'the object is no page that was stored with this codec';
-      default:
-        if (op === 'zpool.malloc') return 'size must be at least 1';
-        if (op === 'zpool.unmap') return `handle ${what} is not live in this pool, or not mapped`;
-        return `handle ${what} is not live in pool ${show(this.#name)}`;
-    }
-  }
-}
-
-/**
- * Requires room for so many more calls on the stack. A victim that was isolated must be released whatever happens, and that
- * takes more stack than isolating it did: so callbacks that call again without end are stopped before, not between. EAGAIN.
- */
-function requireStack(op: string): void {
-  try {
-    useStack(STACK_CALLS);
-  } catch (cause) {
-    throw new CompcacheError('EAGAIN', op, 'the stack is nearly used up', { cause });
-  }
-}
-
-function useStack(calls: number): number {
-  return calls === 0 ? 0 : 1 + useStack(calls - 1);
-}
-
-/** How the calls of evict for one victim ended; an object holds what the callback threw. */
-type EvictAnswer = 'done' | 'refused' | 'promise' | { cause: unknown };
-
-/** Where records of so many words each begin, which lie one behind the other. */
-function startsOf(words: Uint32Array, each: number): number[] {
-  return Array.from({ length: words.length / each }, (_, i) => i * each);
-}
-
-function sameFilledEntry(word: number): PageEntry {
-  return (-1 - word) as PageEntry;
-}
-
-/** The word of a same-filled page, for codecs outside the core. */
-function sameFilledWord(page: Uint8Array): number | undefined {
-  for (let at = 4; at < PAGE_SIZE; at++) {
-    if (page[at] !== page[at - 4]) return undefined;
-  }
-  return new DataView(page.buffer, page.byteOffset, 4).getUint32(0, true);
 }

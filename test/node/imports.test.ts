@@ -32,7 +32,7 @@ function target({ from, to }: Import): string {
 const CORE = [/^assembly\/(abi$|base\/)/, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/generated\/dispatch$/, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/inspect$/, /^assembly\/index$/];
 const BINDINGS = [
   /^assembly\/(abi|alloc\/index)$/, /^bindings\/(errors|allocators|bytes|nested|promises|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
-  /^bindings\/(zpool|page-table|fronts)$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
+  /^bindings\/(zpool(-\w+)?|same-filled|page-table|fronts)$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
 ];
 
 function layer(layers: RegExp[], file: string): number {

@@ -1,0 +1,59 @@
+/** Figures of a pool, and what lies in its frames: read from the result area and the buffers of the core. */
+import {
+  COUNT_BYTES_MOVED, COUNT_LIVE_BYTES, COUNT_MAPS, COUNT_OBJECTS, COUNT_OBJECTS_MOVED, IDENTITY_OPTIONS, OUT_WALK_FREE,
+  OUT_WALK_OBJECTS, PAGE_SIZE, ROW_WORDS, WALK_BYTES, WALK_FREE_BYTES, WALK_FREE_OFFSET, WALK_FREE_WORDS, WALK_HANDLE,
+  WALK_OBJECT_WORDS, WALK_OFFSET,
+} from '../assembly/abi.ts';
+import { rowOf, type AllocatorName } from './allocators.ts';
+import type { FrameContents, Handle, ZpoolStats } from './types.ts';
+import type { Core } from './wasm.ts';
+
+/** stats() of a pool that is there. */
+export function figuresOf(core: Core, pool: number, allocator: AllocatorName, { frames, metadataFrames }: { frames: number; metadataFrames: number }): ZpoolStats {
+  const counter = (which: number): number => core.exports.zpoolCounter(pool, which);
+  const liveBytes = counter(COUNT_LIVE_BYTES);
+  const metadataBytes = metadataFrames * PAGE_SIZE;
+  const total = frames * PAGE_SIZE;
+  return {
+    liveBytes,
+    objects: counter(COUNT_OBJECTS),
+    frames,
+    metadataBytes,
+    density: total === 0 ? 0 : liveBytes / total,
+    densityWithMetadata: liveBytes / (total + metadataBytes),
+    objectsMoved: counter(COUNT_OBJECTS_MOVED),
+    bytesMoved: counter(COUNT_BYTES_MOVED),
+    spanning: core.exports.zpoolSpanning(pool) >>> 0,
+    maps: counter(COUNT_MAPS),
+    ...tablesOf(core, pool, allocator),
+  };
+}
+
+/** Figures of the allocator's own table. */
+function tablesOf({ exports, memory }: Core, pool: number, allocator: AllocatorName): Pick<ZpoolStats, 'lists' | 'classes' | 'reserveFrames'> {
+  const buffer = exports.blockBuffer() >>> 0;
+  const rows = Array.from({ length: exports.zpoolTables(pool) >>> 0 }, (_, nth) => {
+    exports.zpoolTable(pool, nth);
+    return new Uint32Array(memory.buffer, buffer, ROW_WORDS).slice();
+  });
+  const options = [0, 1, 2].map((nth) => exports.zpoolIdentity(pool, IDENTITY_OPTIONS + nth) >>> 0);
+  return rowOf(allocator).figures(rows, options);
+}
+
+/** What the core's walk has just found in a frame. */
+export function contentsOf({ exports, memory, out }: Core, frame: number): FrameContents {
+  const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, WALK_OBJECT_WORDS * (out[OUT_WALK_OBJECTS] as number)).slice();
+  const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, WALK_FREE_WORDS * (out[OUT_WALK_FREE] as number)).slice();
+  return {
+    frame,
+    objects: startsOf(objects, WALK_OBJECT_WORDS).map((at) => ({
+      handle: objects[at + WALK_HANDLE] as Handle, offset: objects[at + WALK_OFFSET] as number, bytes: objects[at + WALK_BYTES] as number,
+    })),
+    free: startsOf(free, WALK_FREE_WORDS).map((at) => ({ offset: free[at + WALK_FREE_OFFSET] as number, bytes: free[at + WALK_FREE_BYTES] as number })),
+  };
+}
+
+/** Where records of so many words each begin, which lie one behind the other. */
+function startsOf(words: Uint32Array, each: number): number[] {
+  return Array.from({ length: words.length / each }, (_, i) => i * each);
+}
