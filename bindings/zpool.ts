@@ -76,13 +76,8 @@ export class Zpool {
     };
   }
 
-  get allocator(): AllocatorName {
-    return this.#allocator;
-  }
-
-  get name(): string {
-    return this.#name;
-  }
+  get allocator(): AllocatorName { return this.#allocator; }
+  get name(): string { return this.#name; }
 
   /** Whether shrink can evict: true for all allocators. */
   get evictable(): boolean {
