@@ -31,7 +31,7 @@ function target({ from, to }: Import): string {
 /** Layers from the bottom; a file may import from its own and those below. Of the core the bindings read abi.ts and the kinds of allocators. */
 const CORE = [/^assembly\/(abi$|base\/)/, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/generated\/dispatch$/, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/inspect$/, /^assembly\/index$/];
 const BINDINGS = [
-  /^assembly\/(abi|alloc\/index)$/, /^bindings\/(errors|allocators|bytes|nested|promises|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
+  /^assembly\/(abi|alloc\/index)$/, /^bindings\/(errors|allocators|bytes|nested|promises|steps|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
   /^bindings\/(zpool|page-table)$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
 ];
 

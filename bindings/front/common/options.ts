@@ -1,12 +1,12 @@
 /** Options of zswap, and what they mean. */
-import { ALLOCATOR_OPTIONS, requireAllocator } from '../allocators.ts';
-import type { BackingStore } from '../backing/types.ts';
-import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
-import { takeCodec, type ForeignCodec } from '../codec/foreign.ts';
-import { loadCodec, type LoadableCodec } from '../codec/index.ts';
-import { CompcacheError, show, takeOptions } from '../errors.ts';
-import { RAM_OPTIONS, rams, type Ram } from '../ram.ts';
-import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
+import { ALLOCATOR_OPTIONS, requireAllocator } from '../../allocators.ts';
+import type { BackingStore } from '../../backing/types.ts';
+import { CORE_CODECS, type CoreCodecName } from '../../codec/core.ts';
+import { takeCodec, type ForeignCodec } from '../../codec/foreign.ts';
+import { loadCodec, type LoadableCodec } from '../../codec/index.ts';
+import { CompcacheError, show, takeOptions } from '../../errors.ts';
+import { RAM_OPTIONS, rams, type Ram } from '../../ram.ts';
+import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../../types.ts';
 
 export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   /** A RAM that it shares with others. Default: one of its own, made with `bytes`, `limit`, `build`, `simd`, `module`. */

@@ -5,28 +5,28 @@ import {
   NO_SLOT, OUT_CURSOR, OUT_ENTRIES, OUT_GENERATION, OUT_JOB, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_SLOT, POOR, RAW_KEYS, VICTIM_ENTRY, VICTIM_PAGE,
   WRITE_DONE, WRITE_FAILED, WRITE_LATE, ZSWAP_ENTRIES, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT, ZSWAP_POOL_FRAMES, ZSWAP_RAW, ZSWAP_SAME_FILLED,
   ZSWAP_SLOTS, ZSWAP_STORED, ZSWAP_WRITTEN,
-} from '../../assembly/abi.ts';
-import { DEFAULT_ALLOCATOR, requireAllocator, rowOf } from '../allocators.ts';
-import { SLOT_BYTES } from '../backing/types.ts';
-import { copyIn, copyOf, copyOut, firstOf, requireUnshrunk, viewOf } from '../bytes.ts';
-import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
-import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
-import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
-import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show } from '../errors.ts';
-import { SHAPES } from '../page-table.ts';
-import { Ram, rams, type FrontEnd } from '../ram.ts';
-import type { AllocatorName, Codec, ZpoolOptions } from '../types.ts';
-import { PAGE_SIZE, closedCore, type Core, type CoreExports } from '../wasm.ts';
-import { zpools, type Zpool } from '../zpool.ts';
+} from '../../../assembly/abi.ts';
+import { DEFAULT_ALLOCATOR, requireAllocator, rowOf } from '../../allocators.ts';
+import { SLOT_BYTES } from '../../backing/types.ts';
+import { copyIn, copyOf, copyOut, firstOf, requireUnshrunk, viewOf } from '../../bytes.ts';
+import { CORE_CODECS, type CoreCodecName } from '../../codec/core.ts';
+import { requirePage, type ForeignCodec } from '../../codec/foreign.ts';
+import { ASYNC_DISPOSE, DISPOSE } from '../../dispose.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show } from '../../errors.ts';
+import { SHAPES } from '../../page-table.ts';
+import { Ram, rams, type FrontEnd } from '../../ram.ts';
+import type { AllocatorName, Codec, ZpoolOptions } from '../../types.ts';
+import { PAGE_SIZE, closedCore, type Core, type CoreExports } from '../../wasm.ts';
+import { zpools, type Zpool } from '../../zpool.ts';
 import {
   codecNow, requireFlag, requirePercent, requireRange, requireZswapOptions, resolveCodec, type TakenZswapOptions,
   type ZswapOptions,
-} from './options.ts';
-import { decompressed, leaveStore, noFrame, notedPlace, takeStore, tracked } from './shared.ts';
-import { SlotFrees } from './slot-frees.ts';
-import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
-import { Progress, type Goal, type Run } from './zswap-run.ts';
-import { COUNTERS, type Counter, type ZswapStats } from './zswap-stats.ts';
+} from '../common/options.ts';
+import { decompressed, leaveStore, noFrame, notedPlace, takeStore, tracked } from '../common/shared.ts';
+import { SlotFrees } from '../common/slot-frees.ts';
+import { StoreIo, bytesRead, type Outcome } from '../common/store-io.ts';
+import { Progress, type Goal, type Run } from './run.ts';
+import { COUNTERS, type Counter, type ZswapStats } from './stats.ts';
 
 // Answers of ours, beside those of the core.
 const CODEC_FAILED = ANSWERS_END;

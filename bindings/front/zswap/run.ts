@@ -1,5 +1,5 @@
 /** One run of writing back: what it is to reach, and how far it has come. */
-import type { CompcacheError } from '../errors.ts';
+import type { CompcacheError } from '../../errors.ts';
 
 /** Entries written between two looks at the frames that came back. */
 const BATCH = 8;

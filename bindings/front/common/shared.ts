@@ -1,9 +1,9 @@
 /** What both front ends do with a core: pages of codecs outside it, places it has noted, frames it lacks, calls that wait. */
-import { FIRST_FOREIGN, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_GENERATION, OUT_NEEDED, OUT_SLOT } from '../../assembly/abi.ts';
-import type { BackingStore } from '../backing/types.ts';
-import type { ForeignCodec } from '../codec/foreign.ts';
-import { CompcacheError, codeOf } from '../errors.ts';
-import { type Core } from '../wasm.ts';
+import { FIRST_FOREIGN, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_GENERATION, OUT_NEEDED, OUT_SLOT } from '../../../assembly/abi.ts';
+import type { BackingStore } from '../../backing/types.ts';
+import type { ForeignCodec } from '../../codec/foreign.ts';
+import { CompcacheError, codeOf } from '../../errors.ts';
+import { type Core } from '../../wasm.ts';
 
 /**
  * The page whose block the core has put into the block buffer. The codec is foreign code: look at everything anew after it.

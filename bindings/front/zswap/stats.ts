@@ -3,7 +3,7 @@
 import {
   DECOMPRESS_FAIL, DUPLICATE_ENTRY, POOL_LIMIT_HIT, READ_FAIL, REJECT_ALLOC_FAIL, REJECT_COMPRESS_FAIL, REJECT_COMPRESS_POOR,
   REJECT_KMEMCACHE_FAIL, REJECT_RECLAIM_FAIL, WRITEBACK_FAIL, WRITTEN_BACK,
-} from '../../assembly/abi.ts';
+} from '../../../assembly/abi.ts';
 
 /** The counters of /sys/kernel/debug/zswap, and what there is beside them. */
 export interface ZswapStats {
