@@ -1,0 +1,17 @@
+/** Calls that wait for a store and have things to put back when it has answered. Closing waits for them. It touches nothing else. */
+export class ActiveCalls {
+  readonly #calls = new Set<Promise<unknown>>();
+
+  /** Notes a call as active until it has ended. */
+  track<T>(call: Promise<T>): Promise<T> {
+    this.#calls.add(call);
+    const done = (): void => void this.#calls.delete(call);
+    call.then(done, done);
+    return call;
+  }
+
+  /** Waits until there is none. */
+  async ended(): Promise<void> {
+    while (this.#calls.size !== 0) await Promise.allSettled(this.#calls);
+  }
+}
