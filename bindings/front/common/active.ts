@@ -2,6 +2,10 @@
 export class ActiveCalls {
   readonly #calls = new Set<Promise<unknown>>();
 
+  get size(): number {
+    return this.#calls.size;
+  }
+
   /** Notes a call as active until it has ended. */
   track<T>(call: Promise<T>): Promise<T> {
     this.#calls.add(call);
@@ -10,8 +14,8 @@ export class ActiveCalls {
     return call;
   }
 
-  /** Waits until there is none. */
-  async ended(): Promise<void> {
-    while (this.#calls.size !== 0) await Promise.allSettled(this.#calls);
+  /** Waits until those that there are now have ended. Others may have begun meanwhile: ask size again. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#calls);
   }
 }
