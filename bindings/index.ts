@@ -15,5 +15,5 @@ export {
   Ramzswap, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapOptions, type RamzswapSettings, type RamzswapStats,
   type RecompressOptions, type WritebackSelection,
 } from './front/ramzswap/index.ts';
-export type { ZswapOptions } from './front/common/options.ts';
+export type { ZswapOptions } from './front/zswap/settings.ts';
 export type * from './types.ts';

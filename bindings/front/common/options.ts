@@ -1,61 +1,12 @@
-/** Options of zswap, and what they mean. */
-import { ALLOCATOR_OPTIONS, requireAllocator } from '../../allocators.ts';
+/** Arguments and options that both front ends have: each is read once, and checked. Nothing is touched. */
 import type { BackingStore } from '../../backing/types.ts';
 import { CORE_CODECS, type CoreCodecName } from '../../codec/core.ts';
 import { takeCodec, type ForeignCodec } from '../../codec/foreign.ts';
 import { loadCodec, type LoadableCodec } from '../../codec/index.ts';
-import { CompcacheError, show, takeOptions } from '../../errors.ts';
+import { CompcacheError, show } from '../../errors.ts';
 import { RAM_OPTIONS, rams, type Ram } from '../../ram.ts';
-import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../../types.ts';
+import type { RamOptions } from '../../types.ts';
 
-export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
-  /** A RAM that it shares with others. Default: one of its own, made with `bytes`, `limit`, `build`, `simd`, `module`. */
-  ram?: Ram;
-  /** Default 'zsmalloc'. */
-  allocator?: AllocatorName;
-  /** Options of that allocator: `layout`, `chainSize`, … */
-  zpool?: Omit<ZpoolOptions, 'name' | 'evict'>;
-  /** A codec of the core ('lz4', 'lz4hc'), one that loadCodec knows, or any other. Default 'lz4'. */
-  codec?: CoreCodecName | LoadableCodec | Codec;
-  /** Whether pages are stored. Without, those that are there stay until they are loaded, invalidated or written back. Default true. */
-  enabled?: boolean;
-  /** The most frames it may have, its metadata included, in percent of all frames of the RAM, 0 … 100. Default 100. */
-  maxPoolPercent?: number;
-  /**
-   * Once that limit was reached, pages are accepted again at this percentage of it, 0 … 100; 100: at once. Default 90. With a
-   * synchronous store one store() in many writes all that lies between: at 100 each of them writes little.
-   */
-  acceptThresholdPercent?: number;
-  /** Whether a page of equal 32-bit words is kept as that word, without memory of the pool. Default true. */
-  sameFilled?: boolean;
-  /** Whether a page that was loaded goes: for callers that keep it. Default false. */
-  exclusiveLoads?: boolean;
-  /** What is written back first: the least recently used page, or the pool's least recently used frame or zspage, whole. Default 'entry'. */
-  victims?: 'entry' | 'page';
-  /** What becomes of a page that does not compress: kept as it is, or refused. Default: kept if there is a store. */
-  incompressible?: 'keep' | 'refuse';
-  /** 'dense' takes 8 bytes a page instead of 20 to 40, for offsets that lie close together; only type 0 and victims 'entry' then. Default 'sparse'. */
-  index?: 'sparse' | 'dense';
-  /**
-   * Where the coldest pages go. It stays the caller's to close, and belongs to one front end at a time: another one is EBUSY
-   * until the first is closed and its last call of the store has ended. Its `mode` and `slots` are read once. Default: none,
-   * and nothing is written back.
-   */
-  store?: BackingStore;
-  /** Whether blocks are written as they are. Without, pages are decompressed first. Default true. */
-  writebackCompressed?: boolean;
-  /** How many pages may be written back from now on. Default Infinity. */
-  writebackLimit?: number;
-  /** The most calls of an asynchronous store that may be under way, 1 … 1024. Default 32. */
-  maxInFlight?: number;
-  /** Milliseconds after which a call of an asynchronous store has failed, 1 … 2^31 - 1. Default 30000. */
-  timeout?: number;
-}
-
-const OWN = [
-  'ram', 'allocator', 'zpool', 'codec', 'enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'victims',
-  'incompressible', 'index', 'store', 'writebackCompressed', 'writebackLimit', 'maxInFlight', 'timeout',
-] as const;
 /** Options of a RAM of its own. */
 export const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
 
@@ -125,35 +76,6 @@ export function requirePlace(op: string, options: Place): void {
   if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
   if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
   if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
-}
-
-/** Options of zswap that were checked. */
-export interface TakenZswapOptions extends Omit<ZswapOptions, 'store'> {
-  store?: TakenStore;
-}
-
-/**
- * Checks all options that need no RAM. EINVAL.
- * @returns a copy of them as they were checked: creating waits, and the caller's object may change meanwhile
- */
-export function requireZswapOptions(op: string, given: ZswapOptions): TakenZswapOptions {
-  const options = takeOptions<ZswapOptions>(op, given, [...OWN, ...RAM_KEYS]);
-  const { allocator, maxPoolPercent, acceptThresholdPercent, writebackLimit } = options;
-  requirePlace(op, options);
-  if (allocator !== undefined) requireAllocator(op, allocator);
-  if (maxPoolPercent !== undefined) requirePercent(op, 'maxPoolPercent', maxPoolPercent);
-  if (acceptThresholdPercent !== undefined) requirePercent(op, 'acceptThresholdPercent', acceptThresholdPercent);
-  for (const key of ['enabled', 'sameFilled', 'exclusiveLoads', 'writebackCompressed'] as const) {
-    if (options[key] !== undefined) requireFlag(op, key, options[key]);
-  }
-  if (options.victims !== undefined) requireWord(op, 'victims', options.victims, ['entry', 'page']);
-  if (options.incompressible !== undefined) requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
-  if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
-  if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
-  if (options.zpool !== undefined) options.zpool = takeOptions<ZpoolOptions>(op, options.zpool, ALLOCATOR_OPTIONS);
-  if (writebackLimit !== undefined && writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
-  const { store, ...others } = options;
-  return store === undefined ? others : { ...others, store: requireTakenStore(op, store) };
 }
 
 /** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */
