@@ -16,11 +16,3 @@ export function decompressed(op: string, { out, blockBuffer }: Core, codecs: rea
   const block = blockBuffer.slice(0, out[OUT_BLOCK_BYTES] as number);
   return (codecs[(out[OUT_BLOCK_CODEC] as number) - FIRST_FOREIGN] as ForeignCodec).decompress(op, block);
 }
-
-/** Notes a call as active until it has ended. */
-export function tracked<T>(active: Set<Promise<unknown>>, call: Promise<T>): Promise<T> {
-  active.add(call);
-  const done = (): void => void active.delete(call);
-  call.then(done, done);
-  return call;
-}

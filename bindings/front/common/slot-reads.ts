@@ -3,19 +3,19 @@
  * once, and only the copy is believed, if its checksum holds. Whether the page has moved meanwhile is for the front end.
  */
 import { DECOMPRESS, OUT_GENERATION, OUT_SLOT } from '../../../assembly/abi.ts';
-import { SLOT_BYTES } from '../../backing/types.ts';
+import { SLOT_BYTES, type MaybePromise } from '../../backing/types.ts';
 import { copyIn, firstOf } from '../../bytes.ts';
-import { wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE, type Core } from '../../wasm.ts';
 import type { Outcome, StoreIo } from './store-io.ts';
 
-/** A read that has ended. */
+/** A read of a slot: wait for its outcome (yield, in a body of bindings/steps.ts). */
 export interface SlotRead {
   slot: number;
   generation: number;
-  /** What the store was to read into. */
+  /** What the store is to read into. */
   buffer: Uint8Array;
-  outcome: Outcome<unknown>;
+  /** At once where the store is synchronous. */
+  outcome: MaybePromise<Outcome<unknown>>;
 }
 
 /** Slot and generation that the core has noted. */
@@ -23,12 +23,11 @@ export function notedPlace({ out }: Core): [slot: number, generation: number] {
   return [out[OUT_SLOT] as number, out[OUT_GENERATION] as number];
 }
 
-/** Reads the slot that the core has noted. There must be room for a call. */
-export function* readSlot(op: string, core: Core, io: StoreIo): Steps<SlotRead> {
+/** Begins to read the slot that the core has noted. There must be room for a call. */
+export function readSlot(op: string, core: Core, io: StoreIo): SlotRead {
   const [slot, generation] = notedPlace(core);
   const buffer = new Uint8Array(SLOT_BYTES);
-  const outcome = yield* wait(io.call(op, () => io.store.read(slot, buffer)));
-  return { slot, generation, buffer, outcome };
+  return { slot, generation, buffer, outcome: io.call(op, () => io.store.read(slot, buffer)) };
 }
 
 /**
