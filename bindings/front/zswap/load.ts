@@ -10,7 +10,7 @@ import { CompcacheError } from '../../errors.ts';
 import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { openSlot, readSlot, type SlotRead } from '../common/slot-reads.ts';
-import { bytesRead, type StoreIo } from '../common/store-io.ts';
+import { bytesRead, type Outcome, type StoreIo } from '../common/store-io.ts';
 import { TRIES } from './run.ts';
 import { requireKey, type State } from './state.ts';
 
@@ -66,12 +66,13 @@ function* fetch(state: State, op: string, type: number, offset: number, into: Ui
     if (io.hasRoom) {
       if (tries === most) throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
       tries += 1;
-      const read = yield* readSlot(op, state.core, io);
+      const read = readSlot(op, state.core, io);
+      const outcome = (yield read.outcome) as Outcome<unknown>;
       state.live(op);
       requireUnshrunk(op, 'into', into, PAGE_SIZE);
       // The store may have called back; what it changed is how it is now.
       if (isIn(state, type, offset, read)) {
-        deliver(state, op, type, offset, into, read);
+        deliver(state, op, type, offset, into, read, outcome);
         return true;
       }
     } else {
@@ -102,9 +103,8 @@ function isIn({ front, address }: State, type: number, offset: number, { slot, g
 }
 
 /** Gives out what was read of a slot. A slot that holds something else, or nothing, has lost the page: it goes. EIO. */
-function deliver(state: State, op: string, type: number, offset: number, into: Uint8Array, read: SlotRead): void {
+function deliver(state: State, op: string, type: number, offset: number, into: Uint8Array, read: SlotRead, outcome: Outcome<unknown>): void {
   const { calls } = state;
-  const { outcome } = read;
   const length = bytesRead(op, outcome, read.buffer);
   if (length instanceof CompcacheError) {
     state.figures.count('readFail');

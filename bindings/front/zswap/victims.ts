@@ -34,7 +34,7 @@ export function* movePage(state: State, op: string, run: Run, writes: Writes): S
       else if (state.calls !== calls) break; // a codec has called back: look at all anew
     }
   } finally {
-    yield* writes.all();
+    if (writes.size !== 0) yield* writes.all();
     release(state, page, run);
   }
   return run.failure === undefined;

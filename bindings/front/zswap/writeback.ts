@@ -95,7 +95,7 @@ export class Writeback {
     } finally {
       if (io.isSync) state.running -= 1;
     }
-    yield* writes.all();
+    if (writes.size !== 0) yield* writes.all();
     if (state.isOver) return run;
     this.#compactFor(progress, run);
     state.settle();

@@ -114,17 +114,17 @@ export class Writes {
   /** Writes to the store. */
   make(job: Job): void {
     const io = this.#io;
-    const call = (): unknown => io.store.write(job.slot, job.bytes);
     if (io.isSync) {
-      this.#ended(job, io.now(this.#op, call));
+      this.#ended(job, io.now(this.#op, () => io.store.write(job.slot, job.bytes)));
       return;
     }
-    const write = this.#soon(job, call).finally(() => this.#underWay.delete(write));
+    const write = this.#soon(job).finally(() => this.#underWay.delete(write));
     this.#underWay.add(write);
   }
 
-  async #soon(job: Job, call: () => unknown): Promise<void> {
-    this.#ended(job, await this.#io.soon(this.#op, call));
+  async #soon(job: Job): Promise<void> {
+    const io = this.#io;
+    this.#ended(job, await io.soon(this.#op, () => io.store.write(job.slot, job.bytes)));
   }
 
   #ended(job: Job, outcome: Outcome<unknown>): void {
@@ -147,13 +147,13 @@ export class Writes {
     while (!this.#io.hasRoom) yield* wait(this.#io.room(this.#op));
   }
 
-  /** Waits until one of those under way has ended. */
+  /** Waits until one of those under way has ended. There is one. */
   *one(): Steps<void> {
-    if (this.#underWay.size !== 0) yield Promise.race(this.#underWay);
+    yield Promise.race(this.#underWay);
   }
 
   /** Waits until all have ended. */
   *all(): Steps<void> {
-    if (this.#underWay.size !== 0) yield Promise.all(this.#underWay);
+    yield Promise.all(this.#underWay);
   }
 }
