@@ -8,12 +8,12 @@ export { LOADABLE_CODECS, loadCodec, type LoadableCodec } from './codec/index.ts
 export { PAGE_SIZE } from './wasm.ts';
 export { MemoryStore, type MemoryStoreOptions } from './backing/memory.ts';
 export { SLOT_BYTES, type BackingStore } from './backing/types.ts';
-export { Zswap } from './front/zswap.ts';
-export type { ZswapStats } from './front/zswap-stats.ts';
+export { Zswap } from './front/zswap/index.ts';
+export type { ZswapStats } from './front/zswap/stats.ts';
 export { SwapSpace, type SwapSpaceOptions } from './front/swap-space.ts';
 export {
   Ramzswap, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapOptions, type RamzswapSettings, type RamzswapStats,
   type RecompressOptions, type WritebackSelection,
-} from './front/ramzswap.ts';
-export type { ZswapOptions } from './front/options.ts';
+} from './front/ramzswap/index.ts';
+export type { ZswapOptions } from './front/zswap/settings.ts';
 export type * from './types.ts';

@@ -18,7 +18,7 @@ import { takeSlots, takeWord } from './arguments.ts';
 import { lockFile } from './file-lock.ts';
 import { bytesFor, type Extent } from './geometry.ts';
 import { failure, sizeOf, textOf, type Medium } from './medium.ts';
-import { runAsync } from './steps.ts';
+import { runAsync } from '../steps.ts';
 import type { BackingStore } from './types.ts';
 import { EXISTING, VolumeStore, closeAll, openVolume, requireApart, type Existing, type Volume } from './volume.ts';
 

@@ -1,6 +1,6 @@
 /** Media: what volumes lie on. */
 import { CompcacheError, show } from '../errors.ts';
-import { wait, type Steps } from './steps.ts';
+import { wait, type Steps } from '../steps.ts';
 import type { MaybePromise } from './types.ts';
 
 /** Bytes that are read and written by position. Its methods fail with the errors of its host. */

@@ -12,7 +12,7 @@ import { parseBytes } from '../sizes.ts';
 import { takeSlots, takeWord } from './arguments.ts';
 import { bytesFor } from './geometry.ts';
 import { failure, sizeOf, textOf, type Medium } from './medium.ts';
-import { runSync } from './steps.ts';
+import { runSync } from '../steps.ts';
 import { EXISTING, VolumeStore, openVolume, type Existing, type Volume } from './volume.ts';
 
 export interface OpfsStoreOptions {

@@ -21,7 +21,7 @@ import { closedStore, emptySlot, requireContent, requireRoom, requireSlot } from
 import { Geometry, tableOf, unitsOf, type Extent, type Place } from './geometry.ts';
 import { LABEL_BYTES, crc32c, decodeLabel, encodeLabel, newId, type Label } from './label.ts';
 import { ask, readAll, readUpTo, sizeOf, writeAll, type Medium } from './medium.ts';
-import { runAsync, runSync, wait, type Steps } from './steps.ts';
+import { runAsync, runSync, wait, type Steps } from '../steps.ts';
 import { SLOT_BYTES, type BackingStore } from './types.ts';
 
 /**

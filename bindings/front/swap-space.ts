@@ -4,9 +4,10 @@ import { MemoryStore } from '../backing/memory.ts';
 import { requirePage } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { MAKER, requireMaker, requireU32 } from '../errors.ts';
-import { requireTakenStore, requireZswapOptions, type ZswapOptions } from './options.ts';
-import { zswaps, type Zswap } from './zswap.ts';
-import type { ZswapStats } from './zswap-stats.ts';
+import { requireTakenStore } from './common/options.ts';
+import { zswaps, type Zswap } from './zswap/index.ts';
+import { requireZswapOptions, type ZswapOptions } from './zswap/settings.ts';
+import type { ZswapStats } from './zswap/stats.ts';
 
 export type SwapSpaceOptions = ZswapOptions;
 

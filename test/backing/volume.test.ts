@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { bytesFor, type Extent } from '../../bindings/backing/geometry.ts';
 import { LABEL_BYTES, crc32c, decodeLabel, encodeLabel, type Label } from '../../bindings/backing/label.ts';
-import { runAsync } from '../../bindings/backing/steps.ts';
+import { runAsync } from '../../bindings/steps.ts';
 import { SLOT_BYTES, type BackingStore } from '../../bindings/backing/types.ts';
 import { VolumeStore, openVolume, requireApart, type VolumeOptions } from '../../bindings/backing/volume.ts';
 import { MAKER, type CompcacheError } from '../../bindings/errors.ts';

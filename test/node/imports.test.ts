@@ -24,6 +24,22 @@ function importsOf(file: string): Import[] {
   return [...found].map((match) => ({ from: file, to: (match[1] ?? match[2]) as string }));
 }
 
+/** The same, those of types included. */
+function allImportsOf(file: string): Import[] {
+  const text = readFileSync(join(ROOT, file), 'utf8');
+  return [...text.matchAll(/^\s*(?:import|export)\s[^;]*?from\s+'([^']+)'/gms)].map((match) => ({ from: file, to: match[1] as string }));
+}
+
+/** Files that lead back to themselves. */
+function inCircles(imports: readonly Import[]): string[] {
+  const bare = imports.map((found) => ({ from: found.from.replace(/\.ts$/, ''), to: target(found) }));
+  const reached = (from: string, seen = new Set<string>()): Set<string> => {
+    for (const found of bare) if (found.from === from && !seen.has(found.to)) reached(found.to, seen.add(found.to));
+    return seen;
+  };
+  return [...new Set(bare.map(({ from }) => from))].filter((file) => reached(file).has(file));
+}
+
 function target({ from, to }: Import): string {
   return to.startsWith('.') ? normalize(join(dirname(from), to)).replace(/\.ts$/, '') : to;
 }
@@ -31,7 +47,7 @@ function target({ from, to }: Import): string {
 /** Layers from the bottom; a file may import from its own and those below. Of the core the bindings read abi.ts and the kinds of allocators. */
 const CORE = [/^assembly\/(abi$|base\/)/, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/generated\/dispatch$/, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/inspect$/, /^assembly\/index$/];
 const BINDINGS = [
-  /^assembly\/(abi|alloc\/index)$/, /^bindings\/(errors|allocators|bytes|nested|promises|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
+  /^assembly\/(abi|alloc\/index)$/, /^bindings\/(errors|allocators|bytes|nested|promises|steps|types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
   /^bindings\/(zpool(-\w+)?|same-filled|page-table|fronts)$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
 ];
 
@@ -88,6 +104,15 @@ describe('imports', () => {
     ]);
   });
 
+  test('of the front ends: both know what is common, neither knows the other, and no file leads back to itself', () => {
+    const all = sources('bindings/front').flatMap(allImportsOf).filter((found) => target(found).startsWith('bindings/front/'));
+    expect(all.length).toBeGreaterThan(40);
+    const folder = (path: string): string => /^bindings\/front\/(\w+)\//.exec(path)?.[1] ?? 'none';
+    const known: Record<string, string[]> = { common: ['common'], zswap: ['common', 'zswap'], ramzswap: ['common', 'ramzswap'], none: ['common', 'zswap'] };
+    expect(all.filter((found) => known[folder(found.from)]?.includes(folder(target(found))) !== true)).toEqual([]);
+    expect(inCircles(all)).toEqual([]);
+  });
+
   test.each(['cli', 'bench'])('of %s use the public API only', (folder) => {
     const entries = Object.values(manifest.exports).flatMap((entry) => (typeof entry === 'string' ? [] : [entry.default.replace(/^\.\/dist\/|\.js$/g, '')]));
     expect(entries).toContain('bindings/index');
@@ -113,5 +138,6 @@ describe('imports', () => {
     expect(wrong(CORE, { from: 'assembly/mem/frame.ts', to: '../alloc/zbud' })).toBe(true);
     expect(wrong(CORE, { from: 'assembly/page/path.ts', to: '../zpool' })).toBe(false);
     expect(wrong(BINDINGS, { from: 'bindings/wasm.ts', to: './ram.ts' })).toBe(true);
+    expect(inCircles([{ from: 'a/b.ts', to: './c.ts' }, { from: 'a/c.ts', to: '../a/b.ts' }, { from: 'a/d.ts', to: './b.ts' }])).toEqual(['a/b', 'a/c']);
   });
 });

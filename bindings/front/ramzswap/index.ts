@@ -5,32 +5,32 @@ import {
   KIND_MASK, OUT_GENERATION, OUT_KEY_LOW, OUT_PAGE_BYTES, OUT_PAGE_STATE, OUT_SLOT, OVER_LIMIT, POOR, PRIORITY_MASK, PRIORITY_SHIFT,
   RAMZ_BYTES, RAMZ_FRAMES, RAMZ_GOOD, RAMZ_HUGE, RAMZ_HUGE_EVER, RAMZ_OBJECTS, RAMZ_PEAK, RAMZ_SAME, RAMZ_SLOTS, RAMZ_WRITTEN, REPLACED,
   TIME_END, WRITTEN,
-} from '../../assembly/abi.ts';
-import { SLOT_BYTES, type BackingStore } from '../backing/types.ts';
-import { moduleFor } from '../builds.ts';
-import { copyIn, copyOf, copyOut, lengthOf, requireBytes, requireUnshrunk, viewOf } from '../bytes.ts';
-import type { CoreCodecName } from '../codec/core.ts';
-import { requirePage, type ForeignCodec } from '../codec/foreign.ts';
-import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
-import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from '../errors.ts';
-import { isPromise } from '../promises.ts';
-import { Ram, rams, type FrontEnd } from '../ram.ts';
-import { parseBytes } from '../sizes.ts';
-import type { AllocatorName, Codec } from '../types.ts';
-import { PAGE_SIZE, type Core, type CoreExports } from '../wasm.ts';
-import { DEFAULT_ALLOCATOR, optionWords, rowOf } from '../allocators.ts';
-import { zpools, type Zpool } from '../zpool.ts';
-import { codecNow, requireRange, requireTakenStore, requireWord, resolveCodec } from './options.ts';
-import { isObject, takeSelection, wantedBy, type Found, type WritebackSelection } from './ramzswap-selection.ts';
-import { SETTINGS, codecName, pagesOf, takeRamzswapOptions, takeSettings, type RamzswapOptions, type RamzswapSettings, type Settings } from './ramzswap-settings.ts';
-import type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './ramzswap-stats.ts';
-import { decompressed, leaveStore, noFrame, notedPlace, takeStore } from './shared.ts';
-import { SlotFrees } from './slot-frees.ts';
-import { StoreIo, bytesRead, type Outcome } from './store-io.ts';
+} from '../../../assembly/abi.ts';
+import { SLOT_BYTES, type BackingStore } from '../../backing/types.ts';
+import { moduleFor } from '../../builds.ts';
+import { copyIn, copyOf, copyOut, lengthOf, requireBytes, requireUnshrunk, viewOf } from '../../bytes.ts';
+import type { CoreCodecName } from '../../codec/core.ts';
+import { requirePage, type ForeignCodec } from '../../codec/foreign.ts';
+import { ASYNC_DISPOSE, DISPOSE } from '../../dispose.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from '../../errors.ts';
+import { isPromise } from '../../promises.ts';
+import { Ram, rams, type FrontEnd } from '../../ram.ts';
+import { parseBytes } from '../../sizes.ts';
+import type { AllocatorName, Codec } from '../../types.ts';
+import { PAGE_SIZE, type Core, type CoreExports } from '../../wasm.ts';
+import { DEFAULT_ALLOCATOR, optionWords, rowOf } from '../../allocators.ts';
+import { zpools, type Zpool } from '../../zpool.ts';
+import { codecNow, requireRange, requireTakenStore, requireWord, resolveCodec } from '../common/options.ts';
+import { isObject, takeSelection, wantedBy, type Found, type WritebackSelection } from './selection.ts';
+import { SETTINGS, codecName, pagesOf, takeRamzswapOptions, takeSettings, type RamzswapOptions, type RamzswapSettings, type Settings } from './settings.ts';
+import type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './stats.ts';
+import { decompressed, leaveStore, noFrame, notedPlace, takeStore } from '../common/shared.ts';
+import { SlotFrees } from '../common/slot-frees.ts';
+import { StoreIo, bytesRead, type Outcome } from '../common/store-io.ts';
 
-export type { WritebackSelection } from './ramzswap-selection.ts';
-export type { RamzswapOptions, RamzswapSettings } from './ramzswap-settings.ts';
-export type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './ramzswap-stats.ts';
+export type { WritebackSelection } from './selection.ts';
+export type { RamzswapOptions, RamzswapSettings } from './settings.ts';
+export type { BdStat, BlockState, IoStat, MmStat, RamzswapStats } from './stats.ts';
 
 /** An answer of ours, beside those of the core. */
 const CODEC_FAILED = ANSWERS_END;

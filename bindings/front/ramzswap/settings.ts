@@ -1,16 +1,16 @@
 /** Settings and options of a ramzswap: each is read once, into what is used from then on. */
-import { PRIORITY_MASK } from '../../assembly/abi.ts';
-import { ALLOCATOR_OPTIONS, requireAllocator } from '../allocators.ts';
-import type { BackingStore } from '../backing/types.ts';
-import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
-import type { ForeignCodec } from '../codec/foreign.ts';
-import type { LoadableCodec } from '../codec/index.ts';
-import { CompcacheError, show, takeOptions } from '../errors.ts';
-import type { Ram } from '../ram.ts';
-import { parseBytes } from '../sizes.ts';
-import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
-import { PAGE_SIZE } from '../wasm.ts';
-import { RAM_KEYS, codecNow, requireFlag, requirePlace, requireTakenStore } from './options.ts';
+import { PRIORITY_MASK } from '../../../assembly/abi.ts';
+import { ALLOCATOR_OPTIONS, requireAllocator } from '../../allocators.ts';
+import type { BackingStore } from '../../backing/types.ts';
+import { CORE_CODECS, type CoreCodecName } from '../../codec/core.ts';
+import type { ForeignCodec } from '../../codec/foreign.ts';
+import type { LoadableCodec } from '../../codec/index.ts';
+import { CompcacheError, show, takeOptions } from '../../errors.ts';
+import type { Ram } from '../../ram.ts';
+import { parseBytes } from '../../sizes.ts';
+import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../../types.ts';
+import { PAGE_SIZE } from '../../wasm.ts';
+import { RAM_KEYS, codecNow, requireFlag, requirePlace, requireTakenStore } from '../common/options.ts';
 
 const PRIORITIES = PRIORITY_MASK + 1;
 /** Pages of the largest device: they are numbered by 32 bits. */

@@ -1,12 +1,15 @@
-/** Options of zswap, and what they mean. */
-import { ALLOCATOR_OPTIONS, requireAllocator } from '../allocators.ts';
-import type { BackingStore } from '../backing/types.ts';
-import { CORE_CODECS, type CoreCodecName } from '../codec/core.ts';
-import { takeCodec, type ForeignCodec } from '../codec/foreign.ts';
-import { loadCodec, type LoadableCodec } from '../codec/index.ts';
-import { CompcacheError, show, takeOptions } from '../errors.ts';
-import { RAM_OPTIONS, rams, type Ram } from '../ram.ts';
-import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../types.ts';
+/** What a zswap is told, at first (ZswapOptions) and later. Options are read once and checked; only Settings.tell touches the core. */
+import { ALLOCATOR_OPTIONS, requireAllocator } from '../../allocators.ts';
+import type { BackingStore } from '../../backing/types.ts';
+import type { CoreCodecName } from '../../codec/core.ts';
+import type { LoadableCodec } from '../../codec/index.ts';
+import { CompcacheError, takeOptions } from '../../errors.ts';
+import type { Ram } from '../../ram.ts';
+import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../../types.ts';
+import type { CoreExports } from '../../wasm.ts';
+import {
+  RAM_KEYS, requireFlag, requirePercent, requirePlace, requireRange, requireTakenStore, requireWord, type TakenStore,
+} from '../common/options.ts';
 
 export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   /** A RAM that it shares with others. Default: one of its own, made with `bytes`, `limit`, `build`, `simd`, `module`. */
@@ -56,77 +59,6 @@ const OWN = [
   'ram', 'allocator', 'zpool', 'codec', 'enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'victims',
   'incompressible', 'index', 'store', 'writebackCompressed', 'writebackLimit', 'maxInFlight', 'timeout',
 ] as const;
-/** Options of a RAM of its own. */
-export const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
-
-/** Requires a percentage. EINVAL. */
-export function requirePercent(op: string, what: string, value: unknown): asserts value is number {
-  requireRange(op, what, value, 0, 100);
-}
-
-/** Requires a whole number of a range. EINVAL. */
-export function requireRange(op: string, what: string, value: unknown, least: number, most: number): asserts value is number {
-  if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
-    throw new CompcacheError('EINVAL', op, `${what} must be a whole number from ${least} to ${most}, not ${show(value)}`);
-  }
-}
-
-/** Requires true or false. EINVAL. */
-export function requireFlag(op: string, what: string, value: unknown): asserts value is boolean {
-  if (typeof value !== 'boolean') throw new CompcacheError('EINVAL', op, `${what} must be true or false, not ${show(value)}`);
-}
-
-/** Requires one of some words. EINVAL. */
-export function requireWord(op: string, what: string, value: unknown, words: readonly string[]): void {
-  if (!words.includes(value as string)) throw new CompcacheError('EINVAL', op, `${what} must be ${words.map(show).join(' or ')}, not ${show(value)}`);
-}
-
-/** A backing store as it was when it was checked: its mode and size are read once. */
-export interface TakenStore {
-  source: BackingStore;
-  isSync: boolean;
-  /** Slots that front ends can number. */
-  slots: number;
-}
-
-/** The most slots that front ends number. */
-const SLOTS_MAX = 2 ** 32 - 1;
-
-/** Checks a backing store. EINVAL. */
-export function requireTakenStore(op: string, store: unknown): TakenStore {
-  let given: Partial<BackingStore>;
-  try {
-    const { mode, slots, read, write, free } = (store ?? {}) as BackingStore;
-    given = { mode, slots, read, write, free } as Partial<BackingStore>;
-  } catch (cause) {
-    throw new CompcacheError('EINVAL', op, 'store cannot be read', { cause });
-  }
-  const { mode, slots = SLOTS_MAX } = given;
-  const whole = [given.read, given.write, given.free].every((method) => typeof method === 'function');
-  if (typeof store !== 'object' || !whole || (mode !== 'sync' && mode !== 'async')) {
-    throw new CompcacheError('EINVAL', op, `store must be a BackingStore, not ${show(store)}`);
-  }
-  requireRange(op, 'store.slots', slots, 1, 2 ** 32);
-  return { source: store as BackingStore, isSync: mode === 'sync', slots: Math.min(slots, SLOTS_MAX) };
-}
-
-/** What every front end is told of its RAM and of the calls of its store. */
-interface Place extends RamOptions {
-  ram?: Ram;
-  maxInFlight?: number;
-  timeout?: number;
-}
-
-/** Checks them: a RAM that is given has no options. EINVAL. */
-export function requirePlace(op: string, options: Place): void {
-  const { ram, maxInFlight, timeout } = options;
-  if (ram !== undefined && !rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
-  const both = RAM_KEYS.find((key) => ram !== undefined && options[key] !== undefined);
-  if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
-  if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
-  if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
-}
-
 /** Options of zswap that were checked. */
 export interface TakenZswapOptions extends Omit<ZswapOptions, 'store'> {
   store?: TakenStore;
@@ -156,14 +88,80 @@ export function requireZswapOptions(op: string, given: ZswapOptions): TakenZswap
   return store === undefined ? others : { ...others, store: requireTakenStore(op, store) };
 }
 
-/** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */
-export async function resolveCodec(op: string, codec: unknown): Promise<number | ForeignCodec> {
-  return codecNow(op, typeof codec === 'string' && !Object.hasOwn(CORE_CODECS, codec) ? await loadCodec(codec as LoadableCodec) : codec);
+/** Settings that may be changed while there are pages. */
+export type Setting = 'enabled' | 'exclusiveLoads' | 'maxPoolPercent' | 'acceptThresholdPercent' | 'sameFilled';
+
+const CHECKS: Record<Setting, (op: string, what: string, value: unknown) => void> = {
+  enabled: requireFlag,
+  exclusiveLoads: requireFlag,
+  maxPoolPercent: requirePercent,
+  acceptThresholdPercent: requirePercent,
+  sameFilled: requireFlag,
+};
+
+/** Checks the value of a setting. EINVAL. */
+export function requireSetting(op: string, which: Setting, value: unknown): void {
+  CHECKS[which](op, which, value);
 }
 
-/** The same for what need not be loaded. EINVAL. */
-export function codecNow(op: string, codec: unknown): number | ForeignCodec {
-  if (typeof codec !== 'string') return takeCodec(op, codec);
-  if (Object.hasOwn(CORE_CODECS, codec)) return CORE_CODECS[codec as CoreCodecName];
-  throw new CompcacheError('EINVAL', op, `codec must be of the core (${Object.keys(CORE_CODECS).join(', ')}) or a Codec, which loadCodec gives; not ${show(codec)}`);
+export class Settings {
+  enabled: boolean;
+  exclusiveLoads: boolean;
+  maxPoolPercent: number;
+  acceptThresholdPercent: number;
+  sameFilled: boolean;
+  readonly victims: 'entry' | 'page';
+  /** Whether pages that do not compress are kept. */
+  readonly keep: boolean;
+  /** Whether pages are written as they are, not their blocks. */
+  readonly raw: boolean;
+
+  constructor(options: TakenZswapOptions) {
+    this.enabled = options.enabled ?? true;
+    this.exclusiveLoads = options.exclusiveLoads ?? false;
+    this.maxPoolPercent = options.maxPoolPercent ?? 100;
+    this.acceptThresholdPercent = options.acceptThresholdPercent ?? 90;
+    this.sameFilled = options.sameFilled ?? true;
+    this.victims = options.victims ?? 'entry';
+    this.keep = (options.incompressible ?? (options.store === undefined ? 'refuse' : 'keep')) === 'keep';
+    this.raw = options.writebackCompressed === false;
+  }
+
+  /** Tells the core those that it has to know. */
+  tell(front: CoreExports, address: number): void {
+    front.zswapSet(address, this.maxPoolPercent, this.acceptThresholdPercent, this.sameFilled ? 1 : 0, this.keep ? 1 : 0);
+  }
+}
+
+/** How many pages may still be written back. */
+export class Budget {
+  #left: number;
+  #number = 0;
+
+  constructor(left: number) {
+    this.#left = left;
+  }
+
+  get left(): number {
+    return this.#left;
+  }
+
+  /** How often it was set: what a write gives back, it gives to the one that it took from. */
+  get number(): number {
+    return this.#number;
+  }
+
+  set(left: number): void {
+    this.#left = left;
+    this.#number += 1;
+  }
+
+  take(): void {
+    this.#left -= 1;
+  }
+
+  /** Gives one back to the budget with that number, if that is still the one. */
+  giveBack(number: number): void {
+    if (number === this.#number) this.#left += 1;
+  }
 }

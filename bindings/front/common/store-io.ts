@@ -10,10 +10,10 @@
  * looked at once, in here, before the call has ended for its caller. So nothing foreign runs between the end of a call and
  * what its caller makes of it.
  */
-import type { BackingStore } from '../backing/types.ts';
-import { lengthOf } from '../bytes.ts';
-import { CompcacheError, isU32, show } from '../errors.ts';
-import { inside } from '../nested.ts';
+import type { BackingStore, MaybePromise } from '../../backing/types.ts';
+import { lengthOf } from '../../bytes.ts';
+import { CompcacheError, isU32, show } from '../../errors.ts';
+import { inside } from '../../nested.ts';
 
 /**
  * How a call ended: with a value, or with a failure and, after a timeout, a promise of its real end. `notFound`: the store
@@ -131,6 +131,11 @@ export class StoreIo {
     }
     this.#wake();
     return outcome;
+  }
+
+  /** Calls a store: the outcome at once where it is synchronous, else a promise of it. For a body of bindings/steps.ts. */
+  call<T>(op: string, call: () => T | Promise<T>): MaybePromise<Outcome<T>> {
+    return this.isSync ? this.now(op, call) : this.soon(op, call);
   }
 
   #giveUp(op: string): void {

@@ -2,8 +2,8 @@
  * Slots that are not needed any more, on their way to being free: told to the store at once where that is synchronous, else as
  * there is room for calls. A slot is not used again before the store has ended freeing it, however it ends.
  */
-import { NO_SLOT } from '../../assembly/abi.ts';
-import type { Core, CoreExports } from '../wasm.ts';
+import { NO_SLOT } from '../../../assembly/abi.ts';
+import type { Core, CoreExports } from '../../wasm.ts';
 import type { StoreIo } from './store-io.ts';
 
 export class SlotFrees {

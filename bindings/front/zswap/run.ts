@@ -1,8 +1,10 @@
-/** One run of writing back: what it is to reach, and how far it has come. */
-import type { CompcacheError } from '../errors.ts';
+/** One run of writing back: what it is to reach, and how far it has come. It touches nothing else. */
+import type { CompcacheError } from '../../errors.ts';
 
 /** Entries written between two looks at the frames that came back. */
 const BATCH = 8;
+/** Attempts in a row that moved nothing, after which writing back ends, as in the kernel's reclaim. */
+export const TRIES = 8;
 
 /** What writing back is to reach: so many entries, or so many frames. */
 export interface Goal {

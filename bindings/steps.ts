@@ -1,5 +1,5 @@
 /** One body for synchronous and asynchronous calls: a generator that yields whatever has to be waited for. */
-import type { MaybePromise } from './types.ts';
+import type { MaybePromise } from './backing/types.ts';
 
 export type Steps<T> = Generator<unknown, T, unknown>;
 

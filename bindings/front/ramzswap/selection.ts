@@ -1,7 +1,7 @@
 /** What writeback takes, and the pages that it means. */
-import { ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK } from '../../assembly/abi.ts';
-import { CompcacheError, show } from '../errors.ts';
-import { requireRange } from './options.ts';
+import { ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK } from '../../../assembly/abi.ts';
+import { CompcacheError, show } from '../../errors.ts';
+import { requireRange } from '../common/options.ts';
 
 /** What writeback takes. */
 export type WritebackSelection = 'idle' | 'huge' | 'huge_idle' | 'incompressible' | { pages: readonly (number | readonly [first: number, last: number])[] };

@@ -1,0 +1,65 @@
+/**
+ * JavaScript codecs of a front end: the one place where a front end calls them. They are foreign code: they may throw, lie, and
+ * call back (codec/foreign.ts guards what they get and give). Whoever calls one looks at everything anew after it.
+ */
+import { CODEC_MAX, FIRST_FOREIGN, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC } from '../../../assembly/abi.ts';
+import { CORE_CODECS } from '../../codec/core.ts';
+import type { ForeignCodec } from '../../codec/foreign.ts';
+import { CompcacheError } from '../../errors.ts';
+import type { Core } from '../../wasm.ts';
+
+/** Foreign codecs that there are numbers for. */
+const CODECS_MAX = CODEC_MAX - FIRST_FOREIGN + 1;
+const NO_BLOCK = new Uint8Array(0);
+
+/** Codecs by the numbers that the core knows them by: those outside the core count from FIRST_FOREIGN. */
+export class ForeignCodecs {
+  readonly #codecs: ForeignCodec[] = [];
+
+  /** The number that a codec has, or would get. @throws EBUSY when there is none left */
+  numberOf(op: string, codec: ForeignCodec): number {
+    const at = this.#codecs.findIndex(({ source }) => source === codec.source);
+    const next = at === -1 ? this.#codecs.length : at;
+    if (next >= CODECS_MAX) throw new CompcacheError('EBUSY', op, `${CODECS_MAX} codecs have been used`);
+    return FIRST_FOREIGN + next;
+  }
+
+  /** Gives a codec that number, unless another one has it. It is kept for the blocks that it makes. */
+  keep(number: number, codec: ForeignCodec): void {
+    this.#codecs[number - FIRST_FOREIGN] ??= codec;
+  }
+
+  /** Name of a codec, of the core or not. */
+  nameOf(number: number): string {
+    return Object.keys(CORE_CODECS)[number] ?? this.#at(number).name;
+  }
+
+  /**
+   * The block of a page.
+   * @param page bytes of ours
+   * @param most the most bytes that the block may have
+   * @returns the block, in memory of ours: of 0 bytes when it would be longer; undefined when the codec fails
+   */
+  compressed(op: string, number: number, page: Uint8Array, most: number): Uint8Array | undefined {
+    const codec = this.#at(number);
+    try {
+      return codec.compress(op, page, most) ?? NO_BLOCK;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * The page whose block the core has put into the block buffer.
+   * @returns a page in memory of ours
+   * @throws EIO when the codec does not give a page
+   */
+  decompressed(op: string, { out, blockBuffer }: Core): Uint8Array {
+    const block = blockBuffer.slice(0, out[OUT_BLOCK_BYTES] as number);
+    return this.#at(out[OUT_BLOCK_CODEC] as number).decompress(op, block);
+  }
+
+  #at(number: number): ForeignCodec {
+    return this.#codecs[number - FIRST_FOREIGN] as ForeignCodec;
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Slots that are read on behalf of a front end. The store has the buffer while it reads, so what it gives is copied out of it
+ * once, and only the copy is believed, if its checksum holds. Whether the page has moved meanwhile is for the front end.
+ */
+import { DECOMPRESS, OUT_GENERATION, OUT_SLOT } from '../../../assembly/abi.ts';
+import { SLOT_BYTES, type MaybePromise } from '../../backing/types.ts';
+import { copyIn, firstOf } from '../../bytes.ts';
+import { PAGE_SIZE, type Core } from '../../wasm.ts';
+import type { Outcome, StoreIo } from './store-io.ts';
+
+/** A read of a slot: wait for its outcome (yield, in a body of bindings/steps.ts). */
+export interface SlotRead {
+  slot: number;
+  generation: number;
+  /** What the store is to read into. */
+  buffer: Uint8Array;
+  /** At once where the store is synchronous. */
+  outcome: MaybePromise<Outcome<unknown>>;
+}
+
+/** Slot and generation that the core has noted. */
+export function notedPlace({ out }: Core): [slot: number, generation: number] {
+  return [out[OUT_SLOT] as number, out[OUT_GENERATION] as number];
+}
+
+/** Begins to read the slot that the core has noted. There must be room for a call. */
+export function readSlot(op: string, core: Core, io: StoreIo): SlotRead {
+  const [slot, generation] = notedPlace(core);
+  const buffer = new Uint8Array(SLOT_BYTES);
+  return { slot, generation, buffer, outcome: io.call(op, () => io.store.read(slot, buffer)) };
+}
+
+/**
+ * The page of a slot that was read.
+ * @param address of the front end
+ * @param length of what was read (bytesRead)
+ * @param decompress gives the page of a block that the core has put into the block buffer; it is foreign code
+ * @returns the page, in a buffer that the next call may use; undefined when the slot does not hold what was written there
+ */
+export function openSlot(
+  op: string, core: Core, address: number, { slot, generation, buffer }: SlotRead, length: number, decompress: () => Uint8Array,
+): Uint8Array | undefined {
+  copyIn(op, 'slot', core.blockBuffer, firstOf(buffer, length));
+  const result = core.exports.frontOpen(address, length, slot, generation) >>> 0;
+  if (result === PAGE_SIZE) return core.page;
+  return result === DECOMPRESS ? decompress() : undefined;
+}

@@ -1,0 +1,163 @@
+/**
+ * The zpools of a zswap: the current one, which takes pages, and those that drain; and the codecs of their blocks. It makes and
+ * destroys pools and names them to the core. No codec is called here.
+ */
+import { FIRST_FOREIGN, OUT_ENTRIES } from '../../../assembly/abi.ts';
+import { DEFAULT_ALLOCATOR, rowOf } from '../../allocators.ts';
+import type { ForeignCodec } from '../../codec/foreign.ts';
+import { CompcacheError, ERRNO_MIN } from '../../errors.ts';
+import { rams, type Ram } from '../../ram.ts';
+import type { AllocatorName, ZpoolOptions } from '../../types.ts';
+import type { Core, CoreExports } from '../../wasm.ts';
+import { zpools, type Zpool } from '../../zpool.ts';
+import { ForeignCodecs } from '../common/codecs.ts';
+
+/** One zpool that has pages, or the current one. */
+interface Used {
+  pool: Zpool;
+  allocator: AllocatorName;
+  codec: number;
+}
+
+/** Where the pools are: their RAM, and the zswap in it. */
+interface Place {
+  ram: Ram;
+  core: Core;
+  name: string;
+  address: number;
+}
+
+export class Pools {
+  readonly codecs = new ForeignCodecs();
+  readonly #place: Place;
+  readonly #front: CoreExports;
+  readonly #options: Omit<ZpoolOptions, 'name' | 'evict'>;
+  /** The allocator whose options those are. */
+  readonly #optionsOf: AllocatorName;
+  readonly #used = new Map<number, Used>();
+  #current: Used;
+  /** Pools that could not be destroyed yet. */
+  #lingering: Zpool[] = [];
+  /** One word of the RAM: pools that have drained. */
+  #drained: Uint32Array;
+
+  /** @throws what making a pool throws: nothing is left then */
+  constructor(
+    op: string, place: Place, codec: number | ForeignCodec, allocator: AllocatorName = DEFAULT_ALLOCATOR, options: Omit<ZpoolOptions, 'name' | 'evict'> = {},
+  ) {
+    const { core, address } = place;
+    this.#place = place;
+    this.#front = core.exports;
+    this.#options = options;
+    this.#optionsOf = allocator;
+    this.#drained = new Uint32Array(core.memory.buffer, core.exports.zswapDrainedAt(address) >>> 0, 1);
+    this.#current = this.#take(op, allocator, codec);
+  }
+
+  /** Those that drain included. */
+  get size(): number {
+    return this.#used.size;
+  }
+
+  /** Allocator of the current pool. */
+  get allocator(): AllocatorName {
+    return this.#current.allocator;
+  }
+
+  /** Number of the codec of the current pool. */
+  get codec(): number {
+    return this.#current.codec;
+  }
+
+  /** Whether the codec of the current pool is outside the core. */
+  get isForeign(): boolean {
+    return this.#current.codec >= FIRST_FOREIGN;
+  }
+
+  // ── which is current ───────────────────────────────────────────────────────
+
+  /** Makes the pool with that allocator and codec the current one. @throws ENOMEM, EBUSY: nothing changes then */
+  use(op: string, allocator: AllocatorName, codec: number | ForeignCodec): void {
+    this.#current = this.#take(op, allocator, codec);
+  }
+
+  #take(op: string, allocator: AllocatorName, codec: number | ForeignCodec): Used {
+    const number = typeof codec === 'number' ? codec : this.codecs.numberOf(op, codec);
+    let used = [...this.#used.values()].find((one) => one.allocator === allocator && one.codec === number);
+    const isNew = used === undefined;
+    used ??= { pool: this.#make(op, allocator), allocator, codec: number };
+    const index = this.#front.zswapUse(this.#place.address, zpools.address(used.pool), number) >>> 0;
+    if (index >= ERRNO_MIN) {
+      if (isNew) zpools.destroy(op, used.pool);
+      throw new CompcacheError('EBUSY', op, 'too many pools are draining');
+    }
+    this.#used.set(index, used);
+    // Only now: a call that fails keeps no codec.
+    if (typeof codec !== 'number') this.codecs.keep(number, codec);
+    return used;
+  }
+
+  #make(op: string, allocator: AllocatorName): Zpool {
+    const { ram, name } = this.#place;
+    const options = allocator === this.#optionsOf ? this.#options : {};
+    return rams.heldPool(op, ram, allocator, { ...options, name: rams.freshName(op, ram, `${name}/${allocator}`) });
+  }
+
+  // ── giving frames back ─────────────────────────────────────────────────────
+
+  /** The pool to reclaim from: the oldest that drains, else the current one. */
+  toReclaim(): [index: number, pool: Zpool] | undefined {
+    const { core, address } = this.#place;
+    let found: [number, Used] | undefined;
+    for (const [index, used] of this.#used) {
+      this.#front.zswapUsed(address, index);
+      const entries = core.out[OUT_ENTRIES] as number;
+      if (entries !== 0 && (found === undefined || used !== this.#current)) found = [index, used];
+      if (found !== undefined && found[1] !== this.#current) break;
+    }
+    return found && [found[0], found[1].pool];
+  }
+
+  compact(): void {
+    for (const { pool } of this.#used.values()) zpools.compact('zswap.compact', pool);
+  }
+
+  /** Frames that compaction would give back, where asking costs little. */
+  get freeable(): number {
+    let frames = 0;
+    for (const { pool, allocator } of this.#used.values()) if (rowOf(allocator).knowsFreeable) frames += this.#front.zpoolFreeable(zpools.address(pool)) >>> 0;
+    return frames;
+  }
+
+  // ── their end ──────────────────────────────────────────────────────────────
+
+  /** Destroys pools that have drained. */
+  reap(): void {
+    if (this.#drained[0] === 0 && this.#lingering.length === 0) return;
+    const gone = this.#lingering;
+    this.#lingering = [];
+    for (;;) {
+      const index = this.#front.zswapDrained(this.#place.address) >>> 0;
+      const used = this.#used.get(index);
+      if (used === undefined) break;
+      this.#used.delete(index);
+      gone.push(used.pool);
+    }
+    for (const pool of gone) {
+      try {
+        zpools.destroy('zswap.destroy', pool);
+      } catch {
+        this.#lingering.push(pool); // a victim of it is waiting for its writes
+      }
+    }
+  }
+
+  /** Lets go of all pools: they are for the caller to destroy. */
+  leave(): Zpool[] {
+    const pools = [...[...this.#used.values()].map(({ pool }) => pool), ...this.#lingering];
+    this.#used.clear();
+    this.#lingering = [];
+    this.#drained = new Uint32Array(1);
+    return pools;
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * Pages on their way from the pool to the store, one write each: a slot is taken and composed, the store is called, and the core
+ * is told how that ended. The store is foreign code, and so is the codec where pages are written as they are.
+ */
+import {
+  OUT_GENERATION, OUT_JOB, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_SLOT, WRITE_DONE, WRITE_FAILED, WRITE_LATE,
+} from '../../../assembly/abi.ts';
+import { ERRNO_MIN, codeOf } from '../../errors.ts';
+import { wait, type Steps } from '../../steps.ts';
+import { PAGE_SIZE } from '../../wasm.ts';
+import type { Outcome, StoreIo } from '../common/store-io.ts';
+import type { Run } from './run.ts';
+import { noSlot, type State } from './state.ts';
+
+/** One write to the store. */
+export interface Job {
+  offset: number;
+  type: number;
+  job: number;
+  slot: number;
+  generation: number;
+  /** Which budget it was taken from, if from any. */
+  budget: number;
+  bytes: Uint8Array;
+}
+
+/** Begins the write of a record of the core: takes a slot and composes it. Undefined, and the failure noted, when that cannot be. */
+export function begin(state: State, op: string, record: number, run: Run): Job | undefined {
+  const { out } = state.core;
+  const { raw } = state.settings;
+  if (raw && !preparePage(state, op, record)) return undefined;
+  const length = state.front.zswapWrite(state.address, record, raw ? 1 : 0) >>> 0;
+  if (length < ERRNO_MIN) {
+    state.budget.take();
+    return jobOf(state, out[OUT_KEY_LOW] as number, out[OUT_KEY_HIGH] as number, out[OUT_JOB] as number, length);
+  }
+  if (codeOf(length) === 'ENOSPC') run.failure = noSlot(op);
+  return undefined;
+}
+
+/** Before a page is written as it is: a block of a foreign codec is decompressed into the page buffer. False when that fails. */
+function preparePage(state: State, op: string, record: number): boolean {
+  const length = state.front.zswapForeign(state.address, record) >>> 0;
+  if (length === 0 || length === PAGE_SIZE) return true;
+  if (length >= ERRNO_MIN) return false;
+  const { calls } = state;
+  try {
+    const page = state.decompressed(op);
+    // It was foreign code: if it has called back, the record may be another page's now.
+    if (state.calls !== calls) return false;
+    state.core.bytes.set(page, state.core.pageAddress);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A write whose slot the core has composed, with a copy of the slot. */
+export function jobOf({ core, blockAddress, budget }: State, offset: number, type: number, job: number, length: number): Job {
+  const { out, bytes } = core;
+  return {
+    offset,
+    type,
+    job,
+    slot: out[OUT_SLOT] as number,
+    generation: out[OUT_GENERATION] as number,
+    budget: budget.number,
+    bytes: bytes.slice(blockAddress, blockAddress + length),
+  };
+}
+
+/** How a write ended, as the core wants to know it. */
+export function doneBy(outcome: Outcome<unknown>): number {
+  if ('value' in outcome) return WRITE_DONE;
+  return outcome.late === undefined ? WRITE_FAILED : WRITE_LATE;
+}
+
+/** Counts a write that has failed. One that may still strike its slot keeps the slot until it has ended. */
+export function noteFailure(state: State, { slot }: Job, outcome: Outcome<unknown>): void {
+  if (!('failure' in outcome)) return;
+  state.figures.count('writebackFail');
+  void outcome.late?.then(() => {
+    if (state.isGone) return;
+    state.front.frontSettled(state.address, slot);
+    state.frees?.drain();
+  });
+}
+
+/** The writes of one run, as many at a time as the store takes. With a synchronous store each has ended when it was made. */
+export class Writes {
+  readonly #state: State;
+  readonly #io: StoreIo;
+  readonly #op: string;
+  readonly #run: Run;
+  readonly #underWay = new Set<Promise<void>>();
+
+  constructor(state: State, io: StoreIo, op: string, run: Run) {
+    this.#state = state;
+    this.#io = io;
+    this.#op = op;
+    this.#run = run;
+  }
+
+  /** Those that have not ended. */
+  get size(): number {
+    return this.#underWay.size;
+  }
+
+  /** Whether one more may be made now. */
+  get hasRoom(): boolean {
+    return this.#io.hasRoom;
+  }
+
+  /** Writes to the store. */
+  make(job: Job): void {
+    const io = this.#io;
+    if (io.isSync) {
+      this.#ended(job, io.now(this.#op, () => io.store.write(job.slot, job.bytes)));
+      return;
+    }
+    const write = this.#soon(job).finally(() => this.#underWay.delete(write));
+    this.#underWay.add(write);
+  }
+
+  async #soon(job: Job): Promise<void> {
+    const io = this.#io;
+    this.#ended(job, await io.soon(this.#op, () => io.store.write(job.slot, job.bytes)));
+  }
+
+  #ended(job: Job, outcome: Outcome<unknown>): void {
+    const { front, address, isGone, budget, frees } = this.#state;
+    if (isGone) return;
+    const run = this.#run;
+    const moved = front.zswapWriteEnd(address, job.offset, job.type, job.job, job.slot, job.generation, doneBy(outcome)) !== 0;
+    run.tries = moved ? 0 : run.tries + 1;
+    if (moved) run.moved += 1;
+    else budget.giveBack(job.budget);
+    if ('failure' in outcome) {
+      run.failure ??= outcome.failure;
+      noteFailure(this.#state, job, outcome);
+    }
+    frees?.drain();
+  }
+
+  /** Waits until there is room for one more. @throws EIO when all calls of the store hang */
+  *room(): Steps<void> {
+    while (!this.#io.hasRoom) yield* wait(this.#io.room(this.#op));
+  }
+
+  /** Waits until one of those under way has ended. There is one. */
+  *one(): Steps<void> {
+    yield Promise.race(this.#underWay);
+  }
+
+  /** Waits until all have ended. */
+  *all(): Steps<void> {
+    yield Promise.all(this.#underWay);
+  }
+}
