@@ -84,7 +84,7 @@ function partAt(offset: number, at: number, all: number): Part {
 }
 
 function readPart(state: State, call: Call, part: Part, into: Uint8Array): Rest {
-  return counting(state, 'Reads', () => {
+  return counting(state, 'numReads', () => {
     if (call.waits) return whileActive(state.active, handedOver(state, call, part, into));
     handOver(call, part, pageNow(state, call, part.index), into);
     return undefined;
@@ -102,7 +102,7 @@ function handOver({ op }: Call, { from, at, length }: Part, page: Uint8Array, in
 
 function writePart(state: State, call: Call, part: Part, bytes: Uint8Array, all: number): Rest {
   const { index, from, at, length } = part;
-  return counting(state, 'Writes', () => {
+  return counting(state, 'numWrites', () => {
     const source = length === all ? bytes : stepOf(call.op, bytes, all, at, length);
     if (length === PAGE_SIZE) return put(state, call, index, source);
     if (!call.waits) return patch(state, call, index, source, from, length);
@@ -123,9 +123,13 @@ function exactly(op: string, part: Uint8Array, length: number): Uint8Array {
   return copy;
 }
 
+/** Counters of calls, and of those that failed. */
+type Counted = 'numReads' | 'numWrites';
+const FAILED = { numReads: 'failedReads', numWrites: 'failedWrites' } as const;
+
 /** Counts a call, and its failure, at once or in what is left of it. */
-function counting(state: State, what: 'Reads' | 'Writes', call: () => Rest): Rest {
-  state.counters[`num${what}`] += 1;
+function counting(state: State, what: Counted, call: () => Rest): Rest {
+  state.counters[what] += 1;
   try {
     const rest = call();
     return rest && counted(state, what, rest);
@@ -135,7 +139,7 @@ function counting(state: State, what: 'Reads' | 'Writes', call: () => Rest): Res
   }
 }
 
-function* counted(state: State, what: 'Reads' | 'Writes', rest: Steps<void>): Steps<void> {
+function* counted(state: State, what: Counted, rest: Steps<void>): Steps<void> {
   try {
     yield* rest;
   } catch (error) {
@@ -145,7 +149,7 @@ function* counted(state: State, what: 'Reads' | 'Writes', rest: Steps<void>): St
 }
 
 /** What is to be called again in another way was no call. */
-function countFailure({ counters }: State, what: 'Reads' | 'Writes', error: unknown): void {
-  if (CompcacheError.made(error) && error.code === 'EAGAIN') counters[`num${what}`] -= 1;
-  else counters[`failed${what}`] += 1;
+function countFailure({ counters }: State, what: Counted, error: unknown): void {
+  if (CompcacheError.made(error) && error.code === 'EAGAIN') counters[what] -= 1;
+  else counters[FAILED[what]] += 1;
 }
