@@ -84,11 +84,14 @@ function partAt(offset: number, at: number, all: number): Part {
 }
 
 function readPart(state: State, call: Call, part: Part, into: Uint8Array): Rest {
-  return counting(state, 'numReads', () => {
-    if (call.waits) return whileActive(state.active, handedOver(state, call, part, into));
+  state.counters.numReads += 1;
+  if (call.waits) return counted(state, 'Reads', whileActive(state.active, handedOver(state, call, part, into)));
+  try {
     handOver(call, part, pageNow(state, call, part.index), into);
     return undefined;
-  });
+  } catch (error) {
+    throw failed(state, 'Reads', error);
+  }
 }
 
 function* handedOver(state: State, call: Call, part: Part, into: Uint8Array): Steps<void> {
@@ -101,13 +104,21 @@ function handOver({ op }: Call, { from, at, length }: Part, page: Uint8Array, in
 }
 
 function writePart(state: State, call: Call, part: Part, bytes: Uint8Array, all: number): Rest {
-  const { index, from, at, length } = part;
-  return counting(state, 'numWrites', () => {
-    const source = length === all ? bytes : stepOf(call.op, bytes, all, at, length);
-    if (length === PAGE_SIZE) return put(state, call, index, source);
-    if (!call.waits) return patch(state, call, index, source, from, length);
-    return whileActive(state.active, patch(state, call, index, exactly(call.op, source, length), from, length));
-  });
+  state.counters.numWrites += 1;
+  try {
+    const rest = begunPart(state, call, part, bytes, all);
+    return rest && counted(state, 'Writes', rest);
+  } catch (error) {
+    throw failed(state, 'Writes', error);
+  }
+}
+
+/** A whole page is put where there is room for it, a part of one goes into what is there. */
+function begunPart(state: State, call: Call, { index, from, at, length }: Part, bytes: Uint8Array, all: number): Rest {
+  const source = length === all ? bytes : stepOf(call.op, bytes, all, at, length);
+  if (length === PAGE_SIZE) return put(state, call, index, source);
+  if (!call.waits) return patch(state, call, index, source, from, length);
+  return whileActive(state.active, patch(state, call, index, exactly(call.op, source, length), from, length));
 }
 
 /** Bytes of a view of ours for the next page. EINVAL when it has become shorter. */
@@ -123,33 +134,18 @@ function exactly(op: string, part: Uint8Array, length: number): Uint8Array {
   return copy;
 }
 
-/** Counters of calls, and of those that failed. */
-type Counted = 'numReads' | 'numWrites';
-const FAILED = { numReads: 'failedReads', numWrites: 'failedWrites' } as const;
-
-/** Counts a call, and its failure, at once or in what is left of it. */
-function counting(state: State, what: Counted, call: () => Rest): Rest {
-  state.counters[what] += 1;
-  try {
-    const rest = call();
-    return rest && counted(state, what, rest);
-  } catch (error) {
-    countFailure(state, what, error);
-    throw error;
-  }
-}
-
-function* counted(state: State, what: Counted, rest: Steps<void>): Steps<void> {
+/** What is left of a call whose failure is counted. */
+function* counted(state: State, what: 'Reads' | 'Writes', rest: Steps<void>): Steps<void> {
   try {
     yield* rest;
   } catch (error) {
-    countFailure(state, what, error);
-    throw error;
+    throw failed(state, what, error);
   }
 }
 
-/** What is to be called again in another way was no call. */
-function countFailure({ counters }: State, what: Counted, error: unknown): void {
-  if (CompcacheError.made(error) && error.code === 'EAGAIN') counters[what] -= 1;
-  else counters[FAILED[what]] += 1;
+/** Counts a failure. What is to be called again in another way was no call. */
+function failed({ counters }: State, what: 'Reads' | 'Writes', error: unknown): unknown {
+  if (CompcacheError.made(error) && error.code === 'EAGAIN') counters[`num${what}`] -= 1;
+  else counters[`failed${what}`] += 1;
+  return error;
 }
