@@ -17,11 +17,42 @@ interface Import {
   to: string;
 }
 
+const OF_VALUES = /^\s*(?:import|export)\s+(?!type\b)[^;]*?from\s+'([^']+)'|import\('([^']+)'\)(?!\.)/gms;
+const OF_TYPES_TOO = /^\s*(?:import|export)\s[^;]*?from\s+'([^']+)'|import\('([^']+)'\)/gms;
+
 /** Imports and re-exports of values; types cost nothing at run time and may point anywhere. */
 function importsOf(file: string): Import[] {
+  return matchesOf(file, OF_VALUES);
+}
+
+function matchesOf(file: string, pattern: RegExp): Import[] {
   const text = readFileSync(join(ROOT, file), 'utf8');
-  const found = text.matchAll(/^\s*(?:import|export)\s+(?!type\b)[^;]*?from\s+'([^']+)'|import\('([^']+)'\)(?!\.)/gms);
-  return [...found].map((match) => ({ from: file, to: (match[1] ?? match[2]) as string }));
+  return [...text.matchAll(pattern)].map((match) => ({ from: file, to: (match[1] ?? match[2]) as string }));
+}
+
+/** The first circle of files, each of which imports the next. */
+function circle(imports: Import[]): string[] | undefined {
+  const next = new Map<string, string[]>();
+  for (const found of imports) {
+    const from = found.from.replace(/\.ts$/, '');
+    next.set(from, [...(next.get(from) ?? []), target(found)]);
+  }
+  const done = new Set<string>();
+  const walk = (file: string, path: string[]): string[] | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
+    if (done.has(file)) return undefined;
+    for (const to of next.get(file) ?? []) {
+      const found = walk(to, [...path, file]);
+      if (found !== undefined) return found;
+    }
+    done.add(file);
+    return undefined;
+  };
+  for (const file of next.keys()) {
+    const found = walk(file, []);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function target({ from, to }: Import): string {
@@ -88,6 +119,16 @@ describe('imports', () => {
     ]);
   });
 
+  test('of the front ends, types too: neither knows the other, what both share knows none, and there is no circle', () => {
+    const all = sources('bindings/front').flatMap((file) => matchesOf(file, OF_TYPES_TOO));
+    const room = (path: string): string | undefined => /^bindings\/front\/(\w+)\//.exec(path)?.[1];
+    const inner = all.filter((found) => target(found).startsWith('bindings/front/'));
+    expect(inner.length).toBeGreaterThan(30);
+    const rooms = inner.filter(({ from }) => room(from) !== undefined);
+    expect(rooms.filter((found) => room(target(found)) !== room(found.from) && room(target(found)) !== 'common')).toEqual([]);
+    expect(circle(inner)).toBeUndefined();
+  });
+
   test.each(['cli', 'bench'])('of %s use the public API only', (folder) => {
     const entries = Object.values(manifest.exports).flatMap((entry) => (typeof entry === 'string' ? [] : [entry.default.replace(/^\.\/dist\/|\.js$/g, '')]));
     expect(entries).toContain('bindings/index');
@@ -104,5 +145,7 @@ describe('imports', () => {
     expect(wrong(CORE, { from: 'assembly/mem/frame.ts', to: '../alloc/zbud' })).toBe(true);
     expect(wrong(CORE, { from: 'assembly/page/path.ts', to: '../zpool' })).toBe(false);
     expect(wrong(BINDINGS, { from: 'bindings/wasm.ts', to: './ram.ts' })).toBe(true);
+    expect(circle([{ from: 'a/b.ts', to: './c.ts' }, { from: 'a/c.ts', to: '../d.ts' }])).toBeUndefined();
+    expect(circle([{ from: 'a/b.ts', to: './c.ts' }, { from: 'a/c.ts', to: './d.ts' }, { from: 'a/d.ts', to: './c.ts' }])).toEqual(['a/c', 'a/d', 'a/c']);
   });
 });
