@@ -1,21 +1,11 @@
-/** What writeback takes, and the pages that it means. */
-import { ENTRY, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK } from '../../../assembly/abi.ts';
+/** What writeback takes, and the pages that it means: read from the caller's object once, each part of it. Touches no device. */
+import { HUGE, IDLE, INCOMPRESSIBLE } from '../../../assembly/abi.ts';
 import { CompcacheError, show } from '../../errors.ts';
 import { requireRange } from '../common/options.ts';
+import type { Found } from './pages.ts';
 
 /** What writeback takes. */
 export type WritebackSelection = 'idle' | 'huge' | 'huge_idle' | 'incompressible' | { pages: readonly (number | readonly [first: number, last: number])[] };
-
-/** A page that holds something, as the core knows it. */
-export interface Found {
-  index: number;
-  state: number;
-  bytes: number;
-}
-
-export function isObject({ state }: Found): boolean {
-  return (state & KIND_MASK) === ENTRY;
-}
 
 const MASKS: Record<string, number> = { idle: IDLE, huge: HUGE, huge_idle: HUGE | IDLE, incompressible: INCOMPRESSIBLE };
 

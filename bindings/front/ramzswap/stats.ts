@@ -1,4 +1,11 @@
-/** The statistics of a ramzswap. */
+/** The statistics of a ramzswap, from the core's figures and what was counted. Reads only. */
+import {
+  ENTRY, FILL, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK, PRIORITY_MASK, PRIORITY_SHIFT, RAMZ_BYTES, RAMZ_FRAMES, RAMZ_GOOD, RAMZ_HUGE, RAMZ_HUGE_EVER,
+  RAMZ_OBJECTS, RAMZ_PEAK, RAMZ_SAME, RAMZ_WRITTEN, WRITTEN,
+} from '../../../assembly/abi.ts';
+import { PAGE_SIZE } from '../../wasm.ts';
+import { allPages } from './pages.ts';
+import { live, type Device, type State } from './state.ts';
 
 /** The statistics record of ramzswap (2009), in camelCase. Sizes are bytes. */
 export interface RamzswapStats {
@@ -69,4 +76,72 @@ export interface BlockState {
   flags: string;
   /** Bytes of the object, 0 for what is none. */
   bytes: number;
+}
+
+/** ramzswap's record. */
+export function ramzswapStats({ counters, memlimit }: State, device: Device): RamzswapStats {
+  const { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard, bdReads, bdWrites } = counters;
+  const figures = figuresOf(device);
+  return {
+    disksize: device.pages * PAGE_SIZE, memlimit,
+    numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard,
+    pagesSame: figures.same, pagesStored: figures.stored, pagesUsed: figures.frames, goodCompress: figures.good, pagesExpand: figures.huge,
+    origDataSize: figures.stored * PAGE_SIZE, comprDataSize: figures.bytes, memUsedTotal: figures.frames * PAGE_SIZE,
+    bdevNumReads: bdReads, bdevNumWrites: bdWrites,
+  };
+}
+
+export function mmStat({ counters, memlimit }: State, device: Device): MmStat {
+  const figures = figuresOf(device);
+  return {
+    origDataSize: figures.stored * PAGE_SIZE,
+    comprDataSize: figures.bytes,
+    memUsedTotal: figures.frames * PAGE_SIZE,
+    memLimit: memlimit,
+    memUsedMax: figures.peak * PAGE_SIZE,
+    samePages: figures.same,
+    pagesCompacted: counters.compacted,
+    hugePages: figures.huge,
+    hugePagesSince: figures.hugeEver,
+  };
+}
+
+export function ioStat({ counters: { failedReads, failedWrites, invalidIo, notifyFree } }: State): IoStat {
+  return { failedReads, failedWrites, invalidIo, notifyFree };
+}
+
+export function bdStat({ counters: { bdReads, bdWrites } }: State, device: Device): BdStat {
+  return { bdCount: figuresOf(device).written, bdReads, bdWrites };
+}
+
+/** Every page that holds something, in order, of the device that there is when the first is asked for. */
+export function* blockState(state: State): Generator<BlockState> {
+  const { front, address } = state.device ?? live(state, 'ramzswap.blockState');
+  for (const { index, state: page, bytes } of allPages(state)) {
+    const kind = page & KIND_MASK;
+    const object = kind === ENTRY;
+    const recompressed = object && ((page >>> PRIORITY_SHIFT) & PRIORITY_MASK) !== 0;
+    const flags = [
+      kind === FILL ? 's' : '.', kind === WRITTEN ? 'w' : '.', object && (page & HUGE) !== 0 ? 'h' : '.', object && (page & IDLE) !== 0 ? 'i' : '.',
+      recompressed ? 'r' : '.', object && (page & INCOMPRESSIBLE) !== 0 ? 'n' : '.',
+    ];
+    yield { index, accessTime: front.ramzSecond(address, page) >>> 0, flags: flags.join(''), bytes };
+  }
+}
+
+function figuresOf({ front, address }: Device): Record<'stored' | 'same' | 'huge' | 'written' | 'hugeEver' | 'peak' | 'bytes' | 'good' | 'frames', number> {
+  const figure = (which: number): number => front.ramzFigure(address, which);
+  const same = figure(RAMZ_SAME);
+  const written = figure(RAMZ_WRITTEN);
+  return {
+    stored: figure(RAMZ_OBJECTS) + same + written,
+    same,
+    huge: figure(RAMZ_HUGE),
+    written,
+    hugeEver: figure(RAMZ_HUGE_EVER),
+    peak: figure(RAMZ_PEAK),
+    bytes: figure(RAMZ_BYTES),
+    good: figure(RAMZ_GOOD),
+    frames: figure(RAMZ_FRAMES),
+  };
 }

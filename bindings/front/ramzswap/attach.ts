@@ -1,0 +1,139 @@
+/**
+ * Init: a device on its RAM, with its pool and its store, or nothing. First all that is the caller's is asked, then the device
+ * is made, which asks none of it; what fails is undone.
+ */
+import { FRAMES_MAX } from '../../../assembly/abi.ts';
+import { DEFAULT_ALLOCATOR, optionWords } from '../../allocators.ts';
+import { ERRNO_MIN, takeOptions } from '../../errors.ts';
+import { Ram, rams, type FrontEnd } from '../../ram.ts';
+import { PAGE_SIZE } from '../../wasm.ts';
+import { zpools } from '../../zpool.ts';
+import { requireTakenStore } from '../common/options.ts';
+import { leaveStore, noFrame, takeStore } from '../common/shared.ts';
+import { SlotFrees } from '../common/slot-frees.ts';
+import { StoreIo } from '../common/store-io.ts';
+import { numbered } from './codecs.ts';
+import { usePool } from './configure.ts';
+import { release } from './ending.ts';
+import { swapHeader } from './header.ts';
+import { SETTINGS, pagesOf, takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
+import { begin, noCounters, requireUninitialised, type Device, type State } from './state.ts';
+import { runNow } from './waiting.ts';
+import { put } from './writing.ts';
+
+const MIN_RAM = 64 * 2 ** 20;
+const MAX_RAM = FRAMES_MAX * PAGE_SIZE;
+
+/** What a device is made of. All of it was taken before: making it runs nothing of the caller's. */
+interface Plan {
+  settings: Settings;
+  pages: number;
+  slots: number;
+  start: number;
+  io: StoreIo | undefined;
+  /** What happens when a call of the store has ended or hangs. */
+  events: { changed: () => void };
+}
+
+/** Initialises the device, with settings over those that it has. */
+export function start(state: State, op: string, given: RamzswapSettings): void {
+  const call = begin(state, op, false);
+  requireUninitialised(state, op);
+  const taken = takeSettings(op, takeOptions<RamzswapSettings>(op, given, SETTINGS));
+  const settings = { ...state.settings, ...taken };
+  const pages = pagesOf(op, settings.disksize);
+  optionWords(op, settings.allocator ?? DEFAULT_ALLOCATOR, settings.zpool ?? {});
+  const codecs = numbered(state, op, settings);
+  const store = settings.backing === undefined ? undefined : requireTakenStore(op, settings.backing);
+  const slots = store?.slots ?? 0;
+  const events = { changed: (): void => undefined };
+  const { ram, maxInFlight = 32, timeout = 30_000 } = state.options;
+  const io = store && new StoreIo(store.source, maxInFlight, timeout, () => { events.changed(); }, store.isSync);
+  // Only now, since clock, options, codecs and store are the caller's: what follows asks none of them.
+  requireUninitialised(state, op);
+  if (ram !== undefined) rams.requireIdle(op, ram);
+  const device = make(state, op, { settings, pages, slots, start: call.time, io, events });
+  state.device = device;
+  state.codecs = codecs;
+  state.memlimit = settings.memlimit ?? 0;
+  state.counters = noCounters();
+  state.most = mostOf(device);
+  codecs.numbers.forEach((number, priority) => device.front.ramzCodec(device.address, priority, number));
+  usePool(state, device);
+  try {
+    if (settings.swapHeader === true) runNow(put(state, call, 0, swapHeader(pages)));
+  } catch (error) {
+    if (state.device === device) release(state, op);
+    throw error;
+  }
+}
+
+/** The most bytes of a block that is worth keeping: a longer one takes as much as the page itself. */
+function mostOf({ pool, core }: Device): number {
+  return Math.min(core.exports.zpoolHugeSize(zpools.address(pool)) >>> 0, PAGE_SIZE - 1);
+}
+
+function make(state: State, op: string, plan: Plan): Device {
+  const { pages, slots } = plan;
+  const ram = state.options.ram ?? ownRam(state, pages);
+  let undo = (): void => undefined;
+  try {
+    const name = rams.freshName(op, ram, 'ramzswap');
+    const core = rams.core(op, ram);
+    const { exports: front, page, pageAddress } = core;
+    const utf8 = new TextEncoder().encode(name);
+    page.set(utf8);
+    const epoch = Math.floor(Math.random() * 2 ** 32);
+    const address = front.ramzCreate(pages, slots, epoch, pageAddress, utf8.length) >>> 0;
+    if (address >= ERRNO_MIN) throw noFrame(op, core, address);
+    undo = () => void front.zpoolDestroy(address);
+    const { allocator = DEFAULT_ALLOCATOR, zpool } = plan.settings;
+    const pool = rams.heldPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });
+    const undoFront = undo;
+    undo = () => {
+      zpools.destroy(op, pool);
+      undoFront();
+    };
+    return joined(state, op, plan, { ram, core, front, address, pool, name });
+  } catch (error) {
+    undo();
+    if (ram !== state.options.ram) ram.close();
+    throw error;
+  }
+}
+
+/** A RAM of its own: the device, were none of it to compress, its table, and what pools need. */
+function ownRam({ options: { bytes, limit }, module }: State, pages: number): Ram {
+  const whole = Math.min(MAX_RAM, Math.max(MIN_RAM, Math.ceil(pages * PAGE_SIZE * 1.04) + 2 ** 22));
+  return Ram.createSync({
+    bytes: bytes ?? whole,
+    ...(limit === undefined ? {} : { limit }),
+    ...(module === undefined ? {} : { module }),
+  });
+}
+
+type Made = Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool'> & { name: string };
+
+/** The device, when RAM and store know of it. EBUSY. */
+function joined(state: State, op: string, { settings, pages, start, io, events }: Plan, { name, ...parts }: Made): Device {
+  const { core, address, ram } = parts;
+  const { backing: store } = settings;
+  // A later device may lie where this one was.
+  const gone = (): boolean => state.device?.end !== end || rams.isClosed(ram);
+  const frees = io === undefined ? undefined : new SlotFrees(io, core, address, gone);
+  const end: FrontEnd = {
+    name,
+    ownFrames: () => core.exports.zpoolMetadataFrames(address) >>> 0,
+    isBusy: () => state.moving.size + state.turns.size !== 0,
+  };
+  // A write that hangs may still strike a slot.
+  const leave = (): void => {
+    if (store === undefined || io === undefined) return;
+    if (io.isSync || !io.isAtWork) leaveStore(store);
+    else events.changed = leave;
+  };
+  events.changed = () => frees?.storeChanged();
+  if (store !== undefined) takeStore(op, store);
+  rams.noteFront(ram, end, true);
+  return { ...parts, settings, pages, start, io, frees, end, leave, blockAddress: core.exports.blockBuffer() >>> 0 };
+}

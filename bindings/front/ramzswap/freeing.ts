@@ -1,0 +1,42 @@
+/** What callers give back: pages that nobody wants any more, and frames by compaction. */
+import { requireU32 } from '../../errors.ts';
+import { drop } from './changes.ts';
+import { nextPage } from './pages.ts';
+import { compactPool } from './pool.ts';
+import { live, requirePages, type State } from './state.ts';
+
+/** Frees pages. @returns how many of them held something */
+export function discard(state: State, index: number, count: number): number {
+  const op = 'ramzswap.discard';
+  const device = live(state, op);
+  requireU32(op, 'count', count);
+  requirePages(state, op, device, index, count);
+  let freed = 0;
+  // From one page that holds something to the next, so that an empty range costs nothing.
+  for (let at = index; at < index + count; at++) {
+    const next = nextPage(device, at);
+    if (next === undefined || next.index >= index + count) break;
+    at = next.index;
+    freed += drop(state, device, at);
+  }
+  // Writes that are under way are for pages that do not hold anything yet.
+  state.turns.takeOutRange(index, index + count);
+  state.counters.discard += freed;
+  device.frees?.drain();
+  return freed;
+}
+
+/** Frees a page by the notice of a swap slot that is free. */
+export function freeNotify(state: State, index: number): void {
+  const op = 'ramzswap.freeNotify';
+  const device = live(state, op);
+  requirePages(state, op, device, index, 1);
+  state.counters.notifyFree += drop(state, device, index);
+  device.frees?.drain();
+}
+
+/** Moves objects together. @returns frames given back */
+export function compact(state: State): number {
+  const op = 'ramzswap.compact';
+  return compactPool(state, op, live(state, op));
+}

@@ -1,0 +1,151 @@
+/**
+ * Ranges of a device: pages, sectors and bytes of the caller's, page by page. The caller's array is checked here, and copied by
+ * ../../bytes.ts only. Counts reads and writes.
+ */
+import { copyOf, copyOut, lengthOf, requireBytes, requireUnshrunk, viewOf } from '../../bytes.ts';
+import { requirePage } from '../../codec/foreign.ts';
+import { CompcacheError } from '../../errors.ts';
+import type { Steps } from '../../steps.ts';
+import { PAGE_SIZE } from '../../wasm.ts';
+import { requireRange } from '../common/options.ts';
+import { pageNow, pageOf } from './reading.ts';
+import { beyond, live, requirePages, type Call, type State } from './state.ts';
+import { whileActive, type Rest } from './waiting.ts';
+import { patch, put } from './writing.ts';
+
+export const SECTOR = 512;
+
+/** The part of a range that lies in one page: from where in the page, at which place of the caller's array, how many bytes. */
+interface Part {
+  index: number;
+  from: number;
+  at: number;
+  length: number;
+}
+
+/** Reads a page. */
+export function readPage(state: State, call: Call, index: number, into: Uint8Array): Rest {
+  requirePage(call.op, 'into', into);
+  requirePages(state, call.op, live(state, call.op), index, 1);
+  return readPart(state, call, { index, from: 0, at: 0, length: PAGE_SIZE }, into);
+}
+
+/** Writes a page. */
+export function writePage(state: State, call: Call, index: number, page: Uint8Array): Rest {
+  requirePage(call.op, 'page', page);
+  requirePages(state, call.op, live(state, call.op), index, 1);
+  return writePart(state, call, { index, from: 0, at: 0, length: PAGE_SIZE }, page, PAGE_SIZE);
+}
+
+/** Reads what begins at so many units. */
+export function read(state: State, call: Call, place: number, unit: number, into: Uint8Array): Rest {
+  const all = requireLength(state, call.op, 'into', into, place, unit);
+  return inParts(call, 'into', place * unit, into, all, (part, target) => readPart(state, call, part, target));
+}
+
+/** Writes what begins at so many units. */
+export function write(state: State, call: Call, place: number, unit: number, bytes: Uint8Array): Rest {
+  const all = requireLength(state, call.op, 'bytes', bytes, place, unit);
+  return inParts(call, 'bytes', place * unit, bytes, all, (part, source) => writePart(state, call, part, source, all));
+}
+
+/** Length of the bytes for a range of the device, which begins at so many units. EINVAL. */
+function requireLength(state: State, op: string, what: string, bytes: Uint8Array, place: number, unit: number): number {
+  requireBytes(op, what, bytes);
+  const length = lengthOf(bytes);
+  if (length % unit !== 0) throw new CompcacheError('EINVAL', op, `${what} must have a multiple of ${unit} bytes, not ${length}`);
+  requireRange(op, unit === SECTOR ? 'sector' : 'offset', place, 0, Math.floor(Number.MAX_SAFE_INTEGER / unit));
+  const device = live(state, op);
+  if (place * unit + length > device.pages * PAGE_SIZE) throw beyond(state, op, device);
+  return length;
+}
+
+/** Does a range page by page: with the caller's array when it lies in one page, else with a view of ours. */
+function inParts(call: Call, what: string, offset: number, bytes: Uint8Array, all: number, one: (part: Part, bytes: Uint8Array) => Rest): Rest {
+  if (all === 0) return undefined;
+  const part = partAt(offset, 0, all);
+  return part.length === all ? one(part, bytes) : eachPart(call, offset, viewOf(call.op, what, bytes), all, one);
+}
+
+function* eachPart({ waits }: Call, offset: number, view: Uint8Array, all: number, one: (part: Part, view: Uint8Array) => Rest): Steps<void> {
+  for (let at = 0; at < all; ) {
+    const part = partAt(offset, at, all);
+    const rest = one(part, view);
+    if (rest !== undefined) yield* rest;
+    if (waits) yield; // others may come between two pages
+    at += part.length;
+  }
+}
+
+/** The part that begins at a byte of a range, of so many bytes in all. */
+function partAt(offset: number, at: number, all: number): Part {
+  const from = (offset + at) % PAGE_SIZE;
+  return { index: Math.floor((offset + at) / PAGE_SIZE), from, at, length: Math.min(PAGE_SIZE - from, all - at) };
+}
+
+function readPart(state: State, call: Call, part: Part, into: Uint8Array): Rest {
+  state.counters.numReads += 1;
+  if (call.waits) return counted(state, 'Reads', whileActive(state.active, handedOver(state, call, part, into)));
+  try {
+    handOver(call, part, pageNow(state, call, part.index), into);
+    return undefined;
+  } catch (error) {
+    throw failed(state, 'Reads', error);
+  }
+}
+
+function* handedOver(state: State, call: Call, part: Part, into: Uint8Array): Steps<void> {
+  handOver(call, part, yield* pageOf(state, call, part.index), into);
+}
+
+/** Copies a part of a page of ours to its place. */
+function handOver({ op }: Call, { from, at, length }: Part, page: Uint8Array, into: Uint8Array): void {
+  copyOut(op, 'into', into, length === PAGE_SIZE ? page : page.subarray(from, from + length), at);
+}
+
+function writePart(state: State, call: Call, part: Part, bytes: Uint8Array, all: number): Rest {
+  state.counters.numWrites += 1;
+  try {
+    const rest = begunPart(state, call, part, bytes, all);
+    return rest && counted(state, 'Writes', rest);
+  } catch (error) {
+    throw failed(state, 'Writes', error);
+  }
+}
+
+/** A whole page is put where there is room for it, a part of one goes into what is there. */
+function begunPart(state: State, call: Call, { index, from, at, length }: Part, bytes: Uint8Array, all: number): Rest {
+  const source = length === all ? bytes : stepOf(call.op, bytes, all, at, length);
+  if (length === PAGE_SIZE) return put(state, call, index, source);
+  if (!call.waits) return patch(state, call, index, source, from, length);
+  return whileActive(state.active, patch(state, call, index, exactly(call.op, source, length), from, length));
+}
+
+/** Bytes of a view of ours for the next page. EINVAL when it has become shorter. */
+function stepOf(op: string, view: Uint8Array, all: number, at: number, length: number): Uint8Array {
+  requireUnshrunk(op, 'bytes', view, all);
+  return view.subarray(at, at + length);
+}
+
+/** A copy of a part of so many bytes. EINVAL when it has other ones now. */
+function exactly(op: string, part: Uint8Array, length: number): Uint8Array {
+  const copy = copyOf(op, 'bytes', part);
+  requireUnshrunk(op, 'bytes', copy, length);
+  return copy;
+}
+
+/** What is left of a call whose failure is counted. */
+function* counted(state: State, what: 'Reads' | 'Writes', rest: Steps<void>): Steps<void> {
+  try {
+    yield* rest;
+  } catch (error) {
+    throw failed(state, what, error);
+  }
+}
+
+/** Counts a failure. What is to be called again in another way was no call. */
+function failed({ counters }: State, what: 'Reads' | 'Writes', error: unknown): unknown {
+  if (CompcacheError.made(error) && error.code === 'EAGAIN') counters[`num${what}`] -= 1;
+  else counters[`failed${what}`] += 1;
+  return error;
+}

@@ -1,0 +1,176 @@
+/**
+ * The state of a ramzswap, and what every room asks of it first: is there a device, is it still the same one, what time is it.
+ *
+ * The state is private to the class in index.ts. It is handed from room to room, and never to the caller: no function of the
+ * caller's is called as a method of it.
+ */
+import { TIME_END } from '../../../assembly/abi.ts';
+import type { ForeignCodec } from '../../codec/foreign.ts';
+import { CompcacheError, requireU32, show } from '../../errors.ts';
+import { isPromise } from '../../promises.ts';
+import { rams, type FrontEnd, type Ram } from '../../ram.ts';
+import { PAGE_SIZE, type Core, type CoreExports } from '../../wasm.ts';
+import type { Zpool } from '../../zpool.ts';
+import type { SlotFrees } from '../common/slot-frees.ts';
+import type { StoreIo } from '../common/store-io.ts';
+import type { RamzswapOptions, Settings } from './settings.ts';
+import { Turns } from './turns.ts';
+
+/** What there is while the device is initialised. */
+export interface Device {
+  settings: Settings;
+  ram: Ram;
+  core: Core;
+  front: CoreExports;
+  address: number;
+  pool: Zpool;
+  end: FrontEnd;
+  pages: number;
+  io: StoreIo | undefined;
+  frees: SlotFrees | undefined;
+  /** Lets the store go, once no call of it is under way. */
+  leave: () => void;
+  start: number;
+  blockAddress: number;
+}
+
+/** A write to the store that is under way, for a page that may have changed when it ends. */
+export interface Job {
+  index: number;
+  slot: number;
+  generation: number;
+  bytes: Uint8Array;
+}
+
+/** A call of the caller's. */
+export interface Call {
+  /** Its name, for errors. */
+  op: string;
+  /** The time when it was made, by the caller's clock. */
+  time: number;
+  /** Whether it may wait for an asynchronous store. */
+  waits: boolean;
+}
+
+/** Numbers of the codecs, by priority, and those that are not of the core. */
+export interface Codecs {
+  numbers: readonly number[];
+  foreign: readonly ForeignCodec[];
+}
+
+export interface State {
+  readonly options: RamzswapOptions;
+  /** The settings of create. */
+  readonly created: Settings;
+  /** The core of a RAM of its own. */
+  readonly module: WebAssembly.Module | undefined;
+  /** Codecs of names that had to be loaded. */
+  readonly loaded: ReadonlyMap<unknown, ForeignCodec>;
+  readonly clock: () => number;
+  /** Writes of pages as they were, by page: whoever changes the page takes its write out. */
+  readonly moving: Map<number, Job>;
+  /** Writes of new pages that wait: a later write that ends before them takes them out. */
+  readonly turns: Turns;
+  /** Calls that wait. */
+  readonly active: Set<Promise<unknown>>;
+  settings: Settings;
+  device: Device | undefined;
+  codecs: Codecs;
+  /** The most bytes of a block that is worth keeping. */
+  most: number;
+  memlimit: number;
+  /** How many pages writeback may still write. */
+  budget: number;
+  counters: ReturnType<typeof noCounters>;
+  /** A writeback that waits is under way. */
+  busy: boolean;
+  resetting: boolean;
+  /** How often a page was changed: foreign code may have done so meanwhile. */
+  changes: number;
+  closed: boolean;
+  closing: Promise<void> | undefined;
+}
+
+/** What is counted of I/O. */
+export function noCounters() {
+  return { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0, bdReads: 0, bdWrites: 0, compacted: 0 };
+}
+
+export function newState(options: RamzswapOptions, created: Settings, module: WebAssembly.Module | undefined, loaded: ReadonlyMap<unknown, ForeignCodec>): State {
+  return {
+    options, created, module, loaded,
+    clock: options.clock ?? seconds,
+    moving: new Map(), turns: new Turns(), active: new Set(),
+    settings: created, device: undefined,
+    codecs: { numbers: [], foreign: [] }, most: 0, memlimit: 0, budget: Infinity, counters: noCounters(),
+    busy: false, resetting: false, changes: 0, closed: false, closing: undefined,
+  };
+}
+
+function seconds(): number {
+  return performance.now() / 1000;
+}
+
+/** Begins a call: asks the caller's clock, which may do anything, before all else. What it throws is thrown. EINVAL. */
+export function begin(state: State, op: string, waits: boolean): Call {
+  const { clock } = state; // not as a method of the state
+  const time: unknown = clock();
+  if (isPromise(time) || typeof time !== 'number' || !Number.isFinite(time)) throw new CompcacheError('EINVAL', op, `clock must give a finite number, not ${show(time)}`);
+  return { op, time, waits };
+}
+
+/** Second of a device's life. */
+export function secondOf({ start }: Device, time: number): number {
+  return Math.min(TIME_END - 1, Math.max(0, Math.floor(time - start)));
+}
+
+/** Requires that neither the device nor its RAM is closed. ECLOSED. */
+export function requireOpen({ closed, options: { ram } }: State, op: string): void {
+  if (closed || (ram !== undefined && rams.isClosed(ram))) throw closedDevice(op);
+}
+
+/** The device, to work with. ENODEV before init; EBUSY while it is reset; ECLOSED. */
+export function live(state: State, op: string): Device {
+  const { device } = state;
+  if (device === undefined || state.closed || state.resetting || rams.isClosed(device.ram)) throw notLive(state, op);
+  return device;
+}
+
+/** Why there is no device to work with. */
+function notLive(state: State, op: string): CompcacheError {
+  requireOpen(state, op);
+  if (state.device === undefined) return new CompcacheError('ENODEV', op, 'the device is not initialised');
+  if (rams.isClosed(state.device.ram)) return new CompcacheError('ECLOSED', op, 'the RAM is closed');
+  return new CompcacheError('EBUSY', op, 'the device is being reset');
+}
+
+export function requireUninitialised(state: State, op: string): void {
+  requireOpen(state, op);
+  if (state.device !== undefined) throw new CompcacheError('EBUSY', op, 'the device is initialised: reset it first');
+}
+
+/** Whether a device that a call began with has ended meanwhile. */
+export function isGone(state: State, device: Device): boolean {
+  return state.device !== device || rams.isClosed(device.ram);
+}
+
+/** Requires that it has not. ECLOSED. */
+export function requireSame(state: State, op: string, device: Device): void {
+  if (isGone(state, device)) throw closedDevice(op);
+}
+
+function closedDevice(op: string): CompcacheError {
+  return new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
+}
+
+/** Requires that so many pages from that one on are of the device. EINVAL. */
+export function requirePages(state: State, op: string, device: Device, index: number, count: number): void {
+  requireU32(op, 'index', index);
+  if (index + count > device.pages) throw beyond(state, op, device);
+}
+
+/** The error for a request beyond the device, which is counted. */
+export function beyond({ counters }: State, op: string, { pages }: Device): CompcacheError {
+  counters.invalidIo += 1;
+  return new CompcacheError('EINVAL', op, `the request goes beyond the device of ${pages * PAGE_SIZE} bytes`);
+}

@@ -1,0 +1,38 @@
+/** Jobs: writes to the store, of new pages and of those of writeback. Here one is composed, and that of a new page ended; the store is asked elsewhere. */
+import { OUT_GENERATION, OUT_SLOT } from '../../../assembly/abi.ts';
+import { CompcacheError, ERRNO_MIN, codeOf } from '../../errors.ts';
+import { noFrame } from '../common/shared.ts';
+import type { Outcome } from '../common/store-io.ts';
+import { changed, settle } from './changes.ts';
+import { requireSame, type Device, type Job, type State } from './state.ts';
+import type { Turn } from './turns.ts';
+
+/** Takes a slot and composes a new page for it, which is memory of ours. ENOSPC. */
+export function compose(op: string, device: Device, index: number, page: Uint8Array): Job {
+  const { core, front, address } = device;
+  core.page.set(page);
+  const length = front.ramzDirect(address, index) >>> 0;
+  if (length >= ERRNO_MIN) throw new CompcacheError(codeOf(length), op, 'no slot of the backing store is free');
+  return composed(device, index, length);
+}
+
+/** The job of what the core has composed in the block buffer. */
+export function composed({ core, blockAddress }: Device, index: number, length: number): Job {
+  const { out, bytes } = core;
+  return { index, slot: out[OUT_SLOT] as number, generation: out[OUT_GENERATION] as number, bytes: bytes.slice(blockAddress, blockAddress + length) };
+}
+
+/** Ends the write of a page that is new: unless a later one was first, the page is in the store now. EIO, ENOSPC, ENOMEM. */
+export function endComing(state: State, op: string, device: Device, job: Job, outcome: Outcome<unknown>, turn: Turn): void {
+  const newest = state.turns.isComing(job.index, turn);
+  requireSame(state, op, device);
+  if ('failure' in outcome) {
+    settle(state, device, job, outcome);
+    throw outcome.failure;
+  }
+  state.counters.bdWrites += 1;
+  const result = newest ? device.front.ramzWritten(device.address, job.index, job.slot, job.generation) >>> 0 : 0;
+  if (newest && result === 0) changed(state, device, job.index, turn);
+  else settle(state, device, job, outcome);
+  if (result !== 0) throw noFrame(op, device.core, result);
+}

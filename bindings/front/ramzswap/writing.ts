@@ -1,0 +1,135 @@
+/**
+ * A page, to wherever there is room: into the pool, or to the store when its turn has come. A write that fails keeps the old
+ * data; of two writes of one page the later one wins.
+ */
+import { ENOMEM, FIRST_FOREIGN, OVER_LIMIT, POOR } from '../../../assembly/abi.ts';
+import { copyOf, copyOut, requireUnshrunk } from '../../bytes.ts';
+import { CompcacheError, codeOf } from '../../errors.ts';
+import { wait, type Steps } from '../../steps.ts';
+import { PAGE_SIZE } from '../../wasm.ts';
+import { zpools } from '../../zpool.ts';
+import { noFrame } from '../common/shared.ts';
+import type { StoreIo } from '../common/store-io.ts';
+import { CODEC_FAILED, codecNumber } from './codecs.ts';
+import { tryPool, type Offered } from './pool.ts';
+import { pageOf } from './reading.ts';
+import { isGone, live, requireSame, secondOf, type Call, type Device, type State } from './state.ts';
+import { compose, endComing } from './store-writes.ts';
+import type { Turn } from './turns.ts';
+import { answer, untilRoom, whileActive, type Rest } from './waiting.ts';
+
+/** A page that the pool has not taken, in memory of ours. */
+interface Refused extends Offered {
+  /** It does not compress. */
+  isPoor: boolean;
+}
+
+/** Writes a page of the caller's. What is left is for the store. ENOMEM, ENOSPC, EIO, EAGAIN. */
+export function put(state: State, call: Call, index: number, page: Uint8Array): Rest {
+  const device = live(state, call.op);
+  const refused = keep(state, call, device, index, page);
+  if (refused === undefined) return undefined;
+  const io = device.io as StoreIo;
+  if (!io.isSync && !call.waits) throw new CompcacheError('EAGAIN', call.op, 'the page is for an asynchronous store: use the …Async twin');
+  const sending = send(state, call.op, device, refused, state.turns.enqueue(index));
+  return io.isSync ? sending : whileActive(state.active, sending);
+}
+
+/** Keeps a page in the pool. What is returned is for the store, which there is then. ENOMEM, EIO. */
+function keep(state: State, { op, time }: Call, device: Device, index: number, given: Uint8Array, turn?: Turn): Refused | undefined {
+  const isForeign = codecNumber(state, 0) >= FIRST_FOREIGN;
+  const page = isForeign ? copyOf(op, 'page', given) : given; // the codec may do to it what it likes
+  const now = secondOf(device, time);
+  const result = tryPool(state, op, device, { index, page, now }, false, turn);
+  if (result === 0) return undefined;
+  requireStore(state, op, device, result);
+  return { index, page: isForeign ? page : copyOf(op, 'page', given), now, isPoor: result === POOR };
+}
+
+/** Requires that a page which cannot be kept is for the store. ENOMEM, EIO. */
+function requireStore(state: State, op: string, device: Device, result: number): void {
+  if (result === CODEC_FAILED) throw new CompcacheError('EIO', op, 'the codec failed');
+  if (result !== OVER_LIMIT && result !== POOR && result !== ENOMEM) throw new CompcacheError(codeOf(result), op, `page beyond the device`);
+  if (device.io !== undefined) return;
+  const bytes = zpools.frameCounts(device.pool).frames * PAGE_SIZE;
+  if (result === OVER_LIMIT) throw new CompcacheError('ENOMEM', op, `memlimit is ${state.memlimit} bytes, the pool has ${bytes}: 1 frame needed, 0 free`);
+  throw noFrame(op, device.core, result);
+}
+
+/**
+ * Sends a page to the store: to an asynchronous one when the writes of that page before it have ended, and as soon as there is
+ * room. One that was taken out leads to nothing.
+ */
+function* send(state: State, op: string, device: Device, refused: Refused, turn: Turn): Steps<void> {
+  const { index, page } = refused;
+  const io = device.io as StoreIo;
+  try {
+    for (;;) {
+      if (!io.isSync) {
+        yield* wait(state.turns.untilFirst(index, turn));
+        yield* untilRoom(io, op);
+        if (!state.turns.isComing(index, turn)) return;
+        requireSame(state, op, device);
+      }
+      try {
+        const job = compose(op, device, index, page);
+        const outcome = yield* answer(io, op, () => io.store.write(job.slot, job.bytes));
+        endComing(state, op, device, job, outcome, turn);
+        return;
+      } catch (error) {
+        const full = CompcacheError.made(error) && error.code === 'ENOSPC' && error.cause === undefined;
+        if (io.isSync || !full || (yield* wait(device.frees?.freed())) !== true) throw error;
+      }
+    }
+  } catch (error) {
+    if (!keepAfterAll(state, op, device, refused, turn)) throw error;
+  } finally {
+    state.turns.leave(index, turn);
+  }
+}
+
+/**
+ * What becomes of a page that the store has not taken: one that does not compress is kept as it is, one that a later write has
+ * replaced leads to nothing. False when it has failed.
+ */
+function keepAfterAll(state: State, op: string, device: Device, refused: Refused, turn: Turn): boolean {
+  if (isGone(state, device)) return false;
+  if (!state.turns.isComing(refused.index, turn)) return true;
+  return refused.isPoor && tryPool(state, op, device, refused, true, turn) === 0;
+}
+
+/**
+ * Writes a part of a page, which is in memory of ours if the call waits: the rest is what the writes before have left. With an
+ * asynchronous store those are waited for; then nothing may come between reading the page and putting it back. EAGAIN.
+ */
+export function* patch(state: State, call: Call, index: number, part: Uint8Array, from: number, length: number): Steps<void> {
+  const { op } = call;
+  const { turns } = state;
+  const isQueued = live(state, op).io?.isSync === false && call.waits;
+  if (!isQueued) {
+    if (turns.has(index)) throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
+    const rest = put(state, call, index, patched(op, yield* pageOf(state, call, index), part, from, length));
+    if (rest !== undefined) yield* rest;
+    return;
+  }
+  const turn = turns.enqueue(index);
+  try {
+    if (!turns.isFirst(index, turn)) yield* wait(turns.untilFirst(index, turn));
+    const whole = yield* pageOf(state, call, index);
+    if (!turns.isComing(index, turn)) return;
+    const page = patched(op, whole, part, from, length);
+    const device = live(state, op);
+    const refused = keep(state, call, device, index, page, turn);
+    if (refused !== undefined) yield* send(state, op, device, refused, turn);
+  } finally {
+    turns.leave(index, turn);
+  }
+}
+
+/** A copy of a page of ours with some of its bytes replaced. EINVAL when those are others now: reading the page may have run foreign code. */
+function patched(op: string, page: Uint8Array, part: Uint8Array, from: number, length: number): Uint8Array {
+  const copy = page.slice();
+  requireUnshrunk(op, 'bytes', part, length);
+  copyOut(op, 'bytes', copy, part, from);
+  return copy;
+}
