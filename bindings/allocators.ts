@@ -7,17 +7,20 @@ import {
 } from '../assembly/abi.ts';
 import * as kinds from '../assembly/alloc/index.ts';
 import { CompcacheError, isU32, show, takeOptions } from './errors.ts';
-import type { ClassStats, Location, ZpoolOptions, ZpoolStats } from './types.ts';
+import type { ClassStats, Location, ZpoolOptionsOf, ZpoolStats } from './plain-types.ts';
+
+/** Options of pools, whatever an evict callback is given. */
+type PoolOptions = ZpoolOptionsOf<never>;
 
 /** An option of an allocator: what is given becomes one of the three option words of the core. */
 interface AllocatorOption {
-  readonly key: keyof ZpoolOptions;
+  readonly key: keyof PoolOptions;
   /** The word for a value, that of the default for undefined. EINVAL. */
   word(op: string, value: unknown): number;
 }
 
 /** An option that is one of a few values; the first one is the default. */
-function choice(key: keyof ZpoolOptions, ...choices: readonly (readonly [value: unknown, word: number])[]): AllocatorOption {
+function choice(key: keyof PoolOptions, ...choices: readonly (readonly [value: unknown, word: number])[]): AllocatorOption {
   const words = new Map(choices);
   return {
     key,
@@ -30,7 +33,7 @@ function choice(key: keyof ZpoolOptions, ...choices: readonly (readonly [value: 
 }
 
 /** An option that is a whole number of a range. */
-function range(key: keyof ZpoolOptions, least: number, most: number, otherwise: number): AllocatorOption {
+function range(key: keyof PoolOptions, least: number, most: number, otherwise: number): AllocatorOption {
   return {
     key,
     word: (op, value = otherwise) => {
@@ -131,20 +134,20 @@ export function requireAllocator(op: string, name: unknown): asserts name is All
 }
 
 /** Options that the pools of some allocator have beside those of all. */
-export const ALLOCATOR_OPTIONS: readonly (keyof ZpoolOptions)[] = ALLOCATORS.flatMap(optionsOf);
+export const ALLOCATOR_OPTIONS: readonly (keyof PoolOptions)[] = ALLOCATORS.flatMap(optionsOf);
 
 /** Options that the pools of an allocator have beside those of all. */
-export function optionsOf(allocator: AllocatorName): (keyof ZpoolOptions)[] {
+export function optionsOf(allocator: AllocatorName): (keyof PoolOptions)[] {
   return rowOf(allocator).options.map(({ key }) => key);
 }
 
 /** The options of a pool as they are now. EINVAL for another allocator's. */
-export function takeZpoolOptions(op: string, allocator: AllocatorName, options: unknown): ZpoolOptions {
-  return takeOptions<ZpoolOptions>(op, options, ['name', 'evict', ...optionsOf(allocator)]);
+export function takeZpoolOptions<Pool>(op: string, allocator: AllocatorName, options: unknown): ZpoolOptionsOf<Pool> {
+  return takeOptions<ZpoolOptionsOf<Pool>>(op, options, ['name', 'evict', ...optionsOf(allocator)]);
 }
 
 /** The three option words of a pool (assembly/alloc/index.ts, init). EINVAL for a bad value. */
-export function optionWords(op: string, allocator: AllocatorName, options: ZpoolOptions): [number, number, number] {
+export function optionWords(op: string, allocator: AllocatorName, options: PoolOptions): [number, number, number] {
   if (options.evict !== undefined && typeof options.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
   const [a = 0, b = 0, c = 0] = rowOf(allocator).options.map(({ key, word }) => word(op, options[key]));
   return [a, b, c];

@@ -5,7 +5,7 @@
 import { fromBase64 } from './base64.ts';
 import { CompcacheError, show } from './errors.ts';
 import { base64 as simdCore } from './generated/core.ts';
-import type { RamOptions } from './types.ts';
+import type { RamOptions } from './plain-types.ts';
 import { compile, compileSync, hasSimd } from './wasm.ts';
 
 type BuildName = 'simd' | 'scalar' | 'checked';

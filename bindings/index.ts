@@ -2,7 +2,7 @@
 export { Ram } from './ram.ts';
 export { ALLOCATORS } from './allocators.ts';
 export { Zpool } from './zpool.ts';
-export { PageTable, type PageTableKeys } from './page-table.ts';
+export { PageTable, type PageTableKeys } from './pages.ts';
 export { CompcacheError, type ErrorCode } from './errors.ts';
 export { LOADABLE_CODECS, loadCodec, type LoadableCodec } from './codec/index.ts';
 export { PAGE_SIZE } from './wasm.ts';

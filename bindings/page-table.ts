@@ -5,9 +5,8 @@ import {
 import { copyIn, copyOut } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, show } from './errors.ts';
-import type { Codec, PageEntry } from './types.ts';
+import type { Codec, PageEntry } from './plain-types.ts';
 import { closedCore, type Core } from './wasm.ts';
-import { zpools, type Zpool } from './zpool.ts';
 
 export type PageTableKeys = 'dense' | 'sparse';
 
@@ -16,9 +15,17 @@ export const SHAPES: Record<PageTableKeys, number> = { dense: DENSE, sparse: SPA
 
 /** What this package may do with page tables and callers may not. @internal */
 export interface PageTableAccess {
-  make(pool: Zpool, core: Core, address: number, keysAre: PageTableKeys): PageTable;
+  make<Pool>(pool: Pool, pages: PagesOf, core: Core, address: number, keysAre: PageTableKeys): PageTableOf<Pool>;
   /** Its pool is gone: every further call is ECLOSED, and the memory is let go. */
-  orphan(table: PageTable): void;
+  orphan(table: PageTableOf<unknown>): void;
+}
+
+/** What a page table needs of its pool: storePage and loadPage with a codec that is not of the core. @internal */
+export interface PagesOf {
+  /** Name of the pool. */
+  readonly name: string;
+  storeWith(op: string, page: Uint8Array, codec: ForeignCodec): PageEntry;
+  loadWith(op: string, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void;
 }
 
 /** Not exported from the package. @internal */
@@ -34,15 +41,17 @@ export let pageTables: PageTableAccess;
  * one is thrown. An object that was freed or written by its handle (in an evict callback, say) takes its page with it: the
  * key is then as good as absent, though `size` counts it until it is met.
  */
-export class PageTable {
-  readonly #pool: Zpool;
+export class PageTableOf<Pool> {
+  readonly #pool: Pool;
+  readonly #pages: PagesOf;
   readonly #keysAre: PageTableKeys;
   #core: Core;
   readonly #address: number;
 
-  private constructor(maker: unknown, pool: Zpool, core: Core, address: number, keysAre: PageTableKeys) {
+  private constructor(maker: unknown, pool: Pool, pages: PagesOf, core: Core, address: number, keysAre: PageTableKeys) {
     requireMaker(maker, 'PageTable', 'pool.pageTable');
     this.#pool = pool;
+    this.#pages = pages;
     this.#keysAre = keysAre;
     this.#core = core;
     this.#address = address;
@@ -50,12 +59,12 @@ export class PageTable {
 
   static {
     pageTables = {
-      make: (pool, core, address, keysAre) => new PageTable(MAKER, pool, core, address, keysAre),
+      make: (pool, pages, core, address, keysAre) => new PageTableOf(MAKER, pool, pages, core, address, keysAre),
       orphan: (table) => void (table.#core = closedCore()),
     };
   }
 
-  get pool(): Zpool {
+  get pool(): Pool {
     return this.#pool;
   }
 
@@ -91,7 +100,7 @@ export class PageTable {
   }
 
   #putWith(op: string, key: number, page: Uint8Array, codec: ForeignCodec): void {
-    const entry = zpools.storeWith(op, this.#pool, page, codec);
+    const entry = this.#pages.storeWith(op, page, codec);
     const { exports } = this.#core;
     const [value, state] = entry < 0 ? [-1 - entry, FILL] : [entry as number, HANDLE];
     const result = exports.tableSet(this.#address, key | 0, highOf(key), value, state) >>> 0;
@@ -126,7 +135,7 @@ export class PageTable {
   #getWith(op: string, key: number, into: Uint8Array, codec: ForeignCodec): boolean {
     const entry = this.#entry(op, key);
     if (entry === undefined) return false;
-    zpools.loadWith(op, this.#pool, entry, into, codec);
+    this.#pages.loadWith(op, entry, into, codec);
     return true;
   }
 
@@ -198,7 +207,7 @@ export class PageTable {
 
   #failure(op: string, result: number): CompcacheError {
     const { exports, out, bytes } = this.#core;
-    if (bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.#pool.name)} is destroyed or its RAM closed`);
+    if (bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.#pages.name)} is destroyed or its RAM closed`);
     const code = codeOf(result);
     if (code === 'ENOMEM') return new CompcacheError(code, op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
     if (code === 'EBUSY') return new CompcacheError(code, op, 'an object is mapped');

@@ -293,7 +293,7 @@ export class Ram {
 
   #zpool(op: string, allocator: AllocatorName, given: ZpoolOptions): Zpool {
     requireAllocator(op, allocator);
-    const options = takeZpoolOptions(op, allocator, given);
+    const options = takeZpoolOptions<Zpool>(op, allocator, given);
     const words = optionWords(op, allocator, options);
     const core = this.#live(op);
     const name = options.name ?? this.#freshName(op, allocator);

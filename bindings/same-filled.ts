@@ -1,6 +1,6 @@
 /** Entries of same-filled pages: negative numbers that hold the word which fills the page. */
 import { PAGE_SIZE } from '../assembly/abi.ts';
-import type { PageEntry } from './types.ts';
+import type { PageEntry } from './plain-types.ts';
 
 export function sameFilledEntry(word: number): PageEntry {
   return (-1 - word) as PageEntry;

@@ -1,13 +1,12 @@
 /** The inner side of a pool: an object of functions that zpool.ts makes, and that is not exported from the package. */
 import type { AllocatorName } from './allocators.ts';
-import type { ForeignCodec } from './codec/foreign.ts';
-import type { EvictCallback, PageEntry } from './types.ts';
+import type { EvictCallbackOf } from './plain-types.ts';
 import type { Core } from './wasm.ts';
 import type { Owner } from './zpool-reclaim.ts';
 
 /** What this package may do with pools and callers may not. @internal */
 export interface ZpoolAccess<Zpool> {
-  make(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict?: EvictCallback): Zpool;
+  make(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict?: EvictCallbackOf<Zpool>): Zpool;
   /** Where its header lies; 0 once it is gone. */
   address(pool: Zpool): number;
   /** Makes it a front end's: every change by others is EBUSY from now on. */
@@ -15,13 +14,10 @@ export interface ZpoolAccess<Zpool> {
   /** compact and destroy for whoever holds it. */
   compact(op: string, pool: Zpool): number;
   destroy(op: string, pool: Zpool): void;
-  /** storePage and loadPage for a page table, with a codec that is not of the core. */
-  storeWith(op: string, pool: Zpool, page: Uint8Array, codec: ForeignCodec): PageEntry;
-  loadWith(op: string, pool: Zpool, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void;
   /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. */
   orphan(pool: Zpool): void;
   /** @throws EBUSY for a front end's */
-  setEvict(op: string, pool: Zpool, evict: EvictCallback): void;
+  setEvict(op: string, pool: Zpool, evict: EvictCallbackOf<Zpool>): void;
   /** Frames of objects and of metadata, without the cost of stats(). */
   frameCounts(pool: Zpool): { frames: number; metadataFrames: number };
 }

@@ -5,7 +5,7 @@ import {
   WALK_OBJECT_WORDS, WALK_OFFSET,
 } from '../assembly/abi.ts';
 import { rowOf, type AllocatorName } from './allocators.ts';
-import type { FrameContents, Handle, ZpoolStats } from './types.ts';
+import type { FrameContents, Handle, ZpoolStats } from './plain-types.ts';
 import type { Core } from './wasm.ts';
 
 /** stats() of a pool that is there. */

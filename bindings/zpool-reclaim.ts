@@ -5,7 +5,7 @@
 import { OUT_CURSOR } from '../assembly/abi.ts';
 import { CompcacheError } from './errors.ts';
 import { isPromise } from './promises.ts';
-import type { Handle } from './types.ts';
+import type { Handle } from './plain-types.ts';
 import type { CoreExports } from './wasm.ts';
 
 const TRIES = 8;

@@ -1,22 +1,29 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
 import { COUNT_FRAMES, MODE_RO, MODE_RW, MODE_WO, NO_LIMIT, OUT_FILL, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../assembly/abi.ts';
-import { rowOf } from './allocators.ts';
+import { rowOf, type AllocatorName } from './allocators.ts';
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show, takeOptions } from './errors.ts';
-import { SHAPES, pageTables, type PageTable, type PageTableKeys } from './page-table.ts';
+import { SHAPES, pageTables, type PageTableKeys, type PageTableOf } from './page-table.ts';
 import { isPromise } from './promises.ts';
 import { sameFilledEntry, sameFilledWord } from './same-filled.ts';
 import type {
-  AllocatorName, Codec, EvictCallback, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolStats,
-} from './types.ts';
+  Codec, EvictCallbackOf, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptionsOf, ZpoolStats,
+} from './plain-types.ts';
 import type { ZpoolAccess } from './zpool-access.ts';
 import { explain, notAHandle } from './zpool-errors.ts';
 import { contentsOf, figuresOf } from './zpool-figures.ts';
 import { reclaim, type Owner } from './zpool-reclaim.ts';
 import { PAGE_SIZE, closedCore, type Core } from './wasm.ts';
+
+/** Called by shrink for each object of a victim (ZpoolOptions.evict). */
+export type EvictCallback = EvictCallbackOf<Zpool>;
+/** What a pool is made with. */
+export type ZpoolOptions = ZpoolOptionsOf<Zpool>;
+/** The page table of a pool. */
+export type PageTable = PageTableOf<Zpool>;
 
 const MODES: Record<MapMode, number> = { ro: MODE_RO, rw: MODE_RW, wo: MODE_WO };
 /** Not exported from the package. @internal */
@@ -65,8 +72,6 @@ export class Zpool {
       hold: (pool) => void (pool.#own = 0),
       compact: (op, pool) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, NO_LIMIT)),
       destroy: (op, pool) => pool.#destroy(op),
-      storeWith: (op, pool, page, codec) => pool.#storeWith(op, page, codec),
-      loadWith: (op, pool, entry, into, codec) => pool.#loadAny(op, entry, into, codec),
       orphan: (pool) => pool.#orphan(),
       setEvict: (op, pool, evict) => {
         pool.#requireOwn(op);
@@ -341,7 +346,11 @@ export class Zpool {
     const wanted = keys ?? is ?? 'dense';
     if (is !== undefined && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
     this.#number(op, this.#core.exports.tableOpen(this.#address, SHAPES[wanted]));
-    return (this.#pages ??= pageTables.make(this, this.#core, this.#address, wanted));
+    return (this.#pages ??= pageTables.make(this as Zpool, {
+      name: this.#name,
+      storeWith: (storing, page, codec) => this.#storeWith(storing, page, codec),
+      loadWith: (loading, entry, into, codec) => this.#loadAny(loading, entry, into, codec),
+    }, this.#core, this.#address, wanted));
   }
 
   // ── reclaim and compaction ─────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 /** What `estimate` shows: the table, the JSON object, and the progress bar on a terminal; other commands take parts of it. */
 import { SingleBar } from 'cli-progress';
-import type { Report, Result } from './estimate.ts';
+import type { Report, Result } from './estimate-report.ts';
 import type { InputSummary, ProcessSummary } from './pages.ts';
 import { aligned } from './table.ts';
 

@@ -7,13 +7,14 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ALLOCATORS, PAGE_SIZE, MemoryStore, type AllocatorName, type Codec } from '../bindings/index.ts';
 import { CODECS, INPUT_HELP, codecNamed, parseAllocators, parseCodec, parseCount, ramBytesOf, type CodecName } from './arguments.ts';
-import { openInput, parts, type Input, type InputSummary } from './pages.ts';
+import { openInput, parts, type Input } from './pages.ts';
 import { SILENT, createProgress, plural, printable, toJson, type Progress } from './report.ts';
 import { Pages } from './swap/contents.ts';
 import { VICTIMS, replay, type Result, type Setting, type Victims } from './swap/replay.ts';
+import type { SwapReport } from './swap/figures.ts';
 import { toText } from './swap/report.ts';
 import { CountingStore, Stores, type StoreChoice } from './swap/store.ts';
-import { LENGTH_MAX, makeTrace, readTrace, summaryOf, writeTrace, type Recipe, type Trace, type TraceSummary } from './swap/trace.ts';
+import { LENGTH_MAX, makeTrace, readTrace, summaryOf, writeTrace, type Recipe, type Trace } from './swap/trace.ts';
 
 const EXIT_DIFFERENT = 1;
 const EXIT_STORE_FAILED = 2;
@@ -40,22 +41,6 @@ export interface SwapRequest {
   maxPoolPercent: number;
   acceptThresholdPercent: number;
   store: StoreChoice;
-}
-
-export interface SwapReport {
-  input: InputSummary;
-  /** Pages of the input with different bytes. */
-  distinctPages: number;
-  trace: TraceSummary & { source: string; recipe?: Recipe };
-  codec: string;
-  ramBytes: number;
-  maxPoolPercent: number;
-  acceptThresholdPercent: number;
-  /** For people: the path, or what it is. */
-  store: string;
-  /** What went wrong with the store, first of all; null when nothing did. */
-  storeFault: string | null;
-  results: Result[];
 }
 
 // ── command ──────────────────────────────────────────────────────────────────

@@ -2,7 +2,7 @@
 import { CODEC_LZ4, CODEC_LZ4HC } from '../../assembly/abi.ts';
 import { copyIn, copyOut, lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, ERRNO_MIN, requireMaker } from '../errors.ts';
-import type { Codec } from '../types.ts';
+import type { Codec } from '../plain-types.ts';
 import type { Core } from '../wasm.ts';
 
 /** The core's codecs, and their numbers there. Both write blocks of one format. */

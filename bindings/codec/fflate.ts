@@ -7,7 +7,7 @@
  * that was changed may decode to other bytes, and what follows the end of a block is not looked at.
  */
 import { deflateSync, inflateSync } from 'fflate';
-import type { Codec } from '../types.ts';
+import type { Codec } from '../plain-types.ts';
 import { deliver, deliverDecoded, encoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 
 const LEVEL = 1;

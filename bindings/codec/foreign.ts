@@ -9,7 +9,7 @@ import { lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, isU32, show } from '../errors.ts';
 import { inside } from '../nested.ts';
 import { isPromise } from '../promises.ts';
-import type { Codec } from '../types.ts';
+import type { Codec } from '../plain-types.ts';
 import { PAGE_SIZE } from '../wasm.ts';
 import { CoreCodec } from './core.ts';
 

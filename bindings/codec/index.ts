@@ -1,7 +1,7 @@
 /** Codecs outside the core, loaded when asked for. */
 import { PAGE_SIZE } from '../../assembly/abi.ts';
 import { CompcacheError, show } from '../errors.ts';
-import type { Codec } from '../types.ts';
+import type { Codec } from '../plain-types.ts';
 import { SOURCE_BYTES_MAX } from './blocks.ts';
 
 type Maker = () => Promise<Codec | undefined>;

@@ -10,7 +10,7 @@
  * only after its structure has been verified.
  */
 import { MAKER, requireMaker } from '../errors.ts';
-import type { Codec } from '../types.ts';
+import type { Codec } from '../plain-types.ts';
 import { SOURCE_BYTES_MAX, deliver, deliverDecoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 
 interface Lz4js {

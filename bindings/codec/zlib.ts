@@ -8,7 +8,7 @@
  * room for the whole frame in one chunk: when Deno's needs a second one, it adds a second, empty frame.
  */
 import { PAGE_SIZE } from '../../assembly/abi.ts';
-import type { Codec } from '../types.ts';
+import type { Codec } from '../plain-types.ts';
 import { deliver, deliverDecoded, encoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
 import { isWholeFrame } from './zstd-frame.ts';
 

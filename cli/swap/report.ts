@@ -1,7 +1,7 @@
 /** What `swap` shows to people. */
 import { codecAndRam, describe, fixed, printable, whole } from '../report.ts';
 import { aligned } from '../table.ts';
-import type { SwapReport } from '../swap.ts';
+import type { SwapReport } from './figures.ts';
 import type { Latency, Rejects, Result } from './replay.ts';
 
 interface Column {

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE } from '../../bindings/index.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { ROOT, compcache, compcacheFrom, compcacheIn, compcacheUnread, estimateJson, strangeOptions, temporaryFiles, type Outcome } from './command.ts';
-import type { Report } from '../../cli/estimate.ts';
+import type { Report } from '../../cli/estimate-report.ts';
 import { textPages, zeroPages } from './samples.ts';
 
 const file = temporaryFiles();

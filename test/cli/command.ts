@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
-import type { Report } from '../../cli/estimate.ts';
-import type { SwapReport } from '../../cli/swap.ts';
+import type { Report } from '../../cli/estimate-report.ts';
+import type { SwapReport } from '../../cli/swap/figures.ts';
 import type { Result } from '../../cli/swap/replay.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -2,7 +2,8 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ram, loadCodec, type AllocatorName, type Codec } from '../../bindings/index.ts';
-import { estimate, runEstimate, type Report, type Request, type Result } from '../../cli/estimate.ts';
+import { estimate, runEstimate, type Request } from '../../cli/estimate.ts';
+import type { Report, Result } from '../../cli/estimate-report.ts';
 import { openInput } from '../../cli/pages.ts';
 import { temporaryFiles } from './command.ts';
 import { randomPages, textPages, zeroPages } from './samples.ts';

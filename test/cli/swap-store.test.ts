@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../cli/pages.ts';
-import type { SwapReport } from '../../cli/swap.ts';
+import type { SwapReport } from '../../cli/swap/figures.ts';
 import { Stores } from '../../cli/swap/store.ts';
 import { ROOT, compcache, compcacheIn, counters, strangeOptions, swapJson, temporaryFiles, type Outcome } from './command.ts';
 import { mixedPages } from './samples.ts';
