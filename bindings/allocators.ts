@@ -26,7 +26,7 @@ function choice(key: keyof PoolOptions, ...choices: readonly (readonly [value: u
     key,
     word: (op, value = choices[0]?.[0]) => {
       const word = words.get(value);
-      if (word === undefined) throw new CompcacheError('EINVAL', op, `${key} must be ${[...words.keys()].map(show).join(' or ')}, not ${show(value)}`);
+      if (word === undefined) throw new CompcacheError('EINVAL', op, `${key} must be ${[...words.keys()].map(show).join(' or ')}, not ${show(value)}`, { detail: { argument: key } });
       return word;
     },
   };
@@ -37,7 +37,7 @@ function range(key: keyof PoolOptions, least: number, most: number, otherwise: n
   return {
     key,
     word: (op, value = otherwise) => {
-      if (!isU32(value) || value < least || value > most) throw new CompcacheError('EINVAL', op, `${key} must be ${least} to ${most}, not ${show(value)}`);
+      if (!isU32(value) || value < least || value > most) throw new CompcacheError('EINVAL', op, `${key} must be ${least} to ${most}, not ${show(value)}`, { detail: { argument: key, least, most } });
       return value;
     },
   };
@@ -130,7 +130,7 @@ export function allocatorOf(kind: number): AllocatorName | undefined {
 
 /** EINVAL for what is no allocator's name. */
 export function requireAllocator(op: string, name: unknown): asserts name is AllocatorName {
-  if (!(ALLOCATORS as readonly unknown[]).includes(name)) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(name)}; known: ${ALLOCATORS.join(', ')}`);
+  if (!(ALLOCATORS as readonly unknown[]).includes(name)) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(name)}; known: ${ALLOCATORS.join(', ')}`, { detail: { argument: 'allocator' } });
 }
 
 /** Options that the pools of some allocator have beside those of all. */

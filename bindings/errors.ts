@@ -11,6 +11,9 @@ const NUMBERS: Record<ErrorCode, number> = {
   ERANGE: ERANGE | 0, EUCLEAN: EUCLEAN | 0, ECLOSED: -9, EAGAIN: -11, ENODEV: -19,
 };
 
+/** What is known of a fault, as data. */
+export type ErrorDetail = Readonly<Record<string, string | number>>;
+
 /** A fault of any call of this package. */
 export class CompcacheError extends Error {
   /** Only what this constructor has made has it: `instanceof` would ask the object. */
@@ -22,9 +25,12 @@ export class CompcacheError extends Error {
   readonly errno: number;
   /** The call that failed, as in `zpool.malloc`. */
   readonly op: string;
+  /** Numbers and names of the fault, those that the message tells: `needed` and `free` frames, the `argument`, the `name` that is taken. */
+  readonly detail: ErrorDetail;
 
-  constructor(code: ErrorCode, op: string, message: string, options?: { cause?: unknown }) {
-    super(`${op}: ${message} (${code})`, options);
+  constructor(code: ErrorCode, op: string, message: string, options: { cause?: unknown; detail?: ErrorDetail } = {}) {
+    super(`${op}: ${message} (${code})`, 'cause' in options ? { cause: options.cause } : undefined);
+    this.detail = Object.freeze({ ...options.detail });
     this.code = code;
     this.errno = NUMBERS[code];
     this.op = op;
@@ -52,7 +58,7 @@ export function isU32(value: unknown): value is number {
 
 /** Requires a whole number of 0..2^32 - 1; EINVAL otherwise. */
 export function requireU32(op: string, what: string, value: unknown): asserts value is number {
-  if (!isU32(value)) throw new CompcacheError('EINVAL', op, `${what} must be a whole number from 0 to 4294967295, not ${show(value)}`);
+  if (!isU32(value)) throw new CompcacheError('EINVAL', op, `${what} must be a whole number from 0 to 4294967295, not ${show(value)}`, { detail: { argument: what } });
 }
 
 /** A value for a message: short, and never throwing. */
@@ -78,7 +84,7 @@ export function takeOptions<T extends object>(op: string, options: unknown, know
     for (const key of new Set([...Object.keys(given), ...known])) {
       const value = given[key];
       if (value === undefined) continue;
-      if (!(known as readonly string[]).includes(key)) throw new CompcacheError('EINVAL', op, `there is no option ${show(key)}; known: ${known.join(', ')}`);
+      if (!(known as readonly string[]).includes(key)) throw new CompcacheError('EINVAL', op, `there is no option ${show(key)}; known: ${known.join(', ')}`, { detail: { argument: key } });
       taken[key] = value;
     }
   } catch (cause) {

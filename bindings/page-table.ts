@@ -1,12 +1,13 @@
 /** PageTable: pages under numbers, in a pool. */
 import {
-  DENSE, EINVAL, ENOENT, FILL, HANDLE, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_NEEDED, OUT_PLACE, OUT_VALUE, SPARSE,
+  DENSE, EINVAL, ENOENT, FILL, HANDLE, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_VALUE, SPARSE,
 } from '../assembly/abi.ts';
 import { copyIn, copyOut } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, show } from './errors.ts';
 import type { Codec, PageEntry } from './plain-types.ts';
 import { closedCore, type Core } from './wasm.ts';
+import { noFrame } from './zpool-errors.ts';
 
 export type PageTableKeys = 'dense' | 'sparse';
 
@@ -198,7 +199,7 @@ export class PageTableOf<Pool> {
 
   #notAKey(op: string, key: unknown): never {
     const most = this.#keysAre === 'dense' ? 0xffffffff : Number.MAX_SAFE_INTEGER;
-    throw new CompcacheError('EINVAL', op, `key must be a whole number from 0 to ${most}, not ${show(key)}`);
+    throw new CompcacheError('EINVAL', op, `key must be a whole number from 0 to ${most}, not ${show(key)}`, { detail: { argument: 'key', least: 0, most } });
   }
 
   #live(op: string): void {
@@ -209,7 +210,7 @@ export class PageTableOf<Pool> {
     const { exports, out, bytes } = this.#core;
     if (bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.#pages.name)} is destroyed or its RAM closed`);
     const code = codeOf(result);
-    if (code === 'ENOMEM') return new CompcacheError(code, op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
+    if (code === 'ENOMEM') return noFrame(op, out, exports.ramFree() >>> 0);
     if (code === 'EBUSY') return new CompcacheError(code, op, 'an object is mapped');
     return new CompcacheError(code, op, 'the object of this key is no page that was stored with this codec');
   }

@@ -1,14 +1,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
 import {
-  FRAMES_MAX, FRAMES_MIN, NAME_BYTES, NEVER, NO_LIMIT, OUT_NEEDED, OUT_RULE,
+  FRAMES_MAX, FRAMES_MIN, NAME_BYTES, NEVER, NO_LIMIT, OUT_RULE,
   OUT_RULE_FRAME, RAM_FIXED, RAM_FRAMES, RAM_HIGH_WATER, RAM_ISOLATED, RAM_LIMIT, RAM_MAPS, RAM_POOLS, RAM_USED,
 } from '../assembly/abi.ts';
 import { isShared, requireUnshrunk, viewOf } from './bytes.ts';
 import { moduleFor, moduleForSync } from './builds.ts';
 import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
-import { CompcacheError, ERRNO_MIN, MAKER, codeOf, requireMaker, requireU32, show, takeOptions } from './errors.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, requireMaker, requireU32, show, takeOptions } from './errors.ts';
 import { contentsOf, decodeName, destroyFront, type FrontIn, type FrontKind } from './fronts.ts';
 import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
 import { ruleOf } from './rules.ts';
@@ -17,6 +17,7 @@ import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOp
 import { PAGE_SIZE, attach, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
 import { callbacks, type Owner } from './zpool-reclaim.ts';
+import { noFrame } from './zpool-errors.ts';
 import { zpools, type Zpool } from './zpool.ts';
 
 const MIN_BYTES = FRAMES_MIN * PAGE_SIZE;
@@ -301,11 +302,11 @@ export class Ram {
     const utf8 = new TextEncoder().encode(name);
     if (utf8.length === 0 || utf8.length > NAME_BYTES) throw new CompcacheError('EINVAL', op, `name must have 1 to ${NAME_BYTES} UTF-8 bytes, not ${utf8.length}`);
     if (decodeName(utf8) !== name) throw new CompcacheError('EINVAL', op, `name must be well-formed Unicode, but is ${show(name)}`);
-    if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`);
+    if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`, { detail: { name } });
     core.page.set(utf8);
     const address = core.exports.zpoolCreate(kindOf(allocator), ...words, 0, core.pageAddress, utf8.length) >>> 0;
     if (address >= ERRNO_MIN) {
-      throw new CompcacheError(codeOf(address), op, `no frame for the pool: ${core.out[OUT_NEEDED]} needed, ${core.exports.ramFree() >>> 0} free`);
+      throw noFrame(op, core.out, core.exports.ramFree() >>> 0, 'no frame for the pool');
     }
     const pool = zpools.make(this.#owner, core, address, allocator, name, options.evict);
     this.#pools.set(name, pool);
@@ -372,7 +373,7 @@ export class Ram {
     if (evict !== undefined && typeof evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
     this.#live(op);
     const pool = this.#pools.get(name);
-    if (pool === undefined) throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`);
+    if (pool === undefined) throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`, { detail: { name: String(name) } });
     if (evict !== undefined) zpools.setEvict(op, pool, evict);
     return pool;
   }
@@ -465,5 +466,6 @@ function requireWhole(op: string, core: Core, image: ParsedImage): void {
 /** What ramCheck has found. */
 function unclean(op: string, core: Core): CompcacheError {
   const rule = core.out[OUT_RULE] as number;
-  return new CompcacheError('EUCLEAN', op, `frame ${core.out[OUT_RULE_FRAME]}: ${ruleOf(rule)} (rule ${rule})`);
+  const frame = core.out[OUT_RULE_FRAME] as number;
+  return new CompcacheError('EUCLEAN', op, `frame ${frame}: ${ruleOf(rule)} (rule ${rule})`, { detail: { frame, rule } });
 }

@@ -172,7 +172,7 @@ export function reserve(op: string, bytes: number): WebAssembly.Memory {
     return new WebAssembly.Memory({ initial: pages, maximum: pages });
   } catch (cause) {
     const why = 'V8 takes about 10 GiB of address space for each memory; node --disable-wasm-trap-handler takes only the bytes';
-    throw new CompcacheError('ENOMEM', op, `the host refuses to reserve ${bytes} bytes of linear memory: ${bytes / PAGE_SIZE} frames needed, 0 free (${why})`, { cause });
+    throw new CompcacheError('ENOMEM', op, `the host refuses to reserve ${bytes} bytes of linear memory: ${bytes / PAGE_SIZE} frames needed, 0 free (${why})`, { cause, detail: { needed: bytes / PAGE_SIZE, free: 0 } });
   }
 }
 

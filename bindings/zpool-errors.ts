@@ -1,24 +1,37 @@
 /** What is said when a call of a pool fails. */
 import { OUT_NEEDED } from '../assembly/abi.ts';
-import { CompcacheError, show, type ErrorCode } from './errors.ts';
+import { CompcacheError, show, type ErrorCode, type ErrorDetail } from './errors.ts';
 import type { Core } from './wasm.ts';
 
 /** Refuses what cannot be a handle. @throws EINVAL */
 export function notAHandle(op: string, handle: unknown): never {
-  throw new CompcacheError('EINVAL', op, `${show(handle)} is no handle: it must be a whole number from 1 to 4294967295`);
+  throw new CompcacheError('EINVAL', op, `${show(handle)} is no handle: it must be a whole number from 1 to 4294967295`, { detail: { argument: 'handle' } });
 }
 
-/** Why the core has answered an error. @param what the size or handle that the call was given */
-export function explain({ exports, out }: Core, pool: number, name: string, op: string, code: ErrorCode, what: number): string {
+/** The error for an answer of the core. @param what the size or handle that the call was given */
+export function failureOf({ exports, out }: Core, pool: number, name: string, op: string, code: ErrorCode, what: number): CompcacheError {
+  const failure = (message: string, detail?: ErrorDetail): CompcacheError => new CompcacheError(code, op, message, { detail });
   switch (code) {
-    case 'ENOMEM': return `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`;
-    case 'ENOSPC': return `size ${what} is beyond the largest object, ${exports.zpoolMax(pool) >>> 0} bytes`;
-    case 'ERANGE': return `the range does not fit the object of ${exports.zpoolSize(pool, what) >>> 0} bytes`;
-    case 'EBUSY': return op === 'zpool.map' ? 'the object has as many maps as can be counted' : op === 'zpool.destroy' ? 'an object is mapped or under reclaim' : 'the object is mapped';
-    case 'EIO': return 'the object is no page that was stored with this codec';
+    case 'ENOMEM': return noFrame(op, out, exports.ramFree() >>> 0);
+    case 'ENOSPC': {
+      const largest = exports.zpoolMax(pool) >>> 0;
+      return failure(`size ${what} is beyond the largest object, ${largest} bytes`, { size: what, largest });
+    }
+    case 'ERANGE': {
+      const size = exports.zpoolSize(pool, what) >>> 0;
+      return failure(`the range does not fit the object of ${size} bytes`, { size });
+    }
+    case 'EBUSY': return failure(op === 'zpool.map' ? 'the object has as many maps as can be counted' : op === 'zpool.destroy' ? 'an object is mapped or under reclaim' : 'the object is mapped');
+    case 'EIO': return failure('the object is no page that was stored with this codec');
     default:
-      if (op === 'zpool.malloc') return 'size must be at least 1';
-      if (op === 'zpool.unmap') return `handle ${what} is not live in this pool, or not mapped`;
-      return `handle ${what} is not live in pool ${show(name)}`;
+      if (op === 'zpool.malloc') return failure('size must be at least 1', { argument: 'size' });
+      if (op === 'zpool.unmap') return failure(`handle ${what} is not live in this pool, or not mapped`, { handle: what });
+      return failure(`handle ${what} is not live in pool ${show(name)}`, { handle: what });
   }
+}
+
+/** ENOMEM: the core has just noted how many frames the call needed. @param free frames that there are */
+export function noFrame(op: string, out: Uint32Array, free: number, what = 'no frame'): CompcacheError {
+  const needed = out[OUT_NEEDED] as number;
+  return new CompcacheError('ENOMEM', op, `${what}: ${needed} needed, ${free} free`, { detail: { needed, free } });
 }

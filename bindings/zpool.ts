@@ -13,7 +13,7 @@ import type {
   Codec, EvictCallbackOf, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptionsOf, ZpoolStats,
 } from './plain-types.ts';
 import type { ZpoolAccess } from './zpool-access.ts';
-import { explain, notAHandle } from './zpool-errors.ts';
+import { failureOf, notAHandle } from './zpool-errors.ts';
 import { contentsOf, figuresOf } from './zpool-figures.ts';
 import { reclaim, type Owner } from './zpool-reclaim.ts';
 import { PAGE_SIZE, closedCore, type Core } from './wasm.ts';
@@ -85,19 +85,13 @@ export class Zpool {
   get name(): string { return this.#name; }
 
   /** Whether shrink can evict: true for all allocators. */
-  get evictable(): boolean {
-    return true;
-  }
+  get evictable(): boolean { return true; }
 
   /** Whether a holder of a map may sleep: false for zsmalloc only, as in the kernel. */
-  get canSleepMapped(): boolean {
-    return rowOf(this.#allocator).canSleepMapped;
-  }
+  get canSleepMapped(): boolean { return rowOf(this.#allocator).canSleepMapped; }
 
   /** Whether compact() can move objects. */
-  get mallocSupportMovable(): boolean {
-    return rowOf(this.#allocator).isMovable;
-  }
+  get mallocSupportMovable(): boolean { return rowOf(this.#allocator).isMovable; }
 
   #orphan(): void {
     this.#address = 0;
@@ -405,14 +399,10 @@ export class Zpool {
   // ── statistics ─────────────────────────────────────────────────────────────
 
   /** Frames of objects; xcfmalloc's reserve is among them. */
-  get totalPages(): number {
-    return this.#counter('zpool.totalPages', COUNT_FRAMES);
-  }
+  get totalPages(): number { return this.#counter('zpool.totalPages', COUNT_FRAMES); }
 
   /** totalPages × 4096. */
-  get totalBytes(): number {
-    return this.#counter('zpool.totalBytes', COUNT_FRAMES) * PAGE_SIZE;
-  }
+  get totalBytes(): number { return this.#counter('zpool.totalBytes', COUNT_FRAMES) * PAGE_SIZE; }
 
   #frameCounts(): { frames: number; metadataFrames: number } {
     const op = 'zpool.stats';
@@ -495,7 +485,7 @@ export class Zpool {
   #failure(op: string, result: number, what: number): CompcacheError {
     if (this.#isGone()) return this.#closed(op);
     const code = codeOf(result);
-    return new CompcacheError(code, op, explain(this.#core, this.#address, this.#name, op, code, what));
+    return failureOf(this.#core, this.#address, this.#name, op, code, what);
   }
 
   /** The error for a failed call that would have changed the pool. EBUSY where that is a front end's. */

@@ -17,7 +17,7 @@ export function takeSlots(op: string, slots: unknown): number | undefined {
 /** Requires the number of a slot: EINVAL for none, ENOSPC beyond the store. */
 export function requireSlot(op: string, slot: unknown, slots: number = MOST_SLOTS): asserts slot is number {
   requireU32(op, 'slot', slot);
-  if (slot >= slots) throw new CompcacheError('ENOSPC', op, `slot ${slot} is beyond the store's ${slots} slots`);
+  if (slot >= slots) throw new CompcacheError('ENOSPC', op, `slot ${slot} is beyond the store's ${slots} slots`, { detail: { slot, slots } });
 }
 
 /** Requires room for a slot. EINVAL. */
@@ -42,7 +42,7 @@ export function takeWord<W extends string>(op: string, what: string, value: unkn
 
 /** The error of a read or free of an empty slot. */
 export function emptySlot(op: string, slot: number): CompcacheError {
-  return new CompcacheError('ENOENT', op, `slot ${slot} holds nothing`);
+  return new CompcacheError('ENOENT', op, `slot ${slot} holds nothing`, { detail: { slot } });
 }
 
 /** The error of every call after close. */

@@ -35,7 +35,7 @@ function listen(op: string, path: string, name: string): Promise<Server | undefi
       }
       void ownerOf(name).then((owner) => {
         const by = owner === undefined ? '' : `, of process ${owner}`;
-        reject(new CompcacheError('EBUSY', op, `${path} is open in another store${by}`, { cause }));
+        reject(new CompcacheError('EBUSY', op, `${path} is open in another store${by}`, { cause, detail: { path, ...(owner === undefined ? {} : { owner }) } }));
       });
     });
     server.listen({ path: name, exclusive: true }, () => resolve(server.unref()));

@@ -113,6 +113,11 @@ describe('imports', () => {
     expect(inCircles(all)).toEqual([]);
   });
 
+  test('no file of the bindings and the command line has more than 500 lines', () => {
+    const lines = ['bindings', 'cli'].flatMap(sources).map((file) => [file, readFileSync(join(ROOT, file), 'utf8').split('\n').length - 1] as const);
+    expect(lines.filter(([, count]) => count > 500)).toEqual([]);
+  });
+
   test.each(['bindings', 'cli'])('in %s no file leads back to itself, not by types either', (folder) => {
     const all = sources(folder).flatMap(allImportsOf).filter(({ to }) => to.startsWith('.'));
     expect(all.length).toBeGreaterThan(100);

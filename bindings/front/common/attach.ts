@@ -37,7 +37,9 @@ export function createFront(op: string, core: Core, name: string, create: (epoch
 
 /** The error for a result of the core that means that a frame is lacking. The core has just noted how many it needs. */
 export function noFrame(op: string, { exports, out }: Core, result: number): CompcacheError {
-  return new CompcacheError(codeOf(result), op, `no frame: ${out[OUT_NEEDED]} needed, ${exports.ramFree() >>> 0} free`);
+  const needed = out[OUT_NEEDED] as number;
+  const free = exports.ramFree() >>> 0;
+  return new CompcacheError(codeOf(result), op, `no frame: ${needed} needed, ${free} free`, { detail: { needed, free } });
 }
 
 /** Stores that a front end has. Two would overwrite each other's slots. */

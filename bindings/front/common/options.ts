@@ -18,18 +18,18 @@ export function requirePercent(op: string, what: string, value: unknown): assert
 /** Requires a whole number of a range. EINVAL. */
 export function requireRange(op: string, what: string, value: unknown, least: number, most: number): asserts value is number {
   if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
-    throw new CompcacheError('EINVAL', op, `${what} must be a whole number from ${least} to ${most}, not ${show(value)}`);
+    throw new CompcacheError('EINVAL', op, `${what} must be a whole number from ${least} to ${most}, not ${show(value)}`, { detail: { argument: what, least, most } });
   }
 }
 
 /** Requires true or false. EINVAL. */
 export function requireFlag(op: string, what: string, value: unknown): asserts value is boolean {
-  if (typeof value !== 'boolean') throw new CompcacheError('EINVAL', op, `${what} must be true or false, not ${show(value)}`);
+  if (typeof value !== 'boolean') throw new CompcacheError('EINVAL', op, `${what} must be true or false, not ${show(value)}`, { detail: { argument: what } });
 }
 
 /** Requires one of some words. EINVAL. */
 export function requireWord(op: string, what: string, value: unknown, words: readonly string[]): void {
-  if (!words.includes(value as string)) throw new CompcacheError('EINVAL', op, `${what} must be ${words.map(show).join(' or ')}, not ${show(value)}`);
+  if (!words.includes(value as string)) throw new CompcacheError('EINVAL', op, `${what} must be ${words.map(show).join(' or ')}, not ${show(value)}`, { detail: { argument: what } });
 }
 
 /** A backing store as it was when it was checked: its mode and size are read once. */
