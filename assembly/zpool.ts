@@ -16,9 +16,7 @@ import { EBUSY, EINVAL, ENOMEM, ERANGE, isError } from './base/errno';
 import * as alloc from './generated/dispatch';
 import { frameFree, frameRoom } from './mem/frame';
 import { BOOT_BUMP, BOOT_FIRST, boot, entryOf, entryPool } from './mem/layout';
-import {
-  NAME_BYTES, POOL_HANDLES, POOL_NAME, indexFrames, kindOf, kindOfPool, poolAt, poolCreate, poolNumber, poolUnlink, sealPool,
-} from './mem/pool';
+import { NAME_BYTES, POOL_HANDLES, POOL_NAME, indexFrames, kindOf, poolAt, poolCreate, poolNumber, poolUnlink, sealPool } from './mem/pool';
 import { out, pageBuffer, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
 import { scatter } from './mem/span';
@@ -76,7 +74,7 @@ export function zpoolDestroy(pool: usize): u32 {
 
 /** @returns the handle; EINVAL size 0 (or no pool), ENOSPC beyond the largest object, ENOMEM no frame */
 export function zpoolMalloc(pool: usize, size: u32): u32 {
-  return alloc.malloc(kindOfPool(pool), pool, size);
+  return alloc.malloc(kindOf(pool), pool, size);
 }
 
 /** The largest object in bytes. EINVAL. */
@@ -104,13 +102,8 @@ export function zpoolMallocRaw(pool: usize): u32 {
 }
 
 /** EINVAL never allocated, freed, foreign; EBUSY mapped. Nothing changes then. */
-export function zpoolFree(pool: usize, handle: u32): u32 {
-  return freeIn(pool, handle);
-}
-
-/** zpoolFree, inlined. */
-/* @inline */ export function freeIn(pool: usize, handle: u32): u32 {
-  return alloc.free(kindOfPool(pool), pool, handle);
+/* @inline */ export function zpoolFree(pool: usize, handle: u32): u32 {
+  return alloc.free(kindOf(pool), pool, handle);
 }
 
 /** Address of the owner bytes of an object; 0 where there are none. */

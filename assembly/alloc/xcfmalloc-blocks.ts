@@ -194,11 +194,6 @@ export function addressIn(word: u32): usize {
   return frameAddress(frameIn(word)) + <usize>((word & 0xFC) << (UNIT_SHIFT - PLACE_SHIFT));
 }
 
-/** entryOf, not inlined: for code that runs seldom. */
-export function entryAt(frame: u32): usize {
-  return entryOf(frame);
-}
-
 /* @inline */ export function headerOf(block: usize): u32 {
   return stateOf(block) == RAW ? 0 : HEADER;
 }
@@ -220,7 +215,7 @@ export function entryAt(frame: u32): usize {
 
 /** Table entry of a block's frame. */
 /* @inline */ export function entryFor(block: usize): usize {
-  return entryAt(frameIn(blockAt(block).word));
+  return entryOf(frameIn(blockAt(block).word));
 }
 
 // ── generations ──────────────────────────────────────────────────────────────
@@ -343,7 +338,7 @@ function takeRecord(pool: usize): usize {
 }
 
 export function dropRecord(pool: usize, record: usize): void {
-  const entry = entryAt(<u32>(record >> PAGE_SHIFT));
+  const entry = entryOf(<u32>(record >> PAGE_SHIFT));
   if (load<u16>(entry + SLAB_USED) == BLOCK_BYTES) slabEnds(entry);
   slabFree(pool + POOL_DESCRIPTORS, record);
 }
@@ -357,7 +352,7 @@ export function takeFrame(pool: usize): usize {
     frameFree(frame);
     return 0;
   }
-  const entry = entryAt(frame);
+  const entry = entryOf(frame);
   dataAt(entry).first = <u32>block;
   dataAt(entry).free = ALL_FREE;
   blockAt(block).word = wordAt(frame, 0);
@@ -470,7 +465,7 @@ export function carve(pool: usize, free: usize, units: u32): usize {
     blockAt(block).word = word;
     blockAt(free).word = word + wordAt(0, units);
     blockAt(free).bytes = <u16>(rest << UNIT_SHIFT);
-    insertLeft(entryAt(frameIn(word)), block, free);
+    insertLeft(entryOf(frameIn(word)), block, free);
   }
   enlist(pool, free);
   return block;
@@ -481,12 +476,8 @@ export function carve(pool: usize, free: usize, units: u32): usize {
   return ALL_FREE >> <u64>(UNITS - units) << <u64>(word >> PLACE_SHIFT);
 }
 
-export function fill(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
-  fillWith(pool, entry, block, word, bytes);
-}
-
 /** Makes a block of a frame a used one: its place and state as a word, its bytes. */
-/* @inline */ function fillWith(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
+/* @inline */ export function fill(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
   const units = unitsIn(bytes);
   blockAt(block).word = word;
   blockAt(block).bytes = <u16>bytes;
@@ -499,7 +490,7 @@ export function occupy(pool: usize, block: usize, state: u32, bytes: u32, other:
   const entry = entryOf(frameIn(blockAt(block).word));
   if (dataAt(entry).free != ALL_FREE) toFront(pool + POOL_LRU, entry, LRU_LINKS);
   else listPush(pool + POOL_LRU, entry, LRU_LINKS);
-  fillWith(pool, entry, block, blockAt(block).word | state, bytes);
+  fill(pool, entry, block, blockAt(block).word | state, bytes);
   blockAt(block).other = <u32>other;
   blockAt(block).buffer = 0;
 }

@@ -5,8 +5,8 @@
 import { listNext } from '../base/list';
 import { listHead, soundLength } from '../mem/bitmap-lists';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_RAW, FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, SLAB_FRESH, boot,
-  entryOwner, entryType, frameAddress,
+  BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_RAW, FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, SLAB_FRESH, boot, entryOf, entryOwner,
+  entryType, frameAddress,
 } from '../mem/layout';
 import { bufferIsSound, bufferObject, bufferWord, isBufferOf } from '../mem/map-buffers';
 import { POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, poolAt } from '../mem/pool';
@@ -17,9 +17,9 @@ import {
   listLength,
 } from '../mem/verify';
 import {
-  BLOCK_BYTES, FIRST, FREE, HEADER, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, RESERVE_MAX, SECOND, UNIT, UNITS, addUsedUnits,
-  blockAt, blocksOption, bytesIn, dataAt, entryAt, firstOf, generationMask, generationOf, givenFrames, hasHandleLayout,
-  hasObjects, isIsolated, isMore, reserveFrames, reserveOption, stateOf, unitMask, unitsOf, usedUnits, wordAt,
+  BLOCK_BYTES, FIRST, FREE, HEADER, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, RESERVE_MAX, SECOND, UNIT, UNITS, addUsedUnits, blockAt,
+  blocksOption, bytesIn, dataAt, firstOf, generationMask, generationOf, givenFrames, hasHandleLayout, hasObjects, isIsolated, isMore,
+  reserveFrames, reserveOption, stateOf, unitMask, unitsOf, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
 /**
@@ -55,7 +55,7 @@ export function check(pool: usize): u32 {
     memory.fill(copy + offsetof<Rest>('listed'), 0, 12);
     const bump = boot(BOOT_BUMP);
     for (let frame = boot(BOOT_FIRST); frame < bump && result == 0; frame++) {
-      const entry = entryAt(frame);
+      const entry = entryOf(frame);
       const sound = hasObjects(pool, entry) ? frameCheck(pool, entry, frame, copy)
         : entryOwner(entry) != (<u32>pool | FRAME_BUFFER) || bufferCheck(pool, frame);
       if (!sound) result = broken(RULE_OBJECT, frame);
@@ -130,7 +130,7 @@ function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
 function spareCheck(pool: usize): u32 {
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
-    const slab = entryAt(frame);
+    const slab = entryOf(frame);
     if (entryOwner(slab) != (<u32>pool | FRAME_SLAB)) continue;
     const fresh = <u32>load<u16>(slab + SLAB_FRESH);
     for (let at: u32 = 0; at < fresh; at += BLOCK_BYTES) {
@@ -151,7 +151,7 @@ function spareCheck(pool: usize): u32 {
 function isSound(pool: usize, block: usize, state: u32): bool {
   const bytes = <u32>blockAt(block).bytes;
   const maps = <u32>blockAt(block).maps;
-  const slab = entryAt(<u32>(block >> PAGE_SHIFT));
+  const slab = entryOf(<u32>(block >> PAGE_SHIFT));
   if (!hasAge(slab, block)) return false;
   if ((state & FIRST) != 0 && generationOf(pool, slab, block) == generationMask(pool)) return false;
   if (state == FREE) return (bytes % UNIT | maps) == 0;

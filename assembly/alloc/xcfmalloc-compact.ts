@@ -22,13 +22,13 @@
  */
 import { listNext, listRemove, listRestore } from '../base/list';
 import { listBit, listCell, listHead, listMask, listsFrom, setListMask } from '../mem/bitmap-lists';
-import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOwner, frameOf } from '../mem/layout';
+import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOf, entryOwner, frameOf } from '../mem/layout';
 import { POOL_LRU, POOL_TABLES, countMoves, poolAt } from '../mem/pool';
 import { WORK_MOVED, WORK_PAYLOAD, out, pageBuffer, setOut } from '../mem/scratch';
 import {
-  FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, ORDER_SHIFT, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, addUsedUnits, addressIn,
-  blockAt, blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryAt, entryFor, fill, freeBlocks, giveFrame,
-  insertLeft, isIsolated, mappedBlocks, reserveFrames, stateOf, takeOut, unitsIn, unitsOf, unitsUsed, usedUnits, wordAt,
+  FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, ORDER_SHIFT, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, addUsedUnits, addressIn, blockAt,
+  blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryFor, fill, freeBlocks, giveFrame, insertLeft, isIsolated,
+  mappedBlocks, reserveFrames, stateOf, takeOut, unitsIn, unitsOf, unitsUsed, usedUnits, wordAt,
 } from './xcfmalloc-blocks';
 
 @unmanaged
@@ -54,7 +54,7 @@ function orderFrames(pool: usize, cells: usize): void {
   const first = boot(BOOT_FIRST);
   memory.fill(cells, 0, LOG);
   for (let frame = boot(BOOT_BUMP); frame-- > first; ) {
-    const entry = entryAt(frame);
+    const entry = entryOf(frame);
     if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || isIsolated(entry)) continue;
     const cell = orderCell(cells, unitsUsed(entry));
     dataAt(entry).state |= load<u32>(cell) << ORDER_SHIFT;
@@ -74,7 +74,7 @@ function rebuildLists(pool: usize, cells: usize): void {
   for (let units: u32 = 1; units < UNITS; units++) {
     let frame = load<u32>(orderCell(cells, units));
     while (frame != 0) {
-      const entry = entryAt(frame);
+      const entry = entryOf(frame);
       enlistFrame(pool, entry, true);
       frame = orderNext(entry);
     }
@@ -252,7 +252,7 @@ function compactPass(pool: usize, most: u32): u32 {
   for (let units: u32 = 0; units <= UNITS; units++) {
     let frame = load<u32>(orderCell(cells, units));
     while (frame != 0) {
-      const entry = entryAt(frame);
+      const entry = entryOf(frame);
       frame = orderNext(entry);
       dataAt(entry).state &= (1 << ORDER_SHIFT) - 1;
       if (units != 0 && freed < most && mappedBlocks(entry) == 0) freed += emptyOut(pool, entry);

@@ -87,11 +87,11 @@ import { out, setOut } from '../mem/scratch';
 import { slabFrames, slabInit, slabNeeds, slabNext } from '../mem/slab';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  ALL_FREE, BLOCK_BYTES, BLOCK_SHIFT, DataEntry, FIRST, FREE, HEADER, INDEX_BITS, ISOLATED, LIST_LINKS, LRU_LINKS, RAW,
-  RESERVE_MAX, SECOND, UNIT_SHIFT, addressIn, bitsOfFrame, blockAt, blocksOption, bytesIn, carve, dataAt, dropRecord, enlist,
-  enlistFrame, entryAt, entryFor, firstOf, frameIn, generationMask, generationOf, givenFrames, grow, hasObjects, headerOf,
-  isIsolated, occupy, pop, releaseBlock, reserveFrames, reserveOption, setGivenFrames, setHandleLayout, slabEnds, stateOf,
-  takeFrame, topUp, trim, trimTo, unitsIn, unitsOf, wordAt,
+  ALL_FREE, BLOCK_BYTES, BLOCK_SHIFT, FIRST, FREE, HEADER, INDEX_BITS, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, RESERVE_MAX, SECOND,
+  UNIT_SHIFT, DataEntry, addressIn, bitsOfFrame, blockAt, blocksOption, bytesIn, carve, dataAt, dropRecord, enlist, enlistFrame, entryFor,
+  firstOf, frameIn, generationMask, generationOf, givenFrames, grow, hasObjects, headerOf, isIsolated, occupy, pop, releaseBlock,
+  reserveFrames, reserveOption, setGivenFrames, setHandleLayout, slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitsIn, unitsOf,
+  wordAt,
 } from './xcfmalloc-blocks';
 
 export { compact, freeable } from './xcfmalloc-compact';
@@ -115,23 +115,14 @@ function dataOf(block: usize): u32 {
 
 // ── handles ──────────────────────────────────────────────────────────────────
 
-function handleOf(pool: usize, first: usize): u32 {
-  return makeHandle(pool, first);
-}
-
-/* @inline */ function makeHandle(pool: usize, first: usize): u32 {
+/* @inline */ function handleOf(pool: usize, first: usize): u32 {
   const frame = <u32>(first >> PAGE_SHIFT);
   const index = (<u32>first & PAGE_MASK) >> BLOCK_SHIFT;
   return (((generationOf(pool, entryOf(frame), first) << INDEX_BITS) | index) << bitsOfFrame(pool)) | frame;
 }
 
 /** The first block of a live object of this pool; 0 for any other number. */
-function resolve(pool: usize, handle: u32): usize {
-  return firstFor(pool, handle);
-}
-
-/** resolve, inlined. */
-/* @inline */ function firstFor(pool: usize, handle: u32): usize {
+/* @inline */ function resolve(pool: usize, handle: u32): usize {
   const bits = bitsOfFrame(pool);
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
@@ -250,12 +241,12 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
   countObject(pool, size);
   const slab = entryOf(<u32>(first >> PAGE_SHIFT));
   if (generationOf(pool, slab, first) == generationMask(pool)) grow(slab, first);
-  return makeHandle(pool, first);
+  return handleOf(pool, first);
 }
 
 /** S16, S8. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
 export function free(pool: usize, handle: u32): u32 {
-  const first = firstFor(pool, handle);
+  const first = resolve(pool, handle);
   if (first == 0) return EINVAL;
   if (blockAt(first).maps != 0) return EBUSY;
   grow(entryOf(<u32>(first >> PAGE_SHIFT)), first);
@@ -384,7 +375,7 @@ export function isolate(pool: usize): u32 {
 /** Entry of a victim of this pool, 0 for any other number. */
 function victimEntry(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
-  const entry = entryAt(victim);
+  const entry = entryOf(victim);
   return hasObjects(pool, entry) && isIsolated(entry) ? entry : 0;
 }
 
@@ -476,7 +467,7 @@ export function spanning(pool: usize): u32 {
 
 /** Reports what lies in a frame: an object in two blocks appears once for each, with the part that lies there. */
 export function walk(pool: usize, frame: u32): void {
-  for (let block = <usize>dataAt(entryAt(frame)).first; block != 0; block = blockAt(block).right) {
+  for (let block = <usize>dataAt(entryOf(frame)).first; block != 0; block = blockAt(block).right) {
     if (stateOf(block) == FREE) walkFree(<u32>addressIn(blockAt(block).word) & PAGE_MASK, blockAt(block).bytes);
     else walkObject(handleOf(pool, firstOf(block)), dataOf(block) & PAGE_MASK, bytesIn(block));
   }

@@ -50,10 +50,7 @@ import { OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECON
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPrevious, listRemove, listTail } from '../base/list';
 import { frameAlloc, frameRoom } from '../mem/frame';
-import {
-  BUFFERED, DEFERRED, MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFrameEnds, handleFree, handleInit, handleOf, handleOwner,
-  handleReady, handleRecord, handleUnready, recordFor, recordMaps, recordSize, recordTake, recordWord, setRecordWord,
-} from '../mem/handle';
+import { BUFFERED, DEFERRED, MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFrameEnds, handleInit, handleOf, handleOwner, handleReady, handleRecord, handleUnready, recordMaps, recordSize, recordTake, recordWord, setRecordWord } from '../mem/handle';
 import {
   FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, entryOf, entryOwner, entryType, frameAddress,
   frameExists,
@@ -168,7 +165,7 @@ function makeRoom(pool: usize, cls: usize, zspage: usize): usize {
 
 /** D1, E5. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
 export function free(pool: usize, handle: u32): u32 {
-  const record = recordFor(pool, handle);
+  const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) != 0) return EBUSY;
   const place = recordWord(record);
@@ -365,7 +362,7 @@ function rebuildFreeList(pool: usize, cls: usize, zspage: usize): void {
   for (let slot = freshOf(zspage); slot-- > 0;) {
     const word = slotWord(zspage, cls, slot);
     if ((word & TAG_USED) != 0) continue;
-    if ((word & TAGS) == TAG_DEFERRED) handleFree(pool, <usize>(word & ~TAGS));
+    if ((word & TAGS) == TAG_DEFERRED) handleEnd(pool, <usize>(word & ~TAGS));
     setSlotWord(zspage, cls, slot, head << NEXT_SHIFT);
     head = slot;
   }

@@ -160,11 +160,6 @@ export function handleUnready(pool: usize): void {
   slabGive(pool + POOL_HANDLES, entry, record, bytes);
 }
 
-/** handleEnd, not inlined: for code that runs seldom. */
-export function handleFree(pool: usize, record: usize): void {
-  handleEnd(pool, record);
-}
-
 /** A handle frame is given back: its next life begins beyond all generations of this one. */
 export function handleFrameEnds(entry: usize): void {
   const records = frameAround(entry);
@@ -177,12 +172,7 @@ export function handleFrameEnds(entry: usize): void {
 }
 
 /** The record of a live handle of this pool; 0 for any other number. */
-export function handleRecord(pool: usize, handle: u32): usize {
-  return recordFor(pool, handle);
-}
-
-/** handleRecord, inlined. */
-/* @inline */ export function recordFor(pool: usize, handle: u32): usize {
+/* @inline */ export function handleRecord(pool: usize, handle: u32): usize {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;

@@ -70,12 +70,7 @@ export function isPool(address: usize): bool {
 }
 
 /** Kind of a pool, 0 for a number that is no pool. */
-export function kindOf(pool: usize): u32 {
-  return kindOfPool(pool);
-}
-
-/** kindOf, inlined. */
-/* @inline */ export function kindOfPool(pool: usize): u32 {
+/* @inline */ export function kindOf(pool: usize): u32 {
   const frame = <u32>(pool >> PAGE_SHIFT);
   return (<u32>pool & PAGE_MASK) == 0 && frameExists(frame) && entryOwner(entryOf(frame)) == (<u32>pool | FRAME_POOL)
     ? poolAt(pool).kind : 0;

@@ -24,7 +24,7 @@ import { POOL_INDEX, isPool, poolAt, sealPool } from '../mem/pool';
 import { gatherBuffer, out, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { needed } from '../mem/frame';
-import { freeIn, zpoolFree, zpoolSpan } from '../zpool';
+import { zpoolFree, zpoolSpan } from '../zpool';
 import { pageFill, pageLoad, pageStore } from './path';
 import { STATE_BITS, cellSet, isDoubted, stateOf, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove, tableShape, tableStart } from './table';
 
@@ -107,7 +107,7 @@ function release(pool: usize, cell: usize): u32 {
 
 /** zpoolFree for those outside: the page table may have had the object. */
 export function objectFree(pool: usize, handle: u32): u32 {
-  const result = freeIn(pool, handle);
+  const result = zpoolFree(pool, handle);
   if (result == 0) tableDoubt(pool + POOL_INDEX);
   return result;
 }
