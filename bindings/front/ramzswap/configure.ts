@@ -1,7 +1,7 @@
 /** What is set on a device, one by one: settings until init, limits at any time. The values are the caller's; settings.ts reads them. */
-import { zpools } from '../../zpool.ts';
 import { parseBytes } from '../../sizes.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
+import { zpools } from '../../zpool.ts';
 import { requireRange } from '../common/options.ts';
 import { takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
 import { live, requireOpen, requireUninitialised, type Device, type State } from './state.ts';

@@ -3,12 +3,12 @@
  * Ramzswap: a block device whose pages lie compressed in a RAM. The public class: each method is documented here, and done in
  * the room that it is about. The state (state.ts) is private to the class.
  */
-import { moduleFor } from '../../builds.ts';
+import { DEFAULT_ALLOCATOR } from '../../allocators.ts';
 import type { BackingStore } from '../../backing/types.ts';
+import { moduleFor } from '../../builds.ts';
 import type { CoreCodecName } from '../../codec/core.ts';
 import type { ForeignCodec } from '../../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../../dispose.ts';
-import { DEFAULT_ALLOCATOR } from '../../allocators.ts';
 import { MAKER, requireMaker } from '../../errors.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { AllocatorName, Codec } from '../../types.ts';
