@@ -634,3 +634,32 @@ describe('close', () => {
     expect(other.space.stats().limitFrames).toBeGreaterThan(0);
   });
 });
+
+test('a store that answers all calls in one turn gets as many pages as were wanted', async () => {
+  const slots = new Map<number, Uint8Array>();
+  let waiting: (() => void)[] = [];
+  const store: BackingStore = {
+    mode: 'async',
+    read: async (slot, into) => void into.set(slots.get(slot) as Uint8Array),
+    write: (slot, bytes) => new Promise((resolve) => {
+      waiting.push(() => {
+        slots.set(slot, bytes.slice());
+        resolve();
+      });
+    }),
+    free: async (slot) => void slots.delete(slot),
+    close: async () => undefined,
+  };
+  const space = await SwapSpace.create({ bytes: '8MiB', ...buildOptions(build), store, maxInFlight: 8 });
+  for (let slot = 0; slot < 60; slot++) space.pageOut(slot, pageOf(slot));
+  let isOver = false;
+  const moved = space.zswap.writebackAsync(30).finally(() => (isOver = true));
+  while (!isOver) {
+    await quiet();
+    const answers = waiting;
+    waiting = [];
+    for (const answer of answers) answer();
+  }
+  expect(await moved).toBe(30);
+  await space.close();
+});

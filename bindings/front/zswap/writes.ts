@@ -93,6 +93,8 @@ export class Writes {
   readonly #op: string;
   readonly #run: Run;
   readonly #underWay = new Set<Promise<void>>();
+  /** Less than those in the set: a write has ended before its promise is known to have. */
+  #size = 0;
 
   constructor(state: State, io: StoreIo, op: string, run: Run) {
     this.#state = state;
@@ -103,7 +105,7 @@ export class Writes {
 
   /** Those that have not ended. */
   get size(): number {
-    return this.#underWay.size;
+    return this.#size;
   }
 
   /** Whether one more may be made now. */
@@ -118,13 +120,17 @@ export class Writes {
       this.#ended(job, io.now(this.#op, () => io.store.write(job.slot, job.bytes)));
       return;
     }
+    this.#size += 1;
     const write = this.#soon(job).finally(() => this.#underWay.delete(write));
     this.#underWay.add(write);
   }
 
   async #soon(job: Job): Promise<void> {
     const io = this.#io;
-    this.#ended(job, await io.soon(this.#op, () => io.store.write(job.slot, job.bytes)));
+    const outcome = await io.soon(this.#op, () => io.store.write(job.slot, job.bytes));
+    // In one step with its end: a page that has moved and still counts as under way would end a run too early.
+    this.#size -= 1;
+    this.#ended(job, outcome);
   }
 
   #ended(job: Job, outcome: Outcome<unknown>): void {
