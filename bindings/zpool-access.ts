@@ -13,7 +13,7 @@ export interface ZpoolAccess<Zpool> {
   /** Makes it a front end's: every change by others is EBUSY from now on. */
   hold(pool: Zpool): void;
   /** compact and destroy for whoever holds it. */
-  compact(op: string, pool: Zpool): number;
+  compact(op: string, pool: Zpool, victims?: number): number;
   destroy(op: string, pool: Zpool): void;
   /** storePage and loadPage for a page table, with a codec that is not of the core. */
   storeWith(op: string, pool: Zpool, page: Uint8Array, codec: ForeignCodec): PageEntry;
