@@ -38,10 +38,12 @@ export { zswapDestroy, zswapSettle, zswapWritten } from './front/zswap-restore';
 export { ramzBacked, ramzDestroy, ramzLastSecond, ramzPool, ramzSettle } from './front/ramzswap-restore';
 export { frontDoomedAt, frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
 export {
-  zswapAccept, zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapDrainedAt, zswapExcess, zswapFigure,
-  zswapForeign, zswapFrames, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
+  zswapBegin, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapDrainedAt, zswapFigure,
+  zswapForeign, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
   zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
 } from './front/zswap';
+export { zswapCount } from './front/zswap-layout';
+export { zswapAccept, zswapExcess, zswapFrames } from './front/zswap-limit';
 export {
   ramzBegin, ramzCodec, ramzCreate, ramzDirect, ramzDrop, ramzFigure, ramzGiveUp, ramzIdle, ramzIsIn, ramzNext, ramzOut, ramzPeek,
   ramzKeep, ramzPut, ramzRead, ramzRecompress, ramzReplace, ramzResetPeak, ramzSecond, ramzUse, ramzWrite, ramzWritten,

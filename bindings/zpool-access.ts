@@ -12,7 +12,7 @@ export interface ZpoolAccess<Zpool> {
   /** Makes it a front end's: every change by others is EBUSY from now on. */
   hold(pool: Zpool): void;
   /** compact and destroy for whoever holds it. */
-  compact(op: string, pool: Zpool): number;
+  compact(op: string, pool: Zpool, victims?: number): number;
   destroy(op: string, pool: Zpool): void;
   /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. */
   orphan(pool: Zpool): void;

@@ -70,7 +70,7 @@ export class Zpool {
       make: (owner, core, address, allocator, name, evict) => new Zpool(MAKER, owner, core, address, allocator, name, evict),
       address: (pool) => pool.#address,
       hold: (pool) => void (pool.#own = 0),
-      compact: (op, pool) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, NO_LIMIT)),
+      compact: (op, pool, victims = NO_LIMIT) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, victims)),
       destroy: (op, pool) => pool.#destroy(op),
       orphan: (pool) => pool.#orphan(),
       setEvict: (op, pool, evict) => {

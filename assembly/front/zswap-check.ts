@@ -13,7 +13,7 @@ import { NOTE, noteCheck } from './note';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 import { SLOTS } from './backed';
 import {
-  COUNTERS, KEY_BYTES, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RECORD_BYTES, REFERENCED, cellOf, frontAt, indexOf,
+  COUNTERS, FLAGS_MAX, KEY_BYTES, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RECORD_BYTES, REFERENCED, cellOf, frontAt, indexOf,
   kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm, usedAt, valueOf,
 } from './zswap-layout';
 
@@ -49,7 +49,7 @@ function headerCheck(front: usize): u32 {
   }
   const current = frontAt(front).current;
   if (current != NO_POOL && current >= POOL_COUNT) return broken(RULE_FRONT, home);
-  if (frontAt(front).limitPercent > 100 || frontAt(front).thresholdPercent > 100 || frontAt(front).flags > 7) return broken(RULE_FRONT, home);
+  if (frontAt(front).limitPercent > 100 || frontAt(front).thresholdPercent > 100 || frontAt(front).flags > FLAGS_MAX) return broken(RULE_FRONT, home);
   for (let at = COUNTERS + (<usize>COUNTER_COUNT << 2); at < POOLS; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }

@@ -1,5 +1,5 @@
 /** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
-import { KIND_MASK, VICTIM_PAGE, POOLS_OF_ZSWAP } from '../abi';
+import { COUNTER_COUNT, KIND_MASK, VICTIM_PAGE, POOLS_OF_ZSWAP } from '../abi';
 import { POOL_INDEX, ZSWAP, kindOf, poolOption } from '../mem/pool';
 import { cellSet, stateOf, tableFind, termOf } from '../page/table';
 import { KIND_BITS } from './backed';
@@ -23,7 +23,10 @@ export const FRONT_VICTIMS: u32 = 0; // VICTIM_ENTRY or VICTIM_PAGE
 // Flags that may change.
 export const SAME_FILLED: u32 = 1;
 export const KEEP_RAW: u32 = 2;
-export const REACHED_FULL: u32 = 4;
+export const REACHED_FULL: u32 = 4; // the limit was, and no page is taken until the accept threshold
+export const PAYING: u32 = 8; // the limit was, and stores write back until the accept threshold
+export const LIMIT_FLAGS: u32 = REACHED_FULL | PAYING;
+export const FLAGS_MAX: u32 = 15;
 
 export const COUNTERS: usize = 352;
 export const POOLS: usize = 416;
@@ -120,4 +123,11 @@ export function isFront(front: usize): bool {
 
 /* @inline */ export function cellOf(front: usize, offset: u32, type: u32): usize {
   return tableFind(indexOf(front), offset, type);
+}
+
+/** Counts one more. @param which POOL_LIMIT_HIT and so on */
+export function zswapCount(front: usize, which: u32): void {
+  if (!isFront(front) || which >= COUNTER_COUNT) return;
+  const at = front + COUNTERS + <usize>(which << 2);
+  store<u32>(at, load<u32>(at) + 1);
 }

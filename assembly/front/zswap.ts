@@ -55,14 +55,14 @@
 import {
   BEING_WRITTEN, COMPRESS, COUNTER_COUNT, DECOMPRESS, DECOMPRESS_FAIL, DENSE, DUPLICATE_ENTRY, ENTRY, FILL, FIRST_FOREIGN, FULL, IN_STORE,
   NO_POOL, NO_SLOT, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_ENTRIES, OUT_GENERATION, OUT_JOB, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SLOT,
-  POOL_LIMIT_HIT, POOR, RAW_KEYS, SPARSE, VICTIM_PAGE, WRITE_DONE, WRITE_LATE, WRITTEN, WRITTEN_BACK, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT,
+  POOR, RAW_KEYS, SPARSE, VICTIM_PAGE, WRITE_DONE, WRITE_LATE, WRITTEN, WRITTEN_BACK, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT,
   ZSWAP_POOL_FRAMES, ZSWAP_RAW, ZSWAP_SAME_FILLED, ZSWAP_SLOTS, ZSWAP_STORED, ZSWAP_WRITTEN,
 } from '../abi';
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
 import { listAppend, listPush, listRemove, listTail, listToFront } from '../base/list';
 import { sameFilled } from '../codec/samefill';
-import { frameRoom, framesFree } from '../mem/frame';
-import { BOOT_FRAMES, FRAME_SLAB, PAGE_SIZE, boot } from '../mem/layout';
+import { frameRoom } from '../mem/frame';
+import { FRAME_SLAB, PAGE_SIZE } from '../mem/layout';
 import {
   NAME_BYTES, POOL_DESCRIPTORS, POOL_LRU, POOL_NAME, ZSWAP, kindOf, poolAt, poolCreate, poolNumber, sealPool, setPoolOption,
 } from '../mem/pool';
@@ -74,21 +74,15 @@ import { codecCompress, codecDecompress } from '../codec/buffers';
 import { pageFill, pageLoad } from '../page/path';
 import { objectFree as zpoolFree } from '../page/store';
 import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from '../zpool';
-import { KIND_BITS, SLOTS, compose, metadataFrames, objectIn, objectOut, slotCodecOf } from './backed';
+import { KIND_BITS, SLOTS, compose, objectIn, objectOut, slotCodecOf } from './backed';
 import { SLOT_RAW, slotData } from './slot';
 import { slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
+import { isFull, limitOf, nextVictim, zswapFrames } from './zswap-limit';
 import {
-  COUNTERS, FRONT_VICTIMS, Front, KEEP_RAW, KEY_BYTES, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, REACHED_FULL,
+  COUNTERS, FRONT_VICTIMS, Front, KEEP_RAW, KEY_BYTES, LIMIT_FLAGS, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY,
   RECORD_BYTES, REFERENCED, SAME_FILLED, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm,
-  setCell, usedAt, valueOf,
+  setCell, usedAt, valueOf, zswapCount,
 } from './zswap-layout';
-
-/** Counts one more. @param which POOL_LIMIT_HIT and so on */
-export function zswapCount(front: usize, which: u32): void {
-  if (!isFront(front) || which >= COUNTER_COUNT) return;
-  const at = front + COUNTERS + <usize>(which << 2);
-  store<u32>(at, load<u32>(at) + 1);
-}
 
 // ── life ─────────────────────────────────────────────────────────────────────
 
@@ -127,7 +121,7 @@ export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32,
   if (!isFront(front) || limitPercent > 100 || thresholdPercent > 100) return EINVAL;
   frontAt(front).limitPercent = limitPercent;
   frontAt(front).thresholdPercent = thresholdPercent;
-  frontAt(front).flags = (frontAt(front).flags & REACHED_FULL) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
+  frontAt(front).flags = (frontAt(front).flags & LIMIT_FLAGS) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
   sealPool(front);
   return 0;
 }
@@ -171,58 +165,6 @@ export function zswapDrained(front: usize): u32 {
   }
   frontAt(front).drained = 0;
   return NO_POOL;
-}
-
-// ── frames and limits ────────────────────────────────────────────────────────
-
-/** Frames of a zswap: its pools, index, records, slot map. */
-export function zswapFrames(front: usize): u32 {
-  if (!isFront(front)) return 0;
-  let frames = metadataFrames(front);
-  for (let index: u32 = 0; index < POOL_COUNT; index++) {
-    const pool = <usize>usedAt(front, index).pool;
-    if (pool != 0) frames += poolAt(pool).frames + metadataFrames(pool);
-  }
-  return frames;
-}
-
-/* @inline */ function percentOf(frames: u32, percent: u32): u32 {
-  return <u32>(<u64>frames * percent / 100);
-}
-
-/** The limit in frames: the percentage, or all that the RAM can still give. */
-function limitOf(front: usize, frames: u32): u32 {
-  return min(percentOf(boot(BOOT_FRAMES), frontAt(front).limitPercent), frames + framesFree());
-}
-
-/** Whether the limit is reached, or was and is not yet left by enough. */
-function isFull(front: usize): bool {
-  const frames = zswapFrames(front);
-  const limit = limitOf(front, frames);
-  const flags = frontAt(front).flags;
-  if (frames >= limit) {
-    zswapCount(front, POOL_LIMIT_HIT);
-    frontAt(front).flags = flags | REACHED_FULL;
-    return true;
-  }
-  if ((flags & REACHED_FULL) == 0) return false;
-  if (frames > percentOf(limit, frontAt(front).thresholdPercent)) return true;
-  frontAt(front).flags = flags & ~REACHED_FULL;
-  return false;
-}
-
-/** Accepts pages again though the threshold is not reached yet: the caller sees to it by and by. */
-export function zswapAccept(front: usize): void {
-  if (isFront(front)) frontAt(front).flags &= ~REACHED_FULL;
-}
-
-/** Frames to give back until pages are accepted again: down to the accept threshold, at least one below the limit. */
-export function zswapExcess(front: usize): u32 {
-  if (!isFront(front)) return 0;
-  const frames = zswapFrames(front);
-  const limit = limitOf(front, frames);
-  const target = min(percentOf(limit, frontAt(front).thresholdPercent), max(limit, 1) - 1);
-  return frames > target ? frames - target : 0;
 }
 
 // ── entries ──────────────────────────────────────────────────────────────────
@@ -505,15 +447,7 @@ export function zswapHas(front: usize, offset: u32, type: u32): u32 {
  * @returns the record, for zswapWrite; 0 when there is none without a job
  */
 export function zswapVictim(front: usize): u32 {
-  if (!isFront(front) || prefix(front) != 0) return 0;
-  while (true) {
-    const record = listTail(front + POOL_LRU, LINKS);
-    if (record == 0) return 0;
-    const flags = recordAt(record).flags;
-    if ((flags & REFERENCED) == 0) return <u32>record;
-    recordAt(record).flags = flags & ~REFERENCED;
-    listToFront(front + POOL_LRU, record, LINKS);
-  }
+  return isFront(front) && prefix(front) == 0 ? <u32>nextVictim(front, <u32>-1) : 0;
 }
 
 /** The record of an object of one of the pools, 0 for an object that is not ours or has a job. */

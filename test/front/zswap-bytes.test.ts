@@ -138,8 +138,8 @@ describe.each(Object.entries({ ...TAKINGS, ...GROWING }))('a page that %s while 
         const write = store.write.bind(store);
         let offset = 0;
         while (store.written.length === 0) expect(zswap.store(0, offset, pageOf(offset++, 1800))).toBe(true);
-        // Either this store is at the limit, or what the last one began goes on in this one.
-        if (!pays) while (zswap.stats().frames < zswap.stats().limitFrames) zswap.store(0, offset, pageOf(offset++, 1800));
+        // Either this store is above the mark and writes a little back, or it is at the limit and has to make room first.
+        if (pays) while (zswap.stats().frames <= zswap.stats().limitFrames * 0.9 + 1) zswap.store(0, offset, pageOf(offset++, 1800));
         else zswap.maxPoolPercent = 30;
         const taken = make(pageOf(7777));
         let took = 0;

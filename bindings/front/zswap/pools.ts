@@ -118,8 +118,9 @@ export class Pools {
     return found && [found[0], found[1].pool];
   }
 
-  compact(): void {
-    for (const { pool } of this.#used.values()) zpools.compact('zswap.compact', pool);
+  /** Moves objects together. @param victims the most frames or zspages that are emptied in each pool */
+  compact(victims: number): void {
+    for (const { pool } of this.#used.values()) zpools.compact('zswap.compact', pool, victims);
   }
 
   /** Frames that compaction would give back, where asking costs little. */

@@ -10,6 +10,8 @@ export const TRIES = 8;
 export interface Goal {
   entries: number;
   frames: number;
+  /** Frames or zspages that compaction may empty at a time. */
+  victims: number;
 }
 
 /** How far it came. */

@@ -2,7 +2,7 @@
  * Storing a page: into the pool, after making room if it is full. The codec and, through writing back, the store are foreign code:
  * before any of it runs, the page is in memory of ours, and after it everything is looked at anew.
  */
-import { ANSWERS_END, COMPRESS, ENOENT, ENOMEM, FULL, POOR } from '../../../assembly/abi.ts';
+import { ANSWERS_END, COMPRESS, ENOENT, ENOMEM, FULL, OUT_OWED, POOR, ZSWAP_LIMIT } from '../../../assembly/abi.ts';
 import { copyIn, copyOf } from '../../bytes.ts';
 import { requirePage } from '../../codec/foreign.ts';
 import { requireKey, type State } from './state.ts';
@@ -12,16 +12,16 @@ import type { Writeback } from './writeback.ts';
 const CODEC_FAILED = ANSWERS_END;
 const RECLAIM_FAILED = ANSWERS_END + 1;
 
-/** Frames given back in one store at most: 1 MiB, so that none takes long. */
-const STEP_FRAMES = 256;
+/** Frames given back at once at most, where the limit was lowered: 512 KiB. */
+const STEP_FRAMES = 128;
 /** Frames wanted when an allocation has failed though some are free: the longest zspage by default. */
 const ZSPAGE_FRAMES = 8;
+/** Steps of one store: a frame for the limit, a zspage for the allocator, and one more. */
+const STEPS = 3;
 
 export class Storing {
   readonly #state: State;
   readonly #writeback: Writeback;
-  /** Frames above the accept threshold that later stores are to give back. */
-  #debt = 0;
 
   constructor(state: State, writeback: Writeback) {
     this.#state = state;
@@ -39,14 +39,14 @@ export class Storing {
       state.lose(type, offset);
       return page;
     }
-    // Store and codec may take the caller's array away. Before they run, the page is copied; most stores need neither.
-    let page = state.pools.isForeign || this.#debt > 0 ? copyOf(op, 'page', given) : given;
-    if (this.#debt > 0) this.#payOff(op);
+    // Store and codec may take the caller's array away. Before they run, the page is copied; most stores need neither by then.
+    let page = state.pools.isForeign ? copyOf(op, 'page', given) : given;
     let result = this.#attempt(op, type, offset, page);
     const lacksRoom = result === FULL || result === ENOMEM || result === ENOENT;
     if (page === given && result !== 0 && (again || (lacksRoom && state.io?.isSync === true))) page = copyOf(op, 'page', given);
     if (lacksRoom) result = this.#retry(op, type, offset, page, result);
     if (result !== 0) this.#refused(op, result);
+    else this.#pay(op);
     state.settle();
     return result === 0 ? undefined : page;
   }
@@ -79,28 +79,31 @@ export class Storing {
     const state = this.#state;
     const { figures, io } = state;
     if (io === undefined) return result;
-    const frames = Math.max(figures.excess, result === FULL ? 1 : ZSPAGE_FRAMES);
     if (!io.isSync) {
-      this.#writeback.startShrinking(op, frames);
+      this.#writeback.startShrinking(op, Math.max(figures.excess, result === FULL ? 1 : ZSPAGE_FRAMES));
       return result;
     }
-    const before = figures.frames;
-    const run = this.#writeback.shrink(op, Math.min(frames, STEP_FRAMES));
-    state.live(op);
-    if (run.moved === 0 && figures.frames >= before) return result === FULL ? RECLAIM_FAILED : result;
-    this.#debt = frames > STEP_FRAMES ? figures.excess : 0;
-    if (this.#debt > 0) state.front.zswapAccept(state.address);
-    return this.#attempt(op, type, offset, page);
+    let last = result;
+    for (let step = 0; step < STEPS; step++) {
+      const before = figures.frames;
+      const run = this.#writeback.shrink(op, last === FULL ? Math.min(Math.max(before - figures.of(ZSWAP_LIMIT) + 1, 1), STEP_FRAMES) : ZSPAGE_FRAMES << step);
+      state.live(op);
+      if (run.moved === 0 && figures.frames >= before) return last === FULL ? RECLAIM_FAILED : last;
+      state.front.zswapAccept(state.address);
+      last = this.#attempt(op, type, offset, page);
+      if (last !== FULL && last !== ENOMEM && last !== ENOENT) break;
+    }
+    return last;
   }
 
-  /** Goes on with what a full pool began, a step a store: down to the accept threshold, or until nothing goes any more. */
-  #payOff(op: string): void {
-    const { figures } = this.#state;
-    const before = figures.excess;
-    if (before > 0) this.#writeback.shrink(op, Math.min(before, STEP_FRAMES));
-    this.#state.live(op);
-    const left = figures.excess;
-    this.#debt = left < before ? left : 0;
+  /** Writes back what this store owes (assembly/front/zswap-limit.ts): a little, so that the limit is hardly ever reached. */
+  #pay(op: string): void {
+    const state = this.#state;
+    const owed = state.core.out[OUT_OWED] as number;
+    // Foreign code that stores a page while pages are written owes nothing: there would be no end of it.
+    if (owed === 0 || state.running !== 0 || state.io === undefined) return;
+    this.#writeback.pay(op, owed);
+    state.live(op);
   }
 
   /** Counts why a page was refused. */

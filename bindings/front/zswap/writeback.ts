@@ -3,7 +3,7 @@
  * both kinds of stores: with a synchronous one nothing in it has to be waited for. Store and codec are foreign code, which may
  * call back, close the zswap, or write back themselves.
  */
-import { DUPLICATE_ENTRY, ZSWAP_ENTRIES, ZSWAP_POOL_FRAMES } from '../../../assembly/abi.ts';
+import { DUPLICATE_ENTRY, NO_LIMIT, ZSWAP_ENTRIES, ZSWAP_POOL_FRAMES } from '../../../assembly/abi.ts';
 import { CompcacheError, requireU32 } from '../../errors.ts';
 import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import type { StoreIo } from '../common/store-io.ts';
@@ -14,6 +14,8 @@ import { Writes, begin, type Job } from './writes.ts';
 
 /** Entries that a frame may hold, roughly. */
 const ENTRIES_PER_FRAME = 4;
+/** Frames or zspages that are emptied at once while a page waits. */
+const COMPACTED = 8;
 
 export class Writeback {
   readonly #state: State;
@@ -42,7 +44,7 @@ export class Writeback {
 
   /** Moves so many pages, of at least one. @returns pages moved @throws what the store has failed with, when none was */
   *entries(op: string, entries: number): Steps<number> {
-    const run = yield* this.#move(op, { entries, frames: Infinity });
+    const run = yield* this.#move(op, { entries, frames: Infinity, victims: 0 });
     if (run.moved === 0 && run.failure !== undefined) throw run.failure;
     return run.moved;
   }
@@ -52,7 +54,7 @@ export class Writeback {
     const { figures } = this.#state;
     this.#vain = undefined;
     const before = figures.frames;
-    const run = yield* this.#move(op, { entries: Infinity, frames });
+    const run = yield* this.#move(op, { entries: Infinity, frames, victims: NO_LIMIT });
     const freed = Math.max(before - figures.frames, 0);
     if (freed === 0 && run.failure !== undefined) throw run.failure;
     return freed;
@@ -62,18 +64,53 @@ export class Writeback {
 
   /** Gives frames back, with a synchronous store. What fails is counted, and not thrown. */
   shrink(op: string, frames: number): Run {
-    return runSync(this.#move(op, { entries: Infinity, frames }));
+    return runSync(this.#move(op, { entries: Infinity, frames, victims: COMPACTED }));
+  }
+
+  /** Moves so many entries, or begins to, with an asynchronous store. What fails is counted, and not thrown. */
+  pay(op: string, entries: number): void {
+    const state = this.#state;
+    const io = state.io as StoreIo;
+    if (!io.isSync) this.#startPaying(op, entries);
+    else if (state.settings.victims === 'page') runSync(this.#move(op, { entries, frames: Infinity, victims: 0 }));
+    else this.#payEntries(op, io, entries);
+  }
+
+  /** #move for a few entries in one of many stores, without what that does for others. */
+  #payEntries(op: string, io: StoreIo, entries: number): void {
+    const state = this.#state;
+    const run: Run = { moved: 0, tries: 0, failure: undefined };
+    const writes = new Writes(state, io, op, run);
+    state.running += 1;
+    try {
+      while (run.moved < entries && run.tries < TRIES && run.failure === undefined && state.budget.left > 0 && !state.isOver) {
+        const job = this.#beginEntry(op, run);
+        if (job === undefined) break;
+        writes.make(job);
+      }
+    } finally {
+      state.running -= 1;
+    }
+    if (!state.isOver && state.pools.freeable > 0) state.pools.compact(1);
   }
 
   /** Begins to give frames back behind the caller's back, with an asynchronous store. What fails is counted. */
   startShrinking(op: string, frames: number): void {
     const state = this.#state;
     if (this.#background !== undefined || state.budget.left === 0) return;
-    this.#background = state.active.track(runAsync(this.#move(op, { entries: Infinity, frames })))
+    this.#background = state.active.track(runAsync(this.#move(op, { entries: Infinity, frames, victims: COMPACTED })))
       .then((run) => {
         if (run.moved === 0 && !state.isOver) state.figures.count('rejectReclaimFail');
       })
       .catch(() => undefined)
+      .finally(() => (this.#background = undefined));
+  }
+
+  /** The same behind the caller's back, one run at a time. */
+  #startPaying(op: string, entries: number): void {
+    if (this.#background !== undefined) return;
+    this.#background = this.#state.active.track(runAsync(this.#move(op, { entries, frames: Infinity, victims: 0 })))
+      .then(() => undefined, () => undefined)
       .finally(() => (this.#background = undefined));
   }
 
@@ -160,7 +197,7 @@ export class Writeback {
     if (progress.goal.frames === Infinity || !progress.isDue(run.moved)) return true;
     if (progress.reached(figures.frames)) return false;
     if (settings.victims === 'page') return true;
-    if (progress.reached(figures.frames - pools.freeable) || progress.compactionIsDue(run.moved)) pools.compact();
+    if (progress.reached(figures.frames - pools.freeable) || progress.compactionIsDue(run.moved)) pools.compact(progress.goal.victims);
     return !progress.reached(figures.frames);
   }
 
@@ -171,7 +208,7 @@ export class Writeback {
     // When nothing can be written back, every store comes here; going through all objects in vain once is enough.
     if (run.moved === 0 && this.#vain === this.#layout()) return;
     const before = figures.frames;
-    pools.compact();
+    pools.compact(progress.goal.victims);
     this.#vain = figures.frames < before ? undefined : this.#layout();
   }
 
