@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import { COUNT_FRAMES, MODE_RO, MODE_RW, MODE_WO, NO_LIMIT, OUT_FILL, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../assembly/abi.ts';
+import { COUNT_FRAMES, MODE_RO, MODE_RW, MODE_WO, NO_LIMIT, OUT_CURSOR, OUT_FILL, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../assembly/abi.ts';
 import { rowOf } from './allocators.ts';
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
@@ -64,6 +64,10 @@ export class Zpool {
       address: (pool) => pool.#address,
       hold: (pool) => void (pool.#own = 0),
       compact: (op, pool) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, NO_LIMIT)),
+      compactFrom: (op, pool, cursor, most) => {
+        const frames = pool.#number(op, pool.#core.exports.zpoolCompactFrom(pool.#address, cursor, most));
+        return { frames, cursor: pool.#core.out[OUT_CURSOR] as number };
+      },
       destroy: (op, pool) => pool.#destroy(op),
       storeWith: (op, pool, page, codec) => pool.#storeWith(op, page, codec),
       loadWith: (op, pool, entry, into, codec) => pool.#loadAny(op, entry, into, codec),
