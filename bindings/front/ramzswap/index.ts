@@ -329,8 +329,8 @@ export class Ramzswap {
   }
 
   /**
-   * markIdle in slices: other calls have their turn every two milliseconds or so. A page that is accessed meanwhile is not idle
-   * when it was marked before, and as the clock says when its turn comes later.
+   * markIdle in slices: other calls have their turn every two milliseconds or so. Ages are as they are when it is
+   * called; a page that is accessed behind the place where it works loses the mark again.
    * @param age seconds, or 'all', as for markIdle
    * @returns how many it has marked
    * @throws ENODEV before init; ECLOSED, when it ends meanwhile, too
