@@ -18,7 +18,7 @@ export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase
 
 // ── pools ────────────────────────────────────────────────────────────────────
 export {
-  zpoolCompact, zpoolCreate, zpoolDestroy, zpoolFreeable, zpoolHugeSize, zpoolIsolate, zpoolMalloc, zpoolMallocRaw, zpoolMap, zpoolMax, zpoolOwner, zpoolRange,
+  zpoolCompact, zpoolCompactFrom, zpoolCreate, zpoolDestroy, zpoolFreeable, zpoolHugeSize, zpoolIsolate, zpoolMalloc, zpoolMallocRaw, zpoolMap, zpoolMax, zpoolOwner, zpoolRange,
   zpoolRelease, zpoolRunDeferred, zpoolSize, zpoolUnmap, zpoolVictimNext, zpoolWrite,
 } from './zpool';
 export {

@@ -190,6 +190,12 @@ export function zpoolCompact(pool: usize, victims: u32): u32 {
   return alloc.compact(kindOf(pool), pool, victims);
 }
 
+/** A part of a compaction, from `cursor` on (0: the beginning): frames given back, and where to go on in OUT_CURSOR, 0 at the end. @param most at least 2. EINVAL. */
+export function zpoolCompactFrom(pool: usize, cursor: u32, most: u32): u32 {
+  if (most < 2) return EINVAL;
+  return alloc.compactFrom(kindOf(pool), pool, cursor, most);
+}
+
 /** Frames that zpoolCompact would give back. EINVAL. */
 export function zpoolFreeable(pool: usize): u32 {
   return alloc.freeable(kindOf(pool), pool);

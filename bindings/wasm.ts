@@ -70,6 +70,7 @@ export interface CoreExports {
   zpoolDestroy(pool: number): number;
   tableOpen(pool: number, shape: number): number;
   zpoolCompact(pool: number, victims: number): number;
+  zpoolCompactFrom(pool: number, cursor: number, most: number): number;
   zpoolFreeable(pool: number): number;
   zpoolIsolate(pool: number): number;
   zpoolVictimNext(pool: number, victim: number, cursor: number): number;
@@ -129,7 +130,7 @@ export interface CoreExports {
   ramzIsIn(front: number, index: number, slot: number, generation: number): number;
   ramzDrop(front: number, index: number): number;
   ramzNext(front: number, index: number): number;
-  ramzIdle(front: number, second: number): number;
+  ramzIdle(front: number, second: number, first: number, end: number): number;
   ramzSecond(front: number, state: number): number;
   ramzGiveUp(front: number, index: number): void;
   ramzOut(front: number, index: number): number;

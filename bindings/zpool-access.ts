@@ -13,6 +13,8 @@ export interface ZpoolAccess<Zpool> {
   hold(pool: Zpool): void;
   /** compact and destroy for whoever holds it. */
   compact(op: string, pool: Zpool, victims?: number): number;
+  /** A part of that, from `cursor` on: frames given back, and where to go on, 0 at the end. @param most zspages to empty or frames to look at, at least 2 */
+  compactFrom(op: string, pool: Zpool, cursor: number, most: number): { frames: number; cursor: number };
   destroy(op: string, pool: Zpool): void;
   /** The pool or its RAM is gone: every further call is ECLOSED, and the memory is let go. */
   orphan(pool: Zpool): void;

@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import { COUNT_FRAMES, MODE_RO, MODE_RW, MODE_WO, NO_LIMIT, OUT_FILL, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../assembly/abi.ts';
+import { COUNT_FRAMES, MODE_RO, MODE_RW, MODE_WO, NO_LIMIT, OUT_CURSOR, OUT_FILL, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../assembly/abi.ts';
 import { rowOf, type AllocatorName } from './allocators.ts';
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
@@ -71,6 +71,10 @@ export class Zpool {
       address: (pool) => pool.#address,
       hold: (pool) => void (pool.#own = 0),
       compact: (op, pool, victims = NO_LIMIT) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, victims)),
+      compactFrom: (op, pool, cursor, most) => {
+        const frames = pool.#number(op, pool.#core.exports.zpoolCompactFrom(pool.#address, cursor, most));
+        return { frames, cursor: pool.#core.out[OUT_CURSOR] as number };
+      },
       destroy: (op, pool) => pool.#destroy(op),
       orphan: (pool) => pool.#orphan(),
       setEvict: (op, pool, evict) => {

@@ -5,11 +5,13 @@ import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ALLOCATORS, CompcacheError, type AllocatorName, type BdStat, type IoStat, type MmStat, type RamzswapStats } from '../bindings/index.ts';
 import { CODECS, parseCodec, parseCodecs, parseCount, type CodecName } from './arguments.ts';
-import { askControl } from './nbd/index.ts';
+import { askControl, type AskOptions } from './nbd/index.ts';
 import { InputError } from './pages.ts';
 import { toJson } from './report.ts';
 
 const KB = 1024;
+/** Milliseconds that an order may take: it works beside the I/O of others, and waits for those before it. */
+const ORDER_MS = 600_000;
 const SELECTIONS = ['idle', 'huge', 'huge_idle', 'incompressible'] as const;
 const RECOMPRESS = ['idle', 'huge', 'huge_idle', 'all'] as const;
 
@@ -73,11 +75,11 @@ function parseKb(text: string): number {
 
 async function rzscontrol(path: string, options: Options): Promise<void> {
   const order = orderOf(options);
-  const ask = (op: string, args?: Record<string, unknown>): Promise<unknown> =>
-    options.control === undefined ? askControl(`${path}.ctl`, op, args, { orElse: path }) : askControl(options.control, op, args);
+  const ask = (op: string, args?: Record<string, unknown>, more?: AskOptions): Promise<unknown> =>
+    options.control === undefined ? askControl(`${path}.ctl`, op, args, { ...more, orElse: path }) : askControl(options.control, op, args, more);
   const answers: Record<string, unknown> = {};
   try {
-    if (order !== undefined) answers[order] = await ask(order, argumentsOf(order, options));
+    if (order !== undefined) answers[order] = await ask(order, argumentsOf(order, options), { timeout: ORDER_MS });
     if (order !== 'init' && options.memlimit_kb !== undefined) answers.memlimit = await ask('memlimit', { memlimit: options.memlimit_kb * KB });
     if (options.stats === true) answers.stats = await ask('stats');
   } catch (error) {

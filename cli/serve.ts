@@ -131,13 +131,16 @@ class Served implements BlockDevice {
   readonly #device: Ramzswap;
   #file: FileStore<'sync'> | undefined;
   #starting = false;
+  #resetting = false;
+  /** Ends with the last order that has come. */
+  #orders: Promise<unknown> = Promise.resolve();
 
   constructor(device: Ramzswap) {
     this.#device = device;
   }
 
   get isReady(): boolean {
-    return this.#device.initstate;
+    return this.#device.initstate && !this.#resetting;
   }
 
   get size(): number {
@@ -177,7 +180,7 @@ class Served implements BlockDevice {
   // ── orders ─────────────────────────────────────────────────────────────────
 
   async init({ disksize, memlimit, allocator, codec, recomp, backing, swapHeader }: Order): Promise<void> {
-    if (this.isReady || this.#starting) throw new CompcacheError('EBUSY', 'serve.init', 'the device is initialised: reset it first');
+    if (this.#device.initstate || this.#starting) throw new CompcacheError('EBUSY', 'serve.init', 'the device is initialised: reset it first');
     if (disksize === undefined) throw new CompcacheError('EINVAL', 'serve.init', 'a disksize is needed');
     this.#starting = true;
     try {
@@ -211,10 +214,16 @@ class Served implements BlockDevice {
     }
   }
 
-  reset(): void {
+  async reset(): Promise<void> {
+    if (!this.isReady) throw new CompcacheError('ENODEV', 'serve.reset', 'the device is not initialised');
     const users = this.server?.users ?? 0;
     if (users !== 0) throw new CompcacheError('EBUSY', 'serve.reset', `${users} ${users === 1 ? 'client uses' : 'clients use'} the device`);
-    this.#device.reset();
+    this.#resetting = true;
+    try {
+      await this.#device.resetAsync();
+    } finally {
+      this.#resetting = false;
+    }
     this.#file?.close();
     this.#file = undefined;
   }
@@ -222,6 +231,13 @@ class Served implements BlockDevice {
   async close(): Promise<void> {
     await this.#device.close();
     this.#file?.close();
+  }
+
+  /** Carries out a long order when those before have ended. It works in slices, and I/O and short orders go on beside it. */
+  #inTurn<T>(order: () => Promise<T>): Promise<T> {
+    const done = this.#orders.then(order);
+    this.#orders = done.catch(() => undefined);
+    return done;
   }
 
   /** What the control socket understands. */
@@ -232,16 +248,15 @@ class Served implements BlockDevice {
         await this.init(requireOrder(args));
         return { disksize: device.disksize };
       },
-      reset: () => {
-        if (!this.isReady) throw new CompcacheError('ENODEV', 'serve.reset', 'the device is not initialised');
-        this.reset();
+      reset: () => this.#inTurn(async () => {
+        await this.reset();
         return {};
-      },
+      }),
       stats: () => ({ ...device.stats(), allocator: device.allocator, codec: device.codec, mmStat: device.mmStat(), ioStat: device.ioStat(), bdStat: device.bdStat() }),
-      compact: () => ({ pagesCompacted: device.compact() }),
-      idle: ({ age }) => ({ pages: device.markIdle(age === undefined ? 'all' : (age as number)) }),
-      writeback: ({ type }) => ({ pages: device.writeback(type as 'idle') }),
-      recompress: ({ type }) => ({ pages: device.recompress(type === undefined ? {} : { type: type as 'idle' }) }),
+      compact: () => this.#inTurn(async () => ({ pagesCompacted: await device.compactAsync() })),
+      idle: ({ age }) => this.#inTurn(async () => ({ pages: await device.markIdleAsync(age === undefined ? 'all' : (age as number)) })),
+      writeback: ({ type }) => this.#inTurn(async () => ({ pages: await device.writebackAsync(type as 'idle') })),
+      recompress: ({ type }) => this.#inTurn(async () => ({ pages: await device.recompressAsync(type === undefined ? {} : { type: type as 'idle' }) })),
       memlimit: ({ memlimit }) => {
         device.memlimit = memlimit as number;
         return { memlimit: device.memlimit };

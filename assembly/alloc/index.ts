@@ -103,6 +103,14 @@ export interface Allocator {
   /** Moves objects together. @param victims at most so many sources are emptied @returns frames given back; 0 where objects cannot move */
   compact(pool: usize, victims: u32): u32;
 
+  /**
+   * Compaction in parts, between which anything may happen to the pool.
+   * @param cursor where to begin, 0 for the beginning
+   * @param most zspages to empty, or frames to look at: what one call may do
+   * @returns frames given back; where to go on in OUT_CURSOR, 0 when all of the pool was looked at
+   */
+  compactFrom(pool: usize, cursor: u32, most: u32): u32;
+
   /** Frames that compact would give back, never fewer than it does. */
   freeable(pool: usize): u32;
 

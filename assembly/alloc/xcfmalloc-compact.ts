@@ -20,6 +20,7 @@
  *   8 the hole's links before   16 its word before: the place   20 bytes (S2)
  * At most 64 blocks with two places each and their frame's holes: 128 records.
  */
+import { OUT_CURSOR } from '../abi';
 import { listNext, listRemove, listRestore } from '../base/list';
 import { listBit, listCell, listHead, listMask, listsFrom, setListMask } from '../mem/bitmap-lists';
 import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOf, entryOwner, frameOf } from '../mem/layout';
@@ -274,6 +275,37 @@ export function compact(pool: usize, victims: u32): u32 {
     last = compactPass(pool, victims - freed);
     freed += last;
   }
+  return freed;
+}
+
+/** Used units up to which a frame is emptied in each of the four rounds of compactFrom. */
+const ROUND_UNITS: u32 = UNITS / 4;
+/** The round in a cursor, above the number of the frame. */
+const ROUND_SHIFT: u32 = 24;
+
+/**
+ * C10: the same in parts, of so many frames each. Nothing is put in order, since the pool changes between the parts: four
+ * rounds over all frames, each of which empties fuller ones than the one before, into the holes that are first on their lists.
+ * The cursor is a round and the number of a frame.
+ */
+export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
+  const bump = boot(BOOT_BUMP);
+  const round = cursor >> ROUND_SHIFT;
+  const least = round * ROUND_UNITS;
+  const first = max(cursor & ((1 << ROUND_SHIFT) - 1), boot(BOOT_FIRST));
+  const end = bump - min(first, bump) > most ? first + most : bump;
+  let freed: u32 = 0;
+  setOut(WORK_MOVED, 0);
+  setOut(WORK_PAYLOAD, 0);
+  for (let frame = first; frame < end; frame++) {
+    const entry = entryAt(frame);
+    if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || isIsolated(entry)) continue;
+    const units = unitsUsed(entry);
+    if (units > least && units <= least + ROUND_UNITS && mappedBlocks(entry) == 0) freed += emptyOut(pool, entry);
+  }
+  countMoves(pool, <f64>out(WORK_MOVED), <f64>out(WORK_PAYLOAD));
+  const isLast = end >= bump && least + ROUND_UNITS >= UNITS;
+  setOut(OUT_CURSOR, isLast ? 0 : end < bump ? (round << ROUND_SHIFT) | end : (round + 1) << ROUND_SHIFT);
   return freed;
 }
 

@@ -94,7 +94,7 @@ import {
   wordAt,
 } from './xcfmalloc-blocks';
 
-export { compact, freeable } from './xcfmalloc-compact';
+export { compact, compactFrom, freeable } from './xcfmalloc-compact';
 export { check } from './xcfmalloc-check';
 
 const SIZE_MAX: u32 = PAGE_SIZE - HEADER;

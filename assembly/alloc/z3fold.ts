@@ -370,12 +370,28 @@ export function compact(pool: usize, victims: u32): u32 {
   const bump = boot(BOOT_BUMP);
   const left = poolAt(pool).frames;
   for (let frame = boot(BOOT_FIRST); frame < bump && left - poolAt(pool).frames < victims; frame++) {
-    const entry = entryOf(frame);
-    if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || !isLone(entry)) continue;
-    delist(pool, entry);
-    work(pool, entry);
+    gather(pool, entryOf(frame));
   }
   return before - poolAt(pool).frames;
+}
+
+/** The same in parts, of so many frames each; the cursor is the number of a frame. The work that was put off is done in the first. */
+export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
+  const before = poolAt(pool).frames;
+  if (cursor == 0) runDeferred(pool, 1);
+  const bump = boot(BOOT_BUMP);
+  const first = max(cursor, boot(BOOT_FIRST));
+  const end = bump - min(first, bump) > most ? first + most : bump;
+  for (let frame = first; frame < end; frame++) gather(pool, entryOf(frame));
+  setOut(OUT_CURSOR, end < bump ? end : 0);
+  return before - poolAt(pool).frames;
+}
+
+/** Moves the object of a frame with a single one, where there is room elsewhere. */
+/* @inline */ function gather(pool: usize, entry: usize): void {
+  if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || !isLone(entry)) return;
+  delist(pool, entry);
+  work(pool, entry);
 }
 
 /**

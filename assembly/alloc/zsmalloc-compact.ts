@@ -3,6 +3,7 @@
  * their class. Rules K and J of docs/rules/zsmalloc.md; the allocator is in
  * zsmalloc.ts.
  */
+import { OUT_CURSOR } from '../abi';
 import { recordSize, setRecordWord } from '../mem/handle';
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, frameAddress } from '../mem/layout';
 import { countMoves } from '../mem/pool';
@@ -88,11 +89,24 @@ export function compact(pool: usize, victims: u32): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   let freed: u32 = 0;
   setOut(WORK_BUDGET, victims);
-  for (let ordinal: u32 = 0; ordinal < count; ordinal++) {
-    const cls = classAt(pool, ordinal);
-    freed += twelveGroups(pool) ? compactTwelve(pool, cls) : compactFour(pool, cls);
-  }
+  for (let ordinal: u32 = 0; ordinal < count; ordinal++) freed += compactClass(pool, ordinal);
   return freed;
+}
+
+/** The same in parts, of so many sources each. The cursor is the number of the class behind the one to go on with. */
+export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
+  const count = load<u32>(pool + CLASS_COUNT);
+  let freed: u32 = 0;
+  let ordinal: u32 = cursor == 0 ? 0 : cursor - 1;
+  setOut(WORK_BUDGET, most);
+  for (; ordinal < count && out(WORK_BUDGET) != 0; ordinal++) freed += compactClass(pool, ordinal);
+  setOut(OUT_CURSOR, out(WORK_BUDGET) == 0 ? ordinal : 0);
+  return freed;
+}
+
+function compactClass(pool: usize, ordinal: u32): u32 {
+  const cls = classAt(pool, ordinal);
+  return twelveGroups(pool) ? compactTwelve(pool, cls) : compactFour(pool, cls);
 }
 
 /** Takes one from the budget; false when it is used up. */

@@ -70,7 +70,7 @@ import {
 } from './zsmalloc-zspage';
 
 export { descriptorFrames } from './zsmalloc-zspage';
-export { compact, freeable } from './zsmalloc-compact';
+export { compact, compactFrom, freeable } from './zsmalloc-compact';
 export { ownsFrames, spanning, table, tables, walk } from './zsmalloc-inspect';
 export { check } from './zsmalloc-check';
 

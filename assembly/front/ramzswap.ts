@@ -317,12 +317,15 @@ export function ramzNext(front: usize, index: u32): u32 {
   return 1;
 }
 
-/** Marks as idle the objects that were last accessed before this second, and no others. How many there are. */
-export function ramzIdle(front: usize, second: u32): u32 {
+/**
+ * Of the pages from `first` until before `end`, marks as idle the objects that were last accessed before this second, and no
+ * others. How many there are.
+ */
+export function ramzIdle(front: usize, second: u32, first: u32, end: u32): u32 {
   if (!isDevice(front)) return 0;
   let pages: u32 = 0;
-  let index: u32 = 0;
-  for (let cell = tableNext(front + POOL_INDEX, 0); cell != 0; cell = tableNext(front + POOL_INDEX, index)) {
+  let index = first;
+  for (let cell = tableNext(front + POOL_INDEX, first); cell != 0 && out(OUT_KEY_LOW) < end; cell = tableNext(front + POOL_INDEX, index)) {
     index = out(OUT_KEY_LOW) + 1;
     const state = stateOf(cell);
     if (kindOfState(state) == ENTRY) {

@@ -258,8 +258,8 @@ export class Connection implements Guest {
       const to = Math.min(length, from + piece - (at % piece));
       const pending = step(at, from, to);
       if (pending !== undefined) await pending;
-      await this.#breath.take();
       from = to;
+      if (from < length) await this.#breath.take();
     }
   }
 

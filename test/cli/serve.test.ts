@@ -3,16 +3,18 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { BdStat, RamzswapStats } from '../../bindings/index.ts';
+import { Ramzswap, type BdStat, type RamzswapStats } from '../../bindings/index.ts';
+import { askControl } from '../../cli/nbd/index.ts';
 import { output, run } from '../nbd/programs.ts';
 import { READ, RawClient, WRITE, requestBytes } from '../nbd/raw-client.ts';
 import { ROOT, compcache, type Outcome } from './command.ts';
 
 const MIB = 2 ** 20;
+const PAGE = 4096;
 
 /** What rzscontrol answers. */
 interface Answers extends Record<string, unknown> {
@@ -79,6 +81,19 @@ function mixed(bytes: number): Buffer {
   const buffer = Buffer.alloc(bytes);
   for (let at = 0; at < bytes; at += 8192) randomFillSync(buffer, at, Math.min(4096, bytes - at));
   for (let at = 4096; at < bytes; at += 8192) buffer.fill(`page ${at} of a file that repeats itself; `, at, Math.min(at + 4096, bytes));
+  return buffer;
+}
+
+/** Pages of words, no two alike, which lz4hc makes smaller than lz4 does. */
+function mixedText(bytes: number): Buffer {
+  const words = Array.from({ length: 200 }, (_, nth) => `${(nth * 7919).toString(36)}${(nth * 104729).toString(36)} `);
+  let state = 1;
+  const text = Array.from({ length: MIB / 4 }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return words[(state >>> 16) % words.length] as string;
+  }).join('');
+  const buffer = Buffer.alloc(bytes);
+  for (let page = 0; page * PAGE < bytes; page++) buffer.write(text.slice((page * 173) % (text.length - PAGE)), page * PAGE, PAGE, 'latin1');
   return buffer;
 }
 
@@ -338,6 +353,79 @@ describe('rzscontrol', () => {
     silent.on('connection', (socket) => socket.end('nonsense\n'));
     expect((await compcache(['rzscontrol', join(folder, 'other'), '--stats'])).code).toBe(2);
     silent.close();
+  });
+});
+
+describe('a long order', () => {
+  const DISK = 48 * MIB;
+
+  /** A device full of pages that lz4hc makes smaller, with a file behind it, and a client of it. */
+  async function full(): Promise<{ served: Served; client: RawClient; bytes: Buffer }> {
+    const folder = temporaryFolder();
+    const served = await serve(['--disksize', `${DISK}`, '--recomp', 'lz4hc', '--backing', join(folder, 'back')], folder);
+    const client = await RawClient.going({ address: { path: served.socket } });
+    ends.unshift(async () => client.vanish());
+    const bytes = mixedText(DISK);
+    for (let at = 0; at < DISK; at += MIB) expect(await client.request({ command: WRITE, offset: at, payload: bytes.subarray(at, at + MIB) })).toBe(0);
+    return { served, client, bytes };
+  }
+
+  /** Reads pages, one after the other, until an order has been answered. @returns the answer, and how many were read */
+  async function beside(order: Promise<unknown>, client: RawClient, bytes: Buffer): Promise<{ answer: unknown; reads: number }> {
+    let over = false;
+    const ended = order.finally(() => (over = true));
+    ended.catch(() => undefined);
+    let reads = 0;
+    for (; !over; reads++) {
+      const offset = ((reads * 1031) % (DISK / PAGE)) * PAGE;
+      const data = await client.read(offset, PAGE);
+      expect(Buffer.compare(data, bytes.subarray(offset, offset + PAGE))).toBe(0);
+    }
+    return { answer: await ended, reads };
+  }
+
+  test('lets reads through, and does what it does alone', async () => {
+    const { served, client, bytes } = await full();
+    const ctl = `${served.socket}.ctl`;
+    expect(await askControl(ctl, 'idle')).toEqual({ pages: DISK / PAGE });
+    const alone = await Ramzswap.create({ disksize: DISK, recompCodecs: ['lz4hc'] });
+    alone.write(0, bytes);
+    const recompress = await beside(askControl(ctl, 'recompress'), client, bytes);
+    expect(recompress.answer).toEqual({ pages: alone.recompress() });
+    expect(await askControl(ctl, 'stats')).toMatchObject({ comprDataSize: alone.stats().comprDataSize });
+    await alone.close();
+    expect(recompress.reads).toBeGreaterThan(100);
+    const [writeback, compact, stats] = [askControl(ctl, 'writeback', { type: 'huge_idle' }), askControl(ctl, 'compact'), askControl(ctl, 'stats')];
+    expect(await writeback).toEqual({ pages: 0 });
+    expect(await compact).toHaveProperty('pagesCompacted');
+    expect(await stats).toMatchObject({ pagesStored: DISK / PAGE });
+    await askControl(ctl, 'idle');
+    const moved = await beside(askControl(ctl, 'writeback', { type: 'idle' }), client, bytes);
+    expect((moved.answer as { pages: number }).pages).toBeGreaterThan(DISK / PAGE / 2); // pages that are read meanwhile are not idle
+    expect(moved.reads).toBeGreaterThan(20);
+    await client.disconnect();
+    expect(await askControl(ctl, 'reset')).toEqual({});
+    await expect(askControl(ctl, 'compact')).rejects.toMatchObject({ code: 'ENODEV' });
+  });
+
+  test('goes on when its client has gone; those behind it have their turn; statistics do not wait, nor does a signal', async () => {
+    const { served, client, bytes } = await full();
+    const ctl = `${served.socket}.ctl`;
+    const gone = connect({ path: ctl });
+    gone.write('{"op":"recompress"}\n');
+    await client.read(0, PAGE);
+    gone.destroy();
+    const order: string[] = [];
+    const idle = askControl(ctl, 'idle').then(() => order.push('idle'));
+    const stats = askControl(ctl, 'stats').then(() => order.push('stats'));
+    expect((await beside(Promise.all([idle, stats]), client, bytes)).reads).toBeGreaterThan(100);
+    expect(order).toEqual(['stats', 'idle']);
+    const refused = askControl(ctl, 'reset').catch((error: unknown) => (error as { code: string }).code);
+    expect(await refused).toBe('EBUSY'); // the client
+    const again = askControl(ctl, 'recompress', {}).catch(() => undefined);
+    expect(await served.stop()).toBe(0);
+    await again;
+    expect(served.said.error).toBe('');
   });
 });
 

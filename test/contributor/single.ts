@@ -175,6 +175,11 @@ export function compact(pool: usize, victims: u32): u32 {
   return 0;
 }
 
+export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
+  setOut(OUT_CURSOR, 0);
+  return 0;
+}
+
 export function freeable(pool: usize): u32 {
   return 0;
 }

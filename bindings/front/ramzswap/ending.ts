@@ -2,13 +2,17 @@
 import { KIND_MASK, RAMZ_SLOTS, WRITTEN } from '../../../assembly/abi.ts';
 import { CompcacheError } from '../../errors.ts';
 import { rams } from '../../ram.ts';
-import { runAsync, wait, type Steps } from '../../steps.ts';
+import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import { zpools } from '../../zpool.ts';
 import type { Outcome, StoreIo } from '../common/store-io.ts';
 import { drop } from './changes.ts';
 import { allPages } from './pages.ts';
+import { Slices } from './slices.ts';
 import { live, requireOpen, type Device, type State } from './state.ts';
 import { answer, untilRoom, whileActive } from './waiting.ts';
+
+/** Pages that a slice of a reset looks at, at least. */
+const LEAST = 32;
 
 /** Back to before init, by a call that does not wait. EBUSY, EAGAIN. */
 export function resetNow(state: State, op: string): void {
@@ -21,7 +25,7 @@ export function resetNow(state: State, op: string): void {
   }
   state.resetting = true;
   try {
-    freeSlots(state, device);
+    runSync(freeSlots(state, device, undefined));
   } finally {
     state.resetting = false;
   }
@@ -40,7 +44,7 @@ export async function resetSoon(state: State, op: string): Promise<void> {
   }
 }
 
-/** The device, when nothing waits for it. EBUSY. */
+/** The device, when no call is under way. EBUSY. */
 function resettable(state: State, op: string): Device | undefined {
   requireOpen(state, op);
   const { device } = state;
@@ -51,12 +55,12 @@ function resettable(state: State, op: string): Device | undefined {
 }
 
 function atWork(op: string): CompcacheError {
-  return new CompcacheError('EBUSY', op, 'a call waits for the backing store');
+  return new CompcacheError('EBUSY', op, 'a call is under way');
 }
 
 function* emptied(state: State, op: string, device: Device): Steps<void> {
   yield* atRest(op, device);
-  freeSlots(state, device);
+  yield* freeSlots(state, device, new Slices(LEAST));
   yield* atRest(op, device);
   if (state.device === device) forget(state, op);
 }
@@ -72,9 +76,14 @@ function* atRest(op: string, { io, ram }: Device): Steps<void> {
 }
 
 /** Drops what is in the store, and begins to tell it. */
-function freeSlots(state: State, device: Device): void {
+function* freeSlots(state: State, device: Device, slices: Slices | undefined): Steps<void> {
   if (device.io === undefined || state.device !== device) return;
-  for (const { index, state: page } of allPages(state)) if ((page & KIND_MASK) === WRITTEN) drop(state, device, index);
+  for (const { index, state: page } of allPages(state)) {
+    if ((page & KIND_MASK) === WRITTEN) drop(state, device, index);
+    if (slices === undefined) continue;
+    device.frees?.drain();
+    if (slices.isOver) yield* wait(slices.turn());
+  }
   device.frees?.drain();
 }
 

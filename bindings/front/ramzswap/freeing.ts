@@ -1,9 +1,12 @@
 /** What callers give back: pages that nobody wants any more, and frames by compaction. */
 import { requireU32 } from '../../errors.ts';
+import { runAsync } from '../../steps.ts';
 import { drop } from './changes.ts';
 import { nextPage } from './pages.ts';
-import { compactPool } from './pool.ts';
+import { compactInSlices, compactPool } from './pool.ts';
+import { Slices } from './slices.ts';
 import { live, requirePages, type State } from './state.ts';
+import { whileActive } from './waiting.ts';
 
 /** Frees pages. @returns how many of them held something */
 export function discard(state: State, index: number, count: number): number {
@@ -39,4 +42,10 @@ export function freeNotify(state: State, index: number): void {
 export function compact(state: State): number {
   const op = 'ramzswap.compact';
   return compactPool(state, op, live(state, op));
+}
+
+/** The same in slices. */
+export async function compactSoon(state: State): Promise<number> {
+  const op = 'ramzswap.compactAsync';
+  return runAsync(whileActive(state.active, compactInSlices(state, op, live(state, op), new Slices())));
 }

@@ -16,15 +16,15 @@ import { resolveCodec } from '../common/options.ts';
 import { start } from './attach.ts';
 import { disksizeOf, memlimitOf, setMemlimit, setSetting, setWritebackLimit, settingsNow } from './configure.ts';
 import { close, flush, resetNow, resetSoon } from './ending.ts';
-import { compact, discard, freeNotify } from './freeing.ts';
+import { compact, compactSoon, discard, freeNotify } from './freeing.ts';
 import { SECTOR, read, readPage, write, writePage } from './ranges.ts';
-import { recompress, type RecompressOptions } from './recompress.ts';
+import { recompressNow, recompressSoon, type RecompressOptions } from './recompress.ts';
 import type { WritebackSelection } from './selection.ts';
 import { codecName, takeRamzswapOptions, type RamzswapOptions, type RamzswapSettings } from './settings.ts';
 import { begin, live, newState, type State } from './state.ts';
 import { bdStat, blockState, ioStat, mmStat, ramzswapStats, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapStats } from './stats.ts';
 import { runNow, runSoon } from './waiting.ts';
-import { markIdle, writebackNow, writebackSoon } from './writeback.ts';
+import { markIdle, markIdleSoon, writebackNow, writebackSoon } from './writeback.ts';
 
 export type { RecompressOptions } from './recompress.ts';
 export type { WritebackSelection } from './selection.ts';
@@ -92,7 +92,7 @@ export class Ramzswap {
 
   /**
    * Returns the device to what it was before init: all pages go, their slots are freed, the settings are those of create.
-   * @throws EBUSY while a call waits for the backing store, the store itself is at work, or inside an evict callback of its RAM;
+   * @throws EBUSY while a call that waits is under way, the store itself is at work, or inside an evict callback of its RAM;
    *   EAGAIN when slots of an asynchronous store must be freed. Nothing changes when one is thrown
    */
   reset(): void {
@@ -100,7 +100,8 @@ export class Ramzswap {
   }
 
   /**
-   * reset, which waits for an asynchronous store: until slots that are being freed are free, too.
+   * reset, which waits for an asynchronous store: until slots that are being freed are free, too. It works in slices, between
+   * which other calls are EBUSY.
    * @throws as reset, but no EAGAIN; EBUSY also when a call of the store hangs: nothing changes when it hung before; the pages
    *   are gone when it is one that frees them. In either case resetAsync can be called again
    */
@@ -109,9 +110,10 @@ export class Ramzswap {
   }
 
   /**
-   * Ends it: waits for calls of the store that are under way, has it make them last, and lets go of everything. The store stays
-   * open; another front end may have it when the last call has ended, also of those that hang. Idempotent.
-   * @returns when all is done; with a synchronous store, all is done when close returns
+   * Ends it: waits for calls of the store that are under way, has it make them last, and lets go of everything. What works in
+   * slices ends with the slice. The store stays open; another front end may have it when the last call has ended, also of those
+   * that hang. Idempotent.
+   * @returns when all is done; with a synchronous store, and no call under way, all is done when close returns
    * @throws EBUSY (a rejection) inside an evict callback of its RAM: nothing changes, and it can be called again; EIO (a
    *   rejection) when the store's sync fails: it is closed then
    */
@@ -299,6 +301,20 @@ export class Ramzswap {
     return compact(this.#state);
   }
 
+  /**
+   * compact in slices: other calls have their turn every two milliseconds or so. It takes the pool in parts, as it is at the
+   * time, so it may leave a few frames more than compact.
+   * @returns frames given back
+   * @throws ENODEV before init; ECLOSED, when it ends meanwhile, too
+   * @example
+   * const served = device.compactAsync();
+   * await device.readPageAsync(0, page); // does not wait for all of it
+   * console.log(await served, 'frames');
+   */
+  async compactAsync(): Promise<number> {
+    return compactSoon(this.#state);
+  }
+
   // ── idle pages, writeback, recompression ───────────────────────────────────
 
   /**
@@ -313,6 +329,17 @@ export class Ramzswap {
   }
 
   /**
+   * markIdle in slices: other calls have their turn every two milliseconds or so. Ages are as they are when it is
+   * called; a page that is accessed behind the place where it works loses the mark again.
+   * @param age seconds, or 'all', as for markIdle
+   * @returns how many it has marked
+   * @throws ENODEV before init; ECLOSED, when it ends meanwhile, too
+   */
+  async markIdleAsync(age: number | 'all' = 'all'): Promise<number> {
+    return markIdleSoon(this.#state, begin(this.#state, 'ramzswap.markIdleAsync', true), age);
+  }
+
+  /**
    * Moves pages to the backing store, the largest first.
    * @param selection pages that are idle, kept as they are (huge), both, given up by recompress, or by number
    * @returns pages moved
@@ -323,7 +350,13 @@ export class Ramzswap {
     return writebackNow(this.#state, 'ramzswap.writeback', selection);
   }
 
-  /** writeback, which waits. Several writes are under way at a time. A page that is changed meanwhile stays where it is. */
+  /**
+   * writeback, which waits, in slices: other calls have their turn every two milliseconds or so. Several writes of an
+   * asynchronous store are under way at a time. A page that is changed meanwhile stays where it is.
+   * @param selection as for writeback
+   * @returns pages moved; when it is closed meanwhile, until then
+   * @throws as writeback, but no EAGAIN
+   */
   async writebackAsync(selection: WritebackSelection): Promise<number> {
     return writebackSoon(this.#state, 'ramzswap.writebackAsync', selection);
   }
@@ -336,7 +369,21 @@ export class Ramzswap {
    * @throws EINVAL no further codecs, or a threshold that no block reaches. It ends where there is no frame for a new object
    */
   recompress(options: RecompressOptions = {}): number {
-    return recompress(this.#state, options);
+    return recompressNow(this.#state, options);
+  }
+
+  /**
+   * recompress in slices: other calls have their turn every two milliseconds or so. Each page is taken as it is when its turn
+   * comes. Pages that are smaller by then stay so when it ends early.
+   * @param options as for recompress
+   * @returns pages that take less now
+   * @throws as recompress; ENODEV before init; ECLOSED, when it ends meanwhile, too
+   * @example
+   * device.markIdle(3600);
+   * const smaller = await device.recompressAsync({ type: 'idle', maxPages: 10_000 });
+   */
+  async recompressAsync(options: RecompressOptions = {}): Promise<number> {
+    return recompressSoon(this.#state, options);
   }
 
   // ── figures ────────────────────────────────────────────────────────────────

@@ -3,9 +3,11 @@ import { COMPRESS, ENOMEM, FIRST_FOREIGN, OVER_LIMIT } from '../../../assembly/a
 import { DEFAULT_ALLOCATOR, rowOf } from '../../allocators.ts';
 import { copyIn } from '../../bytes.ts';
 import { CompcacheError } from '../../errors.ts';
+import { wait, type Steps } from '../../steps.ts';
 import { zpools } from '../../zpool.ts';
 import { changed } from './changes.ts';
 import { CODEC_FAILED, codecNumber, compress } from './codecs.ts';
+import type { Slices } from './slices.ts';
 import { live, type Device, type State } from './state.ts';
 import type { Turn } from './turns.ts';
 
@@ -49,6 +51,33 @@ function attempt(state: State, op: string, device: Device, { index, page, now }:
 /** Whether compaction would bring a frame, where the allocator knows. */
 function isFreeable({ core, pool, settings: { allocator = DEFAULT_ALLOCATOR } }: Device): boolean {
   return rowOf(allocator).knowsFreeable && core.exports.zpoolFreeable(zpools.address(pool)) >>> 0 !== 0;
+}
+
+/** Zspages that a part of a compaction empties, or frames that it looks at: some hundred microseconds. */
+const PART = 32;
+/** Rounds of a compaction in parts over the whole pool: writes beside it could make work for ever. */
+const ROUNDS = 3;
+
+/**
+ * The same in slices, and in parts that are small: round after round, until one gives nothing back. It ends with the device.
+ * @throws ECLOSED
+ */
+export function* compactInSlices(state: State, op: string, device: Device, slices: Slices): Steps<number> {
+  let frames = 0;
+  for (let round = 0, last = 1; round < ROUNDS && last !== 0; round++) {
+    last = 0;
+    let cursor = 0;
+    do {
+      const part = zpools.compactFrom(op, device.pool, cursor, PART);
+      last += part.frames;
+      state.counters.compacted += part.frames;
+      cursor = part.cursor;
+      if (slices.isOver) yield* wait(slices.turn());
+      if (live(state, op) !== device) return frames + last;
+    } while (cursor !== 0);
+    frames += last;
+  }
+  return frames;
 }
 
 /** Moves objects together. @returns frames given back, which are counted */

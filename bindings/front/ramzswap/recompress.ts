@@ -1,13 +1,19 @@
 /** Compresses pages anew, by the further codecs. Those that are not of the core are foreign code, and may change all meanwhile. */
 import { DECOMPRESS, ENOENT, ENOMEM, FIRST_FOREIGN, HUGE, IDLE, INCOMPRESSIBLE, PRIORITY_MASK, PRIORITY_SHIFT, REPLACED } from '../../../assembly/abi.ts';
 import { CompcacheError, requireU32, takeOptions } from '../../errors.ts';
+import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { requireRange, requireWord } from '../common/options.ts';
 import { replaced } from './changes.ts';
 import { CODEC_FAILED, codecNumber, compress, decompress } from './codecs.ts';
-import { allPages, isObject, type Found } from './pages.ts';
-import { compactPool } from './pool.ts';
+import { allPages, isObject, nextPage, type Found } from './pages.ts';
+import { compactInSlices, compactPool } from './pool.ts';
+import { Slices } from './slices.ts';
 import { isGone, live, type Device, type State } from './state.ts';
+import { whileActive } from './waiting.ts';
+
+/** Pages that are tried in a slice at least. */
+const LEAST = 8;
 
 export interface RecompressOptions {
   /** Default: any page. */
@@ -37,31 +43,60 @@ interface Wanted {
 type Verdict = 'smaller' | 'never' | 'not now' | undefined;
 
 /** @returns pages that take less now */
-export function recompress(state: State, given: RecompressOptions): number {
+export function recompressNow(state: State, given: RecompressOptions): number {
   const op = 'ramzswap.recompress';
+  return runSync(recompressed(state, op, begun(state, op, given), undefined));
+}
+
+/** The same in slices. */
+export async function recompressSoon(state: State, given: RecompressOptions): Promise<number> {
+  const op = 'ramzswap.recompressAsync';
+  return runAsync(whileActive(state.active, recompressed(state, op, begun(state, op, given), new Slices(LEAST))));
+}
+
+interface Run {
+  device: Device;
+  wanted: Wanted;
+}
+
+function begun(state: State, op: string, given: RecompressOptions): Run {
   const options = takeOptions<RecompressOptions>(op, given, ['type', 'threshold', 'maxPages', 'priority']);
   const device = live(state, op);
-  const wanted = requireWanted(state, op, options);
+  return { device, wanted: requireWanted(state, op, options) };
+}
+
+function* recompressed(state: State, op: string, { device, wanted }: Run, slices: Slices | undefined): Steps<number> {
   const { maxPages, threshold, priority, last } = wanted;
   let tried = 0;
   let smaller = 0;
   let compacted = false;
   for (const page of allPages(state)) {
-    const tries = triesOf(page, wanted);
-    if (tries.length === 0) continue;
-    if (tried++ >= maxPages) break;
-    let verdict = tryPage(state, op, device, page.index, tries, threshold);
-    if (verdict === undefined && !compacted) {
-      compacted = true; // once: what earlier pages have left may lie together
-      compactPool(state, op, device);
-      verdict = tryPage(state, op, device, page.index, tries, threshold);
+    let tries = triesOf(page, wanted);
+    if (tries.length !== 0) {
+      if (tried++ >= maxPages) break;
+      let verdict = tryPage(state, op, device, page.index, tries, threshold);
+      if (verdict === undefined && !compacted) {
+        compacted = true; // once: what earlier pages have left may lie together
+        if (slices === undefined) compactPool(state, op, device);
+        else yield* compactInSlices(state, op, device, slices);
+        tries = triesAgain(device, page, tries, wanted);
+        verdict = tryPage(state, op, device, page.index, tries, threshold);
+      }
+      if (verdict === undefined) break;
+      if (verdict === 'smaller') smaller += 1;
+      else if (verdict === 'never' && tries.at(-1) === last && (priority === undefined || last === 1)) device.front.ramzGiveUp(device.address, page.index);
     }
-    if (verdict === undefined) break;
-    if (verdict === 'smaller') smaller += 1;
-    else if (verdict === 'never' && tries.at(-1) === last && (priority === undefined || last === 1)) device.front.ramzGiveUp(device.address, page.index);
+    if (slices?.isOver === true) yield* wait(slices.turn());
     if (live(state, op) !== device) break;
   }
   return smaller;
+}
+
+/** What to try on a page that has been tried, which is not idle any more, and may be another one now. */
+function triesAgain(device: Device, page: Found, tries: number[], wanted: Wanted): number[] {
+  const now = nextPage(device, page.index);
+  if (now?.index !== page.index) return [];
+  return (now.state | IDLE) === (page.state | IDLE) && now.bytes === page.bytes ? tries : triesOf(now, wanted);
 }
 
 /** What options mean for the device as it is. EINVAL. */

@@ -11,34 +11,60 @@ import type { Outcome, StoreIo } from '../common/store-io.ts';
 import { settle } from './changes.ts';
 import { allPages, isObject, type Found } from './pages.ts';
 import { takeSelection, wantedBy, type WritebackSelection } from './selection.ts';
+import { Slices } from './slices.ts';
 import { isGone, live, secondOf, type Call, type Device, type Job, type State } from './state.ts';
 import { composed } from './store-writes.ts';
 import { untilRoom, whileActive } from './waiting.ts';
 
 const BUCKET = 64;
+/** Pages that are marked at a time, and those that are looked at before others may have their turn. */
+const PART = 4096;
+const LOOKS = 64;
+/** Pages that are moved in a slice at least. */
+const LEAST = 32;
 
 /** Marks the pages idle that were not used for so many seconds, and no others. @returns how many */
 export function markIdle(state: State, { op, time }: Call, age: number | 'all'): number {
   const device = live(state, op);
-  if (age !== 'all') requireU32(op, 'age', age);
-  const before = age === 'all' ? TIME_END : Math.max(0, secondOf(device, time) - age + 1);
-  return device.front.ramzIdle(device.address, before) >>> 0;
+  return device.front.ramzIdle(device.address, secondBefore(device, op, time, age), 0, device.pages) >>> 0;
+}
+
+/** The same in slices. A page that is accessed meanwhile is not idle, or not any more. */
+export async function markIdleSoon(state: State, { op, time }: Call, age: number | 'all'): Promise<number> {
+  const device = live(state, op);
+  return runAsync(whileActive(state.active, marked(state, op, device, secondBefore(device, op, time, age))));
+}
+
+function* marked(state: State, op: string, device: Device, before: number): Steps<number> {
+  const slices = new Slices();
+  let idle = 0;
+  for (let first = 0; first < device.pages && live(state, op) === device; first += PART) {
+    idle += device.front.ramzIdle(device.address, before, first, Math.min(device.pages, first + PART)) >>> 0;
+    if (slices.isOver) yield* wait(slices.turn());
+  }
+  return idle;
+}
+
+/** The second before which a page that is idle was accessed last. EINVAL. */
+function secondBefore(device: Device, op: string, time: number, age: number | 'all'): number {
+  if (age === 'all') return TIME_END;
+  requireU32(op, 'age', age);
+  return Math.max(0, secondOf(device, time) - age + 1);
 }
 
 /** Moves what is selected, by a call that does not wait. @returns pages moved */
 export function writebackNow(state: State, op: string, selection: WritebackSelection): number {
   const run = begun(state, op, selection);
   if (!run.io.isSync) throw new CompcacheError('EAGAIN', op, 'the store is asynchronous: use writebackAsync');
-  return runSync(move(state, op, run));
+  return runSync(move(state, op, run, undefined));
 }
 
-/** The same by one that may wait. */
+/** The same by one that may wait, in slices. */
 export async function writebackSoon(state: State, op: string, selection: WritebackSelection): Promise<number> {
   const run = begun(state, op, selection);
-  if (run.io.isSync) return runSync(move(state, op, run));
   state.busy = true;
   try {
-    return await runAsync(whileActive(state.active, move(state, op, run)));
+    return await runAsync(whileActive(state.active, move(state, op, run, new Slices(LEAST))));
   } finally {
     state.busy = false;
   }
@@ -66,10 +92,12 @@ function begun(state: State, op: string, selection: WritebackSelection): Run {
 }
 
 /** Several writes of an asynchronous store are under way at a time. */
-function* move(state: State, op: string, run: Run): Steps<number> {
+function* move(state: State, op: string, run: Run, slices: Slices | undefined): Steps<number> {
   const { device, io } = run;
   const active = new Set<Promise<void>>();
   for (const index of candidates(state, run)) {
+    if (slices?.isOver === true) yield* wait(slices.turn());
+    if (index === undefined) continue;
     try {
       yield* untilRoom(io, op);
     } catch (error) {
@@ -93,14 +121,23 @@ function* move(state: State, op: string, run: Run): Steps<number> {
   return run.moved;
 }
 
-/** Pages to move, largest first in steps of 64 bytes. Those of a step are looked for when their turn comes. */
-function* candidates(state: State, { device, wanted }: Run): Generator<number> {
+/**
+ * Pages to move, largest first in steps of 64 bytes. Those of a step are looked for when their turn comes. Undefined now and
+ * then, while none is found.
+ */
+function* candidates(state: State, { device, wanted }: Run): Generator<number | undefined> {
   const sizes = new Uint32Array(PAGE_SIZE / BUCKET + 1);
-  for (const page of allPages(state)) if (isObject(page) && wanted(page)) (sizes[bucketOf(page)] as number) += 1;
+  let looked = 0;
+  for (const page of allPages(state)) {
+    if (isObject(page) && wanted(page)) (sizes[bucketOf(page)] as number) += 1;
+    if (++looked % LOOKS === 0) yield undefined;
+    if (state.device !== device || state.closed) return;
+  }
   for (let bucket = sizes.length - 1; bucket >= 0; bucket--) {
     if (sizes[bucket] === 0) continue;
     for (const page of allPages(state)) {
       if (isObject(page) && bucketOf(page) === bucket && wanted(page) && !state.moving.has(page.index)) yield page.index;
+      else if (++looked % LOOKS === 0) yield undefined;
       if (state.device !== device || state.closed) return;
     }
   }

@@ -299,6 +299,11 @@ function selection(world: World): WritebackSelection {
   return (dice.once(3) ? options(world, { pages: pages() }) : text(world, dice.of(['idle', 'huge', 'huge_idle', 'incompressible']))) as WritebackSelection;
 }
 
+function age(world: World): number | 'all' | undefined {
+  const { dice } = world;
+  return dice.once(2) ? undefined : dice.once(2) ? 'all' : below(world, 10);
+}
+
 function pageRead(name: 'readPage' | 'readPageAsync'): Entry {
   return entry(`Ramzswap.${name}`, withDevice((of, world) => {
     const [index, into] = [below(world, PAGES), room(world)];
@@ -332,10 +337,13 @@ export const RAMZSWAP: readonly Entry[] = [
   entry('Ramzswap.discard', withDevice(({ it }, world) => it.discard(below(world, PAGES), world.dice.once(2) ? undefined : below(world, 5))), 3),
   entry('Ramzswap.freeNotify', withDevice(({ it }, world) => it.freeNotify(below(world, PAGES)))),
   entry('Ramzswap.compact', withDevice(({ it }) => it.compact())),
-  entry('Ramzswap.markIdle', withDevice(({ it }, world) => it.markIdle(world.dice.once(2) ? undefined : world.dice.once(2) ? 'all' : below(world, 10)))),
+  entry('Ramzswap.compactAsync', withDevice(({ it }) => it.compactAsync())),
+  entry('Ramzswap.markIdle', withDevice(({ it }, world) => it.markIdle(age(world)))),
+  entry('Ramzswap.markIdleAsync', withDevice(({ it }, world) => it.markIdleAsync(age(world)))),
   entry('Ramzswap.writeback', withDevice(({ it }, world) => it.writeback(selection(world))), 5),
   entry('Ramzswap.writebackAsync', withDevice(({ it }, world) => it.writebackAsync(selection(world))), 5),
   entry('Ramzswap.recompress', withDevice(({ it }, world) => it.recompress(world.dice.once(3) ? undefined : some(world, recompressMakers(world), {}, 3))), 4),
+  entry('Ramzswap.recompressAsync', withDevice(({ it }, world) => it.recompressAsync(world.dice.once(3) ? undefined : some(world, recompressMakers(world), {}, 3))), 4),
   entry('Ramzswap.flush', withDevice(({ it }) => it.flush())),
   entry('Ramzswap.stats', withDevice(({ it }) => it.stats()), 1),
   entry('Ramzswap.mmStat', withDevice(({ it }) => it.mmStat()), 1),
