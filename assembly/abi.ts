@@ -287,3 +287,5 @@ export const RAMZ_BYTES = 6 as u32; // of all objects
 export const RAMZ_GOOD = 7 as u32; // objects of half a page or less
 export const RAMZ_SLOTS = 8 as u32; // slots that are not free
 export const RAMZ_FRAMES = 9 as u32; // of the pool
+export const RAMZ_PAGES = 10 as u32; // of the device
+export const RAMZ_STORE = 11 as u32; // slots of the store that its map is for, 0 without a store

@@ -12,7 +12,7 @@ export { Zswap } from './front/zswap/index.ts';
 export type { ZswapStats } from './front/zswap/stats.ts';
 export { SwapSpace, type SwapSpaceOptions } from './front/swap-space.ts';
 export {
-  Ramzswap, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapOptions, type RamzswapSettings, type RamzswapStats,
+  Ramzswap, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapOpenOptions, type RamzswapOptions, type RamzswapSettings, type RamzswapStats,
   type RecompressOptions, type WritebackSelection,
 } from './front/ramzswap/index.ts';
 export type { ZswapOptions } from './front/zswap/settings.ts';

@@ -38,8 +38,8 @@
 import {
   COMPRESS, DECOMPRESS, DENSE, ENTRY, FILL, FIRST_FOREIGN, HUGE, IDLE, INCOMPRESSIBLE, IN_STORE, KIND_MASK, NO_SLOT, OUT_BLOCK_BYTES,
   OUT_BLOCK_CODEC, OUT_GENERATION, OUT_KEY_LOW, OUT_PAGE_BYTES, OUT_PAGE_STATE, OUT_SLOT, OVER_LIMIT, POOR, PRIORITY_MASK, PRIORITY_SHIFT,
-  RAMZ_BYTES, RAMZ_GOOD, RAMZ_HUGE, RAMZ_HUGE_EVER, RAMZ_OBJECTS, RAMZ_PEAK, RAMZ_SAME, RAMZ_SLOTS, RAMZ_WRITTEN, REPLACED, TOO_LONG,
-  WRITTEN,
+  RAMZ_BYTES, RAMZ_GOOD, RAMZ_HUGE, RAMZ_HUGE_EVER, RAMZ_OBJECTS, RAMZ_PAGES, RAMZ_PEAK, RAMZ_SAME, RAMZ_SLOTS, RAMZ_STORE, RAMZ_WRITTEN,
+  REPLACED, TOO_LONG, WRITTEN,
 } from '../abi';
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
 import { sameFilled } from '../codec/samefill';
@@ -58,7 +58,7 @@ import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolRounded, zpoolSize } fr
 import { addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
 import { secondOf, timed } from './ramzswap-time';
 import { SLOT_RAW, slotData } from './slot';
-import { slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
+import { slotDoom, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
 
 // ── flags ────────────────────────────────────────────────────────────────────
 
@@ -455,6 +455,8 @@ export function ramzFigure(front: usize, which: u32): f64 {
     case RAMZ_BYTES: return bytesOf(front);
     case RAMZ_GOOD: return <f64>deviceAt(front).good;
     case RAMZ_SLOTS: return <f64>slotsTaken(front + SLOTS);
+    case RAMZ_PAGES: return <f64>deviceAt(front).pages;
+    case RAMZ_STORE: return <f64>slotsThere(front + SLOTS);
     default: return <f64>poolAt(deviceAt(front).pool).frames; // RAMZ_FRAMES
   }
 }

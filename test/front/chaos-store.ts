@@ -150,6 +150,22 @@ export class ChaosStore implements BackingStore {
     return this.pending.length + this.hung.length;
   }
 
+  /** A store that holds the same, and is calm. Nothing may be under way. */
+  copy(): ChaosStore {
+    must(this.underWay === 0, 'a store is copied while it is at work');
+    const copy = new ChaosStore({ mode: this.mode, slots: this.slots, seed: this.#draw(2 ** 30), maxInFlight: this.#maxInFlight });
+    for (const slot of this.owned) copy.owned.add(slot);
+    for (const [slot, held] of this.#held) copy.#held.set(slot, { ...held });
+    Object.assign(copy.failed, this.failed);
+    copy.damaged = this.damaged;
+    return copy;
+  }
+
+  /** Whether every slot holds what was said to be written. */
+  get isWhole(): boolean {
+    return [...this.#held.values()].every(({ bytes, said }) => said !== undefined && sameBytes(bytes.subarray(0, said.length), said));
+  }
+
   /** Nothing may be asked from now on. */
   seal(): void {
     this.#sealed = true;

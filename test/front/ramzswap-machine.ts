@@ -11,6 +11,7 @@ import {
 import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
 import { ChaosStore, dice, faultsOf, type Fault, type Op } from './chaos-store.ts';
 import { TIMEOUT, quiet, type Clock } from './clock.ts';
+import { copied, goesOn, served } from './ramzswap-copies.ts';
 import { Trimmer, pageOf, type CodecName, type PageKind } from './model.ts';
 
 const PAGE_SIZE = 4096;
@@ -42,7 +43,7 @@ export type RamzAction =
   | { kind: 'markIdle'; age: number }
   | { kind: 'writeback' | 'writebackAsync'; which: number; index: number; limit: number }
   | { kind: 'recompress'; which: number; threshold: number; priority: number; most: number }
-  | { kind: 'compact' | 'beyond' | 'quiet' | 'time' | 'release' | 'drain' }
+  | { kind: 'compact' | 'beyond' | 'quiet' | 'time' | 'release' | 'drain' | 'restore' }
   | { kind: 'memlimit'; frames: number }
   | { kind: 'frames'; after: number; times: number }
   | { kind: 'codec fault'; on: 'compress' | 'decompress'; fault: number; after: number }
@@ -99,12 +100,13 @@ function partsOf(offset: number, length: number): Part[] {
 
 export class RamzMachine {
   readonly row: RamzRow;
-  readonly #ram: Ram;
+  readonly #build: Build;
+  #ram: Ram;
   readonly #clock: Clock;
   readonly #trimmer = new Trimmer();
-  readonly #store: ChaosStore | undefined;
-  readonly #device: Ramzswap;
-  readonly #settings: RamzswapSettings;
+  #store: ChaosStore | undefined;
+  #device: Ramzswap;
+  #settings: RamzswapSettings;
   readonly #usedBefore: number;
   readonly #truths: Truth[] = [];
   readonly #underWay = new Set<Promise<void>>();
@@ -117,8 +119,9 @@ export class RamzMachine {
   #everArmed = false;
   #everLimited = false;
   #used = 0;
-  /** When the device was made. */
+  /** When the device was made; later by the time that no page of a restored one tells of. */
   #started = 0;
+  #untold = 0;
   #eio = 0;
   /** Whether a call of the store may have hung, or timed out. */
   #everHung = false;
@@ -126,11 +129,12 @@ export class RamzMachine {
   readonly #idle = new Set<number>();
   actions = 0;
 
-  private constructor(row: RamzRow, ram: Ram, device: Ramzswap, store: ChaosStore | undefined, parts: { clock: Clock; trimmer: Trimmer; settings: RamzswapSettings; time: { now: number }; before: number }) {
+  private constructor(row: RamzRow, ram: Ram, device: Ramzswap, store: ChaosStore | undefined, parts: { build: Build; clock: Clock; trimmer: Trimmer; settings: RamzswapSettings; time: { now: number }; before: number }) {
     this.row = row;
     this.#ram = ram;
     this.#device = device;
     this.#store = store;
+    this.#build = parts.build;
     this.#clock = parts.clock;
     this.#trimmer = parts.trimmer;
     this.#settings = parts.settings;
@@ -155,7 +159,7 @@ export class RamzMachine {
     const time = { now: 0 };
     const before = ram.stats().usedFrames;
     const device = await Ramzswap.create({ ...settings, ram, maxInFlight, timeout: TIMEOUT, clock: () => time.now });
-    return new RamzMachine(row, ram, device, store, { clock, trimmer, settings, time, before });
+    return new RamzMachine(row, ram, device, store, { build, clock, trimmer, settings, time, before });
   }
 
   /** A device as init leaves it. */
@@ -166,6 +170,7 @@ export class RamzMachine {
     this.#emptyFrames = this.#ram.stats().usedFrames;
     this.#used = this.#device.stats().pagesUsed;
     this.#started = this.#time.now;
+    this.#untold = 0;
   }
 
   // ── truth ──────────────────────────────────────────────────────────────────
@@ -316,6 +321,7 @@ export class RamzMachine {
         this.#store?.release();
         return quiet();
       case 'drain': return this.#drain();
+      case 'restore': return this.#restore();
       default: return this.#reset(action.after);
     }
   }
@@ -675,6 +681,39 @@ export class RamzMachine {
     this.#begin();
   }
 
+  /** Saves and restores it, has both copies do the same, and goes on with the second one. */
+  async #restore(): Promise<void> {
+    this.#store?.calm();
+    await this.#drain();
+    this.#store?.calm();
+    this.#trimmer.calm();
+    const first = { ram: this.#ram, device: this.#device, store: this.#store };
+    const second = await copied(first, this.#build, () => this.#time.now, [this.#trimmer]);
+    if (second === undefined) return;
+    const { device, ram, store } = second;
+    const untold = this.#time.now - this.#started - second.second;
+    this.#untold += untold;
+    this.#started += untold;
+    const writes = new Map([1, 300, 2500, PAGE_SIZE].map((bytes, i): [number, Uint8Array] => {
+      const page = new Uint8Array(PAGE_SIZE);
+      page.set(noise(bytes, this.actions + i));
+      return [(this.actions * (i + 1)) % PAGES, page];
+    }));
+    const written = await goesOn(first, second, PAGES, writes);
+    [this.#ram, this.#device, this.#store] = [ram, device, store];
+    if (store !== undefined) this.#settings = { ...this.#settings, backing: store as BackingStore };
+    for (let index = 0; index < PAGES; index++) this.#access(index);
+    for (const [index, page] of written) Object.assign(this.#truth(index), { base: page, present: true });
+    this.#idle.clear();
+    for (const { index, flags } of device.blockState()) if (flags.includes('i')) this.#idle.add(index);
+    const { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard } = device.stats();
+    must(numReads === PAGES && numWrites === writes.size && failedWrites === writes.size - written.size && invalidIo + notifyFree + discard === 0, 'I/O was counted that was not done');
+    this.#expected = { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard };
+    this.#eio += failedReads;
+    await served(first.device.close(), first.store);
+    first.ram.close();
+  }
+
   // ── comparison ─────────────────────────────────────────────────────────────
 
   #throwErrors(): void {
@@ -740,7 +779,7 @@ export class RamzMachine {
       else must(this.#idle.has(index), `page ${index} is idle, but was accessed`);
       if (bytes === 0) continue;
       const late = [...this.#truth(index).times].map((time) => time - accessTime);
-      must(late.some((by) => by === 0 || (by > 0 && by < 256 && this.#time.now - this.#started - accessTime > 2 ** 21)), `page ${index} was not accessed at second ${accessTime}`);
+      must(late.some((by) => by === 0 || (by > 0 && by < 256 && this.#time.now - this.#started + this.#untold - accessTime > 2 ** 21)), `page ${index} was not accessed at second ${accessTime}`);
     }
   }
 
@@ -845,6 +884,7 @@ export function drawn(draw: (below: number) => number): RamzAction {
     case 30: return { kind: 'codec fault', on: of('compress', 'decompress'), fault: draw(9), after: draw(5) };
     case 31: case 32: return { kind: 'fault', op: of('read', 'write', 'write', 'free', 'sync'), fault: draw(30), after: draw(5) };
     case 33: return { kind: 'weather', weather: of('fine', 'fine', 'fine', 'full', 'gone', 'stuck') };
+    case 35: return { kind: of('restore', 'quiet', 'quiet', 'quiet') };
     case 34: return draw(6) === 0 ? { kind: 'reset', after: draw(9) } : { kind: 'drain' };
     default: return { kind: 'settle', calls: of(0, 1, 1, 2, 5, 20) };
   }

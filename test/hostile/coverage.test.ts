@@ -7,7 +7,7 @@ import { OpfsStore } from '../../bindings/backing/opfs.ts';
 import { callable, known } from './coverage.ts';
 import { World } from './world.ts';
 import { compactMakers, openMakers, poolMakers, ramMakers } from './tables/core.ts';
-import { deviceMakers, recompressMakers, settingMakers, zswapMakers } from './tables/fronts.ts';
+import { deviceMakers, deviceOpenMakers, recompressMakers, settingMakers, zswapMakers } from './tables/fronts.ts';
 import { CLASSES } from './tables/index.ts';
 import { keyvMakers, memoryMakers, opfsMakers } from './tables/stores.ts';
 
@@ -56,6 +56,7 @@ describe('the generator of hostile calls', () => {
     expect(await options((given) => Zswap.create(given))).toEqual(keys(zswapMakers(world)));
     expect(await options((given) => SwapSpace.create(given))).toEqual(keys(zswapMakers(world)));
     expect(await options((given) => Ramzswap.create(given))).toEqual(keys(deviceMakers(world)));
+    expect(await options((given) => Ramzswap.open(ram, 'x', given))).toEqual(keys(deviceOpenMakers(world)));
     const device = await Ramzswap.create({ ram });
     expect(await options((given) => device.init(given))).toEqual(keys(settingMakers(world)));
     device.init({ disksize: 4096 });

@@ -16,8 +16,9 @@ import { numbered } from './codecs.ts';
 import { usePool } from './configure.ts';
 import { release } from './ending.ts';
 import { swapHeader } from './header.ts';
+import { keepSettings } from './noted.ts';
 import { SETTINGS, pagesOf, takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
-import { begin, noCounters, requireUninitialised, type Device, type State } from './state.ts';
+import { begin, noCounters, requireUninitialised, type Codecs, type Device, type State } from './state.ts';
 import { runNow } from './waiting.ts';
 import { put } from './writing.ts';
 
@@ -25,7 +26,7 @@ const MIN_RAM = 64 * 2 ** 20;
 const MAX_RAM = FRAMES_MAX * PAGE_SIZE;
 
 /** What a device is made of. All of it was taken before: making it runs nothing of the caller's. */
-interface Plan {
+export interface Plan {
   settings: Settings;
   pages: number;
   slots: number;
@@ -53,19 +54,25 @@ export function start(state: State, op: string, given: RamzswapSettings): void {
   requireUninitialised(state, op);
   if (ram !== undefined) rams.requireIdle(op, ram);
   const device = make(state, op, { settings, pages, slots, start: call.time, io, events });
-  state.device = device;
-  state.codecs = codecs;
-  state.memlimit = settings.memlimit ?? 0;
-  state.counters = noCounters();
-  state.most = mostOf(device);
-  codecs.numbers.forEach((number, priority) => device.front.ramzCodec(device.address, priority, number));
-  usePool(state, device);
+  begun(state, device, codecs);
+  keepSettings(state, op);
   try {
     if (settings.swapHeader === true) runNow(put(state, call, 0, swapHeader(pages)));
   } catch (error) {
     if (state.device === device) release(state, op);
     throw error;
   }
+}
+
+/** The state has a device from now on, and the core is told what the bindings know of it. */
+export function begun(state: State, device: Device, codecs: Codecs): void {
+  state.device = device;
+  state.codecs = codecs;
+  state.memlimit = device.settings.memlimit ?? 0;
+  state.counters = noCounters();
+  state.most = mostOf(device);
+  codecs.numbers.forEach((number, priority) => device.front.ramzCodec(device.address, priority, number));
+  usePool(state, device);
 }
 
 /** The most bytes of a block that is worth keeping: a longer one takes as much as the page itself. */
@@ -94,7 +101,9 @@ function make(state: State, op: string, plan: Plan): Device {
       zpools.destroy(op, pool);
       undoFront();
     };
-    return joined(state, op, plan, { ram, core, front, address, pool, name });
+    const { backing } = plan.settings;
+    if (backing !== undefined) takeStore(op, backing);
+    return joined(state, plan, { ram, core, front, address, pool, name });
   } catch (error) {
     undo();
     if (ram !== state.options.ram) ram.close();
@@ -114,8 +123,8 @@ function ownRam({ options: { bytes, limit }, module }: State, pages: number): Ra
 
 type Made = Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool'> & { name: string };
 
-/** The device, when RAM and store know of it. EBUSY. */
-function joined(state: State, op: string, { settings, pages, start, io, events }: Plan, { name, ...parts }: Made): Device {
+/** The device, whose store is taken, when the RAM knows of it. */
+export function joined(state: State, { settings, pages, start, io, events }: Plan, { name, ...parts }: Made): Device {
   const { core, address, ram } = parts;
   const { backing: store } = settings;
   // A later device may lie where this one was.
@@ -133,7 +142,6 @@ function joined(state: State, op: string, { settings, pages, start, io, events }
     else events.changed = leave;
   };
   events.changed = () => frees?.storeChanged();
-  if (store !== undefined) takeStore(op, store);
   rams.noteFront(ram, end, true);
   return { ...parts, settings, pages, start, io, frees, end, leave, blockAddress: core.exports.blockBuffer() >>> 0 };
 }

@@ -18,6 +18,7 @@ import { disksizeOf, memlimitOf, setMemlimit, setSetting, setWritebackLimit, set
 import { close, flush, resetNow, resetSoon } from './ending.ts';
 import { compact, compactSoon, discard, freeNotify } from './freeing.ts';
 import { SECTOR, read, readPage, write, writePage } from './ranges.ts';
+import { open, type RamzswapOpenOptions } from './open.ts';
 import { recompressNow, recompressSoon, type RecompressOptions } from './recompress.ts';
 import type { WritebackSelection } from './selection.ts';
 import { codecName, takeRamzswapOptions, type RamzswapOptions, type RamzswapSettings } from './settings.ts';
@@ -26,6 +27,7 @@ import { bdStat, blockState, ioStat, mmStat, ramzswapStats, type BdStat, type Bl
 import { runNow, runSoon } from './waiting.ts';
 import { markIdle, markIdleSoon, writebackNow, writebackSoon } from './writeback.ts';
 
+export type { RamzswapOpenOptions } from './open.ts';
 export type { RecompressOptions } from './recompress.ts';
 export type { WritebackSelection } from './selection.ts';
 export type { RamzswapOptions, RamzswapSettings } from './settings.ts';
@@ -56,7 +58,7 @@ export class Ramzswap {
   readonly #state: State;
 
   private constructor(maker: unknown, state: State) {
-    requireMaker(maker, 'Ramzswap', 'Ramzswap.create');
+    requireMaker(maker, 'Ramzswap', 'Ramzswap.create or Ramzswap.open');
     this.#state = state;
   }
 
@@ -78,6 +80,28 @@ export class Ramzswap {
     const state = newState(options, settings, module, loaded);
     if (settings.disksize !== undefined) start(state, op, {});
     return new Ramzswap(MAKER, state);
+  }
+
+  /**
+   * Opens a device that lies in a restored RAM: it goes on where it was when the image was made. Its settings come from the RAM,
+   * those of writebackLimit and memlimit as they were last. Writes that were under way then count as not done. What is counted of
+   * I/O begins anew; what tells of the pages and the pool goes on. The RAM stays the caller's, as one that is given to create.
+   * @param ram a RAM of Ram.restore
+   * @param name of the device, as in ram.fronts()
+   * @param options its backing store and codecs of the caller's, neither of which lie in the RAM, and a clock
+   * @returns the device, initialised
+   * @throws ENOENT for no such front end; EINVAL for one of another kind, a bad option, a codec that lacks (the message names it), no
+   *   store when pages are in one, one with fewer slots, or another one than that which the pages are in; EBUSY when it is open or
+   *   was opened meanwhile, when another front end has the store, or inside an evict callback of the RAM; ENODEV for a codec that
+   *   the host lacks; EIO when the settings in the RAM make no sense; ECLOSED when the RAM is closed. Nothing changes then, and it
+   *   can be called again. What the clock throws
+   * @example
+   * const ram = await Ram.restore(image);
+   * const disk = await Ramzswap.open(ram, ram.fronts()[0].name, { backing: await FileStore.open({ path: 'swap', existing: 'reopen' }) });
+   * disk.readPage(0, page);
+   */
+  static async open(ram: Ram, name: string, options: RamzswapOpenOptions = {}): Promise<Ramzswap> {
+    return new Ramzswap(MAKER, await open('Ramzswap.open', ram, name, options));
   }
 
   /**

@@ -12,7 +12,7 @@ import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../../types
 import { PAGE_SIZE } from '../../wasm.ts';
 import { RAM_KEYS, codecNow, requireFlag, requirePlace, requireTakenStore } from '../common/options.ts';
 
-const PRIORITIES = PRIORITY_MASK + 1;
+export const PRIORITIES = PRIORITY_MASK + 1;
 /** Pages of the largest device: they are numbered by 32 bits. */
 const PAGES_MAX = 2 ** 32 - 1;
 

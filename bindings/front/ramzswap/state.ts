@@ -107,16 +107,22 @@ export function newState(options: RamzswapOptions, created: Settings, module: We
   };
 }
 
-function seconds(): number {
+/** The clock unless another is given. */
+export function seconds(): number {
   return performance.now() / 1000;
 }
 
 /** Begins a call: asks the caller's clock, which may do anything, before all else. What it throws is thrown. EINVAL. */
 export function begin(state: State, op: string, waits: boolean): Call {
   const { clock } = state; // not as a method of the state
+  return { op, time: timeOf(op, clock), waits };
+}
+
+/** What a clock says. What it throws is thrown. EINVAL. */
+export function timeOf(op: string, clock: () => number): number {
   const time: unknown = clock();
   if (isPromise(time) || typeof time !== 'number' || !Number.isFinite(time)) throw new CompcacheError('EINVAL', op, `clock must give a finite number, not ${show(time)}`);
-  return { op, time, waits };
+  return time;
 }
 
 /** Second of a device's life. */

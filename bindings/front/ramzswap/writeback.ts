@@ -9,6 +9,7 @@ import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import type { Outcome, StoreIo } from '../common/store-io.ts';
 import { settle } from './changes.ts';
+import { keepSettings } from './noted.ts';
 import { allPages, isObject, type Found } from './pages.ts';
 import { takeSelection, wantedBy, type WritebackSelection } from './selection.ts';
 import { Slices } from './slices.ts';
@@ -108,10 +109,10 @@ function* move(state: State, op: string, run: Run, slices: Slices | undefined): 
     if (job === undefined) continue;
     const write = (): MaybePromise<void> => io.store.write(job.slot, job.bytes);
     if (io.isSync) {
-      endMove(state, run, job, io.now(op, write));
+      endMove(state, op, run, job, io.now(op, write));
     } else {
       const moving = io.soon(op, write)
-        .then((outcome) => endMove(state, run, job, outcome))
+        .then((outcome) => endMove(state, op, run, job, outcome))
         .finally(() => active.delete(moving));
       active.add(moving);
     }
@@ -157,14 +158,21 @@ function beginMove(state: State, op: string, run: Run, index: number): Job | und
   const length = device.front.ramzOut(device.address, index) >>> 0;
   if (codeOf(length) === 'ENOSPC' && length >= ERRNO_MIN) run.failure = new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
   if (length >= ERRNO_MIN) return undefined;
-  state.budget -= 1;
   const job = composed(device, index, length);
+  spend(state, op, 1);
   state.moving.set(index, job);
   return job;
 }
 
+/** So many pages fewer may be written. */
+function spend(state: State, op: string, pages: number): void {
+  if (state.budget === Infinity) return;
+  state.budget -= pages;
+  keepSettings(state, op);
+}
+
 /** Ends it: the page is in the store now, unless the write failed or the page was changed meanwhile. */
-function endMove(state: State, run: Run, job: Job, outcome: Outcome<unknown>): void {
+function endMove(state: State, op: string, run: Run, job: Job, outcome: Outcome<unknown>): void {
   const { device } = run;
   if (isGone(state, device)) return;
   const unchanged = state.moving.get(job.index) === job;
@@ -174,7 +182,7 @@ function endMove(state: State, run: Run, job: Job, outcome: Outcome<unknown>): v
   const moved = unchanged && !('failure' in outcome) && device.front.ramzWritten(device.address, job.index, job.slot, job.generation) === 0;
   if (moved) run.moved += 1;
   else {
-    state.budget += 1;
+    spend(state, op, -1);
     settle(state, device, job, outcome);
   }
   device.frees?.drain();

@@ -40,7 +40,9 @@ function keep(state: State, { op, time }: Call, device: Device, index: number, g
   const isForeign = codecNumber(state, 0) >= FIRST_FOREIGN;
   const page = isForeign ? copyOf(op, 'page', given) : given; // the codec may do to it what it likes
   const now = secondOf(device, time);
-  const result = tryPool(state, op, device, { index, page, now }, false, turn);
+  let result = tryPool(state, op, device, { index, page, now }, false, turn);
+  // A device that had a store when it was made, and none since it was opened again.
+  if (result === POOR && device.io === undefined) result = tryPool(state, op, device, { index, page, now }, true, turn);
   if (result === 0) return undefined;
   requireStore(state, op, device, result);
   return { index, page: isForeign ? page : copyOf(op, 'page', given), now, isPoor: result === POOR };

@@ -1,7 +1,7 @@
 /** Calls of Zswap, SwapSpace and Ramzswap. */
 import {
-  ALLOCATORS, LOADABLE_CODECS, PAGE_SIZE, Ramzswap, SwapSpace, Zswap, type AllocatorName, type BackingStore, type BlockState, type Codec,
-  type RamzswapOptions, type RamzswapSettings, type RecompressOptions, type WritebackSelection, type ZpoolOptions, type ZswapOptions,
+  ALLOCATORS, CompcacheError, LOADABLE_CODECS, PAGE_SIZE, Ram, Ramzswap, SwapSpace, Zswap, type AllocatorName, type BackingStore, type BlockState, type Codec,
+  type RamzswapOpenOptions, type RamzswapOptions, type RamzswapSettings, type RecompressOptions, type WritebackSelection, type ZpoolOptions, type ZswapOptions,
 } from '../../../bindings/index.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../../../bindings/dispose.ts';
 import { hostileCodec, hostileStore, oddCodec, oddStore } from '../actors.ts';
@@ -248,6 +248,34 @@ async function makeDevice(world: World): Promise<void> {
   if (world.devices.length > 3) await gone(world, 'devices', it, it.close());
 }
 
+export function deviceOpenMakers(world: World): Makers<RamzswapOpenOptions> {
+  const { backing, clock } = deviceMakers(world);
+  return { backing, clock, codecs: () => (world.dice.once(8) ? oddNumber(world) : options(world, Array.from({ length: world.dice.below(4) }, () => codecOption(world) as Codec))) as Codec[] };
+}
+
+/** A device of an image goes on, with a store that may be another one. What its pages are nobody knows then. */
+async function openDevice(world: World): Promise<void> {
+  const { dice } = world;
+  const ram = dice.once(6) ? world.ram : await Ram.restore(world.image ?? world.ram.snapshot());
+  try {
+    const names = ram.fronts().map(({ name }) => name);
+    const name = text(world, names.length === 0 || dice.once(8) ? 'ramzswap#1' : dice.of(names));
+    const it = await Ramzswap.open(ram, name, dice.once(6) ? undefined : some(world, deviceOpenMakers(world), {}, 3));
+    const into = new Uint8Array(PAGE_SIZE);
+    for (const { index } of [...it.blockState()]) await it.readPageAsync(index, into).catch(refused);
+    await it.writePageAsync(0, into).catch(refused);
+    it.check();
+    await it.close();
+  } finally {
+    if (ram !== world.ram) ram.close();
+  }
+}
+
+/** What a call of ours may answer. */
+function refused(error: unknown): void {
+  if (!(error instanceof CompcacheError)) throw error;
+}
+
 function withDevice(run: (of: Owned<Ramzswap>, world: World) => unknown): (world: World) => unknown {
   return (world) => (world.devices.length === 0 ? makeDevice(world) : run(world.dice.of(world.devices), world));
 }
@@ -323,6 +351,7 @@ function pageWrite(name: 'writePage' | 'writePageAsync'): Entry {
 export const RAMZSWAP: readonly Entry[] = [
   entry('Ramzswap.constructor', (world) => new (Ramzswap as unknown as new (...given: unknown[]) => unknown)(options(world, {}), oddNumber(world)), 1),
   entry('Ramzswap.create', makeDevice),
+  entry('Ramzswap.open', openDevice, 2),
   entry('Ramzswap.init', withDevice((of, world) => {
     const always: Partial<RamzswapSettings> = world.dice.once(4) ? {} : { disksize: PAGES * PAGE_SIZE };
     const { given, lied } = known(world, settingMakers(world), always);

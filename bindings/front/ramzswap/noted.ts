@@ -1,0 +1,83 @@
+/**
+ * The settings of a device as they lie in its RAM (../common/note.ts), for Ramzswap.open: kept when the device is made and when
+ * one of them changes. Whether it has a store, and for how many slots, the core knows. What is counted of I/O is not kept.
+ */
+import { RAMZ_PAGES } from '../../../assembly/abi.ts';
+import { DEFAULT_ALLOCATOR, optionWords, takeZpoolOptions, type AllocatorName } from '../../allocators.ts';
+import { CORE_CODECS } from '../../codec/core.ts';
+import { CompcacheError } from '../../errors.ts';
+import { PAGE_SIZE, type Core } from '../../wasm.ts';
+import { keepNote, readNote } from '../common/note.ts';
+import { requirePlace, requireRange } from '../common/options.ts';
+import { PRIORITIES, codecName, pagesOf, takeSettings, type RamzswapOptions, type Settings, type TakenCodec } from './settings.ts';
+import type { State } from './state.ts';
+
+/** Of the name of a codec so much is kept, since a note has an end. */
+const NAME_MAX = 64;
+
+/** What open finds in the RAM. */
+export interface Noted {
+  /** All but codecs and store. */
+  settings: Settings;
+  pages: number;
+  /** Codecs by priority: a number for one of the core, a name for any other. */
+  codecs: readonly (number | string)[];
+  /** How many pages writeback may still write. */
+  budget: number;
+  place: Pick<RamzswapOptions, 'maxInFlight' | 'timeout'>;
+}
+
+/** A codec's name as it is kept. */
+export function shortName(name: string): string {
+  return name.slice(0, NAME_MAX);
+}
+
+/** Keeps the settings of the device, if there is one. */
+export function keepSettings({ device, memlimit, budget, options: { maxInFlight, timeout } }: State, op: string): void {
+  if (device === undefined) return;
+  const { disksize, allocator = DEFAULT_ALLOCATOR, zpool, swapHeader, codec, recompCodecs = [] } = device.settings;
+  const note: Record<keyof typeof KEYS, unknown> = {
+    disksize, memlimit, allocator, zpool, swapHeader, maxInFlight, timeout,
+    codecs: [codec, ...recompCodecs].map(keptCodec),
+    writebackLimit: budget === Infinity ? undefined : budget,
+  };
+  keepNote(op, device.core, device.address, note);
+}
+
+const KEYS = { disksize: 0, memlimit: 0, allocator: 0, zpool: 0, swapHeader: 0, codecs: 0, writebackLimit: 0, maxInFlight: 0, timeout: 0 };
+
+function keptCodec(codec: TakenCodec = 0): number | string {
+  return typeof codec === 'number' ? codec : shortName(codecName(codec));
+}
+
+/** The settings of a device that rests on a pool of that allocator, checked like a caller's. EIO. */
+export function notedSettings(op: string, core: Core, address: number, allocator: AllocatorName): Noted {
+  const note = readNote(op, core, address);
+  try {
+    return taken(op, note, core.exports.ramzFigure(address, RAMZ_PAGES), allocator);
+  } catch (cause) {
+    throw new CompcacheError('EIO', op, 'the settings in the RAM make no sense', { cause });
+  }
+}
+
+function taken(op: string, note: Partial<Record<keyof typeof KEYS, unknown>>, pages: number, poolAllocator: AllocatorName): Noted {
+  const { disksize, memlimit, allocator, zpool = {}, swapHeader, codecs, writebackLimit = Infinity, maxInFlight, timeout } = note;
+  const unknown = Object.keys(note).find((key) => !Object.hasOwn(KEYS, key));
+  if (unknown !== undefined) throw new CompcacheError('EINVAL', op, `there is no setting '${unknown}'`);
+  if (pagesOf(op, disksize) !== pages) throw new CompcacheError('EINVAL', op, `the device has ${pages * PAGE_SIZE} bytes, not ${String(disksize)}`);
+  if (allocator !== poolAllocator) throw new CompcacheError('EINVAL', op, `the pool is of ${poolAllocator}`);
+  if (writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
+  const place = { ...(maxInFlight === undefined ? {} : { maxInFlight }), ...(timeout === undefined ? {} : { timeout }) } as Noted['place'];
+  requirePlace(op, place);
+  const given = { disksize, memlimit, allocator, zpool, swapHeader } as Parameters<typeof takeSettings>[1];
+  const settings = takeSettings(op, given);
+  optionWords(op, poolAllocator, takeZpoolOptions(op, poolAllocator, settings.zpool));
+  return { settings, pages, codecs: codecsOf(op, codecs), budget: writebackLimit as number, place };
+}
+
+function codecsOf(op: string, codecs: unknown): (number | string)[] {
+  const whole = Array.isArray(codecs) && codecs.length >= 1 && codecs.length <= PRIORITIES
+    && codecs.every((codec) => typeof codec === 'string' || Object.values<unknown>(CORE_CODECS).includes(codec));
+  if (!whole) throw new CompcacheError('EINVAL', op, `codecs must be 1 to ${PRIORITIES} names or numbers`);
+  return codecs as (number | string)[];
+}

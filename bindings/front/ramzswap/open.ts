@@ -1,0 +1,167 @@
+/**
+ * Open: a device that lies in a restored RAM goes on. First all that is the caller's is asked, then codecs are loaded and the
+ * store is recognised; only then something changes, in one step in which nothing foreign runs.
+ */
+import { OUT_KEY_LOW, RAMZ_STORE, RAMZ_WRITTEN } from '../../../assembly/abi.ts';
+import type { BackingStore } from '../../backing/types.ts';
+import { CORE_CODECS } from '../../codec/core.ts';
+import { ForeignCodec } from '../../codec/foreign.ts';
+import { LOADABLE_CODECS } from '../../codec/index.ts';
+import { CompcacheError, show, takeOptions } from '../../errors.ts';
+import { contentsOf, type FrontIn } from '../../fronts.ts';
+import { rams, type Ram } from '../../ram.ts';
+import type { Codec } from '../../types.ts';
+import type { Core } from '../../wasm.ts';
+import type { Zpool } from '../../zpool.ts';
+import { leaveWhenEnded } from '../common/attach.ts';
+import { requireTakenStore, resolveCodec, type TakenStore } from '../common/options.ts';
+import { requireSameStore } from '../common/recognise.ts';
+import { takeStore } from '../common/shared.ts';
+import { StoreIo } from '../common/store-io.ts';
+import { begun, joined } from './attach.ts';
+import { notedSettings, shortName, type Noted } from './noted.ts';
+import { numbered } from './codecs.ts';
+import type { Settings } from './settings.ts';
+import { newState, seconds, timeOf, type State } from './state.ts';
+
+/** What a device in a restored RAM is given anew; all its other settings come from the RAM. */
+export interface RamzswapOpenOptions {
+  /**
+   * The backing store that it had, or a copy of it. It may be left out when no page is in it. It is for one front end at a time,
+   * as in create.
+   */
+  backing?: BackingStore;
+  /** Codecs that it had and that neither the core nor loadCodec knows. Each is known by its name, of which 64 characters count. */
+  codecs?: readonly Codec[];
+  /** Seconds, as in create. The device's own time goes on from the last access of a page that the RAM tells. */
+  clock?: () => number;
+}
+
+/** Codecs are four at most; more may be given than are needed. */
+const CODECS_MAX = 256;
+
+/** A device that rests, and what it goes on with. */
+interface Found {
+  front: FrontIn;
+  core: Core;
+  pool: Zpool;
+  noted: Noted;
+  store: TakenStore | undefined;
+}
+
+/** Opens a device: the state of it. */
+export async function open(op: string, ram: Ram, name: string, given: RamzswapOpenOptions): Promise<State> {
+  if (!rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
+  const { backing, codecs, clock = seconds } = takeOptions<RamzswapOpenOptions>(op, given, ['backing', 'codecs', 'clock']);
+  if (typeof clock !== 'function') throw new CompcacheError('EINVAL', op, 'clock must be a function');
+  const time = timeOf(op, clock);
+  const foreign = codecs === undefined ? [] : takeCodecs(op, codecs);
+  const store = backing === undefined ? undefined : requireTakenStore(op, backing);
+  const found = requireFound(op, ram, name, store);
+  const settings = { ...found.noted.settings, ...(await takenCodecs(op, found.noted.codecs, foreign)), ...(store === undefined ? {} : { backing: store.source }) };
+  const events = { changed: (): void => undefined };
+  const { maxInFlight = 32, timeout = 30_000 } = found.noted.place;
+  const io = store && new StoreIo(store.source, maxInFlight, timeout, () => { events.changed(); }, store.isSync);
+  requireStill(op, ram, name, found);
+  if (io !== undefined) takeStore(op, io.store);
+  try {
+    if (io !== undefined) await requireSame(op, found, io);
+    requireStill(op, ram, name, found);
+  } catch (error) {
+    if (io !== undefined) leaveWhenEnded(io);
+    requireStill(op, ram, name, found); // of one that is gone the store tells nothing
+    throw error;
+  }
+  const state = newState({ ...found.noted.place, ram, clock }, settings, undefined, new Map());
+  wake(state, op, found, { settings, time, io, events });
+  return state;
+}
+
+/** Codecs of the caller's, each read once. EINVAL. */
+function takeCodecs(op: string, list: unknown): ForeignCodec[] {
+  let codecs: unknown[] | undefined;
+  try {
+    if (Array.isArray(list)) {
+      const { length } = list;
+      if (length <= CODECS_MAX) codecs = Array.from({ length }, (_, i): unknown => list[i]);
+    }
+  } catch (cause) {
+    throw new CompcacheError('EINVAL', op, 'codecs cannot be read', { cause });
+  }
+  if (codecs === undefined) throw new CompcacheError('EINVAL', op, `codecs must be an array of up to ${CODECS_MAX} codecs, not ${show(list)}`);
+  return codecs.map((codec) => new ForeignCodec(op, codec));
+}
+
+// ── what lies in the RAM ─────────────────────────────────────────────────────
+
+/** The device of that name, when store and RAM fit each other as far as numbers tell. ENOENT, EBUSY, EINVAL, EIO. */
+function requireFound(op: string, ram: Ram, name: string, store: TakenStore | undefined): Found {
+  const front = rams.resting(op, ram, name, 'ramzswap');
+  const core = rams.core(op, ram);
+  const { pools, fronts } = contentsOf(core);
+  const [address] = front.pools;
+  const allocator = pools.find((pool) => pool.address === address)?.allocator;
+  const others = fronts.filter((other) => other.address !== front.address).flatMap((other) => other.pools);
+  if (address === undefined || allocator === undefined || others.includes(address)) throw new CompcacheError('EIO', op, 'the device has no pool of its own');
+  const noted = notedSettings(op, core, front.address, allocator);
+  const figure = (which: number): number => core.exports.ramzFigure(front.address, which);
+  const slots = figure(RAMZ_STORE);
+  if (store === undefined && figure(RAMZ_WRITTEN) !== 0) throw new CompcacheError('EINVAL', op, `${figure(RAMZ_WRITTEN)} pages are in a backing store: give it as backing`);
+  if (store !== undefined && slots === 0) throw new CompcacheError('EINVAL', op, 'the device had no backing store');
+  if (store !== undefined && store.slots < slots) throw new CompcacheError('EINVAL', op, `the store has ${store.slots} slots, the one that the device had has ${slots}`);
+  return { front, core, pool: rams.poolAt(ram, address), noted, store };
+}
+
+/** Requires that the device rests still. EBUSY when another call has opened it, ENOENT when it was dropped, ECLOSED. */
+function requireStill(op: string, ram: Ram, name: string, { front }: Found): void {
+  if (rams.resting(op, ram, name, 'ramzswap') !== front) throw new CompcacheError('EBUSY', op, `${show(name)} is another one now`);
+}
+
+/** Requires that the store is the one that its pages are in. EINVAL. */
+async function requireSame(op: string, { core, front }: Found, io: StoreIo): Promise<void> {
+  const { exports, out } = core;
+  let index = 0;
+  const next = (): boolean => {
+    if (exports.ramzBacked(front.address, index) === 0) return false;
+    index = (out[OUT_KEY_LOW] as number) + 1;
+    return true;
+  };
+  await requireSameStore(op, core, front.address, io, exports.ramzFigure(front.address, RAMZ_WRITTEN), next);
+}
+
+/** The codecs of a device, by priority. EINVAL for one that lacks, ENODEV for one that this host lacks. */
+async function takenCodecs(op: string, names: Noted['codecs'], foreign: readonly ForeignCodec[]): Promise<Pick<Settings, 'codec' | 'recompCodecs'>> {
+  const taken: (number | ForeignCodec)[] = [];
+  for (const name of names) taken.push(typeof name === 'number' ? name : (foreign.find((codec) => shortName(codec.name) === name) ?? (await loaded(op, name))));
+  const [codec = CORE_CODECS.lz4, ...recompCodecs] = taken;
+  return recompCodecs.length === 0 ? { codec } : { codec, recompCodecs };
+}
+
+async function loaded(op: string, name: string): Promise<number | ForeignCodec> {
+  if ((LOADABLE_CODECS as readonly string[]).includes(name)) return resolveCodec(op, name);
+  throw new CompcacheError('EINVAL', op, `the device has a codec ${show(name)}: give it in codecs`);
+}
+
+// ── it goes on ───────────────────────────────────────────────────────────────
+
+interface With {
+  settings: Settings;
+  time: number;
+  io: StoreIo | undefined;
+  events: { changed: () => void };
+}
+
+/** Makes the device of what was found. Nothing in here fails; slots that are to be freed are told to the store last. */
+function wake(state: State, op: string, { front: { name, address }, front, core, pool, noted }: Found, { settings, time, io, events }: With): void {
+  const { ram } = state.options as { ram: Ram };
+  const { exports } = core;
+  const codecs = numbered(state, op, settings);
+  const start = Math.floor(time) - (exports.ramzLastSecond(address) >>> 0);
+  exports.ramzSettle(address);
+  rams.wake(ram, front);
+  const plan = { settings, pages: noted.pages, slots: exports.ramzFigure(address, RAMZ_STORE), start, io, events };
+  const device = joined(state, plan, { ram, core, front: exports, address, pool, name });
+  begun(state, device, codecs);
+  state.budget = noted.budget;
+  device.frees?.drain();
+}

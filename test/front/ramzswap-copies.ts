@@ -1,0 +1,96 @@
+/** Two copies of one ramzswap: that which was restored is what the first one is, and goes on as it does. */
+import { CompcacheError, PAGE_SIZE, Ram, Ramzswap, type BackingStore, type Codec } from '../../bindings/index.ts';
+import { rams } from '../../bindings/ram.ts';
+import { must, sameBytes, type Build, buildOptions } from '../harness.ts';
+import type { ChaosStore } from './chaos-store.ts';
+import { quiet } from './clock.ts';
+
+/** A device and the store behind it, both calm. */
+export interface Copy {
+  ram: Ram;
+  device: Ramzswap;
+  store: ChaosStore | undefined;
+}
+
+/** Waits for a call while its store ends one call after the other. */
+export async function served<T>(call: Promise<T>, store: ChaosStore | undefined): Promise<T> {
+  let ended = false;
+  const end = (): void => void (ended = true);
+  call.then(end, end);
+  for (let round = 0; ; round++) {
+    await quiet();
+    if (ended) return call;
+    must(round < 5000, 'a call does not end');
+    store?.settle();
+  }
+}
+
+/**
+ * Saves, restores and opens a device that nothing is under way for.
+ * @param codecs those of the caller's
+ * @returns the copy, and the second at which its time goes on; undefined when its store is damaged and was refused for that
+ */
+export async function copied({ ram, device, store }: Copy, build: Build, clock: () => number, codecs: readonly Codec[]): Promise<(Copy & { second: number }) | undefined> {
+  const name = ram.fronts().find(({ kind }) => kind === 'ramzswap')?.name as string;
+  const back = await Ram.restore(ram.snapshot(), buildOptions(build));
+  const copy = store?.copy();
+  const second = rams.core('copied', back).exports.ramzLastSecond(rams.resting('copied', back, name, 'ramzswap').address) >>> 0;
+  try {
+    const other = await served(Ramzswap.open(back, name, { clock, codecs, ...(copy === undefined ? {} : { backing: copy as BackingStore }) }), copy);
+    if (copy !== undefined) await served(quiet(), copy);
+    for (let round = 0; copy?.settle() === true; round++) {
+      must(round < 5000, 'it does not come to rest');
+      await quiet();
+    }
+    requireEqual(device, other);
+    return { ram: back, device: other, store: copy, second };
+  } catch (error) {
+    back.close();
+    if (CompcacheError.made(error) && error.code === 'EINVAL' && copy?.isWhole === false) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Does the same to both and requires the same results: reads all pages, writes some, recompresses, compacts, marks.
+ * @returns those that were written
+ */
+export async function goesOn(first: Copy, second: Copy, pages: number, writes: ReadonlyMap<number, Uint8Array>): Promise<Map<number, Uint8Array>> {
+  /** What a call answers in both: undefined or its code. */
+  const both = async (what: string, call: (device: Ramzswap, into: Uint8Array) => Promise<void>): Promise<unknown> => {
+    const [one, other] = await Promise.all([first, second].map(async ({ device, store }) => {
+      const into = new Uint8Array(PAGE_SIZE);
+      const failed = await served(call(device, into).then(() => undefined, (error: CompcacheError) => error.code), store);
+      return { into, failed };
+    })) as [{ into: Uint8Array; failed: unknown }, { into: Uint8Array; failed: unknown }];
+    must(one.failed === other.failed && sameBytes(one.into, other.into), `${what} differs in the copy: ${String(one.failed)}, ${String(other.failed)}`);
+    return one.failed;
+  };
+  for (let index = 0; index < pages; index++) await both(`page ${index}`, (device, into) => device.readPageAsync(index, into));
+  const written = new Map<number, Uint8Array>();
+  for (const [index, page] of writes) {
+    if (await both(`a write of page ${index}`, (device) => device.writePageAsync(index, page)) === undefined) written.set(index, page);
+  }
+  const results = [first, second].map(({ device }) => {
+    let smaller: unknown;
+    try {
+      smaller = device.recompress();
+    } catch (error) {
+      smaller = (error as CompcacheError).code;
+    }
+    return [smaller, device.compact(), device.markIdle('all')].join();
+  });
+  must(results[0] === results[1], `${results[0]} in the first one, ${results[1]} in the copy`);
+  requireEqual(first.device, second.device, false);
+  for (const { ram } of [first, second]) ram.check();
+  return written;
+}
+
+/** Requires that two devices tell the same, all that is counted of I/O aside. */
+function requireEqual(one: Ramzswap, other: Ramzswap, withTimes = true): void {
+  const [expected, given] = [one, other].map((device) => JSON.stringify([
+    device.mmStat().memUsedMax, { ...device.mmStat(), pagesCompacted: 0 }, device.stats().goodCompress, device.bdStat().bdCount, device.allocator, device.codec, device.disksize,
+    device.writebackLimit, [...device.blockState()].map((block) => (withTimes ? block : { ...block, accessTime: 0 })),
+  ]));
+  must(expected === given, `the copy has ${given}, the first one ${expected}`);
+}
