@@ -34,11 +34,11 @@ export {
 
 // ── front ends ───────────────────────────────────────────────────────────────
 export { frontNote, frontSetNote } from './front/note';
-export { zswapDestroy, zswapSettle, zswapWritten } from './front/zswap-restore';
+export { zswapBudget, zswapDestroy, zswapOwe, zswapSetBudget, zswapSettle, zswapWritten } from './front/zswap-restore';
 export { ramzBacked, ramzDestroy, ramzLastSecond, ramzPool, ramzSettle } from './front/ramzswap-restore';
 export { frontDoomedAt, frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
 export {
-  zswapAccept, zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapDrainedAt, zswapExcess, zswapFigure,
+  zswapBegin, zswapCount, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapDrainedAt, zswapExcess, zswapFigure,
   zswapForeign, zswapFrames, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
   zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
 } from './front/zswap';

@@ -84,7 +84,9 @@ export interface CoreExports {
   zswapDrainedAt(front: number): number;
   zswapFrames(front: number): number;
   zswapExcess(front: number): number;
-  zswapAccept(front: number): void;
+  zswapBudget(front: number): number;
+  zswapSetBudget(front: number, left: number): void;
+  zswapOwe(front: number, owes: number): void;
   zswapBegin(front: number, offset: number, type: number): number;
   zswapStore(front: number, offset: number, type: number): number;
   zswapMost(front: number): number;

@@ -115,6 +115,11 @@ export function slotsDoomedAt(root: usize): usize {
   return root + offsetof<Root>('doomed');
 }
 
+/** Slots that the map is for; 0 for none that has begun. */
+export function slotsThere(root: usize): u32 {
+  return rootAt(root).slots;
+}
+
 /** Slots that are not free: used, doomed or being freed. */
 /* @inline */ export function slotsTaken(root: usize): u32 {
   return rootAt(root).taken;

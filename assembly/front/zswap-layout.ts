@@ -24,6 +24,7 @@ export const FRONT_VICTIMS: u32 = 0; // VICTIM_ENTRY or VICTIM_PAGE
 export const SAME_FILLED: u32 = 1;
 export const KEEP_RAW: u32 = 2;
 export const REACHED_FULL: u32 = 4;
+export const OWES: u32 = 8; // later stores are to give frames back
 
 export const COUNTERS: usize = 352;
 export const POOLS: usize = 416;

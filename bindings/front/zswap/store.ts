@@ -2,7 +2,7 @@
  * Storing a page: into the pool, after making room if it is full. The codec and, through writing back, the store are foreign code:
  * before any of it runs, the page is in memory of ours, and after it everything is looked at anew.
  */
-import { ANSWERS_END, COMPRESS, ENOENT, ENOMEM, FULL, POOR } from '../../../assembly/abi.ts';
+import { ANSWERS_END, COMPRESS, ENOENT, ENOMEM, FULL, POOR, ZSWAP_OWES } from '../../../assembly/abi.ts';
 import { copyIn, copyOf } from '../../bytes.ts';
 import { requirePage } from '../../codec/foreign.ts';
 import { requireKey, type State } from './state.ts';
@@ -20,12 +20,13 @@ const ZSPAGE_FRAMES = 8;
 export class Storing {
   readonly #state: State;
   readonly #writeback: Writeback;
-  /** Frames above the accept threshold that later stores are to give back. */
-  #debt = 0;
+  /** Whether later stores are to give frames back, down to the accept threshold. The core keeps it, and this what it was last. */
+  #owes: boolean;
 
   constructor(state: State, writeback: Writeback) {
     this.#state = state;
     this.#writeback = writeback;
+    this.#owes = state.figures.of(ZSWAP_OWES) !== 0;
   }
 
   /** Undefined when the page was accepted. Else the page: with `again` in memory of ours, as it was at the call. */
@@ -40,8 +41,8 @@ export class Storing {
       return page;
     }
     // Store and codec may take the caller's array away. Before they run, the page is copied; most stores need neither.
-    let page = state.pools.isForeign || this.#debt > 0 ? copyOf(op, 'page', given) : given;
-    if (this.#debt > 0) this.#payOff(op);
+    let page = state.pools.isForeign || this.#owes ? copyOf(op, 'page', given) : given;
+    if (this.#owes) this.#payOff(op);
     let result = this.#attempt(op, type, offset, page);
     const lacksRoom = result === FULL || result === ENOMEM || result === ENOENT;
     if (page === given && result !== 0 && (again || (lacksRoom && state.io?.isSync === true))) page = copyOf(op, 'page', given);
@@ -88,8 +89,7 @@ export class Storing {
     const run = this.#writeback.shrink(op, Math.min(frames, STEP_FRAMES));
     state.live(op);
     if (run.moved === 0 && figures.frames >= before) return result === FULL ? RECLAIM_FAILED : result;
-    this.#debt = frames > STEP_FRAMES ? figures.excess : 0;
-    if (this.#debt > 0) state.front.zswapAccept(state.address);
+    this.#owe(frames > STEP_FRAMES && figures.excess > 0);
     return this.#attempt(op, type, offset, page);
   }
 
@@ -100,7 +100,14 @@ export class Storing {
     if (before > 0) this.#writeback.shrink(op, Math.min(before, STEP_FRAMES));
     this.#state.live(op);
     const left = figures.excess;
-    this.#debt = left < before ? left : 0;
+    this.#owe(left > 0 && left < before);
+  }
+
+  /** Notes whether frames are owed. While they are, pages are accepted though the threshold is not reached. */
+  #owe(owes: boolean): void {
+    if (!owes && !this.#owes) return;
+    this.#owes = owes;
+    this.#state.front.zswapOwe(this.#state.address, owes ? 1 : 0);
   }
 
   /** Counts why a page was refused. */
