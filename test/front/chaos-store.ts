@@ -150,6 +150,16 @@ export class ChaosStore implements BackingStore {
     return this.pending.length + this.hung.length;
   }
 
+  /** A store with the same slots, of which nobody knows yet. Nothing is under way. */
+  copy(seed: number): ChaosStore {
+    const copy = new ChaosStore({ mode: this.mode, slots: this.slots, seed, maxInFlight: this.#maxInFlight });
+    for (const [slot, held] of this.#held) copy.#held.set(slot, { ...held });
+    for (const slot of this.owned) copy.owned.add(slot);
+    copy.damaged = this.damaged;
+    Object.assign(copy.failed, this.failed);
+    return copy;
+  }
+
   /** Nothing may be asked from now on. */
   seal(): void {
     this.#sealed = true;

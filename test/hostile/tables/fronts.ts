@@ -99,7 +99,7 @@ async function makeZswap(world: World): Promise<void> {
 
 export function openZswapMakers(world: World): Makers<ZswapOpenOptions> {
   const { dice } = world;
-  const codecs = (): unknown => Array.from({ length: dice.below(4) }, () => codecOption(world));
+  const codecs = (): unknown[] => Array.from({ length: dice.below(4) }, () => codecOption(world));
   return { store: () => storeOption(world), codecs: () => (dice.once(8) ? oddNumber(world) : dice.once(8) ? proxy(world, codecs()) : options(world, codecs())) as Codec[] };
 }
 
