@@ -263,6 +263,9 @@ export const ZSWAP_IN_FLIGHT = 16 as u32; // writes under way
 export const ZSWAP_SLOTS = 17 as u32; // slots that are not free
 export const ZSWAP_LIMIT = 18 as u32; // the most frames it may have now
 export const ZSWAP_ENTRIES = 19 as u32; // objects in the pools
+export const ZSWAP_CURRENT = 20 as u32; // number of the pool that takes pages
+export const ZSWAP_VICTIMS = 21 as u32; // VICTIM_ENTRY or VICTIM_PAGE
+export const ZSWAP_STORE_SLOTS = 22 as u32; // slots that its store must have, 0 for no store
 
 // ── ramzswap ─────────────────────────────────────────────────────────────────
 

@@ -34,7 +34,7 @@ export {
 
 // ── front ends ───────────────────────────────────────────────────────────────
 export { frontNote, frontSetNote } from './front/note';
-export { zswapDestroy, zswapSettle, zswapWritten } from './front/zswap-restore';
+export { zswapBudget, zswapDestroy, zswapSetBudget, zswapSettle, zswapWritten } from './front/zswap-restore';
 export { ramzBacked, ramzDestroy, ramzLastSecond, ramzPool, ramzSettle } from './front/ramzswap-restore';
 export { frontDoomedAt, frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
 export {

@@ -9,6 +9,7 @@ export { PAGE_SIZE } from './wasm.ts';
 export { MemoryStore, type MemoryStoreOptions } from './backing/memory.ts';
 export { SLOT_BYTES, type BackingStore } from './backing/types.ts';
 export { Zswap } from './front/zswap/index.ts';
+export type { ZswapOpenOptions } from './front/zswap/reopen.ts';
 export type { ZswapStats } from './front/zswap/stats.ts';
 export { SwapSpace, type SwapSpaceOptions } from './front/swap-space.ts';
 export {

@@ -166,8 +166,9 @@ export class Ram {
 
   /**
    * Makes a RAM from an image. Everything goes on as it would have in the RAM that the image was taken of: pools, handles
-   * (refused ones included), LRU order, limits, even an armed fault injector. Evict callbacks are given anew: openZpool. Of a
-   * zswap or ramzswap comes back too, and rests: its pools are EBUSY to change until Zswap.open, Ramzswap.open or dropFront.
+   * (refused ones included), LRU order, limits, even an armed fault injector. Evict callbacks are given anew: openZpool. A
+   * zswap or ramzswap comes back too, and rests: ram.fronts() names it, and its pools are EBUSY to change until Zswap.open or
+   * Ramzswap.open, which go on with it, or dropFront, which frees it. Its backing store is not in the image.
    * @param image bytes of snapshot(), of any build; they must stay as they are until the RAM is there
    * @param options bytes: at least those of the image's RAM (the default); more are reserved but not used, since handles
    *   are laid out by the geometry. limit: a new limit

@@ -86,6 +86,8 @@ export interface CoreExports {
   zswapFrames(front: number): number;
   zswapExcess(front: number): number;
   zswapAccept(front: number): void;
+  zswapBudget(front: number): number;
+  zswapSetBudget(front: number, left: number): void;
   zswapBegin(front: number, offset: number, type: number): number;
   zswapStore(front: number, offset: number, type: number): number;
   zswapMost(front: number): number;

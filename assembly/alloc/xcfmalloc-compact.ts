@@ -298,7 +298,7 @@ export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
   setOut(WORK_MOVED, 0);
   setOut(WORK_PAYLOAD, 0);
   for (let frame = first; frame < end; frame++) {
-    const entry = entryAt(frame);
+    const entry = entryOf(frame);
     if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || isIsolated(entry)) continue;
     const units = unitsUsed(entry);
     if (units > least && units <= least + ROUND_UNITS && mappedBlocks(entry) == 0) freed += emptyOut(pool, entry);

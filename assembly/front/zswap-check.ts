@@ -2,7 +2,7 @@
 import { CODEC_MAX, COUNTER_COUNT, ENTRY, FILL, NO_POOL, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SIZE, RAW_KEYS, WRITTEN } from '../abi';
 import { isError } from '../base/errno';
 import { FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
-import { FRONT_KINDS_FROM, POOL_DESCRIPTORS, POOL_LRU, isPool, poolAt } from '../mem/pool';
+import { BUDGET, FRONT_KINDS_FROM, POOL_DESCRIPTORS, POOL_LRU, isPool, poolAt } from '../mem/pool';
 import { blockBuffer, out } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { slabCheck, slabNext, slabUsed } from '../mem/slab';
@@ -13,7 +13,7 @@ import { NOTE, noteCheck } from './note';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 import { SLOTS } from './backed';
 import {
-  COUNTERS, FLAGS_MAX, KEY_BYTES, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RECORD_BYTES, REFERENCED, cellOf, frontAt, indexOf,
+  COUNTERS, FLAGS_MAX, KEY_BYTES, LINKS, PENDING, POOLS, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RECORD_BYTES, REFERENCED, cellOf, frontAt, indexOf,
   kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm, usedAt, valueOf,
 } from './zswap-layout';
 
@@ -53,7 +53,9 @@ function headerCheck(front: usize): u32 {
   for (let at = COUNTERS + (<usize>COUNTER_COUNT << 2); at < POOLS; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
-  for (let at = POOLS + <usize>POOL_COUNT * POOL_BYTES; at < NOTE; at += 4) {
+  const budget = load<f64>(front + BUDGET);
+  if (!(budget >= 0) || floor<f64>(budget) != budget) return broken(RULE_FRONT, home);
+  for (let at = BUDGET + 8; at < NOTE; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
   return entries == frontAt(front).entries && entries == slabUsed(front + POOL_DESCRIPTORS) ? 0 : broken(RULE_FRONT, home);

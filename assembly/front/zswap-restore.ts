@@ -1,10 +1,10 @@
 /**
- * A zswap in a RAM that was restored: what is settled before it is opened again, what tells its store, and how it goes when nobody
- * opens it.
+ * A zswap in a RAM that was restored: what is settled before it is opened again, what tells its store, what it has to remember, and
+ * how it goes when nobody opens it.
  */
 import { EBUSY, EINVAL, OUT_GENERATION, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SLOT, WRITTEN } from '../abi';
 import { listAppend } from '../base/list';
-import { POOL_DESCRIPTORS, POOL_LRU, kindOf, poolAt } from '../mem/pool';
+import { BUDGET, POOL_DESCRIPTORS, POOL_LRU, kindOf, poolAt, setBudget } from '../mem/pool';
 import { out, setOut } from '../mem/scratch';
 import { slabNext } from '../mem/slab';
 import { stateOf, tableNext } from '../page/table';
@@ -12,7 +12,9 @@ import { zpoolDestroy } from '../zpool';
 import { KIND_BITS, SLOTS } from './backed';
 import { slotKeep, slotsDoomAll } from './slot-map';
 import { loseJob, remove } from './zswap';
-import { LINKS, PENDING, POOL_COUNT, frontAt, indexOf, isFront, kindOfCell, prefix, recordAt, usedAt, valueOf } from './zswap-layout';
+import {
+  LINKS, PENDING, POOL_COUNT, frontAt, indexOf, isFront, kindOfCell, prefix, recordAt, usedAt, valueOf,
+} from './zswap-layout';
 
 /**
  * What was under way when the image was made counts as not done: an entry whose write had not ended is an entry again, a page that
@@ -56,6 +58,16 @@ export function zswapWritten(front: usize, place: u32): u32 {
     if (out(OUT_PLACE) + 1 == 0) break;
   }
   return 0;
+}
+
+/** Pages that may still be written back, Infinity without a limit; 0 for no zswap. */
+export function zswapBudget(front: usize): f64 {
+  return isFront(front) ? load<f64>(front + BUDGET) : 0;
+}
+
+/** Keeps that number, of at least 0. */
+export function zswapSetBudget(front: usize, left: f64): void {
+  if (isFront(front)) setBudget(front, left);
 }
 
 /** Destroys a zswap with its pools. 0; EINVAL; EBUSY while an object of one is mapped or a victim isolated, and nothing changes. */

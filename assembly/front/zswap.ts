@@ -30,6 +30,7 @@
  *   292 pages in the store 296 pages pending     300 pages kept raw
  *   304 entries with a job 308 pools to destroy   312 what records add up to (check())
  *   320 slot map          352 counters           416 pools: address, codec, entries
+ *  1184 budget: pages that may still be written back (f64)
  *
  * Two ways to choose what to write (FRONT_VICTIMS):
  *   entry  the least recently used record, second chance: one that was loaded
@@ -55,16 +56,16 @@
 import {
   BEING_WRITTEN, COMPRESS, COUNTER_COUNT, DECOMPRESS, DECOMPRESS_FAIL, DENSE, DUPLICATE_ENTRY, ENTRY, FILL, FIRST_FOREIGN, FULL, IN_STORE,
   NO_POOL, NO_SLOT, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_ENTRIES, OUT_GENERATION, OUT_JOB, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SLOT,
-  POOR, RAW_KEYS, SPARSE, VICTIM_PAGE, WRITE_DONE, WRITE_LATE, WRITTEN, WRITTEN_BACK, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT,
-  ZSWAP_POOL_FRAMES, ZSWAP_RAW, ZSWAP_SAME_FILLED, ZSWAP_SLOTS, ZSWAP_STORED, ZSWAP_WRITTEN,
+  POOR, RAW_KEYS, SPARSE, VICTIM_PAGE, WRITE_DONE, WRITE_LATE, WRITTEN, WRITTEN_BACK, ZSWAP_CURRENT, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT,
+  ZSWAP_POOL_FRAMES, ZSWAP_RAW, ZSWAP_SAME_FILLED, ZSWAP_SLOTS, ZSWAP_STORED, ZSWAP_STORE_SLOTS, ZSWAP_VICTIMS, ZSWAP_WRITTEN,
 } from '../abi';
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
-import { listAppend, listPush, listRemove, listTail, listToFront } from '../base/list';
+import { listAppend, listPush, listRemove, listToFront } from '../base/list';
 import { sameFilled } from '../codec/samefill';
 import { frameRoom } from '../mem/frame';
 import { FRAME_SLAB, PAGE_SIZE } from '../mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_LRU, POOL_NAME, ZSWAP, kindOf, poolAt, poolCreate, poolNumber, sealPool, setPoolOption,
+  NAME_BYTES, POOL_DESCRIPTORS, POOL_LRU, POOL_NAME, ZSWAP, kindOf, poolAt, poolCreate, poolNumber, poolOption, sealPool, setPoolOption,
 } from '../mem/pool';
 import { blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
@@ -76,7 +77,7 @@ import { objectFree as zpoolFree } from '../page/store';
 import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from '../zpool';
 import { KIND_BITS, SLOTS, compose, objectIn, objectOut, slotCodecOf } from './backed';
 import { SLOT_RAW, slotData } from './slot';
-import { slotDoom, slotMapStart, slotTake, slotsTaken } from './slot-map';
+import { slotDoom, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
 import { isFull, limitOf, nextVictim, zswapFrames } from './zswap-limit';
 import {
   COUNTERS, FRONT_VICTIMS, Front, KEEP_RAW, KEY_BYTES, LIMIT_FLAGS, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY,
@@ -627,6 +628,9 @@ export function zswapFigure(front: usize, which: u32): u32 {
     case ZSWAP_IN_FLIGHT: return frontAt(front).inFlight + frontAt(front).pending;
     case ZSWAP_SLOTS: return slotsTaken(front + SLOTS);
     case ZSWAP_LIMIT: return limitOf(front, zswapFrames(front));
+    case ZSWAP_CURRENT: return frontAt(front).current;
+    case ZSWAP_VICTIMS: return poolOption(front, FRONT_VICTIMS);
+    case ZSWAP_STORE_SLOTS: return slotsThere(front + SLOTS);
     default: return frontAt(front).entries; // ZSWAP_ENTRIES
   }
 }
@@ -641,9 +645,10 @@ function poolFrames(front: usize): u32 {
   return frames;
 }
 
-/** Address of the pool by that number, 0 for none; its entries in OUT_ENTRIES. */
+/** Address of the pool by that number, 0 for none; its entries in OUT_ENTRIES, its codec in OUT_BLOCK_CODEC. */
 export function zswapUsed(front: usize, index: u32): u32 {
   if (!isFront(front) || index >= POOL_COUNT) return 0;
   setOut(OUT_ENTRIES, usedAt(front, index).entries);
+  setOut(OUT_BLOCK_CODEC, usedAt(front, index).codec);
   return usedAt(front, index).pool;
 }

@@ -39,6 +39,7 @@ export const POOL_INDEX: usize = 176; // root of the page table
 const INDEX_COUNTS: usize = 180; // what changes in it
 const INDEX_END: usize = 208;
 const POOL_LINKS: usize = 20;
+export const BUDGET: usize = 1184; // of a zswap: pages that may still be written back (f64)
 
 @unmanaged
 export class Pool {
@@ -102,7 +103,7 @@ export function poolCheckWord(pool: usize): u32 {
 /**
  * What the settings of a front end add up to, 0 for an allocator: words of its header that nothing else confirms, and that
  * change only when somebody sets them. (Of all: limits, epoch, slots. Of a ramzswap also its pool, its limit, its codecs and the
- * second from which times are exact; of a zswap address and codec of its pools.)
+ * second from which times are exact; of a zswap address and codec of its pools, and its budget.)
  */
 function settingsWord(pool: usize): u32 {
   const kind = poolAt(pool).kind;
@@ -121,8 +122,14 @@ function settingsWord(pool: usize): u32 {
       sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at);
       sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at, 4);
     }
+    sum ^= budgetWord(pool);
   }
   return sum;
+}
+
+/** What the budget of a zswap adds to that. */
+function budgetWord(pool: usize): u32 {
+  return load<u32>(pool + BUDGET) ^ rotl<u32>(load<u32>(pool + BUDGET, 4), 13);
 }
 
 /** Frames of the page table. */
@@ -146,6 +153,13 @@ export function countMoves(pool: usize, objects: f64, bytes: f64): void {
   poolAt(pool).objectsMoved += objects;
   poolAt(pool).bytesMoved += bytes;
   poolAt(pool).check ^= before ^ movesWord(pool);
+}
+
+/** Sets the budget of a zswap: it changes with every page that is written back. */
+export function setBudget(pool: usize, left: f64): void {
+  const before = budgetWord(pool);
+  store<f64>(pool + BUDGET, left);
+  poolAt(pool).check ^= before ^ budgetWord(pool);
 }
 
 /** Takes a header frame and puts the pool on the RAM's list. 0 when there is no frame. */

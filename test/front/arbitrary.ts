@@ -87,6 +87,7 @@ function action(): fc.Arbitrary<FrontAction> {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('inside' as const), op: fc.oneof(op, fc.constantFrom('compress' as const, 'decompress' as const)), action: inner }) },
     { weight: 1, arbitrary: fc.constant({ kind: 'all' as const }) },
     { weight: 1, arbitrary: fc.integer({ min: 0, max: 9 }).map((n): FrontAction => (n === 0 ? { kind: 'close' } : { kind: 'settle', calls: n })) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'image' as const }) },
   );
 }
 

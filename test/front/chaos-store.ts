@@ -150,10 +150,10 @@ export class ChaosStore implements BackingStore {
     return this.pending.length + this.hung.length;
   }
 
-  /** A store that holds the same, and is calm. Nothing may be under way. */
-  copy(): ChaosStore {
+  /** A store with the same slots, of which nobody knows yet, and that is calm unless a seed is given. Nothing may be under way. */
+  copy(seed = this.#draw(2 ** 30)): ChaosStore {
     must(this.underWay === 0, 'a store is copied while it is at work');
-    const copy = new ChaosStore({ mode: this.mode, slots: this.slots, seed: this.#draw(2 ** 30), maxInFlight: this.#maxInFlight });
+    const copy = new ChaosStore({ mode: this.mode, slots: this.slots, seed, maxInFlight: this.#maxInFlight });
     for (const slot of this.owned) copy.owned.add(slot);
     for (const [slot, held] of this.#held) copy.#held.set(slot, { ...held });
     Object.assign(copy.failed, this.failed);

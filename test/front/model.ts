@@ -6,8 +6,9 @@
  * of the states that the page went through meanwhile, and nothing else. No test framework in here: long.ts runs it too.
  */
 import {
-  CompcacheError, Ram, SwapSpace, type AllocatorName, type BackingStore, type Codec, type ErrorCode, type Zswap, type ZswapStats,
+  CompcacheError, Ram, SwapSpace, Zswap, type AllocatorName, type BackingStore, type Codec, type ErrorCode, type ZswapStats,
 } from '../../bindings/index.ts';
+import { zswaps } from '../../bindings/front/zswap/index.ts';
 import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
 import { ChaosStore, faultsOf, type Fault, type Op } from './chaos-store.ts';
 import { TIMEOUT, quiet, type Clock } from './clock.ts';
@@ -67,6 +68,7 @@ export type FrontAction =
   | { kind: 'inside'; op: Op | 'compress' | 'decompress'; action: FrontAction }
   | { kind: 'set'; setting: Setting }
   | { kind: 'close' }
+  | { kind: 'image' }
   | { kind: 'all' };
 
 export function pageOf(kind: PageKind): Uint8Array {
@@ -171,15 +173,36 @@ function codeOf(error: unknown): ErrorCode {
   throw error;
 }
 
+/** Waits for a call, and settles what it asks of the store. */
+async function settled<T>(call: Promise<T>, store: ChaosStore): Promise<T> {
+  let ended = false;
+  const done = (): void => void (ended = true);
+  call.then(done, done);
+  for (let round = 0; round < 1000; round++) {
+    await quiet();
+    if (ended) break;
+    store.settle();
+  }
+  must(ended, 'a call does not end');
+  return call;
+}
+
+/** All that can be set. */
+export function settingsOf(zswap: Zswap): object {
+  const { name, victims, enabled, maxPoolPercent, acceptThresholdPercent, sameFilled, exclusiveLoads, writebackLimit, allocator, codec } = zswap;
+  return { name, victims, enabled, maxPoolPercent, acceptThresholdPercent, sameFilled, exclusiveLoads, writebackLimit: String(writebackLimit), allocator, codec };
+}
+
 export class FrontMachine {
   readonly row: FrontRow;
-  readonly #ram: Ram;
+  readonly #build: Build;
+  #ram: Ram;
   readonly #clock: Clock;
   readonly #codecs: Record<CodecName, Codec | 'lz4' | 'lz4hc'>;
   readonly #trimmer = new Trimmer();
   readonly #usedBefore: number;
   readonly #histories = new Map<string, History>();
-  #space!: SwapSpace;
+  #space!: Pick<SwapSpace, 'zswap' | 'pageOut' | 'pageOutAsync' | 'close'>;
   #store!: ChaosStore;
   #created = 0;
   #now = 1;
@@ -200,8 +223,9 @@ export class FrontMachine {
   #closing = false;
   actions = 0;
 
-  private constructor(row: FrontRow, ram: Ram, clock: Clock, deflate: Codec, seed: number) {
+  private constructor(row: FrontRow, ram: Ram, build: Build, clock: Clock, deflate: Codec, seed: number) {
     this.row = row;
+    this.#build = build;
     this.#ram = ram;
     this.#clock = clock;
     this.#seed = seed;
@@ -213,7 +237,7 @@ export class FrontMachine {
   static async create(row: FrontRow, build: Build, clock: Clock, deflate: Codec, seed: number, bytes = '512KiB'): Promise<FrontMachine> {
     const ram = await Ram.create({ bytes, ...buildOptions(build) });
     if (row.shared) ram.zpool('zbud', { name: 'other' }).malloc(100);
-    const machine = new FrontMachine(row, ram, clock, deflate, seed);
+    const machine = new FrontMachine(row, ram, build, clock, deflate, seed);
     await machine.#open();
     return machine;
   }
@@ -310,6 +334,7 @@ export class FrontMachine {
         this.#store.release();
         return quiet();
       case 'close': return this.#close().then(() => this.#open());
+      case 'image': return this.#image();
       case 'all': return this.#drain();
       default: this.#act(action);
     }
@@ -689,6 +714,35 @@ export class FrontMachine {
     this.#histories.clear();
     this.#trimmer.calm();
     this.#closing = false;
+  }
+
+  /**
+   * An image of the RAM is restored, a copy of the store given to what lies there, and all that follows happens there. Both are the
+   * same to the last byte.
+   */
+  async #image(): Promise<void> {
+    await this.#drain();
+    const { name } = this.#zswap;
+    const before = { settings: settingsOf(this.#zswap), stats: this.#zswap.stats() };
+    const image = this.#ram.snapshot();
+    const ram = await Ram.restore(image, buildOptions(this.#build));
+    this.#seed += 1;
+    const store = this.#store.copy(this.#seed);
+    const codecs = Object.values(this.#codecs).filter((codec) => typeof codec !== 'string');
+    const zswap = await settled(Zswap.open(ram, name, { store: store as BackingStore, codecs }), store);
+    must(sameBytes(image, ram.snapshot()), 'to open it has changed the RAM');
+    must(JSON.stringify(before) === JSON.stringify({ settings: settingsOf(zswap), stats: zswap.stats() }), 'it is another one after restore');
+    await settled(this.#space.close(), this.#store);
+    this.#ram.close();
+    this.#ram = ram;
+    this.#store = store;
+    this.#space = {
+      zswap,
+      pageOut: (slot, page) => zswaps.pageOut('swapSpace.pageOut', zswap, slot, page),
+      pageOutAsync: (slot, page) => zswaps.pageOutAsync('swapSpace.pageOutAsync', zswap, slot, page),
+      close: () => zswap.close(),
+    };
+    ram.check();
   }
 
   // ── comparison ─────────────────────────────────────────────────────────────

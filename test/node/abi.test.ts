@@ -87,7 +87,7 @@ describe('numbers that both sides know', () => {
 
   test.each([
     ['words of the result area', /^OUT_(?!WORDS)/, numbers.OUT_WORDS],
-    ['counters and figures of a zswap', /^(?:POOL_LIMIT_HIT|WRITTEN_BACK|REJECT_\w+|DECOMPRESS_FAIL|DUPLICATE_ENTRY|WRITEBACK_FAIL|READ_FAIL|ZSWAP_\w+)$/, numbers.ZSWAP_ENTRIES + 1],
+    ['counters and figures of a zswap', /^(?:POOL_LIMIT_HIT|WRITTEN_BACK|REJECT_\w+|DECOMPRESS_FAIL|DUPLICATE_ENTRY|WRITEBACK_FAIL|READ_FAIL|ZSWAP_\w+)$/, numbers.ZSWAP_STORE_SLOTS + 1],
     ['figures of a ramzswap', /^RAMZ_/, numbers.RAMZ_STORE + 1],
   ])('%s have no gap', (_, pattern, count) => {
     expect(values(pattern).sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i));

@@ -2,14 +2,13 @@
  * JavaScript codecs of a front end: the one place where a front end calls them. They are foreign code: they may throw, lie, and
  * call back (codec/foreign.ts guards what they get and give). Whoever calls one looks at everything anew after it.
  */
-import { CODEC_MAX, FIRST_FOREIGN, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC } from '../../../assembly/abi.ts';
+import { FIRST_FOREIGN, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC } from '../../../assembly/abi.ts';
 import { CORE_CODECS } from '../../codec/core.ts';
 import type { ForeignCodec } from '../../codec/foreign.ts';
 import { CompcacheError } from '../../errors.ts';
 import type { Core } from '../../wasm.ts';
+import { CODECS_MAX, shortName } from './given-codecs.ts';
 
-/** Foreign codecs that there are numbers for. */
-const CODECS_MAX = CODEC_MAX - FIRST_FOREIGN + 1;
 const NO_BLOCK = new Uint8Array(0);
 
 /** Codecs by the numbers that the core knows them by: those outside the core count from FIRST_FOREIGN. */
@@ -24,9 +23,19 @@ export class ForeignCodecs {
     return FIRST_FOREIGN + next;
   }
 
+  /** Whether there is a codec of that number. */
+  has(number: number): boolean {
+    return number < FIRST_FOREIGN + this.#codecs.length;
+  }
+
   /** Gives a codec that number, unless another one has it. It is kept for the blocks that it makes. */
   keep(number: number, codec: ForeignCodec): void {
     this.#codecs[number - FIRST_FOREIGN] ??= codec;
+  }
+
+  /** Names of those outside the core, as they are kept, in the order of their numbers. */
+  get names(): string[] {
+    return this.#codecs.map(({ name }) => shortName(name));
   }
 
   /** Name of a codec, of the core or not. */
@@ -52,11 +61,14 @@ export class ForeignCodecs {
   /**
    * The page whose block the core has put into the block buffer.
    * @returns a page in memory of ours
-   * @throws EIO when the codec does not give a page
+   * @throws EIO when the codec does not give a page, or there is none of that number
    */
   decompressed(op: string, { out, blockBuffer }: Core): Uint8Array {
     const block = blockBuffer.slice(0, out[OUT_BLOCK_BYTES] as number);
-    return this.#at(out[OUT_BLOCK_CODEC] as number).decompress(op, block);
+    const number = out[OUT_BLOCK_CODEC] as number;
+    // A store from outside may say so.
+    if (!this.has(number)) throw new CompcacheError('EIO', op, `the page is of codec ${number}, which there is not`);
+    return this.#at(number).decompress(op, block);
   }
 
   #at(number: number): ForeignCodec {

@@ -1,7 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Zswap: a compressed cache of swapped pages in front of a backing store. What callers see, and nothing else: each call goes to
- * the room that does it. state.ts holds what the rooms share; life.ts begins and ends it; settings.ts, pools.ts and stats.ts keep
+ * the room that does it. state.ts holds what the rooms share; life.ts begins and ends it, reopen.ts finds it in a restored RAM by
+ * what note.ts has kept there; settings.ts, pools.ts and stats.ts keep
  * what their names say; store.ts, load.ts and page-out.ts move pages in and out; writeback.ts moves them to the backing store,
  * run.ts counting, victims.ts choosing whole frames, and writes.ts calling the store.
  */
@@ -13,10 +14,11 @@ import type { Ram } from '../../ram.ts';
 import { runAsync, runSync } from '../../steps.ts';
 import type { AllocatorName, Codec } from '../../types.ts';
 import { codecNow, requireRange } from '../common/options.ts';
-import { close, open } from './life.ts';
+import { close, create } from './life.ts';
 import { load, loadAsync } from './load.ts';
 import { pageOut, pageOutAsync } from './page-out.ts';
-import { requireSetting, requireZswapOptions, type Setting, type Settings, type TakenZswapOptions, type ZswapOptions } from './settings.ts';
+import { requireSetting, requireZswapOptions, tellSettings, type Setting, type SettingValues, type TakenZswapOptions, type ZswapOptions } from './settings.ts';
+import { open, type ZswapOpenOptions } from './reopen.ts';
 import { requireKey, type State } from './state.ts';
 import type { ZswapStats } from './stats.ts';
 import { Storing } from './store.ts';
@@ -61,7 +63,8 @@ export interface Zswap {
  * Store and codec may call back. A page that is being stored is stored as it was at the call, whatever they do to the caller's
  * array; an array that a page is to be loaded into, and that has become shorter meanwhile or was detached, is EINVAL.
  *
- * Nothing survives the process: the index lies in the RAM. Errors of every method: EINVAL for a bad argument, and nothing
+ * The index lies in the RAM, and so do the settings: a zswap whose RAM was saved (ram.snapshot) and restored goes on with open,
+ * if its store is kept as well. Errors of every method: EINVAL for a bad argument, and nothing
  * changes; ECLOSED after close.
  * @see Linux 6.12 mm/zswap.c (victims 'entry'), 6.1 (victims 'page')
  */
@@ -72,7 +75,7 @@ export class Zswap {
   readonly #writeback: Writeback;
 
   private constructor(maker: unknown, state: State) {
-    requireMaker(maker, 'Zswap', 'Zswap.create');
+    requireMaker(maker, 'Zswap', 'Zswap.create or Zswap.open');
     this.#state = state;
     this.#writeback = new Writeback(state);
     this.#storing = new Storing(state, this.#writeback);
@@ -80,7 +83,7 @@ export class Zswap {
 
   static {
     zswaps = {
-      make: async (op, options) => new Zswap(MAKER, await open(op, options)),
+      make: async (op, options) => new Zswap(MAKER, await create(op, options)),
       pageOut: (op, zswap, offset, page) => pageOut(zswap.#state, zswap.#storing, op, offset, page),
       pageOutAsync: (op, zswap, offset, page) => pageOutAsync(zswap.#state, zswap.#storing, op, offset, page),
     };
@@ -95,6 +98,31 @@ export class Zswap {
    */
   static async create(options: ZswapOptions = {}): Promise<Zswap> {
     return zswaps.make('Zswap.create', requireZswapOptions('Zswap.create', options));
+  }
+
+  /**
+   * Opens a zswap that lies in a restored RAM: it goes on where it was when the image was made. Settings, pools, counters and
+   * what may still be written back come from the RAM. Writes that were under way then count as not done, and slots that no page
+   * is in are freed. The RAM stays the caller's, as one that is given to create.
+   *
+   * The store must be as it was then: some of the slots that pages are in are read, and have to hold what was written there. A
+   * page whose slot has changed since is found when it is loaded (EIO).
+   * @param ram a RAM of Ram.restore
+   * @param name of the zswap, as in ram.fronts()
+   * @param options its backing store, and codecs of the caller's: neither lies in the RAM. There is no `clock`, since a zswap asks none
+   * @returns the zswap, when its store was recognised
+   * @throws ENOENT for no such front end; EINVAL for one of another kind, a bad option, a codec that lacks (the message names it),
+   *   no store when pages are in one, one with fewer slots, or another one than that which the pages are in, one that fails
+   *   included; EBUSY when it is open or being opened, when another front end has the store, or inside an evict callback of the
+   *   RAM; ENODEV for a codec that the host lacks; EIO when the settings in the RAM make no sense; ECLOSED when the RAM is closed.
+   *   Nothing has changed then, and it can be called again
+   * @example
+   * const ram = await Ram.restore(image);
+   * const zswap = await Zswap.open(ram, 'zswap#1', { store: await FileStore.open({ path: 'swap', existing: 'reopen' }) });
+   * zswap.load(0, 7, page);
+   */
+  static async open(ram: Ram, name: string, options: ZswapOpenOptions = {}): Promise<Zswap> {
+    return new Zswap(MAKER, await open('Zswap.open', ram, name, options));
   }
 
   /**
@@ -202,7 +230,11 @@ export class Zswap {
     state.settle();
   }
 
-  /** Name of the current pool's codec. Set to a name of the core or a Codec, it starts a new pool, as `allocator` does. */
+  /**
+   * Name of the current pool's codec. Set to a name of the core or a Codec, it starts a new pool, as `allocator` does.
+   * @throws as allocator; EBUSY also after 254 codecs outside the core, ENOSPC when the names of those that it ever had take more
+   *   than 1400 bytes: they lie in the RAM for open
+   */
   get codec(): string {
     return this.#state.pools.codecs.nameOf(this.#state.pools.codec);
   }
@@ -213,16 +245,19 @@ export class Zswap {
     const state = this.#state;
     state.live(op);
     state.pools.use(op, state.pools.allocator, codec);
+    state.keepSettings(op);
     state.settle();
   }
 
-  #set<K extends Setting>(which: K, value: Settings[K]): void {
+  #set<K extends Setting>(which: K, value: SettingValues[K]): void {
     const op = `zswap.${which}`;
-    const { settings } = this.#state;
+    const state = this.#state;
+    const { settings } = state;
     requireSetting(op, which, value);
-    this.#state.live(op);
+    state.live(op);
     settings[which] = value;
-    settings.tell(this.#state.front, this.#state.address);
+    tellSettings(settings, state.front, state.address);
+    state.keepSettings(op);
   }
 
   // ── pages ──────────────────────────────────────────────────────────────────

@@ -2,17 +2,22 @@
  * How a zswap begins and ends: it takes its RAM and its store, and gives both back. Of foreign code, only a codec is loaded here,
  * and the store asked to sync.
  */
+import { VICTIM_ENTRY, VICTIM_PAGE } from '../../../assembly/abi.ts';
+import { DEFAULT_ALLOCATOR } from '../../allocators.ts';
+import type { ForeignCodec } from '../../codec/foreign.ts';
+import { SHAPES } from '../../page-table.ts';
 import { Ram, rams } from '../../ram.ts';
 import { closedCore } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
-import { attached, leaveStore, leaveWhenEnded, takeStore } from '../common/attach.ts';
-import { RAM_KEYS, resolveCodec } from '../common/options.ts';
-import type { Outcome } from '../common/store-io.ts';
-import type { TakenZswapOptions } from './settings.ts';
+import { attached, createFront, leaveStore, leaveWhenEnded, takeStore } from '../common/attach.ts';
+import { RAM_KEYS, resolveCodec, type TakenStore } from '../common/options.ts';
+import { StoreIo, type Outcome } from '../common/store-io.ts';
+import { Pools } from './pools.ts';
+import { settingsOf, tellSettings, type SettingValues, type TakenZswapOptions } from './settings.ts';
 import { State } from './state.ts';
 
 /** Begins one. What fails leaves nothing behind. */
-export async function open(op: string, options: TakenZswapOptions): Promise<State> {
+export async function create(op: string, options: TakenZswapOptions): Promise<State> {
   const codec = await resolveCodec(op, options.codec);
   const ram = options.ram ?? (await Ram.create(pick(options, RAM_KEYS)));
   return attached((undo) => {
@@ -22,8 +27,48 @@ export async function open(op: string, options: TakenZswapOptions): Promise<Stat
       takeStore(op, store);
       undo(() => leaveStore(store));
     }
-    return new State(op, ram, codec, options, undo);
+    return made(op, ram, codec, options, undo);
   });
+}
+
+/** Makes one in the core. @param undo notes how to undo what was done, should a later step fail */
+function made(op: string, ram: Ram, codec: number | ForeignCodec, options: TakenZswapOptions, undo: (step: () => void) => void): State {
+  const { store, allocator = DEFAULT_ALLOCATOR } = options;
+  const name = rams.freshName(op, ram, 'zswap');
+  const core = rams.core(op, ram);
+  const { exports } = core;
+  const settings = settingsOf(options);
+  const victims = settings.victims === 'page' ? VICTIM_PAGE : VICTIM_ENTRY;
+  const shape = SHAPES[options.index ?? 'sparse'];
+  const address = createFront(op, core, name, (epoch, at, bytes) => exports.zswapCreate(victims, shape, store?.slots ?? 0, epoch, at, bytes));
+  undo(() => void exports.zpoolDestroy(address));
+  exports.zswapSetBudget(address, options.writebackLimit ?? Infinity);
+  const pools = new Pools({ ram, core, name, address }, allocator, options.zpool);
+  tellSettings(settings, exports, address);
+  pools.use(op, allocator, codec);
+  undo(() => pools.leave().forEach((pool) => zpools.destroy(op, pool)));
+  const events = { changed: (): void => undefined };
+  const io = store && ioOf(store, settings, events);
+  const state = new State({ ram, ownRam: options.ram === undefined, name, core, address, settings, pools, io });
+  state.keepSettings(op);
+  begun(state, events);
+  return state;
+}
+
+/** What happens when a call of the store has ended or hangs. */
+interface Events {
+  changed: () => void;
+}
+
+/** The calls of a store, before there is a state of whom they are. */
+export function ioOf({ source, isSync }: TakenStore, { maxInFlight, timeout }: SettingValues, events: Events): StoreIo {
+  return new StoreIo(source, maxInFlight, timeout, () => { events.changed(); }, isSync);
+}
+
+/** It is there from now on. */
+export function begun(state: State, events: Events): void {
+  events.changed = () => state.frees?.storeChanged();
+  rams.noteFront(state.ram, state.frontEnd, true);
 }
 
 /** Ends it. All that can fail comes first. @throws EBUSY inside an evict callback in its RAM */

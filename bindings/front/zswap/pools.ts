@@ -2,15 +2,17 @@
  * The zpools of a zswap: the current one, which takes pages, and those that drain; and the codecs of their blocks. It makes and
  * destroys pools and names them to the core. No codec is called here.
  */
-import { FIRST_FOREIGN, OUT_ENTRIES } from '../../../assembly/abi.ts';
+import { FIRST_FOREIGN, OUT_BLOCK_CODEC, OUT_ENTRIES, POOLS_OF_ZSWAP, ZSWAP_CURRENT } from '../../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR, rowOf } from '../../allocators.ts';
 import type { ForeignCodec } from '../../codec/foreign.ts';
 import { CompcacheError, ERRNO_MIN } from '../../errors.ts';
+import { contentsOf, type PoolIn } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { AllocatorName, ZpoolOptions } from '../../types.ts';
 import type { Core, CoreExports } from '../../wasm.ts';
 import { zpools, type Zpool } from '../../zpool.ts';
 import { ForeignCodecs } from '../common/codecs.ts';
+import { requireNames, shortName } from '../common/given-codecs.ts';
 
 /** One zpool that has pages, or the current one. */
 interface Used {
@@ -35,23 +37,25 @@ export class Pools {
   /** The allocator whose options those are. */
   readonly #optionsOf: AllocatorName;
   readonly #used = new Map<number, Used>();
-  #current: Used;
+  #current!: Used;
   /** Pools that could not be destroyed yet. */
   #lingering: Zpool[] = [];
   /** One word of the RAM: pools that have drained. */
   #drained: Uint32Array;
 
-  /** @throws what making a pool throws: nothing is left then */
-  constructor(
-    op: string, place: Place, codec: number | ForeignCodec, allocator: AllocatorName = DEFAULT_ALLOCATOR, options: Omit<ZpoolOptions, 'name' | 'evict'> = {},
-  ) {
+  /** There is none yet: use() makes the first, and takeOver() takes those that lie in the RAM. */
+  constructor(place: Place, allocator: AllocatorName = DEFAULT_ALLOCATOR, options: Omit<ZpoolOptions, 'name' | 'evict'> = {}) {
     const { core, address } = place;
     this.#place = place;
     this.#front = core.exports;
     this.#options = options;
     this.#optionsOf = allocator;
     this.#drained = new Uint32Array(core.memory.buffer, core.exports.zswapDrainedAt(address) >>> 0, 1);
-    this.#current = this.#take(op, allocator, codec);
+  }
+
+  /** The allocator that they had at first, and the options of such a pool. */
+  get first(): { allocator: AllocatorName; options: Omit<ZpoolOptions, 'name' | 'evict'> } {
+    return { allocator: this.#optionsOf, options: this.#options };
   }
 
   /** Those that drain included. */
@@ -76,9 +80,36 @@ export class Pools {
 
   // ── which is current ───────────────────────────────────────────────────────
 
-  /** Makes the pool with that allocator and codec the current one. @throws ENOMEM, EBUSY: nothing changes then */
+  /** Makes the pool with that allocator and codec the current one. @throws ENOMEM, EBUSY, ENOSPC: nothing changes then */
   use(op: string, allocator: AllocatorName, codec: number | ForeignCodec): void {
+    if (typeof codec !== 'number' && !this.codecs.has(this.codecs.numberOf(op, codec))) requireNames(op, [...this.codecs.names, shortName(codec.name)]);
     this.#current = this.#take(op, allocator, codec);
+  }
+
+  /**
+   * Takes the pools that lie in the RAM, in the order in which they were made.
+   * @param codecs those outside the core, in the order of their numbers
+   * @throws EIO for pools or codecs that there cannot be
+   */
+  takeOver(op: string, codecs: readonly ForeignCodec[]): void {
+    const { core, ram, address } = this.#place;
+    codecs.forEach((codec, i) => this.codecs.keep(FIRST_FOREIGN + i, codec));
+    const { pools, fronts } = contentsOf(core);
+    const others = new Set(fronts.filter((front) => front.address !== address).flatMap((front) => front.pools));
+    const found: [index: number, at: number, used: Used][] = [];
+    for (let index = 0; index < POOLS_OF_ZSWAP; index++) {
+      const pool = this.#front.zswapUsed(address, index) >>> 0;
+      const codec = core.out[OUT_BLOCK_CODEC] as number;
+      if (pool === 0) continue;
+      const at = pools.findIndex((one) => one.address === pool);
+      const once = found.every(([, other]) => other !== at);
+      if (!once || others.has(pool) || !this.codecs.has(codec)) throw new CompcacheError('EIO', op, 'the pools in the RAM make no sense');
+      found.push([index, at, { pool: rams.poolAt(ram, pool), allocator: (pools[at] as PoolIn).allocator, codec }]);
+    }
+    for (const [index, , used] of found.sort(([, a], [, b]) => a - b)) this.#used.set(index, used);
+    const current = this.#used.get(this.#front.zswapFigure(address, ZSWAP_CURRENT) >>> 0);
+    if (current === undefined) throw new CompcacheError('EIO', op, 'no pool in the RAM is the current one');
+    this.#current = current;
   }
 
   #take(op: string, allocator: AllocatorName, codec: number | ForeignCodec): Used {

@@ -1,4 +1,4 @@
-/** What a zswap is told, at first (ZswapOptions) and later. Options are read once and checked; only Settings.tell touches the core. */
+/** What a zswap is told, at first (ZswapOptions) and later. Options are read once and checked; only tellSettings and Budget touch the core. */
 import { ALLOCATOR_OPTIONS, requireAllocator } from '../../allocators.ts';
 import type { BackingStore } from '../../backing/types.ts';
 import type { CoreCodecName } from '../../codec/core.ts';
@@ -104,7 +104,8 @@ export function requireSetting(op: string, which: Setting, value: unknown): void
   CHECKS[which](op, which, value);
 }
 
-export class Settings {
+/** All that a zswap goes by, and that is kept in its RAM. */
+export interface SettingValues {
   enabled: boolean;
   exclusiveLoads: boolean;
   maxPoolPercent: number;
@@ -115,31 +116,43 @@ export class Settings {
   readonly keep: boolean;
   /** Whether pages are written as they are, not their blocks. */
   readonly raw: boolean;
-
-  constructor(options: TakenZswapOptions) {
-    this.enabled = options.enabled ?? true;
-    this.exclusiveLoads = options.exclusiveLoads ?? false;
-    this.maxPoolPercent = options.maxPoolPercent ?? 100;
-    this.acceptThresholdPercent = options.acceptThresholdPercent ?? 90;
-    this.sameFilled = options.sameFilled ?? true;
-    this.victims = options.victims ?? 'entry';
-    this.keep = (options.incompressible ?? (options.store === undefined ? 'refuse' : 'keep')) === 'keep';
-    this.raw = options.writebackCompressed === false;
-  }
-
-  /** Tells the core those that it has to know. */
-  tell(front: CoreExports, address: number): void {
-    front.zswapSet(address, this.maxPoolPercent, this.acceptThresholdPercent, this.sameFilled ? 1 : 0, this.keep ? 1 : 0);
-  }
+  readonly maxInFlight: number;
+  readonly timeout: number;
 }
 
-/** How many pages may still be written back. */
+/** The settings that options ask for. */
+export function settingsOf(options: TakenZswapOptions): SettingValues {
+  return {
+    enabled: options.enabled ?? true,
+    exclusiveLoads: options.exclusiveLoads ?? false,
+    maxPoolPercent: options.maxPoolPercent ?? 100,
+    acceptThresholdPercent: options.acceptThresholdPercent ?? 90,
+    sameFilled: options.sameFilled ?? true,
+    victims: options.victims ?? 'entry',
+    keep: (options.incompressible ?? (options.store === undefined ? 'refuse' : 'keep')) === 'keep',
+    raw: options.writebackCompressed === false,
+    maxInFlight: options.maxInFlight ?? 32,
+    timeout: options.timeout ?? 30_000,
+  };
+}
+
+/** Tells the core those settings that it has to know. */
+export function tellSettings({ maxPoolPercent, acceptThresholdPercent, sameFilled, keep }: SettingValues, front: CoreExports, address: number): void {
+  front.zswapSet(address, maxPoolPercent, acceptThresholdPercent, sameFilled ? 1 : 0, keep ? 1 : 0);
+}
+
+/** How many pages may still be written back. The core keeps the number, and this one what it was last. */
 export class Budget {
+  readonly #front: CoreExports;
+  readonly #address: number;
   #left: number;
   #number = 0;
 
-  constructor(left: number) {
-    this.#left = left;
+  /** The budget of a zswap, as it is in the core. */
+  constructor(front: CoreExports, address: number) {
+    this.#front = front;
+    this.#address = address;
+    this.#left = front.zswapBudget(address);
   }
 
   get left(): number {
@@ -152,16 +165,21 @@ export class Budget {
   }
 
   set(left: number): void {
-    this.#left = left;
+    this.#keep(left);
     this.#number += 1;
   }
 
   take(): void {
-    this.#left -= 1;
+    this.#keep(this.#left - 1);
   }
 
   /** Gives one back to the budget with that number, if that is still the one. */
   giveBack(number: number): void {
-    if (number === this.#number) this.#left += 1;
+    if (number === this.#number) this.#keep(this.#left + 1);
+  }
+
+  #keep(left: number): void {
+    this.#left = left;
+    this.#front.zswapSetBudget(this.#address, left);
   }
 }

@@ -1,19 +1,18 @@
 /**
- * What the rooms of a zswap share: where it is in its RAM, its pools, settings and store, and what goes on in it. It makes the
- * zswap in the core; life.ts ends it. Of foreign code it calls a codec, to decompress.
+ * What the rooms of a zswap share: where it is in its RAM, its pools, settings and store, and what goes on in it. life.ts makes
+ * the zswap in the core and ends it; reopen.ts finds it in a restored RAM. Of foreign code this calls a codec, to decompress.
  */
-import { RAW_KEYS, VICTIM_ENTRY, VICTIM_PAGE, ZSWAP_IN_FLIGHT } from '../../../assembly/abi.ts';
-import type { ForeignCodec } from '../../codec/foreign.ts';
+import { RAW_KEYS, ZSWAP_IN_FLIGHT } from '../../../assembly/abi.ts';
 import { CompcacheError, codeOf, isU32, requireU32, show } from '../../errors.ts';
-import { SHAPES } from '../../page-table.ts';
 import { rams, type FrontEnd, type Ram } from '../../ram.ts';
 import type { Core, CoreExports } from '../../wasm.ts';
 import { ActiveCalls } from '../common/active.ts';
-import { createFront, noFrame } from '../common/attach.ts';
+import { noFrame } from '../common/attach.ts';
 import { SlotFrees } from '../common/slot-frees.ts';
-import { StoreIo } from '../common/store-io.ts';
-import { Pools } from './pools.ts';
-import { Budget, Settings, type TakenZswapOptions } from './settings.ts';
+import type { StoreIo } from '../common/store-io.ts';
+import { keepSettings } from './note.ts';
+import type { Pools } from './pools.ts';
+import { Budget, tellSettings, type SettingValues } from './settings.ts';
 import { Figures } from './stats.ts';
 
 /** Highest type of a page; above are keys of the index's own. */
@@ -25,6 +24,19 @@ export function requireKey(op: string, type: number, offset: number): void {
   if (!isU32(type) || type > TYPE_MAX) throw new CompcacheError('EINVAL', op, `type must be a whole number from 0 to ${TYPE_MAX}, not ${show(type)}`);
 }
 
+/** What a zswap is made of: its place in the core, with its pools, and its store. */
+export interface Begun {
+  ram: Ram;
+  /** Whether it made the RAM, and closes it. */
+  ownRam: boolean;
+  name: string;
+  core: Core;
+  address: number;
+  settings: SettingValues;
+  pools: Pools;
+  io: StoreIo | undefined;
+}
+
 export class State {
   readonly ram: Ram;
   readonly ownRam: boolean;
@@ -32,7 +44,7 @@ export class State {
   readonly front: CoreExports;
   readonly address: number;
   readonly blockAddress: number;
-  readonly settings: Settings;
+  readonly settings: SettingValues;
   readonly budget: Budget;
   readonly pools: Pools;
   readonly figures: Figures;
@@ -53,35 +65,32 @@ export class State {
   closed = false;
   closing: Promise<void> | undefined;
 
-  /** @param undo notes how to undo what was done, should a later step fail */
-  constructor(op: string, ram: Ram, codec: number | ForeignCodec, options: TakenZswapOptions, undo: (step: () => void) => void) {
-    const { store } = options;
+  /** Takes what there is already. Nothing in here fails, and nothing foreign runs. */
+  constructor({ ram, ownRam, name, core, address, settings, pools, io }: Begun) {
     this.ram = ram;
-    this.ownRam = options.ram === undefined;
-    this.name = rams.freshName(op, ram, 'zswap');
-    const core = rams.core(op, ram);
+    this.ownRam = ownRam;
+    this.name = name;
     this.core = core;
     this.front = core.exports;
     this.blockAddress = core.exports.blockBuffer() >>> 0;
-    this.settings = new Settings(options);
-    this.budget = new Budget(options.writebackLimit ?? Infinity);
-    const victims = this.settings.victims === 'page' ? VICTIM_PAGE : VICTIM_ENTRY;
-    const shape = SHAPES[options.index ?? 'sparse'];
-    const address = createFront(op, core, this.name, (epoch, name, nameBytes) => this.front.zswapCreate(victims, shape, store?.slots ?? 0, epoch, name, nameBytes));
-    undo(() => void core.exports.zpoolDestroy(address));
     this.address = address;
+    this.settings = settings;
+    this.budget = new Budget(core.exports, address);
+    this.pools = pools;
     this.figures = new Figures(core.exports, address);
-    this.io = store === undefined ? undefined
-      : new StoreIo(store.source, options.maxInFlight ?? 32, options.timeout ?? 30_000, () => this.frees?.storeChanged(), store.isSync);
-    this.frees = this.io === undefined ? undefined : new SlotFrees(this.io, core, address, () => this.isGone);
-    this.settings.tell(core.exports, address);
-    this.pools = new Pools(op, { ram, core, name: this.name, address }, codec, options.allocator, options.zpool);
+    this.io = io;
+    this.frees = io === undefined ? undefined : new SlotFrees(io, core, address, () => this.isGone);
+    tellSettings(settings, core.exports, address);
     this.frontEnd = {
-      name: this.name,
+      name,
       ownFrames: () => this.core.exports.zpoolMetadataFrames(address) >>> 0,
       isBusy: () => this.figures.of(ZSWAP_IN_FLIGHT) !== 0,
     };
-    rams.noteFront(ram, this.frontEnd, true);
+  }
+
+  /** Keeps the settings in the RAM, for Zswap.open. */
+  keepSettings(op: string): void {
+    keepSettings(op, this.core, this.address, this.settings, this.pools);
   }
 
   /** Every call begins with this, but those that change nothing. ECLOSED. */

@@ -1,7 +1,7 @@
 /** Calls of Zswap, SwapSpace and Ramzswap. */
 import {
   ALLOCATORS, CompcacheError, LOADABLE_CODECS, PAGE_SIZE, Ram, Ramzswap, SwapSpace, Zswap, type AllocatorName, type BackingStore, type BlockState, type Codec,
-  type RamzswapOpenOptions, type RamzswapOptions, type RamzswapSettings, type RecompressOptions, type WritebackSelection, type ZpoolOptions, type ZswapOptions,
+  type RamzswapOpenOptions, type RamzswapOptions, type RamzswapSettings, type RecompressOptions, type WritebackSelection, type ZpoolOptions, type ZswapOpenOptions, type ZswapOptions,
 } from '../../../bindings/index.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../../../bindings/dispose.ts';
 import { hostileCodec, hostileStore, oddCodec, oddStore } from '../actors.ts';
@@ -97,6 +97,28 @@ async function makeZswap(world: World): Promise<void> {
   if (world.zswaps.length > 3) await gone(world, 'zswaps', it, it.close());
 }
 
+export function openZswapMakers(world: World): Makers<ZswapOpenOptions> {
+  const { dice } = world;
+  const codecs = (): unknown[] => Array.from({ length: dice.below(4) }, () => codecOption(world));
+  return { store: () => storeOption(world), codecs: () => (dice.once(8) ? oddNumber(world) : dice.once(8) ? proxy(world, codecs()) : options(world, codecs())) as Codec[] };
+}
+
+/** Opens a front end of the RAM as it is, which is refused, or one of its image, which goes on there for a while. */
+async function openZswap(world: World): Promise<void> {
+  const { dice, ram } = world;
+  const back = dice.once(3) ? undefined : await Ram.restore(ram.snapshot());
+  const there = back ?? (dice.once(6) ? proxy(world, ram) : ram);
+  try {
+    const name = text(world, dice.of(['zswap#1', ...(back ?? ram).fronts().map((front) => front.name)]));
+    const it = await Zswap.open(there, name, some(world, openZswapMakers(world), {}, 3));
+    for (let offset = 0; offset < 8; offset++) await it.loadAsync(0, offset, new Uint8Array(PAGE_SIZE)).catch(() => false);
+    if (back !== undefined && !back.isClosed) back.check();
+    await it.close();
+  } finally {
+    back?.close();
+  }
+}
+
 function withZswap(run: (of: Owned<Zswap>, world: World) => unknown): (world: World) => unknown {
   return (world) => (world.zswaps.length === 0 ? makeZswap(world) : run(world.dice.of(world.zswaps), world));
 }
@@ -120,6 +142,7 @@ function zswapGetters(...names: (keyof Zswap & string)[]): Entry[] {
 export const ZSWAP: readonly Entry[] = [
   entry('Zswap.constructor', (world) => new (Zswap as unknown as new (...given: unknown[]) => unknown)('op', world.ram, {}, 0, options(world, {})), 1),
   entry('Zswap.create', makeZswap, 3),
+  entry('Zswap.open', openZswap, 1),
   entry('Zswap.store', withZswap((of, world) => {
     const { type, offset, number } = placeOf(world);
     return of.it.store(type, offset, page(world, of.owner, number));

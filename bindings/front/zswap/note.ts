@@ -1,0 +1,63 @@
+/**
+ * The settings of a zswap as they lie in its RAM (../common/note.ts), for Zswap.open: kept when it is made and when one of them
+ * changes. The core knows the rest: its pools and which is the current one, for how many slots its store is, what may still be
+ * written back.
+ */
+import { VICTIM_PAGE, ZSWAP_VICTIMS } from '../../../assembly/abi.ts';
+import { optionWords, optionsOf, requireAllocator, type AllocatorName } from '../../allocators.ts';
+import { CompcacheError, takeOptions } from '../../errors.ts';
+import type { ZpoolOptions } from '../../types.ts';
+import type { Core } from '../../wasm.ts';
+import { keptNames, namesOf } from '../common/given-codecs.ts';
+import { keepNote, readNote } from '../common/note.ts';
+import { requireFlag, requirePercent, requirePlace, requireWord } from '../common/options.ts';
+import type { Pools } from './pools.ts';
+import type { SettingValues } from './settings.ts';
+
+/** What open finds in the RAM. */
+export interface Noted {
+  settings: SettingValues;
+  /** The allocator that pools had at first, and the options of such a pool. */
+  allocator: AllocatorName;
+  zpool: Omit<ZpoolOptions, 'name' | 'evict'>;
+  /** Names of the codecs outside the core, in the order of their numbers. */
+  codecs: readonly string[];
+}
+
+/** Keeps the settings of a zswap, in place of those before. */
+export function keepSettings(op: string, core: Core, address: number, settings: SettingValues, pools: Pools): void {
+  const { allocator, options } = pools.first;
+  keepNote(op, core, address, { ...settings, allocator, zpool: options, codecs: keptNames(pools.codecs.names) });
+}
+
+/** The settings of a zswap that rests, checked like a caller's. EIO. */
+export function notedSettings(op: string, core: Core, address: number): Noted {
+  const note = readNote(op, core, address);
+  try {
+    const noted = taken(op, note);
+    const victims = core.exports.zswapFigure(address, ZSWAP_VICTIMS) >>> 0 === VICTIM_PAGE ? 'page' : 'entry';
+    requireWord(op, 'victims', noted.settings.victims, [victims]);
+    return noted;
+  } catch (cause) {
+    throw new CompcacheError('EIO', op, 'the settings in the RAM make no sense', { cause });
+  }
+}
+
+const FLAGS = ['enabled', 'exclusiveLoads', 'sameFilled', 'keep', 'raw'] as const;
+const PERCENTS = ['maxPoolPercent', 'acceptThresholdPercent'] as const;
+const NUMBERS = ['maxInFlight', 'timeout'] as const;
+
+function taken(op: string, note: object): Noted {
+  const { allocator, zpool, codecs, ...settings } = takeOptions<Noted & SettingValues>(
+    op, note, [...FLAGS, ...PERCENTS, ...NUMBERS, 'victims', 'allocator', 'zpool', 'codecs'],
+  );
+  for (const key of FLAGS) requireFlag(op, key, settings[key]);
+  for (const key of PERCENTS) requirePercent(op, key, settings[key]);
+  for (const key of NUMBERS) if (settings[key] === undefined) throw new CompcacheError('EINVAL', op, `${key} lacks`);
+  requirePlace(op, settings);
+  requireWord(op, 'victims', settings.victims, ['entry', 'page']);
+  requireAllocator(op, allocator);
+  const options = takeOptions<ZpoolOptions>(op, zpool, optionsOf(allocator));
+  optionWords(op, allocator, options);
+  return { settings: settings as unknown as SettingValues, allocator, zpool: options, codecs: namesOf(op, codecs) };
+}

@@ -1,0 +1,127 @@
+/**
+ * Open: a zswap that lies in a restored RAM goes on. First all that is the caller's is asked; then codecs are loaded and the store
+ * is recognised; only then something changes, in one step in which nothing foreign runs.
+ */
+import { OUT_PLACE, ZSWAP_STORE_SLOTS, ZSWAP_WRITTEN } from '../../../assembly/abi.ts';
+import type { BackingStore } from '../../backing/types.ts';
+import type { ForeignCodec } from '../../codec/foreign.ts';
+import { CompcacheError, show, takeOptions } from '../../errors.ts';
+import type { FrontIn } from '../../fronts.ts';
+import { rams, type Ram } from '../../ram.ts';
+import type { Codec } from '../../types.ts';
+import type { Core } from '../../wasm.ts';
+import { leaveWhenEnded, takeStore } from '../common/attach.ts';
+import { codecsNamed, takeCodecs } from '../common/given-codecs.ts';
+import { requireTakenStore, type TakenStore } from '../common/options.ts';
+import { requireSameStore } from '../common/recognise.ts';
+import type { StoreIo } from '../common/store-io.ts';
+import { begun, ioOf } from './life.ts';
+import { notedSettings, type Noted } from './note.ts';
+import { Pools } from './pools.ts';
+import { State } from './state.ts';
+
+/** What a zswap in a restored RAM is given anew: all else comes from the RAM. It has no clock. */
+export interface ZswapOpenOptions {
+  /**
+   * The backing store that it had, or a copy of it. It may be left out when no page is in it; then nothing is written back. It
+   * belongs to one front end at a time, as in create.
+   */
+  store?: BackingStore;
+  /**
+   * The codecs that it ever had and that neither the core nor loadCodec knows, at most 256. Each is known by its name, of which
+   * 64 characters count; several of one name are taken in the order in which the zswap came to have them.
+   */
+  codecs?: readonly Codec[];
+}
+
+/** A zswap that rests, and what it goes on with. */
+interface Found {
+  front: FrontIn;
+  ram: Ram;
+  core: Core;
+  noted: Noted;
+  store: TakenStore | undefined;
+}
+
+/** Those that are being opened. */
+const opening = new WeakSet<FrontIn>();
+
+/** Opens one. What fails changes nothing. */
+export async function open(op: string, ram: Ram, name: string, given: ZswapOpenOptions): Promise<State> {
+  if (!rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
+  const options = takeOptions<ZswapOpenOptions>(op, given, ['store', 'codecs']);
+  const store = options.store === undefined ? undefined : requireTakenStore(op, options.store);
+  const codecs = options.codecs === undefined ? [] : takeCodecs(op, options.codecs);
+  const front = rams.resting(op, ram, name, 'zswap');
+  const core = rams.core(op, ram);
+  if (opening.has(front)) throw new CompcacheError('EBUSY', op, `${show(front.name)} is being opened`);
+  const found = { front, ram, core, noted: notedSettings(op, core, front.address), store };
+  requireFits(op, found);
+  opening.add(front);
+  try {
+    return await attach(op, found, codecs);
+  } finally {
+    opening.delete(front);
+  }
+}
+
+/** Requires that store and RAM fit each other as far as numbers tell. EINVAL. */
+function requireFits(op: string, { core, front, store }: Found): void {
+  const pages = core.exports.zswapFigure(front.address, ZSWAP_WRITTEN) >>> 0;
+  const slots = core.exports.zswapFigure(front.address, ZSWAP_STORE_SLOTS) >>> 0;
+  if (store === undefined && pages !== 0) throw new CompcacheError('EINVAL', op, `${pages} pages are in a backing store: give it as store`);
+  if (store === undefined) return;
+  if (slots === 0) throw new CompcacheError('EINVAL', op, 'the zswap had no backing store');
+  if (store.slots < slots) throw new CompcacheError('EINVAL', op, `the store has ${store.slots} slots, the one that the zswap had has ${slots}`);
+}
+
+async function attach(op: string, found: Found, given: readonly ForeignCodec[]): Promise<State> {
+  const { ram, core, noted, store, front } = found;
+  const { name, address } = front;
+  const events = { changed: (): void => undefined };
+  const io = store && ioOf(store, noted.settings, events);
+  if (io !== undefined) takeStore(op, io.store);
+  let state: State;
+  try {
+    const codecs = await codecsNamed(op, noted.codecs, given);
+    requireStill(op, found);
+    const pools = new Pools({ ram, core, name, address }, noted.allocator, noted.zpool);
+    pools.takeOver(op, codecs);
+    if (io !== undefined) await requireSame(op, found, io);
+    requireStill(op, found);
+    state = new State({ ram, ownRam: false, name, core, address, settings: noted.settings, pools, io });
+  } catch (error) {
+    if (io !== undefined) leaveWhenEnded(io);
+    throw error;
+  }
+  core.exports.zswapSettle(address);
+  rams.wake(ram, front);
+  begun(state, events);
+  state.settle();
+  return state;
+}
+
+/** Requires that the zswap rests still. ENOENT when it was dropped meanwhile, ECLOSED, EBUSY inside an evict callback. */
+function requireStill(op: string, { ram, front }: Found): void {
+  rams.resting(op, ram, front.name, 'zswap');
+}
+
+/** Requires that the store is the one that its pages are in. EINVAL. */
+async function requireSame(op: string, found: Found, io: StoreIo): Promise<void> {
+  const { exports, out } = found.core;
+  const { address } = found.front;
+  let place = 0;
+  let ended = false;
+  const next = (): boolean => {
+    if (ended || exports.zswapWritten(address, place) === 0) return false;
+    place = ((out[OUT_PLACE] as number) + 1) >>> 0;
+    ended = place === 0;
+    return true;
+  };
+  try {
+    await requireSameStore(op, found.core, address, io, exports.zswapFigure(address, ZSWAP_WRITTEN) >>> 0, next);
+  } catch (error) {
+    requireStill(op, found); // one that was dropped meanwhile has no slots
+    throw error;
+  }
+}
