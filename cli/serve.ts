@@ -3,6 +3,7 @@
  *
  * The device is a Ramzswap, exported over a Unix socket or a port. A second socket takes the orders of `compcache rzscontrol`.
  */
+import { existsSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ram, Ramzswap, loadCodec, type AllocatorName, type Codec, type RamzswapSettings } from '../bindings/index.ts';
 import { FileStore } from '../bindings/backing/file.ts';
@@ -116,6 +117,17 @@ function optionName(key: keyof Options): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
+/** The file that was behind the device of an image, as it was left. */
+async function reopened(path: string): Promise<FileStore<'sync'>> {
+  if (!existsSync(path)) throw new InputError(`there is no backing file ${path}`);
+  try {
+    return await FileStore.open({ path, existing: 'reopen' });
+  } catch (error) {
+    // What the call proposes is an option of the call, and would lose the pages.
+    throw error instanceof CompcacheError ? new InputError(`cannot go on with the backing file ${path}: ${error.message.replace(/^FileStore\.open: |; existing: .*$/g, '')}`, { cause: error }) : error;
+  }
+}
+
 /** The device of an image, on the file that was behind it. */
 async function restored(image: string, backing: string | undefined): Promise<Served> {
   const ram = await Ram.restore(await readImage(image));
@@ -123,7 +135,7 @@ async function restored(image: string, backing: string | undefined): Promise<Ser
   try {
     const [device, ...others] = ram.fronts().filter(({ kind }) => kind === 'ramzswap');
     if (device === undefined || others.length !== 0) throw new InputError(`the image must have one device, not ${device === undefined ? 0 : others.length + 1}`);
-    file = backing === undefined ? undefined : await FileStore.open({ path: backing, existing: 'reopen' });
+    file = backing === undefined ? undefined : await reopened(backing);
     return new Served(await Ramzswap.open(ram, device.name, file === undefined ? {} : { backing: file }), file, ram);
   } catch (error) {
     file?.close();

@@ -333,6 +333,7 @@ describe('a saved device', () => {
     const one = async (...args: string[]): Promise<Outcome> => compcache(['serve', ...socket, ...args]);
     await refused(await one('--image', image), /pages are in a backing store/);
     await refused(await one('--image', image, '--backing', join(folder, 'in')), /somebody else/);
+    await refused(await one('--image', image, '--backing', join(folder, 'none')), /there is no backing file/);
     await refused(await one('--image', image, '--disksize', '1M'), /--disksize comes from the image/);
     await refused(await one('--image', image, '--swap-header'), /--swap-header comes from the image/);
     await refused(await one('--image', join(folder, 'nothing')), /cannot read the image/);
@@ -344,6 +345,8 @@ describe('a saved device', () => {
     await refused(await one('--image', join(folder, 'damaged'), '--backing', join(folder, 'back')), /image/);
     // None of that has touched the file behind it.
     expect(await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop()).toBe(0);
+    await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop('SIGKILL');
+    await refused(await one('--image', image, '--backing', join(folder, 'back')), /cannot go on with the backing file .*: the volume was not closed$/m);
   });
 });
 
