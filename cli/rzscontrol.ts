@@ -29,6 +29,7 @@ interface Options {
   idle?: number | true;
   writeback?: (typeof SELECTIONS)[number];
   recompress?: (typeof RECOMPRESS)[number];
+  save?: string;
   stats?: boolean;
   control?: string;
   json?: boolean;
@@ -37,7 +38,7 @@ interface Options {
 type Stats = RamzswapStats & { allocator: string; codec: string; mmStat: MmStat; ioStat: IoStat; bdStat: BdStat };
 
 /** What can be asked for; one of them, and --stats besides. */
-const ORDERS = ['init', 'reset', 'compact', 'idle', 'writeback', 'recompress'] as const;
+const ORDERS = ['init', 'reset', 'compact', 'idle', 'writeback', 'recompress', 'save'] as const;
 type Order = (typeof ORDERS)[number];
 /** Options of --init only. */
 const INIT_ONLY = ['disksize_kb', 'backing_swap', 'allocator', 'codec', 'recomp', 'swap_header'] as const;
@@ -60,6 +61,7 @@ export function addRzscontrol(program: Command): void {
     .option('--idle [seconds]', 'mark pages as idle that were not used for so long; default all', parseKb)
     .addOption(new Option('--writeback <pages>', 'move pages to the backing file').choices([...SELECTIONS]))
     .addOption(new Option('--recompress <pages>', 'compress pages anew with the further codecs').choices([...RECOMPRESS]))
+    .option('--save <file>', 'write an image of the device to a file, for serve --image; I/O waits meanwhile')
     .option('--stats', 'show the statistics, after anything else')
     .option('--control <path>', 'control socket; default: PATH with .ctl behind, or else PATH itself')
     .option('--json', 'answer in JSON')
@@ -114,6 +116,7 @@ function argumentsOf(order: Order, options: Options): Record<string, unknown> {
       });
     case 'idle': return typeof options.idle === 'number' ? { age: options.idle } : {};
     case 'writeback': return { type: options.writeback };
+    case 'save': return { file: resolve(options.save as string) };
     case 'recompress': return options.recompress === 'all' ? {} : { type: options.recompress };
     default: return {};
   }
@@ -142,6 +145,7 @@ function sentence(order: string, answer: Record<string, number>): string {
     case 'compact': return `${answer.pagesCompacted} frames given back`;
     case 'idle': return `${answer.pages} pages are idle`;
     case 'writeback': return `${answer.pages} pages written back`;
+    case 'save': return `saved: ${answer.bytes} bytes`;
     case 'recompress': return `${answer.pages} pages take less`;
     default: return `memory limit: ${answer.memlimit} bytes`;
   }

@@ -3,14 +3,17 @@
  *
  * The device is a Ramzswap, exported over a Unix socket or a port. A second socket takes the orders of `compcache rzscontrol`.
  */
+import { existsSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ramzswap, loadCodec, type AllocatorName, type Codec, type RamzswapSettings } from '../bindings/index.ts';
+import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ram, Ramzswap, loadCodec, type AllocatorName, type Codec, type RamzswapSettings } from '../bindings/index.ts';
 import { FileStore } from '../bindings/backing/file.ts';
 import { CODECS, parseCodec, parseCodecs, type CodecName } from './arguments.ts';
-import { serveControl, serveNbd, stopSignal, type BlockDevice, type ControlHandler, type NbdServer } from './nbd/index.ts';
+import { newFile, readImage } from './image.ts';
+import { Gate, gated, serveControl, serveNbd, stopSignal, type BlockDevice, type ControlHandler, type NbdServer } from './nbd/index.ts';
 import { InputError } from './pages.ts';
 
 interface Options {
+  image?: string;
   disksize?: string;
   memlimit?: string;
   allocator?: AllocatorName;
@@ -46,13 +49,15 @@ const HELP = `
 Attach it with any NBD client, as root for a real device node:
   nbd-client -unix PATH /dev/nbd0      qemu-img convert disk.qcow2 'nbd+unix:///?socket=PATH'      nbdcopy FILE 'nbd+unix:///?socket=PATH'
 Orders while it runs: compcache rzscontrol PATH --stats, and others; PATH is that of --socket or of --control.
-It ends at SIGINT or SIGTERM; what was on the device is gone then. Who can open the socket can read and write all of it.
+It ends at SIGINT or SIGTERM; what was on the device is gone then, unless rzscontrol --save FILE has saved it. serve --image FILE
+goes on with it, with the same --backing file where it had one. Who can open the socket can read and write all of it.
 `;
 
 export function addServe(program: Command): void {
   program
     .command('serve')
     .description('Serves a compressed RAM disk over NBD.')
+    .option('--image <file>', 'go on with a device that rzscontrol --save has saved')
     .option('--disksize <size>', 'bytes of the device, as in 256M; without, it is initialised by rzscontrol')
     .option('--memlimit <size>', 'the most memory of the pool')
     .addOption(new Option('--allocator <name>', 'allocator of the pool').choices([...ALLOCATORS]))
@@ -81,10 +86,12 @@ async function serve(options: Options): Promise<void> {
   if ((socket === undefined) === (port === undefined)) throw new InputError('serve needs --socket PATH or --port N, one of them');
   if (bind !== undefined && port === undefined) throw new InputError('--bind is for --port');
   const control = options.control ?? (socket === undefined ? undefined : `${socket}.ctl`);
-  const served = new Served(await Ramzswap.create(options.ram === undefined ? {} : { bytes: options.ram }));
+  if (options.image !== undefined) refuseAll(options);
+  const served = options.image !== undefined ? await restored(options.image, options.backing)
+    : new Served(await Ramzswap.create(options.ram === undefined ? {} : { bytes: options.ram }));
   try {
     if (options.disksize !== undefined) await served.init(orderOf(options));
-    else refuseSettings(options);
+    else if (options.image === undefined) refuseSettings(options);
     await run(served, {
       ...(socket === undefined ? { port: port as number } : { socket }), ...(bind === undefined ? {} : { bind }),
       ...(exportName === undefined ? {} : { exportName }),
@@ -97,7 +104,44 @@ async function serve(options: Options): Promise<void> {
 /** Without --disksize the device is not initialised: settings would be lost. */
 function refuseSettings(options: Options): void {
   const given = (['memlimit', 'allocator', 'codec', 'recomp', 'backing', 'swapHeader'] as const).find((key) => options[key] !== undefined);
-  if (given !== undefined) throw new InputError(`--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} is for --disksize; without that, give it to rzscontrol --init`);
+  if (given !== undefined) throw new InputError(`${optionName(given)} is for --disksize; without that, give it to rzscontrol --init`);
+}
+
+/** With --image the settings come from it. */
+function refuseAll(options: Options): void {
+  const given = (['disksize', 'memlimit', 'allocator', 'codec', 'recomp', 'ram', 'swapHeader'] as const).find((key) => options[key] !== undefined);
+  if (given !== undefined) throw new InputError(`${optionName(given)} comes from the image`);
+}
+
+function optionName(key: keyof Options): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** The file that was behind the device of an image, as it was left. */
+async function reopened(path: string): Promise<FileStore<'sync'>> {
+  if (!existsSync(path)) throw new InputError(`there is no backing file ${path}`);
+  try {
+    return await FileStore.open({ path, existing: 'reopen' });
+  } catch (error) {
+    // What the call proposes is an option of the call, and would lose the pages.
+    throw error instanceof CompcacheError ? new InputError(`cannot go on with the backing file ${path}: ${error.message.replace(/^FileStore\.open: |; existing: .*$/g, '')}`, { cause: error }) : error;
+  }
+}
+
+/** The device of an image, on the file that was behind it. */
+async function restored(image: string, backing: string | undefined): Promise<Served> {
+  const ram = await Ram.restore(await readImage(image));
+  let file: FileStore<'sync'> | undefined;
+  try {
+    const [device, ...others] = ram.fronts().filter(({ kind }) => kind === 'ramzswap');
+    if (device === undefined || others.length !== 0) throw new InputError(`the image must have one device, not ${device === undefined ? 0 : others.length + 1}`);
+    file = backing === undefined ? undefined : await reopened(backing);
+    return new Served(await Ramzswap.open(ram, device.name, file === undefined ? {} : { backing: file }), file, ram);
+  } catch (error) {
+    file?.close();
+    ram.close();
+    throw error;
+  }
 }
 
 function orderOf(options: Options): Order {
@@ -107,7 +151,7 @@ function orderOf(options: Options): Order {
 async function run(served: Served, endpoint: { socket?: string; port?: number; bind?: string; exportName?: string }, control: string | undefined): Promise<void> {
   const stop = stopSignal();
   const report = (error: unknown): void => void process.stderr.write(`compcache: ${error instanceof Error ? error.message : String(error)}\n`);
-  const server = await serveNbd({ device: served, description: 'compressed RAM disk', report, ...endpoint });
+  const server = await serveNbd({ device: gated(served, served.gate), description: 'compressed RAM disk', report, ...endpoint });
   served.server = server;
   if (!server.isLocal) report(`warning: ${server.uri} is open to other machines: whoever reaches it can read and write the whole device`);
   try {
@@ -128,15 +172,21 @@ async function run(served: Served, endpoint: { socket?: string; port?: number; b
 /** The device as NBD clients and rzscontrol have it, with the file behind it. */
 class Served implements BlockDevice {
   server: NbdServer | undefined;
-  readonly #device: Ramzswap;
+  /** What uses the device passes it. */
+  readonly gate = new Gate();
+  #device: Ramzswap;
   #file: FileStore<'sync'> | undefined;
+  /** That of an image, until another device is made. */
+  #ram: Ram | undefined;
   #starting = false;
   #resetting = false;
   /** Ends with the last order that has come. */
   #orders: Promise<unknown> = Promise.resolve();
 
-  constructor(device: Ramzswap) {
+  constructor(device: Ramzswap, file?: FileStore<'sync'>, ram?: Ram) {
     this.#device = device;
+    this.#file = file;
+    this.#ram = ram;
   }
 
   get isReady(): boolean {
@@ -184,6 +234,7 @@ class Served implements BlockDevice {
     if (disksize === undefined) throw new CompcacheError('EINVAL', 'serve.init', 'a disksize is needed');
     this.#starting = true;
     try {
+      await this.#leaveImage();
       const settings: RamzswapSettings = {
         disksize,
         ...(memlimit === undefined ? {} : { memlimit }),
@@ -197,6 +248,15 @@ class Served implements BlockDevice {
     } finally {
       this.#starting = false;
     }
+  }
+
+  /** What comes after the device of an image has neither its RAM nor its settings. */
+  async #leaveImage(): Promise<void> {
+    if (this.#ram === undefined) return;
+    const device = await Ramzswap.create();
+    await this.#device.close();
+    this.#ram.close();
+    [this.#device, this.#ram] = [device, undefined];
   }
 
   /** With a file behind it, which has a slot for each page of the device. */
@@ -231,6 +291,21 @@ class Served implements BlockDevice {
   async close(): Promise<void> {
     await this.#device.close();
     this.#file?.close();
+    this.#ram?.close();
+  }
+
+  /** Writes an image of the RAM to a file. I/O and orders wait until all of it is read; then it is made last. */
+  async save(path: string): Promise<{ bytes: number }> {
+    const op = 'serve.save';
+    const { ram } = this.#device;
+    const file = await newFile(op, path);
+    try {
+      const bytes = await this.gate.hold(() => file.write(ram.snapshotChunks()));
+      await file.commit();
+      return { bytes };
+    } finally {
+      await file.abandon();
+    }
   }
 
   /** Carries out a long order when those before have ended. It works in slices, and I/O and short orders go on beside it. */
@@ -242,6 +317,14 @@ class Served implements BlockDevice {
 
   /** What the control socket understands. */
   handlers(): Record<string, ControlHandler> {
+    return Object.fromEntries(Object.keys(this.#answers()).map((name) => {
+      const answer: ControlHandler = (args) => (this.#answers()[name] as ControlHandler)(args);
+      return [name, name === 'stats' || name === 'save' ? answer : (args) => this.gate.pass(() => answer(args))];
+    }));
+  }
+
+  /** Of the device that there is now. */
+  #answers(): Record<string, ControlHandler> {
     const device = this.#device;
     return {
       init: async (args) => {
@@ -260,6 +343,10 @@ class Served implements BlockDevice {
       memlimit: ({ memlimit }) => {
         device.memlimit = memlimit as number;
         return { memlimit: device.memlimit };
+      },
+      save: ({ file }) => {
+        if (typeof file !== 'string' || file === '') throw new CompcacheError('EINVAL', 'serve.save', 'file must be a path');
+        return this.save(file);
       },
     };
   }

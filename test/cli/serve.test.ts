@@ -259,6 +259,112 @@ describe('a served device', () => {
   });
 });
 
+describe('a saved device', () => {
+  /** Saves a device, ends its server, serves it again in another process. */
+  async function again(served: Served, ...more: string[]): Promise<Served> {
+    const image = join(served.folder, 'image');
+    const { code, stdout, stderr } = await served.rzscontrol('--save', image);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toBe(`saved: ${statSync(image).size} bytes\n`);
+    expect(statSync(image).mode & 0o777).toBe(0o600);
+    expect(await served.stop()).toBe(0);
+    return serve(['--image', image, ...more], served.folder);
+  }
+
+  test.each([
+    ['in memory', ['--disksize', '48M', '--allocator', 'zbud', '--codec', 'deflate']],
+    ['over a file', ['--disksize', '48M', '--memlimit', '3M', '--recomp', 'lz4hc', '--backing', 'back']],
+  ])('%s is served by another process as it was', async (_, args) => {
+    const folder = temporaryFolder();
+    const path = (name: string): string => join(folder, name);
+    const full = args.map((arg) => (arg === 'back' ? path('back') : arg));
+    const first = await serve(full, folder);
+    writeFileSync(path('fs'), '');
+    truncateSync(path('fs'), 48 * MIB);
+    await output('mke2fs', '-q', '-t', 'ext4', '-d', join(ROOT, 'docs'), path('fs'));
+    await output('nbdcopy', path('fs'), first.uri);
+    const noise = join(folder, 'noise');
+    writeFileSync(noise, mixed(4 * MIB));
+    await output('qemu-io', '-f', 'raw', '-c', `write -s ${noise} 40M 4M`, first.uri);
+    await output('nbdcopy', first.uri, path('before'));
+    const { stats } = await first.json('--stats');
+    const backing = full.includes('--backing') ? ['--backing', path('back')] : [];
+    const second = await again(first, ...backing);
+    expect(second.line).toContain(`${48 * MIB} bytes`);
+    await output('nbdcopy', second.uri, path('after'));
+    expect(Buffer.compare(readFileSync(path('after')), readFileSync(path('before')))).toBe(0);
+    await output('e2fsck', '-fn', path('after'));
+    const now = (await second.json('--stats')).stats;
+    const same = ['disksize', 'memlimit', 'pagesStored', 'pagesSame', 'pagesUsed', 'comprDataSize', 'pagesExpand', 'allocator', 'codec'] as const;
+    for (const key of same as readonly (keyof typeof now)[]) expect([key, now[key]]).toEqual([key, stats[key]]);
+    expect(now.bdStat.bdCount).toBe(stats.bdStat.bdCount);
+    expect(now.bdStat.bdCount > 0).toBe(backing.length !== 0);
+    // It goes on: written, saved and served once more.
+    await output('qemu-io', '-f', 'raw', '-c', 'write -P 7 12345 3M', second.uri);
+    await output('nbdcopy', second.uri, path('before'));
+    const third = await again(second, ...backing);
+    await output('nbdcopy', third.uri, path('after'));
+    expect(Buffer.compare(readFileSync(path('after')), readFileSync(path('before')))).toBe(0);
+    await third.json('--reset');
+    await third.json('--init', '--disksize_kb', '1024');
+    expect(await output('nbdinfo', '--size', third.uri)).toBe(`${MIB}\n`);
+    expect(await third.stop()).toBe(0);
+    expect(readdirSync(folder).filter((name) => name.includes('tmp') || name.startsWith('s'))).toEqual([]);
+  });
+
+  test('is that of one moment while clients write', async () => {
+    const served = await serve(['--disksize', '64M']);
+    const image = join(served.folder, 'image');
+    writeFileSync(join(served.folder, 'in'), mixed(32 * MIB));
+    const copies = Promise.all([1, 2, 3].map(async () => output('nbdcopy', '--connections=2', join(served.folder, 'in'), served.uri)));
+    const saves = await Promise.all([1, 2].map((n) => served.rzscontrol('--save', `${image}${n}`)));
+    expect(saves.map(({ code }) => code)).toEqual([0, 0]);
+    await copies;
+    await served.json('--compact', '--stats');
+    expect(await served.stop()).toBe(0);
+    for (const n of [1, 2]) expect(await (await serve(['--image', `${image}${n}`], served.folder)).stop()).toBe(0);
+  });
+
+  test('what cannot be saved or restored is told in one line, and leaves no file', async () => {
+    const folder = temporaryFolder();
+    const served = await serve([], folder);
+    const refused = async ({ code, stdout, stderr }: Outcome, says: RegExp): Promise<void> => {
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toMatch(says);
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+    };
+    const image = join(folder, 'image');
+    await refused(await served.rzscontrol('--save', image), /not initialised/);
+    await served.json('--init', '--disksize_kb', '4096', '--backing_swap', join(folder, 'back'));
+    await refused(await served.rzscontrol('--save', join(folder, 'no', 'image')), /cannot write/);
+    await refused(await served.rzscontrol('--save', folder), /cannot write/);
+    await refused(await served.rzscontrol('--save', image, '--compact'), /together/);
+    writeFileSync(join(folder, 'in'), mixed(MIB));
+    await output('nbdcopy', join(folder, 'in'), served.uri);
+    await served.json('--save', image);
+    expect(await served.stop()).toBe(0);
+    expect(readdirSync(folder).sort()).toEqual(['back', 'image', 'in']);
+    const socket = ['--socket', join(folder, 's')];
+    const one = async (...args: string[]): Promise<Outcome> => compcache(['serve', ...socket, ...args]);
+    await refused(await one('--image', image), /pages are in a backing store/);
+    await refused(await one('--image', image, '--backing', join(folder, 'in')), /somebody else/);
+    await refused(await one('--image', image, '--backing', join(folder, 'none')), /there is no backing file/);
+    await refused(await one('--image', image, '--disksize', '1M'), /--disksize comes from the image/);
+    await refused(await one('--image', image, '--swap-header'), /--swap-header comes from the image/);
+    await refused(await one('--image', join(folder, 'nothing')), /cannot read the image/);
+    await refused(await one('--image', folder), /cannot read the image/);
+    await refused(await one('--image', join(folder, 'in')), /image/);
+    const bytes = readFileSync(image);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1;
+    writeFileSync(join(folder, 'damaged'), bytes);
+    await refused(await one('--image', join(folder, 'damaged'), '--backing', join(folder, 'back')), /image/);
+    // None of that has touched the file behind it.
+    expect(await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop()).toBe(0);
+    await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop('SIGKILL');
+    await refused(await one('--image', image, '--backing', join(folder, 'back')), /cannot go on with the backing file .*: the volume was not closed$/m);
+  });
+});
+
 describe('rzscontrol', () => {
   test('initialises, shows, limits, compacts, marks, recompresses, writes back and resets', async () => {
     const served = await serve([]);
