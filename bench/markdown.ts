@@ -17,6 +17,7 @@ export const BLOCKS: Record<string, Block> = {
   stores: { suite: 'store', lines: stores },
   zswap: { suite: 'zswap', lines: zswap },
   ramzswap: { suite: 'ramzswap', lines: ramzswap },
+  orders: { suite: 'orders', lines: ([table]) => orders(table) },
 };
 
 const MARKED = /<!-- bench:(\S+) -->\n[^]*?<!-- \/bench -->/g;
@@ -126,6 +127,13 @@ function ramzswap(tables: readonly MeasuredTable[]): string[] {
       ]),
     )]),
   ];
+}
+
+/** An order a row, without ratios: the longest of many reads is no figure of one. */
+function orders(table: MeasuredTable | undefined): string[] {
+  return markdown(['128 MiB served, beside', 'the order takes ms', 'median read of 4 KiB, µs', '99 of 100, ms', 'longest, ms'], (table?.rows ?? []).map(({ name, median, figures }) => [
+    name, (figures?.['order ms'] ?? NaN).toFixed(0), (figures?.['median µs'] ?? NaN).toFixed(0), (figures?.['p99 ms'] ?? NaN).toFixed(2), (median / 1e6).toFixed(2),
+  ]));
 }
 
 /** Of a row that has the time of a page. */

@@ -11,6 +11,7 @@ import { lacks } from './peers.ts';
 const COMMAND = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const START_MS = 20_000;
 const POLL_MS = 20;
+const ORDER_MS = 600_000;
 
 /** Debian's package of each program. */
 const PACKAGES = { 'nbdkit': 'nbdkit', 'nbdcopy': 'libnbd-bin', 'qemu-io': 'qemu-utils' } as const;
@@ -48,12 +49,12 @@ export async function client(program: Program, args: readonly string[], input = 
 export class Server {
   readonly name: string;
   readonly #child: ChildProcess;
-  readonly #socket: string;
+  readonly socket: string;
   #emptyRss = 0;
 
   protected constructor(name: string, socket: string, command: string, args: readonly string[]) {
     this.name = name;
-    this.#socket = socket;
+    this.socket = socket;
     this.#child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, PATH } });
   }
 
@@ -64,13 +65,13 @@ export class Server {
   }
 
   /** compcache serve, as it was built. */
-  static compcache(folder: string, bytes: number): Promise<Server> {
+  static compcache(folder: string, bytes: number, more: readonly string[] = []): Promise<Compressed> {
     const socket = `${folder}/compcache`;
-    return new Compressed('compcache serve', socket, process.execPath, [COMMAND, 'serve', '--disksize', String(bytes), '--socket', socket]).#ready();
+    return new Compressed('compcache serve', socket, process.execPath, [COMMAND, 'serve', '--disksize', String(bytes), '--socket', socket, ...more]).#ready();
   }
 
   get uri(): string {
-    return `nbd+unix:///?socket=${this.#socket}`;
+    return `nbd+unix:///?socket=${this.socket}`;
   }
 
   /** Bytes of memory by those of the data: what the process has grown by since it was empty. */
@@ -90,13 +91,9 @@ export class Server {
     return undefined;
   }
 
-  protected get control(): string {
-    return `${this.#socket}.ctl`;
-  }
-
   /** Waits for the socket. */
   async #ready(): Promise<this> {
-    for (let waited = 0; !existsSync(this.#socket); waited += POLL_MS) {
+    for (let waited = 0; !existsSync(this.socket); waited += POLL_MS) {
       if (this.#child.exitCode !== null || waited > START_MS) {
         await this.stop();
         throw new Error(`${this.name} does not start`);
@@ -113,8 +110,13 @@ export class Server {
   }
 }
 
-class Compressed extends Server {
+export class Compressed extends Server {
+  /** Gives it an order, as rzscontrol does. */
+  ask(op: string, args?: Record<string, unknown>): Promise<unknown> {
+    return askControl(`${this.socket}.ctl`, op, args, { timeout: ORDER_MS });
+  }
+
   protected override async poolBytes(): Promise<number> {
-    return ((await askControl(this.control, 'stats')) as { mmStat: MmStat }).mmStat.memUsedTotal;
+    return ((await this.ask('stats')) as { mmStat: MmStat }).mmStat.memUsedTotal;
   }
 }

@@ -20,6 +20,7 @@ import type { Results } from './results.ts';
 import { allocatorSuite } from './suites/allocator.ts';
 import { codecSuite } from './suites/codec.ts';
 import { compactSuite } from './suites/compact.ts';
+import { ordersSuite } from './suites/orders.ts';
 import { pageSuite } from './suites/page.ts';
 import { ramzswapSuite } from './suites/ramzswap.ts';
 import { residentSuite } from './suites/resident.ts';
@@ -43,6 +44,7 @@ const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
   compact: compactSuite,
   zswap: (options) => zswapSuite(options.corpus.map(corpus)),
   ramzswap: (options) => ramzswapSuite(options.corpus.map(corpus)),
+  orders: (options) => ordersSuite(options.corpus.map(corpus)),
   resident: residentSuite,
 };
 

@@ -326,7 +326,7 @@ export class Ramzswap {
   }
 
   /**
-   * compact in slices: other calls have their turn every two milliseconds or so. It takes the pool in parts, as it is at the
+   * compact in slices: other calls have their turn every millisecond or so. It takes the pool in parts, as it is at the
    * time, so it may leave a few frames more than compact.
    * @returns frames given back
    * @throws ENODEV before init; ECLOSED, when it ends meanwhile, too
@@ -353,7 +353,7 @@ export class Ramzswap {
   }
 
   /**
-   * markIdle in slices: other calls have their turn every two milliseconds or so. Ages are as they are when it is
+   * markIdle in slices: other calls have their turn every millisecond or so. Ages are as they are when it is
    * called; a page that is accessed behind the place where it works loses the mark again.
    * @param age seconds, or 'all', as for markIdle
    * @returns how many it has marked
@@ -375,7 +375,7 @@ export class Ramzswap {
   }
 
   /**
-   * writeback, which waits, in slices: other calls have their turn every two milliseconds or so. Several writes of an
+   * writeback, which waits, in slices: other calls have their turn every millisecond or so. Several writes of an
    * asynchronous store are under way at a time. A page that is changed meanwhile stays where it is.
    * @param selection as for writeback
    * @returns pages moved; when it is closed meanwhile, until then
@@ -397,7 +397,7 @@ export class Ramzswap {
   }
 
   /**
-   * recompress in slices: other calls have their turn every two milliseconds or so. Each page is taken as it is when its turn
+   * recompress in slices: other calls have their turn every millisecond or so. Each page is taken as it is when its turn
    * comes. Pages that are smaller by then stay so when it ends early.
    * @param options as for recompress
    * @returns pages that take less now

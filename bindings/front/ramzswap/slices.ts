@@ -1,8 +1,8 @@
 /**
- * Slices: a long call that may wait works for two milliseconds at a time, with a turn of the event loop between, in which
+ * Slices: a long call that may wait works for a millisecond at a time, with a turn of the event loop between, in which
  * others come to the device. What a call that does not wait does is one piece. Knows no device.
  */
-const SLICE_MS = 2;
+const SLICE_MS = 1;
 
 /** A turn of the event loop: what has come meanwhile is seen to. Taken when this is loaded, whatever a program puts there later. */
 const { setImmediate: immediate } = globalThis as { setImmediate?: (call: () => void) => unknown };
@@ -24,7 +24,7 @@ export class Slices {
   #pieces = 0;
   #end = performance.now() + SLICE_MS;
 
-  /** @param least pieces of a slice at least: how many take less than the two milliseconds on any host */
+  /** @param least pieces of a slice at least: how many take less than the millisecond, or little more */
   constructor(least = 1) {
     this.#least = least;
   }
