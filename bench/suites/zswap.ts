@@ -20,6 +20,8 @@ type Victims = (typeof VICTIMS)[number];
 const RAM_BYTES = '256MiB';
 const PAGES_A_ROUND = 1024; // at least
 const SWAP_FRAMES = 512;
+/** Allocators whose single stores are timed. */
+const WAITING = ['zsmalloc', 'zbud', 'xcfmalloc'] as const;
 /** Four times the RAM would still fit, compressed. */
 const WORKING_SET = 16 * SWAP_FRAMES;
 const ASKED_PARTS = 64;
@@ -184,6 +186,36 @@ async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerato
   }
 }
 
+/** Stores into a pool that stays full, over a file: the mean, and how long single ones take. */
+async function* waits({ name, pages }: Corpus, make: StoreMaker): AsyncGenerator<Table> {
+  const asked = zipf(WORKING_SET, ASKED_PARTS * PAGES_A_ROUND, createDraw(2));
+  const all = await Promise.all(WAITING.flatMap((allocator) => VICTIMS.map(async (victims) => ({
+    name: `${allocator}, ${victims}`,
+    zswap: await Zswap.create({ bytes: SWAP_FRAMES * PAGE_SIZE, allocator, victims, store: await make(WORKING_SET + 1) }),
+    times: [] as number[],
+  }))));
+  const pageOf = (slot: number): Buffer => pages[slot % pages.length] as Buffer;
+  for (const { zswap } of all) repeat(WORKING_SET, (slot) => void zswap.store(0, slot, pageOf(slot)));
+  yield {
+    title: `store into a full pool over a file, ${name}`,
+    unit: 'ns',
+    contenders: all.map(({ name: contender, zswap, times }) => ({
+      name: contender,
+      round: () => time(asked.length, () => asked.forEach((slot) => {
+        const start = performance.now();
+        zswap.store(0, slot, pageOf(slot));
+        times.push(performance.now() - start);
+      })),
+      figures: () => {
+        const sorted = Float64Array.from(times).sort();
+        const microseconds = (share: number): number => (sorted[Math.ceil(share * sorted.length) - 1] as number) * 1000;
+        return { 'p50 µs': microseconds(0.5), 'p99.9 µs': microseconds(0.999), 'longest µs': microseconds(1) };
+      },
+    })),
+  };
+  for (const { zswap } of all) await zswap.close();
+}
+
 function roundOf(pages: readonly unknown[]): number {
   return Math.ceil(PAGES_A_ROUND / pages.length) * pages.length;
 }
@@ -204,6 +236,7 @@ export async function* zswapSuite(corpora: readonly Corpus[]): AsyncGenerator<Ta
       yield* hits(corpus);
       yield* writeback(corpus, stores);
       yield* swapping(corpus, stores);
+      yield* waits(corpus, stores.file as StoreMaker);
     }
   } finally {
     rmSync(folder, { recursive: true });
