@@ -294,9 +294,10 @@ class Served implements BlockDevice {
     this.#ram?.close();
   }
 
-  /** Writes an image of the RAM to a file. I/O and orders wait until all of it is read; then it is made last. */
+  /** Writes an image of the RAM to a file, once the long orders before it have ended. I/O and orders wait until all of it is read. */
   async save(path: string): Promise<{ bytes: number }> {
     const op = 'serve.save';
+    await this.#orders;
     const { ram } = this.#device;
     const file = await newFile(op, path);
     try {

@@ -1,7 +1,7 @@
 /** Ramzswap: long calls in slices, and what happens to the device between them. */
 import { describe, expect, test } from 'vitest';
 import { ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, Ramzswap, type AllocatorName, type BackingStore, type RamzswapOptions } from '../../bindings/index.ts';
-import { builds, buildOptions } from '../harness.ts';
+import { builds, buildOptions, expectBytes } from '../harness.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 3000;
@@ -9,11 +9,14 @@ const LIMIT_MS = 60_000;
 
 /** A page of words, so many of which are chance; of a page there are versions. */
 function contents(index: number, version = 0): Uint8Array {
-  const page = Buffer.alloc(PAGE_SIZE, `page ${index % 50}, as it is written down here; `);
+  const text = new TextEncoder().encode(`page ${index % 50}, as it is written down here; `);
+  const page = new Uint8Array(PAGE_SIZE);
+  for (let at = 0; at < PAGE_SIZE; at += text.length) page.set(text.subarray(0, PAGE_SIZE - at), at);
+  const words = new DataView(page.buffer);
   let state = (index * 2654435761 + version * 40503 + 1) >>> 0;
   for (let at = 0; at < (index * 97) % 3800; at += 4) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    if (at % 32 < 20) page.writeUInt32LE(state, at);
+    if (at % 32 < 20) words.setUint32(at, state, true);
   }
   return page;
 }
@@ -64,7 +67,7 @@ function expectContents(device: Ramzswap, versions: ReadonlyMap<number, Uint8Arr
   const page = new Uint8Array(PAGE_SIZE);
   for (let index = 0; index < PAGES; index += step) {
     device.readPage(index, page);
-    expect(Buffer.compare(page, versions.get(index) ?? contents(index)), `page ${index}`).toBe(0);
+    expectBytes(page, versions.get(index) ?? contents(index), `page ${index}`);
   }
   device.check();
 }
@@ -77,7 +80,7 @@ describe('a long call in slices, beside reads, leaves the same as one that does 
     return (nth) => {
       const index = 2 * ((nth * 271) % (PAGES / 2));
       device.readPage(index, page);
-      expect(Buffer.compare(page, contents(index))).toBe(0);
+      expectBytes(page, contents(index), `page ${index}`);
     };
   };
 
