@@ -39,7 +39,7 @@ function limitFrames(op: string, options: RamOptions, bytes: number): number {
   return Math.floor(limit / PAGE_SIZE);
 }
 
-/** A front end that has frames of a RAM. @internal */
+/** A front end that has frames of a RAM. Not exported from the package. */
 export interface FrontEnd {
   readonly name: string;
   /** Its own frames, those of its pools aside. */
