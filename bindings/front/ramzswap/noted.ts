@@ -7,13 +7,12 @@ import { DEFAULT_ALLOCATOR, optionWords, takeZpoolOptions, type AllocatorName } 
 import { CORE_CODECS } from '../../codec/core.ts';
 import { CompcacheError } from '../../errors.ts';
 import { PAGE_SIZE, type Core } from '../../wasm.ts';
+import { shortName } from '../common/given-codecs.ts';
 import { keepNote, readNote } from '../common/note.ts';
 import { requirePlace, requireRange } from '../common/options.ts';
 import { PRIORITIES, codecName, pagesOf, takeSettings, type RamzswapOptions, type Settings, type TakenCodec } from './settings.ts';
 import type { State } from './state.ts';
 
-/** Of the name of a codec so much is kept, since a note has an end. */
-const NAME_MAX = 64;
 
 /** What open finds in the RAM. */
 export interface Noted {
@@ -25,11 +24,6 @@ export interface Noted {
   /** How many pages writeback may still write. */
   budget: number;
   place: Pick<RamzswapOptions, 'maxInFlight' | 'timeout'>;
-}
-
-/** A codec's name as it is kept. */
-export function shortName(name: string): string {
-  return name.slice(0, NAME_MAX);
 }
 
 /** Keeps the settings of the device, if there is one. */

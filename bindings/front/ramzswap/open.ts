@@ -5,7 +5,7 @@
 import { OUT_KEY_LOW, RAMZ_STORE, RAMZ_WRITTEN } from '../../../assembly/abi.ts';
 import type { BackingStore } from '../../backing/types.ts';
 import { CORE_CODECS } from '../../codec/core.ts';
-import { ForeignCodec } from '../../codec/foreign.ts';
+import { type ForeignCodec } from '../../codec/foreign.ts';
 import { LOADABLE_CODECS } from '../../codec/index.ts';
 import { CompcacheError, show, takeOptions } from '../../errors.ts';
 import { contentsOf, type FrontIn } from '../../fronts.ts';
@@ -14,12 +14,13 @@ import type { Codec } from '../../types.ts';
 import type { Core } from '../../wasm.ts';
 import type { Zpool } from '../../zpool.ts';
 import { leaveWhenEnded } from '../common/attach.ts';
+import { shortName, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, resolveCodec, type TakenStore } from '../common/options.ts';
 import { requireSameStore } from '../common/recognise.ts';
 import { takeStore } from '../common/shared.ts';
 import { StoreIo } from '../common/store-io.ts';
 import { begun, joined } from './attach.ts';
-import { notedSettings, shortName, type Noted } from './noted.ts';
+import { notedSettings, type Noted } from './noted.ts';
 import { numbered } from './codecs.ts';
 import type { Settings } from './settings.ts';
 import { newState, seconds, timeOf, type State } from './state.ts';
@@ -37,8 +38,6 @@ export interface RamzswapOpenOptions {
   clock?: () => number;
 }
 
-/** Codecs are four at most; more may be given than are needed. */
-const CODECS_MAX = 256;
 
 /** A device that rests, and what it goes on with. */
 interface Found {
@@ -75,21 +74,6 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
   const state = newState({ ...found.noted.place, ram, clock }, settings, undefined, new Map());
   wake(state, op, found, { settings, time, io, events });
   return state;
-}
-
-/** Codecs of the caller's, each read once. EINVAL. */
-function takeCodecs(op: string, list: unknown): ForeignCodec[] {
-  let codecs: unknown[] | undefined;
-  try {
-    if (Array.isArray(list)) {
-      const { length } = list;
-      if (length <= CODECS_MAX) codecs = Array.from({ length }, (_, i): unknown => list[i]);
-    }
-  } catch (cause) {
-    throw new CompcacheError('EINVAL', op, 'codecs cannot be read', { cause });
-  }
-  if (codecs === undefined) throw new CompcacheError('EINVAL', op, `codecs must be an array of up to ${CODECS_MAX} codecs, not ${show(list)}`);
-  return codecs.map((codec) => new ForeignCodec(op, codec));
 }
 
 // ── what lies in the RAM ─────────────────────────────────────────────────────
