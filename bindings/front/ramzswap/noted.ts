@@ -13,7 +13,6 @@ import { requirePlace, requireRange } from '../common/options.ts';
 import { PRIORITIES, codecName, pagesOf, takeSettings, type RamzswapOptions, type Settings, type TakenCodec } from './settings.ts';
 import type { State } from './state.ts';
 
-
 /** What open finds in the RAM. */
 export interface Noted {
   /** All but codecs and store. */

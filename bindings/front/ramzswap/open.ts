@@ -38,7 +38,6 @@ export interface RamzswapOpenOptions {
   clock?: () => number;
 }
 
-
 /** A device that rests, and what it goes on with. */
 interface Found {
   front: FrontIn;
