@@ -207,10 +207,9 @@ export class PageTableOf<Pool> {
   }
 
   #failure(op: string, result: number): CompcacheError {
-    const { exports, out, bytes } = this.#core;
-    if (bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.#pages.name)} is destroyed or its RAM closed`);
+    if (this.#core.bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.#pages.name)} is destroyed or its RAM closed`);
     const code = codeOf(result);
-    if (code === 'ENOMEM') return noFrame(op, out, exports.ramFree() >>> 0);
+    if (code === 'ENOMEM') return noFrame(op, this.#core);
     if (code === 'EBUSY') return new CompcacheError(code, op, 'an object is mapped');
     return new CompcacheError(code, op, 'the object of this key is no page that was stored with this codec');
   }

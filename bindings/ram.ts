@@ -307,7 +307,7 @@ export class Ram {
     core.page.set(utf8);
     const address = core.exports.zpoolCreate(kindOf(allocator), ...words, 0, core.pageAddress, utf8.length) >>> 0;
     if (address >= ERRNO_MIN) {
-      throw noFrame(op, core.out, core.exports.ramFree() >>> 0, 'no frame for the pool');
+      throw noFrame(op, core, 'ENOMEM', 'no frame for the pool');
     }
     const pool = zpools.make(this.#owner, core, address, allocator, name, options.evict);
     this.#pools.set(name, pool);

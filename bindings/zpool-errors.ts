@@ -9,16 +9,16 @@ export function notAHandle(op: string, handle: unknown): never {
 }
 
 /** The error for an answer of the core. @param what the size or handle that the call was given */
-export function failureOf({ exports, out }: Core, pool: number, name: string, op: string, code: ErrorCode, what: number): CompcacheError {
+export function failureOf(core: Core, pool: number, name: string, op: string, code: ErrorCode, what: number): CompcacheError {
   const failure = (message: string, detail?: ErrorDetail): CompcacheError => new CompcacheError(code, op, message, { detail });
   switch (code) {
-    case 'ENOMEM': return noFrame(op, out, exports.ramFree() >>> 0);
+    case 'ENOMEM': return noFrame(op, core);
     case 'ENOSPC': {
-      const largest = exports.zpoolMax(pool) >>> 0;
+      const largest = core.exports.zpoolMax(pool) >>> 0;
       return failure(`size ${what} is beyond the largest object, ${largest} bytes`, { size: what, largest });
     }
     case 'ERANGE': {
-      const size = exports.zpoolSize(pool, what) >>> 0;
+      const size = core.exports.zpoolSize(pool, what) >>> 0;
       return failure(`the range does not fit the object of ${size} bytes`, { size });
     }
     case 'EBUSY': return failure(op === 'zpool.map' ? 'the object has as many maps as can be counted' : op === 'zpool.destroy' ? 'an object is mapped or under reclaim' : 'the object is mapped');
@@ -30,8 +30,9 @@ export function failureOf({ exports, out }: Core, pool: number, name: string, op
   }
 }
 
-/** ENOMEM: the core has just noted how many frames the call needed. @param free frames that there are */
-export function noFrame(op: string, out: Uint32Array, free: number, what = 'no frame'): CompcacheError {
+/** A frame is lacking, and the core has just noted how many it needs. @param code ENOMEM unless the core has answered another */
+export function noFrame(op: string, { exports, out }: Core, code: ErrorCode = 'ENOMEM', what = 'no frame'): CompcacheError {
   const needed = out[OUT_NEEDED] as number;
-  return new CompcacheError('ENOMEM', op, `${what}: ${needed} needed, ${free} free`, { detail: { needed, free } });
+  const free = exports.ramFree() >>> 0;
+  return new CompcacheError(code, op, `${what}: ${needed} needed, ${free} free`, { detail: { needed, free } });
 }

@@ -1,10 +1,10 @@
 /**
  * A front end comes to a RAM and a store, and leaves them again. All that happens here is of ours: no store or codec is called.
  */
-import { OUT_NEEDED } from '../../../assembly/abi.ts';
 import type { BackingStore } from '../../backing/types.ts';
 import { CompcacheError, ERRNO_MIN, codeOf } from '../../errors.ts';
 import type { Core } from '../../wasm.ts';
+import { noFrame } from '../../zpool-errors.ts';
 import type { StoreIo } from './store-io.ts';
 
 /**
@@ -32,14 +32,7 @@ export function createFront(op: string, core: Core, name: string, create: (epoch
   core.page.set(utf8);
   const address = create(Math.floor(Math.random() * 2 ** 32), core.pageAddress, utf8.length) >>> 0;
   if (address < ERRNO_MIN) return address;
-  throw noFrame(op, core, address);
-}
-
-/** The error for a result of the core that means that a frame is lacking. The core has just noted how many it needs. */
-export function noFrame(op: string, { exports, out }: Core, result: number): CompcacheError {
-  const needed = out[OUT_NEEDED] as number;
-  const free = exports.ramFree() >>> 0;
-  return new CompcacheError(codeOf(result), op, `no frame: ${needed} needed, ${free} free`, { detail: { needed, free } });
+  throw noFrame(op, core, codeOf(address));
 }
 
 /** Stores that a front end has. Two would overwrite each other's slots. */

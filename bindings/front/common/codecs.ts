@@ -43,35 +43,48 @@ export class ForeignCodecs {
     return Object.keys(CORE_CODECS)[number] ?? this.#at(number).name;
   }
 
-  /**
-   * The block of a page.
-   * @param page bytes of ours
-   * @param most the most bytes that the block may have
-   * @returns the block, in memory of ours: of 0 bytes when it would be longer; undefined when the codec fails
-   */
+  /** The block of a page by the codec of that number: as compressed. */
   compressed(op: string, number: number, page: Uint8Array, most: number): Uint8Array | undefined {
-    const codec = this.#at(number);
-    try {
-      return codec.compress(op, page, most) ?? NO_BLOCK;
-    } catch {
-      return undefined;
-    }
+    return compressed(op, this.#codecs, number, page, most);
   }
 
-  /**
-   * The page whose block the core has put into the block buffer.
-   * @returns a page in memory of ours
-   * @throws EIO when the codec does not give a page, or there is none of that number
-   */
-  decompressed(op: string, { out, blockBuffer }: Core): Uint8Array {
-    const block = blockBuffer.slice(0, out[OUT_BLOCK_BYTES] as number);
-    const number = out[OUT_BLOCK_CODEC] as number;
-    // A store from outside may say so.
-    if (!this.has(number)) throw new CompcacheError('EIO', op, `the page is of codec ${number}, which there is not`);
-    return this.#at(number).decompress(op, block);
+  /** The page of the block in the block buffer: as decompressed. */
+  decompressed(op: string, core: Core): Uint8Array {
+    return decompressed(op, core, this.#codecs);
   }
 
   #at(number: number): ForeignCodec {
     return this.#codecs[number - FIRST_FOREIGN] as ForeignCodec;
   }
+}
+
+/**
+ * The block of a page.
+ * @param codecs those outside the core, by number from FIRST_FOREIGN on
+ * @param page bytes of ours
+ * @param most the most bytes that the block may have
+ * @returns the block, in memory of ours: of 0 bytes when it would be longer; undefined when the codec fails
+ */
+export function compressed(op: string, codecs: readonly ForeignCodec[], number: number, page: Uint8Array, most: number): Uint8Array | undefined {
+  const codec = codecs[number - FIRST_FOREIGN] as ForeignCodec;
+  try {
+    return codec.compress(op, page, most) ?? NO_BLOCK;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The page whose block the core has put into the block buffer.
+ * @param codecs those outside the core, by number from FIRST_FOREIGN on
+ * @returns a page in memory of ours
+ * @throws EIO when the codec does not give a page, or there is none of that number
+ */
+export function decompressed(op: string, { out, blockBuffer }: Core, codecs: readonly ForeignCodec[]): Uint8Array {
+  const block = blockBuffer.slice(0, out[OUT_BLOCK_BYTES] as number);
+  const number = out[OUT_BLOCK_CODEC] as number;
+  const codec = codecs[number - FIRST_FOREIGN];
+  // An image, or a store, from outside may say so.
+  if (codec === undefined) throw new CompcacheError('EIO', op, `the page is of codec ${number}, which there is not`);
+  return codec.decompress(op, block);
 }

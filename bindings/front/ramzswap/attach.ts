@@ -4,12 +4,12 @@
  */
 import { FRAMES_MAX } from '../../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR, optionWords } from '../../allocators.ts';
-import { ERRNO_MIN, takeOptions } from '../../errors.ts';
+import { takeOptions } from '../../errors.ts';
 import { Ram, rams, type FrontEnd } from '../../ram.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
+import { createFront, leaveStore, takeStore } from '../common/attach.ts';
 import { requireTakenStore } from '../common/options.ts';
-import { leaveStore, noFrame, takeStore } from '../common/shared.ts';
 import { SlotFrees } from '../common/slot-frees.ts';
 import { StoreIo } from '../common/store-io.ts';
 import { numbered } from './codecs.ts';
@@ -87,12 +87,8 @@ function make(state: State, op: string, plan: Plan): Device {
   try {
     const name = rams.freshName(op, ram, 'ramzswap');
     const core = rams.core(op, ram);
-    const { exports: front, page, pageAddress } = core;
-    const utf8 = new TextEncoder().encode(name);
-    page.set(utf8);
-    const epoch = Math.floor(Math.random() * 2 ** 32);
-    const address = front.ramzCreate(pages, slots, epoch, pageAddress, utf8.length) >>> 0;
-    if (address >= ERRNO_MIN) throw noFrame(op, core, address);
+    const { exports: front } = core;
+    const address = createFront(op, core, name, (epoch, at, bytes) => front.ramzCreate(pages, slots, epoch, at, bytes));
     undo = () => void front.zpoolDestroy(address);
     const { allocator = DEFAULT_ALLOCATOR, zpool } = plan.settings;
     const pool = rams.heldPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });

@@ -4,16 +4,13 @@
  */
 import { ANSWERS_END, FIRST_FOREIGN } from '../../../assembly/abi.ts';
 import type { ForeignCodec } from '../../codec/foreign.ts';
+import { compressed, decompressed } from '../common/codecs.ts';
 import { codecNow } from '../common/options.ts';
-import { decompressed } from '../common/shared.ts';
 import type { Settings } from './settings.ts';
 import type { Codecs, Device, State } from './state.ts';
 
 /** An answer of ours, beside those of the core. */
 export const CODEC_FAILED = ANSWERS_END;
-
-/** In place of a block that would be longer than is worth keeping. */
-const NO_BLOCK = new Uint8Array(0);
 
 /** The codecs that settings name, numbered. EINVAL. */
 export function numbered({ loaded }: State, op: string, settings: Settings): Codecs {
@@ -39,10 +36,5 @@ export function decompress({ codecs }: State, op: string, { core }: Device): Uin
 
 /** The block of a page by a codec that is not of the core: of 0 bytes when it is too long; undefined when the codec fails. */
 export function compress({ codecs, most }: State, op: string, number: number, page: Uint8Array): Uint8Array | undefined {
-  const codec = codecs.foreign[number - FIRST_FOREIGN] as ForeignCodec;
-  try {
-    return codec.compress(op, page, most) ?? NO_BLOCK;
-  } catch {
-    return undefined;
-  }
+  return compressed(op, codecs.foreign, number, page, most);
 }

@@ -4,7 +4,7 @@ import { SLOT_BYTES } from '../../backing/types.ts';
 import { CompcacheError } from '../../errors.ts';
 import { runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
-import { notedPlace } from '../common/shared.ts';
+import { notedPlace } from '../common/slot-reads.ts';
 import { bytesRead, type Outcome, type StoreIo } from '../common/store-io.ts';
 import { decompress } from './codecs.ts';
 import { live, secondOf, type Call, type State } from './state.ts';

@@ -1,7 +1,7 @@
 /** Jobs: writes to the store, of new pages and of those of writeback. Here one is composed, and that of a new page ended; the store is asked elsewhere. */
 import { OUT_GENERATION, OUT_SLOT } from '../../../assembly/abi.ts';
 import { CompcacheError, ERRNO_MIN, codeOf } from '../../errors.ts';
-import { noFrame } from '../common/shared.ts';
+import { noFrame } from '../../zpool-errors.ts';
 import type { Outcome } from '../common/store-io.ts';
 import { changed, settle } from './changes.ts';
 import { requireSame, type Device, type Job, type State } from './state.ts';
@@ -34,5 +34,5 @@ export function endComing(state: State, op: string, device: Device, job: Job, ou
   const result = newest ? device.front.ramzWritten(device.address, job.index, job.slot, job.generation) >>> 0 : 0;
   if (newest && result === 0) changed(state, device, job.index, turn);
   else settle(state, device, job, outcome);
-  if (result !== 0) throw noFrame(op, device.core, result);
+  if (result !== 0) throw noFrame(op, device.core, codeOf(result));
 }

@@ -7,8 +7,8 @@ import { copyOf, copyOut, requireUnshrunk } from '../../bytes.ts';
 import { CompcacheError, codeOf } from '../../errors.ts';
 import { wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
+import { noFrame } from '../../zpool-errors.ts';
 import { zpools } from '../../zpool.ts';
-import { noFrame } from '../common/shared.ts';
 import type { StoreIo } from '../common/store-io.ts';
 import { CODEC_FAILED, codecNumber } from './codecs.ts';
 import { tryPool, type Offered } from './pool.ts';
@@ -55,7 +55,7 @@ function requireStore(state: State, op: string, device: Device, result: number):
   if (device.io !== undefined) return;
   const bytes = zpools.frameCounts(device.pool).frames * PAGE_SIZE;
   if (result === OVER_LIMIT) throw new CompcacheError('ENOMEM', op, `memlimit is ${state.memlimit} bytes, the pool has ${bytes}: 1 frame needed, 0 free`);
-  throw noFrame(op, device.core, result);
+  throw noFrame(op, device.core, codeOf(result));
 }
 
 /**

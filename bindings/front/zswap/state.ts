@@ -6,8 +6,8 @@ import { RAW_KEYS, ZSWAP_IN_FLIGHT } from '../../../assembly/abi.ts';
 import { CompcacheError, codeOf, isU32, requireU32, show } from '../../errors.ts';
 import { rams, type FrontEnd, type Ram } from '../../ram.ts';
 import type { Core, CoreExports } from '../../wasm.ts';
+import { noFrame } from '../../zpool-errors.ts';
 import { ActiveCalls } from '../common/active.ts';
-import { noFrame } from '../common/attach.ts';
 import { SlotFrees } from '../common/slot-frees.ts';
 import type { StoreIo } from '../common/store-io.ts';
 import { keepSettings } from './note.ts';
@@ -138,7 +138,7 @@ export class State {
   /** The error for a result of the core. */
   failure(op: string, result: number): CompcacheError {
     switch (codeOf(result)) {
-      case 'ENOMEM': return noFrame(op, this.core, result);
+      case 'ENOMEM': return noFrame(op, this.core);
       case 'ENOSPC': return noSlot(op);
       case 'EINVAL': return new CompcacheError('EINVAL', op, "index 'dense' has only type 0");
       default: return new CompcacheError(codeOf(result), op, 'the page does not decompress');
