@@ -8,7 +8,15 @@ import { defineConfig } from 'vitest/config';
 
 /** Where there is no origin-private file system there is nothing to test. */
 const BROWSER_ONLY = ['test/backing/opfs.test.ts'];
-const PORTABLE = ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/random/**/*.test.ts', 'test/front/**/*.test.ts', 'test/hostile/{hostile,coverage}.test.ts', 'test/backing/{memory,volume,opfs-handle}.test.ts', ...BROWSER_ONLY];
+const PORTABLE = [
+  'test/unit/**/*.test.ts',
+  'test/conformance/**/*.test.ts',
+  'test/random/**/*.test.ts',
+  'test/front/**/*.test.ts',
+  'test/hostile/{hostile,coverage}.test.ts',
+  'test/backing/{memory,volume,opfs-handle}.test.ts',
+  ...BROWSER_ONLY,
+];
 const TIMEOUTS = { testTimeout: 120_000, hookTimeout: 60_000 };
 
 export default defineConfig({
@@ -27,7 +35,14 @@ export default defineConfig({
             provider: playwright({
               launchOptions: {
                 executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-                args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run'],
+                args: [
+                  '--no-sandbox',
+                  '--disable-gpu',
+                  '--disable-background-networking',
+                  '--disable-component-update',
+                  '--disable-sync',
+                  '--no-first-run',
+                ],
               },
             }),
             instances: [{ browser: 'chromium' }],

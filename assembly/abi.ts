@@ -20,28 +20,28 @@ export const FRAMES_MAX = 0x100000 as u32;
 export const NAME_BYTES = 64 as u32;
 
 /** In place of a number of frames or victims: there is no limit. */
-export const NO_LIMIT = 0xFFFFFFFF as u32;
+export const NO_LIMIT = 0xffffffff as u32;
 /** For the fault injector, in place of a number of requests: never, or for ever. */
-export const NEVER = 0xFFFFFFFF as u32;
+export const NEVER = 0xffffffff as u32;
 /** In place of a frame, where 0 is a frame as well. */
-export const NO_FRAME = 0xFFFFFFFF as u32;
+export const NO_FRAME = 0xffffffff as u32;
 /** In place of a slot of a backing store. */
-export const NO_SLOT = 0xFFFFFFFF as u32;
+export const NO_SLOT = 0xffffffff as u32;
 /** In place of the number of a zswap's pool. */
-export const NO_POOL = 0xFFFFFFFF as u32;
+export const NO_POOL = 0xffffffff as u32;
 
 // ── errors: what a call answers from ERRNO_MIN on is Linux's number, negative ─
 
-export const ERRNO_MIN = 0xFFFFF000 as u32;
-export const ENOENT = 0xFFFFFFFE as u32; // -2
-export const EIO = 0xFFFFFFFB as u32; // -5
-export const ENOMEM = 0xFFFFFFF4 as u32; // -12
-export const EBUSY = 0xFFFFFFF0 as u32; // -16
-export const EEXIST = 0xFFFFFFEF as u32; // -17
-export const EINVAL = 0xFFFFFFEA as u32; // -22
-export const ENOSPC = 0xFFFFFFE4 as u32; // -28
-export const ERANGE = 0xFFFFFFDE as u32; // -34
-export const EUCLEAN = 0xFFFFFF8B as u32; // -117
+export const ERRNO_MIN = 0xfffff000 as u32;
+export const ENOENT = 0xfffffffe as u32; // -2
+export const EIO = 0xfffffffb as u32; // -5
+export const ENOMEM = 0xfffffff4 as u32; // -12
+export const EBUSY = 0xfffffff0 as u32; // -16
+export const EEXIST = 0xffffffef as u32; // -17
+export const EINVAL = 0xffffffea as u32; // -22
+export const ENOSPC = 0xffffffe4 as u32; // -28
+export const ERANGE = 0xffffffde as u32; // -34
+export const EUCLEAN = 0xffffff8b as u32; // -117
 
 // ── results: words at the scratch base (mem/scratch.ts), each with one meaning ─
 
@@ -230,7 +230,7 @@ export const WRITE_LATE = 2 as u32; // nobody waits any more, but it may still h
 // ── zswap ────────────────────────────────────────────────────────────────────
 
 /** Types of pages are below; the high words of keys from here on are the index's own. */
-export const RAW_KEYS = 0xFFFFFF00 as u32;
+export const RAW_KEYS = 0xffffff00 as u32;
 
 /** Pools that a zswap may have: the current one, and those that are draining. */
 export const POOLS_OF_ZSWAP = 64 as u32;

@@ -11,25 +11,64 @@ import { blockBuffer, blockBufferBytes, crcTables, pageBuffer, pageBufferBytes, 
 export { attach, layoutVersion } from './mem/module';
 export { fixedFrames as ramFixed } from './mem/layout';
 export {
-  frameCounter as ramCounter, frameFail as ramFail, frameInit as ramInit, frameLimit as ramLimit,
-  frameSaved as ramSaved, framesFree as ramFree,
+  frameCounter as ramCounter,
+  frameFail as ramFail,
+  frameInit as ramInit,
+  frameLimit as ramLimit,
+  frameSaved as ramSaved,
+  framesFree as ramFree,
 } from './mem/frame';
 export { pageBuffer, pageBufferBytes, blockBuffer, blockBufferBytes, scratchBase };
 
 // ── pools ────────────────────────────────────────────────────────────────────
 export {
-  zpoolCompact, zpoolCompactFrom, zpoolCreate, zpoolDestroy, zpoolFreeable, zpoolHugeSize, zpoolIsolate, zpoolMalloc, zpoolMallocRaw, zpoolMap, zpoolMax, zpoolOwner, zpoolRange,
-  zpoolRelease, zpoolRunDeferred, zpoolSize, zpoolUnmap, zpoolVictimNext, zpoolWrite,
+  zpoolCompact,
+  zpoolCompactFrom,
+  zpoolCreate,
+  zpoolDestroy,
+  zpoolFreeable,
+  zpoolHugeSize,
+  zpoolIsolate,
+  zpoolMalloc,
+  zpoolMallocRaw,
+  zpoolMap,
+  zpoolMax,
+  zpoolOwner,
+  zpoolRange,
+  zpoolRelease,
+  zpoolRunDeferred,
+  zpoolSize,
+  zpoolUnmap,
+  zpoolVictimNext,
+  zpoolWrite,
 } from './zpool';
 export {
-  ramCheck, tableSeek, zpoolCounter, zpoolIdentity, zpoolLocate, zpoolMetadataFrames, zpoolNext, zpoolSpanning, zpoolTable,
-  zpoolTables, zpoolWalk,
+  ramCheck,
+  tableSeek,
+  zpoolCounter,
+  zpoolIdentity,
+  zpoolLocate,
+  zpoolMetadataFrames,
+  zpoolNext,
+  zpoolSpanning,
+  zpoolTable,
+  zpoolTables,
+  zpoolWalk,
 } from './inspect';
 
 // ── pages ────────────────────────────────────────────────────────────────────
 export { pageStore, pageLoad, pageFill } from './page/path';
 export {
-  objectFree as zpoolFree, tableOpen, tableKind, tableCount, tableSet, tablePut, tableGet, tableLoad, tableDelete, tableClear,
+  objectFree as zpoolFree,
+  tableOpen,
+  tableKind,
+  tableCount,
+  tableSet,
+  tablePut,
+  tableGet,
+  tableLoad,
+  tableDelete,
+  tableClear,
 } from './page/store';
 
 // ── front ends ───────────────────────────────────────────────────────────────
@@ -38,15 +77,57 @@ export { zswapBudget, zswapDestroy, zswapSetBudget, zswapSettle, zswapWritten } 
 export { ramzBacked, ramzDestroy, ramzLastSecond, ramzPool, ramzSettle } from './front/ramzswap-restore';
 export { frontDoomedAt, frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
 export {
-  zswapBegin, zswapCreate, zswapDirect, zswapDirectEnd, zswapDrained, zswapDrainedAt, zswapFigure,
-  zswapForeign, zswapHas, zswapInvalidate, zswapInvalidateArea, zswapIsIn, zswapLoad, zswapMost, zswapOwner, zswapPass, zswapPend,
-  zswapPut, zswapSet, zswapStore, zswapUse, zswapUsed, zswapVictim, zswapWrite, zswapWriteEnd,
+  zswapBegin,
+  zswapCreate,
+  zswapDirect,
+  zswapDirectEnd,
+  zswapDrained,
+  zswapDrainedAt,
+  zswapFigure,
+  zswapForeign,
+  zswapHas,
+  zswapInvalidate,
+  zswapInvalidateArea,
+  zswapIsIn,
+  zswapLoad,
+  zswapMost,
+  zswapOwner,
+  zswapPass,
+  zswapPend,
+  zswapPut,
+  zswapSet,
+  zswapStore,
+  zswapUse,
+  zswapUsed,
+  zswapVictim,
+  zswapWrite,
+  zswapWriteEnd,
 } from './front/zswap';
 export { zswapCount } from './front/zswap-layout';
 export { zswapAccept, zswapExcess, zswapFrames } from './front/zswap-limit';
 export {
-  ramzBegin, ramzCodec, ramzCreate, ramzDirect, ramzDrop, ramzFigure, ramzGiveUp, ramzIdle, ramzIsIn, ramzNext, ramzOut, ramzPeek,
-  ramzKeep, ramzPut, ramzRead, ramzRecompress, ramzReplace, ramzResetPeak, ramzSecond, ramzUse, ramzWrite, ramzWritten,
+  ramzBegin,
+  ramzCodec,
+  ramzCreate,
+  ramzDirect,
+  ramzDrop,
+  ramzFigure,
+  ramzGiveUp,
+  ramzIdle,
+  ramzIsIn,
+  ramzNext,
+  ramzOut,
+  ramzPeek,
+  ramzKeep,
+  ramzPut,
+  ramzRead,
+  ramzRecompress,
+  ramzReplace,
+  ramzResetPeak,
+  ramzSecond,
+  ramzUse,
+  ramzWrite,
+  ramzWritten,
 } from './front/ramzswap';
 
 // ── codecs and checksums ─────────────────────────────────────────────────────

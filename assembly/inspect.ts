@@ -6,26 +6,87 @@
  * hot: the checks may be as thorough as they like.
  */
 import {
-  COUNT_FRAMES, COUNT_LIVE_BYTES, COUNT_MAPS, COUNT_OBJECTS, COUNT_OBJECTS_MOVED, FILL, IDENTITY_KIND, IDENTITY_NAME, IDENTITY_NAME_BYTES,
-  IDENTITY_OPTIONS, OUT_PLACE,
+  COUNT_FRAMES,
+  COUNT_LIVE_BYTES,
+  COUNT_MAPS,
+  COUNT_OBJECTS,
+  COUNT_OBJECTS_MOVED,
+  FILL,
+  IDENTITY_KIND,
+  IDENTITY_NAME,
+  IDENTITY_NAME_BYTES,
+  IDENTITY_OPTIONS,
+  OUT_PLACE,
 } from './abi';
 import { EINVAL, isError } from './base/errno';
 import * as alloc from './generated/dispatch';
 import { bootCheckWord, frameEnd, freeNext, hasGeometry, lastSection } from './mem/frame';
 import {
-  BOOT_BUMP, BOOT_CHECK, BOOT_END, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT,
-  BOOT_POOL_HEAD, BOOT_USED, FRAME_BUFFER, FRAME_DATA, FRAME_FIXED, FRAME_FREE, FRAME_INDEX, FRAME_POOL, FRAME_POOL_MORE, FRAME_RAW,
-  FRAME_SLAB, FRAME_SLOTS, FRAME_TABLE, FRAME_TYPES, PAGE_SHIFT, PAGE_SIZE, SECTION_MASK, SECTION_SHIFT, TABLE_INDEX, boot, entryOf,
-  entryOwner, entryPool, entryType, fixedFrames, frameExists, tableOf,
+  BOOT_BUMP,
+  BOOT_CHECK,
+  BOOT_END,
+  BOOT_FIRST,
+  BOOT_FRAMES,
+  BOOT_FREE_COUNT,
+  BOOT_FREE_HEAD,
+  BOOT_ISOLATED,
+  BOOT_MAPS,
+  BOOT_POOL_COUNT,
+  BOOT_POOL_HEAD,
+  BOOT_USED,
+  FRAME_BUFFER,
+  FRAME_DATA,
+  FRAME_FIXED,
+  FRAME_FREE,
+  FRAME_INDEX,
+  FRAME_POOL,
+  FRAME_POOL_MORE,
+  FRAME_RAW,
+  FRAME_SLAB,
+  FRAME_SLOTS,
+  FRAME_TABLE,
+  FRAME_TYPES,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  SECTION_MASK,
+  SECTION_SHIFT,
+  TABLE_INDEX,
+  boot,
+  entryOf,
+  entryOwner,
+  entryPool,
+  entryType,
+  fixedFrames,
+  frameExists,
+  tableOf,
 } from './mem/layout';
 import {
-  NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, ZSWAP, isPool, kindOf, poolAt,
-  poolCheckWord, poolOption,
+  NAME_BYTES,
+  POOL_INDEX,
+  POOL_NAME,
+  RAMZSWAP,
+  ZSWAP,
+  isPool,
+  kindOf,
+  poolAt,
+  poolCheckWord,
+  poolOption,
 } from './mem/pool';
 import { blockBuffer, out } from './mem/scratch';
 import {
-  RULE_BOOT, RULE_BOOT_CHECK, RULE_BUMP, RULE_ENTRY, RULE_FREE_LIST, RULE_INDEX, RULE_MAPS, RULE_OWNER, RULE_POOL,
-  RULE_POOL_COUNT, RULE_POOL_LIST, RULE_USED, broken,
+  RULE_BOOT,
+  RULE_BOOT_CHECK,
+  RULE_BUMP,
+  RULE_ENTRY,
+  RULE_FREE_LIST,
+  RULE_INDEX,
+  RULE_MAPS,
+  RULE_OWNER,
+  RULE_POOL,
+  RULE_POOL_COUNT,
+  RULE_POOL_LIST,
+  RULE_USED,
+  broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
 import { isDoubted, stateOf, tableNext, tableShape } from './page/table';
@@ -59,7 +120,7 @@ function bufferFrames(pool: usize): u32 {
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
-    if (entryOwner(entryOf(frame)) == (<u32>pool | FRAME_BUFFER)) frames += 1;
+    if (entryOwner(entryOf(frame)) == ((<u32>pool) | FRAME_BUFFER)) frames += 1;
   }
   return frames;
 }
@@ -68,12 +129,18 @@ function bufferFrames(pool: usize): u32 {
 export function zpoolCounter(pool: usize, which: u32): f64 {
   if (kindOf(pool) == 0) return -1;
   switch (which) {
-    case COUNT_FRAMES: return <f64>poolAt(pool).frames;
-    case COUNT_OBJECTS: return <f64>poolAt(pool).objects;
-    case COUNT_LIVE_BYTES: return <f64>poolAt(pool).liveBytes;
-    case COUNT_MAPS: return <f64>poolAt(pool).maps;
-    case COUNT_OBJECTS_MOVED: return poolAt(pool).objectsMoved;
-    default: return poolAt(pool).bytesMoved; // COUNT_BYTES_MOVED
+    case COUNT_FRAMES:
+      return <f64>poolAt(pool).frames;
+    case COUNT_OBJECTS:
+      return <f64>poolAt(pool).objects;
+    case COUNT_LIVE_BYTES:
+      return <f64>poolAt(pool).liveBytes;
+    case COUNT_MAPS:
+      return <f64>poolAt(pool).maps;
+    case COUNT_OBJECTS_MOVED:
+      return poolAt(pool).objectsMoved;
+    default:
+      return poolAt(pool).bytesMoved; // COUNT_BYTES_MOVED
   }
 }
 
@@ -82,10 +149,14 @@ export function zpoolIdentity(pool: usize, word: u32): u32 {
   const kind = kindOf(pool);
   if (kind == 0) return EINVAL;
   switch (word) {
-    case IDENTITY_KIND: return kind;
-    case IDENTITY_NAME_BYTES: return poolAt(pool).nameBytes;
-    case IDENTITY_NAME: return <u32>(pool + POOL_NAME);
-    default: return word < IDENTITY_OPTIONS + 3 ? poolOption(pool, word - IDENTITY_OPTIONS) : EINVAL;
+    case IDENTITY_KIND:
+      return kind;
+    case IDENTITY_NAME_BYTES:
+      return poolAt(pool).nameBytes;
+    case IDENTITY_NAME:
+      return <u32>(pool + POOL_NAME);
+    default:
+      return word < IDENTITY_OPTIONS + 3 ? poolOption(pool, word - IDENTITY_OPTIONS) : EINVAL;
   }
 }
 
@@ -116,7 +187,7 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
   const bump = boot(BOOT_BUMP);
   for (frame = max(frame + 1, boot(BOOT_FIRST)); frame < bump; frame++) {
     const owner = entryOwner(entryOf(frame));
-    if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
+    if (owner != ((<u32>pool) | FRAME_DATA) && owner != ((<u32>pool) | FRAME_RAW)) continue;
     walkStart();
     alloc.walk(kind, pool, frame);
     return frame;
@@ -170,7 +241,8 @@ function entriesCheck(): u32 {
   const bump = boot(BOOT_BUMP);
   const fixed = fixedFrames();
   for (let frame: u32 = 0; frame < fixed; frame++) {
-    if (entryOwner(entryOf(frame)) != (frame == TABLE_INDEX ? FRAME_TABLE : FRAME_FIXED)) return broken(RULE_OWNER, frame);
+    if (entryOwner(entryOf(frame)) != (frame == TABLE_INDEX ? FRAME_TABLE : FRAME_FIXED))
+      return broken(RULE_OWNER, frame);
     if (!isEmpty(entryOf(frame), 4)) return broken(RULE_ENTRY, frame);
   }
   if (!areEmpty(fixed, min(first, SECTION_MASK + 1)) || !areEmpty(max(first & ~SECTION_MASK, fixed), first)) {
@@ -230,7 +302,8 @@ function freeListCheck(): u32 {
   let left = boot(BOOT_FREE_COUNT);
   let frame = boot(BOOT_FREE_HEAD);
   for (; left != 0; left--) {
-    if (frame < boot(BOOT_FIRST) || !frameExists(frame) || entryType(entryOf(frame)) != FRAME_FREE) return broken(RULE_FREE_LIST, frame);
+    if (frame < boot(BOOT_FIRST) || !frameExists(frame) || entryType(entryOf(frame)) != FRAME_FREE)
+      return broken(RULE_FREE_LIST, frame);
     frame = freeNext(entryOf(frame));
   }
   return frame == 0 ? 0 : broken(RULE_FREE_LIST, frame);
@@ -244,7 +317,8 @@ function poolsCheck(): u32 {
   let maps: u32 = 0;
   let isolated: u32 = 0;
   for (let left = count; left != 0; left--) {
-    if (!isPool(pool) || (last != 0 && poolAt(pool).previous != last)) return broken(RULE_POOL_LIST, pool >> PAGE_SHIFT);
+    if (!isPool(pool) || (last != 0 && poolAt(pool).previous != last))
+      return broken(RULE_POOL_LIST, pool >> PAGE_SHIFT);
     const result = poolCheck(pool);
     if (result != 0) return result;
     maps += poolAt(pool).maps;
@@ -279,13 +353,17 @@ function poolFramesCheck(count: u32): u32 {
 
 function poolCheck(pool: usize): u32 {
   const frame = <u32>(pool >> PAGE_SHIFT);
-  if (poolAt(pool).check != poolCheckWord(pool) || poolAt(pool).nameBytes - 1 >= NAME_BYTES
-    || !(poolAt(pool).objectsMoved >= 0 && poolAt(pool).bytesMoved >= 0)) return broken(RULE_POOL, frame);
+  if (
+    poolAt(pool).check != poolCheckWord(pool) ||
+    poolAt(pool).nameBytes - 1 >= NAME_BYTES ||
+    !(poolAt(pool).objectsMoved >= 0 && poolAt(pool).bytesMoved >= 0)
+  )
+    return broken(RULE_POOL, frame);
   // Frames of types that the allocator has none of would otherwise be looked at by nobody.
   const kind = poolAt(pool).kind;
   const isFront = kind == ZSWAP || kind == RAMZSWAP;
   if (!isFront && !alloc.exists(kind)) return broken(RULE_POOL, frame);
-  const types: u32 = isFront ? 1 << FRAME_SLOTS | <u32>(kind == ZSWAP) << FRAME_SLAB : alloc.ownsFrames(kind);
+  const types: u32 = isFront ? (1 << FRAME_SLOTS) | ((<u32>(kind == ZSWAP)) << FRAME_SLAB) : alloc.ownsFrames(kind);
   let tables: u32 = 0;
   const bump = boot(BOOT_BUMP);
   for (let other = boot(BOOT_FIRST); other < bump; other++) {
@@ -293,7 +371,7 @@ function poolCheck(pool: usize): u32 {
     if (entryPool(entry) != pool) continue;
     const type = entryType(entry);
     if (type == FRAME_POOL || type == FRAME_POOL_MORE) tables += 1;
-    else if (type != FRAME_INDEX && (types >> type & 1) == 0) return broken(RULE_OWNER, other);
+    else if (type != FRAME_INDEX && ((types >> type) & 1) == 0) return broken(RULE_OWNER, other);
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   let result = tableCheck(pool + POOL_INDEX);

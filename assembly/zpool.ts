@@ -16,7 +16,18 @@ import { EBUSY, EINVAL, ENOMEM, ERANGE, isError } from './base/errno';
 import * as alloc from './generated/dispatch';
 import { frameFree, frameRoom } from './mem/frame';
 import { BOOT_BUMP, BOOT_FIRST, boot, entryOf, entryPool } from './mem/layout';
-import { NAME_BYTES, POOL_HANDLES, POOL_NAME, indexFrames, kindOf, poolAt, poolCreate, poolNumber, poolUnlink, sealPool } from './mem/pool';
+import {
+  NAME_BYTES,
+  POOL_HANDLES,
+  POOL_NAME,
+  indexFrames,
+  kindOf,
+  poolAt,
+  poolCreate,
+  poolNumber,
+  poolUnlink,
+  sealPool,
+} from './mem/pool';
 import { out, pageBuffer, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
 import { scatter } from './mem/span';

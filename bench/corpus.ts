@@ -14,7 +14,10 @@ import { InputError } from '../cli/pages.ts';
 
 const GENERATED_PAGES = 256;
 const MEMORY = fileURLToPath(new URL('corpus/', import.meta.url));
-const WORDS = 'the of page memory frame and a list is to in handle that for it pool with was on zero as object his by at full'.split(' ');
+const WORDS =
+  'the of page memory frame and a list is to in handle that for it pool with was on zero as object his by at full'.split(
+    ' ',
+  );
 
 type Draw = () => number;
 
@@ -25,7 +28,13 @@ function text(bytes: number, draw: Draw): string {
 }
 
 function json(bytes: number, draw: Draw): string {
-  const record = (): object => ({ id: draw(), name: text(8 + (draw() % 12), draw), price: (draw() % 10000) / 100, tags: [text(5, draw), text(7, draw)], stock: draw() % 2 === 0 });
+  const record = (): object => ({
+    id: draw(),
+    name: text(8 + (draw() % 12), draw),
+    price: (draw() % 10000) / 100,
+    tags: [text(5, draw), text(7, draw)],
+    stock: draw() % 2 === 0,
+  });
   let all = '[';
   while (all.length < bytes) all += `${JSON.stringify(record())},`;
   return all.slice(0, bytes);
@@ -34,17 +43,17 @@ function json(bytes: number, draw: Draw): string {
 /** Measurements that drift: the upper bytes of neighbours are alike. */
 function floats(bytes: number, draw: Draw): Buffer {
   let value = 20;
-  return Buffer.from(Float64Array.from({ length: bytes / 8 }, () => (value += (draw() % 2001 - 1000) / 1000)).buffer);
+  return Buffer.from(Float64Array.from({ length: bytes / 8 }, () => (value += ((draw() % 2001) - 1000) / 1000)).buffer);
 }
 
 /** Makers of one page each. */
 const GENERATED: Record<string, (draw: Draw) => Buffer> = {
-  'zero': () => Buffer.alloc(PAGE_SIZE),
+  zero: () => Buffer.alloc(PAGE_SIZE),
   'same-filled': (draw) => Buffer.from(new Uint32Array(PAGE_SIZE / 4).fill(draw()).buffer),
-  'json': (draw) => Buffer.from(json(PAGE_SIZE, draw)),
-  'text': (draw) => Buffer.from(text(PAGE_SIZE, draw)),
-  'floats': (draw) => floats(PAGE_SIZE, draw),
-  'incompressible': (draw) => Buffer.from(Uint8Array.from({ length: PAGE_SIZE }, () => draw() >>> 8)),
+  json: (draw) => Buffer.from(json(PAGE_SIZE, draw)),
+  text: (draw) => Buffer.from(text(PAGE_SIZE, draw)),
+  floats: (draw) => floats(PAGE_SIZE, draw),
+  incompressible: (draw) => Buffer.from(Uint8Array.from({ length: PAGE_SIZE }, () => draw() >>> 8)),
 };
 
 function generated(name: string, make: (draw: Draw) => Buffer): Corpus {

@@ -26,7 +26,11 @@ export async function densities(allocator: AllocatorName): Promise<Densities & R
     ram.close();
     return density;
   };
-  return { filled: await measured((pool) => void fill(pool, 1)), compacted: await measured(halve), churned: await measured(churn) };
+  return {
+    filled: await measured((pool) => void fill(pool, 1)),
+    compacted: await measured(halve),
+    churned: await measured(churn),
+  };
 }
 
 function fill(pool: Zpool, seed: number): Handle[] {

@@ -54,15 +54,26 @@ function allocators(table: MeasuredTable | undefined): string[] {
   const rows = table?.rows ?? [];
   const own = rows.filter(({ figures }) => figures !== undefined);
   const line = (title: string, cell: (row: Row) => string): string[] => [title, ...own.map(cell)];
-  const density = (title: string, name: string): string[] => line(title, ({ figures }) => (figures?.[name] ?? NaN).toFixed(3));
+  const density = (title: string, name: string): string[] =>
+    line(title, ({ figures }) => (figures?.[name] ?? NaN).toFixed(3));
   const malloc = rows.find(({ figures }) => figures === undefined);
-  return markdown(['', ...own.map(({ name }) => name)], [
-    line('ns for free and malloc, 50,000 live objects', ({ median }) => median.toFixed(0)),
-    ...(malloc === undefined ? [] : [line(`by the C library's malloc, in C (${malloc.median.toFixed(0)} ns)`, ({ ratio }) => `${ratio.toFixed(2)}×`)]),
-    density('density of 100,000 objects of 32 … 3072 bytes', 'filled'),
-    density('after every second was freed, and `compact()`', 'compacted'),
-    density('of 50,000, after 1,000,000 times free and malloc', 'churned'),
-  ]);
+  return markdown(
+    ['', ...own.map(({ name }) => name)],
+    [
+      line('ns for free and malloc, 50,000 live objects', ({ median }) => median.toFixed(0)),
+      ...(malloc === undefined
+        ? []
+        : [
+            line(
+              `by the C library's malloc, in C (${malloc.median.toFixed(0)} ns)`,
+              ({ ratio }) => `${ratio.toFixed(2)}×`,
+            ),
+          ]),
+      density('density of 100,000 objects of 32 … 3072 bytes', 'filled'),
+      density('after every second was freed, and `compact()`', 'compacted'),
+      density('of 50,000, after 1,000,000 times free and malloc', 'churned'),
+    ],
+  );
 }
 
 /** Time, ratio, and what else there is to say. */
@@ -76,32 +87,61 @@ function named(table: MeasuredTable | undefined, name: string): Row | undefined 
 
 function codecs(compress: MeasuredTable | undefined, decompress: MeasuredTable | undefined): string[] {
   const back = new Map(decompress?.rows.map((row) => [row.name, row]));
-  return markdown(['codec, a page of memory', 'compress µs', 'decompress µs', 'mean bytes'], (compress?.rows ?? []).map((row) => [
-    row.name, microseconds(row), microseconds(back.get(row.name)), (row.figures?.bytes ?? NaN).toFixed(0),
-  ]));
+  return markdown(
+    ['codec, a page of memory', 'compress µs', 'decompress µs', 'mean bytes'],
+    (compress?.rows ?? []).map((row) => [
+      row.name,
+      microseconds(row),
+      microseconds(back.get(row.name)),
+      (row.figures?.bytes ?? NaN).toFixed(0),
+    ]),
+  );
 }
 
 function stores(tables: readonly MeasuredTable[]): string[] {
   const [put, ...others] = tables;
   const last = others.at(-1);
-  const rate = (row: Row | undefined): string => (row === undefined ? '' : `${Math.round(row.median / 1000)}k (${row.ratio.toFixed(2)}×)`);
+  const rate = (row: Row | undefined): string =>
+    row === undefined ? '' : `${Math.round(row.median / 1000)}k (${row.ratio.toFixed(2)}×)`;
   const memory = (row: Row | undefined): string => (row?.figures?.rss ?? NaN).toFixed(2);
-  return markdown(['store', 'put/s', 'get/s', 'get/s, Zipf', 'overwrite/s', 'memory by raw bytes', 'after overwriting'], (put?.rows ?? []).map((row) => [
-    row.name, rate(row), ...others.map((table) => rate(named(table, row.name))), memory(row), memory(named(last, row.name)),
-  ]));
+  return markdown(
+    ['store', 'put/s', 'get/s', 'get/s, Zipf', 'overwrite/s', 'memory by raw bytes', 'after overwriting'],
+    (put?.rows ?? []).map((row) => [
+      row.name,
+      rate(row),
+      ...others.map((table) => rate(named(table, row.name))),
+      memory(row),
+      memory(named(last, row.name)),
+    ]),
+  );
 }
 
 /** Two tables: what does not leave the memory, and what a backing store has to do with. */
 function zswap([store, load, writeback, read, pageOut, pageIn]: readonly MeasuredTable[]): string[] {
-  const calls = (row: Row | undefined): string => microseconds(row, `, ${(row?.figures?.['store calls'] ?? NaN).toFixed(2)}`);
+  const calls = (row: Row | undefined): string =>
+    microseconds(row, `, ${(row?.figures?.['store calls'] ?? NaN).toFixed(2)}`);
   return [
-    ...markdown(['a page of memory, LZ4, zsmalloc', 'store µs', 'load µs'], (store?.rows ?? []).map((row) => [
-      row.name, microseconds(row), microseconds(named(load, row.name)),
-    ])),
+    ...markdown(
+      ['a page of memory, LZ4, zsmalloc', 'store µs', 'load µs'],
+      (store?.rows ?? []).map((row) => [row.name, microseconds(row), microseconds(named(load, row.name))]),
+    ),
     '',
-    ...markdown(['zswap over a', 'write back µs', 'load from there µs (by a hit)', 'pageOut µs (ratio, writes)', 'pageIn µs (ratio, reads)'], (writeback?.rows ?? []).map((row) => [
-      row.name, microseconds(row), microseconds(named(read, row.name)), calls(named(pageOut, row.name)), calls(named(pageIn, row.name)),
-    ])),
+    ...markdown(
+      [
+        'zswap over a',
+        'write back µs',
+        'load from there µs (by a hit)',
+        'pageOut µs (ratio, writes)',
+        'pageIn µs (ratio, reads)',
+      ],
+      (writeback?.rows ?? []).map((row) => [
+        row.name,
+        microseconds(row),
+        microseconds(named(read, row.name)),
+        calls(named(pageOut, row.name)),
+        calls(named(pageIn, row.name)),
+      ]),
+    ),
   ];
 }
 
@@ -110,33 +150,78 @@ function ramzswap(tables: readonly MeasuredTable[]): string[] {
   const titled = (title: string): MeasuredTable | undefined => tables.find((table) => table.title.startsWith(title));
   const memory = (row: Row | undefined, name: string): string => (row?.figures?.[name] ?? NaN).toFixed(2);
   const pages = ['zsmalloc', 'xvmalloc'].flatMap((allocator) => {
-    const of = (verb: string): MeasuredTable | undefined => tables.find(({ title }) => title.startsWith(`${verb} a page, `) && title.endsWith(allocator));
-    return (of('write')?.rows ?? []).map((row) => [`${allocator}: ${row.name}`, microseconds(row), microseconds(named(of('read'), row.name)), memory(row, 'memory')]);
+    const of = (verb: string): MeasuredTable | undefined =>
+      tables.find(({ title }) => title.startsWith(`${verb} a page, `) && title.endsWith(allocator));
+    return (of('write')?.rows ?? []).map((row) => [
+      `${allocator}: ${row.name}`,
+      microseconds(row),
+      microseconds(named(of('read'), row.name)),
+      memory(row, 'memory'),
+    ]);
   });
   const read = titled('read, ');
-  const [copyIn, copyOut, write, readOver] = [titled('nbdcopy in'), titled('nbdcopy out'), titled('qemu-io write'), titled('qemu-io read')];
+  const [copyIn, copyOut, write, readOver] = [
+    titled('nbdcopy in'),
+    titled('nbdcopy out'),
+    titled('qemu-io write'),
+    titled('qemu-io read'),
+  ];
   return [
     ...markdown(['a page of memory, LZ4', 'write µs', 'read µs', 'memory by raw bytes'], pages),
     '',
-    ...markdown(['ramzswap, zsmalloc', 'write over µs', 'read µs'], (titled('write over')?.rows ?? []).map((row) => [row.name, microseconds(row), microseconds(named(read, row.name))])),
-    ...(copyIn === undefined ? [] : ['', ...markdown(
-      ['over NBD', 'nbdcopy in, MiB/s', 'out, MiB/s', 'write 4 KiB, µs', 'read 4 KiB, µs', 'growth of the process by raw bytes', 'MiB in all'],
-      copyIn.rows.map((row) => [
-        row.name, throughput(row), throughput(named(copyOut, row.name)), microseconds(named(write, row.name)), microseconds(named(readOver, row.name)),
-        memory(row, 'grown') + (row.figures?.pool === undefined ? '' : ` (pages ${memory(row, 'pool')})`), (row.figures?.rssMiB ?? NaN).toFixed(0),
+    ...markdown(
+      ['ramzswap, zsmalloc', 'write over µs', 'read µs'],
+      (titled('write over')?.rows ?? []).map((row) => [
+        row.name,
+        microseconds(row),
+        microseconds(named(read, row.name)),
       ]),
-    )]),
+    ),
+    ...(copyIn === undefined
+      ? []
+      : [
+          '',
+          ...markdown(
+            [
+              'over NBD',
+              'nbdcopy in, MiB/s',
+              'out, MiB/s',
+              'write 4 KiB, µs',
+              'read 4 KiB, µs',
+              'growth of the process by raw bytes',
+              'MiB in all',
+            ],
+            copyIn.rows.map((row) => [
+              row.name,
+              throughput(row),
+              throughput(named(copyOut, row.name)),
+              microseconds(named(write, row.name)),
+              microseconds(named(readOver, row.name)),
+              memory(row, 'grown') + (row.figures?.pool === undefined ? '' : ` (pages ${memory(row, 'pool')})`),
+              (row.figures?.rssMiB ?? NaN).toFixed(0),
+            ]),
+          ),
+        ]),
   ];
 }
 
 /** An order a row, without ratios: the longest of many reads is no figure of one. */
 function orders(table: MeasuredTable | undefined): string[] {
-  return markdown(['128 MiB served, beside', 'the order takes ms', 'median read of 4 KiB, µs', '99 of 100, ms', 'longest, ms'], (table?.rows ?? []).map(({ name, median, figures }) => [
-    name, (figures?.['order ms'] ?? NaN).toFixed(0), (figures?.['median µs'] ?? NaN).toFixed(0), (figures?.['p99 ms'] ?? NaN).toFixed(2), (median / 1e6).toFixed(2),
-  ]));
+  return markdown(
+    ['128 MiB served, beside', 'the order takes ms', 'median read of 4 KiB, µs', '99 of 100, ms', 'longest, ms'],
+    (table?.rows ?? []).map(({ name, median, figures }) => [
+      name,
+      (figures?.['order ms'] ?? NaN).toFixed(0),
+      (figures?.['median µs'] ?? NaN).toFixed(0),
+      (figures?.['p99 ms'] ?? NaN).toFixed(2),
+      (median / 1e6).toFixed(2),
+    ]),
+  );
 }
 
 /** Of a row that has the time of a page. */
 function throughput(row: Row | undefined): string {
-  return row === undefined ? '' : `${((4096 * 1e9) / 2 ** 20 / row.median).toFixed(0)} (${(1 / row.ratio).toFixed(2)}×)`;
+  return row === undefined
+    ? ''
+    : `${((4096 * 1e9) / 2 ** 20 / row.median).toFixed(0)} (${(1 / row.ratio).toFixed(2)}×)`;
 }

@@ -80,7 +80,8 @@ export class NbdClient {
     this.#chunks = [all.subarray(length)];
     this.#bytes -= length;
     this.#wanted = Infinity;
-    if (length >= REPLY_BYTES && all.readUInt32BE(0) === 0x67446698 && all.readUInt32BE(4) !== 0) throw new Error(`NBD error ${all.readUInt32BE(4)}`);
+    if (length >= REPLY_BYTES && all.readUInt32BE(0) === 0x67446698 && all.readUInt32BE(4) !== 0)
+      throw new Error(`NBD error ${all.readUInt32BE(4)}`);
     return all.subarray(0, length);
   }
 }

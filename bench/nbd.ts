@@ -14,7 +14,7 @@ const POLL_MS = 20;
 const ORDER_MS = 600_000;
 
 /** Debian's package of each program. */
-const PACKAGES = { 'nbdkit': 'nbdkit', 'nbdcopy': 'libnbd-bin', 'qemu-io': 'qemu-utils' } as const;
+const PACKAGES = { nbdkit: 'nbdkit', nbdcopy: 'libnbd-bin', 'qemu-io': 'qemu-utils' } as const;
 type Program = keyof typeof PACKAGES;
 
 // Where an ordinary user's path does not lead.
@@ -61,13 +61,28 @@ export class Server {
   /** nbdkit's memory disk. */
   static nbdkit(folder: string, bytes: number): Promise<Server> {
     const socket = `${folder}/nbdkit`;
-    return new Server('nbdkit memory', socket, 'nbdkit', ['--foreground', '--exit-with-parent', '--unix', socket, 'memory', String(bytes)]).#ready();
+    return new Server('nbdkit memory', socket, 'nbdkit', [
+      '--foreground',
+      '--exit-with-parent',
+      '--unix',
+      socket,
+      'memory',
+      String(bytes),
+    ]).#ready();
   }
 
   /** compcache serve, as it was built. */
   static compcache(folder: string, bytes: number, more: readonly string[] = []): Promise<Compressed> {
     const socket = `${folder}/compcache`;
-    return new Compressed('compcache serve', socket, process.execPath, [COMMAND, 'serve', '--disksize', String(bytes), '--socket', socket, ...more]).#ready();
+    return new Compressed('compcache serve', socket, process.execPath, [
+      COMMAND,
+      'serve',
+      '--disksize',
+      String(bytes),
+      '--socket',
+      socket,
+      ...more,
+    ]).#ready();
   }
 
   get uri(): string {
@@ -77,7 +92,11 @@ export class Server {
   /** Bytes of memory by those of the data: what the process has grown by since it was empty. */
   async memory(bytes: number): Promise<Record<string, number>> {
     const pool = await this.poolBytes();
-    return { grown: (this.#rss() - this.#emptyRss) / bytes, rssMiB: this.#rss() / 2 ** 20, ...(pool !== undefined && { pool: pool / bytes }) };
+    return {
+      grown: (this.#rss() - this.#emptyRss) / bytes,
+      rssMiB: this.#rss() / 2 ** 20,
+      ...(pool !== undefined && { pool: pool / bytes }),
+    };
   }
 
   async stop(): Promise<void> {

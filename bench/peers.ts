@@ -45,19 +45,35 @@ interface OneShot {
 /** A library that gives a new array for each block. */
 function oneShot(name: string, { compress, decompress }: OneShot): Codec {
   const deliver = (bytes: Uint8Array, dst: Uint8Array): number => (dst.set(bytes), bytes.length);
-  return { name, compress: (src, dst) => deliver(compress(src), dst), decompress: (src, dst) => deliver(decompress(src), dst) };
+  return {
+    name,
+    compress: (src, dst) => deliver(compress(src), dst),
+    decompress: (src, dst) => deliver(decompress(src), dst),
+  };
 }
 
 /** npm lz4: liblz4 through node-gyp. */
 export function lz4Npm(): Codec | undefined {
   const lz4 = peer<Lz4>('lz4');
-  return lz4 && { name: 'lz4 (npm)', compress: (src, dst) => lz4.encodeBlock(src, dst), decompress: (src, dst) => lz4.decodeBlock(src, dst) };
+  return (
+    lz4 && {
+      name: 'lz4 (npm)',
+      compress: (src, dst) => lz4.encodeBlock(src, dst),
+      decompress: (src, dst) => lz4.decodeBlock(src, dst),
+    }
+  );
 }
 
 /** The same, high compression, level 9. */
 export function lz4NpmHc(): Codec | undefined {
   const lz4 = peer<Lz4>('lz4');
-  return lz4 && { name: 'lz4 HC 9 (npm)', compress: (src, dst) => lz4.encodeBlockHC(src, dst, 9), decompress: (src, dst) => lz4.decodeBlock(src, dst) };
+  return (
+    lz4 && {
+      name: 'lz4 HC 9 (npm)',
+      compress: (src, dst) => lz4.encodeBlockHC(src, dst, 9),
+      decompress: (src, dst) => lz4.decodeBlock(src, dst),
+    }
+  );
 }
 
 export function lz4Napi(): Codec | undefined {
@@ -66,19 +82,40 @@ export function lz4Napi(): Codec | undefined {
 }
 
 export function zstdNapi(): Codec | undefined {
-  const zstd = peer<{ compress(src: Uint8Array, options: { compressionLevel: number }): Uint8Array; decompress: OneShot['decompress'] }>('zstd-napi');
-  return zstd && oneShot('zstd-napi 1', { compress: (src) => zstd.compress(src, { compressionLevel: 1 }), decompress: zstd.decompress });
+  const zstd = peer<{
+    compress(src: Uint8Array, options: { compressionLevel: number }): Uint8Array;
+    decompress: OneShot['decompress'];
+  }>('zstd-napi');
+  return (
+    zstd &&
+    oneShot('zstd-napi 1', {
+      compress: (src) => zstd.compress(src, { compressionLevel: 1 }),
+      decompress: zstd.decompress,
+    })
+  );
 }
 
 function fflate(): Codec | undefined {
-  const module = peer<{ deflateSync(src: Uint8Array, options: { level: number }): Uint8Array; inflateSync: OneShot['decompress'] }>('fflate');
-  return module && oneShot('fflate 1', { compress: (src) => module.deflateSync(src, { level: 1 }), decompress: module.inflateSync });
+  const module = peer<{
+    deflateSync(src: Uint8Array, options: { level: number }): Uint8Array;
+    inflateSync: OneShot['decompress'];
+  }>('fflate');
+  return (
+    module &&
+    oneShot('fflate 1', { compress: (src) => module.deflateSync(src, { level: 1 }), decompress: module.inflateSync })
+  );
 }
 
 async function zstdWasm(): Promise<Codec | undefined> {
-  const zstd = peer<{ init(): Promise<void>; compress(src: Uint8Array, level: number): Uint8Array; decompress: OneShot['decompress'] }>('@bokuweb/zstd-wasm');
+  const zstd = peer<{
+    init(): Promise<void>;
+    compress(src: Uint8Array, level: number): Uint8Array;
+    decompress: OneShot['decompress'];
+  }>('@bokuweb/zstd-wasm');
   await zstd?.init();
-  return zstd && oneShot('@bokuweb/zstd-wasm 1', { compress: (src) => zstd.compress(src, 1), decompress: zstd.decompress });
+  return (
+    zstd && oneShot('@bokuweb/zstd-wasm 1', { compress: (src) => zstd.compress(src, 1), decompress: zstd.decompress })
+  );
 }
 
 /** The codecs of other packages that are there, but for lz4Npm. */

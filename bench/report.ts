@@ -33,5 +33,6 @@ if (write === true) {
     process.exitCode = 1;
   }
 } else {
-  for (const [name, { suite }] of Object.entries(BLOCKS)) if (existsSync(file(suite))) console.log(`${block(name, results)}\n`);
+  for (const [name, { suite }] of Object.entries(BLOCKS))
+    if (existsSync(file(suite))) console.log(`${block(name, results)}\n`);
 }

@@ -50,7 +50,8 @@ const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
 
 /** The commit that is measured; results that are being written change nothing of it. */
 function commit(): string {
-  const git = (...words: string[]): string => execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  const git = (...words: string[]): string =>
+    execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   try {
     const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/', ':(exclude,top)bench/results');
     return git('rev-parse', '--short', 'HEAD') + (changed === '' ? '' : '-dirty');
@@ -85,7 +86,11 @@ function suiteNames(words: string[]): string[] {
 
 const program = new Command('bench')
   .argument('[suites...]', `some of ${Object.keys(SUITES).join(', ')} (default: all)`)
-  .addOption(new Option('--corpus <name...>', `${CORPORA.join(', ')}, a file or a folder; several may be named`).default(['memory']))
+  .addOption(
+    new Option('--corpus <name...>', `${CORPORA.join(', ')}, a file or a folder; several may be named`).default([
+      'memory',
+    ]),
+  )
   .option('--rounds <n>', 'rounds that count, after one to warm up', parseCount, 7)
   .option('--pages <n>', 'pages of the store suite', parseCount, 200_000)
   .option('--json <file>', 'also write the results there')

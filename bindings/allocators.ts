@@ -3,7 +3,18 @@
  * swap, serve, bench) by its row here and the one in assembly/alloc/index.ts, which has its kind under the same name.
  */
 import {
-  ROW_ALLOCATED, ROW_FREEABLE, ROW_GROUPS, ROW_INDEX, ROW_LENGTH, ROW_OBJECTS, ROW_PAGES, ROW_SIZE, ROW_USED, ROW_ZSPAGES, RESERVE_LIST, XCF_UNIT,
+  ROW_ALLOCATED,
+  ROW_FREEABLE,
+  ROW_GROUPS,
+  ROW_INDEX,
+  ROW_LENGTH,
+  ROW_OBJECTS,
+  ROW_PAGES,
+  ROW_SIZE,
+  ROW_USED,
+  ROW_ZSPAGES,
+  RESERVE_LIST,
+  XCF_UNIT,
 } from '../assembly/abi.ts';
 import * as kinds from '../assembly/alloc/index.ts';
 import { CompcacheError, isU32, show, takeOptions } from './errors.ts';
@@ -20,13 +31,22 @@ interface AllocatorOption {
 }
 
 /** An option that is one of a few values; the first one is the default. */
-function choice(key: keyof PoolOptions, ...choices: readonly (readonly [value: unknown, word: number])[]): AllocatorOption {
+function choice(
+  key: keyof PoolOptions,
+  ...choices: readonly (readonly [value: unknown, word: number])[]
+): AllocatorOption {
   const words = new Map(choices);
   return {
     key,
     word: (op, value = choices[0]?.[0]) => {
       const word = words.get(value);
-      if (word === undefined) throw new CompcacheError('EINVAL', op, `${key} must be ${[...words.keys()].map(show).join(' or ')}, not ${show(value)}`, { detail: { argument: key } });
+      if (word === undefined)
+        throw new CompcacheError(
+          'EINVAL',
+          op,
+          `${key} must be ${[...words.keys()].map(show).join(' or ')}, not ${show(value)}`,
+          { detail: { argument: key } },
+        );
       return word;
     },
   };
@@ -37,7 +57,10 @@ function range(key: keyof PoolOptions, least: number, most: number, otherwise: n
   return {
     key,
     word: (op, value = otherwise) => {
-      if (!isU32(value) || value < least || value > most) throw new CompcacheError('EINVAL', op, `${key} must be ${least} to ${most}, not ${show(value)}`, { detail: { argument: key, least, most } });
+      if (!isU32(value) || value < least || value > most)
+        throw new CompcacheError('EINVAL', op, `${key} must be ${least} to ${most}, not ${show(value)}`, {
+          detail: { argument: key, least, most },
+        });
       return value;
     },
   };
@@ -56,7 +79,10 @@ interface AllocatorRow {
   /** Where an object lies, from what the core's locate answers: frame, offset and two more words. */
   location(frame: number, offset: number, b: number, c: number): Location;
   /** Figures of the allocator's own table, from its rows as words. `options`: the three option words of the pool. */
-  figures(rows: readonly Uint32Array[], options: readonly number[]): Pick<ZpoolStats, 'lists' | 'classes' | 'reserveFrames'>;
+  figures(
+    rows: readonly Uint32Array[],
+    options: readonly number[],
+  ): Pick<ZpoolStats, 'lists' | 'classes' | 'reserveFrames'>;
 }
 
 const inOnePiece = (frame: number, offset: number): Location => ({ frame, offset });
@@ -65,41 +91,64 @@ const lengths = (rows: readonly Uint32Array[]): number[] => rows.map((words) => 
 const ROWS = {
   zbud: {
     options: [choice('layout', ['6.1', 1], ['2013', 0])],
-    isMovable: false, canSleepMapped: true, knowsFreeable: false,
+    isMovable: false,
+    canSleepMapped: true,
+    knowsFreeable: false,
     location: inOnePiece,
     figures: (rows) => ({ lists: lengths(rows) }),
   },
   z3fold: {
     options: [choice('deferred', ['afterFree', 0], ['manual', 1])],
-    isMovable: true, canSleepMapped: true, knowsFreeable: false,
+    isMovable: true,
+    canSleepMapped: true,
+    knowsFreeable: false,
     location: inOnePiece,
     figures: (rows) => ({ lists: lengths(rows) }),
   },
   zsmalloc: {
-    options: [range('chainSize', 1, 16, 8), choice('chainRule', ['bytes', 0], ['percent', 1]), choice('fullnessGroups', [12, 12], [4, 4])],
-    isMovable: true, canSleepMapped: false, knowsFreeable: true,
+    options: [
+      range('chainSize', 1, 16, 8),
+      choice('chainRule', ['bytes', 0], ['percent', 1]),
+      choice('fullnessGroups', [12, 12], [4, 4]),
+    ],
+    isMovable: true,
+    canSleepMapped: false,
+    knowsFreeable: true,
     location: (frame, offset, classIndex, objectIndex) => ({ frame, offset, classIndex, objectIndex }),
     figures: (rows, [, , groups = 0]) => ({
       classes: rows.map((words): ClassStats => ({
-        index: words[ROW_INDEX] as number, size: words[ROW_SIZE] as number, pages: words[ROW_PAGES] as number,
-        objectsPerZspage: words[ROW_OBJECTS] as number, allocated: words[ROW_ALLOCATED] as number, used: words[ROW_USED] as number,
-        freeable: words[ROW_FREEABLE] as number, zspages: words[ROW_ZSPAGES] as number,
+        index: words[ROW_INDEX] as number,
+        size: words[ROW_SIZE] as number,
+        pages: words[ROW_PAGES] as number,
+        objectsPerZspage: words[ROW_OBJECTS] as number,
+        allocated: words[ROW_ALLOCATED] as number,
+        used: words[ROW_USED] as number,
+        freeable: words[ROW_FREEABLE] as number,
+        zspages: words[ROW_ZSPAGES] as number,
         groups: Array.from(words.subarray(ROW_GROUPS, ROW_GROUPS + groups)),
       })),
     }),
   },
   xvmalloc: {
     options: [],
-    isMovable: false, canSleepMapped: true, knowsFreeable: false,
+    isMovable: false,
+    canSleepMapped: true,
+    knowsFreeable: false,
     location: inOnePiece,
     figures: (rows) => ({ lists: lengths(rows) }),
   },
   xcfmalloc: {
     options: [choice('blocks', [2, 2], [1, 1]), range('reserve', 0, 1024, 32)],
-    isMovable: true, canSleepMapped: true, knowsFreeable: false,
+    isMovable: true,
+    canSleepMapped: true,
+    knowsFreeable: false,
     location: (frame, offset, secondFrame, secondOffset) => ({
-      frame, offset,
-      blocks: [{ frame, offset: offset - (offset % XCF_UNIT) }, ...(secondFrame === 0 ? [] : [{ frame: secondFrame, offset: secondOffset }])],
+      frame,
+      offset,
+      blocks: [
+        { frame, offset: offset - (offset % XCF_UNIT) },
+        ...(secondFrame === 0 ? [] : [{ frame: secondFrame, offset: secondOffset }]),
+      ],
     }),
     figures: (rows) => ({ lists: lengths(rows), reserveFrames: lengths(rows)[RESERVE_LIST] as number }),
   },
@@ -130,7 +179,10 @@ export function allocatorOf(kind: number): AllocatorName | undefined {
 
 /** EINVAL for what is no allocator's name. */
 export function requireAllocator(op: string, name: unknown): asserts name is AllocatorName {
-  if (!(ALLOCATORS as readonly unknown[]).includes(name)) throw new CompcacheError('EINVAL', op, `unknown allocator ${show(name)}; known: ${ALLOCATORS.join(', ')}`, { detail: { argument: 'allocator' } });
+  if (!(ALLOCATORS as readonly unknown[]).includes(name))
+    throw new CompcacheError('EINVAL', op, `unknown allocator ${show(name)}; known: ${ALLOCATORS.join(', ')}`, {
+      detail: { argument: 'allocator' },
+    });
 }
 
 /** Options that the pools of some allocator have beside those of all. */
@@ -148,7 +200,8 @@ export function takeZpoolOptions<Pool>(op: string, allocator: AllocatorName, opt
 
 /** The three option words of a pool (assembly/alloc/index.ts, init). EINVAL for a bad value. */
 export function optionWords(op: string, allocator: AllocatorName, options: PoolOptions): [number, number, number] {
-  if (options.evict !== undefined && typeof options.evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
+  if (options.evict !== undefined && typeof options.evict !== 'function')
+    throw new CompcacheError('EINVAL', op, 'evict must be a function');
   const [a = 0, b = 0, c = 0] = rowOf(allocator).options.map(({ key, word }) => word(op, options[key]));
   return [a, b, c];
 }

@@ -17,7 +17,8 @@ function nameOf(op: string, { build, simd }: RamOptions): BuildName {
   if (build !== undefined && build !== 'release' && build !== 'checked') {
     throw new CompcacheError('EINVAL', op, `build must be 'release' or 'checked', not ${show(build)}`);
   }
-  if (simd !== undefined && typeof simd !== 'boolean') throw new CompcacheError('EINVAL', op, 'simd must be true or false');
+  if (simd !== undefined && typeof simd !== 'boolean')
+    throw new CompcacheError('EINVAL', op, 'simd must be true or false');
   return build === 'checked' ? 'checked' : (simd ?? hasSimd()) ? 'simd' : 'scalar';
 }
 
@@ -39,9 +40,14 @@ async function wasmOf(name: BuildName): Promise<Uint8Array<ArrayBuffer>> {
 export function moduleForSync(op: string, options: RamOptions): WebAssembly.Module {
   const name = nameOf(op, options);
   if (options.module !== undefined) return options.module;
-  if (name === 'checked') throw new CompcacheError('EINVAL', op, "build 'checked' needs a module here, or Ram.create, which loads it");
+  if (name === 'checked')
+    throw new CompcacheError('EINVAL', op, "build 'checked' needs a module here, or Ram.create, which loads it");
   if (name === 'scalar') {
-    throw new CompcacheError('ENODEV', op, 'the core that is inlined needs SIMD: use Ram.create, which loads the scalar one, or give that as module (compcache/scalar)');
+    throw new CompcacheError(
+      'ENODEV',
+      op,
+      'the core that is inlined needs SIMD: use Ram.create, which loads the scalar one, or give that as module (compcache/scalar)',
+    );
   }
   const module = compiled.get(name) ?? compileSync(op, fromBase64(simdCore));
   compiled.set(name, module);

@@ -41,9 +41,14 @@ export function lengthOf(bytes: Uint8Array): number {
  * buffer too. Views of shared memory are allowed: their bytes are copied.
  */
 export function requireBytes(op: string, what: string, value: unknown): asserts value is Uint8Array {
-  if (TAG.call(value) !== 'Uint8Array') throw new CompcacheError('EINVAL', op, `${what} must be a Uint8Array, not ${show(value)}`, { detail: { argument: what } });
+  if (TAG.call(value) !== 'Uint8Array')
+    throw new CompcacheError('EINVAL', op, `${what} must be a Uint8Array, not ${show(value)}`, {
+      detail: { argument: what },
+    });
   if (LENGTH.call(value) === 0 && isDetached(value as Uint8Array)) {
-    throw new CompcacheError('EINVAL', op, `${what} is a view of a detached buffer, or lies outside a resized one`, { detail: { argument: what } });
+    throw new CompcacheError('EINVAL', op, `${what} is a view of a detached buffer, or lies outside a resized one`, {
+      detail: { argument: what },
+    });
   }
 }
 

@@ -3,12 +3,33 @@ import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, ERANGE, EUCLEAN } f
 
 /** Every code that the package gives. */
 export type ErrorCode =
-  | 'EINVAL' | 'ENOMEM' | 'ENOSPC' | 'ENOENT' | 'EEXIST' | 'EAGAIN' | 'EBUSY' | 'EIO' | 'ERANGE' | 'ENODEV' | 'EUCLEAN' | 'ECLOSED';
+  | 'EINVAL'
+  | 'ENOMEM'
+  | 'ENOSPC'
+  | 'ENOENT'
+  | 'EEXIST'
+  | 'EAGAIN'
+  | 'EBUSY'
+  | 'EIO'
+  | 'ERANGE'
+  | 'ENODEV'
+  | 'EUCLEAN'
+  | 'ECLOSED';
 
 /** Linux's numbers, negative: those of the core, and three that only the bindings give. */
 const NUMBERS: Record<ErrorCode, number> = {
-  ENOENT: ENOENT | 0, EIO: EIO | 0, ENOMEM: ENOMEM | 0, EBUSY: EBUSY | 0, EEXIST: EEXIST | 0, EINVAL: EINVAL | 0, ENOSPC: ENOSPC | 0,
-  ERANGE: ERANGE | 0, EUCLEAN: EUCLEAN | 0, ECLOSED: -9, EAGAIN: -11, ENODEV: -19,
+  ENOENT: ENOENT | 0,
+  EIO: EIO | 0,
+  ENOMEM: ENOMEM | 0,
+  EBUSY: EBUSY | 0,
+  EEXIST: EEXIST | 0,
+  EINVAL: EINVAL | 0,
+  ENOSPC: ENOSPC | 0,
+  ERANGE: ERANGE | 0,
+  EUCLEAN: EUCLEAN | 0,
+  ECLOSED: -9,
+  EAGAIN: -11,
+  ENODEV: -19,
 };
 
 /** What is known of a fault, as data. */
@@ -45,7 +66,9 @@ export class CompcacheError extends Error {
 /** Results of the core from here on are errors. */
 export { ERRNO_MIN } from '../assembly/abi.ts';
 
-const BY_NUMBER = new Map<number, ErrorCode>(Object.entries(NUMBERS).map(([code, number]) => [number, code as ErrorCode]));
+const BY_NUMBER = new Map<number, ErrorCode>(
+  Object.entries(NUMBERS).map(([code, number]) => [number, code as ErrorCode]),
+);
 
 /** The code of a core result that is an error. */
 export function codeOf(result: number): ErrorCode {
@@ -58,7 +81,10 @@ export function isU32(value: unknown): value is number {
 
 /** Requires a whole number of 0..2^32 - 1; EINVAL otherwise. */
 export function requireU32(op: string, what: string, value: unknown): asserts value is number {
-  if (!isU32(value)) throw new CompcacheError('EINVAL', op, `${what} must be a whole number from 0 to 4294967295, not ${show(value)}`, { detail: { argument: what } });
+  if (!isU32(value))
+    throw new CompcacheError('EINVAL', op, `${what} must be a whole number from 0 to 4294967295, not ${show(value)}`, {
+      detail: { argument: what },
+    });
 }
 
 /** A value for a message: short, and never throwing. */
@@ -77,14 +103,18 @@ export function show(value: unknown): string {
  * object does then. EINVAL for what is no object, cannot be read, or has an option that there is not.
  */
 export function takeOptions<T extends object>(op: string, options: unknown, known: readonly (keyof T & string)[]): T {
-  if (typeof options !== 'object' || options === null) throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
+  if (typeof options !== 'object' || options === null)
+    throw new CompcacheError('EINVAL', op, `options must be an object, not ${show(options)}`);
   const given = options as Record<string, unknown>;
   const taken: Record<string, unknown> = {};
   try {
     for (const key of new Set([...Object.keys(given), ...known])) {
       const value = given[key];
       if (value === undefined) continue;
-      if (!(known as readonly string[]).includes(key)) throw new CompcacheError('EINVAL', op, `there is no option ${show(key)}; known: ${known.join(', ')}`, { detail: { argument: key } });
+      if (!(known as readonly string[]).includes(key))
+        throw new CompcacheError('EINVAL', op, `there is no option ${show(key)}; known: ${known.join(', ')}`, {
+          detail: { argument: key },
+        });
       taken[key] = value;
     }
   } catch (cause) {
@@ -99,5 +129,6 @@ export const MAKER = Symbol('compcache');
 
 /** Refuses a constructor that is not for callers. EINVAL. */
 export function requireMaker(maker: unknown, what: string, instead: string): void {
-  if (maker !== MAKER) throw new CompcacheError('EINVAL', `new ${what}`, `the constructor is not for callers: use ${instead}`);
+  if (maker !== MAKER)
+    throw new CompcacheError('EINVAL', `new ${what}`, `the constructor is not for callers: use ${instead}`);
 }

@@ -1,5 +1,14 @@
 /** What lies in a RAM: its pools, and its front ends with the pools that are theirs. Read from the RAM itself, so also after a restore. */
-import { EINVAL, FRONT_KINDS_FROM, IDENTITY_KIND, IDENTITY_NAME, IDENTITY_NAME_BYTES, RAMZSWAP, ZSWAP, POOLS_OF_ZSWAP } from '../assembly/abi.ts';
+import {
+  EINVAL,
+  FRONT_KINDS_FROM,
+  IDENTITY_KIND,
+  IDENTITY_NAME,
+  IDENTITY_NAME_BYTES,
+  RAMZSWAP,
+  ZSWAP,
+  POOLS_OF_ZSWAP,
+} from '../assembly/abi.ts';
 import { allocatorOf, type AllocatorName } from './allocators.ts';
 import type { Core } from './wasm.ts';
 
@@ -29,7 +38,9 @@ export function contentsOf({ exports, bytes }: Core): { pools: PoolIn[]; fronts:
   for (let pool = exports.zpoolNext(0) >>> 0; pool !== 0; pool = exports.zpoolNext(pool) >>> 0) addresses.push(pool);
   for (const address of addresses.reverse()) {
     const identity = (word: number): number => exports.zpoolIdentity(address, word) >>> 0;
-    const name = decodeName(bytes.slice(identity(IDENTITY_NAME), identity(IDENTITY_NAME) + identity(IDENTITY_NAME_BYTES)));
+    const name = decodeName(
+      bytes.slice(identity(IDENTITY_NAME), identity(IDENTITY_NAME) + identity(IDENTITY_NAME_BYTES)),
+    );
     const kind = identity(IDENTITY_KIND);
     if (kind < FRONT_KINDS_FROM) pools.push({ name, address, allocator: allocatorOf(kind) as AllocatorName });
     else fronts.push({ name, address, kind: KINDS[kind] as FrontKind, pools: poolsOf(exports, address, kind) });
@@ -38,7 +49,10 @@ export function contentsOf({ exports, bytes }: Core): { pools: PoolIn[]; fronts:
 }
 
 function poolsOf(exports: Core['exports'], front: number, kind: number): number[] {
-  const found = kind === ZSWAP ? Array.from({ length: POOLS_OF_ZSWAP }, (_, index) => exports.zswapUsed(front, index) >>> 0) : [exports.ramzPool(front) >>> 0];
+  const found =
+    kind === ZSWAP
+      ? Array.from({ length: POOLS_OF_ZSWAP }, (_, index) => exports.zswapUsed(front, index) >>> 0)
+      : [exports.ramzPool(front) >>> 0];
   return [...new Set(found)].filter((pool) => pool !== 0 && pool !== EINVAL);
 }
 

@@ -64,7 +64,8 @@ export function* imageChunks(still: () => Core, verify?: string): Generator<Uint
   const head = new Uint8Array(header.buffer);
   const start = checksumOf(core, head, 0);
   const parts = runs.flatMap(inParts);
-  const checksumPart = (crc: number, part: Run): number => exports.checksum(part.first * PAGE_SIZE, part.count * PAGE_SIZE, crc) >>> 0;
+  const checksumPart = (crc: number, part: Run): number =>
+    exports.checksum(part.first * PAGE_SIZE, part.count * PAGE_SIZE, crc) >>> 0;
   yield head;
   let crc = start;
   for (const part of parts) {
@@ -82,7 +83,8 @@ export function* imageChunks(still: () => Core, verify?: string): Generator<Uint
 /** A run cut into pieces of up to PART_FRAMES. */
 function inParts({ first, count }: Run): Run[] {
   return Array.from({ length: Math.ceil(count / PART_FRAMES) }, (_, i) => ({
-    first: first + i * PART_FRAMES, count: Math.min(PART_FRAMES, count - i * PART_FRAMES),
+    first: first + i * PART_FRAMES,
+    count: Math.min(PART_FRAMES, count - i * PART_FRAMES),
   }));
 }
 
@@ -104,18 +106,21 @@ export function parseImage(op: string, bytes: Uint8Array): ParsedImage {
   const word = (at: number): number => view.getUint32(at, true);
   if (word(0) !== IMAGE_MAGIC) throw damaged(op, 'no image');
   if (word(4) !== FORMAT) throw damaged(op, `it has format ${word(4)}, this version reads format ${FORMAT}`);
-  if (word(8) !== LAYOUT_VERSION) throw new CompcacheError('EIO', op, `the image has layout ${word(8)}, this version reads layout ${LAYOUT_VERSION}`);
+  if (word(8) !== LAYOUT_VERSION)
+    throw new CompcacheError('EIO', op, `the image has layout ${word(8)}, this version reads layout ${LAYOUT_VERSION}`);
   const totalFrames = word(12);
   const saved = word(16);
   const count = word(20);
-  if (totalFrames < FRAMES_MIN || totalFrames > FRAMES_MAX || totalFrames % 16 !== 0) throw damaged(op, `${totalFrames} frames`);
+  if (totalFrames < FRAMES_MIN || totalFrames > FRAMES_MAX || totalFrames % 16 !== 0)
+    throw damaged(op, `${totalFrames} frames`);
   if (bytes.length !== HEADER_BYTES + 8 * count + PAGE_SIZE * saved + 4) throw damaged(op, 'wrong length');
   const runs: Run[] = [];
   let next = 0;
   let sum = 0;
   for (let at = HEADER_BYTES; at < HEADER_BYTES + 8 * count; at += 8) {
     const run = { first: word(at), count: word(at + 4) };
-    if (run.first < next || run.count === 0 || run.first + run.count > totalFrames) throw damaged(op, 'runs out of order');
+    if (run.first < next || run.count === 0 || run.first + run.count > totalFrames)
+      throw damaged(op, 'runs out of order');
     next = run.first + run.count;
     sum += run.count;
     runs.push(run);
@@ -143,7 +148,11 @@ export function loadImage(op: string, instance: Instance, image: ParsedImage): C
   const { checksum, ramFixed } = core.exports;
   if (others.some(({ first }) => first < ramFixed())) throw damaged(op, 'frames where none can be');
   others.forEach(copy);
-  const crc = runs.reduce((sum, { first, count }) => checksum(first * PAGE_SIZE, count * PAGE_SIZE, sum) >>> 0, checksumOf(core, bytes.subarray(0, head), 0));
-  if (crc !== new DataView(bytes.buffer, bytes.byteOffset + end, 4).getUint32(0, true)) throw damaged(op, 'wrong checksum');
+  const crc = runs.reduce(
+    (sum, { first, count }) => checksum(first * PAGE_SIZE, count * PAGE_SIZE, sum) >>> 0,
+    checksumOf(core, bytes.subarray(0, head), 0),
+  );
+  if (crc !== new DataView(bytes.buffer, bytes.byteOffset + end, 4).getUint32(0, true))
+    throw damaged(op, 'wrong checksum');
   return core;
 }

@@ -13,8 +13,17 @@ export type { ZswapOpenOptions } from './front/zswap/reopen.ts';
 export type { ZswapStats } from './front/zswap/stats.ts';
 export { SwapSpace, type SwapSpaceOptions } from './front/swap-space.ts';
 export {
-  Ramzswap, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapOpenOptions, type RamzswapOptions, type RamzswapSettings, type RamzswapStats,
-  type RecompressOptions, type WritebackSelection,
+  Ramzswap,
+  type BdStat,
+  type BlockState,
+  type IoStat,
+  type MmStat,
+  type RamzswapOpenOptions,
+  type RamzswapOptions,
+  type RamzswapSettings,
+  type RamzswapStats,
+  type RecompressOptions,
+  type WritebackSelection,
 } from './front/ramzswap/index.ts';
 export type { ZswapOptions } from './front/zswap/settings.ts';
 export type * from './types.ts';

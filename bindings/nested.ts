@@ -9,7 +9,8 @@ let nested = 0;
 
 /** Calls foreign code. @throws EIO when such calls are too many inside each other; what it throws */
 export function inside<T>(op: string, call: () => T): T {
-  if (nested >= NESTED_MAX) throw new CompcacheError('EIO', op, `calls of stores and codecs are ${NESTED_MAX} deep inside each other`);
+  if (nested >= NESTED_MAX)
+    throw new CompcacheError('EIO', op, `calls of stores and codecs are ${NESTED_MAX} deep inside each other`);
   nested += 1;
   try {
     return call();

@@ -1,6 +1,15 @@
 /** PageTable: pages under numbers, in a pool. */
 import {
-  DENSE, EINVAL, ENOENT, FILL, HANDLE, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_VALUE, SPARSE,
+  DENSE,
+  EINVAL,
+  ENOENT,
+  FILL,
+  HANDLE,
+  OUT_KEY_HIGH,
+  OUT_KEY_LOW,
+  OUT_PLACE,
+  OUT_VALUE,
+  SPARSE,
 } from '../assembly/abi.ts';
 import { copyIn, copyOut } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
@@ -199,7 +208,9 @@ export class PageTableOf<Pool> {
 
   #notAKey(op: string, key: unknown): never {
     const most = this.#keysAre === 'dense' ? 0xffffffff : Number.MAX_SAFE_INTEGER;
-    throw new CompcacheError('EINVAL', op, `key must be a whole number from 0 to ${most}, not ${show(key)}`, { detail: { argument: 'key', least: 0, most } });
+    throw new CompcacheError('EINVAL', op, `key must be a whole number from 0 to ${most}, not ${show(key)}`, {
+      detail: { argument: 'key', least: 0, most },
+    });
   }
 
   #live(op: string): void {
@@ -207,7 +218,8 @@ export class PageTableOf<Pool> {
   }
 
   #failure(op: string, result: number): CompcacheError {
-    if (this.#core.bytes.length === 0) return new CompcacheError('ECLOSED', op, `pool ${show(this.#pages.name)} is destroyed or its RAM closed`);
+    if (this.#core.bytes.length === 0)
+      return new CompcacheError('ECLOSED', op, `pool ${show(this.#pages.name)} is destroyed or its RAM closed`);
     const code = codeOf(result);
     if (code === 'ENOMEM') return noFrame(op, this.#core);
     if (code === 'EBUSY') return new CompcacheError(code, op, 'an object is mapped');

@@ -1,8 +1,21 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
 import {
-  FRAMES_MAX, FRAMES_MIN, NAME_BYTES, NEVER, NO_LIMIT, OUT_RULE,
-  OUT_RULE_FRAME, RAM_FIXED, RAM_FRAMES, RAM_HIGH_WATER, RAM_ISOLATED, RAM_LIMIT, RAM_MAPS, RAM_POOLS, RAM_USED,
+  FRAMES_MAX,
+  FRAMES_MIN,
+  NAME_BYTES,
+  NEVER,
+  NO_LIMIT,
+  OUT_RULE,
+  OUT_RULE_FRAME,
+  RAM_FIXED,
+  RAM_FRAMES,
+  RAM_HIGH_WATER,
+  RAM_ISOLATED,
+  RAM_LIMIT,
+  RAM_MAPS,
+  RAM_POOLS,
+  RAM_USED,
 } from '../assembly/abi.ts';
 import { isShared, requireUnshrunk, viewOf } from './bytes.ts';
 import { moduleFor, moduleForSync } from './builds.ts';
@@ -27,7 +40,8 @@ const WASM_PAGE = 65536;
 /** Bytes of the memory that the options ask for. */
 function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
   const bytes = parseBytes(op, 'bytes', options.bytes === undefined ? otherwise : options.bytes);
-  if (bytes < MIN_BYTES || bytes > MAX_BYTES) throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${bytes}`);
+  if (bytes < MIN_BYTES || bytes > MAX_BYTES)
+    throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${bytes}`);
   return Math.ceil(bytes / WASM_PAGE) * WASM_PAGE;
 }
 
@@ -118,8 +132,12 @@ export class Ram {
       noteFront: (ram, front, present) => void (present ? ram.#fronts.add(front) : ram.#fronts.delete(front)),
       freshName: (op, ram, kind) => ram.#freshName(op, kind),
       isClosed: (ram) => ram.#closed,
-      close: (ram) => { ram.#close(); },
-      check: (ram) => { ram.#check(); },
+      close: (ram) => {
+        ram.#close();
+      },
+      check: (ram) => {
+        ram.#check();
+      },
       heldPool: (op, ram, allocator, options) => {
         const pool = ram.#zpool(op, allocator, options);
         zpools.hold(pool);
@@ -179,7 +197,11 @@ export class Ram {
   static async restore(image: Uint8Array, given: RamOptions = {}): Promise<Ram> {
     const op = 'Ram.restore';
     if (callbacks.running !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
-    const options = takeOptions<RamOptions>(op, given, RAM_OPTIONS.filter((key) => key !== 'firstFrame'));
+    const options = takeOptions<RamOptions>(
+      op,
+      given,
+      RAM_OPTIONS.filter((key) => key !== 'firstFrame'),
+    );
     const view = viewOf(op, 'image', image);
     const length = view.length;
     const module = await moduleFor(op, options);
@@ -188,7 +210,8 @@ export class Ram {
     const parsed = parseImage(op, isShared(view) ? view.slice() : view);
     const least = parsed.totalFrames * PAGE_SIZE;
     const bytes = memoryBytes(op, options, least);
-    if (bytes < least) throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
+    if (bytes < least)
+      throw new CompcacheError('EINVAL', op, `bytes must be at least the image's ${least}, not ${bytes}`);
     const limit = limitFrames(op, options, bytes);
     const core = loadImage(op, instantiate(op, module, reserve(op, bytes)), parsed);
     if (core.exports.ramCheck(parsed.totalFrames) !== 0) {
@@ -236,7 +259,11 @@ export class Ram {
   }
 
   #freshName(op: string, kind: string): string {
-    const taken = new Set([...this.#pools.keys(), ...this.#resting.keys(), ...[...this.#fronts].map((front) => front.name)]);
+    const taken = new Set([
+      ...this.#pools.keys(),
+      ...this.#resting.keys(),
+      ...[...this.#fronts].map((front) => front.name),
+    ]);
     let n = (this.#live(op).exports.ramCounter(RAM_POOLS) >>> 0) + 1;
     while (taken.has(`${kind}#${n}`)) n += 1;
     return `${kind}#${n}`;
@@ -277,7 +304,8 @@ export class Ram {
     if (core.exports.ramCounter(RAM_MAPS) !== 0 || core.exports.ramCounter(RAM_ISOLATED) !== 0) {
       throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
     }
-    if ([...this.#fronts].some((front) => front.isBusy())) throw new CompcacheError('EBUSY', op, 'a front end waits for its store');
+    if ([...this.#fronts].some((front) => front.isBusy()))
+      throw new CompcacheError('EBUSY', op, 'a front end waits for its store');
     return core;
   }
 
@@ -301,9 +329,12 @@ export class Ram {
     const name = options.name ?? this.#freshName(op, allocator);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     const utf8 = new TextEncoder().encode(name);
-    if (utf8.length === 0 || utf8.length > NAME_BYTES) throw new CompcacheError('EINVAL', op, `name must have 1 to ${NAME_BYTES} UTF-8 bytes, not ${utf8.length}`);
-    if (decodeName(utf8) !== name) throw new CompcacheError('EINVAL', op, `name must be well-formed Unicode, but is ${show(name)}`);
-    if (this.#pools.has(name)) throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`, { detail: { name } });
+    if (utf8.length === 0 || utf8.length > NAME_BYTES)
+      throw new CompcacheError('EINVAL', op, `name must have 1 to ${NAME_BYTES} UTF-8 bytes, not ${utf8.length}`);
+    if (decodeName(utf8) !== name)
+      throw new CompcacheError('EINVAL', op, `name must be well-formed Unicode, but is ${show(name)}`);
+    if (this.#pools.has(name))
+      throw new CompcacheError('EEXIST', op, `a pool ${show(name)} exists`, { detail: { name } });
     core.page.set(utf8);
     const address = core.exports.zpoolCreate(kindOf(allocator), ...words, 0, core.pageAddress, utf8.length) >>> 0;
     if (address >= ERRNO_MIN) {
@@ -317,7 +348,8 @@ export class Ram {
   /** Gives every pool that lies in a restored RAM its object; those of front ends are held until these go. False when two have one name. */
   #open(): boolean {
     const { pools, fronts } = contentsOf(this.#core);
-    for (const { name, address, allocator } of pools) this.#pools.set(name, zpools.make(this.#owner, this.#core, address, allocator, name));
+    for (const { name, address, allocator } of pools)
+      this.#pools.set(name, zpools.make(this.#owner, this.#core, address, allocator, name));
     for (const front of fronts) this.#resting.set(front.name, front);
     const held = new Set(fronts.flatMap((front) => front.pools));
     for (const pool of this.#pools.values()) if (held.has(zpools.address(pool))) zpools.hold(pool);
@@ -328,10 +360,12 @@ export class Ram {
     this.#live(op);
     this.#idle(op);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
-    if ([...this.#fronts].some((front) => front.name === name)) throw new CompcacheError('EBUSY', op, `${show(name)} is open`);
+    if ([...this.#fronts].some((front) => front.name === name))
+      throw new CompcacheError('EBUSY', op, `${show(name)} is open`);
     const front = this.#resting.get(name);
     if (front === undefined) throw new CompcacheError('ENOENT', op, `no front end ${show(name)}`);
-    if (kind !== undefined && front.kind !== kind) throw new CompcacheError('EINVAL', op, `${show(name)} is a ${front.kind}`);
+    if (kind !== undefined && front.kind !== kind)
+      throw new CompcacheError('EINVAL', op, `${show(name)} is a ${front.kind}`);
     return front;
   }
 
@@ -348,7 +382,8 @@ export class Ram {
   dropFront(name: string): void {
     const op = 'ram.dropFront';
     const front = this.#restingOne(op, name);
-    if (destroyFront(this.#core, front) !== 0) throw new CompcacheError('EBUSY', op, `an object of a pool of ${show(name)} is mapped`);
+    if (destroyFront(this.#core, front) !== 0)
+      throw new CompcacheError('EBUSY', op, `an object of a pool of ${show(name)} is mapped`);
     this.#resting.delete(name);
     for (const [key, pool] of this.#pools) {
       if (!front.pools.includes(zpools.address(pool))) continue;
@@ -371,10 +406,12 @@ export class Ram {
   openZpool(name: string, callbacks: { evict?: EvictCallback } = {}): Zpool {
     const op = 'ram.openZpool';
     const { evict } = takeOptions<{ evict?: EvictCallback }>(op, callbacks, ['evict']);
-    if (evict !== undefined && typeof evict !== 'function') throw new CompcacheError('EINVAL', op, 'evict must be a function');
+    if (evict !== undefined && typeof evict !== 'function')
+      throw new CompcacheError('EINVAL', op, 'evict must be a function');
     this.#live(op);
     const pool = this.#pools.get(name);
-    if (pool === undefined) throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`, { detail: { name: String(name) } });
+    if (pool === undefined)
+      throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`, { detail: { name: String(name) } });
     if (evict !== undefined) zpools.setEvict(op, pool, evict);
     return pool;
   }
@@ -388,7 +425,11 @@ export class Ram {
   codec(name: CoreCodecName): Codec {
     this.#live('ram.codec');
     if (typeof name !== 'string' || !Object.hasOwn(CORE_CODECS, name)) {
-      throw new CompcacheError('EINVAL', 'ram.codec', `unknown codec ${show(name)}; in the core: ${Object.keys(CORE_CODECS).join(', ')}`);
+      throw new CompcacheError(
+        'EINVAL',
+        'ram.codec',
+        `unknown codec ${show(name)}; in the core: ${Object.keys(CORE_CODECS).join(', ')}`,
+      );
     }
     return new CoreCodec(MAKER, name, (op) => this.#live(op));
   }
@@ -437,7 +478,10 @@ export class Ram {
     const owners: RamStats['owners'] = Object.fromEntries([
       ...[...this.#pools].map(([name, pool]) => [name, zpools.frameCounts(pool)] as const),
       ...[...this.#fronts].map((front) => [front.name, { frames: 0, metadataFrames: front.ownFrames() }] as const),
-      ...[...this.#resting.values()].map(({ name, address }) => [name, { frames: 0, metadataFrames: exports.zpoolMetadataFrames(address) >>> 0 }] as const),
+      ...[...this.#resting.values()].map(
+        ({ name, address }) =>
+          [name, { frames: 0, metadataFrames: exports.zpoolMetadataFrames(address) >>> 0 }] as const,
+      ),
     ]);
     const fixedFrames = counter(RAM_FIXED);
     return {
@@ -459,7 +503,12 @@ export class Ram {
 function requireWhole(op: string, core: Core, image: ParsedImage): void {
   const counter = (which: number): number => core.exports.ramCounter(which) >>> 0;
   const sameRuns = JSON.stringify(runsOf(core)) === JSON.stringify(image.runs);
-  if (counter(RAM_FRAMES) !== image.totalFrames || counter(RAM_MAPS) !== 0 || counter(RAM_ISOLATED) !== 0 || !sameRuns) {
+  if (
+    counter(RAM_FRAMES) !== image.totalFrames ||
+    counter(RAM_MAPS) !== 0 ||
+    counter(RAM_ISOLATED) !== 0 ||
+    !sameRuns
+  ) {
     throw new CompcacheError('EIO', op, 'the image has frames or work under way that no image has');
   }
 }
@@ -468,5 +517,7 @@ function requireWhole(op: string, core: Core, image: ParsedImage): void {
 function unclean(op: string, core: Core): CompcacheError {
   const rule = core.out[OUT_RULE] as number;
   const frame = core.out[OUT_RULE_FRAME] as number;
-  return new CompcacheError('EUCLEAN', op, `frame ${frame}: ${ruleOf(rule)} (rule ${rule})`, { detail: { frame, rule } });
+  return new CompcacheError('EUCLEAN', op, `frame ${frame}: ${ruleOf(rule)} (rule ${rule})`, {
+    detail: { frame, rule },
+  });
 }

@@ -11,7 +11,12 @@ const UNITS: Record<string, number> = { '': 1, B: 1, K: 2 ** 10, M: 2 ** 20, G: 
 export function parseBytes(op: string, what: string, value: unknown): number {
   const bytes = typeof value === 'string' ? fromText(value) : value;
   if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0) return bytes;
-  throw new CompcacheError('EINVAL', op, `${what} must be a number of bytes or a size like '64MiB', not ${show(value)}`, { detail: { argument: what } });
+  throw new CompcacheError(
+    'EINVAL',
+    op,
+    `${what} must be a number of bytes or a size like '64MiB', not ${show(value)}`,
+    { detail: { argument: what } },
+  );
 }
 
 function fromText(text: string): number {

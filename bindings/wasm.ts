@@ -65,7 +65,15 @@ export interface CoreExports {
   zpoolWalk(pool: number, frame: number): number;
   // Pools as a whole (assembly/zpool.ts).
   ramInit(frames: number, limit: number, first: number, statics: number, scratch: number): number;
-  zpoolCreate(kind: number, a: number, b: number, c: number, ownerBytes: number, name: number, nameBytes: number): number;
+  zpoolCreate(
+    kind: number,
+    a: number,
+    b: number,
+    c: number,
+    ownerBytes: number,
+    name: number,
+    nameBytes: number,
+  ): number;
   zpoolOwner(pool: number, handle: number): number;
   zpoolDestroy(pool: number): number;
   tableOpen(pool: number, shape: number): number;
@@ -101,10 +109,26 @@ export interface CoreExports {
   zswapForeign(front: number, record: number): number;
   zswapPass(front: number, record: number): void;
   zswapWrite(front: number, record: number, raw: number): number;
-  zswapWriteEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, end: number): number;
+  zswapWriteEnd(
+    front: number,
+    offset: number,
+    type: number,
+    job: number,
+    slot: number,
+    generation: number,
+    end: number,
+  ): number;
   zswapPend(front: number, offset: number, type: number): number;
   zswapDirect(front: number, offset: number, type: number, job: number): number;
-  zswapDirectEnd(front: number, offset: number, type: number, job: number, slot: number, generation: number, end: number): number;
+  zswapDirectEnd(
+    front: number,
+    offset: number,
+    type: number,
+    job: number,
+    slot: number,
+    generation: number,
+    end: number,
+  ): number;
   frontNote(front: number): number;
   frontSetNote(front: number, bytes: number): number;
   zswapDestroy(front: number): number;
@@ -174,8 +198,14 @@ export function reserve(op: string, bytes: number): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages });
   } catch (cause) {
-    const why = 'V8 takes about 10 GiB of address space for each memory; node --disable-wasm-trap-handler takes only the bytes';
-    throw new CompcacheError('ENOMEM', op, `the host refuses to reserve ${bytes} bytes of linear memory: ${bytes / PAGE_SIZE} frames needed, 0 free (${why})`, { cause, detail: { needed: bytes / PAGE_SIZE, free: 0 } });
+    const why =
+      'V8 takes about 10 GiB of address space for each memory; node --disable-wasm-trap-handler takes only the bytes';
+    throw new CompcacheError(
+      'ENOMEM',
+      op,
+      `the host refuses to reserve ${bytes} bytes of linear memory: ${bytes / PAGE_SIZE} frames needed, 0 free (${why})`,
+      { cause, detail: { needed: bytes / PAGE_SIZE, free: 0 } },
+    );
   }
 }
 
@@ -204,7 +234,12 @@ export function compileSync(op: string, wasm: Uint8Array<ArrayBuffer>): WebAssem
 }
 
 function forbidden(op: string, cause: unknown): CompcacheError {
-  return new CompcacheError('ENODEV', op, 'the host does not compile WebAssembly here (a Content-Security-Policy without wasm-unsafe-eval?)', { cause });
+  return new CompcacheError(
+    'ENODEV',
+    op,
+    'the host does not compile WebAssembly here (a Content-Security-Policy without wasm-unsafe-eval?)',
+    { cause },
+  );
 }
 
 /** Instantiates a core on a memory. Then comes a RAM (ramInit, or an image), then attach. EINVAL for a module that is not this version's core. */
@@ -218,7 +253,11 @@ export function instantiate(op: string, module: WebAssembly.Module, memory: WebA
     throw new CompcacheError('EINVAL', op, 'module cannot be instantiated as a compcache core', { cause });
   }
   if (exports.layoutVersion() !== LAYOUT_VERSION) {
-    throw new CompcacheError('EINVAL', op, `module is a core of layout ${exports.layoutVersion()}, not ${LAYOUT_VERSION}`);
+    throw new CompcacheError(
+      'EINVAL',
+      op,
+      `module is a core of layout ${exports.layoutVersion()}, not ${LAYOUT_VERSION}`,
+    );
   }
   return { exports, memory, bytes: new Uint8Array(memory.buffer as ArrayBuffer) };
 }
@@ -226,8 +265,14 @@ export function instantiate(op: string, module: WebAssembly.Module, memory: WebA
 /** Lets an instance work on the RAM whose boot frame lies in its memory. EIO for a boot frame that is none, or has less room than the core needs. */
 export function attach(op: string, { exports, memory, bytes }: Instance): Core {
   const result = exports.attach(bytes.length / PAGE_SIZE) >>> 0;
-  if (result !== 0) throw new CompcacheError('EIO', op, codeOf(result) === 'EIO' ? lacking(exports) : 'the boot frame of the image does not hold together');
-  const view = (address: number, length: number): Uint8Array<ArrayBuffer> => new Uint8Array(bytes.buffer, address >>> 0, length);
+  if (result !== 0)
+    throw new CompcacheError(
+      'EIO',
+      op,
+      codeOf(result) === 'EIO' ? lacking(exports) : 'the boot frame of the image does not hold together',
+    );
+  const view = (address: number, length: number): Uint8Array<ArrayBuffer> =>
+    new Uint8Array(bytes.buffer, address >>> 0, length);
   const pageAddress = exports.pageBuffer() >>> 0;
   return {
     exports,
@@ -243,17 +288,42 @@ export function attach(op: string, { exports, memory, bytes }: Instance): Core {
 
 /** What a RAM has too little of for the core. */
 function lacking({ ramCounter }: CoreExports): string {
-  return ([['static data', 8, 10], ['scratch', 9, 11]] as const)
+  return (
+    [
+      ['static data', 8, 10],
+      ['scratch', 9, 11],
+    ] as const
+  )
     .filter(([, has, needs]) => ramCounter(has) < ramCounter(needs))
-    .map(([what, has, needs]) => `the image has ${ramCounter(has)} frames for ${what}, this version needs ${ramCounter(needs)}`)
+    .map(
+      ([what, has, needs]) =>
+        `the image has ${ramCounter(has)} frames for ${what}, this version needs ${ramCounter(needs)}`,
+    )
     .join('; ');
 }
 
 /** Exports that a core of this version has; a module without one of them is not ours. */
-const REQUIRED = ['layoutVersion', 'attach', 'ramFail', 'zpoolMalloc', 'zpoolRange', 'codecCompress', 'pageStore', 'pageLoad', 'tablePut', 'ramInit', 'ramCheck', 'zpoolCreate', 'zswapStore', 'ramzWrite'];
+const REQUIRED = [
+  'layoutVersion',
+  'attach',
+  'ramFail',
+  'zpoolMalloc',
+  'zpoolRange',
+  'codecCompress',
+  'pageStore',
+  'pageLoad',
+  'tablePut',
+  'ramInit',
+  'ramCheck',
+  'zpoolCreate',
+  'zswapStore',
+  'ramzWrite',
+];
 
 function requireCore(op: string, module: unknown): asserts module is WebAssembly.Module {
-  const names = exportsOf(module).filter(({ kind }) => kind === 'function').map(({ name }) => name);
+  const names = exportsOf(module)
+    .filter(({ kind }) => kind === 'function')
+    .map(({ name }) => name);
   if (!REQUIRED.every((name) => names.includes(name))) {
     throw new CompcacheError('EINVAL', op, 'module must be a WebAssembly.Module of compcache/core.wasm');
   }
@@ -283,6 +353,13 @@ export function closedCore(): Core {
   const exports = new Proxy({}, { get: () => () => EINVAL | 0 }) as CoreExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;
   return {
-    exports, memory, bytes: NOTHING, out: new Uint32Array(OUT_WORDS), pageAddress: 0, page: NOTHING, pageBuffer: NOTHING, blockBuffer: NOTHING,
+    exports,
+    memory,
+    bytes: NOTHING,
+    out: new Uint32Array(OUT_WORDS),
+    pageAddress: 0,
+    page: NOTHING,
+    pageBuffer: NOTHING,
+    blockBuffer: NOTHING,
   };
 }

@@ -6,7 +6,14 @@ import type { Owner } from './zpool-reclaim.ts';
 
 /** What this package may do with pools and callers may not. @internal */
 export interface ZpoolAccess<Zpool> {
-  make(owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict?: EvictCallbackOf<Zpool>): Zpool;
+  make(
+    owner: Owner,
+    core: Core,
+    address: number,
+    allocator: AllocatorName,
+    name: string,
+    evict?: EvictCallbackOf<Zpool>,
+  ): Zpool;
   /** Where its header lies; 0 once it is gone. */
   address(pool: Zpool): number;
   /** Makes it a front end's: every change by others is EBUSY from now on. */

@@ -1,15 +1,34 @@
 /** Figures of a pool, and what lies in its frames: read from the result area and the buffers of the core. */
 import {
-  COUNT_BYTES_MOVED, COUNT_LIVE_BYTES, COUNT_MAPS, COUNT_OBJECTS, COUNT_OBJECTS_MOVED, IDENTITY_OPTIONS, OUT_WALK_FREE,
-  OUT_WALK_OBJECTS, PAGE_SIZE, ROW_WORDS, WALK_BYTES, WALK_FREE_BYTES, WALK_FREE_OFFSET, WALK_FREE_WORDS, WALK_HANDLE,
-  WALK_OBJECT_WORDS, WALK_OFFSET,
+  COUNT_BYTES_MOVED,
+  COUNT_LIVE_BYTES,
+  COUNT_MAPS,
+  COUNT_OBJECTS,
+  COUNT_OBJECTS_MOVED,
+  IDENTITY_OPTIONS,
+  OUT_WALK_FREE,
+  OUT_WALK_OBJECTS,
+  PAGE_SIZE,
+  ROW_WORDS,
+  WALK_BYTES,
+  WALK_FREE_BYTES,
+  WALK_FREE_OFFSET,
+  WALK_FREE_WORDS,
+  WALK_HANDLE,
+  WALK_OBJECT_WORDS,
+  WALK_OFFSET,
 } from '../assembly/abi.ts';
 import { rowOf, type AllocatorName } from './allocators.ts';
 import type { FrameContents, Handle, ZpoolStats } from './plain-types.ts';
 import type { Core } from './wasm.ts';
 
 /** stats() of a pool that is there. */
-export function figuresOf(core: Core, pool: number, allocator: AllocatorName, { frames, metadataFrames }: { frames: number; metadataFrames: number }): ZpoolStats {
+export function figuresOf(
+  core: Core,
+  pool: number,
+  allocator: AllocatorName,
+  { frames, metadataFrames }: { frames: number; metadataFrames: number },
+): ZpoolStats {
   const counter = (which: number): number => core.exports.zpoolCounter(pool, which);
   const liveBytes = counter(COUNT_LIVE_BYTES);
   const metadataBytes = metadataFrames * PAGE_SIZE;
@@ -30,7 +49,11 @@ export function figuresOf(core: Core, pool: number, allocator: AllocatorName, { 
 }
 
 /** Figures of the allocator's own table. */
-function tablesOf({ exports, memory }: Core, pool: number, allocator: AllocatorName): Pick<ZpoolStats, 'lists' | 'classes' | 'reserveFrames'> {
+function tablesOf(
+  { exports, memory }: Core,
+  pool: number,
+  allocator: AllocatorName,
+): Pick<ZpoolStats, 'lists' | 'classes' | 'reserveFrames'> {
   const buffer = exports.blockBuffer() >>> 0;
   const rows = Array.from({ length: exports.zpoolTables(pool) >>> 0 }, (_, nth) => {
     exports.zpoolTable(pool, nth);
@@ -42,14 +65,27 @@ function tablesOf({ exports, memory }: Core, pool: number, allocator: AllocatorN
 
 /** What the core's walk has just found in a frame. */
 export function contentsOf({ exports, memory, out }: Core, frame: number): FrameContents {
-  const objects = new Uint32Array(memory.buffer, exports.blockBuffer() >>> 0, WALK_OBJECT_WORDS * (out[OUT_WALK_OBJECTS] as number)).slice();
-  const free = new Uint32Array(memory.buffer, exports.pageBuffer() >>> 0, WALK_FREE_WORDS * (out[OUT_WALK_FREE] as number)).slice();
+  const objects = new Uint32Array(
+    memory.buffer,
+    exports.blockBuffer() >>> 0,
+    WALK_OBJECT_WORDS * (out[OUT_WALK_OBJECTS] as number),
+  ).slice();
+  const free = new Uint32Array(
+    memory.buffer,
+    exports.pageBuffer() >>> 0,
+    WALK_FREE_WORDS * (out[OUT_WALK_FREE] as number),
+  ).slice();
   return {
     frame,
     objects: startsOf(objects, WALK_OBJECT_WORDS).map((at) => ({
-      handle: objects[at + WALK_HANDLE] as Handle, offset: objects[at + WALK_OFFSET] as number, bytes: objects[at + WALK_BYTES] as number,
+      handle: objects[at + WALK_HANDLE] as Handle,
+      offset: objects[at + WALK_OFFSET] as number,
+      bytes: objects[at + WALK_BYTES] as number,
     })),
-    free: startsOf(free, WALK_FREE_WORDS).map((at) => ({ offset: free[at + WALK_FREE_OFFSET] as number, bytes: free[at + WALK_FREE_BYTES] as number })),
+    free: startsOf(free, WALK_FREE_WORDS).map((at) => ({
+      offset: free[at + WALK_FREE_OFFSET] as number,
+      bytes: free[at + WALK_FREE_BYTES] as number,
+    })),
   };
 }
 

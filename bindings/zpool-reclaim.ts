@@ -62,7 +62,8 @@ function tryVictims(pool: Reclaimed): { frames: number; failure?: CompcacheError
   for (let tries = 0; tries < TRIES && callbacks.tries < TRIES_IN_ALL; tries++) {
     requireStack(op);
     const victim = exports.zpoolIsolate(address) >>> 0;
-    if (victim === 0 && tries === 0) return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
+    if (victim === 0 && tries === 0)
+      return { frames: 0, failure: new CompcacheError('EINVAL', op, 'nothing is evictable') };
     if (victim === 0) break;
     callbacks.tries += 1;
     let answer: EvictAnswer;
@@ -77,11 +78,22 @@ function tryVictims(pool: Reclaimed): { frames: number; failure?: CompcacheError
       return { frames };
     }
     if (answer === 'promise') {
-      return { frames: 0, failure: new CompcacheError('EINVAL', op, 'the evict callback returned a Promise; it must be synchronous') };
+      return {
+        frames: 0,
+        failure: new CompcacheError('EINVAL', op, 'the evict callback returned a Promise; it must be synchronous'),
+      };
     }
     if (typeof answer === 'object') cause = answer;
   }
-  return { frames: 0, failure: new CompcacheError('EAGAIN', op, `no frame came back in ${TRIES} tries, or in ${TRIES_IN_ALL} of shrinks inside each other`, cause) };
+  return {
+    frames: 0,
+    failure: new CompcacheError(
+      'EAGAIN',
+      op,
+      `no frame came back in ${TRIES} tries, or in ${TRIES_IN_ALL} of shrinks inside each other`,
+      cause,
+    ),
+  };
 }
 
 /** Calls evict for each object of a victim until one is refused. */

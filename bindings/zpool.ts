@@ -1,16 +1,48 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import { COUNT_FRAMES, MODE_RO, MODE_RW, MODE_WO, NO_LIMIT, OUT_CURSOR, OUT_FILL, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../assembly/abi.ts';
+import {
+  COUNT_FRAMES,
+  MODE_RO,
+  MODE_RW,
+  MODE_WO,
+  NO_LIMIT,
+  OUT_CURSOR,
+  OUT_FILL,
+  OUT_LENGTH,
+  OUT_OFFSET,
+  OUT_PLACE_A,
+  OUT_PLACE_B,
+  OUT_SECOND,
+  OUT_SIZE,
+} from '../assembly/abi.ts';
 import { rowOf, type AllocatorName } from './allocators.ts';
 import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
 import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
-import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show, takeOptions } from './errors.ts';
+import {
+  CompcacheError,
+  ERRNO_MIN,
+  MAKER,
+  codeOf,
+  isU32,
+  requireMaker,
+  requireU32,
+  show,
+  takeOptions,
+} from './errors.ts';
 import { SHAPES, pageTables, type PageTableKeys, type PageTableOf } from './page-table.ts';
 import { isPromise } from './promises.ts';
 import { sameFilledEntry, sameFilledWord } from './same-filled.ts';
 import type {
-  Codec, EvictCallbackOf, FrameContents, Handle, Location, MapMode, PageEntry, ZpoolOptionsOf, ZpoolStats,
+  Codec,
+  EvictCallbackOf,
+  FrameContents,
+  Handle,
+  Location,
+  MapMode,
+  PageEntry,
+  ZpoolOptionsOf,
+  ZpoolStats,
 } from './plain-types.ts';
 import type { ZpoolAccess } from './zpool-access.ts';
 import { failureOf, notAHandle } from './zpool-errors.ts';
@@ -54,7 +86,15 @@ export class Zpool {
   #evict: EvictCallback | undefined;
   #pages: PageTable | undefined;
 
-  private constructor(maker: unknown, owner: Owner, core: Core, address: number, allocator: AllocatorName, name: string, evict: EvictCallback | undefined) {
+  private constructor(
+    maker: unknown,
+    owner: Owner,
+    core: Core,
+    address: number,
+    allocator: AllocatorName,
+    name: string,
+    evict: EvictCallback | undefined,
+  ) {
     requireMaker(maker, 'Zpool', 'ram.zpool');
     this.#owner = owner;
     this.#core = core;
@@ -67,10 +107,12 @@ export class Zpool {
 
   static {
     zpools = {
-      make: (owner, core, address, allocator, name, evict) => new Zpool(MAKER, owner, core, address, allocator, name, evict),
+      make: (owner, core, address, allocator, name, evict) =>
+        new Zpool(MAKER, owner, core, address, allocator, name, evict),
       address: (pool) => pool.#address,
       hold: (pool) => void (pool.#own = 0),
-      compact: (op, pool, victims = NO_LIMIT) => pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, victims)),
+      compact: (op, pool, victims = NO_LIMIT) =>
+        pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, victims)),
       compactFrom: (op, pool, cursor, most) => {
         const frames = pool.#number(op, pool.#core.exports.zpoolCompactFrom(pool.#address, cursor, most));
         return { frames, cursor: pool.#core.out[OUT_CURSOR] as number };
@@ -85,17 +127,27 @@ export class Zpool {
     };
   }
 
-  get allocator(): AllocatorName { return this.#allocator; }
-  get name(): string { return this.#name; }
+  get allocator(): AllocatorName {
+    return this.#allocator;
+  }
+  get name(): string {
+    return this.#name;
+  }
 
   /** Whether shrink can evict: true for all allocators. */
-  get evictable(): boolean { return true; }
+  get evictable(): boolean {
+    return true;
+  }
 
   /** Whether a holder of a map may sleep: false for zsmalloc only, as in the kernel. */
-  get canSleepMapped(): boolean { return rowOf(this.#allocator).canSleepMapped; }
+  get canSleepMapped(): boolean {
+    return rowOf(this.#allocator).canSleepMapped;
+  }
 
   /** Whether compact() can move objects. */
-  get mallocSupportMovable(): boolean { return rowOf(this.#allocator).isMovable; }
+  get mallocSupportMovable(): boolean {
+    return rowOf(this.#allocator).isMovable;
+  }
 
   #orphan(): void {
     this.#address = 0;
@@ -187,9 +239,13 @@ export class Zpool {
     const size = this.#size(op, handle);
     const length = size - at;
     if (length < 0 || (into !== undefined && lengthOf(into) < length)) {
-      throw new CompcacheError('ERANGE', op, length < 0
-        ? `at is ${at}, the object has ${size} bytes`
-        : `into has ${lengthOf(into as Uint8Array)} bytes, ${length} are needed`);
+      throw new CompcacheError(
+        'ERANGE',
+        op,
+        length < 0
+          ? `at is ${at}, the object has ${size} bytes`
+          : `into has ${lengthOf(into as Uint8Array)} bytes, ${length} are needed`,
+      );
     }
     const core = this.#core;
     const address = core.exports.zpoolRange(this.#address, handle | 0, at, length, 0) >>> 0;
@@ -219,7 +275,8 @@ export class Zpool {
   map(handle: Handle, mode: MapMode): Uint8Array {
     if (!isU32(handle)) notAHandle('zpool.map', handle);
     const number = typeof mode === 'string' && Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
-    if (number === undefined) throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
+    if (number === undefined)
+      throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
     const core = this.#core;
     const address = core.exports.zpoolMap(this.#own, handle | 0, number) >>> 0;
     if (address >= ERRNO_MIN) throw this.#refusal('zpool.map', address, handle);
@@ -239,7 +296,12 @@ export class Zpool {
     const { out, exports } = this.#core;
     const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
-    return rowOf(this.#allocator).location(frame, out[OUT_OFFSET] as number, out[OUT_PLACE_A] as number, out[OUT_PLACE_B] as number);
+    return rowOf(this.#allocator).location(
+      frame,
+      out[OUT_OFFSET] as number,
+      out[OUT_PLACE_A] as number,
+      out[OUT_PLACE_B] as number,
+    );
   }
 
   // ── pages ──────────────────────────────────────────────────────────────────
@@ -275,7 +337,8 @@ export class Zpool {
     const bytes = codec.compress(op, page, most) ?? page;
     // The codec may have closed the pool or the RAM: the core refuses then.
     const { exports, page: buffer } = this.#core;
-    const handle = (bytes !== page ? exports.zpoolMalloc(this.#own, bytes.length) : exports.zpoolMallocRaw(this.#own)) >>> 0;
+    const handle =
+      (bytes !== page ? exports.zpoolMalloc(this.#own, bytes.length) : exports.zpoolMallocRaw(this.#own)) >>> 0;
     if (handle >= ERRNO_MIN) throw this.#refusal(op, handle, bytes.length);
     buffer.set(bytes);
     exports.zpoolWrite(this.#own, handle | 0, 0, bytes.length);
@@ -336,19 +399,27 @@ export class Zpool {
    */
   pageTable(keys?: PageTableKeys): PageTable {
     const op = 'zpool.pageTable';
-    if (keys !== undefined && keys !== 'dense' && keys !== 'sparse') throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
+    if (keys !== undefined && keys !== 'dense' && keys !== 'sparse')
+      throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
     this.#requireOwn(op);
     const { exports } = this.#core;
     const shape = exports.tableKind(this.#address);
     const is = (Object.keys(SHAPES) as PageTableKeys[]).find((name) => SHAPES[name] === shape);
     const wanted = keys ?? is ?? 'dense';
-    if (is !== undefined && is !== wanted) throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
+    if (is !== undefined && is !== wanted)
+      throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
     this.#number(op, this.#core.exports.tableOpen(this.#address, SHAPES[wanted]));
-    return (this.#pages ??= pageTables.make(this as Zpool, {
-      name: this.#name,
-      storeWith: (storing, page, codec) => this.#storeWith(storing, page, codec),
-      loadWith: (loading, entry, into, codec) => this.#loadAny(loading, entry, into, codec),
-    }, this.#core, this.#address, wanted));
+    return (this.#pages ??= pageTables.make(
+      this as Zpool,
+      {
+        name: this.#name,
+        storeWith: (storing, page, codec) => this.#storeWith(storing, page, codec),
+        loadWith: (loading, entry, into, codec) => this.#loadAny(loading, entry, into, codec),
+      },
+      this.#core,
+      this.#address,
+      wanted,
+    ));
   }
 
   // ── reclaim and compaction ─────────────────────────────────────────────────
@@ -371,7 +442,10 @@ export class Zpool {
     const evict = this.#evict;
     if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
     const { exports, out } = this.#core;
-    return reclaim({ exports, out, address: this.#own, owner: this.#owner, evict: (handle) => evict(handle, this) }, pages);
+    return reclaim(
+      { exports, out, address: this.#own, owner: this.#owner, evict: (handle) => evict(handle, this) },
+      pages,
+    );
   }
 
   /**
@@ -383,7 +457,8 @@ export class Zpool {
    */
   compact(options?: { victims?: number }): number {
     const op = 'zpool.compact';
-    const { victims = NO_LIMIT } = options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
+    const { victims = NO_LIMIT } =
+      options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
     requireU32(op, 'victims', victims);
     this.#requireOwn(op);
     return this.#number(op, this.#core.exports.zpoolCompact(this.#own, victims));
@@ -403,14 +478,21 @@ export class Zpool {
   // ── statistics ─────────────────────────────────────────────────────────────
 
   /** Frames of objects; xcfmalloc's reserve is among them. */
-  get totalPages(): number { return this.#counter('zpool.totalPages', COUNT_FRAMES); }
+  get totalPages(): number {
+    return this.#counter('zpool.totalPages', COUNT_FRAMES);
+  }
 
   /** totalPages × 4096. */
-  get totalBytes(): number { return this.#counter('zpool.totalBytes', COUNT_FRAMES) * PAGE_SIZE; }
+  get totalBytes(): number {
+    return this.#counter('zpool.totalBytes', COUNT_FRAMES) * PAGE_SIZE;
+  }
 
   #frameCounts(): { frames: number; metadataFrames: number } {
     const op = 'zpool.stats';
-    return { frames: this.#counter(op, COUNT_FRAMES), metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)) };
+    return {
+      frames: this.#counter(op, COUNT_FRAMES),
+      metadataFrames: this.#number(op, this.#core.exports.zpoolMetadataFrames(this.#address)),
+    };
   }
 
   stats(): ZpoolStats {
@@ -425,11 +507,13 @@ export class Zpool {
    */
   walk(visit: (contents: FrameContents) => void): void {
     const op = 'zpool.walk';
-    if (typeof visit !== 'function') throw new CompcacheError('EINVAL', op, `visit must be a function, not ${show(visit)}`);
-    for (let frame = 0; ; ) {
+    if (typeof visit !== 'function')
+      throw new CompcacheError('EINVAL', op, `visit must be a function, not ${show(visit)}`);
+    for (let frame = 0; ;) {
       frame = this.#number(op, this.#core.exports.zpoolWalk(this.#address, frame));
       if (frame === 0) return;
-      if (isPromise(visit(contentsOf(this.#core, frame)))) throw new CompcacheError('EINVAL', op, 'visit returned a Promise; it must be synchronous');
+      if (isPromise(visit(contentsOf(this.#core, frame))))
+        throw new CompcacheError('EINVAL', op, 'visit returned a Promise; it must be synchronous');
     }
   }
 
@@ -495,6 +579,8 @@ export class Zpool {
   /** The error for a failed call that would have changed the pool. EBUSY where that is a front end's. */
   #refusal(op: string, result: number, what: number): CompcacheError {
     const isHeld = this.#own === 0 && !this.#isGone();
-    return isHeld ? new CompcacheError('EBUSY', op, `pool ${show(this.#name)} belongs to a front end, which alone may change it`) : this.#failure(op, result, what);
+    return isHeld
+      ? new CompcacheError('EBUSY', op, `pool ${show(this.#name)} belongs to a front end, which alone may change it`)
+      : this.#failure(op, result, what);
   }
 }

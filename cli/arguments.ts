@@ -1,6 +1,14 @@
 /** Arguments that more than one command takes. */
 import { InvalidArgumentError } from 'commander';
-import { ALLOCATORS, CompcacheError, LOADABLE_CODECS, Ram, loadCodec, type AllocatorName, type Codec } from '../bindings/index.ts';
+import {
+  ALLOCATORS,
+  CompcacheError,
+  LOADABLE_CODECS,
+  Ram,
+  loadCodec,
+  type AllocatorName,
+  type Codec,
+} from '../bindings/index.ts';
 import { InputError } from './pages.ts';
 
 /** The codecs of the command line: the core's own and those that are loaded. */
@@ -8,7 +16,8 @@ export const CODECS = ['lz4', 'lz4hc', ...LOADABLE_CODECS] as const;
 export type CodecName = (typeof CODECS)[number];
 
 /** What commands say of the files that they cut into pages. */
-export const INPUT_HELP = "files to cut into pages, '-' for standard input (default: standard input, if it is a pipe or a file)";
+export const INPUT_HELP =
+  "files to cut into pages, '-' for standard input (default: standard input, if it is a pipe or a file)";
 
 /** A whole number from 1. */
 export function parseCount(text: string): number {
@@ -21,7 +30,8 @@ export function parseCount(text: string): number {
 export function parseAllocators(text: string, previous: AllocatorName[] = []): AllocatorName[] {
   const names = text.split(',').map((name) => name.trim());
   const unknown = names.find((name) => !(ALLOCATORS as readonly string[]).includes(name));
-  if (unknown !== undefined) throw new InvalidArgumentError(`Unknown allocator '${unknown}'; known: ${ALLOCATORS.join(', ')}`);
+  if (unknown !== undefined)
+    throw new InvalidArgumentError(`Unknown allocator '${unknown}'; known: ${ALLOCATORS.join(', ')}`);
   return [...new Set([...previous, ...(names as AllocatorName[])])];
 }
 
@@ -57,7 +67,9 @@ export async function codecNamed(name: CodecName): Promise<Codec | undefined> {
   try {
     return await loadCodec(name);
   } catch (error) {
-    throw error instanceof CompcacheError ? new InputError(`--codec ${name}: ${reasonOf(error)}`, { cause: error }) : error;
+    throw error instanceof CompcacheError
+      ? new InputError(`--codec ${name}: ${reasonOf(error)}`, { cause: error })
+      : error;
   }
 }
 

@@ -18,7 +18,11 @@ import type { Corpus, MeasuredTable } from './bench/types.ts';
 const PAGES = 1024;
 
 const SUITES = {
-  codec: async (corpus: Corpus) => codecTables(corpus, (await codecs()).map((codec) => trialOf(codec, corpus))),
+  codec: async (corpus: Corpus) =>
+    codecTables(
+      corpus,
+      (await codecs()).map((codec) => trialOf(codec, corpus)),
+    ),
   allocator: async () => [await allocatorTable()],
   page: pageTables,
 };
@@ -63,7 +67,10 @@ export function addBench(program: Command): void {
     .action(run);
 }
 
-async function run(names: SuiteName[], { corpus: path = process.execPath, rounds, json = false }: Options): Promise<void> {
+async function run(
+  names: SuiteName[],
+  { corpus: path = process.execPath, rounds, json = false }: Options,
+): Promise<void> {
   const corpus = readCorpus(path, PAGES);
   let isRead = true;
   process.stdout.once('error', () => (isRead = false));

@@ -7,10 +7,26 @@
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { Command } from 'commander';
 import {
-  ALLOCATORS, CompcacheError, PAGE_SIZE, Ram,
-  type AllocatorName, type Codec, type Handle, type PageEntry, type Zpool,
+  ALLOCATORS,
+  CompcacheError,
+  PAGE_SIZE,
+  Ram,
+  type AllocatorName,
+  type Codec,
+  type Handle,
+  type PageEntry,
+  type Zpool,
 } from '../bindings/index.ts';
-import { CODECS, INPUT_HELP, codecNamed, parseAllocators, parseCodec, parseCount, ramBytesOf, type CodecName } from './arguments.ts';
+import {
+  CODECS,
+  INPUT_HELP,
+  codecNamed,
+  parseAllocators,
+  parseCodec,
+  parseCount,
+  ramBytesOf,
+  type CodecName,
+} from './arguments.ts';
 import { median } from './bench/measure.ts';
 import { InputError, openInput, parts, type Input } from './pages.ts';
 import type { Report, Result } from './estimate-report.ts';
@@ -59,7 +75,11 @@ export function addEstimate(program: Command): void {
     .description('store the pages of files or of a process under each allocator, and say what that takes')
     .argument('[FILE...]', INPUT_HELP)
     .option('--pid <N>', 'the private writable pages of a running process instead (Linux)', parseCount)
-    .option('--allocator <names>', `allocators, separated by commas (default: all: ${ALLOCATORS.join(',')})`, parseAllocators)
+    .option(
+      '--allocator <names>',
+      `allocators, separated by commas (default: all: ${ALLOCATORS.join(',')})`,
+      parseAllocators,
+    )
     .option('--codec <name>', `one of ${CODECS.join(', ')}`, parseCodec, 'lz4')
     .option('--ram <size>', 'size of a RAM; a larger input is cut into several', '256MiB')
     .option('--pages <N>', 'look at the first N pages only; a device without end needs it', parseCount)
@@ -83,7 +103,9 @@ async function run(files: string[], options: Options): Promise<void> {
 
 /** Estimates and prints; the exit code. */
 export async function runEstimate(
-  request: Request, asJson: boolean, { stdout, stderr }: { stdout: NodeJS.WritableStream; stderr: NodeJS.WriteStream },
+  request: Request,
+  asJson: boolean,
+  { stdout, stderr }: { stdout: NodeJS.WritableStream; stderr: NodeJS.WriteStream },
 ): Promise<number> {
   const progress = createProgress(stderr);
   let report: Report;
@@ -95,7 +117,9 @@ export async function runEstimate(
   stdout.write(asJson ? toJson(report) : toText(report));
   for (const { allocator, pages, different, firstDifferent } of report.results) {
     if (different === 0) continue;
-    stderr.write(`compcache: ${allocator}: ${different} of ${pages} pages came back different, the first is page ${firstDifferent}\n`);
+    stderr.write(
+      `compcache: ${allocator}: ${different} of ${pages} pages came back different, the first is page ${firstDifferent}\n`,
+    );
   }
   return report.results.some(({ different }) => different !== 0) ? EXIT_DIFFERENT : 0;
 }
@@ -124,7 +148,16 @@ class Trial {
   readonly #stores = new Timing();
   readonly #loads = new Timing();
   readonly #buffers = Array.from({ length: BATCH }, () => new Uint8Array(PAGE_SIZE));
-  readonly #sums = { pages: 0, sameFilled: 0, incompressible: 0, compressedBytes: 0, poolFrames: 0, framesUsed: 0, rams: 0, different: 0 };
+  readonly #sums = {
+    pages: 0,
+    sameFilled: 0,
+    incompressible: 0,
+    compressedBytes: 0,
+    poolFrames: 0,
+    framesUsed: 0,
+    rams: 0,
+    different: 0,
+  };
   #firstDifferent: number | null = null;
 
   constructor(allocator: AllocatorName, codec: Codec | undefined, ramBytes: number, progress: Progress) {
@@ -198,7 +231,7 @@ class Trial {
   async #loadAll(pool: Zpool, pages: readonly Uint8Array[], entries: readonly PageEntry[]): Promise<void> {
     for (let first = 0; first < entries.length; first += BATCH) {
       const batch = entries.slice(first, first + BATCH);
-      for (const buffer of this.#buffers) buffer.fill(0xA5);
+      for (const buffer of this.#buffers) buffer.fill(0xa5);
       const start = performance.now();
       const lost = this.#load(pool, batch);
       this.#loads.add(performance.now() - start, batch.length);
@@ -232,7 +265,8 @@ class Trial {
 
   #compare(pages: readonly Uint8Array[], first: number, length: number, lost: Set<number>): void {
     for (let n = 0; n < length; n++) {
-      if (!lost.has(n) && Buffer.compare(this.#buffers[n] as Uint8Array, pages[first + n] as Uint8Array) === 0) continue;
+      if (!lost.has(n) && Buffer.compare(this.#buffers[n] as Uint8Array, pages[first + n] as Uint8Array) === 0)
+        continue;
       this.#sums.different += 1;
       this.#firstDifferent ??= this.#sums.pages + first + n;
     }

@@ -26,14 +26,19 @@ export async function newFile(op: string, path: string): Promise<NewFile> {
   let ended = false;
   return {
     write: (parts) => failing(op, path, writeParts(file, parts)),
-    commit: () => failing(op, path, (async () => {
-      await file.sync();
-      await file.close();
-      await rename(temporary, path);
-      ended = true;
-      const folder = await open(dirname(path), 'r');
-      await folder.sync().finally(() => folder.close());
-    })()),
+    commit: () =>
+      failing(
+        op,
+        path,
+        (async () => {
+          await file.sync();
+          await file.close();
+          await rename(temporary, path);
+          ended = true;
+          const folder = await open(dirname(path), 'r');
+          await folder.sync().finally(() => folder.close());
+        })(),
+      ),
     abandon: async () => {
       if (ended) return;
       await file.close().catch(() => undefined);

@@ -52,7 +52,10 @@ function addHelp(program: Command): void {
     .argument('[command]')
     .action((name?: string) => {
       const found = name === undefined ? program : program.commands.find((command) => command.name() === name);
-      if (found === undefined) throw new InputError(`unknown command '${name}'; known: ${program.commands.map((command) => command.name()).join(', ')}`);
+      if (found === undefined)
+        throw new InputError(
+          `unknown command '${name}'; known: ${program.commands.map((command) => command.name()).join(', ')}`,
+        );
       found.outputHelp();
     });
 }

@@ -4,7 +4,17 @@
  * Every input is cut into pages of 4 KiB; the last one of a file is padded with zeros. Nothing larger than a block is held
  * here: `parts` gathers as many pages as its caller wants at a time.
  */
-import { closeSync, constants, createReadStream, fstatSync, openSync, readFileSync, readSync, statSync, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  type Stats,
+} from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { devNull } from 'node:os';
 import { isatty } from 'node:tty';
@@ -67,7 +77,10 @@ export interface InputOptions {
  * @param files names, '-' for standard input; none and no pid: standard input, if it is a pipe or a file
  * @throws InputError for what cannot be read
  */
-export async function openInput(files: readonly string[], { pid, isBounded = false }: InputOptions = {}): Promise<Input> {
+export async function openInput(
+  files: readonly string[],
+  { pid, isBounded = false }: InputOptions = {},
+): Promise<Input> {
   if (pid === undefined) return openFiles(files.length === 0 ? [standardInput()] : files, isBounded);
   if (files.length !== 0) throw new InputError('give either files or --pid, not both');
   return openProcess(pid);
@@ -130,11 +143,13 @@ function newSummary(name: string, process?: ProcessSummary): InputSummary {
 // ── files and standard input ─────────────────────────────────────────────────
 
 async function openFiles(files: readonly string[], isBounded: boolean): Promise<Input> {
-  if (files.filter((file) => file === '-').length > 1) throw new InputError("standard input ('-') can be read only once");
+  if (files.filter((file) => file === '-').length > 1)
+    throw new InputError("standard input ('-') can be read only once");
   let expectedPages = 0;
   for (const file of files) {
     const found = await readableStats(file);
-    if (!isBounded && mayBeEndless(file, found)) throw new InputError(`${nameOf(file)} is a device that may have no end: give --pages N`);
+    if (!isBounded && mayBeEndless(file, found))
+      throw new InputError(`${nameOf(file)} is a device that may have no end: give --pages N`);
     expectedPages += Math.ceil(found.size / PAGE_SIZE);
   }
   return {
@@ -220,7 +235,9 @@ const REASONS: Record<string, string> = {
 
 /** The fault of a file that cannot be read. @param name for people */
 export function unreadable(name: string, error: unknown): InputError {
-  return new InputError(`cannot read ${name}: ${REASONS[codeOf(error)] ?? String((error as Error).message)}`, { cause: error });
+  return new InputError(`cannot read ${name}: ${REASONS[codeOf(error)] ?? String((error as Error).message)}`, {
+    cause: error,
+  });
 }
 
 function codeOf(error: unknown): string {
@@ -273,9 +290,14 @@ function inputOf(pid: number): Input {
 function noAccess(pid: number, error: unknown): unknown {
   const cause = { cause: error };
   switch (codeOf(error)) {
-    case 'ENOENT': case 'ESRCH': return new InputError(`no such process: ${pid}`, cause);
-    case 'EACCES': case 'EPERM': return new InputError(`no permission to read the memory of process ${pid}`, cause);
-    default: return error;
+    case 'ENOENT':
+    case 'ESRCH':
+      return new InputError(`no such process: ${pid}`, cause);
+    case 'EACCES':
+    case 'EPERM':
+      return new InputError(`no permission to read the memory of process ${pid}`, cause);
+    default:
+      return error;
   }
 }
 
@@ -319,7 +341,13 @@ function readEntries(pagemap: number, first: number, length: number): Uint8Array
 }
 
 /** Appends the present pages to ranges, joined where they touch, and counts the others. */
-export function sortPages(entries: Uint8Array, address: number, pageBytes: number, ranges: Range[], found: ProcessSummary): void {
+export function sortPages(
+  entries: Uint8Array,
+  address: number,
+  pageBytes: number,
+  ranges: Range[],
+  found: ProcessSummary,
+): void {
   for (let at = ENTRY_BYTES - 1; at < entries.length; at += ENTRY_BYTES, address += pageBytes) {
     const flags = entries[at] as number;
     const last = ranges.at(-1);

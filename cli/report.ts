@@ -62,7 +62,10 @@ export function codecAndRam(codec: string, ramBytes: number): string {
 }
 
 function table(results: readonly Result[]): string {
-  return aligned([COLUMNS.map(({ title }) => title), ...results.map((result) => COLUMNS.map(({ cell }) => cell(result)))]);
+  return aligned([
+    COLUMNS.map(({ title }) => title),
+    ...results.map((result) => COLUMNS.map(({ cell }) => cell(result))),
+  ]);
 }
 
 export function whole(value: number): string {

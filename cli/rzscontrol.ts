@@ -3,7 +3,15 @@
  */
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { ALLOCATORS, CompcacheError, type AllocatorName, type BdStat, type IoStat, type MmStat, type RamzswapStats } from '../bindings/index.ts';
+import {
+  ALLOCATORS,
+  CompcacheError,
+  type AllocatorName,
+  type BdStat,
+  type IoStat,
+  type MmStat,
+  type RamzswapStats,
+} from '../bindings/index.ts';
 import { CODECS, parseCodec, parseCodecs, parseCount, type CodecName } from './arguments.ts';
 import { askControl, type AskOptions } from './nbd/index.ts';
 import { InputError } from './pages.ts';
@@ -50,7 +58,11 @@ export function addRzscontrol(program: Command): void {
     .argument('<path>', 'its NBD socket, or its control socket')
     .option('--init', 'initialise the device')
     .option('--disksize_kb <n>', 'with --init: KiB of the device', parseCount)
-    .option('--memlimit_kb <n>', 'KiB of memory at most, 0 for no limit: with --init, or by itself at any time', parseKb)
+    .option(
+      '--memlimit_kb <n>',
+      'KiB of memory at most, 0 for no limit: with --init, or by itself at any time',
+      parseKb,
+    )
     .option('--backing_swap <file>', 'with --init: file for pages that do not compress or find no memory')
     .addOption(new Option('--allocator <name>', 'with --init').choices([...ALLOCATORS]))
     .option('--codec <name>', `with --init: ${CODECS.join(', ')}`, parseCodec)
@@ -60,7 +72,9 @@ export function addRzscontrol(program: Command): void {
     .option('--compact', 'move objects together')
     .option('--idle [seconds]', 'mark pages as idle that were not used for so long; default all', parseKb)
     .addOption(new Option('--writeback <pages>', 'move pages to the backing file').choices([...SELECTIONS]))
-    .addOption(new Option('--recompress <pages>', 'compress pages anew with the further codecs').choices([...RECOMPRESS]))
+    .addOption(
+      new Option('--recompress <pages>', 'compress pages anew with the further codecs').choices([...RECOMPRESS]),
+    )
     .option('--save <file>', 'write an image of the device to a file, for serve --image; I/O waits meanwhile')
     .option('--stats', 'show the statistics, after anything else')
     .option('--control <path>', 'control socket; default: PATH with .ctl behind, or else PATH itself')
@@ -78,11 +92,14 @@ function parseKb(text: string): number {
 async function rzscontrol(path: string, options: Options): Promise<void> {
   const order = orderOf(options);
   const ask = (op: string, args?: Record<string, unknown>, more?: AskOptions): Promise<unknown> =>
-    options.control === undefined ? askControl(`${path}.ctl`, op, args, { ...more, orElse: path }) : askControl(options.control, op, args, more);
+    options.control === undefined
+      ? askControl(`${path}.ctl`, op, args, { ...more, orElse: path })
+      : askControl(options.control, op, args, more);
   const answers: Record<string, unknown> = {};
   try {
     if (order !== undefined) answers[order] = await ask(order, argumentsOf(order, options), { timeout: ORDER_MS });
-    if (order !== 'init' && options.memlimit_kb !== undefined) answers.memlimit = await ask('memlimit', { memlimit: options.memlimit_kb * KB });
+    if (order !== 'init' && options.memlimit_kb !== undefined)
+      answers.memlimit = await ask('memlimit', { memlimit: options.memlimit_kb * KB });
     if (options.stats === true) answers.stats = await ask('stats');
   } catch (error) {
     throw error instanceof CompcacheError ? new InputError(plain(error), { cause: error }) : error;
@@ -95,7 +112,10 @@ function orderOf(options: Options): Order | undefined {
   const given = ORDERS.filter((order) => options[order] !== undefined);
   if (given.length > 1) throw new InputError(`--${given[0]} and --${given[1]} cannot be given together`);
   const alone = given.length === 0 && options.memlimit_kb === undefined && options.stats !== true;
-  if (alone) throw new InputError(`nothing to do: give ${ORDERS.map((order) => `--${order}`).join(', ')}, --memlimit_kb or --stats`);
+  if (alone)
+    throw new InputError(
+      `nothing to do: give ${ORDERS.map((order) => `--${order}`).join(', ')}, --memlimit_kb or --stats`,
+    );
   const lost = given[0] === 'init' ? undefined : INIT_ONLY.find((key) => options[key] !== undefined);
   if (lost !== undefined) throw new InputError(`--${lost} is for --init`);
   if (given[0] === 'init' && options.disksize_kb === undefined) throw new InputError('--init needs --disksize_kb');
@@ -114,11 +134,16 @@ function argumentsOf(order: Order, options: Options): Record<string, unknown> {
         recomp: options.recomp,
         swapHeader: options.swap_header,
       });
-    case 'idle': return typeof options.idle === 'number' ? { age: options.idle } : {};
-    case 'writeback': return { type: options.writeback };
-    case 'save': return { file: resolve(options.save as string) };
-    case 'recompress': return options.recompress === 'all' ? {} : { type: options.recompress };
-    default: return {};
+    case 'idle':
+      return typeof options.idle === 'number' ? { age: options.idle } : {};
+    case 'writeback':
+      return { type: options.writeback };
+    case 'save':
+      return { file: resolve(options.save as string) };
+    case 'recompress':
+      return options.recompress === 'all' ? {} : { type: options.recompress };
+    default:
+      return {};
   }
 }
 
@@ -140,14 +165,22 @@ function textOf({ stats, ...answers }: Record<string, unknown>): string {
 
 function sentence(order: string, answer: Record<string, number>): string {
   switch (order) {
-    case 'init': return `initialised: ${answer.disksize as number} bytes`;
-    case 'reset': return 'reset';
-    case 'compact': return `${answer.pagesCompacted} frames given back`;
-    case 'idle': return `${answer.pages} pages are idle`;
-    case 'writeback': return `${answer.pages} pages written back`;
-    case 'save': return `saved: ${answer.bytes} bytes`;
-    case 'recompress': return `${answer.pages} pages take less`;
-    default: return `memory limit: ${answer.memlimit} bytes`;
+    case 'init':
+      return `initialised: ${answer.disksize as number} bytes`;
+    case 'reset':
+      return 'reset';
+    case 'compact':
+      return `${answer.pagesCompacted} frames given back`;
+    case 'idle':
+      return `${answer.pages} pages are idle`;
+    case 'writeback':
+      return `${answer.pages} pages written back`;
+    case 'save':
+      return `saved: ${answer.bytes} bytes`;
+    case 'recompress':
+      return `${answer.pages} pages take less`;
+    default:
+      return `memory limit: ${answer.memlimit} bytes`;
   }
 }
 
@@ -157,15 +190,29 @@ function record(stats: Stats): string[] {
   const percent = (pages: number): string => `${inMemory === 0 ? 0 : Math.round((100 * pages) / inMemory)} %`;
   const kb = (bytes: number): string => `${Math.round(bytes / KB)} kB`;
   const rows: [string, string | number][] = [
-    ['DiskSize', kb(stats.disksize)], ['MemLimit', stats.memlimit === 0 ? 'none' : kb(stats.memlimit)],
-    ['Allocator', stats.allocator], ['Codec', stats.codec],
-    ['NumReads', stats.numReads], ['NumWrites', stats.numWrites], ['FailedReads', stats.failedReads], ['FailedWrites', stats.failedWrites],
-    ['InvalidIO', stats.invalidIo], ['NotifyFree', stats.notifyFree], ['Discard', stats.discard],
-    ['SamePages', stats.pagesSame], ['GoodCompress', percent(stats.goodCompress)], ['NoCompress', percent(stats.pagesExpand)],
-    ['PagesStored', stats.pagesStored], ['PagesUsed', stats.pagesUsed],
-    ['OrigDataSize', kb(stats.origDataSize)], ['ComprDataSize', kb(stats.comprDataSize)],
-    ['MemUsedTotal', kb(stats.memUsedTotal)], ['MemUsedMax', kb(stats.mmStat.memUsedMax)],
-    ['BDevPages', stats.bdStat.bdCount], ['BDevNumReads', stats.bdevNumReads], ['BDevNumWrites', stats.bdevNumWrites],
+    ['DiskSize', kb(stats.disksize)],
+    ['MemLimit', stats.memlimit === 0 ? 'none' : kb(stats.memlimit)],
+    ['Allocator', stats.allocator],
+    ['Codec', stats.codec],
+    ['NumReads', stats.numReads],
+    ['NumWrites', stats.numWrites],
+    ['FailedReads', stats.failedReads],
+    ['FailedWrites', stats.failedWrites],
+    ['InvalidIO', stats.invalidIo],
+    ['NotifyFree', stats.notifyFree],
+    ['Discard', stats.discard],
+    ['SamePages', stats.pagesSame],
+    ['GoodCompress', percent(stats.goodCompress)],
+    ['NoCompress', percent(stats.pagesExpand)],
+    ['PagesStored', stats.pagesStored],
+    ['PagesUsed', stats.pagesUsed],
+    ['OrigDataSize', kb(stats.origDataSize)],
+    ['ComprDataSize', kb(stats.comprDataSize)],
+    ['MemUsedTotal', kb(stats.memUsedTotal)],
+    ['MemUsedMax', kb(stats.mmStat.memUsedMax)],
+    ['BDevPages', stats.bdStat.bdCount],
+    ['BDevNumReads', stats.bdevNumReads],
+    ['BDevNumWrites', stats.bdevNumWrites],
   ];
   const width = Math.max(...rows.map(([name]) => name.length)) + 2;
   return rows.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`);

@@ -5,11 +5,30 @@
  */
 import { existsSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ram, Ramzswap, loadCodec, type AllocatorName, type Codec, type RamzswapSettings } from '../bindings/index.ts';
+import {
+  ALLOCATORS,
+  CompcacheError,
+  PAGE_SIZE,
+  Ram,
+  Ramzswap,
+  loadCodec,
+  type AllocatorName,
+  type Codec,
+  type RamzswapSettings,
+} from '../bindings/index.ts';
 import { FileStore } from '../bindings/backing/file.ts';
 import { CODECS, parseCodec, parseCodecs, type CodecName } from './arguments.ts';
 import { newFile, readImage } from './image.ts';
-import { Gate, gated, serveControl, serveNbd, stopSignal, type BlockDevice, type ControlHandler, type NbdServer } from './nbd/index.ts';
+import {
+  Gate,
+  gated,
+  serveControl,
+  serveNbd,
+  stopSignal,
+  type BlockDevice,
+  type ControlHandler,
+  type NbdServer,
+} from './nbd/index.ts';
 import { InputError } from './pages.ts';
 
 interface Options {
@@ -68,7 +87,10 @@ export function addServe(program: Command): void {
     .option('--swap-header', 'make page 0 a swap header')
     .option('--socket <path>', 'Unix socket to serve on; a stale one is replaced')
     .option('--port <number>', 'TCP port to serve on, in place of a socket; 0 for any', parsePort)
-    .option('--bind <address>', 'address of the port; default 127.0.0.1; any other lets other machines in, without a password')
+    .option(
+      '--bind <address>',
+      'address of the port; default 127.0.0.1; any other lets other machines in, without a password',
+    )
     .option('--control <path>', 'control socket; default: that of the socket with .ctl behind')
     .option('--export-name <name>', 'name of the export beside the default one')
     .addHelpText('after', HELP)
@@ -83,19 +105,27 @@ function parsePort(text: string): number {
 
 async function serve(options: Options): Promise<void> {
   const { socket, port, bind, exportName } = options;
-  if ((socket === undefined) === (port === undefined)) throw new InputError('serve needs --socket PATH or --port N, one of them');
+  if ((socket === undefined) === (port === undefined))
+    throw new InputError('serve needs --socket PATH or --port N, one of them');
   if (bind !== undefined && port === undefined) throw new InputError('--bind is for --port');
   const control = options.control ?? (socket === undefined ? undefined : `${socket}.ctl`);
   if (options.image !== undefined) refuseAll(options);
-  const served = options.image !== undefined ? await restored(options.image, options.backing)
-    : new Served(await Ramzswap.create(options.ram === undefined ? {} : { bytes: options.ram }));
+  const served =
+    options.image !== undefined
+      ? await restored(options.image, options.backing)
+      : new Served(await Ramzswap.create(options.ram === undefined ? {} : { bytes: options.ram }));
   try {
     if (options.disksize !== undefined) await served.init(orderOf(options));
     else if (options.image === undefined) refuseSettings(options);
-    await run(served, {
-      ...(socket === undefined ? { port: port as number } : { socket }), ...(bind === undefined ? {} : { bind }),
-      ...(exportName === undefined ? {} : { exportName }),
-    }, control);
+    await run(
+      served,
+      {
+        ...(socket === undefined ? { port: port as number } : { socket }),
+        ...(bind === undefined ? {} : { bind }),
+        ...(exportName === undefined ? {} : { exportName }),
+      },
+      control,
+    );
   } finally {
     await served.close();
   }
@@ -103,13 +133,18 @@ async function serve(options: Options): Promise<void> {
 
 /** Without --disksize the device is not initialised: settings would be lost. */
 function refuseSettings(options: Options): void {
-  const given = (['memlimit', 'allocator', 'codec', 'recomp', 'backing', 'swapHeader'] as const).find((key) => options[key] !== undefined);
-  if (given !== undefined) throw new InputError(`${optionName(given)} is for --disksize; without that, give it to rzscontrol --init`);
+  const given = (['memlimit', 'allocator', 'codec', 'recomp', 'backing', 'swapHeader'] as const).find(
+    (key) => options[key] !== undefined,
+  );
+  if (given !== undefined)
+    throw new InputError(`${optionName(given)} is for --disksize; without that, give it to rzscontrol --init`);
 }
 
 /** With --image the settings come from it. */
 function refuseAll(options: Options): void {
-  const given = (['disksize', 'memlimit', 'allocator', 'codec', 'recomp', 'ram', 'swapHeader'] as const).find((key) => options[key] !== undefined);
+  const given = (['disksize', 'memlimit', 'allocator', 'codec', 'recomp', 'ram', 'swapHeader'] as const).find(
+    (key) => options[key] !== undefined,
+  );
   if (given !== undefined) throw new InputError(`${optionName(given)} comes from the image`);
 }
 
@@ -124,7 +159,12 @@ async function reopened(path: string): Promise<FileStore<'sync'>> {
     return await FileStore.open({ path, existing: 'reopen' });
   } catch (error) {
     // What the call proposes is an option of the call, and would lose the pages.
-    throw error instanceof CompcacheError ? new InputError(`cannot go on with the backing file ${path}: ${error.message.replace(/^FileStore\.open: |; existing: .*$/g, '')}`, { cause: error }) : error;
+    throw error instanceof CompcacheError
+      ? new InputError(
+          `cannot go on with the backing file ${path}: ${error.message.replace(/^FileStore\.open: |; existing: .*$/g, '')}`,
+          { cause: error },
+        )
+      : error;
   }
 }
 
@@ -134,7 +174,8 @@ async function restored(image: string, backing: string | undefined): Promise<Ser
   let file: FileStore<'sync'> | undefined;
   try {
     const [device, ...others] = ram.fronts().filter(({ kind }) => kind === 'ramzswap');
-    if (device === undefined || others.length !== 0) throw new InputError(`the image must have one device, not ${device === undefined ? 0 : others.length + 1}`);
+    if (device === undefined || others.length !== 0)
+      throw new InputError(`the image must have one device, not ${device === undefined ? 0 : others.length + 1}`);
     file = backing === undefined ? undefined : await reopened(backing);
     return new Served(await Ramzswap.open(ram, device.name, file === undefined ? {} : { backing: file }), file, ram);
   } catch (error) {
@@ -145,19 +186,38 @@ async function restored(image: string, backing: string | undefined): Promise<Ser
 }
 
 function orderOf(options: Options): Order {
-  return Object.fromEntries(ORDER_KEYS.filter((key) => options[key as keyof Options] !== undefined).map((key) => [key, options[key as keyof Options]])) as Order;
+  return Object.fromEntries(
+    ORDER_KEYS.filter((key) => options[key as keyof Options] !== undefined).map((key) => [
+      key,
+      options[key as keyof Options],
+    ]),
+  ) as Order;
 }
 
-async function run(served: Served, endpoint: { socket?: string; port?: number; bind?: string; exportName?: string }, control: string | undefined): Promise<void> {
+async function run(
+  served: Served,
+  endpoint: { socket?: string; port?: number; bind?: string; exportName?: string },
+  control: string | undefined,
+): Promise<void> {
   const stop = stopSignal();
-  const report = (error: unknown): void => void process.stderr.write(`compcache: ${error instanceof Error ? error.message : String(error)}\n`);
-  const server = await serveNbd({ device: gated(served, served.gate), description: 'compressed RAM disk', report, ...endpoint });
+  const report = (error: unknown): void =>
+    void process.stderr.write(`compcache: ${error instanceof Error ? error.message : String(error)}\n`);
+  const server = await serveNbd({
+    device: gated(served, served.gate),
+    description: 'compressed RAM disk',
+    report,
+    ...endpoint,
+  });
   served.server = server;
-  if (!server.isLocal) report(`warning: ${server.uri} is open to other machines: whoever reaches it can read and write the whole device`);
+  if (!server.isLocal)
+    report(`warning: ${server.uri} is open to other machines: whoever reaches it can read and write the whole device`);
   try {
-    const orders = control === undefined ? undefined : await serveControl({ path: control, handlers: served.handlers(), report });
+    const orders =
+      control === undefined ? undefined : await serveControl({ path: control, handlers: served.handlers(), report });
     try {
-      process.stdout.write(`serving ${server.uri}${served.isReady ? ` (${served.size} bytes)` : ' (not initialised)'}${control === undefined ? '' : `, control ${control}`}\n`);
+      process.stdout.write(
+        `serving ${server.uri}${served.isReady ? ` (${served.size} bytes)` : ' (not initialised)'}${control === undefined ? '' : `, control ${control}`}\n`,
+      );
       await stop;
     } finally {
       await orders?.close();
@@ -230,7 +290,8 @@ class Served implements BlockDevice {
   // ── orders ─────────────────────────────────────────────────────────────────
 
   async init({ disksize, memlimit, allocator, codec, recomp, backing, swapHeader }: Order): Promise<void> {
-    if (this.#device.initstate || this.#starting) throw new CompcacheError('EBUSY', 'serve.init', 'the device is initialised: reset it first');
+    if (this.#device.initstate || this.#starting)
+      throw new CompcacheError('EBUSY', 'serve.init', 'the device is initialised: reset it first');
     if (disksize === undefined) throw new CompcacheError('EINVAL', 'serve.init', 'a disksize is needed');
     this.#starting = true;
     try {
@@ -264,7 +325,12 @@ class Served implements BlockDevice {
     this.#device.init(settings); // whether the settings are good is known before the file is touched
     const pages = this.#device.disksize / PAGE_SIZE;
     this.#device.reset();
-    const file = await FileStore.open({ path, slots: pages, size: (pages + 8) * 4128 + Math.ceil(pages / 8), existing: 'discard' });
+    const file = await FileStore.open({
+      path,
+      slots: pages,
+      size: (pages + 8) * 4128 + Math.ceil(pages / 8),
+      existing: 'discard',
+    });
     try {
       this.#device.init({ ...settings, backing: file });
       this.#file = file;
@@ -277,7 +343,12 @@ class Served implements BlockDevice {
   async reset(): Promise<void> {
     if (!this.isReady) throw new CompcacheError('ENODEV', 'serve.reset', 'the device is not initialised');
     const users = this.server?.users ?? 0;
-    if (users !== 0) throw new CompcacheError('EBUSY', 'serve.reset', `${users} ${users === 1 ? 'client uses' : 'clients use'} the device`);
+    if (users !== 0)
+      throw new CompcacheError(
+        'EBUSY',
+        'serve.reset',
+        `${users} ${users === 1 ? 'client uses' : 'clients use'} the device`,
+      );
     this.#resetting = true;
     try {
       await this.#device.resetAsync();
@@ -318,10 +389,12 @@ class Served implements BlockDevice {
 
   /** What the control socket understands. */
   handlers(): Record<string, ControlHandler> {
-    return Object.fromEntries(Object.keys(this.#answers()).map((name) => {
-      const answer: ControlHandler = (args) => (this.#answers()[name] as ControlHandler)(args);
-      return [name, name === 'stats' || name === 'save' ? answer : (args) => this.gate.pass(() => answer(args))];
-    }));
+    return Object.fromEntries(
+      Object.keys(this.#answers()).map((name) => {
+        const answer: ControlHandler = (args) => (this.#answers()[name] as ControlHandler)(args);
+        return [name, name === 'stats' || name === 'save' ? answer : (args) => this.gate.pass(() => answer(args))];
+      }),
+    );
   }
 
   /** Of the device that there is now. */
@@ -332,21 +405,34 @@ class Served implements BlockDevice {
         await this.init(requireOrder(args));
         return { disksize: device.disksize };
       },
-      reset: () => this.#inTurn(async () => {
-        await this.reset();
-        return {};
+      reset: () =>
+        this.#inTurn(async () => {
+          await this.reset();
+          return {};
+        }),
+      stats: () => ({
+        ...device.stats(),
+        allocator: device.allocator,
+        codec: device.codec,
+        mmStat: device.mmStat(),
+        ioStat: device.ioStat(),
+        bdStat: device.bdStat(),
       }),
-      stats: () => ({ ...device.stats(), allocator: device.allocator, codec: device.codec, mmStat: device.mmStat(), ioStat: device.ioStat(), bdStat: device.bdStat() }),
       compact: () => this.#inTurn(async () => ({ pagesCompacted: await device.compactAsync() })),
-      idle: ({ age }) => this.#inTurn(async () => ({ pages: await device.markIdleAsync(age === undefined ? 'all' : (age as number)) })),
+      idle: ({ age }) =>
+        this.#inTurn(async () => ({ pages: await device.markIdleAsync(age === undefined ? 'all' : (age as number)) })),
       writeback: ({ type }) => this.#inTurn(async () => ({ pages: await device.writebackAsync(type as 'idle') })),
-      recompress: ({ type }) => this.#inTurn(async () => ({ pages: await device.recompressAsync(type === undefined ? {} : { type: type as 'idle' }) })),
+      recompress: ({ type }) =>
+        this.#inTurn(async () => ({
+          pages: await device.recompressAsync(type === undefined ? {} : { type: type as 'idle' }),
+        })),
       memlimit: ({ memlimit }) => {
         device.memlimit = memlimit as number;
         return { memlimit: device.memlimit };
       },
       save: ({ file }) => {
-        if (typeof file !== 'string' || file === '') throw new CompcacheError('EINVAL', 'serve.save', 'file must be a path');
+        if (typeof file !== 'string' || file === '')
+          throw new CompcacheError('EINVAL', 'serve.save', 'file must be a path');
         return this.save(file);
       },
     };
@@ -357,8 +443,10 @@ function requireOrder(args: Record<string, unknown>): Order {
   const unknown = Object.keys(args).find((key) => !ORDER_KEYS.includes(key));
   if (unknown !== undefined) throw new CompcacheError('EINVAL', 'serve.init', `there is no setting '${unknown}'`);
   const { backing, recomp } = args;
-  if (backing !== undefined && typeof backing !== 'string') throw new CompcacheError('EINVAL', 'serve.init', 'backing must be a path');
-  if (recomp !== undefined && !Array.isArray(recomp)) throw new CompcacheError('EINVAL', 'serve.init', 'recomp must be names of codecs');
+  if (backing !== undefined && typeof backing !== 'string')
+    throw new CompcacheError('EINVAL', 'serve.init', 'backing must be a path');
+  if (recomp !== undefined && !Array.isArray(recomp))
+    throw new CompcacheError('EINVAL', 'serve.init', 'recomp must be names of codecs');
   return args as Order;
 }
 

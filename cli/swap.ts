@@ -6,7 +6,16 @@
  */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ALLOCATORS, PAGE_SIZE, MemoryStore, type AllocatorName, type Codec } from '../bindings/index.ts';
-import { CODECS, INPUT_HELP, codecNamed, parseAllocators, parseCodec, parseCount, ramBytesOf, type CodecName } from './arguments.ts';
+import {
+  CODECS,
+  INPUT_HELP,
+  codecNamed,
+  parseAllocators,
+  parseCodec,
+  parseCount,
+  ramBytesOf,
+  type CodecName,
+} from './arguments.ts';
 import { openInput, parts, type Input } from './pages.ts';
 import { SILENT, createProgress, plural, printable, toJson, type Progress } from './report.ts';
 import { Pages } from './swap/contents.ts';
@@ -88,20 +97,48 @@ export function addSwap(program: Command): void {
     .description('replay swapping on a RAM that is too small, with a compressed cache in front of a store')
     .argument('[FILE...]', INPUT_HELP)
     .option('--pid <N>', 'the private writable pages of a running process instead (Linux)', parseCount)
-    .option('--allocator <names>', `allocators, separated by commas (default: all: ${ALLOCATORS.join(',')})`, parseAllocators)
-    .option('--victims <names>', "what is written back first: the coldest 'entry', the coldest 'page' of the allocator (default: entry,page)", parseVictims)
+    .option(
+      '--allocator <names>',
+      `allocators, separated by commas (default: all: ${ALLOCATORS.join(',')})`,
+      parseAllocators,
+    )
+    .option(
+      '--victims <names>',
+      "what is written back first: the coldest 'entry', the coldest 'page' of the allocator (default: entry,page)",
+      parseVictims,
+    )
     .option('--codec <name>', `one of ${CODECS.join(', ')}`, parseCodec, 'lz4')
     .option('--ram <size>', 'size of the RAM', '16MiB')
     .option('--max-pool-percent <N>', 'the most frames of the RAM that zswap may have, in percent', parsePercent, 100)
-    .option('--accept-threshold-percent <N>', 'once full, pages are accepted again at so many percent of that', parsePercent, 90)
-    .option('--pages <N>', 'pages of the working set, which are all stored first (default: 4 times those of the RAM)', parseLength)
+    .option(
+      '--accept-threshold-percent <N>',
+      'once full, pages are accepted again at so many percent of that',
+      parsePercent,
+      90,
+    )
+    .option(
+      '--pages <N>',
+      'pages of the working set, which are all stored first (default: 4 times those of the RAM)',
+      parseLength,
+    )
     .option('--ops <N>', 'operations after that', parseLength, 100_000)
     .option('--zipf <exponent>', "of Zipf's law, by which pages are chosen; 0: all alike", parseExponent, 0.99)
     .option('--writes <share>', 'of the operations that are stores; the others are loads', parseShare, 0.3)
     .option('--seed <N>', 'of the choice', parseSeed, 1)
-    .addOption(new Option('--trace <file>', 'replay the operations of a file instead').conflicts(['pages', 'ops', 'zipf', 'writes', 'seed']))
+    .addOption(
+      new Option('--trace <file>', 'replay the operations of a file instead').conflicts([
+        'pages',
+        'ops',
+        'zipf',
+        'writes',
+        'seed',
+      ]),
+    )
     .option('--record <file>', 'write the operations there that are replayed')
-    .option('--store <path>', 'the file to write back to; a store that is there is discarded (default: a temporary file)')
+    .option(
+      '--store <path>',
+      'the file to write back to; a store that is there is discarded (default: a temporary file)',
+    )
     .addOption(new Option('--memory-store', 'write back to memory instead').conflicts('store'))
     .option('--json', 'print one JSON object')
     .addHelpText('after', HELP)
@@ -145,7 +182,9 @@ function storeOf({ store, memoryStore }: Options): StoreChoice {
 
 /** Replays and prints; the exit code. */
 export async function runSwap(
-  request: SwapRequest, asJson: boolean, { stdout, stderr }: { stdout: NodeJS.WritableStream; stderr: NodeJS.WriteStream },
+  request: SwapRequest,
+  asJson: boolean,
+  { stdout, stderr }: { stdout: NodeJS.WritableStream; stderr: NodeJS.WriteStream },
 ): Promise<number> {
   const progress = createProgress(stderr);
   let report: SwapReport;
@@ -157,7 +196,9 @@ export async function runSwap(
   stdout.write(asJson ? toJson(report) : toText(report));
   for (const { allocator, victims, different, firstDifferent } of report.results) {
     if (different === 0) continue;
-    stderr.write(`compcache: ${allocator}, ${victims}: ${different} of ${request.trace.length} operations did not give what was stored, the first is operation ${firstDifferent}\n`);
+    stderr.write(
+      `compcache: ${allocator}, ${victims}: ${different} of ${request.trace.length} operations did not give what was stored, the first is operation ${firstDifferent}\n`,
+    );
   }
   if (report.storeFault !== null) stderr.write(`compcache: ${printable(storeFailed(report))}\n`);
   if (report.results.some(({ different }) => different !== 0)) return EXIT_DIFFERENT;
@@ -166,14 +207,18 @@ export async function runSwap(
 
 function storeFailed({ store, storeFault, results }: SwapReport): string {
   const failed = results.reduce((sum, { failedWrites }) => sum + failedWrites, 0);
-  const unwritten = failed === 0 ? '' : `; ${plural(failed, 'write')} failed, so these are the figures of a store without room for them`;
+  const unwritten =
+    failed === 0
+      ? ''
+      : `; ${plural(failed, 'write')} failed, so these are the figures of a store without room for them`;
   return `the store (${store}) failed: ${storeFault as string}${unwritten}`;
 }
 
 function parseVictims(text: string, previous: Victims[] = []): Victims[] {
   const names = text.split(',').map((name) => name.trim());
   const unknown = names.find((name) => !(VICTIMS as readonly string[]).includes(name));
-  if (unknown !== undefined) throw new InvalidArgumentError(`Unknown victims '${unknown}'; known: ${VICTIMS.join(', ')}`);
+  if (unknown !== undefined)
+    throw new InvalidArgumentError(`Unknown victims '${unknown}'; known: ${VICTIMS.join(', ')}`);
   return [...new Set([...previous, ...(names as Victims[])])];
 }
 
@@ -211,16 +256,24 @@ function parseDecimal(text: string, most: number): number {
 /** Replays the trace on every zswap. */
 export async function swap(request: SwapRequest, progress: Progress): Promise<SwapReport> {
   const { input, trace, allocators, victims, codec, ramBytes, maxPoolPercent, acceptThresholdPercent } = request;
-  const settings = allocators.flatMap((allocator) => victims.map((one): Setting => ({
-    allocator, victims: one, codec, ramBytes, maxPoolPercent, acceptThresholdPercent,
-  })));
+  const settings = allocators.flatMap((allocator) =>
+    victims.map((one): Setting => ({
+      allocator,
+      victims: one,
+      codec,
+      ramBytes,
+      maxPoolPercent,
+      acceptThresholdPercent,
+    })),
+  );
   const summary = summaryOf(trace);
   const pages = await pagesOf(input, Math.max(summary.pages, 1));
   progress.expect(settings.length * trace.length);
   const stores = new Stores(request.store);
   const results: Result[] = [];
   try {
-    for (const setting of settings) results.push(await tried(setting, request, pages, stores, summary.pages + 1, progress));
+    for (const setting of settings)
+      results.push(await tried(setting, request, pages, stores, summary.pages + 1, progress));
   } finally {
     stores.end();
   }
@@ -246,8 +299,21 @@ async function pagesOf(input: Input, limit: number): Promise<Pages> {
 }
 
 /** One zswap, after a short trace has warmed it up. */
-async function tried(setting: Setting, { trace }: SwapRequest, pages: Pages, stores: Stores, slots: number, progress: Progress): Promise<Result> {
-  await replay({ ...setting, ramBytes: WARM_UP_RAM }, makeTrace(WARM_UP), pages, new CountingStore(new MemoryStore()), SILENT);
+async function tried(
+  setting: Setting,
+  { trace }: SwapRequest,
+  pages: Pages,
+  stores: Stores,
+  slots: number,
+  progress: Progress,
+): Promise<Result> {
+  await replay(
+    { ...setting, ramBytes: WARM_UP_RAM },
+    makeTrace(WARM_UP),
+    pages,
+    new CountingStore(new MemoryStore()),
+    SILENT,
+  );
   const store = await stores.open(slots);
   try {
     return await replay(setting, trace, pages, store, progress);

@@ -13,16 +13,25 @@ const NO_POOL = { u32: '  return EINVAL;\n', usize: '  return 0;\n', void: '' };
 /** The functions of the contract, and the rows. */
 export function readContract(text) {
   const body = /export interface Allocator \{\n(.*?)\n\}/s.exec(text)?.[1] ?? '';
-  const functions = body.replace(/\/\*\*.*?\*\//gs, '').split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('//')).map((line) => {
-    const [, name, parameters, type] = /^(\w+)\((.*)\): (\w+);$/.exec(line) ?? [];
-    if (NO_POOL[type] === undefined) throw new Error(`${SOURCE}: not a function of the contract: ${line}`);
-    return { name, parameters, type };
-  });
-  const rows = [...text.matchAll(/^export const (\w+) = (\d+) as u32;$/gm)].map(([, name, kind]) => ({ name, kind: Number(kind) }));
+  const functions = body
+    .replace(/\/\*\*.*?\*\//gs, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('//'))
+    .map((line) => {
+      const [, name, parameters, type] = /^(\w+)\((.*)\): (\w+);$/.exec(line) ?? [];
+      if (NO_POOL[type] === undefined) throw new Error(`${SOURCE}: not a function of the contract: ${line}`);
+      return { name, parameters, type };
+    });
+  const rows = [...text.matchAll(/^export const (\w+) = (\d+) as u32;$/gm)].map(([, name, kind]) => ({
+    name,
+    kind: Number(kind),
+  }));
   if (functions.length === 0 || rows.length === 0) throw new Error(`${SOURCE}: no contract, or no rows`);
   for (const [nth, { name, kind }] of rows.entries()) {
     if (kind < 1 || kind > 63) throw new Error(`${SOURCE}: the kind of ${name} must be 1 to 63`);
-    if (rows.findIndex((row) => row.kind === kind || row.name === name) !== nth) throw new Error(`${SOURCE}: ${name} or its kind stands twice`);
+    if (rows.findIndex((row) => row.kind === kind || row.name === name) !== nth)
+      throw new Error(`${SOURCE}: ${name} or its kind stands twice`);
   }
   return { functions, rows };
 }
@@ -31,8 +40,17 @@ export function readContract(text) {
 export function dispatchOf({ functions, rows }) {
   const imports = rows.map(({ name }) => `import * as ${name} from '../alloc/${name}';\n`).join('');
   const makers = functions.map(({ name, parameters, type }) => {
-    const given = parameters.split(', ').filter((one) => one !== '').map((one) => one.split(':')[0]).join(', ');
-    const cases = rows.map((row) => `    case ${row.kind}: ${type === 'void' ? `${row.name}.${name}(${given}); break;` : `return ${row.name}.${name}(${given});`}\n`).join('');
+    const given = parameters
+      .split(', ')
+      .filter((one) => one !== '')
+      .map((one) => one.split(':')[0])
+      .join(', ');
+    const cases = rows
+      .map(
+        (row) =>
+          `    case ${row.kind}: ${type === 'void' ? `${row.name}.${name}(${given}); break;` : `return ${row.name}.${name}(${given});`}\n`,
+      )
+      .join('');
     return `/* @inline */ export function ${name}(${['kind: u32', ...(parameters === '' ? [] : [parameters])].join(', ')}): ${type} {\n  switch (kind) {\n${cases}  }\n${NO_POOL[type]}}\n`;
   });
   const exists = `/** Whether there is an allocator of this kind. */\nexport function exists(kind: u32): bool {\n  switch (kind) {\n${rows.map(({ kind }) => `    case ${kind}:\n`).join('')}      return true;\n  }\n  return false;\n}\n\n`;

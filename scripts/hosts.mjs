@@ -29,9 +29,25 @@ function run(name, command, args) {
 
 try {
   const program = join(folder, 'program.mjs');
-  await build({ entryPoints: ['test/hosts/program.ts'], bundle: true, format: 'esm', platform: 'node', outfile: program, logLevel: 'error' });
+  await build({
+    entryPoints: ['test/hosts/program.ts'],
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    outfile: program,
+    logLevel: 'error',
+  });
   for (const [name, command, args] of HOSTS) run(name, command, [...args, program, folder, name]);
-  if (!process.argv.includes('--quick')) run('suites on Node 24', NEW_NODE[0], [...NEW_NODE[1], 'node_modules/vitest/vitest.mjs', 'run', '--project', 'node', 'test/unit/codecs.test.ts', 'test/backing/keyv.test.ts']);
+  if (!process.argv.includes('--quick'))
+    run('suites on Node 24', NEW_NODE[0], [
+      ...NEW_NODE[1],
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--project',
+      'node',
+      'test/unit/codecs.test.ts',
+      'test/backing/keyv.test.ts',
+    ]);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -11,12 +11,17 @@ export default class Inline extends Transform {
       if (source.isLibrary || !source.text.includes(MARK)) continue;
       let marked = 0;
       for (const statement of source.statements) {
-        if (statement.kind !== NodeKind.FunctionDeclaration || !source.text.slice(0, statement.range.start).trimEnd().endsWith(MARK)) continue;
+        if (
+          statement.kind !== NodeKind.FunctionDeclaration ||
+          !source.text.slice(0, statement.range.start).trimEnd().endsWith(MARK)
+        )
+          continue;
         const name = Node.createIdentifierExpression('inline', statement.range);
         statement.decorators = [...(statement.decorators ?? []), Node.createDecorator(name, null, statement.range)];
         marked += 1;
       }
-      if (marked !== source.text.split(MARK).length - 1) throw new Error(`${source.normalizedPath}: ${MARK} before what is no function`);
+      if (marked !== source.text.split(MARK).length - 1)
+        throw new Error(`${source.normalizedPath}: ${MARK} before what is no function`);
     }
   }
 }

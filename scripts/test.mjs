@@ -5,20 +5,33 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const CHROMIUM = {
-  name: 'Chromium', variable: 'CHROMIUM', debian: 'chromium',
+  name: 'Chromium',
+  variable: 'CHROMIUM',
+  debian: 'chromium',
   paths: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable'],
 };
 const REDIS = {
-  name: 'Redis', variable: 'REDIS_SERVER', debian: 'redis-server',
+  name: 'Redis',
+  variable: 'REDIS_SERVER',
+  debian: 'redis-server',
   paths: ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'],
 };
 // The NBD clients and file system tools of test/nbd/programs.ts. The tests are told where each is: NBDINFO_PROGRAM and so on.
 const FOLDERS = ['/usr/bin', '/usr/sbin', '/bin', '/sbin', '/usr/local/bin', '/usr/local/sbin', '/opt/homebrew/bin'];
 const NBD_PROGRAMS = Object.entries({
-  'libnbd-bin': ['nbdinfo', 'nbdcopy'], 'qemu-utils': ['qemu-img', 'qemu-io'], e2fsprogs: ['mke2fs', 'e2fsck', 'debugfs'], 'util-linux': ['blkid'], file: ['file'],
-}).flatMap(([debian, names]) => names.map((name) => ({
-  name, variable: `${name.toUpperCase().replace('-', '_')}_PROGRAM`, debian, paths: FOLDERS.map((folder) => join(folder, name)),
-})));
+  'libnbd-bin': ['nbdinfo', 'nbdcopy'],
+  'qemu-utils': ['qemu-img', 'qemu-io'],
+  e2fsprogs: ['mke2fs', 'e2fsck', 'debugfs'],
+  'util-linux': ['blkid'],
+  file: ['file'],
+}).flatMap(([debian, names]) =>
+  names.map((name) => ({
+    name,
+    variable: `${name.toUpperCase().replace('-', '_')}_PROGRAM`,
+    debian,
+    paths: FOLDERS.map((folder) => join(folder, name)),
+  })),
+);
 
 function run(command, args, options = {}) {
   return spawnSync(command, args, { stdio: 'inherit', ...options }).status === 0;
@@ -39,11 +52,15 @@ function program({ name, variable, paths, debian }) {
   console.log(`── ${name}: not found, installing the Debian package`);
   if (process.getuid?.() === 0) {
     run('apt-get', ['update', '-qq']);
-    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', debian], { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', debian], {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    });
   }
   const installed = paths.find((path) => existsSync(path));
   if (installed) return installed;
-  console.error(`The tests need ${name}: install it (Debian: sudo apt-get install ${debian}), or set ${variable} to its path.`);
+  console.error(
+    `The tests need ${name}: install it (Debian: sudo apt-get install ${debian}), or set ${variable} to its path.`,
+  );
   console.log('0 passed, 1 failed');
   process.exit(1);
 }
@@ -58,7 +75,11 @@ step('lint', bin('eslint'), ['.', '--max-warnings', '0']);
 console.log('\n── tests');
 const folder = mkdtempSync(join(tmpdir(), 'compcache-test-'));
 const report = join(folder, 'report.json');
-const passed = run(bin('vitest'), ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)], { env });
+const passed = run(
+  bin('vitest'),
+  ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
+  { env },
+);
 const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : { numPassedTests: 0, numFailedTests: 0 };
 rmSync(folder, { recursive: true, force: true });
 // A suite that did not load has no failed test of its own.

@@ -10,5 +10,8 @@ export function firstDifference(a: Uint8Array, b: Uint8Array): number {
 
 export function expectSameBytes(actual: Uint8Array, expected: Uint8Array): void {
   const at = firstDifference(actual, expected);
-  expect(at, at < 0 ? '' : `byte ${at} is ${actual[at]}, not ${expected[at]}; lengths ${actual.length}, ${expected.length}`).toBe(-1);
+  expect(
+    at,
+    at < 0 ? '' : `byte ${at} is ${actual[at]}, not ${expected[at]}; lengths ${actual.length}, ${expected.length}`,
+  ).toBe(-1);
 }

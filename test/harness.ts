@@ -6,7 +6,16 @@
  * compare with a model, too, by a row that has one.
  */
 import { CompcacheError, PAGE_SIZE, Ram } from '../bindings/index.ts';
-import type { AllocatorName, ErrorCode, FrameContents, Handle, Location, RamOptions, Zpool, ZpoolOptions } from '../bindings/index.ts';
+import type {
+  AllocatorName,
+  ErrorCode,
+  FrameContents,
+  Handle,
+  Location,
+  RamOptions,
+  Zpool,
+  ZpoolOptions,
+} from '../bindings/index.ts';
 import type { TraceTarget } from './models/trace.ts';
 import { EAGAIN, EINVAL } from './models/types.ts';
 import type { PoolModel } from './models/types.ts';
@@ -30,7 +39,9 @@ function variable(name: string): string | undefined {
 }
 
 /** The builds under test: all three, or those that VITE_BUILDS names ("checked,release"). */
-export const builds: readonly Build[] = ALL_BUILDS.filter((build) => variable('VITE_BUILDS')?.split(',').includes(build) ?? true);
+export const builds: readonly Build[] = ALL_BUILDS.filter(
+  (build) => variable('VITE_BUILDS')?.split(',').includes(build) ?? true,
+);
 
 /** Options of Ram.create that choose a build. */
 export function buildOptions(build: Build): RamOptions {
@@ -117,7 +128,8 @@ export function zbudRow(layout: ZbudLayout): ModelledRow {
     compactsByFrame: false,
     staleUses: 2000,
     edges: range(64, largest - 64, 64),
-    lists: ({ objects, free }, count) => count(objects.length === 2 ? 0 : free.reduce((sum, { bytes }) => sum + bytes, 0) / 64),
+    lists: ({ objects, free }, count) =>
+      count(objects.length === 2 ? 0 : free.reduce((sum, { bytes }) => sum + bytes, 0) / 64),
     createModel: () => new ZbudModel(layout),
     placement: ({ offset }) => offset,
     frameKeys: frameOfWhere,
@@ -214,7 +226,8 @@ export function xcfmallocRow(blocks: 1 | 2): ModelledRow {
       for (const { bytes } of free) count(bytes / 64 - 1);
     },
     createModel: () => new XcfmallocModel({ blocks }),
-    placement: (location) => frameParts(location).reduce((sum, { offset }, i) => sum + (i === 0 ? 1 : 7) * (offset + 1), 0),
+    placement: (location) =>
+      frameParts(location).reduce((sum, { offset }, i) => sum + (i === 0 ? 1 : 7) * (offset + 1), 0),
     frameKeys: (model, id) => (model as XcfmallocModel).frameSerials(id).map(String),
     short: {
       malloc: (model, size, pages, parts) => {
@@ -308,8 +321,18 @@ export function otherRow(row: AllocatorRow): AllocatorRow {
 
 /** Linux's numbers, written out here a second time. */
 const ERRNO: Record<ErrorCode, number> = {
-  ENOENT: -2, EIO: -5, ECLOSED: -9, EAGAIN: -11, ENOMEM: -12, EBUSY: -16, EEXIST: -17, ENODEV: -19, EINVAL: -22,
-  ENOSPC: -28, ERANGE: -34, EUCLEAN: -117,
+  ENOENT: -2,
+  EIO: -5,
+  ECLOSED: -9,
+  EAGAIN: -11,
+  ENOMEM: -12,
+  EBUSY: -16,
+  EEXIST: -17,
+  ENODEV: -19,
+  EINVAL: -22,
+  ENOSPC: -28,
+  ERANGE: -34,
+  EUCLEAN: -117,
 };
 
 export interface ExpectedFault {
@@ -330,7 +353,8 @@ function judge(error: unknown, { code, op, says }: ExpectedFault): CompcacheErro
   must(error.errno === ERRNO[code], `${code} is ${ERRNO[code]}, not ${error.errno}`, error);
   must(error.op === op, `the call is ${op}, not ${error.op}`, error);
   must(error.message.startsWith(`${op}: `), 'a message begins with the call', error);
-  if (says !== undefined) must(new RegExp(says).test(error.message), `${String(says)} is not in: ${error.message}`, error);
+  if (says !== undefined)
+    must(new RegExp(says).test(error.message), `${String(says)} is not in: ${error.message}`, error);
   return error;
 }
 
@@ -395,7 +419,10 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   const { length } = a;
   if (length !== b.length) return false;
   const words = ((a.byteOffset | b.byteOffset) & 3) === 0 ? length >> 2 : 0;
-  const [left, right] = [new Uint32Array(a.buffer, words && a.byteOffset, words), new Uint32Array(b.buffer, words && b.byteOffset, words)];
+  const [left, right] = [
+    new Uint32Array(a.buffer, words && a.byteOffset, words),
+    new Uint32Array(b.buffer, words && b.byteOffset, words),
+  ];
   for (let i = 0; i < words; i++) if (left[i] !== right[i]) return false;
   for (let i = 4 * words; i < length; i++) if (a[i] !== b[i]) return false;
   return true;
@@ -517,7 +544,11 @@ export function traceTarget(ram: Ram, row: ModelledRow): TraceTarget & { readonl
     get pages() {
       return pool.totalPages;
     },
-    where: (handle) => frameParts(pool.locate(handle as Handle)).reduce((sum, { frame, offset }) => sum * 2 ** 26 + frame * 64 + offset / 64, 1),
+    where: (handle) =>
+      frameParts(pool.locate(handle as Handle)).reduce(
+        (sum, { frame, offset }) => sum * 2 ** 26 + frame * 64 + offset / 64,
+        1,
+      ),
     write: (handle) => pool.write(handle as Handle, word.subarray(0, Math.min(4, pool.size(handle as Handle)))),
     map: (handle, mode) => pool.map(handle as Handle, mode),
     unmap: (handle) => pool.unmap(handle as Handle),

@@ -18,7 +18,11 @@ export interface Raw {
 /** A bare core with the state of an image. */
 export async function rawOf(image: Uint8Array, options: RamOptions = {}): Promise<Raw> {
   const parsed = parseImage('test', image);
-  const core = loadImage('test', instantiate('test', await moduleFor('test', options), reserve('test', parsed.totalFrames * PAGE_SIZE)), parsed);
+  const core = loadImage(
+    'test',
+    instantiate('test', await moduleFor('test', options), reserve('test', parsed.totalFrames * PAGE_SIZE)),
+    parsed,
+  );
   const words = new Uint32Array(core.memory.buffer);
   return {
     core,
@@ -58,7 +62,13 @@ export const EUCLEAN = 0xffffff8b;
 const BITS = Array.from({ length: 32 }, (_, bit) => (1 << bit) >>> 0);
 
 /** Changes a word by each of the flips (each bit, unless said) that touch `mask`: check() notices each time. */
-export function notices(raw: Raw, address: number, what: string, mask = 0xffffffff, flips: readonly number[] = BITS): void {
+export function notices(
+  raw: Raw,
+  address: number,
+  what: string,
+  mask = 0xffffffff,
+  flips: readonly number[] = BITS,
+): void {
   const word = raw.word(address);
   for (const flip of flips) {
     if ((flip & mask) === 0) continue;

@@ -19,13 +19,19 @@ export function recount(pool: Zpool): Recount {
   const parts: Recount['parts'] = new Map();
   pool.walk((contents) => {
     frames.push(contents);
-    for (const { handle, offset, bytes } of contents.objects) parts.set(handle, [...(parts.get(handle) ?? []), { frame: contents.frame, offset, bytes }]);
+    for (const { handle, offset, bytes } of contents.objects)
+      parts.set(handle, [...(parts.get(handle) ?? []), { frame: contents.frame, offset, bytes }]);
   });
-  frames.forEach(({ frame }, i) => must(i === 0 || frame > (frames[i - 1] as FrameContents).frame, `frame ${frame} is visited out of order`));
+  frames.forEach(({ frame }, i) =>
+    must(i === 0 || frame > (frames[i - 1] as FrameContents).frame, `frame ${frame} is visited out of order`),
+  );
   for (const { frame, objects, free } of frames) {
     let end = 0;
     for (const range of [...objects, ...free].sort((a, b) => a.offset - b.offset)) {
-      must(range.bytes > 0 && range.offset >= end, `frame ${frame}: a range of ${range.bytes} at ${range.offset}, behind ${end}`);
+      must(
+        range.bytes > 0 && range.offset >= end,
+        `frame ${frame}: a range of ${range.bytes} at ${range.offset}, behind ${end}`,
+      );
       end = range.offset + range.bytes;
     }
     must(end <= PAGE_SIZE, `frame ${frame}: ends at ${end}`);
@@ -43,7 +49,13 @@ function same(actual: unknown, expected: unknown, what: string): void {
  * All of stats() of a pool with these live objects.
  * @param maps how many live maps there are
  */
-export function verifyStatistics(row: AllocatorRow, ram: Ram, pool: Zpool, live: readonly Pick<Stored, 'handle' | 'bytes'>[], maps = 0): void {
+export function verifyStatistics(
+  row: AllocatorRow,
+  ram: Ram,
+  pool: Zpool,
+  live: readonly Pick<Stored, 'handle' | 'bytes'>[],
+  maps = 0,
+): void {
   const counted = recount(pool);
   verifyParts(pool, counted, live);
   verifyCounters(ram, pool, counted, live, maps);
@@ -56,13 +68,25 @@ function verifyParts(pool: Zpool, { parts }: Recount, live: readonly Pick<Stored
   same([...parts.keys()].sort(), live.map(({ handle }) => handle).sort(), 'handles');
   for (const { handle, bytes } of live) {
     const pieces = parts.get(handle) as { frame: number; offset: number; bytes: number }[];
-    must(pieces.reduce((sum, piece) => sum + piece.bytes, 0) === bytes.length, `the parts of ${handle} add up to its size`);
+    must(
+      pieces.reduce((sum, piece) => sum + piece.bytes, 0) === bytes.length,
+      `the parts of ${handle} add up to its size`,
+    );
     const { frame, offset } = pool.locate(handle);
-    must(pieces.some((piece) => piece.frame === frame && piece.offset === offset), `one part of ${handle} is where locate() says`);
+    must(
+      pieces.some((piece) => piece.frame === frame && piece.offset === offset),
+      `one part of ${handle} is where locate() says`,
+    );
   }
 }
 
-function verifyCounters(ram: Ram, pool: Zpool, { frames, parts }: Recount, live: readonly Pick<Stored, 'handle' | 'bytes'>[], maps: number): void {
+function verifyCounters(
+  ram: Ram,
+  pool: Zpool,
+  { frames, parts }: Recount,
+  live: readonly Pick<Stored, 'handle' | 'bytes'>[],
+  maps: number,
+): void {
   const stats = pool.stats();
   const liveBytes = live.reduce((sum, { bytes }) => sum + bytes.length, 0);
   const total = frames.length * PAGE_SIZE;
@@ -72,21 +96,36 @@ function verifyCounters(ram: Ram, pool: Zpool, { frames, parts }: Recount, live:
   same(
     { liveBytes: bytes, objects, pages, mapped, density, densityWithMetadata },
     {
-      liveBytes, objects: parts.size, pages: frames.length, mapped: maps,
-      density: total === 0 ? 0 : liveBytes / total, densityWithMetadata: liveBytes / (total + stats.metadataBytes),
+      liveBytes,
+      objects: parts.size,
+      pages: frames.length,
+      mapped: maps,
+      density: total === 0 ? 0 : liveBytes / total,
+      densityWithMetadata: liveBytes / (total + stats.metadataBytes),
     },
     'stats',
   );
   same([pool.totalPages, pool.totalBytes], [frames.length, total], 'pages and bytes');
   must(Number.isInteger(metadataFrames), `${stats.metadataBytes} bytes of metadata`);
   // zsmalloc: a slot may straddle where the object in it does not; see verifyClasses.
-  must(pool.allocator === 'zsmalloc' ? stats.spanning >= inParts : stats.spanning === inParts, `spanning ${stats.spanning}, counted ${inParts}`);
+  must(
+    pool.allocator === 'zsmalloc' ? stats.spanning >= inParts : stats.spanning === inParts,
+    `spanning ${stats.spanning}, counted ${inParts}`,
+  );
   const whole = ram.stats();
   const owners = Object.values(whole.owners);
   const metadata = owners.reduce((sum, owner) => sum + owner.metadataFrames, 0);
   same(whole.owners[pool.name], { frames: frames.length, metadataFrames }, 'the pool as an owner');
-  same([whole.usedFrames, whole.metadataFrames], [owners.reduce((sum, owner) => sum + owner.frames, metadata), metadata], 'frames of all owners');
-  same([whole.freeFrames, whole.limitFrames], [whole.limitFrames - whole.usedFrames, whole.totalFrames - whole.fixedFrames], 'frames of the RAM');
+  same(
+    [whole.usedFrames, whole.metadataFrames],
+    [owners.reduce((sum, owner) => sum + owner.frames, metadata), metadata],
+    'frames of all owners',
+  );
+  same(
+    [whole.freeFrames, whole.limitFrames],
+    [whole.limitFrames - whole.usedFrames, whole.totalFrames - whole.fixedFrames],
+    'frames of the RAM',
+  );
   same([ram.freeFrames, ram.totalFrames], [whole.freeFrames, whole.totalFrames], 'frames of the RAM by name');
 }
 
@@ -107,14 +146,23 @@ function verifyClasses(pool: Zpool, live: readonly Pick<Stored, 'handle' | 'byte
     same(
       [size, objectsPerZspage, counted, allocated, freeable, groups[0], groups.reduce((sum, count) => sum + count, 0)],
       [
-        slotBytes(index), Math.floor((pages * PAGE_SIZE) / size), used.get(index) ?? 0, zspages * objectsPerZspage,
-        Math.floor((allocated - counted) / objectsPerZspage) * pages, 0, zspages,
+        slotBytes(index),
+        Math.floor((pages * PAGE_SIZE) / size),
+        used.get(index) ?? 0,
+        zspages * objectsPerZspage,
+        Math.floor((allocated - counted) / objectsPerZspage) * pages,
+        0,
+        zspages,
       ],
       `class ${index}`,
     );
   }
   const sums = classes.map(({ zspages, pages, freeable }) => [zspages * pages, freeable] as const);
-  same([frames, pool.freeable()], [0, 1].map((which) => sums.reduce((sum, pair) => sum + (pair[which] as number), 0)), 'frames and freeable of all classes');
+  same(
+    [frames, pool.freeable()],
+    [0, 1].map((which) => sums.reduce((sum, pair) => sum + (pair[which] as number), 0)),
+    'frames and freeable of all classes',
+  );
 }
 
 /** The table of lists. */

@@ -33,7 +33,18 @@ import { listPush, listRemove, toFront } from '../base/list';
 import { listBit, listCell, listHead, listMask, putOnList, setListMask, takeOffList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree } from '../mem/frame';
 import {
-  FRAME_DATA, FRAME_RAW, PAGE_SHIFT, SLAB_USED, entryOf, entryOwner, frameAddress, frameBits, genA, genB, setGenA, setGenB,
+  FRAME_DATA,
+  FRAME_RAW,
+  PAGE_SHIFT,
+  SLAB_USED,
+  entryOf,
+  entryOwner,
+  frameAddress,
+  frameBits,
+  genA,
+  genB,
+  setGenA,
+  setGenB,
 } from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_LRU, POOL_OPTIONS, poolAt } from '../mem/pool';
 import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
@@ -69,6 +80,7 @@ const GIVEN: usize = 528;
 const FRAME_BITS: usize = 532;
 const GENERATION_MASK: usize = 536;
 
+
 @unmanaged
 export class Block {
   word: u32;
@@ -81,6 +93,7 @@ export class Block {
   frees: u32;
   freesAgain: u32;
 }
+
 
 @unmanaged
 export class DataEntry {
@@ -95,10 +108,10 @@ export class DataEntry {
 
 // In the state of a data frame.
 export const ISOLATED: u32 = 0x100;
-const MAPPED: u32 = 0xFF;
+const MAPPED: u32 = 0xff;
 export const ORDER_SHIFT: u32 = 12;
 /** Free units of a frame without a used block. */
-export const ALL_FREE: u64 = 0xFFFFFFFFFFFFFFFF;
+export const ALL_FREE: u64 = 0xffffffffffffffff;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -191,7 +204,7 @@ export const ALL_FREE: u64 = 0xFFFFFFFFFFFFFFFF;
 
 /** Address of the first byte of the block that a word places: its header. */
 export function addressIn(word: u32): usize {
-  return frameAddress(frameIn(word)) + <usize>((word & 0xFC) << (UNIT_SHIFT - PLACE_SHIFT));
+  return frameAddress(frameIn(word)) + <usize>((word & 0xfc) << (UNIT_SHIFT - PLACE_SHIFT));
 }
 
 /* @inline */ export function headerOf(block: usize): u32 {
@@ -210,7 +223,7 @@ export function addressIn(word: u32): usize {
 
 /** Whether a frame is one of the pool's with objects: FRAME_DATA or FRAME_RAW. */
 /* @inline */ export function hasObjects(pool: usize, entry: usize): bool {
-  return ((entryOwner(entry) ^ <u32>pool) | 1) == (FRAME_DATA | FRAME_RAW);
+  return ((entryOwner(entry) ^ (<u32>pool)) | 1) == (FRAME_DATA | FRAME_RAW);
 }
 
 /** Table entry of a block's frame. */
@@ -243,7 +256,7 @@ export function addressIn(word: u32): usize {
 function handleLayout(): u64 {
   const bits = frameBits();
   const generation = min<u32>(16, 32 - INDEX_BITS - bits);
-  return <u64>bits | (<u64>((1 << generation) - 1) << 32);
+  return (<u64>bits) | ((<u64>((1 << generation) - 1)) << 32);
 }
 
 export function setHandleLayout(pool: usize): void {
@@ -256,13 +269,13 @@ export function setHandleLayout(pool: usize): void {
 
 /** The most frees of a record of a slab frame. */
 /* @inline */ function mostFrees(entry: usize): u32 {
-  return (genB(entry) - genA(entry)) & 0xFFFF;
+  return (genB(entry) - genA(entry)) & 0xffff;
 }
 
 /** Whether a record of a slab frame has more frees than any had; the count ends at 65535. */
 /* @inline */ export function isMore(entry: usize, frees: u32): bool {
   const most = mostFrees(entry);
-  return frees > most && most != 0xFFFF;
+  return frees > most && most != 0xffff;
 }
 
 /** A slab frame begins: at the later of the two counters. */
@@ -345,7 +358,7 @@ export function dropRecord(pool: usize, record: usize): void {
 
 /** Takes a frame from the RAM into the reserve: its only block, 0 without a frame or a descriptor. */
 export function takeFrame(pool: usize): usize {
-  const frame = frameAlloc(<u32>pool | FRAME_DATA);
+  const frame = frameAlloc((<u32>pool) | FRAME_DATA);
   if (frame == 0) return 0;
   const block = takeRecord(pool);
   if (block == 0) {
@@ -402,7 +415,8 @@ export function trim(pool: usize): void {
   const keep = min(reserveFrames(pool), reserveOption(pool));
   let most = keep;
   const cache = pool + POOL_DESCRIPTORS;
-  if ((poolAt(pool).objects | poolAt(pool).isolated) == 0 && slabFrames(cache) > slabUsed(cache) / BLOCKS_A_FRAME + 1) most = 0;
+  if ((poolAt(pool).objects | poolAt(pool).isolated) == 0 && slabFrames(cache) > slabUsed(cache) / BLOCKS_A_FRAME + 1)
+    most = 0;
   while (reserveFrames(pool) > most) {
     const block = takeReserve(pool);
     giveFrame(pool, frameIn(blockAt(block).word));
@@ -473,7 +487,7 @@ export function carve(pool: usize, free: usize, units: u32): usize {
 
 /** The units of a block as bits. */
 /* @inline */ export function unitMask(word: u32, units: u32): u64 {
-  return ALL_FREE >> <u64>(UNITS - units) << <u64>(word >> PLACE_SHIFT);
+  return (ALL_FREE >> (<u64>(UNITS - units))) << (<u64>(word >> PLACE_SHIFT));
 }
 
 /** Makes a block of a frame a used one: its place and state as a word, its bytes. */
@@ -513,7 +527,7 @@ export function releaseBlock(pool: usize, block: usize): void {
   const mask = unitMask(word, units);
   const listed = !isIsolated(entry);
   const free = dataAt(entry).free;
-  dataAt(entry).owner = <u32>pool | FRAME_DATA; // a raw page is one no more
+  dataAt(entry).owner = (<u32>pool) | FRAME_DATA; // a raw page is one no more
   dataAt(entry).free = free | mask;
   addUsedUnits(pool, 0 - units);
   blockAt(block).word = word & ~STATE;

@@ -5,21 +5,71 @@
 import { listNext } from '../base/list';
 import { listHead, soundLength } from '../mem/bitmap-lists';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_BUFFER, FRAME_RAW, FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, SLAB_FRESH, boot, entryOf, entryOwner,
-  entryType, frameAddress,
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_BUFFER,
+  FRAME_RAW,
+  FRAME_SLAB,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  RECORD_FREE,
+  SLAB_FRESH,
+  boot,
+  entryOf,
+  entryOwner,
+  entryType,
+  frameAddress,
 } from '../mem/layout';
 import { bufferIsSound, bufferObject, bufferWord, isBufferOf } from '../mem/map-buffers';
 import { POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, poolAt } from '../mem/pool';
 import { pageBuffer } from '../mem/scratch';
 import { slabCheck, slabUsed } from '../mem/slab';
 import {
-  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, RULE_SLAB_FREE, UNSOUND, broken, isRecord,
+  FRAME_EITHER,
+  RULE_LIST,
+  RULE_LRU,
+  RULE_OBJECT,
+  RULE_POOL,
+  RULE_POOL_COUNT,
+  RULE_SLAB_FREE,
+  UNSOUND,
+  broken,
+  isRecord,
   listLength,
 } from '../mem/verify';
 import {
-  BLOCK_BYTES, FIRST, FREE, HEADER, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, RESERVE_MAX, SECOND, UNIT, UNITS, addUsedUnits, blockAt,
-  blocksOption, bytesIn, dataAt, firstOf, generationMask, generationOf, givenFrames, hasHandleLayout, hasObjects, isIsolated, isMore,
-  reserveFrames, reserveOption, stateOf, unitMask, unitsOf, usedUnits, wordAt,
+  BLOCK_BYTES,
+  FIRST,
+  FREE,
+  HEADER,
+  ISOLATED,
+  LIST_LINKS,
+  LRU_LINKS,
+  RAW,
+  RESERVE_MAX,
+  SECOND,
+  UNIT,
+  UNITS,
+  addUsedUnits,
+  blockAt,
+  blocksOption,
+  bytesIn,
+  dataAt,
+  firstOf,
+  generationMask,
+  generationOf,
+  givenFrames,
+  hasHandleLayout,
+  hasObjects,
+  isIsolated,
+  isMore,
+  reserveFrames,
+  reserveOption,
+  stateOf,
+  unitMask,
+  unitsOf,
+  usedUnits,
+  wordAt,
 } from './xcfmalloc-blocks';
 
 /**
@@ -47,8 +97,16 @@ export function check(pool: usize): u32 {
   const copy = pageBuffer();
   const rest = changetype<Rest>(copy);
   let rule = RULE_POOL;
-  if ((<u32>(blocksOption(pool) - 1 > 1) | <u32>(reserveOption(pool) > RESERVE_MAX) | (poolAt(pool).tableFrames ^ 1) | <u32>!hasHandleLayout(pool)
-    | <u32>((load<u64>(pool, POOL_OPTIONS + 8) | load<u64>(pool, POOL_HANDLES) | load<u64>(pool, POOL_HANDLES + 8)) != 0)) == 0) {
+  if (
+    ((<u32>(blocksOption(pool) - 1 > 1)) |
+      (<u32>(reserveOption(pool) > RESERVE_MAX)) |
+      (poolAt(pool).tableFrames ^ 1) |
+      (<u32>!hasHandleLayout(pool)) |
+      (<u32>(
+        ((load<u64>(pool, POOL_OPTIONS + 8) | load<u64>(pool, POOL_HANDLES) | load<u64>(pool, POOL_HANDLES + 8)) != 0)
+      ))) ==
+    0
+  ) {
     let result = slabCheck(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_SLAB);
     if (result == 0) result = spareCheck(pool);
     memory.copy(copy, pool, PAGE_SIZE);
@@ -56,17 +114,26 @@ export function check(pool: usize): u32 {
     const bump = boot(BOOT_BUMP);
     for (let frame = boot(BOOT_FIRST); frame < bump && result == 0; frame++) {
       const entry = entryOf(frame);
-      const sound = hasObjects(pool, entry) ? frameCheck(pool, entry, frame, copy)
-        : entryOwner(entry) != (<u32>pool | FRAME_BUFFER) || bufferCheck(pool, frame);
+      const sound = hasObjects(pool, entry)
+        ? frameCheck(pool, entry, frame, copy)
+        : entryOwner(entry) != ((<u32>pool) | FRAME_BUFFER) || bufferCheck(pool, frame);
       if (!sound) result = broken(RULE_OBJECT, frame);
     }
     if (result != 0) return result;
     rule = RULE_POOL_COUNT;
-    if ((rest.frames | rest.objects | rest.bytes | rest.maps | rest.isolated | usedUnits(copy)
-      | (rest.blocks ^ slabUsed(pool + POOL_DESCRIPTORS))
-      | (poolAt(pool).isolated == 0 ? givenFrames(pool) : 0)) == 0) {
+    if (
+      (rest.frames |
+        rest.objects |
+        rest.bytes |
+        rest.maps |
+        rest.isolated |
+        usedUnits(copy) |
+        (rest.blocks ^ slabUsed(pool + POOL_DESCRIPTORS)) |
+        (poolAt(pool).isolated == 0 ? givenFrames(pool) : 0)) ==
+      0
+    ) {
       rule = RULE_LRU;
-      if (listLength(pool + POOL_LRU, LRU_LINKS, rest.onLru, <u32>pool | FRAME_EITHER, 0) == rest.onLru) {
+      if (listLength(pool + POOL_LRU, LRU_LINKS, rest.onLru, (<u32>pool) | FRAME_EITHER, 0) == rest.onLru) {
         rule = RULE_LIST;
         if (listsCheck(pool, rest.listed)) return 0;
       }
@@ -77,7 +144,7 @@ export function check(pool: usize): u32 {
 
 /** Whether an address from anywhere is that of a descriptor in use. */
 function isBlock(pool: usize, block: usize): bool {
-  return isRecord(block, <u32>pool | FRAME_SLAB, BLOCK_BYTES);
+  return isRecord(block, (<u32>pool) | FRAME_SLAB, BLOCK_BYTES);
 }
 
 /** One frame: blocks tile it, no two free ones meet, and its entry says what they add up to. */
@@ -98,8 +165,15 @@ function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
     const extent = unitsOf(block);
     const word = wordAt(frame, units);
     units += extent;
-    if (<u32>(extent == 0) | <u32>(units > UNITS) | <u32>((state | last) == FREE) | (blockAt(block).left ^ <u32>left)
-      | (blockAt(block).word ^ (word | state)) | <u32>((state == RAW) != (entryType(at) == FRAME_RAW))) return false;
+    if (
+      (<u32>(extent == 0)) |
+      (<u32>(units > UNITS)) |
+      (<u32>((state | last) == FREE)) |
+      (blockAt(block).left ^ (<u32>left)) |
+      (blockAt(block).word ^ (word | state)) |
+      (<u32>((state == RAW) != (entryType(at) == FRAME_RAW)))
+    )
+      return false;
     if (!isSound(pool, block, state)) return false;
     if (state != FREE) {
       used += extent;
@@ -117,13 +191,18 @@ function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
     left = block;
     block = blockAt(block).right;
   }
-  const onLru = <u32>(used != 0) & ~isolated;
+  const onLru = (<u32>(used != 0)) & ~isolated;
   rest.onLru += onLru;
   rest.frames -= 1;
   rest.isolated -= isolated;
   addUsedUnits(copy, 0 - used);
-  return (<u32>block | (entry.state ^ (mapped | isolated * ISOLATED)) | <u32>(entry.free != free)
-    | <u32>((load<u64>(at, LRU_LINKS) != 0) != (onLru != 0))) == 0;
+  return (
+    ((<u32>block) |
+      (entry.state ^ (mapped | (isolated * ISOLATED))) |
+      (<u32>(entry.free != free)) |
+      (<u32>((load<u64>(at, LRU_LINKS) != 0) != (onLru != 0)))) ==
+    0
+  );
 }
 
 /** Descriptors that are free in their slab: what the next block that takes one relies on. */
@@ -131,11 +210,12 @@ function spareCheck(pool: usize): u32 {
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const slab = entryOf(frame);
-    if (entryOwner(slab) != (<u32>pool | FRAME_SLAB)) continue;
+    if (entryOwner(slab) != ((<u32>pool) | FRAME_SLAB)) continue;
     const fresh = <u32>load<u16>(slab + SLAB_FRESH);
     for (let at: u32 = 0; at < fresh; at += BLOCK_BYTES) {
       const block = frameAddress(frame) + <usize>at;
-      if ((blockAt(block).word & RECORD_FREE) != 0 && (<u32>blockAt(block).maps != 0 || !hasAge(slab, block))) return broken(RULE_SLAB_FREE, frame);
+      if ((blockAt(block).word & RECORD_FREE) != 0 && (<u32>blockAt(block).maps != 0 || !hasAge(slab, block)))
+        return broken(RULE_SLAB_FREE, frame);
     }
   }
   return 0;
@@ -154,15 +234,21 @@ function isSound(pool: usize, block: usize, state: u32): bool {
   const slab = entryOf(<u32>(block >> PAGE_SHIFT));
   if (!hasAge(slab, block)) return false;
   if ((state & FIRST) != 0 && generationOf(pool, slab, block) == generationMask(pool)) return false;
-  if (state == FREE) return (bytes % UNIT | maps) == 0;
-  if (state == RAW) return (<u64>(bytes ^ PAGE_SIZE) | load<u64>(block, LIST_LINKS)) == 0;
+  if (state == FREE) return ((bytes % UNIT) | maps) == 0;
+  if (state == RAW) return ((<u64>(bytes ^ PAGE_SIZE)) | load<u64>(block, LIST_LINKS)) == 0;
   const other = <usize>blockAt(block).other;
   const buffer = blockAt(block).buffer;
   if (bytes <= HEADER) return false;
   if (other == 0) return (buffer | (state ^ FIRST)) == 0;
   // S13: the first of two blocks is used to its end.
-  if (!isBlock(pool, other) || (<u32>(blocksOption(pool) == 1) | (blockAt(other).other ^ <u32>block) | (stateOf(other) ^ state ^ (FIRST | SECOND))
-    | (state & FIRST) * (bytes % UNIT))) return false;
+  if (
+    !isBlock(pool, other) ||
+    (<u32>(blocksOption(pool) == 1)) |
+      (blockAt(other).other ^ (<u32>block)) |
+      (stateOf(other) ^ state ^ (FIRST | SECOND)) |
+      ((state & FIRST) * (bytes % UNIT))
+  )
+    return false;
   if (state == SECOND || maps == 0) return (buffer | maps) == 0;
   return isBufferOf(pool, buffer, block);
 }
@@ -170,19 +256,24 @@ function isSound(pool: usize, block: usize, state: u32): bool {
 /** Every buffer has its object. */
 function bufferCheck(pool: usize, frame: u32): bool {
   const first = bufferObject(frame);
-  return bufferIsSound(frame) && bufferWord(frame) == 0 && isBlock(pool, first) && ((stateOf(first) ^ FIRST) | (blockAt(first).buffer ^ frame)) == 0;
+  return (
+    bufferIsSound(frame) &&
+    bufferWord(frame) == 0 &&
+    isBlock(pool, first) &&
+    ((stateOf(first) ^ FIRST) | (blockAt(first).buffer ^ frame)) == 0
+  );
 }
 
 /** Each free block of a frame that is not isolated is on the list of its units. */
 function listsCheck(pool: usize, left: u32): bool {
   let length: u32 = 0;
   for (let list: u32 = 0; list < UNITS; list++) {
-    length = soundLength(pool, list, LIST_LINKS, left, <u32>pool | FRAME_SLAB, BLOCK_BYTES);
+    length = soundLength(pool, list, LIST_LINKS, left, (<u32>pool) | FRAME_SLAB, BLOCK_BYTES);
     if (length == UNSOUND) return false;
     for (let block = listHead(pool, list); block != 0; block = listNext(block, LIST_LINKS)) {
       if (stateOf(block) | (unitsOf(block) ^ (list + 1))) return false;
     }
     left -= length;
   }
-  return (left | (length ^ reserveFrames(pool)) | <u32>(length > reserveOption(pool))) == 0;
+  return (left | (length ^ reserveFrames(pool)) | (<u32>(length > reserveOption(pool)))) == 0;
 }

@@ -27,10 +27,42 @@ import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOf, entryOwner, frameOf }
 import { POOL_LRU, POOL_TABLES, countMoves, poolAt } from '../mem/pool';
 import { WORK_MOVED, WORK_PAYLOAD, out, pageBuffer, setOut } from '../mem/scratch';
 import {
-  FIRST, FREE, HEADER, LIST_LINKS, LRU_LINKS, ORDER_SHIFT, RESERVE_LIST, SECOND, UNITS, UNIT_SHIFT, addUsedUnits, addressIn, blockAt,
-  blocksOption, dataAt, delist, dropRecord, enlist, enlistFrame, entryFor, fill, freeBlocks, giveFrame, insertLeft, isIsolated,
-  mappedBlocks, reserveFrames, stateOf, takeOut, unitsIn, unitsOf, unitsUsed, usedUnits, wordAt,
+  FIRST,
+  FREE,
+  HEADER,
+  LIST_LINKS,
+  LRU_LINKS,
+  ORDER_SHIFT,
+  RESERVE_LIST,
+  SECOND,
+  UNITS,
+  UNIT_SHIFT,
+  addUsedUnits,
+  addressIn,
+  blockAt,
+  blocksOption,
+  dataAt,
+  delist,
+  dropRecord,
+  enlist,
+  enlistFrame,
+  entryFor,
+  fill,
+  freeBlocks,
+  giveFrame,
+  insertLeft,
+  isIsolated,
+  mappedBlocks,
+  reserveFrames,
+  stateOf,
+  takeOut,
+  unitsIn,
+  unitsOf,
+  unitsUsed,
+  usedUnits,
+  wordAt,
 } from './xcfmalloc-blocks';
+
 
 @unmanaged
 class Step {
@@ -47,16 +79,16 @@ class Step {
 const LOG: usize = 512;
 
 /* @inline */ function orderCell(cells: usize, units: u32): usize {
-  return cells + (<usize>units << 2);
+  return cells + ((<usize>units) << 2);
 }
 
 /** C1: frames by used units, those with equally many by number. */
 function orderFrames(pool: usize, cells: usize): void {
   const first = boot(BOOT_FIRST);
   memory.fill(cells, 0, LOG);
-  for (let frame = boot(BOOT_BUMP); frame-- > first; ) {
+  for (let frame = boot(BOOT_BUMP); frame-- > first;) {
     const entry = entryOf(frame);
-    if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || isIsolated(entry)) continue;
+    if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA) || isIsolated(entry)) continue;
     const cell = orderCell(cells, unitsUsed(entry));
     dataAt(entry).state |= load<u32>(cell) << ORDER_SHIFT;
     store<u32>(cell, frame);
@@ -299,7 +331,7 @@ export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
   setOut(WORK_PAYLOAD, 0);
   for (let frame = first; frame < end; frame++) {
     const entry = entryOf(frame);
-    if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || isIsolated(entry)) continue;
+    if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA) || isIsolated(entry)) continue;
     const units = unitsUsed(entry);
     if (units > least && units <= least + ROUND_UNITS && mappedBlocks(entry) == 0) freed += emptyOut(pool, entry);
   }

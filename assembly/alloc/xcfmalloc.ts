@@ -75,22 +75,88 @@ import { listPush } from '../base/list';
 import { LISTS, listBit, listHead, listMask, listsFrom, nodesOnList } from '../mem/bitmap-lists';
 import { frameFree, needed } from '../mem/frame';
 import {
-  FRAME_BUFFER, FRAME_DATA, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, entryOf, entryOwner, entryType,
-  frameAddress, frameExists, frameOf,
+  FRAME_BUFFER,
+  FRAME_DATA,
+  FRAME_RAW,
+  FRAME_SLAB,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  RECORD_FREE,
+  entryOf,
+  entryOwner,
+  entryType,
+  frameAddress,
+  frameExists,
+  frameOf,
 } from '../mem/layout';
 import { bufferEnd, bufferSpan, bufferTake, bufferWrites } from '../mem/map-buffers';
 import {
-  POOL_DESCRIPTORS, POOL_LRU, countIsolated, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
+  POOL_DESCRIPTORS,
+  POOL_LRU,
+  countIsolated,
+  countMap,
+  countObject,
+  poolAt,
+  setPoolOption,
+  uncountMap,
+  uncountObject,
   victimTake,
 } from '../mem/pool';
 import { out, setOut } from '../mem/scratch';
 import { slabFrames, slabInit, slabNeeds, slabNext } from '../mem/slab';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  ALL_FREE, BLOCK_BYTES, BLOCK_SHIFT, FIRST, FREE, HEADER, INDEX_BITS, ISOLATED, LIST_LINKS, LRU_LINKS, RAW, RESERVE_MAX, SECOND,
-  UNIT_SHIFT, DataEntry, addressIn, bitsOfFrame, blockAt, blocksOption, bytesIn, carve, dataAt, dropRecord, enlist, enlistFrame, entryFor,
-  firstOf, frameIn, generationMask, generationOf, givenFrames, grow, hasObjects, headerOf, isIsolated, occupy, pop, releaseBlock,
-  reserveFrames, reserveOption, setGivenFrames, setHandleLayout, slabEnds, stateOf, takeFrame, topUp, trim, trimTo, unitsIn, unitsOf,
+  ALL_FREE,
+  BLOCK_BYTES,
+  BLOCK_SHIFT,
+  FIRST,
+  FREE,
+  HEADER,
+  INDEX_BITS,
+  ISOLATED,
+  LIST_LINKS,
+  LRU_LINKS,
+  RAW,
+  RESERVE_MAX,
+  SECOND,
+  UNIT_SHIFT,
+  DataEntry,
+  addressIn,
+  bitsOfFrame,
+  blockAt,
+  blocksOption,
+  bytesIn,
+  carve,
+  dataAt,
+  dropRecord,
+  enlist,
+  enlistFrame,
+  entryFor,
+  firstOf,
+  frameIn,
+  generationMask,
+  generationOf,
+  givenFrames,
+  grow,
+  hasObjects,
+  headerOf,
+  isIsolated,
+  occupy,
+  pop,
+  releaseBlock,
+  reserveFrames,
+  reserveOption,
+  setGivenFrames,
+  setHandleLayout,
+  slabEnds,
+  stateOf,
+  takeFrame,
+  topUp,
+  trim,
+  trimTo,
+  unitsIn,
+  unitsOf,
   wordAt,
 } from './xcfmalloc-blocks';
 
@@ -98,7 +164,7 @@ export { compact, compactFrom, freeable } from './xcfmalloc-compact';
 export { check } from './xcfmalloc-check';
 
 const SIZE_MAX: u32 = PAGE_SIZE - HEADER;
-const MAPS_MAX: u32 = 0xFFFF;
+const MAPS_MAX: u32 = 0xffff;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -117,7 +183,7 @@ function dataOf(block: usize): u32 {
 
 /* @inline */ function handleOf(pool: usize, first: usize): u32 {
   const frame = <u32>(first >> PAGE_SHIFT);
-  const index = (<u32>first & PAGE_MASK) >> BLOCK_SHIFT;
+  const index = ((<u32>first) & PAGE_MASK) >> BLOCK_SHIFT;
   return (((generationOf(pool, entryOf(frame), first) << INDEX_BITS) | index) << bitsOfFrame(pool)) | frame;
 }
 
@@ -127,7 +193,7 @@ function dataOf(block: usize): u32 {
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
-  if (entryOwner(entry) != (<u32>pool | FRAME_SLAB)) return 0;
+  if (entryOwner(entry) != ((<u32>pool) | FRAME_SLAB)) return 0;
   const rest = handle >> bits;
   const block = frameAddress(frame) + <usize>((rest & ((1 << INDEX_BITS) - 1)) << BLOCK_SHIFT);
   // A record that was never used is zero: a free block.
@@ -236,7 +302,7 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
   } else {
     first = block;
     occupy(pool, first, state, rest, 0);
-    if (state == RAW) dataAt(entryFor(first)).owner = <u32>pool | FRAME_RAW;
+    if (state == RAW) dataAt(entryFor(first)).owner = (<u32>pool) | FRAME_RAW;
   }
   countObject(pool, size);
   const slab = entryOf(<u32>(first >> PAGE_SHIFT));
@@ -300,7 +366,7 @@ export function locate(pool: usize, handle: u32): u32 {
   setOut(OUT_OFFSET, dataOf(first) & PAGE_MASK);
   const word = second != 0 ? blockAt(second).word : 0;
   setOut(OUT_PLACE_A, frameIn(word));
-  setOut(OUT_PLACE_B, <u32>addressIn(word) & PAGE_MASK);
+  setOut(OUT_PLACE_B, (<u32>addressIn(word)) & PAGE_MASK);
   return frameIn(blockAt(first).word);
 }
 
@@ -450,7 +516,7 @@ export function descriptorFrames(pool: usize): u32 {
 }
 
 export function ownsFrames(): u32 {
-  return 1 << FRAME_SLAB | 1 << FRAME_DATA | 1 << FRAME_RAW | 1 << FRAME_BUFFER;
+  return (1 << FRAME_SLAB) | (1 << FRAME_DATA) | (1 << FRAME_RAW) | (1 << FRAME_BUFFER);
 }
 
 /** Objects in two blocks. */
@@ -468,7 +534,7 @@ export function spanning(pool: usize): u32 {
 /** Reports what lies in a frame: an object in two blocks appears once for each, with the part that lies there. */
 export function walk(pool: usize, frame: u32): void {
   for (let block = <usize>dataAt(entryOf(frame)).first; block != 0; block = blockAt(block).right) {
-    if (stateOf(block) == FREE) walkFree(<u32>addressIn(blockAt(block).word) & PAGE_MASK, blockAt(block).bytes);
+    if (stateOf(block) == FREE) walkFree((<u32>addressIn(blockAt(block).word)) & PAGE_MASK, blockAt(block).bytes);
     else walkObject(handleOf(pool, firstOf(block)), dataOf(block) & PAGE_MASK, bytesIn(block));
   }
 }

@@ -26,7 +26,17 @@
  */
 import { generationMask } from '../mem/generation';
 import {
-  FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, entryOf, entryOwner, frameAddress, frameBits, frameExists, genA,
+  FRAME_DATA,
+  FRAME_RAW,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  entryOf,
+  entryOwner,
+  frameAddress,
+  frameBits,
+  frameExists,
+  genA,
   setGenA,
 } from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_TABLES, poolAt } from '../mem/pool';
@@ -38,10 +48,10 @@ import { slabAlloc } from '../mem/slab';
 export const HEADER: u32 = 4;
 export const MAX_SIZE: u32 = 4088;
 export const WHOLE: u32 = PAGE_SIZE - HEADER; // size of the block that is a frame
-export const SIZE_MASK: u32 = 0xFFF;
+export const SIZE_MASK: u32 = 0xfff;
 export const FREE: u32 = 1 << 12;
 export const PREVIOUS_FREE: u32 = 1 << 13;
-export const PREVIOUS_MASK: u32 = 0xFFC000;
+export const PREVIOUS_MASK: u32 = 0xffc000;
 export const PREVIOUS_SHIFT: u32 = 12; // of an offset, a multiple of 4
 export const GENERATION_SHIFT: u32 = 24;
 
@@ -65,7 +75,7 @@ export const NONE: u32 = 0x400; // instead of a start; what an empty lane reads 
 export const MAPPED: usize = 20;
 export const INLINE: u32 = 2;
 export const ONE_MAP: u32 = 4;
-export const MAPS_MASK: u32 = 0x3FFFC;
+export const MAPS_MASK: u32 = 0x3fffc;
 export const KEY_SHIFT: u32 = 18;
 export const MAP_BYTES: u32 = 12;
 export const MAP_NEXT: usize = 4;
@@ -81,7 +91,7 @@ const NOWHERE: usize = 128; // in the scratch
 }
 
 /* @inline */ export function offsetIn(address: usize): u32 {
-  return <u32>address & PAGE_MASK;
+  return (<u32>address) & PAGE_MASK;
 }
 
 /* @inline */ export function frameAt(address: usize): u32 {
@@ -95,7 +105,7 @@ export function entryAt(address: usize): usize {
 
 /** Whether an entry is that of a frame of objects of this pool. */
 /* @inline */ function isOwn(pool: usize, entry: usize): bool {
-  return (entryOwner(entry) ^ <u32>pool) - FRAME_DATA <= FRAME_RAW - FRAME_DATA;
+  return (entryOwner(entry) ^ (<u32>pool)) - FRAME_DATA <= FRAME_RAW - FRAME_DATA;
 }
 
 /** Entry of a frame of objects of this pool, 0 for any other number. */
@@ -141,7 +151,7 @@ export function ownEntry(pool: usize, frame: u32): usize {
 
 /** In each u16 of `lanes` that is zero but for the size and the lowest bit of the start: its highest bit. Above the lowest such one it may say so wrongly. */
 /* @inline */ function zeroLanes(lanes: u64): u64 {
-  return ((lanes & 0xFFC0FFC0FFC0FFC0) - 0x0001000100010001) & ~lanes & 0x8000800080008000;
+  return ((lanes & 0xffc0ffc0ffc0ffc0) - 0x0001000100010001) & ~lanes & 0x8000800080008000;
 }
 
 /** The lane of the start in a granule, with the size left aside (`value` is USED and that start, or 0 for an empty lane); the lanes' end for none. Four lanes at once, since which it is cannot be predicted. */
@@ -166,7 +176,7 @@ export function startIn(entry: usize, granule: u32): u32 {
 /** startIn for a crowded frame. */
 export function startInCrowd(entry: usize, granule: u32): u32 {
   const start = granule << 1;
-  const bits = (load<u32>(crowdOf(entry) + <usize>(start >> 5 << 2), 4) >> (start & 31)) & 3;
+  const bits = (load<u32>(crowdOf(entry) + <usize>((start >> 5) << 2), 4) >> (start & 31)) & 3;
   return bits - 1 < 2 ? start | (bits >> 1) : NONE;
 }
 
@@ -177,7 +187,7 @@ export function startInCrowd(entry: usize, granule: u32): u32 {
 
 /** The start in a lane, NONE in an empty one. */
 /* @inline */ function startOfLane(lane: usize): u32 {
-  return (<u32>load<u16>(lane) >> START_SHIFT) ^ NONE;
+  return ((<u32>load<u16>(lane)) >> START_SHIFT) ^ NONE;
 }
 
 /** The lowest start from `from` on, NONE for none. */
@@ -196,7 +206,7 @@ export function nextStart(entry: usize, from: u32): u32 {
 }
 
 export function flipStart(crowd: usize, start: u32): void {
-  const at = crowd + <usize>(start >> 5 << 2);
+  const at = crowd + <usize>((start >> 5) << 2);
   store<u32>(at, load<u32>(at, 4) ^ (1 << (start & 31)), 4);
 }
 
@@ -207,7 +217,7 @@ export function flipStart(crowd: usize, start: u32): void {
 
 /** Fetches the two lines in one of which, by its lane, a block of a frame probably ends. Nothing depends on what is there. */
 /* @inline */ export function fetchEnd(base: usize, lane: u32): void {
-  const near = (lane >> START_SHIFT << 2) + ((lane & HINT_MASK) << HINT_UNIT);
+  const near = ((lane >> START_SHIFT) << 2) + ((lane & HINT_MASK) << HINT_UNIT);
   load<u32>(base + <usize>((near + 28) & PAGE_MASK));
   load<u32>(base + <usize>((near + 92) & PAGE_MASK));
 }
@@ -243,7 +253,7 @@ export function addStart(pool: usize, entry: usize, data: usize, rounded: u32): 
 
 /** Generation of a live object, by the address of its data. That of a raw page, the only object of its frame, is the frame's. */
 /* @inline */ export function generationOf(entry: usize, data: usize): u32 {
-  return <u32>load<u8>(offsetIn(data) == 0 ? entry + 4 : data - 1) & mask();
+  return (<u32>load<u8>(offsetIn(data) == 0 ? entry + 4 : data - 1)) & mask();
 }
 
 /* @inline */ export function makeHandle(generation: u32, data: usize): u32 {
@@ -290,12 +300,12 @@ export function resolve(pool: usize, handle: u32): usize {
 
 /** Where, POOL_TABLES aside, the head of a list lies. */
 /* @inline */ export function listCell(pool: usize, list: u32): usize {
-  return pool + (<usize>list << 2);
+  return pool + ((<usize>list) << 2);
 }
 
 /** Where, LIST_MASKS aside, the mask with a list's bit lies. */
 /* @inline */ export function listMask(pool: usize, list: u32): usize {
-  return pool + (<usize>(list >> 6) << 3);
+  return pool + ((<usize>(list >> 6)) << 3);
 }
 
 /**
@@ -309,7 +319,7 @@ export function relist(pool: usize, block: usize, size: u32, insert: bool): void
   let next = load<u32>(cell, POOL_TABLES);
   let first = <u32>block;
   if (insert) {
-    store<u64>(block, <u64>next << 32, PREVIOUS);
+    store<u64>(block, (<u64>next) << 32, PREVIOUS);
     store<u32>(neighbour(next), first, PREVIOUS);
   } else {
     const previous = load<u32>(block, PREVIOUS);
@@ -320,8 +330,8 @@ export function relist(pool: usize, block: usize, size: u32, insert: bool): void
   }
   store<u32>(cell, first, POOL_TABLES);
   const mask = listMask(pool, list);
-  const others = load<u64>(mask, LIST_MASKS) & ~(<u64>1 << list);
-  store<u64>(mask, others | (<u64>(first != 0) << list), LIST_MASKS);
+  const others = load<u64>(mask, LIST_MASKS) & ~((<u64>1) << list);
+  store<u64>(mask, others | ((<u64>(first != 0)) << list), LIST_MASKS);
 }
 
 /** Where to write the link of a neighbour that may not be there: then in the scratch. To ask would take as long as its cold line. */
@@ -351,7 +361,7 @@ export function find(pool: usize, list: u32): usize {
 
 /** A start with its nibbles' sum in the 4 bits above: no slip makes it that of another object. */
 export function mapKey(start: u32): u32 {
-  return start | ((start ^ (start >> 4) ^ (start >> 8)) & 15) << 10;
+  return start | (((start ^ (start >> 4) ^ (start >> 8)) & 15) << 10);
 }
 
 /** Where the maps of a link's object are counted. */

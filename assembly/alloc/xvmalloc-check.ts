@@ -2,18 +2,81 @@
  * The check of an xvmalloc pool. What it verifies is drawn in xvmalloc-blocks.ts;
  * the allocator is in xvmalloc.ts.
  */
-import { BOOT_BUMP, BOOT_FIRST, FRAME_HANDLES, FRAME_SLAB, PAGE_MASK, PAGE_SIZE, boot, frameAddress, genA } from '../mem/layout';
+import {
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_HANDLES,
+  FRAME_SLAB,
+  PAGE_MASK,
+  PAGE_SIZE,
+  boot,
+  frameAddress,
+  genA,
+} from '../mem/layout';
 import { POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_OPTIONS, POOL_TABLES, poolAt } from '../mem/pool';
 import { out, scratchBase, setOut } from '../mem/scratch';
 import { slabCheck } from '../mem/slab';
 import {
-  FRAME_EITHER, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, broken, isRecord, listLength,
+  FRAME_EITHER,
+  RULE_LIST,
+  RULE_LRU,
+  RULE_MAPS,
+  RULE_OBJECT,
+  RULE_POOL,
+  RULE_POOL_COUNT,
+  broken,
+  isRecord,
+  listLength,
 } from '../mem/verify';
 import {
-  CROWDED, CROWD_BYTES, FREE, GENERATION_SHIFT, HEADER, INLINE, KEY_SHIFT, LANES, LANES_END, LISTS, LIST_MASKS, LRU_LINKS,
-  MAPPED, MAPS_MASK, MAP_BYTES, MAP_NEXT, MIN_LISTED, NEXT, NONE, ONE_MAP, PREVIOUS, PREVIOUS_FREE, PREVIOUS_MASK,
-  PREVIOUS_SHIFT, RAW_LANE, SIZE_MASK, USED, WHOLE, blockEnd, crowdOf, frameAt, granuleLane, isCrowded, isIsolated, isRaw,
-  laneFor, laneOf, listCell, listMask, mapKey, mapLink, mapWord, mask, nextStart, offsetIn, ownEntry, roundUp, startIn,
+  CROWDED,
+  CROWD_BYTES,
+  FREE,
+  GENERATION_SHIFT,
+  HEADER,
+  INLINE,
+  KEY_SHIFT,
+  LANES,
+  LANES_END,
+  LISTS,
+  LIST_MASKS,
+  LRU_LINKS,
+  MAPPED,
+  MAPS_MASK,
+  MAP_BYTES,
+  MAP_NEXT,
+  MIN_LISTED,
+  NEXT,
+  NONE,
+  ONE_MAP,
+  PREVIOUS,
+  PREVIOUS_FREE,
+  PREVIOUS_MASK,
+  PREVIOUS_SHIFT,
+  RAW_LANE,
+  SIZE_MASK,
+  USED,
+  WHOLE,
+  blockEnd,
+  crowdOf,
+  frameAt,
+  granuleLane,
+  isCrowded,
+  isIsolated,
+  isRaw,
+  laneFor,
+  laneOf,
+  listCell,
+  listMask,
+  mapKey,
+  mapLink,
+  mapWord,
+  mask,
+  nextStart,
+  offsetIn,
+  ownEntry,
+  roundUp,
+  startIn,
   startOf,
 } from './xvmalloc-blocks';
 
@@ -42,7 +105,7 @@ export function check(pool: usize): u32 {
   let result = slabCheck(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
   if (result == 0) result = slabCheck(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
   if (result != 0) return result;
-  memory.copy(scratchBase() + (<usize>COPY << 2), pool, COPY_BYTES);
+  memory.copy(scratchBase() + ((<usize>COPY) << 2), pool, COPY_BYTES);
   setOut(LISTED, 0);
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
@@ -57,15 +120,21 @@ export function check(pool: usize): u32 {
     return broken(RULE_POOL_COUNT, poolFrame);
   }
   const onLru = poolAt(pool).frames - poolAt(pool).isolated;
-  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, <u32>pool | FRAME_EITHER, 0) != onLru) return broken(RULE_LRU, poolFrame);
+  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, (<u32>pool) | FRAME_EITHER, 0) != onLru)
+    return broken(RULE_LRU, poolFrame);
   return listsCheck(pool, poolFrame);
 }
 
 /** X1..X3: blocks that tile the frame, and exactly the starts of the used ones. */
 function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
   if (isCrowded(entry)) {
-    if (load<u32>(entry, LANES) != CROWDED || load<u32>(entry, LANES + 8) != 0
-      || !isRecord(crowdOf(entry), <u32>pool | FRAME_SLAB, CROWD_BYTES) || load<u32>(crowdOf(entry)) != frame) return false;
+    if (
+      load<u32>(entry, LANES) != CROWDED ||
+      load<u32>(entry, LANES + 8) != 0 ||
+      !isRecord(crowdOf(entry), (<u32>pool) | FRAME_SLAB, CROWD_BYTES) ||
+      load<u32>(crowdOf(entry)) != frame
+    )
+      return false;
     met(CROWDS, 1);
   }
   let start = nextStart(entry, 0);
@@ -95,7 +164,8 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
       before |= PREVIOUS_FREE;
     } else {
       if (size == 0 || generation >= most || start != (at + HEADER) >> 2) return false;
-      if (!isCrowded(entry) && <u32>load<u16>(laneOf(entry, granuleLane(start >> 1))) != laneFor(start, roundUp(size))) return false;
+      if (!isCrowded(entry) && <u32>load<u16>(laneOf(entry, granuleLane(start >> 1))) != laneFor(start, roundUp(size)))
+        return false;
       start = nextStart(entry, start + 1);
       used += 1;
       metObject(size);
@@ -128,7 +198,7 @@ function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
   while (load<u32>(link) != 0) {
     const record = load<u32>(link);
     if ((record & INLINE) == 0) {
-      if (!isRecord(record, <u32>pool | FRAME_HANDLES, MAP_BYTES) || load<u32>(record) != frame) return false;
+      if (!isRecord(record, (<u32>pool) | FRAME_HANDLES, MAP_BYTES) || load<u32>(record) != frame) return false;
       met(MAP_RECORDS, 1);
     }
     const word = mapWord(link);
@@ -136,8 +206,13 @@ function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
     const start = (map >> KEY_SHIFT) & 1023;
     if (map >> KEY_SHIFT != mapKey(start)) return false;
     // The search ends here at the latest; earlier when the object, or the record, was met before.
-    if ((map & (ONE_MAP - 1)) != INLINE || (map & MAPS_MASK) == 0 || startIn(entry, start >> 1) != start
-      || mapLink(entry, start) != link) return false;
+    if (
+      (map & (ONE_MAP - 1)) != INLINE ||
+      (map & MAPS_MASK) == 0 ||
+      startIn(entry, start >> 1) != start ||
+      mapLink(entry, start) != link
+    )
+      return false;
     met(MAPS, (map & MAPS_MASK) / ONE_MAP);
     if (word == link) break;
     link = <usize>record + MAP_NEXT;
@@ -152,11 +227,13 @@ function listsCheck(pool: usize, poolFrame: u32): u32 {
     const first = <usize>load<u32>(listCell(pool, list), POOL_TABLES);
     let last: u32 = 0;
     for (let block = first; block != 0; block = load<u32>(block, NEXT)) {
-      if (left == 0 || !isFreeBlock(pool, block, list) || load<u32>(block, PREVIOUS) != last) return broken(RULE_LIST, frameAt(block));
+      if (left == 0 || !isFreeBlock(pool, block, list) || load<u32>(block, PREVIOUS) != last)
+        return broken(RULE_LIST, frameAt(block));
       last = <u32>block;
       left -= 1;
     }
-    if ((load<u64>(listMask(pool, list), LIST_MASKS) >> list & 1) != <u64>(first != 0)) return broken(RULE_LIST, poolFrame);
+    if (((load<u64>(listMask(pool, list), LIST_MASKS) >> list) & 1) != <u64>(first != 0))
+      return broken(RULE_LIST, poolFrame);
   }
   return left == 0 && load<u64>(pool, LIST_MASKS + 56) >> 60 == 0 ? 0 : broken(RULE_LIST, poolFrame);
 }
@@ -172,5 +249,5 @@ function isFreeBlock(pool: usize, block: usize, list: u32): bool {
   // It begins where a used block ends (X3), and which those are is known.
   const previous = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
   const start = startOf(previous) + 1;
-  return startIn(entry, start >> 1 & 511) == start && blockEnd(previous, load<u32>(previous)) == block;
+  return startIn(entry, (start >> 1) & 511) == start && blockEnd(previous, load<u32>(previous)) == block;
 }

@@ -59,23 +59,96 @@ import { listCount, listPush, listRemove, toFront } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import { advanced, settled } from '../mem/generation';
 import {
-  FRAME_DATA, FRAME_HANDLES, FRAME_RAW, FRAME_SLAB, PAGE_MASK, PAGE_SIZE, entryOf, frameAddress, frameBits, frameOf, genA,
+  FRAME_DATA,
+  FRAME_HANDLES,
+  FRAME_RAW,
+  FRAME_SLAB,
+  PAGE_MASK,
+  PAGE_SIZE,
+  entryOf,
+  frameAddress,
+  frameBits,
+  frameOf,
+  genA,
   setGenA,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, POOL_TABLES, countIsolated, countMap, countObject, poolAt, uncountMap,
-  uncountObject, victimTake,
+  POOL_DESCRIPTORS,
+  POOL_HANDLES,
+  POOL_LRU,
+  POOL_TABLES,
+  countIsolated,
+  countMap,
+  countObject,
+  poolAt,
+  uncountMap,
+  uncountObject,
+  victimTake,
 } from '../mem/pool';
 import { setOut } from '../mem/scratch';
 import { slabAlloc, slabFrames, slabFree, slabInit } from '../mem/slab';
 import { locateWhole, spanWhole } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  CROWD_BYTES, FREE, GENERATION_SHIFT, HEADER, INLINE, KEY_SHIFT, LANES, LISTS, LRU_LINKS, MAPPED, MAPS_MASK, MAP_BYTES,
-  MAP_NEXT, MAP_WORD, MAX_SIZE, MIN_LISTED, NONE, ONE_MAP, PREVIOUS, PREVIOUS_FREE, PREVIOUS_MASK, PREVIOUS_SHIFT, RAW_LANE,
-  SIZE_MASK, USED, WHOLE, addStart, age, blockEnd, crowdOf, entryAt, fetchEnd, find, flipStart, frameAt, generationOf,
-  granuleLane, handleEntry, handleOf, isCrowded, isIsolated, isRaw, laneOf, listCell, makeHandle, mapKey, mapLink, mapWord,
-  mask, nextStart, offsetIn, ownEntry, relist, resolve, roundUp, sizeAt, startAt, startInCrowd, startOf,
+  CROWD_BYTES,
+  FREE,
+  GENERATION_SHIFT,
+  HEADER,
+  INLINE,
+  KEY_SHIFT,
+  LANES,
+  LISTS,
+  LRU_LINKS,
+  MAPPED,
+  MAPS_MASK,
+  MAP_BYTES,
+  MAP_NEXT,
+  MAP_WORD,
+  MAX_SIZE,
+  MIN_LISTED,
+  NONE,
+  ONE_MAP,
+  PREVIOUS,
+  PREVIOUS_FREE,
+  PREVIOUS_MASK,
+  PREVIOUS_SHIFT,
+  RAW_LANE,
+  SIZE_MASK,
+  USED,
+  WHOLE,
+  addStart,
+  age,
+  blockEnd,
+  crowdOf,
+  entryAt,
+  fetchEnd,
+  find,
+  flipStart,
+  frameAt,
+  generationOf,
+  granuleLane,
+  handleEntry,
+  handleOf,
+  isCrowded,
+  isIsolated,
+  isRaw,
+  laneOf,
+  listCell,
+  makeHandle,
+  mapKey,
+  mapLink,
+  mapWord,
+  mask,
+  nextStart,
+  offsetIn,
+  ownEntry,
+  relist,
+  resolve,
+  roundUp,
+  sizeAt,
+  startAt,
+  startInCrowd,
+  startOf,
 } from './xvmalloc-blocks';
 
 export { check } from './xvmalloc-check';
@@ -110,7 +183,7 @@ export function rounded(pool: usize, size: u32): u32 {
 
 /** Address of a new frame, at the front of the LRU; 0 when there is none. */
 function takeFrame(pool: usize, type: u32): usize {
-  const frame = frameAlloc(<u32>pool | type);
+  const frame = frameAlloc((<u32>pool) | type);
   if (frame == 0) return 0;
   const entry = entryOf(frame);
   setGenA(entry, settled(genA(entry), mask()));
@@ -367,7 +440,7 @@ export function descriptorFrames(pool: usize): u32 {
 }
 
 export function ownsFrames(): u32 {
-  return 1 << FRAME_SLAB | 1 << FRAME_HANDLES | 1 << FRAME_DATA | 1 << FRAME_RAW;
+  return (1 << FRAME_SLAB) | (1 << FRAME_HANDLES) | (1 << FRAME_DATA) | (1 << FRAME_RAW);
 }
 
 /** No object lies in two frames. */

@@ -65,7 +65,7 @@ export const NO_LIST: u32 = 64;
 
 /** Chunks of a buddy, 0 for none. */
 /* @inline */ export function chunksIn(shape: u32, buddy: u32): u32 {
-  return shape >> (buddy << 3) & 0xFF;
+  return (shape >> (buddy << 3)) & 0xff;
 }
 
 /* @inline */ export function startIn(shape: u32): u32 {
@@ -79,7 +79,7 @@ export function isClosed(shape: u32): bool {
 
 /** Bit 7, 15, 23 for each place that is taken: no byte is above 64. */
 /* @inline */ export function taken(shape: u32): u32 {
-  return (shape + 0x7F7F7F) & ALL_TAKEN;
+  return (shape + 0x7f7f7f) & ALL_TAKEN;
 }
 
 /** Descriptor, guests and flags. */
@@ -97,11 +97,11 @@ export function isClosed(shape: u32): bool {
 
 /** The handle record of a buddy, 0 for none. */
 export function recordIn(entry: usize, buddy: u32): usize {
-  return <usize>(load<u32>(descriptorOf(entry) + (<usize>buddy << 2)) << 3);
+  return <usize>(load<u32>(descriptorOf(entry) + ((<usize>buddy) << 2)) << 3);
 }
 
 /* @inline */ function setRecord(entry: usize, buddy: u32, record: usize): void {
-  store<u32>(descriptorOf(entry) + (<usize>buddy << 2), <u32>record >> 3);
+  store<u32>(descriptorOf(entry) + ((<usize>buddy) << 2), (<u32>record) >> 3);
 }
 
 /** Entry of the frame of an object. */
@@ -111,7 +111,7 @@ export function recordIn(entry: usize, buddy: u32): usize {
 
 /** Address of an object's first byte. */
 /* @inline */ export function addressOf(record: usize): usize {
-  return <usize>((recordWord(record) & ~GUEST) >> 2 << CHUNK_SHIFT);
+  return <usize>(((recordWord(record) & ~GUEST) >> 2) << CHUNK_SHIFT);
 }
 
 /** Makes a buddy and its handle record know each other. */
@@ -130,7 +130,7 @@ export function isMapped(entry: usize): bool {
 /** Empties a place. */
 export function clear(entry: usize, buddy: u32): void {
   setRecord(entry, buddy, 0);
-  setShape(entry, shapeOf(entry) & (buddy == MIDDLE ? 0xFF00FF : ~(0xFF << (buddy << 3))));
+  setShape(entry, shapeOf(entry) & (buddy == MIDDLE ? 0xff00ff : ~(0xff << (buddy << 3))));
 }
 
 // ── lists ────────────────────────────────────────────────────────────────────

@@ -73,25 +73,96 @@ import { listPrevious, listPush, listRemove, listTail, toFront } from '../base/l
 import { LISTS, listCell, listMask, nodesOnList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
-  MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFrameEnds, handleInit, handleOf, handleOwner, handleReady, handleRecord,
-  handleUnready, recordMaps, recordSize, recordTake, recordWord,
+  MAPS_MAX,
+  addRecordMaps,
+  handleEnd,
+  handleFor,
+  handleFrameEnds,
+  handleInit,
+  handleOf,
+  handleOwner,
+  handleReady,
+  handleRecord,
+  handleUnready,
+  recordMaps,
+  recordSize,
+  recordTake,
+  recordWord,
 } from '../mem/handle';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_HANDLES, FRAME_SLAB, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, entryType, frameExists,
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_DATA,
+  FRAME_HANDLES,
+  FRAME_SLAB,
+  PAGE_MASK,
+  PAGE_SIZE,
+  boot,
+  entryOf,
+  entryOwner,
+  entryType,
+  frameExists,
   frameOf,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countMoves, countObject, poolAt, poolOption,
-  setPoolOption, uncountMap, uncountObject,
+  POOL_DESCRIPTORS,
+  POOL_HANDLES,
+  POOL_LRU,
+  countIsolated,
+  countMap,
+  countMoves,
+  countObject,
+  poolAt,
+  poolOption,
+  setPoolOption,
+  uncountMap,
+  uncountObject,
 } from '../mem/pool';
 import { setOut } from '../mem/scratch';
 import { slabAlloc, slabFrames, slabFree, slabInit, slabRoom } from '../mem/slab';
 import { locateWhole, spanWhole } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  BUDDIES, BUDDY_MAX, CHUNK, CHUNKS, CHUNK_SHIFT, DESCRIPTOR_BYTES, FIRST, GUEST, GUESTS, HEADER, HELD, ISOLATED, LAST, LINKS,
-  LRU_LINKS, MIDDLE, PENDING, SLIDE_MIN, START_SHIFT, WORK, addressOf, bind, chunksIn, chunksOf, clear, delist, descriptorOf,
-  enlist, entryOfWord, hasWork, isClosed, isMapped, recordIn, search, setShape, setState, shapeOf, startIn, stateOf, takeOff,
+  BUDDIES,
+  BUDDY_MAX,
+  CHUNK,
+  CHUNKS,
+  CHUNK_SHIFT,
+  DESCRIPTOR_BYTES,
+  FIRST,
+  GUEST,
+  GUESTS,
+  HEADER,
+  HELD,
+  ISOLATED,
+  LAST,
+  LINKS,
+  LRU_LINKS,
+  MIDDLE,
+  PENDING,
+  SLIDE_MIN,
+  START_SHIFT,
+  WORK,
+  addressOf,
+  bind,
+  chunksIn,
+  chunksOf,
+  clear,
+  delist,
+  descriptorOf,
+  enlist,
+  entryOfWord,
+  hasWork,
+  isClosed,
+  isMapped,
+  recordIn,
+  search,
+  setShape,
+  setState,
+  shapeOf,
+  startIn,
+  stateOf,
+  takeOff,
   taken,
 } from './z3fold-frame';
 
@@ -116,7 +187,7 @@ function place(entry: usize, record: usize, chunks: u32, guest: u32): void {
     chunk = HEADER + first;
     shape |= chunk << START_SHIFT;
   }
-  setShape(entry, shape | chunks << (buddy << 3));
+  setShape(entry, shape | (chunks << (buddy << 3)));
   bind(entry, buddy, chunk, record, guest);
 }
 
@@ -125,7 +196,7 @@ function takeFrame(pool: usize): usize {
   const descriptor = slabAlloc(pool + POOL_DESCRIPTORS);
   if (descriptor == 0) return 0;
   memory.fill(descriptor, 0, DESCRIPTOR_BYTES);
-  const frame = frameAlloc(<u32>pool | FRAME_DATA);
+  const frame = frameAlloc((<u32>pool) | FRAME_DATA);
   if (frame == 0) {
     slabFree(pool + POOL_DESCRIPTORS, descriptor);
     return 0;
@@ -169,7 +240,9 @@ function moveAway(pool: usize, entry: usize): bool {
 /** Whether the one object of a frame may move, maps aside: Z14.4. */
 function isLone(entry: usize): bool {
   const shape = shapeOf(entry);
-  return popcnt<u32>(taken(shape)) == 1 && chunksIn(shape, FIRST) <= BUDDY_MAX && (stateOf(entry) & (GUESTS | ISOLATED)) == 0;
+  return (
+    popcnt<u32>(taken(shape)) == 1 && chunksIn(shape, FIRST) <= BUDDY_MAX && (stateOf(entry) & (GUESTS | ISOLATED)) == 0
+  );
 }
 
 /** Z15: MIDDLE slides against its one neighbour, or becomes FIRST when it has none. */
@@ -189,7 +262,7 @@ function compactInFrame(entry: usize): void {
   } else {
     const start = last == 0 ? HEADER + first : CHUNKS - last - middle;
     if (abs<i32>(start - startIn(shape)) < SLIDE_MIN) return;
-    setShape(entry, (shape & 0xFFFFFF) | start << START_SHIFT);
+    setShape(entry, (shape & 0xffffff) | (start << START_SHIFT));
     bind(entry, MIDDLE, start, record, guest);
   }
   memory.copy(addressOf(record), from, recordSize(record));
@@ -389,7 +462,7 @@ export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
 
 /** Moves the object of a frame with a single one, where there is room elsewhere. */
 /* @inline */ function gather(pool: usize, entry: usize): void {
-  if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || !isLone(entry)) return;
+  if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA) || !isLone(entry)) return;
   delist(pool, entry);
   work(pool, entry);
 }
@@ -408,7 +481,7 @@ export function freeable(pool: usize): u32 {
   let frames: u32 = 0;
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
-    if (entryOwner(entry) != (<u32>pool | FRAME_DATA)) continue;
+    if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA)) continue;
     const shape = shapeOf(entry);
     const chunks = chunksIn(shape, FIRST) + chunksIn(shape, LAST);
     if (shape == 0 || (isLone(entry) && mask >> chunks != 0)) frames += 1;
@@ -437,7 +510,7 @@ export function isolate(pool: usize): u32 {
 function victimEntry(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
-  return entryOwner(entry) == (<u32>pool | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
+  return entryOwner(entry) == ((<u32>pool) | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
 /** Z20: MIDDLE, FIRST, LAST; the first that is live at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
@@ -481,7 +554,7 @@ export function descriptorFrames(pool: usize): u32 {
 }
 
 export function ownsFrames(): u32 {
-  return 1 << FRAME_SLAB | 1 << FRAME_HANDLES | 1 << FRAME_DATA;
+  return (1 << FRAME_SLAB) | (1 << FRAME_HANDLES) | (1 << FRAME_DATA);
 }
 
 /** No object lies in two frames. */
@@ -511,7 +584,7 @@ export function walk(pool: usize, frame: u32): void {
   for (let buddy = FIRST; buddy <= LAST; buddy++) {
     if (chunksIn(shape, buddy) == 0) continue;
     const record = recordIn(entry, buddy);
-    const offset = <u32>addressOf(record) & PAGE_MASK;
+    const offset = (<u32>addressOf(record)) & PAGE_MASK;
     if (offset > end) walkFree(end, offset - end);
     walkObject(handleOf(record), offset, recordSize(record));
     end = offset + (chunksIn(shape, buddy) << CHUNK_SHIFT);

@@ -54,21 +54,65 @@
 import { OUT_CURSOR } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listNext, listPush, listRemove, toFront } from '../base/list';
-import { LISTS, listHead, listMask, listsAbove, nodesOnList, putOnList, soundLength, takeOffList } from '../mem/bitmap-lists';
+import {
+  LISTS,
+  listHead,
+  listMask,
+  listsAbove,
+  nodesOnList,
+  putOnList,
+  soundLength,
+  takeOffList,
+} from '../mem/bitmap-lists';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import { advanced, generationMask, settled } from '../mem/generation';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, entryType, frameAddress, frameBits,
-  frameExists, frameOf, genA, genB, setGenA, setGenB,
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_DATA,
+  FRAME_RAW,
+  PAGE_MASK,
+  PAGE_SIZE,
+  boot,
+  entryOf,
+  entryOwner,
+  entryType,
+  frameAddress,
+  frameBits,
+  frameExists,
+  frameOf,
+  genA,
+  genB,
+  setGenA,
+  setGenB,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, poolOption, setPoolOption, uncountMap,
-  uncountObject, victimTake,
+  POOL_DESCRIPTORS,
+  POOL_HANDLES,
+  POOL_LRU,
+  countIsolated,
+  countMap,
+  countObject,
+  poolAt,
+  poolOption,
+  setPoolOption,
+  uncountMap,
+  uncountObject,
+  victimTake,
 } from '../mem/pool';
 import { setOut } from '../mem/scratch';
 import { locateWhole, spanWhole } from '../mem/span';
 import {
-  FRAME_EITHER, RULE_ENTRY, RULE_LIST, RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_POOL, RULE_POOL_COUNT, UNSOUND, broken,
+  FRAME_EITHER,
+  RULE_ENTRY,
+  RULE_LIST,
+  RULE_LRU,
+  RULE_MAPS,
+  RULE_OBJECT,
+  RULE_POOL,
+  RULE_POOL_COUNT,
+  UNSOUND,
+  broken,
   listLength,
 } from '../mem/verify';
 import { walkFree, walkObject } from '../mem/walk';
@@ -80,9 +124,9 @@ const CHUNK_SHIFT: u32 = 6;
 const GAP_LINKS: usize = 16;
 const LRU_LINKS: usize = 24;
 const MAPS: usize = 12;
-const MAPS_MAX: u32 = 0xFFFF;
+const MAPS_MAX: u32 = 0xffff;
 const ISOLATED: u32 = 0x8000;
-const SIZE_MASK: u32 = 0x1FFF;
+const SIZE_MASK: u32 = 0x1fff;
 
 const FIRST: u32 = 0;
 const LAST: u32 = 1;
@@ -99,24 +143,24 @@ const LAST: u32 = 1;
 }
 
 /* @inline */ function sizeOf(entry: usize, buddy: u32): u32 {
-  return <u32>load<u16>(entry + (<usize>buddy << 1), 8) & SIZE_MASK;
+  return (<u32>load<u16>(entry + ((<usize>buddy) << 1), 8)) & SIZE_MASK;
 }
 
 /* @inline */ function setSize(entry: usize, buddy: u32, size: u32): void {
-  const at = entry + (<usize>buddy << 1);
-  store<u16>(at, <u16>((<u32>load<u16>(at, 8) & ISOLATED) | size), 8);
+  const at = entry + ((<usize>buddy) << 1);
+  store<u16>(at, <u16>(((<u32>load<u16>(at, 8)) & ISOLATED) | size), 8);
 }
 
 /* @inline */ function isIsolated(entry: usize): bool {
-  return (<u32>load<u16>(entry, 8) & ISOLATED) != 0;
+  return ((<u32>load<u16>(entry, 8)) & ISOLATED) != 0;
 }
 
 /* @inline */ function mapsOf(entry: usize, buddy: u32): u32 {
-  return <u32>load<u16>(entry + (<usize>buddy << 1), 12);
+  return <u32>load<u16>(entry + ((<usize>buddy) << 1), 12);
 }
 
 /* @inline */ function setMaps(entry: usize, buddy: u32, maps: u32): void {
-  store<u16>(entry + (<usize>buddy << 1), <u16>maps, 12);
+  store<u16>(entry + ((<usize>buddy) << 1), <u16>maps, 12);
 }
 
 /* @inline */ function isRaw(entry: usize): bool {
@@ -142,7 +186,7 @@ const LAST: u32 = 1;
 
 /** Generation counter of a place: genA for FIRST, genB for LAST, found without asking which, since nothing predicts that. */
 /* @inline */ function counterOf(entry: usize, buddy: u32): u32 {
-  return <u32>load<u16>(entry + (<usize>buddy << 1), 4);
+  return <u32>load<u16>(entry + ((<usize>buddy) << 1), 4);
 }
 
 /* @inline */ function generationOf(entry: usize, buddy: u32): u32 {
@@ -151,7 +195,7 @@ const LAST: u32 = 1;
 
 /** The place is freed: what was given out for it is stale. */
 /* @inline */ function age(entry: usize, buddy: u32): void {
-  store<u16>(entry + (<usize>buddy << 1), <u16>advanced(counterOf(entry, buddy), mask()), 4);
+  store<u16>(entry + ((<usize>buddy) << 1), <u16>advanced(counterOf(entry, buddy), mask()), 4);
 }
 
 function handleOf(entry: usize, buddy: u32): u32 {
@@ -170,7 +214,7 @@ function resolve(pool: usize, handle: u32): usize {
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
   // FRAME_DATA or FRAME_RAW
-  if ((entryOwner(entry) ^ <u32>pool) - FRAME_DATA > FRAME_RAW - FRAME_DATA) return 0;
+  if ((entryOwner(entry) ^ (<u32>pool)) - FRAME_DATA > FRAME_RAW - FRAME_DATA) return 0;
   const buddy = buddyOf(handle);
   return sizeOf(entry, buddy) != 0 && generationOf(entry, buddy) == handle >> (bits + 1) ? entry : 0;
 }
@@ -229,7 +273,7 @@ export function rounded(pool: usize, size: u32): u32 {
 }
 
 function takeFrame(pool: usize, type: u32): usize {
-  const frame = frameAlloc(<u32>pool | type);
+  const frame = frameAlloc((<u32>pool) | type);
   if (frame == 0) {
     needed(1);
     return 0;
@@ -382,7 +426,7 @@ export function isolate(pool: usize): u32 {
   const entry = victimTake(pool, LRU_LINKS, MAPS);
   if (entry == 0) return 0;
   if (!isRaw(entry)) delist(pool, entry);
-  store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) | ISOLATED), 8);
+  store<u16>(entry, <u16>((<u32>load<u16>(entry, 8)) | ISOLATED), 8);
   return frameOf(entry);
 }
 
@@ -390,7 +434,7 @@ export function isolate(pool: usize): u32 {
 function isVictim(pool: usize, victim: u32): bool {
   if (!frameExists(victim)) return false;
   const owner = entryOwner(entryOf(victim));
-  return (owner == (<u32>pool | FRAME_DATA) || owner == (<u32>pool | FRAME_RAW)) && isIsolated(entryOf(victim));
+  return (owner == ((<u32>pool) | FRAME_DATA) || owner == ((<u32>pool) | FRAME_RAW)) && isIsolated(entryOf(victim));
 }
 
 /** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
@@ -410,7 +454,7 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
 export function release(pool: usize, victim: u32): u32 {
   if (!isVictim(pool, victim)) return EINVAL;
   const entry = entryOf(victim);
-  store<u16>(entry, <u16>(<u32>load<u16>(entry, 8) & ~ISOLATED), 8);
+  store<u16>(entry, <u16>((<u32>load<u16>(entry, 8)) & ~ISOLATED), 8);
   countIsolated(pool, -1);
   if (sizeOf(entry, FIRST) == 0 && sizeOf(entry, LAST) == 0) {
     releaseFrame(pool, entry);
@@ -434,7 +478,7 @@ export function descriptorFrames(pool: usize): u32 {
 }
 
 export function ownsFrames(): u32 {
-  return 1 << FRAME_DATA | 1 << FRAME_RAW;
+  return (1 << FRAME_DATA) | (1 << FRAME_RAW);
 }
 
 /** No object lies in two frames. */
@@ -461,7 +505,7 @@ function listLengthOf(pool: usize, list: u32): u32 {
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
-    if (entryOwner(entry) == (<u32>pool | FRAME_DATA) && !isIsolated(entry) && listOf(pool, entry) == 0) full += 1;
+    if (entryOwner(entry) == ((<u32>pool) | FRAME_DATA) && !isIsolated(entry) && listOf(pool, entry) == 0) full += 1;
   }
   return full;
 }
@@ -502,7 +546,7 @@ export function check(pool: usize): u32 {
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
     const owner = entryOwner(entry);
-    if (owner != (<u32>pool | FRAME_DATA) && owner != (<u32>pool | FRAME_RAW)) continue;
+    if (owner != ((<u32>pool) | FRAME_DATA) && owner != ((<u32>pool) | FRAME_RAW)) continue;
     if (!entryIsSound(pool, entry)) return broken(RULE_OBJECT, frame);
     frames += 1;
     for (let buddy = FIRST; buddy <= LAST; buddy++) {
@@ -521,8 +565,13 @@ export function check(pool: usize): u32 {
       listed += 1;
     }
   }
-  if (frames != poolAt(pool).frames || objects != poolAt(pool).objects || bytes != poolAt(pool).liveBytes
-    || isolated != poolAt(pool).isolated) return broken(RULE_POOL_COUNT, poolFrame);
+  if (
+    frames != poolAt(pool).frames ||
+    objects != poolAt(pool).objects ||
+    bytes != poolAt(pool).liveBytes ||
+    isolated != poolAt(pool).isolated
+  )
+    return broken(RULE_POOL_COUNT, poolFrame);
   if (maps != poolAt(pool).maps) return broken(RULE_MAPS, poolFrame);
   return zbudListsCheck(pool, poolFrame, frames - isolated, listed);
 }
@@ -540,7 +589,8 @@ function entryIsSound(pool: usize, entry: usize): bool {
   if (firstSize == 0 && last == 0 && (first & ISOLATED) == 0) return false;
   if (generationOf(entry, FIRST) == mask() || generationOf(entry, LAST) == mask()) return false;
   // Where an object may have 4096 bytes, no page needs a raw frame (zpoolMallocRaw).
-  if (isRaw(entry)) return headerChunks(pool) != 0 && (firstSize == PAGE_SIZE || (firstSize == 0 && isIsolated(entry))) && last == 0;
+  if (isRaw(entry))
+    return headerChunks(pool) != 0 && (firstSize == PAGE_SIZE || (firstSize == 0 && isIsolated(entry))) && last == 0;
   if (firstSize > largest(pool) || last > largest(pool)) return false;
   return chunksOf(firstSize) + chunksOf(last) <= LISTS - headerChunks(pool);
 }
@@ -548,7 +598,7 @@ function entryIsSound(pool: usize, entry: usize): bool {
 /** Each frame that is not isolated is on the LRU, and on the list of its gap unless that is 0. */
 function zbudListsCheck(pool: usize, poolFrame: u32, onLru: u32, listed: u32): u32 {
   for (let list: u32 = 0; list < LISTS; list++) {
-    const length = soundLength(pool, list, GAP_LINKS, list == 0 ? 0 : listed, <u32>pool | FRAME_DATA, 0);
+    const length = soundLength(pool, list, GAP_LINKS, list == 0 ? 0 : listed, (<u32>pool) | FRAME_DATA, 0);
     if (length == UNSOUND) return broken(RULE_LIST, poolFrame);
     for (let entry = listHead(pool, list); entry != 0; entry = listNext(entry, GAP_LINKS)) {
       if (isIsolated(entry) || listOf(pool, entry) != list) return broken(RULE_LIST, frameOf(entry));
@@ -556,6 +606,7 @@ function zbudListsCheck(pool: usize, poolFrame: u32, onLru: u32, listed: u32): u
     listed -= length;
   }
   if (listed != 0) return broken(RULE_LIST, poolFrame);
-  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, <u32>pool | FRAME_EITHER, 0) != onLru) return broken(RULE_LRU, poolFrame);
+  if (listLength(pool + POOL_LRU, LRU_LINKS, onLru, (<u32>pool) | FRAME_EITHER, 0) != onLru)
+    return broken(RULE_LRU, poolFrame);
   return 0;
 }

@@ -43,6 +43,7 @@ export const CLASS_END: u32 = 116; // zero from here
 const RULE_BYTES: u32 = 0;
 export const RULE_PERCENT: u32 = 1;
 
+
 @unmanaged
 export class SizeClass {
   size: u16;
@@ -137,7 +138,7 @@ export function classFrames(chain: u32, rule: u32): u32 {
  * The frames of the records are in place (zero, when laying out). Returns false for a difference.
  */
 export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bool {
-  let ordinal: u32 = 0xFFFFFFFF;
+  let ordinal: u32 = 0xffffffff;
   let lastPages: u32 = 0;
   let lastObjects: u32 = 0;
   let same = true;
@@ -147,7 +148,7 @@ export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bo
     const objects = (pages << PAGE_SHIFT) / size;
     if (pages != lastPages || objects != lastObjects) {
       ordinal += 1;
-      same = lay(classAt(pool, ordinal), size | (<u32>index << 16) | (pages << 24), verify) && same;
+      same = lay(classAt(pool, ordinal), size | ((<u32>index) << 16) | (pages << 24), verify) && same;
       const record = changetype<SizeClass>(classAt(pool, ordinal));
       if (!verify) record.objects = <u16>objects;
       same = same && record.objects == objects;
@@ -174,7 +175,7 @@ export const RING_LINKS: usize = 16;
 function ringsInit(cls: usize): void {
   for (let group: u32 = 0; group < GROUPS; group++) {
     const ring = ringOf(cls, group);
-    store<u64>(ring, <u64>ring | (<u64>ring << 32), RING_LINKS);
+    store<u64>(ring, (<u64>ring) | ((<u64>ring) << 32), RING_LINKS);
   }
 }
 

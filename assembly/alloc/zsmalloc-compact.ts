@@ -10,13 +10,30 @@ import { countMoves } from '../mem/pool';
 import { WORK_BUDGET, out, setOut } from '../mem/scratch';
 import { CLASS_COUNT, classAt } from './zsmalloc-classes';
 import {
-  TAGS, TAG_USED, delist, emptiest, enlist, frameInChain, freshOf, fullest, giveSlot, inuseOf, locationOf, payloadAt,
-  setSlotWord, sizeClass, slotWord, takeSlot, twelveGroups, zspageAt, zspageFree,
+  TAGS,
+  TAG_USED,
+  delist,
+  emptiest,
+  enlist,
+  frameInChain,
+  freshOf,
+  fullest,
+  giveSlot,
+  inuseOf,
+  locationOf,
+  payloadAt,
+  setSlotWord,
+  sizeClass,
+  slotWord,
+  takeSlot,
+  twelveGroups,
+  zspageAt,
+  zspageFree,
 } from './zsmalloc-zspage';
 
 /** K1. */
 /* @inline */ export function classFreeable(cls: usize): u32 {
-  return (sizeClass(cls).allocated - sizeClass(cls).used) / <u32>sizeClass(cls).objects * <u32>sizeClass(cls).pages;
+  return ((sizeClass(cls).allocated - sizeClass(cls).used) / <u32>sizeClass(cls).objects) * <u32>sizeClass(cls).pages;
 }
 
 /** Frames that compact() would give back; never less than it does. */
@@ -51,7 +68,7 @@ function moveObject(cls: usize, source: usize, slot: u32, target: usize): u32 {
   zspageAt(target).word += 1;
   copyRun(target, payloadAt(cls, to), source, payloadAt(cls, slot), size);
   setRecordWord(record, locationOf(target, to));
-  setSlotWord(target, cls, to, <u32>record | TAG_USED);
+  setSlotWord(target, cls, to, (<u32>record) | TAG_USED);
   giveSlot(source, cls, slot);
   zspageAt(source).word -= 1;
   return size;

@@ -3,7 +3,16 @@
  * the contents of a frame. The allocator is in zsmalloc.ts.
  */
 import {
-  ROW_ALLOCATED, ROW_FREEABLE, ROW_GROUPS, ROW_INDEX, ROW_OBJECTS, ROW_PAGES, ROW_SIZE, ROW_USED, ROW_WORDS, ROW_ZSPAGES,
+  ROW_ALLOCATED,
+  ROW_FREEABLE,
+  ROW_GROUPS,
+  ROW_INDEX,
+  ROW_OBJECTS,
+  ROW_PAGES,
+  ROW_SIZE,
+  ROW_USED,
+  ROW_WORDS,
+  ROW_ZSPAGES,
 } from '../abi';
 import { EINVAL } from '../base/errno';
 import { handleOf, recordSize } from '../mem/handle';
@@ -12,15 +21,30 @@ import { poolAt } from '../mem/pool';
 import { walkFree, walkObject } from '../mem/walk';
 import { CLASS_COUNT, classAt, ringOf } from './zsmalloc-classes';
 import {
-  ISOLATED, TAGS, TAG_USED, classOf, descriptorOf, freshOf, fullGroup, nextZspage, ordinalOf, payloadAt, placeIn, ringNext,
-  sizeClass, slotWord, stateOf, straddles, zspageIn,
+  ISOLATED,
+  TAGS,
+  TAG_USED,
+  classOf,
+  descriptorOf,
+  freshOf,
+  fullGroup,
+  nextZspage,
+  ordinalOf,
+  payloadAt,
+  placeIn,
+  ringNext,
+  sizeClass,
+  slotWord,
+  stateOf,
+  straddles,
+  zspageIn,
 } from './zsmalloc-zspage';
 import { classFreeable } from './zsmalloc-compact';
 
 // ── statistics ───────────────────────────────────────────────────────────────
 
 export function ownsFrames(): u32 {
-  return 1 << FRAME_SLAB | 1 << FRAME_HANDLES | 1 << FRAME_DATA | 1 << FRAME_BUFFER;
+  return (1 << FRAME_SLAB) | (1 << FRAME_HANDLES) | (1 << FRAME_DATA) | (1 << FRAME_BUFFER);
 }
 
 /** Classes of the pool. */
@@ -29,7 +53,7 @@ export function tables(pool: usize): u32 {
 }
 
 function setRow(row: usize, word: u32, value: u32): void {
-  store<u32>(row + (<usize>word << 2), value);
+  store<u32>(row + ((<usize>word) << 2), value);
 }
 
 /** One class, smallest first, as a row at `to` (ROW_INDEX and so on). EINVAL beyond the last. */

@@ -20,7 +20,17 @@ import { invariant } from '../base/debug';
 import { listNext, listPrevious, listPush, listRemove, listToFront } from '../base/list';
 import { frameAlloc, frameFree } from '../mem/frame';
 import { BUFFERED, recordWord } from '../mem/handle';
-import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, PAGE_MASK, PAGE_SIZE, boot, entryOf, entryOwner, frameOf } from '../mem/layout';
+import {
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_DATA,
+  PAGE_MASK,
+  PAGE_SIZE,
+  boot,
+  entryOf,
+  entryOwner,
+  frameOf,
+} from '../mem/layout';
 import { bufferWord } from '../mem/map-buffers';
 import { POOL_LRU, poolAt, poolOption } from '../mem/pool';
 import { slabAlloc, slabFrames, slabFree, slabRecordBytes } from '../mem/slab';
@@ -28,12 +38,12 @@ import { RING_LINKS, SCALE_SHIFT, SizeClass, WORD, classAt, ordinalFor, ringOf, 
 
 // ── layout ───────────────────────────────────────────────────────────────────
 
-export const NONE: u32 = 0xFFFF;
-export const LOW: u32 = 0xFFFF;
+export const NONE: u32 = 0xffff;
+export const LOW: u32 = 0xffff;
 const ORDINAL_SHIFT: u32 = 16;
 export const STATE_SHIFT: u32 = 24;
 const FRESH_SHIFT: u32 = 16;
-const GROUP_MASK: u32 = 0x0F;
+const GROUP_MASK: u32 = 0x0f;
 export const ON_LRU: u32 = 0x10;
 export const ISOLATED: u32 = 0x20;
 export const LRU_LINKS: usize = 4; // in a descriptor
@@ -48,6 +58,7 @@ export const TAG_DEFERRED: u32 = 2;
 export const TAGS: u32 = 3;
 export const NEXT_SHIFT: u32 = 2;
 export const CHAIN_MAX: u32 = 16;
+
 
 @unmanaged
 class Zspage {
@@ -79,7 +90,7 @@ class Zspage {
 }
 
 /* @inline */ export function ordinalOf(zspage: usize): u32 {
-  return (zspageAt(zspage).word >> ORDINAL_SHIFT) & 0xFF;
+  return (zspageAt(zspage).word >> ORDINAL_SHIFT) & 0xff;
 }
 
 /* @inline */ export function stateOf(zspage: usize): u32 {
@@ -151,7 +162,7 @@ export function descriptorFrames(pool: usize): u32 {
 
 export function frameInChain(zspage: usize, place: u32): u32 {
   const descriptor = descriptorOf(zspage);
-  return load<u32>(place == 0 ? descriptor : descriptor + FRAMES + (<usize>place << 2));
+  return load<u32>(place == 0 ? descriptor : descriptor + FRAMES + ((<usize>place) << 2));
 }
 
 /** S5. */
@@ -161,7 +172,7 @@ export function frameInChain(zspage: usize, place: u32): u32 {
 
 /** Where the word of a slot lies: S2. */
 /* @inline */ export function wordAt(zspage: usize, cls: usize, slot: u32): usize {
-  return descriptorOf(zspage) + FRAMES + (<usize>(<u32>sizeClass(cls).pages + slot) << 2);
+  return descriptorOf(zspage) + FRAMES + ((<usize>(<u32>sizeClass(cls).pages + slot)) << 2);
 }
 
 /* @inline */ export function slotWord(zspage: usize, cls: usize, slot: u32): u32 {
@@ -188,7 +199,7 @@ export function location(record: usize): u32 {
 }
 
 /* @inline */ export function slotOf(place: u32): u32 {
-  return place & 0xFF;
+  return place & 0xff;
 }
 
 // ── fullness groups and lists (G, L) ─────────────────────────────────────────
@@ -203,7 +214,7 @@ export function groupFor(pool: usize, cls: usize, inuse: u32): u32 {
   if (inuse == 0) return 0;
   if (twelveGroups(pool)) return groupOfTwelve(cls, inuse);
   if (inuse == objects) return 3;
-  return inuse <= 3 * objects / 4 ? 1 : 2;
+  return inuse <= (3 * objects) / 4 ? 1 : 2;
 }
 
 /** Of a zspage with an object. */
@@ -244,7 +255,7 @@ export function enlist(pool: usize, cls: usize, zspage: usize): void {
   setState(zspage, (stateOf(zspage) & ~GROUP_MASK) | group);
   join(zspage, ringNext(left));
   join(left, zspage);
-  sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups | (<u32>1 << group));
+  sizeClass(cls).groups = <u16>((<u32>sizeClass(cls).groups) | ((<u32>1) << group));
 }
 
 export function delist(cls: usize, zspage: usize): void {
@@ -252,7 +263,7 @@ export function delist(cls: usize, zspage: usize): void {
   const ring = ringOf(cls, group);
   join(ringPrevious(zspage), ringNext(zspage));
   store<u64>(zspage, 0, RING_LINKS);
-  sizeClass(cls).groups = <u16>(<u32>sizeClass(cls).groups & ~(<u32>isEmpty(ring) << group));
+  sizeClass(cls).groups = <u16>((<u32>sizeClass(cls).groups) & ~((<u32>isEmpty(ring)) << group));
 }
 
 /**
@@ -277,7 +288,9 @@ export function delist(cls: usize, zspage: usize): void {
   store<u32>(zspage, <u32>select<usize>(ring, left, moves), RING_LINKS);
   store<u32>(zspage, <u32>select<usize>(first, right, moves), RING_LINKS + 4);
   zspageAt(zspage).word = word + ((group - old) << STATE_SHIFT);
-  sizeClass(cls).groups = <u16>((<u32>sizeClass(cls).groups & ~(<u32>isEmpty(ringOf(cls, old)) << old)) | (<u32>1 << group));
+  sizeClass(cls).groups = <u16>(
+    (((<u32>sizeClass(cls).groups) & ~((<u32>isEmpty(ringOf(cls, old))) << old)) | ((<u32>1) << group))
+  );
 }
 
 function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
@@ -289,7 +302,7 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
 
 /** The groups of a class that have a zspage with a free slot. */
 /* @inline */ function openGroups(pool: usize, cls: usize): u32 {
-  return <u32>sizeClass(cls).groups & ((1 << fullGroup(pool)) - 1);
+  return (<u32>sizeClass(cls).groups) & ((1 << fullGroup(pool)) - 1);
 }
 
 /** Head of the fullest list that is not full, 0 when there is none: M1. */
@@ -335,12 +348,12 @@ export function zspageCreate(pool: usize, cls: usize): usize {
   if (descriptor == 0) return 0;
   memory.fill(descriptor, 0, slabRecordBytes(slab));
   for (let place: u32 = 0; place < pages; place++) {
-    const frame = frameAlloc(<u32>pool | FRAME_DATA);
+    const frame = frameAlloc((<u32>pool) | FRAME_DATA);
     if (frame == 0) {
       freeFrames(slab, descriptor, place);
       return 0;
     }
-    store<u32>(place == 0 ? descriptor : descriptor + FRAMES + (<usize>place << 2), frame);
+    store<u32>(place == 0 ? descriptor : descriptor + FRAMES + ((<usize>place) << 2), frame);
     zspageAt(entryOf(frame)).descriptor = <u32>descriptor;
   }
   const zspage = zspageIn(descriptor);
@@ -354,7 +367,7 @@ export function zspageCreate(pool: usize, cls: usize): usize {
 
 /** Gives a descriptor and its first `pages` frames back. */
 function freeFrames(slab: usize, descriptor: usize, pages: u32): void {
-  while (pages-- > 0) frameFree(load<u32>(pages == 0 ? descriptor : descriptor + FRAMES + (<usize>pages << 2)));
+  while (pages-- > 0) frameFree(load<u32>(pages == 0 ? descriptor : descriptor + FRAMES + ((<usize>pages) << 2)));
   slabFree(slab, descriptor);
 }
 
@@ -392,7 +405,7 @@ export function nextZspage(pool: usize, zspage: usize): usize {
   const bump = boot(BOOT_BUMP);
   for (let frame = zspage == 0 ? boot(BOOT_FIRST) : frameOf(zspage) + 1; frame < bump; frame++) {
     const entry = entryOf(frame);
-    if (entryOwner(entry) == (<u32>pool | FRAME_DATA) && load<u32>(descriptorOf(entry)) == frame) return entry;
+    if (entryOwner(entry) == ((<u32>pool) | FRAME_DATA) && load<u32>(descriptorOf(entry)) == frame) return entry;
   }
   return 0;
 }

@@ -50,23 +50,107 @@ import { OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECON
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPrevious, listRemove, listTail } from '../base/list';
 import { frameAlloc, frameRoom } from '../mem/frame';
-import { BUFFERED, DEFERRED, MAPS_MAX, addRecordMaps, handleEnd, handleFor, handleFrameEnds, handleInit, handleOf, handleOwner, handleReady, handleRecord, handleUnready, recordMaps, recordSize, recordTake, recordWord, setRecordWord } from '../mem/handle';
 import {
-  FRAME_DATA, FRAME_HANDLES, FRAME_POOL_MORE, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, entryOf, entryOwner, entryType, frameAddress,
+  BUFFERED,
+  DEFERRED,
+  MAPS_MAX,
+  addRecordMaps,
+  handleEnd,
+  handleFor,
+  handleFrameEnds,
+  handleInit,
+  handleOf,
+  handleOwner,
+  handleReady,
+  handleRecord,
+  handleUnready,
+  recordMaps,
+  recordSize,
+  recordTake,
+  recordWord,
+  setRecordWord,
+} from '../mem/handle';
+import {
+  FRAME_DATA,
+  FRAME_HANDLES,
+  FRAME_POOL_MORE,
+  FRAME_SLAB,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  entryOf,
+  entryOwner,
+  entryType,
+  frameAddress,
   frameExists,
 } from '../mem/layout';
 import { bufferEnd, bufferSpan, bufferTake, bufferWrites } from '../mem/map-buffers';
 import {
-  POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, setPoolOption, uncountMap, uncountObject,
+  POOL_HANDLES,
+  POOL_LRU,
+  countIsolated,
+  countMap,
+  countObject,
+  poolAt,
+  setPoolOption,
+  uncountMap,
+  uncountObject,
 } from '../mem/pool';
 import { setOut } from '../mem/scratch';
 import { slabInit, slabNeeds, slabRoom } from '../mem/slab';
-import { CLASS_COUNT, CLASS_FRAMES, RULE_PERCENT, WORD, classAt, classFor, classFrames, layClasses } from './zsmalloc-classes';
 import {
-  CHAIN_MAX, ISOLATED, LOW, LRU_LINKS, NEXT_SHIFT, NONE, SLAB_COUNT, STATE_SHIFT, TAGS, TAG_DEFERRED, TAG_USED, classOf, delist, enlist,
-  frameInChain, freshOf, fullest, giveSlot, inuseOf, isHuge, location, locationOf, payloadAt, regroup, setFreed, setSlotWord, setState,
-  sizeClass, slabAt, slabBytes, slabOf, slotOf, slotWord, stateOf, straddles, takeSlot, touch, zspageAt, zspageCreate, zspageFree,
-  zspageIn, zspageOf,
+  CLASS_COUNT,
+  CLASS_FRAMES,
+  RULE_PERCENT,
+  WORD,
+  classAt,
+  classFor,
+  classFrames,
+  layClasses,
+} from './zsmalloc-classes';
+import {
+  CHAIN_MAX,
+  ISOLATED,
+  LOW,
+  LRU_LINKS,
+  NEXT_SHIFT,
+  NONE,
+  SLAB_COUNT,
+  STATE_SHIFT,
+  TAGS,
+  TAG_DEFERRED,
+  TAG_USED,
+  classOf,
+  delist,
+  enlist,
+  frameInChain,
+  freshOf,
+  fullest,
+  giveSlot,
+  inuseOf,
+  isHuge,
+  location,
+  locationOf,
+  payloadAt,
+  regroup,
+  setFreed,
+  setSlotWord,
+  setState,
+  sizeClass,
+  slabAt,
+  slabBytes,
+  slabOf,
+  slotOf,
+  slotWord,
+  stateOf,
+  straddles,
+  takeSlot,
+  touch,
+  zspageAt,
+  zspageCreate,
+  zspageFree,
+  zspageIn,
+  zspageOf,
 } from './zsmalloc-zspage';
 
 export { descriptorFrames } from './zsmalloc-zspage';
@@ -83,15 +167,16 @@ export function initFrames(chain: u32, rule: u32, groups: u32): u32 {
 
 /** Class records go to frames of their own. EINVAL for options out of range, ENOMEM without a frame. */
 export function init(pool: usize, chain: u32, rule: u32, groups: u32, ownerBytes: u32): u32 {
-  if (initFrames(chain, rule, groups) == 0 || (groups != 12 && groups != 4) || !handleInit(pool, ownerBytes)) return EINVAL;
+  if (initFrames(chain, rule, groups) == 0 || (groups != 12 && groups != 4) || !handleInit(pool, ownerBytes))
+    return EINVAL;
   setPoolOption(pool, 0, chain);
   setPoolOption(pool, 1, rule);
   setPoolOption(pool, 2, groups);
   const frames = classFrames(chain, rule);
   for (let i: u32 = 0; i < frames; i++) {
-    const frame = frameAlloc(<u32>pool | FRAME_POOL_MORE);
+    const frame = frameAlloc((<u32>pool) | FRAME_POOL_MORE);
     if (frame == 0) return ENOMEM;
-    store<u32>(pool + CLASS_FRAMES + (<usize>i << 2), <u32>frameAddress(frame));
+    store<u32>(pool + CLASS_FRAMES + ((<usize>i) << 2), <u32>frameAddress(frame));
     poolAt(pool).tableFrames += 1;
   }
   layClasses(pool, chain, rule, false);
@@ -135,7 +220,7 @@ export function malloc(pool: usize, size: u32): u32 {
   regroup(pool, cls, zspage, zspageAt(zspage).word + 1);
   const record = recordTake(pool);
   setRecordWord(record, locationOf(zspage, slot));
-  setSlotWord(zspage, cls, slot, <u32>record | TAG_USED);
+  setSlotWord(zspage, cls, slot, (<u32>record) | TAG_USED);
   sizeClass(cls).used += 1;
   countObject(pool, size);
   return handleFor(record, size);
@@ -177,7 +262,7 @@ export function free(pool: usize, handle: u32): u32 {
   if ((word & (ISOLATED << STATE_SHIFT)) != 0) {
     // The record stays until the reclaim of its zspage ends, so that the handle is not given out anew.
     zspageAt(zspage).word = word;
-    setSlotWord(zspage, cls, slotOf(place), <u32>record | TAG_DEFERRED);
+    setSlotWord(zspage, cls, slotOf(place), (<u32>record) | TAG_DEFERRED);
     setRecordWord(record, place | DEFERRED);
     return 0;
   }
@@ -323,7 +408,7 @@ function victimZspage(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
   // The word of a further frame is 0.
-  return entryOwner(entry) == (<u32>pool | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
+  return entryOwner(entry) == ((<u32>pool) | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
 /** E3: the first live handle of a victim at or behind slot `cursor`, 0 for none; the next cursor in OUT_CURSOR. EINVAL. */

@@ -6,23 +6,27 @@
  * 4 KiB of module).
  */
 
-const POLYNOMIAL: u32 = 0x82F63B78;
+const POLYNOMIAL: u32 = 0x82f63b78;
 
 /** Fills 4 KiB of tables. */
 export function crcInit(tables: usize): void {
   for (let i: u32 = 0; i < 256; i++) {
     let crc = i;
     for (let bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (POLYNOMIAL & (0 - (crc & 1)));
-    store<u32>(tables + (<usize>i << 2), crc);
+    store<u32>(tables + ((<usize>i) << 2), crc);
   }
   for (let i: u32 = 0; i < 768; i++) {
-    const previous = load<u32>(tables + (<usize>i << 2));
-    store<u32>(tables + (<usize>i << 2), (previous >> 8) ^ load<u32>(tables + (<usize>(previous & 0xFF) << 2)), 1024);
+    const previous = load<u32>(tables + ((<usize>i) << 2));
+    store<u32>(
+      tables + ((<usize>i) << 2),
+      (previous >> 8) ^ load<u32>(tables + ((<usize>(previous & 0xff)) << 2)),
+      1024,
+    );
   }
 }
 
 /* @inline */ function at(tables: usize, table: usize, index: u32): u32 {
-  return load<u32>(tables + (table << 10) + (<usize>(index & 0xFF) << 2));
+  return load<u32>(tables + (table << 10) + ((<usize>(index & 0xff)) << 2));
 }
 
 /** Continues a checksum over `bytes` bytes; start with 0. */
@@ -35,7 +39,7 @@ export function crc32c(tables: usize, from: usize, bytes: u32, crc: u32): u32 {
     bytes -= 4;
   }
   while (bytes != 0) {
-    crc = (crc >> 8) ^ at(tables, 0, crc ^ <u32>load<u8>(from));
+    crc = (crc >> 8) ^ at(tables, 0, crc ^ (<u32>load<u8>(from)));
     from += 1;
     bytes -= 1;
   }

@@ -45,7 +45,7 @@ export function listCount(cell: usize, at: usize): u32 {
     last = listPrevious(first, at);
     store<u32>(first + at, <u32>node);
   }
-  store<u64>(node + at, <u64>last | (<u64>first << 32));
+  store<u64>(node + at, (<u64>last) | ((<u64>first) << 32));
   store<u32>(cell, <u32>node);
 }
 
@@ -71,7 +71,7 @@ export function listCount(cell: usize, at: usize): u32 {
     if (next != 0) store<u32>(next + at, <u32>previous);
     else last = previous;
     store<u32>(first + at, <u32>node);
-    store<u64>(node + at, <u64>last | (<u64>first << 32));
+    store<u64>(node + at, (<u64>last) | ((<u64>first) << 32));
     store<u32>(cell, <u32>node);
   }
 }

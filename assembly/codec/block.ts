@@ -39,7 +39,7 @@ export const SOURCE_MAX: u32 = 65536;
   let n: u32 = 0;
   do {
     const difference = load<u64>(ip + n) ^ load<u64>(ref + n);
-    if (difference != 0) return min(n + (<u32>ctz(difference) >> 3), limit);
+    if (difference != 0) return min(n + ((<u32>ctz(difference)) >> 3), limit);
     n += 8;
   } while (n <= last);
   while (n < limit && load<u8>(ip + n) == load<u8>(ref + n)) ++n;
@@ -65,7 +65,7 @@ export function equalBytesSeldom(ip: usize, ref: usize, last: u32): u32 {
 
 /** Writes a token with `low` as its low nibble, and literals. Returns the address behind. */
 function writeLiterals(op: usize, from: usize, literals: u32, low: u32): usize {
-  store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4 | low));
+  store<u8>(op++, <u8>((min(literals, NIBBLE_MAX) << 4) | low));
   if (literals >= NIBBLE_MAX) op = writeLength(op, literals - NIBBLE_MAX);
   memory.copy(op, from, literals);
   return op + literals;

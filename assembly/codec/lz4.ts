@@ -69,7 +69,16 @@
 
 import { EIO } from '../base/errno';
 import {
-  LAST_LITERALS, MATCH_START_MARGIN, MIN_MATCH, NIBBLE_MAX, SOURCE_MAX, copy16, equalBytes, finish, lengthBytes, writeLength,
+  LAST_LITERALS,
+  MATCH_START_MARGIN,
+  MIN_MATCH,
+  NIBBLE_MAX,
+  SOURCE_MAX,
+  copy16,
+  equalBytes,
+  finish,
+  lengthBytes,
+  writeLength,
 } from './block';
 
 // ── Constants ────────────────────────────────────────────────────────────────
@@ -82,12 +91,12 @@ const TABLE_BYTES: usize = 2 << TABLE_BITS;
 /** Tries at one step width before the search moves faster through what does not compress, log2. */
 const SKIP_BITS: u32 = 6;
 /** 2^64 / golden ratio (odd), shifted so that only the low 42 bits of the operand count. */
-const HASH_MULTIPLIER: u64 = 0x9E3779B97F4A7C15 << 22;
+const HASH_MULTIPLIER: u64 = 0x9e3779b97f4a7c15 << 22;
 /** Bytes that may differ before a match goes on at the offset that it had. */
 const GAP_MAX: u32 = 2;
 /** A word's largest value when only its first byte, or its first two, are not zero. */
-const FIRST_BYTE: u64 = 0xFF;
-const FIRST_TWO_BYTES: u64 = 0xFFFF;
+const FIRST_BYTE: u64 = 0xff;
+const FIRST_TWO_BYTES: u64 = 0xffff;
 /** Source that must follow the last match start for 20 bytes of match to be read and 8 more to remain. */
 const FAST_LEFT: u32 = 16;
 /** Room in dst for a sequence without length bytes, written with a wide copy, and what must follow. */
@@ -180,27 +189,27 @@ const OVERSHOOT: u32 = 32;
  * With SIMD, 16 rows of 16 bytes, row n counting modulo n: the lanes that a swizzle takes. Without, 8
  * factors 1 + 2^k + 2^2k …, k = 8 * offset: a product with one lays copies side by side, its top falls off.
  */
-const PATTERNS: usize = ASC_FEATURE_SIMD ? memory.data<u8>([
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-  0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1,
-  0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0,
-  0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3,
-  0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0,
-  0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3,
-  0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1,
-  0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 1, 2, 3, 4,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 1, 2,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0, 1,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0,
-], 16) : memory.data<u64>([
-  0, 0x0101010101010101, 0x0001000100010001, 0x0001000001000001,
-  0x0000000100000001, 0x0000010000000001, 0x0001000000000001, 0x0100000000000001,
-], 8);
+const PATTERNS: usize = ASC_FEATURE_SIMD
+  ? memory.data<u8>(
+      [
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0,
+        1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1,
+        2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2,
+        3, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3,
+        4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 6, 7, 8,
+        9, 10, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+        12, 0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+        14, 0,
+      ],
+      16,
+    )
+  : memory.data<u64>(
+      [
+        0, 0x0101010101010101, 0x0001000100010001, 0x0001000001000001, 0x0000000100000001, 0x0000010000000001,
+        0x0001000000000001, 0x0100000000000001,
+      ],
+      8,
+    );
 
 /** Offsets below this one repeat within one wide word. */
 /* @inline */ function patternLimit(): u32 {
@@ -209,19 +218,19 @@ const PATTERNS: usize = ASC_FEATURE_SIMD ? memory.data<u8>([
 
 /** Distance between two stores of a pattern, in bytes, for offsets 1 … patternLimit - 1. */
 /* @inline */ function patternStep(offset: u32): u32 {
-  if (ASC_FEATURE_SIMD) return (<u32>(<u64>0xEDCBA98FDBEFEFF0 >> (<u64>offset << 2)) & 15) + 1;
-  return ((<u32>0x65475770 >> (offset << 2)) & 15) + 1;
+  if (ASC_FEATURE_SIMD) return ((<u32>((<u64>0xedcba98fdbefeff0) >> ((<u64>offset) << 2))) & 15) + 1;
+  return (((<u32>0x65475770) >> (offset << 2)) & 15) + 1;
 }
 
 /** The 16 bytes that the pattern of `offset` bytes at `from` repeats to. Reads 16 bytes. */
 /* @inline */ function pattern128(from: usize, offset: u32): v128 {
-  return i8x16.swizzle(v128.load(from), v128.load(PATTERNS + (<usize>offset << 4)));
+  return i8x16.swizzle(v128.load(from), v128.load(PATTERNS + ((<usize>offset) << 4)));
 }
 
 /** The 8 bytes that the pattern of `offset` bytes at `from` repeats to. Reads 8 bytes. */
 /* @inline */ function pattern64(from: usize, offset: u32): u64 {
-  const mask = (<u64>1 << (<u64>offset << 3)) - 1;
-  return (load<u64>(from) & mask) * load<u64>(PATTERNS + (<usize>offset << 3));
+  const mask = ((<u64>1) << ((<u64>offset) << 3)) - 1;
+  return (load<u64>(from) & mask) * load<u64>(PATTERNS + ((<usize>offset) << 3));
 }
 
 /** Writes a pattern match, `bytes` or up to one wide word more. */
@@ -281,7 +290,8 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
     copyFew(to, from, bytes);
   } else if (room + offset >= patternLimit()) {
     patternExact(to, offset, bytes);
-  } else { // the last few bytes of dst: a wide read would leave it
+  } else {
+    // the last few bytes of dst: a wide read would leave it
     for (let i: u32 = 0; i < bytes; ++i) store<u8>(to + i, load<u8>(to + i - offset));
   }
 }
@@ -290,7 +300,7 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
 
 /** Address of the table entry for the bytes at `ip`; reads 8. */
 /* @inline */ function slotOf(table: usize, ip: usize): usize {
-  return table + (<usize>((load<u64>(ip) * HASH_MULTIPLIER) >> (64 - TABLE_BITS)) << 1);
+  return table + ((<usize>((load<u64>(ip) * HASH_MULTIPLIER) >> (64 - TABLE_BITS))) << 1);
 }
 
 /** Puts a position into a table entry and returns the one that was there. */
@@ -302,8 +312,8 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
 
 /** How far a match goes on behind its first 4 bytes, up to 16; no branch, as no one could predict it. */
 /* @inline */ function equalOf16(ip: usize, ref: usize): u32 {
-  const low = <u32>ctz(load<u64>(ip, 4) ^ load<u64>(ref, 4)) >> 3; // ctz(0) is 64: 8 bytes
-  const high = <u32>ctz(load<u64>(ip, 12) ^ load<u64>(ref, 12)) >> 3;
+  const low = (<u32>ctz(load<u64>(ip, 4) ^ load<u64>(ref, 4))) >> 3; // ctz(0) is 64: 8 bytes
+  const high = (<u32>ctz(load<u64>(ip, 12) ^ load<u64>(ref, 12))) >> 3;
   return low + (high & (0 - (low >> 3))); // the second word counts when the first is equal
 }
 
@@ -314,7 +324,7 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
  */
 /* @inline */ function fallsShort(ip: usize, ref: usize, offset: u32): u64 {
   const offsetEnds = load<u8>(ip, 10) != load<u8>(ip + 10 - offset);
-  return (load<u64>(ip, 1) ^ load<u64>(ref)) << (<u64>offsetEnds << 3);
+  return (load<u64>(ip, 1) ^ load<u64>(ref)) << ((<u64>offsetEnds) << 3);
 }
 
 /**
@@ -381,13 +391,13 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
       else length = equalBytes(ip + MIN_MATCH, ref + MIN_MATCH, left);
 
       if (literals < NIBBLE_MAX && left >= FAST_LEFT && <u32>(dstEnd - op) >= FAST_ROOM) {
-        store<u8>(op++, <u8>(literals << 4 | min(length, NIBBLE_MAX)));
+        store<u8>(op++, <u8>((literals << 4) | min(length, NIBBLE_MAX)));
         copy16(op, anchor);
       } else {
         // It must fit to the byte, with the 6 bytes that follow at least: a token and the last literals.
         const needed: u32 = 1 + lengthBytes(literals) + literals + 2 + 1 + LAST_LITERALS;
         if (<u32>(dstEnd - op) < needed) return 0;
-        store<u8>(op++, <u8>(min(literals, NIBBLE_MAX) << 4 | min(length, NIBBLE_MAX)));
+        store<u8>(op++, <u8>((min(literals, NIBBLE_MAX) << 4) | min(length, NIBBLE_MAX)));
         if (literals >= NIBBLE_MAX) op = writeLength(op, literals - NIBBLE_MAX);
         memory.copy(op, anchor, literals);
       }
@@ -396,7 +406,8 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
       op += 2;
       ip += length + MIN_MATCH;
       if (length >= NIBBLE_MAX) {
-        if (left >= FAST_LEFT && length == 16) { // where equalOf16 stopped
+        if (left >= FAST_LEFT && length == 16) {
+          // where equalOf16 stopped
           const more = equalBytes(ip, ref + MIN_MATCH + 16, <u32>(lastWord - ip));
           ip += more;
           length += more;
@@ -419,7 +430,7 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
       // Before two bytes are passed over, the table is asked for a better match behind one. That is seldom, and one
       // branch with all conditions stays predictable; so it is also asked when one byte is passed over.
       ref = src + exchange(slotOf(table, ip + 1), <u32>(ip + 1 - src));
-      if ((<u64>(difference <= FIRST_BYTE) | fallsShort(ip, ref, offset)) == 0) {
+      if (((<u64>(difference <= FIRST_BYTE)) | fallsShort(ip, ref, offset)) == 0) {
         ++ip;
         continue;
       }
@@ -544,7 +555,8 @@ export function lz4Decompress(src: usize, srcBytes: u32, dst: usize, dstBytes: u
           store<u64>(to, load<u64>(ref));
           store<u64>(to, load<u64>(ref, 8), 8);
           store<u32>(to, load<u32>(ref, 16), 16);
-        } else if (ASC_FEATURE_SIMD) { // two stores reach: 18 bytes, steps of 12 and more
+        } else if (ASC_FEATURE_SIMD) {
+          // two stores reach: 18 bytes, steps of 12 and more
           const word = pattern128(to - offset, offset);
           v128.store(to, word);
           v128.store(to + patternStep(offset), word);

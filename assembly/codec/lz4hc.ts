@@ -65,7 +65,16 @@
  * are common knowledge; to search once for each `reach` is our own.
  */
 
-import { MATCH_START_MARGIN, MIN_MATCH, NIBBLE_MAX, SOURCE_MAX, equalBytes, equalBytesSeldom, finish, writeSequence } from './block';
+import {
+  MATCH_START_MARGIN,
+  MIN_MATCH,
+  NIBBLE_MAX,
+  SOURCE_MAX,
+  equalBytes,
+  equalBytesSeldom,
+  finish,
+  writeSequence,
+} from './block';
 
 // ── Constants ────────────────────────────────────────────────────────────────
 
@@ -83,7 +92,7 @@ const SEGMENT_LONG: u32 = 1024 - ENOUGH;
 /** Links of a chain that are followed. */
 const CHAIN_TRIES: u32 = 10;
 /** 2^32 / golden ratio, odd. */
-const HASH_MULTIPLIER: u32 = 0x9E3779B1;
+const HASH_MULTIPLIER: u32 = 0x9e3779b1;
 
 // ── Plan ─────────────────────────────────────────────────────────────────────
 //
@@ -91,7 +100,7 @@ const HASH_MULTIPLIER: u32 = 0x9E3779B1;
 // replaces the length by the cost, and the offset by 0 where a literal is cheaper.
 
 /* @inline */ function match(offset: u32, length: u32): u32 {
-  return offset | length << 16;
+  return offset | (length << 16);
 }
 
 /* @inline */ function offsetOf(entry: usize): u32 {
@@ -109,13 +118,13 @@ const HASH_MULTIPLIER: u32 = 0x9E3779B1;
 // ── Steps ────────────────────────────────────────────────────────────────────
 
 /* @inline */ function chainEntry(chain: usize, position: u32): usize {
-  return chain + (<usize>(position & (PLACES - 1)) << 1);
+  return chain + ((<usize>(position & (PLACES - 1))) << 1);
 }
 
 /** Enters positions into their chains. Those of position 0 end there: its 0 says both. */
 function link(src: usize, from: u32, to: u32, chain: usize, heads: usize, headBits: u32): void {
   for (let i = from; i < to; ++i) {
-    const head = heads + (<usize>(load<u32>(src + i) * HASH_MULTIPLIER >> (32 - headBits)) << 1);
+    const head = heads + ((<usize>((load<u32>(src + i) * HASH_MULTIPLIER) >> (32 - headBits))) << 1);
     store<u16>(chainEntry(chain, i), load<u16>(head));
     store<u16>(head, <u16>i);
   }
@@ -126,7 +135,7 @@ function link(src: usize, from: u32, to: u32, chain: usize, heads: usize, headBi
   let n: u32 = 0;
   for (; n < most && n + 8 <= below; n += 8) {
     const difference = load<u64>(ip - n - 8) ^ load<u64>(ref - n - 8);
-    if (difference != 0) return min(n + (<u32>clz(difference) >> 3), most);
+    if (difference != 0) return min(n + ((<u32>clz(difference)) >> 3), most);
   }
   return min(n, most);
 }
@@ -137,15 +146,15 @@ function link(src: usize, from: u32, to: u32, chain: usize, heads: usize, headBi
  * @param oldest    oldest position that its chain remembers, 0 for all
  */
 function search(src: usize, from: u32, to: u32, lastStart: u32, oldest: u32, chain: usize, plan: usize): void {
-  memory.fill(plan, 0, <usize>(to - from + ENOUGH) << 2);
-  const entries = plan - (<usize>from << 2); // entry of position 0, were it there
+  memory.fill(plan, 0, (<usize>(to - from + ENOUGH)) << 2);
+  const entries = plan - ((<usize>from) << 2); // entry of position 0, were it there
   let reach: u32 = 0; // end of the longest match at i, or i + 3
   let offset: u32 = 0;
   let followed: u32 = 0; // the reach for which the chain was followed
   let quiet = max<u32>(from, 1); // no chain is followed before this position
   let i = from;
   while (i < to) {
-    let entry = entries + (<usize>i << 2);
+    let entry = entries + ((<usize>i) << 2);
     while (true) {
       if (i + lengthOf(entry) > reach) {
         reach = i + lengthOf(entry);
@@ -175,7 +184,7 @@ function search(src: usize, from: u32, to: u32, lastStart: u32, oldest: u32, cha
         const start = at - equalBefore(src + at, src + q, min(at - i, q), q);
         const more = equalBytes(src + at + MIN_MATCH, src + q + MIN_MATCH, lastStart - at);
         const length = at + MIN_MATCH + more - start;
-        const found = entries + (<usize>start << 2);
+        const found = entries + ((<usize>start) << 2);
         if (length <= lengthOf(found)) continue;
         store<u32>(found, match(distance, length));
         if (more >= ENOUGH) {
@@ -200,13 +209,13 @@ function search(src: usize, from: u32, to: u32, lastStart: u32, oldest: u32, cha
 
 /** Decides for each position of a segment between its match and a literal. */
 function weigh(plan: usize, positions: u32): void {
-  const end = plan + (<usize>positions << 2);
+  const end = plan + ((<usize>positions) << 2);
   store<u32>(end, 0);
   let next: u32 = 0; // cost from the position behind
   for (let entry = end; entry != plan;) {
     entry -= 4;
     const length = lengthOf(entry); // 3 for no match: which is never cheaper than a literal
-    const behind = costOf(min(entry + (<usize>length << 2), end));
+    const behind = costOf(min(entry + ((<usize>length) << 2), end));
     const taken: u32 = behind + 3 + <u32>(length >= NIBBLE_MAX + MIN_MATCH);
     const literal = next + 1;
     next = min(taken, literal);
@@ -256,7 +265,7 @@ export function lz4hcCompress(src: usize, srcBytes: u32, dst: usize, dstBytes: u
     weigh(plan, to - from);
 
     while (i < to) {
-      const offset = offsetOf(plan + (<usize>(i - from) << 2));
+      const offset = offsetOf(plan + ((<usize>(i - from)) << 2));
       if (offset == 0) {
         ++i;
         continue;

@@ -19,12 +19,7 @@
 
 /** Zero when the 32 bytes at `at` all repeat the 8 bytes of `word`. */
 /* @inline */ function differs32(at: usize, word: u64): u64 {
-  return (
-    (load<u64>(at) ^ word) |
-    (load<u64>(at, 8) ^ word) |
-    (load<u64>(at, 16) ^ word) |
-    (load<u64>(at, 24) ^ word)
-  );
+  return (load<u64>(at) ^ word) | (load<u64>(at, 8) ^ word) | (load<u64>(at, 16) ^ word) | (load<u64>(at, 24) ^ word);
 }
 
 /**
@@ -37,7 +32,7 @@
 export function sameFilled(page: usize, bytes: u32): bool {
   if (bytes == 0) return true;
   const first = <u64>load<u32>(page);
-  const word = first | first << 32;
+  const word = first | (first << 32);
   const end = page + bytes; // may be 2^32, that is 0: so the loops test for equality
   if (ASC_FEATURE_SIMD) {
     const words = i64x2.splat(word);

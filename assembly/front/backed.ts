@@ -8,7 +8,15 @@
  * state WRITTEN with the generation above.
  */
 import {
-  DECOMPRESS, EINVAL, FIRST_FOREIGN, FRONT_KINDS_FROM, NO_SLOT, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_GENERATION, OUT_SLOT,
+  DECOMPRESS,
+  EINVAL,
+  FIRST_FOREIGN,
+  FRONT_KINDS_FROM,
+  NO_SLOT,
+  OUT_BLOCK_BYTES,
+  OUT_BLOCK_CODEC,
+  OUT_GENERATION,
+  OUT_SLOT,
 } from '../abi';
 import { EIO, isError } from '../base/errno';
 import { PAGE_SIZE } from '../mem/layout';
@@ -23,7 +31,7 @@ import { SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotState, 
 
 /** Bits of a cell's state for its kind (ENTRY and so on): those of KIND_MASK. */
 export const KIND_BITS: u32 = 4;
-const GENERATION_MASK: u32 = 0xFFFFFFFF >> KIND_BITS;
+const GENERATION_MASK: u32 = 0xffffffff >> KIND_BITS;
 
 const GENERATION: usize = 276;
 const EPOCH: usize = 280;
@@ -37,7 +45,9 @@ export function isFrontEnd(front: usize): bool {
 /** Frames of tables, records, descriptors, index and slot map of a pool or front end: all but its objects and buffers of maps. */
 export function metadataFrames(pool: usize): u32 {
   if (!isFrontEnd(pool)) return zpoolTableFrames(pool);
-  return poolAt(pool).tableFrames + slabFrames(pool + POOL_DESCRIPTORS) + indexFrames(pool) + slotMapFrames(pool + SLOTS);
+  return (
+    poolAt(pool).tableFrames + slabFrames(pool + POOL_DESCRIPTORS) + indexFrames(pool) + slotMapFrames(pool + SLOTS)
+  );
 }
 
 /** A slot's codec for a block by the codec with this number. */

@@ -26,7 +26,13 @@ export function ramzCheck(front: usize): u32 {
   }
   const pool = <usize>deviceAt(front).pool;
   if (pool != 0 && (!isPool(pool) || poolAt(pool).kind >= FRONT_KINDS_FROM)) return broken(RULE_FRONT, home);
-  if (deviceAt(front).pages == 0 || deviceAt(front).most >= PAGE_SIZE || deviceAt(front).flags > 1 || deviceAt(front).since >= TIME_END) return broken(RULE_FRONT, home);
+  if (
+    deviceAt(front).pages == 0 ||
+    deviceAt(front).most >= PAGE_SIZE ||
+    deviceAt(front).flags > 1 ||
+    deviceAt(front).since >= TIME_END
+  )
+    return broken(RULE_FRONT, home);
   return pagesCheck(front, pool);
 }
 
@@ -61,8 +67,13 @@ function pagesCheck(front: usize, pool: usize): u32 {
     }
     if (index == 0) break;
   }
-  const sums = deviceAt(front).objects == objects && deviceAt(front).same == same && deviceAt(front).huge == huge
-    && deviceAt(front).written == written && deviceAt(front).good == good && bytesOf(front) == bytes
-    && slotsTaken(front + SLOTS) >= written;
+  const sums =
+    deviceAt(front).objects == objects &&
+    deviceAt(front).same == same &&
+    deviceAt(front).huge == huge &&
+    deviceAt(front).written == written &&
+    deviceAt(front).good == good &&
+    bytesOf(front) == bytes &&
+    slotsTaken(front + SLOTS) >= written;
   return sums ? 0 : broken(RULE_FRONT, home);
 }

@@ -45,7 +45,11 @@ export function ramzDestroy(front: usize): u32 {
 /** The next page in the store from a number on: its slot in OUT_SLOT, its generation in OUT_GENERATION, 1; 0 at the end. OUT_KEY_LOW is its number. */
 export function ramzBacked(front: usize, index: u32): u32 {
   if (!isDevice(front)) return 0;
-  for (let cell = tableNext(front + POOL_INDEX, index); cell != 0; cell = tableNext(front + POOL_INDEX, out(OUT_KEY_LOW) + 1)) {
+  for (
+    let cell = tableNext(front + POOL_INDEX, index);
+    cell != 0;
+    cell = tableNext(front + POOL_INDEX, out(OUT_KEY_LOW) + 1)
+  ) {
     if (kindOfState(stateOf(cell)) == WRITTEN) {
       setOut(OUT_SLOT, load<u32>(cell));
       setOut(OUT_GENERATION, stateOf(cell) >> KIND_BITS);

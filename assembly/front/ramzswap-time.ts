@@ -47,7 +47,8 @@ function moveOn(front: usize, since: u32): void {
   for (let cell = tableNext(front + POOL_INDEX, 0); cell != 0; cell = tableNext(front + POOL_INDEX, index)) {
     index = out(OUT_KEY_LOW) + 1;
     const state = stateOf(cell);
-    if ((state & KIND_MASK) == ENTRY) setState(front, cell, index - 1, withSecond(since, state, secondOf(front, state)));
+    if ((state & KIND_MASK) == ENTRY)
+      setState(front, cell, index - 1, withSecond(since, state, secondOf(front, state)));
     if (index == 0) break;
   }
   deviceAt(front).since = since;

@@ -36,17 +36,59 @@
  * Source: ramzswap v3 (2009), and Linux 6.16 drivers/block/zram/zram_drv.c.
  */
 import {
-  COMPRESS, DECOMPRESS, DENSE, ENTRY, FILL, FIRST_FOREIGN, HUGE, IDLE, INCOMPRESSIBLE, IN_STORE, KIND_MASK, NO_SLOT, OUT_BLOCK_BYTES,
-  OUT_BLOCK_CODEC, OUT_GENERATION, OUT_KEY_LOW, OUT_PAGE_BYTES, OUT_PAGE_STATE, OUT_SLOT, OVER_LIMIT, POOR, PRIORITY_MASK, PRIORITY_SHIFT,
-  RAMZ_BYTES, RAMZ_GOOD, RAMZ_HUGE, RAMZ_HUGE_EVER, RAMZ_OBJECTS, RAMZ_PAGES, RAMZ_PEAK, RAMZ_SAME, RAMZ_SLOTS, RAMZ_STORE, RAMZ_WRITTEN,
-  REPLACED, TOO_LONG, WRITTEN,
+  COMPRESS,
+  DECOMPRESS,
+  DENSE,
+  ENTRY,
+  FILL,
+  FIRST_FOREIGN,
+  HUGE,
+  IDLE,
+  INCOMPRESSIBLE,
+  IN_STORE,
+  KIND_MASK,
+  NO_SLOT,
+  OUT_BLOCK_BYTES,
+  OUT_BLOCK_CODEC,
+  OUT_GENERATION,
+  OUT_KEY_LOW,
+  OUT_PAGE_BYTES,
+  OUT_PAGE_STATE,
+  OUT_SLOT,
+  OVER_LIMIT,
+  POOR,
+  PRIORITY_MASK,
+  PRIORITY_SHIFT,
+  RAMZ_BYTES,
+  RAMZ_GOOD,
+  RAMZ_HUGE,
+  RAMZ_HUGE_EVER,
+  RAMZ_OBJECTS,
+  RAMZ_PAGES,
+  RAMZ_PEAK,
+  RAMZ_SAME,
+  RAMZ_SLOTS,
+  RAMZ_STORE,
+  RAMZ_WRITTEN,
+  REPLACED,
+  TOO_LONG,
+  WRITTEN,
 } from '../abi';
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
 import { sameFilled } from '../codec/samefill';
 import { frameRoom } from '../mem/frame';
 import { PAGE_SIZE } from '../mem/layout';
 import {
-  NAME_BYTES, POOL_INDEX, POOL_NAME, RAMZSWAP, isPool, kindOf, poolAt, poolCreate, poolNumber, sealPool,
+  NAME_BYTES,
+  POOL_INDEX,
+  POOL_NAME,
+  RAMZSWAP,
+  isPool,
+  kindOf,
+  poolAt,
+  poolCreate,
+  poolNumber,
+  sealPool,
 } from '../mem/pool';
 import { blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
@@ -325,7 +367,11 @@ export function ramzIdle(front: usize, second: u32, first: u32, end: u32): u32 {
   if (!isDevice(front)) return 0;
   let pages: u32 = 0;
   let index = first;
-  for (let cell = tableNext(front + POOL_INDEX, first); cell != 0 && out(OUT_KEY_LOW) < end; cell = tableNext(front + POOL_INDEX, index)) {
+  for (
+    let cell = tableNext(front + POOL_INDEX, first);
+    cell != 0 && out(OUT_KEY_LOW) < end;
+    cell = tableNext(front + POOL_INDEX, index)
+  ) {
     index = out(OUT_KEY_LOW) + 1;
     const state = stateOf(cell);
     if (kindOfState(state) == ENTRY) {
@@ -446,18 +492,30 @@ export function ramzRecompress(front: usize, index: u32, priority: u32, threshol
 export function ramzFigure(front: usize, which: u32): f64 {
   if (!isDevice(front)) return 0;
   switch (which) {
-    case RAMZ_OBJECTS: return <f64>deviceAt(front).objects;
-    case RAMZ_SAME: return <f64>deviceAt(front).same;
-    case RAMZ_HUGE: return <f64>deviceAt(front).huge;
-    case RAMZ_WRITTEN: return <f64>deviceAt(front).written;
-    case RAMZ_HUGE_EVER: return <f64>deviceAt(front).hugeEver;
-    case RAMZ_PEAK: return <f64>deviceAt(front).peak;
-    case RAMZ_BYTES: return bytesOf(front);
-    case RAMZ_GOOD: return <f64>deviceAt(front).good;
-    case RAMZ_SLOTS: return <f64>slotsTaken(front + SLOTS);
-    case RAMZ_PAGES: return <f64>deviceAt(front).pages;
-    case RAMZ_STORE: return <f64>slotsThere(front + SLOTS);
-    default: return <f64>poolAt(deviceAt(front).pool).frames; // RAMZ_FRAMES
+    case RAMZ_OBJECTS:
+      return <f64>deviceAt(front).objects;
+    case RAMZ_SAME:
+      return <f64>deviceAt(front).same;
+    case RAMZ_HUGE:
+      return <f64>deviceAt(front).huge;
+    case RAMZ_WRITTEN:
+      return <f64>deviceAt(front).written;
+    case RAMZ_HUGE_EVER:
+      return <f64>deviceAt(front).hugeEver;
+    case RAMZ_PEAK:
+      return <f64>deviceAt(front).peak;
+    case RAMZ_BYTES:
+      return bytesOf(front);
+    case RAMZ_GOOD:
+      return <f64>deviceAt(front).good;
+    case RAMZ_SLOTS:
+      return <f64>slotsTaken(front + SLOTS);
+    case RAMZ_PAGES:
+      return <f64>deviceAt(front).pages;
+    case RAMZ_STORE:
+      return <f64>slotsThere(front + SLOTS);
+    default:
+      return <f64>poolAt(deviceAt(front).pool).frames; // RAMZ_FRAMES
   }
 }
 

@@ -23,7 +23,16 @@
 import { NO_SLOT } from '../abi';
 import { frameAlloc, frameFree } from '../mem/frame';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_SLOTS, PAGE_MASK, PAGE_SHIFT, boot, entryOf, entryOwner, frameAddress, frameExists,
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_SLOTS,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  boot,
+  entryOf,
+  entryOwner,
+  frameAddress,
+  frameExists,
 } from '../mem/layout';
 import { RULE_SLOTS, broken } from '../mem/verify';
 
@@ -37,6 +46,7 @@ const MAP_SLOTS: u32 = 1 << MAP_BITS;
 const MAPS: u32 = 1024;
 export const SLOTS_MAX: u32 = MAPS << MAP_BITS;
 
+
 @unmanaged
 class Root {
   slots: u32;
@@ -47,6 +57,7 @@ class Root {
   freeHint: u32;
   doomedHint: u32;
 }
+
 
 @unmanaged
 class MapEntry {
@@ -66,7 +77,7 @@ class MapEntry {
 }
 
 /* @inline */ function ownerOf(root: usize): u32 {
-  return (<u32>root & ~PAGE_MASK) | FRAME_SLOTS;
+  return ((<u32>root) & ~PAGE_MASK) | FRAME_SLOTS;
 }
 
 /** Frame of the nth map, 0 for none. */
@@ -126,7 +137,7 @@ export function slotsThere(root: usize): u32 {
 }
 
 function wordOf(frame: u32, slot: u32): usize {
-  return frameAddress(frame) + <usize>((slot & (MAP_SLOTS - 1)) >> 4 << 2);
+  return frameAddress(frame) + <usize>(((slot & (MAP_SLOTS - 1)) >> 4) << 2);
 }
 
 /** State of a slot; free where no map is. */
@@ -155,7 +166,7 @@ function seek(root: usize, nth: u32, from: u32, state: u32): u32 {
   const frame = mapFrame(root, nth);
   const end = (nth << MAP_BITS) + mapSlots(root, nth);
   const same = state * 0x55555555;
-  for (let slot = from; slot < end; ) {
+  for (let slot = from; slot < end;) {
     // Both bits of a pair are 0 where a slot has the state.
     const differs = load<u32>(wordOf(frame, slot)) ^ same;
     const hits = (~(differs | (differs >> 1)) & 0x55555555) >> ((slot & 15) << 1);
@@ -259,9 +270,14 @@ export function slotMapCheck(root: usize): u32 {
   }
   const top = rootAt(root).top;
   if (frames != rootAt(root).frames || (frames == 0) != (top == 0)) return broken(RULE_SLOTS, home);
-  if (top == 0) return rootAt(root).slots == 0 && rootAt(root).taken == 0 && rootAt(root).doomed == 0 ? 0 : broken(RULE_SLOTS, home);
-  if (!frameExists(top) || entryOwner(entryOf(top)) != owner || mapEntry(top).place != 0) return broken(RULE_SLOTS, home);
-  if (rootAt(root).slots == 0 || rootAt(root).slots > SLOTS_MAX || frames < 2 || frames - 1 > mapsOf(root)) return broken(RULE_SLOTS, home);
+  if (top == 0)
+    return rootAt(root).slots == 0 && rootAt(root).taken == 0 && rootAt(root).doomed == 0
+      ? 0
+      : broken(RULE_SLOTS, home);
+  if (!frameExists(top) || entryOwner(entryOf(top)) != owner || mapEntry(top).place != 0)
+    return broken(RULE_SLOTS, home);
+  if (rootAt(root).slots == 0 || rootAt(root).slots > SLOTS_MAX || frames < 2 || frames - 1 > mapsOf(root))
+    return broken(RULE_SLOTS, home);
   let taken: u32 = 0;
   let doomed: u32 = 0;
   for (let nth: u32 = 0; nth < MAPS; nth++) {
@@ -270,7 +286,8 @@ export function slotMapCheck(root: usize): u32 {
       if (frame != 0) return broken(RULE_SLOTS, top);
       continue;
     }
-    if (!frameExists(frame) || entryOwner(entryOf(frame)) != owner || mapEntry(frame).place != nth + 1) return broken(RULE_SLOTS, top);
+    if (!frameExists(frame) || entryOwner(entryOf(frame)) != owner || mapEntry(frame).place != nth + 1)
+      return broken(RULE_SLOTS, top);
     const result = mapCheck(root, nth, frame);
     if (result != 0) return result;
     taken += mapEntry(frame).taken;

@@ -22,9 +22,10 @@ import { blockBuffer, crcTables } from '../mem/scratch';
 
 export const SLOT_RAW: u32 = 0;
 export const SLOT_LZ4: u32 = 1;
-const MAGIC: u32 = 0x4C534343; // "CCSL"
+const MAGIC: u32 = 0x4c534343; // "CCSL"
 const VERSION: u32 = 1;
 const CRC_AT: u32 = 28;
+
 
 @unmanaged
 class Header {
@@ -67,9 +68,18 @@ export function slotCompose(codec: u32, length: u32, slot: u32, generation: u32,
 
 /** Whether `bytes` bytes that were read are the slot that was written. */
 export function slotIsWhole(bytes: u32, slot: u32, generation: u32, epoch: u32): bool {
-  return bytes > SLOT_HEADER_BYTES && header().magic == MAGIC && (header().kind & ~0xFF00) == VERSION && header().slot == slot
-    && header().generation == generation && header().epoch == epoch && header().zero == 0
-    && header().length - 1 < PAGE_SIZE && header().length <= bytes - SLOT_HEADER_BYTES && header().crc == sum(header().length);
+  return (
+    bytes > SLOT_HEADER_BYTES &&
+    header().magic == MAGIC &&
+    (header().kind & ~0xff00) == VERSION &&
+    header().slot == slot &&
+    header().generation == generation &&
+    header().epoch == epoch &&
+    header().zero == 0 &&
+    header().length - 1 < PAGE_SIZE &&
+    header().length <= bytes - SLOT_HEADER_BYTES &&
+    header().crc == sum(header().length)
+  );
 }
 
 /** Codec of a whole slot. */

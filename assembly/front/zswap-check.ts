@@ -1,5 +1,17 @@
 /** The check of a zswap: that index, records, LRU, slot map and counters tell the same. */
-import { CODEC_MAX, COUNTER_COUNT, ENTRY, FILL, NO_POOL, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SIZE, RAW_KEYS, WRITTEN } from '../abi';
+import {
+  CODEC_MAX,
+  COUNTER_COUNT,
+  ENTRY,
+  FILL,
+  NO_POOL,
+  OUT_KEY_HIGH,
+  OUT_KEY_LOW,
+  OUT_PLACE,
+  OUT_SIZE,
+  RAW_KEYS,
+  WRITTEN,
+} from '../abi';
 import { isError } from '../base/errno';
 import { FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
 import { BUDGET, FRONT_KINDS_FROM, POOL_DESCRIPTORS, POOL_LRU, isPool, poolAt } from '../mem/pool';
@@ -13,8 +25,29 @@ import { NOTE, noteCheck } from './note';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 import { SLOTS } from './backed';
 import {
-  COUNTERS, FLAGS_MAX, KEY_BYTES, LINKS, PENDING, POOLS, POOL_COUNT, POOL_MASK, RAW, RAW_KEY, RECORD_BYTES, REFERENCED, cellOf, frontAt, indexOf,
-  kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm, usedAt, valueOf,
+  COUNTERS,
+  FLAGS_MAX,
+  KEY_BYTES,
+  LINKS,
+  PENDING,
+  POOLS,
+  POOL_COUNT,
+  POOL_MASK,
+  RAW,
+  RAW_KEY,
+  RECORD_BYTES,
+  REFERENCED,
+  cellOf,
+  frontAt,
+  indexOf,
+  kindOfCell,
+  poolIndex,
+  poolOf,
+  prefix,
+  recordAt,
+  recordTerm,
+  usedAt,
+  valueOf,
 } from './zswap-layout';
 
 /** Verifies a zswap whose pools have passed their own checks. 0 or EUCLEAN. */
@@ -30,7 +63,8 @@ export function zswapCheck(front: usize): u32 {
   if (result != 0) return result;
   const entry = prefix(front) == 0;
   const listed = entry ? frontAt(front).entries - frontAt(front).inFlight : 0;
-  if (listLength(front + POOL_LRU, LINKS, listed, <u32>front | FRAME_SLAB, RECORD_BYTES) != listed) return broken(RULE_LRU, home);
+  if (listLength(front + POOL_LRU, LINKS, listed, (<u32>front) | FRAME_SLAB, RECORD_BYTES) != listed)
+    return broken(RULE_LRU, home);
   return 0;
 }
 
@@ -44,13 +78,15 @@ function headerCheck(front: usize): u32 {
       if ((used.codec | used.entries) != 0 || frontAt(front).current == index) return broken(RULE_FRONT, home);
       continue;
     }
-    if (!isPool(used.pool) || poolAt(used.pool).kind >= FRONT_KINDS_FROM || used.codec > CODEC_MAX) return broken(RULE_FRONT, home);
+    if (!isPool(used.pool) || poolAt(used.pool).kind >= FRONT_KINDS_FROM || used.codec > CODEC_MAX)
+      return broken(RULE_FRONT, home);
     entries += used.entries;
   }
   const current = frontAt(front).current;
   if (current != NO_POOL && current >= POOL_COUNT) return broken(RULE_FRONT, home);
-  if (frontAt(front).limitPercent > 100 || frontAt(front).thresholdPercent > 100 || frontAt(front).flags > FLAGS_MAX) return broken(RULE_FRONT, home);
-  for (let at = COUNTERS + (<usize>COUNTER_COUNT << 2); at < POOLS; at += 4) {
+  if (frontAt(front).limitPercent > 100 || frontAt(front).thresholdPercent > 100 || frontAt(front).flags > FLAGS_MAX)
+    return broken(RULE_FRONT, home);
+  for (let at = COUNTERS + ((<usize>COUNTER_COUNT) << 2); at < POOLS; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
   const budget = load<f64>(front + BUDGET);
@@ -58,7 +94,9 @@ function headerCheck(front: usize): u32 {
   for (let at = BUDGET + 8; at < NOTE; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
-  return entries == frontAt(front).entries && entries == slabUsed(front + POOL_DESCRIPTORS) ? 0 : broken(RULE_FRONT, home);
+  return entries == frontAt(front).entries && entries == slabUsed(front + POOL_DESCRIPTORS)
+    ? 0
+    : broken(RULE_FRONT, home);
 }
 
 /** Every cell names something that there is, and there are as many of each kind as counted. */
@@ -76,12 +114,13 @@ function cellsCheck(front: usize): u32 {
     const high = out(OUT_KEY_HIGH);
     place = out(OUT_PLACE) + 1;
     const kind = kindOfCell(cell);
-    if ((high >= RAW_KEYS) != (kind == RAW_KEY)) return broken(RULE_FRONT, home);
+    if (high >= RAW_KEYS != (kind == RAW_KEY)) return broken(RULE_FRONT, home);
     if (kind == ENTRY || kind == RAW_KEY) {
-      if (!isRecord(valueOf(cell), <u32>front | FRAME_SLAB, RECORD_BYTES)) return broken(RULE_FRONT, home);
+      if (!isRecord(valueOf(cell), (<u32>front) | FRAME_SLAB, RECORD_BYTES)) return broken(RULE_FRONT, home);
       const record = recordAt(valueOf(cell));
       if (kind == ENTRY && (record.offset != low || record.type != high)) return broken(RULE_FRONT, home);
-      if (kind == RAW_KEY && (record.handle != low || (RAW_KEYS | (record.flags & POOL_MASK)) != high)) return broken(RULE_FRONT, home);
+      if (kind == RAW_KEY && (record.handle != low || (RAW_KEYS | (record.flags & POOL_MASK)) != high))
+        return broken(RULE_FRONT, home);
       if (kind == ENTRY) entries += 1;
       else raws += 1;
     } else if (kind == FILL) {
@@ -96,9 +135,13 @@ function cellsCheck(front: usize): u32 {
     }
     if (place == 0) break;
   }
-  const sums = frontAt(front).entries == entries && frontAt(front).sameFilledPages == fills && frontAt(front).written == written
-    && frontAt(front).pending == pending && (prefix(front) != 0 ? frontAt(front).raw : 0) == raws
-    && slotsTaken(slots) >= written + frontAt(front).inFlight;
+  const sums =
+    frontAt(front).entries == entries &&
+    frontAt(front).sameFilledPages == fills &&
+    frontAt(front).written == written &&
+    frontAt(front).pending == pending &&
+    (prefix(front) != 0 ? frontAt(front).raw : 0) == raws &&
+    slotsTaken(slots) >= written + frontAt(front).inFlight;
   return sums ? 0 : broken(RULE_FRONT, home);
 }
 
@@ -108,18 +151,24 @@ function recordsCheck(front: usize): u32 {
   let sum = frontAt(front).sum;
   let raw: u32 = 0;
   let jobs: u32 = 0;
-  for (let address = slabNext(front + POOL_DESCRIPTORS, 0); address != 0; address = slabNext(front + POOL_DESCRIPTORS, address)) {
+  for (
+    let address = slabNext(front + POOL_DESCRIPTORS, 0);
+    address != 0;
+    address = slabNext(front + POOL_DESCRIPTORS, address)
+  ) {
     const record = recordAt(address);
     sum ^= recordTerm(address);
     const cell = cellOf(front, record.offset, record.type);
     if (cell == 0 || kindOfCell(cell) != ENTRY || valueOf(cell) != <u32>address) return broken(RULE_FRONT, home);
-    if ((record.flags & ~(POOL_MASK | REFERENCED | RAW)) != 0 || poolIndex(address) >= POOL_COUNT) return broken(RULE_FRONT, home);
+    if ((record.flags & ~(POOL_MASK | REFERENCED | RAW)) != 0 || poolIndex(address) >= POOL_COUNT)
+      return broken(RULE_FRONT, home);
     const from = poolOf(address, front) != 0 ? zpoolSpan(poolOf(address, front), record.handle, 0) : <u32>-1;
     if (isError(from)) return broken(RULE_FRONT, home);
     if ((record.flags & RAW) != 0) {
       raw += 1;
       if (out(OUT_SIZE) != PAGE_SIZE) return broken(RULE_FRONT, home);
-      if (prefix(front) != 0 && tableFind(indexOf(front), record.handle, RAW_KEYS | poolIndex(address)) == 0) return broken(RULE_FRONT, home);
+      if (prefix(front) != 0 && tableFind(indexOf(front), record.handle, RAW_KEYS | poolIndex(address)) == 0)
+        return broken(RULE_FRONT, home);
     } else if (prefix(front) != 0 && !hasKey(from, record.offset, record.type)) {
       return broken(RULE_FRONT, home);
     }

@@ -9,7 +9,7 @@ export const PENDING: u32 = 9;
 export const RAW_KEY: u32 = 13; // under (handle, pool): the record of a page kept raw
 
 // Flags of a record, above the number of its pool.
-export const POOL_MASK: u32 = 0xFF;
+export const POOL_MASK: u32 = 0xff;
 export const REFERENCED: u32 = 1 << 8;
 export const RAW: u32 = 1 << 9;
 
@@ -33,6 +33,7 @@ export const POOLS: usize = 416;
 export const POOL_COUNT: u32 = POOLS_OF_ZSWAP;
 export const POOL_BYTES: usize = 12;
 
+
 @unmanaged
 export class Front {
   current: u32;
@@ -52,12 +53,14 @@ export class Front {
   sum: u32;
 }
 
+
 @unmanaged
 export class Used {
   pool: u32;
   codec: u32;
   entries: u32;
 }
+
 
 @unmanaged
 export class Record {
@@ -114,7 +117,7 @@ export function setCell(front: usize, cell: usize, low: u32, kind: u32, value: u
 
 /** What a record adds to the sum of all: its object and whether that is a page as it is. */
 export function recordTerm(record: usize): u32 {
-  return termOf(record, <u64>recordAt(record).handle | (<u64>(recordAt(record).flags & (POOL_MASK | RAW)) << 32));
+  return termOf(record, (<u64>recordAt(record).handle) | ((<u64>(recordAt(record).flags & (POOL_MASK | RAW))) << 32));
 }
 
 export function isFront(front: usize): bool {

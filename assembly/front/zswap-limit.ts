@@ -28,7 +28,17 @@ import { setOut } from '../mem/scratch';
 import { SLOTS, metadataFrames } from './backed';
 import { slotMapFrames } from './slot-map';
 import {
-  LINKS, PAYING, POOL_COUNT, REACHED_FULL, REFERENCED, frontAt, isFront, prefix, recordAt, usedAt, zswapCount,
+  LINKS,
+  PAYING,
+  POOL_COUNT,
+  REACHED_FULL,
+  REFERENCED,
+  frontAt,
+  isFront,
+  prefix,
+  recordAt,
+  usedAt,
+  zswapCount,
 } from './zswap-layout';
 
 /** The most entries that a store owes. */
@@ -50,7 +60,7 @@ export function zswapFrames(front: usize): u32 {
 }
 
 /* @inline */ function percentOf(frames: u32, percent: u32): u32 {
-  return <u32>(<u64>frames * percent / 100);
+  return <u32>((<u64>frames * percent) / 100);
 }
 
 /** The limit in frames: the percentage, or all that the RAM can still give. */
@@ -90,7 +100,7 @@ function owed(front: usize, frames: u32, limit: u32): u32 {
   if (prefix(front) == 0) nextVictim(front, AGED);
   const room = (limit - target) / 2;
   const mark = limit - room;
-  const due: u32 = frames <= mark ? 0 : min(1 + (frames - mark) * (OWED_MOST - 1) / max(room, 1), OWED_MOST);
+  const due: u32 = frames <= mark ? 0 : min(1 + ((frames - mark) * (OWED_MOST - 1)) / max(room, 1), OWED_MOST);
   return (frontAt(front).flags & PAYING) != 0 ? max(due, OWED_PAYING) : due;
 }
 

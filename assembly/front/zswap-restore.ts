@@ -13,7 +13,17 @@ import { KIND_BITS, SLOTS } from './backed';
 import { slotKeep, slotsDoomAll } from './slot-map';
 import { loseJob, remove } from './zswap';
 import {
-  LINKS, PENDING, POOL_COUNT, frontAt, indexOf, isFront, kindOfCell, prefix, recordAt, usedAt, valueOf,
+  LINKS,
+  PENDING,
+  POOL_COUNT,
+  frontAt,
+  indexOf,
+  isFront,
+  kindOfCell,
+  prefix,
+  recordAt,
+  usedAt,
+  valueOf,
 } from './zswap-layout';
 
 /**
@@ -22,7 +32,11 @@ import {
  */
 export function zswapSettle(front: usize): u32 {
   if (!isFront(front)) return EINVAL;
-  for (let record = slabNext(front + POOL_DESCRIPTORS, 0); record != 0; record = slabNext(front + POOL_DESCRIPTORS, record)) {
+  for (
+    let record = slabNext(front + POOL_DESCRIPTORS, 0);
+    record != 0;
+    record = slabNext(front + POOL_DESCRIPTORS, record)
+  ) {
     if (recordAt(record).job == 0) continue;
     loseJob(front, record);
     if (prefix(front) == 0) listAppend(front + POOL_LRU, record, LINKS);

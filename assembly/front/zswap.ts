@@ -54,10 +54,48 @@
  * is ours: there the swap offset is the place on the device.
  */
 import {
-  BEING_WRITTEN, COMPRESS, COUNTER_COUNT, DECOMPRESS, DECOMPRESS_FAIL, DENSE, DUPLICATE_ENTRY, ENTRY, FILL, FIRST_FOREIGN, FULL, IN_STORE,
-  NO_POOL, NO_SLOT, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC, OUT_ENTRIES, OUT_GENERATION, OUT_JOB, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SLOT,
-  POOR, RAW_KEYS, SPARSE, VICTIM_PAGE, WRITE_DONE, WRITE_LATE, WRITTEN, WRITTEN_BACK, ZSWAP_CURRENT, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT,
-  ZSWAP_POOL_FRAMES, ZSWAP_RAW, ZSWAP_SAME_FILLED, ZSWAP_SLOTS, ZSWAP_STORED, ZSWAP_STORE_SLOTS, ZSWAP_VICTIMS, ZSWAP_WRITTEN,
+  BEING_WRITTEN,
+  COMPRESS,
+  COUNTER_COUNT,
+  DECOMPRESS,
+  DECOMPRESS_FAIL,
+  DENSE,
+  DUPLICATE_ENTRY,
+  ENTRY,
+  FILL,
+  FIRST_FOREIGN,
+  FULL,
+  IN_STORE,
+  NO_POOL,
+  NO_SLOT,
+  OUT_BLOCK_BYTES,
+  OUT_BLOCK_CODEC,
+  OUT_ENTRIES,
+  OUT_GENERATION,
+  OUT_JOB,
+  OUT_KEY_HIGH,
+  OUT_KEY_LOW,
+  OUT_PLACE,
+  OUT_SLOT,
+  POOR,
+  RAW_KEYS,
+  SPARSE,
+  VICTIM_PAGE,
+  WRITE_DONE,
+  WRITE_LATE,
+  WRITTEN,
+  WRITTEN_BACK,
+  ZSWAP_CURRENT,
+  ZSWAP_IN_FLIGHT,
+  ZSWAP_LIMIT,
+  ZSWAP_POOL_FRAMES,
+  ZSWAP_RAW,
+  ZSWAP_SAME_FILLED,
+  ZSWAP_SLOTS,
+  ZSWAP_STORED,
+  ZSWAP_STORE_SLOTS,
+  ZSWAP_VICTIMS,
+  ZSWAP_WRITTEN,
 } from '../abi';
 import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
 import { listAppend, listPush, listRemove, listToFront } from '../base/list';
@@ -65,7 +103,18 @@ import { sameFilled } from '../codec/samefill';
 import { frameRoom } from '../mem/frame';
 import { FRAME_SLAB, PAGE_SIZE } from '../mem/layout';
 import {
-  NAME_BYTES, POOL_DESCRIPTORS, POOL_LRU, POOL_NAME, ZSWAP, kindOf, poolAt, poolCreate, poolNumber, poolOption, sealPool, setPoolOption,
+  NAME_BYTES,
+  POOL_DESCRIPTORS,
+  POOL_LRU,
+  POOL_NAME,
+  ZSWAP,
+  kindOf,
+  poolAt,
+  poolCreate,
+  poolNumber,
+  poolOption,
+  sealPool,
+  setPoolOption,
 } from '../mem/pool';
 import { blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
@@ -80,9 +129,37 @@ import { SLOT_RAW, slotData } from './slot';
 import { slotDoom, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
 import { isFull, limitOf, nextVictim, zswapFrames } from './zswap-limit';
 import {
-  COUNTERS, FRONT_VICTIMS, Front, KEEP_RAW, KEY_BYTES, LIMIT_FLAGS, LINKS, PENDING, POOLS, POOL_BYTES, POOL_COUNT, POOL_MASK, RAW, RAW_KEY,
-  RECORD_BYTES, REFERENCED, SAME_FILLED, cellOf, frontAt, indexOf, isFront, kindOfCell, poolIndex, poolOf, prefix, recordAt, recordTerm,
-  setCell, usedAt, valueOf, zswapCount,
+  COUNTERS,
+  FRONT_VICTIMS,
+  Front,
+  KEEP_RAW,
+  KEY_BYTES,
+  LIMIT_FLAGS,
+  LINKS,
+  PENDING,
+  POOLS,
+  POOL_BYTES,
+  POOL_COUNT,
+  POOL_MASK,
+  RAW,
+  RAW_KEY,
+  RECORD_BYTES,
+  REFERENCED,
+  SAME_FILLED,
+  cellOf,
+  frontAt,
+  indexOf,
+  isFront,
+  kindOfCell,
+  poolIndex,
+  poolOf,
+  prefix,
+  recordAt,
+  recordTerm,
+  setCell,
+  usedAt,
+  valueOf,
+  zswapCount,
 } from './zswap-layout';
 
 // ── life ─────────────────────────────────────────────────────────────────────
@@ -97,7 +174,15 @@ import {
  * @returns the front; EINVAL, ENOMEM
  */
 export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, name: usize, nameBytes: u32): u32 {
-  if (victims > VICTIM_PAGE || shape < DENSE || shape > SPARSE || (victims == VICTIM_PAGE && shape == DENSE) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
+  if (
+    victims > VICTIM_PAGE ||
+    shape < DENSE ||
+    shape > SPARSE ||
+    (victims == VICTIM_PAGE && shape == DENSE) ||
+    nameBytes == 0 ||
+    nameBytes > NAME_BYTES
+  )
+    return EINVAL;
   if (!frameRoom(slots == 0 ? 1 : 3)) return ENOMEM;
   const front = poolCreate(ZSWAP);
   if (front == 0) return ENOMEM;
@@ -122,7 +207,8 @@ export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32,
   if (!isFront(front) || limitPercent > 100 || thresholdPercent > 100) return EINVAL;
   frontAt(front).limitPercent = limitPercent;
   frontAt(front).thresholdPercent = thresholdPercent;
-  frontAt(front).flags = (frontAt(front).flags & LIMIT_FLAGS) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
+  frontAt(front).flags =
+    (frontAt(front).flags & LIMIT_FLAGS) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
   sealPool(front);
   return 0;
 }
@@ -159,7 +245,8 @@ export function zswapDrainedAt(front: usize): u32 {
 export function zswapDrained(front: usize): u32 {
   if (!isFront(front)) return NO_POOL;
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
-    if (usedAt(front, index).pool == 0 || index == frontAt(front).current || usedAt(front, index).entries != 0) continue;
+    if (usedAt(front, index).pool == 0 || index == frontAt(front).current || usedAt(front, index).entries != 0)
+      continue;
     memory.fill(front + POOLS + <usize>index * POOL_BYTES, 0, POOL_BYTES);
     sealPool(front);
     return index;
@@ -295,7 +382,6 @@ export function zswapPut(front: usize, offset: u32, type: u32, bytes: u32): u32 
   }
   return 0;
 }
-
 
 /** Record and cell of a new object. 0, or ENOENT without a frame and nothing has changed. */
 function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, raw: bool): u32 {
@@ -514,7 +600,10 @@ export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
 /** The page of an entry that is by a foreign codec: bytes of its block in the block buffer, OUT_BLOCK_CODEC; 0 when it is not. EIO. */
 export function zswapForeign(front: usize, record: usize): u32 {
   if (!isFront(front)) return EIO;
-  const result = (recordAt(record).flags & RAW) != 0 || usedAt(front, poolIndex(record)).codec < FIRST_FOREIGN ? 0 : pageOf(front, record);
+  const result =
+    (recordAt(record).flags & RAW) != 0 || usedAt(front, poolIndex(record)).codec < FIRST_FOREIGN
+      ? 0
+      : pageOf(front, record);
   return result == DECOMPRESS ? out(OUT_BLOCK_BYTES) : result;
 }
 
@@ -525,7 +614,15 @@ export function zswapForeign(front: usize, record: usize): u32 {
  * @returns 1: the page is in the store and no more in the pool. 0: it stays where it is or has gone meanwhile; the slot
  *   is doomed
  */
-export function zswapWriteEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, end: u32): u32 {
+export function zswapWriteEnd(
+  front: usize,
+  offset: u32,
+  type: u32,
+  job: u32,
+  slot: u32,
+  generation: u32,
+  end: u32,
+): u32 {
   if (!isFront(front)) return 0;
   const cell = cellOf(front, offset, type);
   const ours = cell != 0 && kindOfCell(cell) == ENTRY && recordAt(valueOf(cell)).job == job;
@@ -585,7 +682,15 @@ export function zswapDirect(front: usize, offset: u32, type: u32, job: u32): u32
 }
 
 /** Ends it, or gives it up (slot NO_SLOT). 1: the page is in the store. 0: it has gone, or was replaced meanwhile; the slot is doomed. */
-export function zswapDirectEnd(front: usize, offset: u32, type: u32, job: u32, slot: u32, generation: u32, end: u32): u32 {
+export function zswapDirectEnd(
+  front: usize,
+  offset: u32,
+  type: u32,
+  job: u32,
+  slot: u32,
+  generation: u32,
+  end: u32,
+): u32 {
   if (!isFront(front)) return 0;
   const cell = pendingCell(front, offset, type, job);
   if (cell != 0 && end == WRITE_DONE) {
@@ -620,18 +725,30 @@ export function zswapFigure(front: usize, which: u32): u32 {
   if (!isFront(front)) return 0;
   if (which < COUNTER_COUNT) return load<u32>(front + COUNTERS + <usize>(which << 2));
   switch (which) {
-    case ZSWAP_STORED: return frontAt(front).entries + frontAt(front).sameFilledPages;
-    case ZSWAP_POOL_FRAMES: return poolFrames(front);
-    case ZSWAP_SAME_FILLED: return frontAt(front).sameFilledPages;
-    case ZSWAP_RAW: return frontAt(front).raw;
-    case ZSWAP_WRITTEN: return frontAt(front).written;
-    case ZSWAP_IN_FLIGHT: return frontAt(front).inFlight + frontAt(front).pending;
-    case ZSWAP_SLOTS: return slotsTaken(front + SLOTS);
-    case ZSWAP_LIMIT: return limitOf(front, zswapFrames(front));
-    case ZSWAP_CURRENT: return frontAt(front).current;
-    case ZSWAP_VICTIMS: return poolOption(front, FRONT_VICTIMS);
-    case ZSWAP_STORE_SLOTS: return slotsThere(front + SLOTS);
-    default: return frontAt(front).entries; // ZSWAP_ENTRIES
+    case ZSWAP_STORED:
+      return frontAt(front).entries + frontAt(front).sameFilledPages;
+    case ZSWAP_POOL_FRAMES:
+      return poolFrames(front);
+    case ZSWAP_SAME_FILLED:
+      return frontAt(front).sameFilledPages;
+    case ZSWAP_RAW:
+      return frontAt(front).raw;
+    case ZSWAP_WRITTEN:
+      return frontAt(front).written;
+    case ZSWAP_IN_FLIGHT:
+      return frontAt(front).inFlight + frontAt(front).pending;
+    case ZSWAP_SLOTS:
+      return slotsTaken(front + SLOTS);
+    case ZSWAP_LIMIT:
+      return limitOf(front, zswapFrames(front));
+    case ZSWAP_CURRENT:
+      return frontAt(front).current;
+    case ZSWAP_VICTIMS:
+      return poolOption(front, FRONT_VICTIMS);
+    case ZSWAP_STORE_SLOTS:
+      return slotsThere(front + SLOTS);
+    default:
+      return frontAt(front).entries; // ZSWAP_ENTRIES
   }
 }
 

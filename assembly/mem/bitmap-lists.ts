@@ -18,12 +18,12 @@ export const LISTS: u32 = 64;
 const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
 
 /* @inline */ export function listCell(pool: usize, list: u32): usize {
-  return pool + POOL_TABLES + (<usize>list << 2);
+  return pool + POOL_TABLES + ((<usize>list) << 2);
 }
 
 /** The first node of a list, 0 when it is empty. */
 /* @inline */ export function listHead(pool: usize, list: u32): usize {
-  return <usize>load<u32>(pool + (<usize>list << 2), POOL_TABLES);
+  return <usize>load<u32>(pool + ((<usize>list) << 2), POOL_TABLES);
 }
 
 /** The lists that have a node, as bits. */
@@ -36,17 +36,17 @@ const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
 }
 
 /* @inline */ export function listBit(list: u32): u64 {
-  return <u64>1 << list;
+  return (<u64>1) << list;
 }
 
 /** Of a set of lists, those from `list` (0..63) on. */
 /* @inline */ export function listsFrom(mask: u64, list: u32): u64 {
-  return mask & (<u64>-1 << list);
+  return mask & ((<u64>-1) << list);
 }
 
 /** Of a set of lists, those above `list` (0..63). */
 /* @inline */ export function listsAbove(mask: u64, list: u32): u64 {
-  return mask & (<u64>-2 << list);
+  return mask & ((<u64>-2) << list);
 }
 
 /** Puts a node, whose links are at `at`, at the head of a list. */

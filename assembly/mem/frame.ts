@@ -19,16 +19,65 @@
  * below the bump mark.
  */
 import {
-  FRAMES_MAX, FRAMES_MIN, NEVER, NO_FRAME, OUT_NEEDED, PAGE_SIZE, RAM_FRAMES, RAM_HIGH_WATER, RAM_ISOLATED, RAM_LIMIT, RAM_MAPS,
-  RAM_POOLS, RAM_SCRATCH, RAM_SCRATCH_NEEDED, RAM_STATIC, RAM_STATIC_NEEDED, RAM_USED,
+  FRAMES_MAX,
+  FRAMES_MIN,
+  NEVER,
+  NO_FRAME,
+  OUT_NEEDED,
+  PAGE_SIZE,
+  RAM_FRAMES,
+  RAM_HIGH_WATER,
+  RAM_ISOLATED,
+  RAM_LIMIT,
+  RAM_MAPS,
+  RAM_POOLS,
+  RAM_SCRATCH,
+  RAM_SCRATCH_NEEDED,
+  RAM_STATIC,
+  RAM_STATIC_NEEDED,
+  RAM_USED,
 } from '../abi';
 import { EINVAL } from '../base/errno';
 import { invariant } from '../base/debug';
 import {
-  BOOT_BUMP, BOOT_CHECK, BOOT_FAIL_AFTER, BOOT_FAIL_TIMES, BOOT_FIRST, BOOT_FRAMES, BOOT_FREE_COUNT, BOOT_FREE_HEAD, BOOT_ISOLATED,
-  BOOT_LIMIT, BOOT_MAGIC, BOOT_MAPS, BOOT_SCRATCH, BOOT_SERIAL, BOOT_STATIC, BOOT_USED, BOOT_VERSION, ENTRY_BYTES, FIXED_MOST,
-  FRAME_FIXED, FRAME_FREE, FRAME_POOL, FRAME_TABLE, LAST_FRAME, LAYOUT_VERSION, MAGIC, PAGE_MASK, PAGE_SHIFT, SECTION_MASK, SECTION_SHIFT,
-  STATIC_FRAME, STATIC_FRAMES, TABLE_INDEX, boot, entryOf, frameAddress, setBoot, tableOf,
+  BOOT_BUMP,
+  BOOT_CHECK,
+  BOOT_FAIL_AFTER,
+  BOOT_FAIL_TIMES,
+  BOOT_FIRST,
+  BOOT_FRAMES,
+  BOOT_FREE_COUNT,
+  BOOT_FREE_HEAD,
+  BOOT_ISOLATED,
+  BOOT_LIMIT,
+  BOOT_MAGIC,
+  BOOT_MAPS,
+  BOOT_SCRATCH,
+  BOOT_SERIAL,
+  BOOT_STATIC,
+  BOOT_USED,
+  BOOT_VERSION,
+  ENTRY_BYTES,
+  FIXED_MOST,
+  FRAME_FIXED,
+  FRAME_FREE,
+  FRAME_POOL,
+  FRAME_TABLE,
+  LAST_FRAME,
+  LAYOUT_VERSION,
+  MAGIC,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  SECTION_MASK,
+  SECTION_SHIFT,
+  STATIC_FRAME,
+  STATIC_FRAMES,
+  TABLE_INDEX,
+  boot,
+  entryOf,
+  frameAddress,
+  setBoot,
+  tableOf,
 } from './layout';
 import { TABLE_FRAMES, TABLE_FRAMES_LEAST, scratchFrames, setOut } from './scratch';
 
@@ -72,14 +121,21 @@ export function sealBoot(): void {
 
 /** Whether static data and scratch of these sizes leave frames to hand out. */
 function haveRoom(frames: u32, statics: u32, scratch: u32): bool {
-  return statics < FIXED_MOST && scratch < FIXED_MOST && STATIC_FRAME + statics + scratch <= min(FIXED_MOST, frames - 1);
+  return (
+    statics < FIXED_MOST && scratch < FIXED_MOST && STATIC_FRAME + statics + scratch <= min(FIXED_MOST, frames - 1)
+  );
 }
 
 /** Whether there is a boot frame of this layout, its geometry possible in a memory of so many frames. */
 export function hasGeometry(frames: u32): bool {
   const total = boot(BOOT_FRAMES);
-  return boot(BOOT_MAGIC) == MAGIC && boot(BOOT_VERSION) == LAYOUT_VERSION
-    && total >= FRAMES_MIN && total <= min(frames, LAST_FRAME + 1) && haveRoom(total, boot(BOOT_STATIC), boot(BOOT_SCRATCH));
+  return (
+    boot(BOOT_MAGIC) == MAGIC &&
+    boot(BOOT_VERSION) == LAYOUT_VERSION &&
+    total >= FRAMES_MIN &&
+    total <= min(frames, LAST_FRAME + 1) &&
+    haveRoom(total, boot(BOOT_STATIC), boot(BOOT_SCRATCH))
+  );
 }
 
 /** The same, and its check word is right: what must be known before anything else is read. */
@@ -255,18 +311,30 @@ function frameHighWater(): u32 {
 /** One word of the RAM's state: RAM_FRAMES and so on. */
 export function frameCounter(which: u32): u32 {
   switch (which) {
-    case RAM_FRAMES: return boot(BOOT_FRAMES);
-    case RAM_USED: return boot(BOOT_USED);
-    case RAM_LIMIT: return boot(BOOT_LIMIT);
-    case RAM_HIGH_WATER: return frameHighWater();
-    case RAM_MAPS: return boot(BOOT_MAPS);
-    case RAM_ISOLATED: return boot(BOOT_ISOLATED);
-    case RAM_POOLS: return boot(BOOT_SERIAL);
-    case RAM_STATIC: return boot(BOOT_STATIC);
-    case RAM_SCRATCH: return boot(BOOT_SCRATCH);
-    case RAM_STATIC_NEEDED: return staticNeeded();
-    case RAM_SCRATCH_NEEDED: return scratchFrames(boot(BOOT_FRAMES), TABLE_FRAMES_LEAST);
-    default: return boot(BOOT_FRAMES) - frameCapacity(); // RAM_FIXED
+    case RAM_FRAMES:
+      return boot(BOOT_FRAMES);
+    case RAM_USED:
+      return boot(BOOT_USED);
+    case RAM_LIMIT:
+      return boot(BOOT_LIMIT);
+    case RAM_HIGH_WATER:
+      return frameHighWater();
+    case RAM_MAPS:
+      return boot(BOOT_MAPS);
+    case RAM_ISOLATED:
+      return boot(BOOT_ISOLATED);
+    case RAM_POOLS:
+      return boot(BOOT_SERIAL);
+    case RAM_STATIC:
+      return boot(BOOT_STATIC);
+    case RAM_SCRATCH:
+      return boot(BOOT_SCRATCH);
+    case RAM_STATIC_NEEDED:
+      return staticNeeded();
+    case RAM_SCRATCH_NEEDED:
+      return scratchFrames(boot(BOOT_FRAMES), TABLE_FRAMES_LEAST);
+    default:
+      return boot(BOOT_FRAMES) - frameCapacity(); // RAM_FIXED
   }
 }
 

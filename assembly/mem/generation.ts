@@ -17,10 +17,10 @@
 
 /** The counter, moved on if it stands at a generation that handles do not have. */
 export function settled(counter: u32, mask: u32): u32 {
-  return (counter & mask) == mask ? (counter + 1) & 0xFFFF : counter;
+  return (counter & mask) == mask ? (counter + 1) & 0xffff : counter;
 }
 
 /** The counter, one generation further. */
 /* @inline */ export function advanced(counter: u32, mask: u32): u32 {
-  return settled((counter + 1) & 0xFFFF, mask);
+  return settled((counter + 1) & 0xffff, mask);
 }

@@ -34,8 +34,22 @@
  * Vital statistics: 8 bytes an object, 512 records a frame; with owner bytes 24 and 170.
  */
 import {
-  FRAME_HANDLES, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_CACHE, SLAB_FRESH, SLAB_USED, entryAround, entryOf, entryOwner,
-  frameAddress, frameAround, frameBits, frameExists, genA, setGenA,
+  FRAME_HANDLES,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  RECORD_FREE,
+  SLAB_CACHE,
+  SLAB_FRESH,
+  SLAB_USED,
+  entryAround,
+  entryOf,
+  entryOwner,
+  frameAddress,
+  frameAround,
+  frameBits,
+  frameExists,
+  genA,
+  setGenA,
 } from './layout';
 import { generationMask } from './generation';
 import { slabCheck, slabGive, slabGrow, slabInit, slabRecordBytes, slabRoom, slabShrink, slabTake } from './slab';
@@ -49,11 +63,11 @@ export const OWNER_BYTES: u32 = 16;
 const OWNER_OPTION: u32 = 3;
 export const DEFERRED: u32 = 1 << 28;
 export const BUFFERED: u32 = 1 << 30;
-const SIZE_MASK: u32 = 0xFFF;
+const SIZE_MASK: u32 = 0xfff;
 const MAP_SHIFT: u32 = 12;
 export const MAPS_MAX: u32 = 1023;
 const GENERATION_SHIFT: u32 = 22;
-const GENERATION_MASK: u32 = 0xFFC00000;
+const GENERATION_MASK: u32 = 0xffc00000;
 const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
 
 /* @inline */ function placeBits(bits: u32): u32 {
@@ -94,8 +108,8 @@ const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
 }
 
 /* @inline */ function makeHandle(record: usize, generation: u32, bits: u32): u32 {
-  const index = (<u32>record & PAGE_MASK) >> RECORD_SHIFT;
-  return (((generation << (PAGE_SHIFT - RECORD_SHIFT)) | index) << bits) | <u32>(record >> PAGE_SHIFT);
+  const index = ((<u32>record) & PAGE_MASK) >> RECORD_SHIFT;
+  return (((generation << (PAGE_SHIFT - RECORD_SHIFT)) | index) << bits) | (<u32>(record >> PAGE_SHIFT));
 }
 
 /** The handle that stands for a used record. */
@@ -177,7 +191,7 @@ export function handleFrameEnds(entry: usize): void {
   const frame = handle & ((1 << bits) - 1);
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
-  if (entryOwner(entry) != (<u32>pool | FRAME_HANDLES)) return 0;
+  if (entryOwner(entry) != ((<u32>pool) | FRAME_HANDLES)) return 0;
   const offset = ((handle >> bits) & (PAGE_MASK >> RECORD_SHIFT)) << RECORD_SHIFT;
   // Owner bytes may look like anything, a record too.
   if (recordBytes(pool) != RECORD_BYTES && offset % (RECORD_BYTES + OWNER_BYTES) != 0) return 0;

@@ -72,7 +72,7 @@ export const STATIC_FRAMES: u32 = 2; // of static data in a new RAM; scripts/bui
 export const FIXED_MOST: u32 = 128; // boot, table, static and scratch lie in one section
 export const LAST_FRAME: u32 = FRAMES_MAX - 1; // of 4 GiB: never handed out (base/errno.ts)
 
-export const MAGIC: u32 = 0x4D524343; // "CCRM"
+export const MAGIC: u32 = 0x4d524343; // "CCRM"
 
 // Types of frames (low bits of the owner word).
 // 0: never handed out, beyond the bump mark
@@ -140,7 +140,7 @@ export const RECORD_FREE: u32 = 0x80000000;
 
 /** Address of a frame. */
 /* @inline */ export function frameAddress(frame: u32): usize {
-  return <usize>frame << PAGE_SHIFT;
+  return (<usize>frame) << PAGE_SHIFT;
 }
 
 /** The frame that holds the table of a frame's section. */
@@ -150,24 +150,28 @@ export const RECORD_FREE: u32 = 0x80000000;
 
 /** Address of a frame's table entry. */
 /* @inline */ export function entryOf(frame: u32): usize {
-  return (<usize>tableOf(frame) << PAGE_SHIFT) + ((<usize>frame & SECTION_MASK) << ENTRY_SHIFT);
+  return ((<usize>tableOf(frame)) << PAGE_SHIFT) + (((<usize>frame) & SECTION_MASK) << ENTRY_SHIFT);
 }
 
 /** Address of the table entry of the frame that an address lies in. */
 /* @inline */ export function entryAround(address: usize): usize {
-  return (address & ~SECTION_BYTES)
-    + (((address >> <usize>SKEW_SHIFT) & <usize>(SKEW_MASK << PAGE_SHIFT)) ^ <usize>(TABLE_INDEX << PAGE_SHIFT))
-    + ((address >> <usize>(PAGE_SHIFT - ENTRY_SHIFT)) & <usize>(SECTION_MASK << ENTRY_SHIFT));
+  return (
+    (address & ~SECTION_BYTES) +
+    (((address >> (<usize>SKEW_SHIFT)) & (<usize>(SKEW_MASK << PAGE_SHIFT))) ^ (<usize>(TABLE_INDEX << PAGE_SHIFT))) +
+    ((address >> (<usize>(PAGE_SHIFT - ENTRY_SHIFT))) & (<usize>(SECTION_MASK << ENTRY_SHIFT)))
+  );
 }
 
 /** Address of the frame that a table entry describes. */
 /* @inline */ export function frameAround(entry: usize): usize {
-  return (entry & ~SECTION_BYTES) + ((entry & <usize>PAGE_MASK) << <usize>(PAGE_SHIFT - ENTRY_SHIFT));
+  return (entry & ~SECTION_BYTES) + ((entry & (<usize>PAGE_MASK)) << (<usize>(PAGE_SHIFT - ENTRY_SHIFT)));
 }
 
 /** The frame that a table entry describes. */
 /* @inline */ export function frameOf(entry: usize): u32 {
-  return ((<u32>entry >> (PAGE_SHIFT + SECTION_SHIFT)) << SECTION_SHIFT) | ((<u32>entry & PAGE_MASK) >> ENTRY_SHIFT);
+  return (
+    (((<u32>entry) >> (PAGE_SHIFT + SECTION_SHIFT)) << SECTION_SHIFT) | (((<u32>entry) & PAGE_MASK) >> ENTRY_SHIFT)
+  );
 }
 
 /** Whether a number from outside names a frame that was ever handed out. */

@@ -19,6 +19,7 @@ import { FRAME_BUFFER, entryOf, entryOwner, frameAddress, frameExists } from './
 import { setOut } from './scratch';
 import { gather, scatter } from './span';
 
+
 @unmanaged
 class BufferEntry {
   owner: u32;
@@ -51,7 +52,7 @@ export function bufferObject(frame: u32): usize {
  * @returns its frame, 0 when there is none
  */
 export function bufferTake(pool: usize, object: usize, word: u32, from: usize, size: u32, discard: bool): u32 {
-  const frame = frameAlloc(<u32>pool | FRAME_BUFFER);
+  const frame = frameAlloc((<u32>pool) | FRAME_BUFFER);
   if (frame == 0) {
     needed(1);
     return 0;
@@ -89,7 +90,11 @@ export function bufferEnd(frame: u32, to: usize, size: u32): void {
 
 /** Whether a frame from anywhere is the buffer of this object. */
 export function isBufferOf(pool: usize, frame: u32, object: usize): bool {
-  return frameExists(frame) && entryOwner(entryOf(frame)) == (<u32>pool | FRAME_BUFFER) && bufferAt(frame).object == <u32>object;
+  return (
+    frameExists(frame) &&
+    entryOwner(entryOf(frame)) == ((<u32>pool) | FRAME_BUFFER) &&
+    bufferAt(frame).object == <u32>object
+  );
 }
 
 /** Whether the entry of a buffer is sound by itself; its object and the word are the allocator's to check. */

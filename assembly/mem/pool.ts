@@ -20,8 +20,20 @@
  */
 import { FRONT_KINDS_FROM, RAMZSWAP } from '../abi';
 import {
-  BOOT_ISOLATED, BOOT_MAPS, BOOT_POOL_COUNT, BOOT_POOL_HEAD, BOOT_SERIAL, FRAME_POOL, PAGE_MASK, PAGE_SHIFT, boot,
-  entryOf, entryOwner, frameAddress, frameExists, setBoot,
+  BOOT_ISOLATED,
+  BOOT_MAPS,
+  BOOT_POOL_COUNT,
+  BOOT_POOL_HEAD,
+  BOOT_SERIAL,
+  FRAME_POOL,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  boot,
+  entryOf,
+  entryOwner,
+  frameAddress,
+  frameExists,
+  setBoot,
 } from './layout';
 import { frameAlloc, sealBoot } from './frame';
 import { listPrevious, listPush, listRemove, listTail } from '../base/list';
@@ -41,6 +53,7 @@ const INDEX_END: usize = 208;
 const POOL_LINKS: usize = 20;
 export const BUDGET: usize = 1184; // of a zswap: pages that may still be written back (f64)
 
+
 @unmanaged
 export class Pool {
   kind: u32;
@@ -53,8 +66,14 @@ export class Pool {
   maps: u32;
   isolated: u32;
   tableFrames: u32;
-  handles0: u32; handles1: u32; handles2: u32; handles3: u32;
-  descriptors0: u32; descriptors1: u32; descriptors2: u32; descriptors3: u32;
+  handles0: u32;
+  handles1: u32;
+  handles2: u32;
+  handles3: u32;
+  descriptors0: u32;
+  descriptors1: u32;
+  descriptors2: u32;
+  descriptors3: u32;
   objectsMoved: f64;
   bytesMoved: f64;
   check: u32;
@@ -73,21 +92,29 @@ export function isPool(address: usize): bool {
 /** Kind of a pool, 0 for a number that is no pool. */
 /* @inline */ export function kindOf(pool: usize): u32 {
   const frame = <u32>(pool >> PAGE_SHIFT);
-  return (<u32>pool & PAGE_MASK) == 0 && frameExists(frame) && entryOwner(entryOf(frame)) == (<u32>pool | FRAME_POOL)
-    ? poolAt(pool).kind : 0;
+  return ((<u32>pool) & PAGE_MASK) == 0 &&
+    frameExists(frame) &&
+    entryOwner(entryOf(frame)) == ((<u32>pool) | FRAME_POOL)
+    ? poolAt(pool).kind
+    : 0;
 }
 
 /* @inline */ export function poolOption(pool: usize, index: u32): u32 {
-  return load<u32>(pool + POOL_OPTIONS + (<usize>index << 2));
+  return load<u32>(pool + POOL_OPTIONS + ((<usize>index) << 2));
 }
 
 /* @inline */ export function setPoolOption(pool: usize, index: u32, value: u32): void {
-  store<u32>(pool + POOL_OPTIONS + (<usize>index << 2), value);
+  store<u32>(pool + POOL_OPTIONS + ((<usize>index) << 2), value);
 }
 
 /** What the counters of moves add up to. */
 function movesWord(pool: usize): u32 {
-  return load<u32>(pool, 72) ^ rotl<u32>(load<u32>(pool, 76), 8) ^ rotl<u32>(load<u32>(pool, 80), 16) ^ rotl<u32>(load<u32>(pool, 84), 24);
+  return (
+    load<u32>(pool, 72) ^
+    rotl<u32>(load<u32>(pool, 76), 8) ^
+    rotl<u32>(load<u32>(pool, 80), 16) ^
+    rotl<u32>(load<u32>(pool, 84), 24)
+  );
 }
 
 /** What the words that nothing else can confirm add up to. */
@@ -167,7 +194,7 @@ export function poolCreate(kind: u32): usize {
   const frame = frameAlloc(FRAME_POOL);
   if (frame == 0) return 0;
   const pool = frameAddress(frame);
-  store<u32>(entryOf(frame), <u32>pool | FRAME_POOL);
+  store<u32>(entryOf(frame), (<u32>pool) | FRAME_POOL);
   poolAt(pool).kind = kind;
   poolAt(pool).tableFrames = 1;
   listPush(BOOT_POOL_HEAD, pool, POOL_LINKS);

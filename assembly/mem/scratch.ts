@@ -54,19 +54,19 @@ export function scratchFrames(frames: u32, tables: u32): u32 {
 
 /** Finds the places in the scratch that the boot frame names. */
 export function placeScratch(): void {
-  const bytes = <usize>pageBufferFrames(boot(BOOT_FRAMES)) << PAGE_SHIFT;
+  const bytes = (<usize>pageBufferFrames(boot(BOOT_FRAMES))) << PAGE_SHIFT;
   base = frameAddress(scratchFrame());
-  block = base + (<usize>boot(BOOT_SCRATCH) << PAGE_SHIFT) - (bytes + PAGE_SIZE);
+  block = base + ((<usize>boot(BOOT_SCRATCH)) << PAGE_SHIFT) - (bytes + PAGE_SIZE);
   page = block - bytes;
 }
 
 /** Sets a word of the result area: OUT_… of abi.ts, or WORK_…. */
 /* @inline */ export function setOut(at: u32, value: u32): void {
-  store<u32>(base + (<usize>at << 2), value);
+  store<u32>(base + ((<usize>at) << 2), value);
 }
 
 /* @inline */ export function out(at: u32): u32 {
-  return load<u32>(base + (<usize>at << 2));
+  return load<u32>(base + ((<usize>at) << 2));
 }
 
 /* @inline */ export function scratchBase(): usize {

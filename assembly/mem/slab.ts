@@ -28,14 +28,27 @@ import { link, listPush, listRemove, unlink } from '../base/list';
 import { RULE_SLAB, RULE_SLAB_COUNT, RULE_SLAB_FREE, RULE_SLAB_LIST, broken, listLength } from './verify';
 import { frameAlloc, frameFree } from './frame';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_SLAB, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RECORD_FREE, boot, entryOf, entryOwner,
-  entryAround, frameAddress, frameAround, frameOf,
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_SLAB,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  RECORD_FREE,
+  boot,
+  entryOf,
+  entryOwner,
+  entryAround,
+  frameAddress,
+  frameAround,
+  frameOf,
 } from './layout';
 
-const NONE: u32 = 0xFFFF;
-const EMPTY: u32 = 0xFFFFFFFF; // free list without a record
-const LOW: u32 = 0xFFFF; // one of two u16 in a word
+const NONE: u32 = 0xffff;
+const EMPTY: u32 = 0xffffffff; // free list without a record
+const LOW: u32 = 0xffff; // one of two u16 in a word
 const LINKS: usize = 16;
+
 
 @unmanaged
 class Cache {
@@ -44,6 +57,7 @@ class Cache {
   used: u32;
   frames: u32;
 }
+
 
 @unmanaged
 class SlabEntry {
@@ -87,7 +101,7 @@ class SlabEntry {
 }
 
 /* @inline */ function poolOfCache(cache: usize): u32 {
-  return <u32>cache & ~PAGE_MASK;
+  return (<u32>cache) & ~PAGE_MASK;
 }
 
 /* @inline */ function ownerOf(cache: usize): u32 {
@@ -168,7 +182,7 @@ export function slabShrink(cache: usize, entry: usize): void {
 /* @inline */ export function slabGive(cache: usize, entry: usize, record: usize, size: u32): void {
   if (!ASC_NO_ASSERT) invariant(entryOwner(entry) == ownerOf(cache));
   const counts = slabAt(entry).counts;
-  const at = <u32>record & PAGE_MASK;
+  const at = (<u32>record) & PAGE_MASK;
   cacheAt(cache).used -= 1;
   slabAt(entry).counts = counts - size;
   const free = slabAt(entry).free;
@@ -197,7 +211,7 @@ export function slabNext(cache: usize, record: usize): usize {
   const owner = ownerOf(cache);
   const bump = boot(BOOT_BUMP);
   let frame = record == 0 ? boot(BOOT_FIRST) : <u32>(record >> PAGE_SHIFT);
-  let at: u32 = record == 0 ? 0 : (<u32>record & PAGE_MASK) + size;
+  let at: u32 = record == 0 ? 0 : ((<u32>record) & PAGE_MASK) + size;
   for (; frame < bump; frame++) {
     const entry = entryOf(frame);
     if (entryOwner(entry) == owner && slabAt(entry).cache == <u32>cache) {
@@ -218,7 +232,7 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
   const poolFrame = <u32>(cache >> PAGE_SHIFT);
   if (cacheAt(cache).shape != (bytes | (type << 16))) return broken(RULE_SLAB, poolFrame);
   const owner = ownerOf(cache);
-  const most = PAGE_SIZE / bytes * bytes;
+  const most = (PAGE_SIZE / bytes) * bytes;
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
   let used: u32 = 0;
@@ -250,7 +264,8 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
 function slabFrameCheck(entry: usize, frame: u32, bytes: u32, most: u32): u32 {
   const fresh = freshIn(entry);
   const used = usedIn(entry);
-  if (used == 0 || used > fresh || fresh > most || (used % bytes | fresh % bytes) != 0) return broken(RULE_SLAB_COUNT, frame);
+  if (used == 0 || used > fresh || fresh > most || ((used % bytes) | (fresh % bytes)) != 0)
+    return broken(RULE_SLAB_COUNT, frame);
   const base = frameAddress(frame);
   for (let at = fresh; at < PAGE_SIZE; at += 4) {
     if (load<u32>(base + <usize>at) != 0) return broken(RULE_SLAB_FREE, frame);

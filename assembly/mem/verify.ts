@@ -9,16 +9,50 @@
 import { OUT_RULE, OUT_RULE_FRAME } from '../abi';
 import { EUCLEAN } from '../base/errno';
 import {
-  ENTRY_BYTES, FRAME_DATA, FRAME_RAW, PAGE_MASK, PAGE_SHIFT, RECORD_FREE, SLAB_CACHE, SLAB_FRESH, entryOf, entryOwner, frameExists,
-  frameOf, tableOf,
+  ENTRY_BYTES,
+  FRAME_DATA,
+  FRAME_RAW,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  RECORD_FREE,
+  SLAB_CACHE,
+  SLAB_FRESH,
+  entryOf,
+  entryOwner,
+  frameExists,
+  frameOf,
+  tableOf,
 } from './layout';
 import { setOut } from './scratch';
 import { listNext, listPrevious } from '../base/list';
 
 export {
-  RULE_BOOT, RULE_BOOT_CHECK, RULE_BUFFER, RULE_BUMP, RULE_CLASS, RULE_ENTRY, RULE_FREE_LIST, RULE_FRONT, RULE_HANDLE, RULE_INDEX, RULE_LIST,
-  RULE_LRU, RULE_MAPS, RULE_OBJECT, RULE_OWNER, RULE_POOL, RULE_POOL_COUNT, RULE_POOL_LIST, RULE_SLAB, RULE_SLAB_COUNT, RULE_SLAB_FREE,
-  RULE_SLAB_LIST, RULE_SLOT, RULE_SLOTS, RULE_USED, RULE_ZSPAGE,
+  RULE_BOOT,
+  RULE_BOOT_CHECK,
+  RULE_BUFFER,
+  RULE_BUMP,
+  RULE_CLASS,
+  RULE_ENTRY,
+  RULE_FREE_LIST,
+  RULE_FRONT,
+  RULE_HANDLE,
+  RULE_INDEX,
+  RULE_LIST,
+  RULE_LRU,
+  RULE_MAPS,
+  RULE_OBJECT,
+  RULE_OWNER,
+  RULE_POOL,
+  RULE_POOL_COUNT,
+  RULE_POOL_LIST,
+  RULE_SLAB,
+  RULE_SLAB_COUNT,
+  RULE_SLAB_FREE,
+  RULE_SLAB_LIST,
+  RULE_SLOT,
+  RULE_SLOTS,
+  RULE_USED,
+  RULE_ZSPAGE,
 } from '../abi';
 
 /** Reports a broken rule. Always EUCLEAN, so that a check can return it. */
@@ -30,7 +64,7 @@ export function broken(rule: u32, frame: u32): u32 {
 
 /** Whether an address is that of the table entry of a frame below the bump mark. */
 function isEntry(address: usize): bool {
-  if ((<u32>address & (ENTRY_BYTES - 1)) != 0) return false;
+  if (((<u32>address) & (ENTRY_BYTES - 1)) != 0) return false;
   const frame = <u32>(address >> PAGE_SHIFT);
   if (frame != tableOf(frame)) return false;
   return frameExists(frameOf(address));
@@ -45,16 +79,16 @@ export function isRecord(address: usize, owner: u32, bytes: u32): bool {
   if (!frameExists(frame)) return false;
   const entry = entryOf(frame);
   if (entryOwner(entry) != owner) return false;
-  if (bytes == ANY_SIZE) bytes = load<u32>(load<u32>(entry, SLAB_CACHE)) & 0xFFFF;
-  const offset = <u32>address & PAGE_MASK;
+  if (bytes == ANY_SIZE) bytes = load<u32>(load<u32>(entry, SLAB_CACHE)) & 0xffff;
+  const offset = (<u32>address) & PAGE_MASK;
   if (offset % bytes != 0 || offset >= <u32>load<u16>(entry + SLAB_FRESH)) return false;
   return (load<u32>(address) & RECORD_FREE) == 0;
 }
 
 /** In place of a frame type: FRAME_DATA or FRAME_RAW. */
-export const FRAME_EITHER: u32 = 0xFFF;
+export const FRAME_EITHER: u32 = 0xfff;
 /** Result of listLength for a list that is not sound. */
-export const UNSOUND: u32 = 0xFFFFFFFF;
+export const UNSOUND: u32 = 0xffffffff;
 
 /** Whether a node is the entry of a frame with this owner (bytes = 0), or a used record in one. */
 function isNode(node: usize, owner: u32, bytes: u32): bool {

@@ -11,7 +11,15 @@
  * No frame holds more than 512 objects or 512 free ranges (blocks of 8 bytes).
  */
 import {
-  OUT_WALK_FREE, OUT_WALK_OBJECTS, WALK_BYTES, WALK_FREE_BYTES, WALK_FREE_OFFSET, WALK_FREE_WORDS, WALK_HANDLE, WALK_OBJECT_WORDS, WALK_OFFSET,
+  OUT_WALK_FREE,
+  OUT_WALK_OBJECTS,
+  WALK_BYTES,
+  WALK_FREE_BYTES,
+  WALK_FREE_OFFSET,
+  WALK_FREE_WORDS,
+  WALK_HANDLE,
+  WALK_OBJECT_WORDS,
+  WALK_OFFSET,
 } from '../abi';
 import { blockBuffer, out, pageBuffer, setOut } from './scratch';
 
@@ -22,17 +30,17 @@ export function walkStart(): void {
 
 export function walkObject(handle: u32, offset: u32, bytes: u32): void {
   const count = out(OUT_WALK_OBJECTS);
-  const at = blockBuffer() + (<usize>(count * WALK_OBJECT_WORDS) << 2);
-  store<u32>(at + (<usize>WALK_HANDLE << 2), handle);
-  store<u32>(at + (<usize>WALK_OFFSET << 2), offset);
-  store<u32>(at + (<usize>WALK_BYTES << 2), bytes);
+  const at = blockBuffer() + ((<usize>(count * WALK_OBJECT_WORDS)) << 2);
+  store<u32>(at + ((<usize>WALK_HANDLE) << 2), handle);
+  store<u32>(at + ((<usize>WALK_OFFSET) << 2), offset);
+  store<u32>(at + ((<usize>WALK_BYTES) << 2), bytes);
   setOut(OUT_WALK_OBJECTS, count + 1);
 }
 
 export function walkFree(offset: u32, bytes: u32): void {
   const count = out(OUT_WALK_FREE);
-  const at = pageBuffer() + (<usize>(count * WALK_FREE_WORDS) << 2);
-  store<u32>(at + (<usize>WALK_FREE_OFFSET << 2), offset);
-  store<u32>(at + (<usize>WALK_FREE_BYTES << 2), bytes);
+  const at = pageBuffer() + ((<usize>(count * WALK_FREE_WORDS)) << 2);
+  store<u32>(at + ((<usize>WALK_FREE_OFFSET) << 2), offset);
+  store<u32>(at + ((<usize>WALK_FREE_BYTES) << 2), bytes);
   setOut(OUT_WALK_FREE, count + 1);
 }

@@ -11,7 +11,19 @@
  *                      12 first key
  */
 import { PAGE_SHIFT, frameAddress } from '../mem/layout';
-import { NODE_BITS, NODE_MASK, addUsed, found, giveFrame, rootAt, setPlace, stateOf, takeFrame, usedIn, wordAt } from './table-layout';
+import {
+  NODE_BITS,
+  NODE_MASK,
+  addUsed,
+  found,
+  giveFrame,
+  rootAt,
+  setPlace,
+  stateOf,
+  takeFrame,
+  usedIn,
+  wordAt,
+} from './table-layout';
 
 export const LEAF_BITS: u32 = 9; // cells of a leaf
 export const HEIGHT_MAX: u32 = 4;
@@ -74,7 +86,7 @@ function denseMakeLeaf(root: usize, key: u32): u32 {
       if (child == 0) return 0;
       store<u32>(cell, child);
       addUsed(frame, 1);
-      setPlace(child, height - 2, key >> shiftAt(height) << shiftAt(height));
+      setPlace(child, height - 2, (key >> shiftAt(height)) << shiftAt(height));
     }
     frame = load<u32>(cell);
   }
@@ -146,7 +158,7 @@ export function denseNext(root: usize, key: u32): usize {
     let frame = rootAt(root).top;
     for (; height > 1 && frame != 0; height--) frame = load<u32>(wordAt(frame, childIndex(height, key)));
     // Without a leaf: on to the first key of the next child that there could be.
-    const step = frame != 0 ? <u32>1 << LEAF_BITS : <u32>1 << shiftAt(height + 1);
+    const step = frame != 0 ? (<u32>1) << LEAF_BITS : (<u32>1) << shiftAt(height + 1);
     const end = (key & ~(step - 1)) + step;
     if (frame != 0) {
       for (; key != end; key++) {

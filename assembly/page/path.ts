@@ -66,7 +66,7 @@ export function pageLoad(pool: usize, handle: u32): u32 {
 /** Fills the page buffer with one word. Returns its 4096 bytes. */
 export function pageFill(word: u32): u32 {
   const page = pageBuffer();
-  const words = <u64>word | (<u64>word << 32);
+  const words = (<u64>word) | ((<u64>word) << 32);
   for (let at: usize = 0; at < PAGE_SIZE; at += 8) store<u64>(page + at, words);
   return PAGE_SIZE;
 }

@@ -22,7 +22,19 @@
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, frameAddress } from '../mem/layout';
 import { gatherBuffer } from '../mem/scratch';
 import {
-  NODE_BITS, NODE_MASK, addUsed, found, giveFrame, indexEntry, leafDepth, rootAt, setPlace, stateOf, takeFrame, usedIn, wordAt,
+  NODE_BITS,
+  NODE_MASK,
+  addUsed,
+  found,
+  giveFrame,
+  indexEntry,
+  leafDepth,
+  rootAt,
+  setPlace,
+  stateOf,
+  takeFrame,
+  usedIn,
+  wordAt,
 } from './table-layout';
 
 export const SLOTS: u32 = 256; // of a leaf
@@ -35,9 +47,9 @@ export const DEPTH_MAX: u32 = 20;
 
 /** Hash of a key: for one high word a bijection of the low one. */
 function hashOf(low: u32, high: u32): u32 {
-  let hash = low ^ rotl<u32>(high * 0x9E3779B1, 15) ^ high;
-  hash = (hash ^ (hash >> 16)) * 0x85EBCA6B;
-  hash = (hash ^ (hash >> 13)) * 0xC2B2AE35;
+  let hash = low ^ rotl<u32>(high * 0x9e3779b1, 15) ^ high;
+  hash = (hash ^ (hash >> 16)) * 0x85ebca6b;
+  hash = (hash ^ (hash >> 13)) * 0xc2b2ae35;
   return hash ^ (hash >> 16);
 }
 
@@ -95,7 +107,7 @@ function adopt(leaf: u32, from: usize): void {
 /** Takes a slot out of its leaf: those behind it that may, move up. */
 function slotRemove(leaf: u32, slot: usize): void {
   const base = frameAddress(leaf);
-  let hole = (<u32>slot & PAGE_MASK) >> SLOT_SHIFT;
+  let hole = ((<u32>slot) & PAGE_MASK) >> SLOT_SHIFT;
   for (let index = hole + 1; ; index++) {
     const next = slotAt(base, index);
     if (slotState(next) == 0) break;
@@ -137,7 +149,7 @@ function directoryDouble(root: usize): bool {
   if (depth == DEPTH_MAX) return false;
   if (depth < NODE_BITS) {
     const first = frameAddress(rootAt(root).top);
-    const bytes = <usize>4 << depth;
+    const bytes = (<usize>4) << depth;
     memory.copy(first + bytes, first, bytes);
   } else if (!directoryAppend(root, depth)) {
     return false;
@@ -185,7 +197,7 @@ function directoryHalve(root: usize): void {
   const depth = rootAt(root).height - 1;
   const top = rootAt(root).top;
   if (depth < NODE_BITS) {
-    const bytes = <usize>4 << depth;
+    const bytes = (<usize>4) << depth;
     memory.fill(frameAddress(top) + bytes, 0, bytes);
   } else if (depth == NODE_BITS) {
     rootAt(root).top = load<u32>(wordAt(top, 0));
@@ -204,8 +216,8 @@ function directoryHalve(root: usize): void {
 
 /** Lets every word of the directory whose index ends in `bits` name a leaf. */
 function direct(root: usize, bits: u32, depth: u32, leaf: u32): void {
-  const end = <u32>1 << rootAt(root).height;
-  for (let index = bits; index < end; index += <u32>1 << depth) store<u32>(directoryAt(root, index), leaf);
+  const end = (<u32>1) << rootAt(root).height;
+  for (let index = bits; index < end; index += (<u32>1) << depth) store<u32>(directoryAt(root, index), leaf);
 }
 
 /** Halves the directory while no leaf is as deep as it. */
@@ -240,7 +252,7 @@ function leafSplit(root: usize, leaf: u32, hash: u32): bool {
     trim(root);
     return false;
   }
-  const bit = <u32>1 << depth;
+  const bit = (<u32>1) << depth;
   const copy = gatherBuffer();
   memory.copy(copy, frameAddress(leaf), PAGE_SIZE);
   memory.fill(frameAddress(leaf), 0, PAGE_SIZE);
@@ -263,7 +275,7 @@ function leafJoin(root: usize, hash: u32): bool {
   const depth = leafDepth(leaf);
   if (depth == 0) return false;
   const bits = hash & bitsBelow(depth - 1);
-  const other = load<u32>(directoryAt(root, (hash & bitsBelow(depth)) ^ (<u32>1 << (depth - 1))));
+  const other = load<u32>(directoryAt(root, (hash & bitsBelow(depth)) ^ ((<u32>1) << (depth - 1))));
   if (leafDepth(other) != depth || usedIn(leaf) + usedIn(other) > JOIN_AT) return false;
   const base = frameAddress(other);
   for (let index: u32 = 0; index < SLOTS; index++) {

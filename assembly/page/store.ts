@@ -26,9 +26,22 @@ import { gather } from '../mem/span';
 import { needed } from '../mem/frame';
 import { zpoolFree, zpoolSpan } from '../zpool';
 import { pageFill, pageLoad, pageStore } from './path';
-import { STATE_BITS, cellSet, isDoubted, stateOf, tableDoubt, tableFind, tableKeys, tableMake, tableNext, tableRemove, tableShape, tableStart } from './table';
+import {
+  STATE_BITS,
+  cellSet,
+  isDoubted,
+  stateOf,
+  tableDoubt,
+  tableFind,
+  tableKeys,
+  tableMake,
+  tableNext,
+  tableRemove,
+  tableShape,
+  tableStart,
+} from './table';
 
-const FACTOR: u64 = 0x9E3779B97F4A7C15;
+const FACTOR: u64 = 0x9e3779b97f4a7c15;
 
 /** Root of a pool's page table, 0 when it has none (or is no pool). */
 function rootOf(pool: usize): usize {
@@ -72,10 +85,10 @@ function sealOf(from: usize, bytes: u32): u32 {
     b = stir(b, from);
     from += 8;
   }
-  for (; bytes != 0; bytes--) c = rotl<u64>(c ^ <u64>load<u8>(from++), 29) * FACTOR;
+  for (; bytes != 0; bytes--) c = rotl<u64>(c ^ (<u64>load<u8>(from++)), 29) * FACTOR;
   a = (rotl<u64>(a, 17) ^ b) * FACTOR + rotl<u64>(c, 41);
   a = (a ^ (a >> 29)) * FACTOR + d;
-  return <u32>((a ^ (a >> 32)) * FACTOR >> (32 + STATE_BITS));
+  return <u32>(((a ^ (a >> 32)) * FACTOR) >> (32 + STATE_BITS));
 }
 
 /** The state of a cell that holds this object; 0 when there is none. */
@@ -139,7 +152,8 @@ export function tablePut(pool: usize, low: u32, high: u32, codec: u32): u32 {
   if (rootOf(pool) == 0) return EINVAL;
   const handle = pageStore(pool, codec);
   if (isError(handle)) return handle;
-  const result = handle != 0 ? tableSet(pool, low, high, handle, HANDLE) : tableSet(pool, low, high, out(OUT_FILL), FILL);
+  const result =
+    handle != 0 ? tableSet(pool, low, high, handle, HANDLE) : tableSet(pool, low, high, out(OUT_FILL), FILL);
   if (result != 0 && handle != 0) zpoolFree(pool, handle);
   return result;
 }

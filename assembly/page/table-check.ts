@@ -1,13 +1,31 @@
 /** The check of a page table: it survives any bytes in the frames. */
 import { DENSE, FILL, HANDLE, SPARSE } from '../abi';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_INDEX, PAGE_MASK, PAGE_SHIFT, boot, entryOf, entryOwner, frameAddress, frameExists,
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_INDEX,
+  PAGE_MASK,
+  PAGE_SHIFT,
+  boot,
+  entryOf,
+  entryOwner,
+  frameAddress,
+  frameExists,
 } from '../mem/layout';
 import { WORK_FRAMES, WORK_KEYS, WORK_MOST, WORK_SUM, out, setOut } from '../mem/scratch';
 import { RULE_INDEX, broken } from '../mem/verify';
 import { HEIGHT_MAX, LEAF_BITS, denseCell, shiftAt } from './dense';
 import {
-  DEPTH_MAX, SLOTS, SPLIT_AT, bitsBelow, directoryAt, directoryFrames, homeOf, slotAt, slotHash, slotState,
+  DEPTH_MAX,
+  SLOTS,
+  SPLIT_AT,
+  bitsBelow,
+  directoryAt,
+  directoryFrames,
+  homeOf,
+  slotAt,
+  slotHash,
+  slotState,
 } from './sparse';
 import { STATE_BITS, termOf } from './table';
 import { NODE_MASK, isPlaced, leafDepth, rootAt, stateOf, usedIn, wordAt } from './table-layout';
@@ -18,7 +36,7 @@ import { NODE_MASK, isPlaced, leafDepth, rootAt, stateOf, usedIn, wordAt } from 
  */
 export function tableCheck(root: usize): u32 {
   const home = <u32>(root >> PAGE_SHIFT);
-  const owner = (<u32>root & ~PAGE_MASK) | FRAME_INDEX;
+  const owner = ((<u32>root) & ~PAGE_MASK) | FRAME_INDEX;
   const bump = boot(BOOT_BUMP);
   let frames: u32 = 0;
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
@@ -30,7 +48,10 @@ export function tableCheck(root: usize): u32 {
   if (frames != rootAt(root).frames || shape > SPARSE || (shape == 0 && frames != 0)) return broken(RULE_INDEX, home);
   if ((rootAt(root).keys == 0) != (rootAt(root).top == 0)) return broken(RULE_INDEX, home);
   if (rootAt(root).doubted > (rootAt(root).keys == 0 ? 0 : 1)) return broken(RULE_INDEX, home);
-  if (rootAt(root).top == 0) return frames == 0 && (rootAt(root).height | rootAt(root).deepest | rootAt(root).sum) == 0 ? 0 : broken(RULE_INDEX, home);
+  if (rootAt(root).top == 0)
+    return frames == 0 && (rootAt(root).height | rootAt(root).deepest | rootAt(root).sum) == 0
+      ? 0
+      : broken(RULE_INDEX, home);
   setOut(WORK_FRAMES, 0);
   setOut(WORK_KEYS, 0);
   setOut(WORK_MOST, frames); // so the check ends whatever the frames hold
@@ -44,7 +65,9 @@ export function tableCheck(root: usize): u32 {
     result = sparseCheck(root, owner);
   }
   if (result != 0) return result;
-  return out(WORK_FRAMES) == frames && out(WORK_KEYS) == rootAt(root).keys && out(WORK_SUM) == rootAt(root).sum ? 0 : broken(RULE_INDEX, home);
+  return out(WORK_FRAMES) == frames && out(WORK_KEYS) == rootAt(root).keys && out(WORK_SUM) == rootAt(root).sum
+    ? 0
+    : broken(RULE_INDEX, home);
 }
 
 /** Counts a frame that a table names; whether it is one of the table's, and not one too many. */

@@ -11,6 +11,7 @@ import { setOut } from '../mem/scratch';
 export const NODE_BITS: u32 = 10; // frame numbers in a frame: children of a node, words of a directory
 export const NODE_MASK: u32 = 1023;
 
+
 @unmanaged
 export class Root {
   shape: u32;
@@ -22,6 +23,7 @@ export class Root {
   doubted: u32;
   sum: u32;
 }
+
 
 @unmanaged
 export class IndexEntry {
@@ -81,7 +83,7 @@ export function found(cell: usize, low: u32, high: u32, place: u32): usize {
 
 /** Takes a zeroed frame for the table; 0 for none. The owner is the page in which the root lies. */
 export function takeFrame(root: usize): u32 {
-  const frame = frameAlloc((<u32>root & ~PAGE_MASK) | FRAME_INDEX);
+  const frame = frameAlloc(((<u32>root) & ~PAGE_MASK) | FRAME_INDEX);
   if (frame != 0) rootAt(root).frames += 1;
   return frame;
 }

@@ -42,8 +42,8 @@ export const STATE_BITS: u32 = 2;
 
 /** What a key and its contents add to a sum: any other word gives, but for one case in 2^32, another number. */
 /* @inline */ export function termOf(key: u64, contents: u64): u32 {
-  const mixed = (rotl<u64>((key + 1) * 0x9E3779B97F4A7C15, 32) ^ contents) * 0xD6E8FEB86659FD93;
-  return <u32>(mixed >> 32) ^ <u32>mixed;
+  const mixed = (rotl<u64>((key + 1) * 0x9e3779b97f4a7c15, 32) ^ contents) * 0xd6e8feb86659fd93;
+  return (<u32>(mixed >> 32)) ^ (<u32>mixed);
 }
 
 /** That of a cell, given its key in a dense table; in a sparse one the key lies before it. */
@@ -102,7 +102,7 @@ export function tableMake(root: usize, low: u32, high: u32): usize {
 export function cellSet(root: usize, cell: usize, low: u32, value: u32, state: u32): void {
   let sum = rootAt(root).sum;
   if (stateOf(cell) != 0) sum ^= term(root, cell, low);
-  store<u64>(cell, <u64>value | (<u64>state << 32));
+  store<u64>(cell, (<u64>value) | ((<u64>state) << 32));
   rootAt(root).sum = sum ^ term(root, cell, low);
 }
 

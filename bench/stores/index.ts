@@ -19,7 +19,7 @@ export const STORES: Record<string, Maker> = {
   'Map + lz4js': async () => mapOfBlocks(await loadCodec('lz4js')),
   'lru-cache + lz4-napi': (pages) => withCodec(lz4Napi(), (codec) => lruCache(codec, pages)),
   'lmdb, compressed': lmdb,
-  'keyv': keyv,
+  keyv: keyv,
 };
 
 function withCodec<T, R>(codec: T | undefined, make: (codec: T) => R): R | undefined {

@@ -46,12 +46,22 @@ export function lruCache(codec: Codec, pages: number): Store | undefined {
 
 /** lmdb with its own compression, on a file system in memory where there is one. */
 export function lmdb(): Store | undefined {
-  interface Database { put(key: number, value: Uint8Array): Promise<unknown>; get(key: number): Uint8Array; flushed: Promise<unknown> }
+  interface Database {
+    put(key: number, value: Uint8Array): Promise<unknown>;
+    get(key: number): Uint8Array;
+    flushed: Promise<unknown>;
+  }
   const module = peer<{ open(options: object): Database }>('lmdb');
   if (module === undefined) return undefined;
   const path = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'compcache-bench-'));
   process.on('exit', () => rmSync(path, { recursive: true, force: true }));
-  const database = module.open({ path: join(path, 'pages'), compression: true, encoding: 'binary', keyEncoding: 'uint32', noSync: true });
+  const database = module.open({
+    path: join(path, 'pages'),
+    compression: true,
+    encoding: 'binary',
+    keyEncoding: 'uint32',
+    noSync: true,
+  });
   let last: Promise<unknown> = Promise.resolve();
   return {
     put: (number, page) => (last = database.put(number, Buffer.from(page))),
@@ -62,9 +72,16 @@ export function lmdb(): Store | undefined {
 
 /** keyv on its own map. */
 export function keyv(): Store | undefined {
-  interface Keyv { set(key: string, value: Buffer): Promise<unknown>; get(key: string): Promise<Buffer> }
+  interface Keyv {
+    set(key: string, value: Buffer): Promise<unknown>;
+    get(key: string): Promise<Buffer>;
+  }
   const module = peer<{ Keyv: new () => Keyv }>('keyv');
   if (module === undefined) return undefined;
   const pages = new module.Keyv();
-  return { awaits: true, put: (number, page) => pages.set(String(number), page), get: (number) => pages.get(String(number)) };
+  return {
+    awaits: true,
+    put: (number, page) => pages.set(String(number), page),
+    get: (number) => pages.get(String(number)),
+  };
 }

@@ -62,7 +62,8 @@ async function state(store: Store, version: number): Promise<State> {
   const { rss, heapUsed } = process.memoryUsage();
   for (let turn = 0; turn < CHECKED; turn++) {
     const number = draw() % total;
-    if (Buffer.compare(await store.get(number, into), page(number, version)) !== 0) throw new Error(`${name}: page ${number} came back different`);
+    if (Buffer.compare(await store.get(number, into), page(number, version)) !== 0)
+      throw new Error(`${name}: page ${number} came back different`);
   }
   return { rss: (rss - before.rss) / (total * PAGE_SIZE), heap: (heapUsed - before.heap) / total, gc: collecting() };
 }
@@ -70,15 +71,19 @@ async function state(store: Store, version: number): Promise<State> {
 /** Percent of the working time; what is collected while other processes have their turn does not count. */
 function collecting(): number {
   const sum = (spans: readonly Span[]): number => spans.reduce((total, { duration }) => total + duration, 0);
-  const within = (one: Span): boolean => works.some(({ startTime, duration }) => one.startTime >= startTime && one.startTime < startTime + duration);
+  const within = (one: Span): boolean =>
+    works.some(({ startTime, duration }) => one.startTime >= startTime && one.startTime < startTime + duration);
   return (100 * sum(collections.filter(within))) / sum(works);
 }
 
 function answer(store: Store, work: Work): Promise<Rate | State> {
   switch (work.do) {
-    case 'put': return rate(() => put(store, work), Math.max(0, Math.min(work.count, total - work.first)));
-    case 'get': return rate(() => get(store, work), work.count);
-    case 'state': return state(store, work.version);
+    case 'put':
+      return rate(() => put(store, work), Math.max(0, Math.min(work.count, total - work.first)));
+    case 'get':
+      return rate(() => get(store, work), work.count);
+    case 'state':
+      return state(store, work.version);
   }
 }
 

@@ -8,7 +8,10 @@ import { libcMalloc } from '../libc.ts';
 export async function* allocatorSuite(): AsyncGenerator<Table> {
   const malloc = libcMalloc(LIVE);
   const table = await allocatorTable();
-  const own = table.contenders.map((contender) => ({ ...contender, figures: () => densities(contender.name as AllocatorName) }));
+  const own = table.contenders.map((contender) => ({
+    ...contender,
+    figures: () => densities(contender.name as AllocatorName),
+  }));
   yield { ...table, contenders: malloc === undefined ? own : [malloc, ...own] };
   malloc?.end();
 }

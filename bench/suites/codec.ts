@@ -58,7 +58,11 @@ async function coreCodecs(): Promise<Codec[]> {
 }
 
 /** Those that can be had; a code that says otherwise is no fault. */
-async function available<Name>(names: readonly Name[], load: (name: Name) => Promise<Codec>, unless: string): Promise<Codec[]> {
+async function available<Name>(
+  names: readonly Name[],
+  load: (name: Name) => Promise<Codec>,
+  unless: string,
+): Promise<Codec[]> {
   const codecs: Codec[] = [];
   for (const name of names) {
     try {
@@ -72,9 +76,20 @@ async function available<Name>(names: readonly Name[], load: (name: Name) => Pro
 
 export async function* codecSuite(corpora: readonly Corpus[]): AsyncGenerator<Table> {
   const first = lz4Npm();
-  const rest = [...(await coreCodecs()), ...(await available(LOADABLE_CODECS, loadCodec, 'ENODEV')), ...(await otherCodecs())];
+  const rest = [
+    ...(await coreCodecs()),
+    ...(await available(LOADABLE_CODECS, loadCodec, 'ENODEV')),
+    ...(await otherCodecs()),
+  ];
   for (const corpus of corpora) {
-    const here = [await inPlace('lz4, in place', 'codec-simd', corpus), await inPlace('lz4 scalar, in place', 'codec-scalar', corpus)];
-    yield* codecTables(corpus, [...(first === undefined ? [] : [trialOf(first, corpus)]), ...here, ...rest.map((codec) => trialOf(codec, corpus))]);
+    const here = [
+      await inPlace('lz4, in place', 'codec-simd', corpus),
+      await inPlace('lz4 scalar, in place', 'codec-scalar', corpus),
+    ];
+    yield* codecTables(corpus, [
+      ...(first === undefined ? [] : [trialOf(first, corpus)]),
+      ...here,
+      ...rest.map((codec) => trialOf(codec, corpus)),
+    ]);
   }
 }

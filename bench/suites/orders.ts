@@ -27,9 +27,13 @@ const ORDERS: [name: string, order: Order, before?: (server: Compressed, client:
   ['no order', () => new Promise((resolve) => setTimeout(resolve, NO_ORDER_MS))],
   ['idle', (server) => server.ask('idle')],
   ['recompress', (server) => server.ask('recompress')],
-  ['compact', (server) => server.ask('compact'), async (_, client) => {
-    for (let page = 1; page < DEVICE_PAGES; page += 2) await client.trim(page * PAGE_SIZE, PAGE_SIZE);
-  }],
+  [
+    'compact',
+    (server) => server.ask('compact'),
+    async (_, client) => {
+      for (let page = 1; page < DEVICE_PAGES; page += 2) await client.trim(page * PAGE_SIZE, PAGE_SIZE);
+    },
+  ],
   ['writeback', (server) => server.ask('writeback', { type: 'idle' }), (server) => server.ask('idle')],
 ];
 
@@ -61,7 +65,12 @@ async function readsBeside(client: NbdClient, order: Promise<unknown>): Promise<
   return times;
 }
 
-function contender(server: Compressed, client: NbdClient, pages: readonly Buffer[], [name, order, before]: (typeof ORDERS)[number]): Contender {
+function contender(
+  server: Compressed,
+  client: NbdClient,
+  pages: readonly Buffer[],
+  [name, order, before]: (typeof ORDERS)[number],
+): Contender {
   const [took, middle, late]: [number[], number[], number[]] = [[], [], []];
   return {
     name,
@@ -83,7 +92,12 @@ export async function* ordersSuite(corpora: readonly Corpus[]): AsyncGenerator<T
   if (!hasServe()) return;
   for (const { name, pages } of corpora) {
     const folder = mkdtempSync(join(tmpdir(), 'compcache-bench-'));
-    const server = await Server.compcache(folder, DEVICE_BYTES, ['--recomp', 'lz4hc', '--backing', join(folder, 'backing')]);
+    const server = await Server.compcache(folder, DEVICE_BYTES, [
+      '--recomp',
+      'lz4hc',
+      '--backing',
+      join(folder, 'backing'),
+    ]);
     const client = await NbdClient.open(server.socket);
     try {
       yield {

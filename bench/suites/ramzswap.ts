@@ -39,7 +39,8 @@ async function entries(allocator: AllocatorName): Promise<Place> {
   const pool = ram.zpool(allocator);
   const all: PageEntry[] = [];
   return {
-    name: 'storePage, loadPage', ram,
+    name: 'storePage, loadPage',
+    ram,
     put: (number, page) => void (all[number] = pool.storePage(page)),
     get: (number, into) => pool.loadPage(all[number] as PageEntry, into),
     clear: () => all.forEach((entry) => pool.freePage(entry)),
@@ -50,7 +51,8 @@ async function table(allocator: AllocatorName): Promise<Place> {
   const ram = await Ram.create({ bytes: RAM_BYTES });
   const keys = ram.zpool(allocator).pageTable('sparse');
   return {
-    name: 'pageTable', ram,
+    name: 'pageTable',
+    ram,
     put: (number, page) => keys.put(number, page),
     get: (number, into) => void keys.get(number, into),
     clear: (count) => repeat(count, (number) => void keys.delete(number)),
@@ -61,7 +63,9 @@ async function device(allocator: AllocatorName, pages: number): Promise<Place & 
   const ram = await Ram.create({ bytes: RAM_BYTES });
   const made = await Ramzswap.create({ ram, allocator, disksize: pages * PAGE_SIZE });
   return {
-    name: 'ramzswap', ram, device: made,
+    name: 'ramzswap',
+    ram,
+    device: made,
     put: (number, page) => made.writePage(number, page),
     get: (number, into) => made.readPage(number, into),
     clear: (count) => void made.discard(0, count),
@@ -73,7 +77,8 @@ async function* pageIo({ name, pages }: Corpus, allocator: AllocatorName): Async
   const count = roundOf(pages);
   const into = Buffer.alloc(PAGE_SIZE);
   const places = [await entries(allocator), await table(allocator), await device(allocator, count)];
-  const fill = (place: Place): void => repeat(count, (number) => place.put(number, pages[number % pages.length] as Buffer));
+  const fill = (place: Place): void =>
+    repeat(count, (number) => place.put(number, pages[number % pages.length] as Buffer));
   places.forEach(fill);
   yield {
     title: `write a page, ${name}, ${allocator}`,
@@ -96,7 +101,10 @@ async function* pageIo({ name, pages }: Corpus, allocator: AllocatorName): Async
   yield {
     title: `read a page, ${name}, ${allocator}`,
     unit: 'ns',
-    contenders: places.map((place) => ({ name: place.name, round: () => time(count, () => repeat(count, (number) => place.get(number, into))) })),
+    contenders: places.map((place) => ({
+      name: place.name,
+      round: () => time(count, () => repeat(count, (number) => place.get(number, into))),
+    })),
   };
   places.forEach(({ ram }) => ram.close());
 }
@@ -108,7 +116,10 @@ async function* byteIo({ name, pages }: Corpus): AsyncGenerator<Table> {
   const pageOf = (number: number): Buffer => pages[number % pages.length] as Buffer;
   const [page, sector] = [Buffer.alloc(PAGE_SIZE), Buffer.alloc(SECTOR)];
   repeat(count, (number) => made.writePage(number, pageOf(number)));
-  const contender = (what: string, run: (number: number) => void): Contender => ({ name: what, round: () => time(count, () => repeat(count, run)) });
+  const contender = (what: string, run: (number: number) => void): Contender => ({
+    name: what,
+    round: () => time(count, () => repeat(count, run)),
+  });
   const sectorsOf = (number: number): number => number * (PAGE_SIZE / SECTOR);
   yield {
     title: `write over what is there, ${name}, zsmalloc`,
@@ -116,8 +127,12 @@ async function* byteIo({ name, pages }: Corpus): AsyncGenerator<Table> {
     contenders: [
       contender('a page', (number) => made.writePage(number, pageOf(number))),
       contender('8 sectors, a page', (number) => made.writeSectors(sectorsOf(number), pageOf(number))),
-      contender('a sector', (number) => made.writeSectors(sectorsOf(number) + 3, pageOf(number).subarray(3 * SECTOR, 4 * SECTOR))),
-      contender('512 bytes at an odd offset', (number) => made.write(number * PAGE_SIZE + 77, pageOf(number).subarray(77, 77 + SECTOR))),
+      contender('a sector', (number) =>
+        made.writeSectors(sectorsOf(number) + 3, pageOf(number).subarray(3 * SECTOR, 4 * SECTOR)),
+      ),
+      contender('512 bytes at an odd offset', (number) =>
+        made.write(number * PAGE_SIZE + 77, pageOf(number).subarray(77, 77 + SECTOR)),
+      ),
     ],
   };
   repeat(count, (number) => {
@@ -171,7 +186,11 @@ async function* copies(servers: readonly Server[], name: string, image: string, 
   yield {
     title: title('in'),
     unit: 'ns',
-    contenders: servers.map((server) => ({ name: server.name, round: () => timeCopy(image, server.uri), figures: () => server.memory(DEVICE_BYTES) })),
+    contenders: servers.map((server) => ({
+      name: server.name,
+      round: () => timeCopy(image, server.uri),
+      figures: () => server.memory(DEVICE_BYTES),
+    })),
   };
   for (const { name: server, uri } of servers) {
     const back = join(folder, 'back');
@@ -179,7 +198,11 @@ async function* copies(servers: readonly Server[], name: string, image: string, 
     requireSame(server, readFileSync(image), readFileSync(back));
     rmSync(back);
   }
-  yield { title: title('out'), unit: 'ns', contenders: servers.map(({ name: server, uri }) => ({ name: server, round: () => timeCopy(uri, 'null:') })) };
+  yield {
+    title: title('out'),
+    unit: 'ns',
+    contenders: servers.map(({ name: server, uri }) => ({ name: server, round: () => timeCopy(uri, 'null:') })),
+  };
 }
 
 /** The middle one of so many operations, one after the other, as qemu-io takes their times. */
@@ -194,11 +217,16 @@ async function latency(uri: string, command: (page: number) => string): Promise<
 async function* latencies(servers: readonly Server[], { name, pages }: Corpus, folder: string): AsyncGenerator<Table> {
   pages.forEach((page, nth) => writeFileSync(join(folder, `page-${nth}`), page));
   const commands = {
-    write: (page: number): string => `write -C -s ${join(folder, `page-${page % pages.length}`)} ${page * PAGE_SIZE} ${PAGE_SIZE}`,
+    write: (page: number): string =>
+      `write -C -s ${join(folder, `page-${page % pages.length}`)} ${page * PAGE_SIZE} ${PAGE_SIZE}`,
     read: (page: number): string => `read -C ${page * PAGE_SIZE} ${PAGE_SIZE}`,
   };
   for (const [verb, command] of Object.entries(commands)) {
-    yield { title: `qemu-io ${verb}, one page at a time, ${name}`, unit: 'ns', contenders: servers.map(({ name: server, uri }) => ({ name: server, round: () => latency(uri, command) })) };
+    yield {
+      title: `qemu-io ${verb}, one page at a time, ${name}`,
+      unit: 'ns',
+      contenders: servers.map(({ name: server, uri }) => ({ name: server, round: () => latency(uri, command) })),
+    };
   }
 }
 

@@ -9,7 +9,9 @@ const MIB = 2 ** 20;
 
 function measured(name: string): Promise<Held[]> {
   return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL('../resident.ts', import.meta.url)), [name, String(TURNS)], { execArgv: [...process.execArgv, '--expose-gc'] });
+    const child = fork(fileURLToPath(new URL('../resident.ts', import.meta.url)), [name, String(TURNS)], {
+      execArgv: [...process.execArgv, '--expose-gc'],
+    });
     child.once('message', (held) => resolve(held as Held[]));
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`resident: ${name} ended with ${code}`)));
@@ -31,7 +33,7 @@ function contender(name: string): Contender {
       return held.reduce((sum, { spent }) => sum + spent, 0) / held.length;
     },
     figures: () => ({
-      'MiB': (held[1] as Held).rss / MIB,
+      MiB: (held[1] as Held).rss / MIB,
       'rss %': growth(held, ({ rss }) => rss),
       'rss less heap %': growth(held, ({ rss, heapTotal }) => rss - heapTotal),
       'array buffers %': growth(held, ({ arrayBuffers }) => arrayBuffers + MIB),
@@ -40,5 +42,9 @@ function contender(name: string): Contender {
 }
 
 export async function* residentSuite(): AsyncGenerator<Table> {
-  yield { title: `resident memory, turns of ${OPERATIONS} operations`, unit: 'ns', contenders: Object.keys(SUBJECTS).map(contender) };
+  yield {
+    title: `resident memory, turns of ${OPERATIONS} operations`,
+    unit: 'ns',
+    contenders: Object.keys(SUBJECTS).map(contender),
+  };
 }

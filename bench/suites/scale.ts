@@ -3,13 +3,24 @@
  * but for the misses of caches that hold the small one. Both are brought to a steady state first: each object was replaced about
  * three times (a page once). The C library's malloc on about as many objects shows what caches do.
  */
-import { ALLOCATORS, PAGE_SIZE, Ram, type AllocatorName, type Handle, type PageEntry, type Zpool } from '../../bindings/index.ts';
+import {
+  ALLOCATORS,
+  PAGE_SIZE,
+  Ram,
+  type AllocatorName,
+  type Handle,
+  type PageEntry,
+  type Zpool,
+} from '../../bindings/index.ts';
 import { createDraw, sizeOf } from '../../cli/bench/draw.ts';
 import { time } from '../../cli/bench/measure.ts';
 import type { Contender, Corpus, Table } from '../../cli/bench/types.ts';
 import { libcMalloc } from '../libc.ts';
 
-const SIZES = [['16 MiB', 16 * 2 ** 20], ['1 GiB', 2 ** 30]] as const;
+const SIZES = [
+  ['16 MiB', 16 * 2 ** 20],
+  ['1 GiB', 2 ** 30],
+] as const;
 const SHARE = 0.5; // of the RAM that objects take
 const STEPS = 50_000;
 
@@ -32,15 +43,18 @@ async function objects(allocator: AllocatorName, [name, bytes]: (typeof SIZES)[n
   const draw = createDraw(2);
   const handles: Handle[] = [];
   while (half()) handles.push(zpool.malloc(sizeOf(draw)));
-  return settled({
-    name,
-    count: handles.length,
-    replace(nth) {
-      zpool.free(handles[nth] as Handle);
-      handles[nth] = zpool.malloc(sizeOf(draw));
+  return settled(
+    {
+      name,
+      count: handles.length,
+      replace(nth) {
+        zpool.free(handles[nth] as Handle);
+        handles[nth] = zpool.malloc(sizeOf(draw));
+      },
+      look: (nth) => void zpool.size(handles[nth] as Handle),
     },
-    look: (nth) => void zpool.size(handles[nth] as Handle),
-  }, 3);
+    3,
+  );
 }
 
 async function pages(allocator: AllocatorName, [name, bytes]: (typeof SIZES)[number], corpus: Corpus): Promise<Filled> {
@@ -49,15 +63,18 @@ async function pages(allocator: AllocatorName, [name, bytes]: (typeof SIZES)[num
   const page = (nth: number): Uint8Array => corpus.pages[nth % corpus.pages.length] as Uint8Array;
   const entries: PageEntry[] = [];
   while (half()) entries.push(zpool.storePage(page(entries.length)));
-  return settled({
-    name,
-    count: entries.length,
-    replace(nth) {
-      zpool.freePage(entries[nth] as PageEntry);
-      entries[nth] = zpool.storePage(page(nth));
+  return settled(
+    {
+      name,
+      count: entries.length,
+      replace(nth) {
+        zpool.freePage(entries[nth] as PageEntry);
+        entries[nth] = zpool.storePage(page(nth));
+      },
+      look: (nth) => zpool.loadPage(entries[nth] as PageEntry, into),
     },
-    look: (nth) => zpool.loadPage(entries[nth] as PageEntry, into),
-  }, 1);
+    1,
+  );
 }
 
 /** Replaces objects at random, so many times as there are. */
@@ -75,9 +92,10 @@ function tables(allocator: AllocatorName, filled: readonly Filled[], replacing: 
       const draw = createDraw(5);
       return {
         name: one.name,
-        round: () => time(STEPS, () => {
-          for (let step = 0; step < STEPS; step++) run(one, draw() % one.count);
-        }),
+        round: () =>
+          time(STEPS, () => {
+            for (let step = 0; step < STEPS; step++) run(one, draw() % one.count);
+          }),
         figures: () => ({ objects: one.count }),
       };
     }),
@@ -89,7 +107,9 @@ function tables(allocator: AllocatorName, filled: readonly Filled[], replacing: 
 const LIBC_OBJECTS = [5_000, 340_000] as const;
 
 async function* libc(): AsyncGenerator<Table> {
-  const both = LIBC_OBJECTS.map((live) => libcMalloc(live, `${live.toLocaleString('en-US')} objects`)).filter((one) => one !== undefined);
+  const both = LIBC_OBJECTS.map((live) => libcMalloc(live, `${live.toLocaleString('en-US')} objects`)).filter(
+    (one) => one !== undefined,
+  );
   if (both.length === 0) return;
   yield { title: 'malloc of the C library: free and malloc', unit: 'ns', contenders: both };
   both.forEach((one) => one.end());
@@ -98,7 +118,17 @@ async function* libc(): AsyncGenerator<Table> {
 export async function* scaleSuite(corpus: Corpus): AsyncGenerator<Table> {
   yield* libc();
   for (const allocator of ALLOCATORS) {
-    yield* tables(allocator, await Promise.all(SIZES.map((size) => objects(allocator, size))), 'free and malloc', 'size of an object');
-    yield* tables(allocator, await Promise.all(SIZES.map((size) => pages(allocator, size, corpus))), 'free and store a page', 'load a page');
+    yield* tables(
+      allocator,
+      await Promise.all(SIZES.map((size) => objects(allocator, size))),
+      'free and malloc',
+      'size of an object',
+    );
+    yield* tables(
+      allocator,
+      await Promise.all(SIZES.map((size) => pages(allocator, size, corpus))),
+      'free and store a page',
+      'load a page',
+    );
   }
 }

@@ -6,7 +6,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FileStore } from '../../bindings/backing/file.ts';
-import { MemoryStore, PAGE_SIZE, Ram, SwapSpace, Zswap, type BackingStore, type PageEntry } from '../../bindings/index.ts';
+import {
+  MemoryStore,
+  PAGE_SIZE,
+  Ram,
+  SwapSpace,
+  Zswap,
+  type BackingStore,
+  type PageEntry,
+} from '../../bindings/index.ts';
 import { requireSame } from '../../cli/bench/codec.ts';
 import { createDraw } from '../../cli/bench/draw.ts';
 import { time } from '../../cli/bench/measure.ts';
@@ -71,7 +79,8 @@ async function* hits({ name, pages }: Corpus): AsyncGenerator<Table> {
   const into = Buffer.alloc(PAGE_SIZE);
   const places = [await entries(), await table(), ...(await Promise.all(VICTIMS.map(zswapPlace)))];
   const drop = (place: Place): void => repeat(count, (number) => place.drop(number));
-  const fill = (place: Place): void => repeat(count, (number) => place.put(number, pages[number % pages.length] as Buffer));
+  const fill = (place: Place): void =>
+    repeat(count, (number) => place.put(number, pages[number % pages.length] as Buffer));
   places.forEach(fill);
   yield {
     title: `store a page, ${name}`,
@@ -93,7 +102,10 @@ async function* hits({ name, pages }: Corpus): AsyncGenerator<Table> {
   yield {
     title: `load a page, ${name}`,
     unit: 'ns',
-    contenders: places.map((place) => ({ name: place.name, round: () => time(count, () => repeat(count, (number) => place.get(number, into))) })),
+    contenders: places.map((place) => ({
+      name: place.name,
+      round: () => time(count, () => repeat(count, (number) => place.get(number, into))),
+    })),
   };
 }
 
@@ -105,10 +117,16 @@ type Stores = Record<string, StoreMaker>;
 async function* writeback({ name, pages }: Corpus, stores: Stores): AsyncGenerator<Table> {
   const count = roundOf(pages);
   const into = Buffer.alloc(PAGE_SIZE);
-  const fill = (zswap: Zswap): void => repeat(count, (number) => void zswap.store(0, number, pages[number % pages.length] as Buffer));
+  const fill = (zswap: Zswap): void =>
+    repeat(count, (number) => void zswap.store(0, number, pages[number % pages.length] as Buffer));
   const made = async (victims: Victims, store: string): Promise<{ name: string; zswap: Zswap }> => ({
     name: `${store} store, ${victims}`,
-    zswap: await Zswap.create({ bytes: RAM_BYTES, victims, sameFilled: false, store: await (stores[store] as StoreMaker)(count) }),
+    zswap: await Zswap.create({
+      bytes: RAM_BYTES,
+      victims,
+      sameFilled: false,
+      store: await (stores[store] as StoreMaker)(count),
+    }),
   });
   const pool = await made('entry', 'memory');
   fill(pool.zswap);
@@ -148,7 +166,11 @@ async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerato
   for (const [kind, make] of Object.entries(stores)) {
     for (const victims of VICTIMS) {
       const store = new CountingStore(await make(WORKING_SET + 1));
-      spaces.push({ name: `${kind} store, ${victims}`, space: await SwapSpace.create({ bytes: SWAP_FRAMES * PAGE_SIZE, victims, store }), store });
+      spaces.push({
+        name: `${kind} store, ${victims}`,
+        space: await SwapSpace.create({ bytes: SWAP_FRAMES * PAGE_SIZE, victims, store }),
+        store,
+      });
     }
   }
   for (const { space } of spaces) repeat(WORKING_SET, (slot) => space.pageOut(slot, pageOf(slot)));
@@ -166,16 +188,29 @@ async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerato
       figures: () => ({ 'store calls': (calls() - before) / (rounds * PAGES_A_ROUND) }),
     };
   };
-  const title = (verb: string): string => `${verb}, ${WORKING_SET.toLocaleString('en-US')} pages of ${name} in a RAM of ${SWAP_FRAMES.toLocaleString('en-US')} frames, Zipf’s law`;
+  const title = (verb: string): string =>
+    `${verb}, ${WORKING_SET.toLocaleString('en-US')} pages of ${name} in a RAM of ${SWAP_FRAMES.toLocaleString('en-US')} frames, Zipf’s law`;
   yield {
     title: title('pageOut'),
     unit: 'ns',
-    contenders: spaces.map(({ name: one, space, store }) => contender(one, (slot) => space.pageOut(slot, pageOf(slot)), () => store.writes)),
+    contenders: spaces.map(({ name: one, space, store }) =>
+      contender(
+        one,
+        (slot) => space.pageOut(slot, pageOf(slot)),
+        () => store.writes,
+      ),
+    ),
   };
   yield {
     title: title('pageIn'),
     unit: 'ns',
-    contenders: spaces.map(({ name: one, space, store }) => contender(one, (slot) => void space.pageIn(slot, into), () => store.reads)),
+    contenders: spaces.map(({ name: one, space, store }) =>
+      contender(
+        one,
+        (slot) => void space.pageIn(slot, into),
+        () => store.reads,
+      ),
+    ),
   };
   for (const { name: one, space } of spaces) {
     repeat(WORKING_SET, (slot) => {
@@ -189,11 +224,20 @@ async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerato
 /** Stores into a pool that stays full, over a file: the mean, and how long single ones take. */
 async function* waits({ name, pages }: Corpus, make: StoreMaker): AsyncGenerator<Table> {
   const asked = zipf(WORKING_SET, ASKED_PARTS * PAGES_A_ROUND, createDraw(2));
-  const all = await Promise.all(WAITING.flatMap((allocator) => VICTIMS.map(async (victims) => ({
-    name: `${allocator}, ${victims}`,
-    zswap: await Zswap.create({ bytes: SWAP_FRAMES * PAGE_SIZE, allocator, victims, store: await make(WORKING_SET + 1) }),
-    times: [] as number[],
-  }))));
+  const all = await Promise.all(
+    WAITING.flatMap((allocator) =>
+      VICTIMS.map(async (victims) => ({
+        name: `${allocator}, ${victims}`,
+        zswap: await Zswap.create({
+          bytes: SWAP_FRAMES * PAGE_SIZE,
+          allocator,
+          victims,
+          store: await make(WORKING_SET + 1),
+        }),
+        times: [] as number[],
+      })),
+    ),
+  );
   const pageOf = (slot: number): Buffer => pages[slot % pages.length] as Buffer;
   for (const { zswap } of all) repeat(WORKING_SET, (slot) => void zswap.store(0, slot, pageOf(slot)));
   yield {
@@ -201,11 +245,14 @@ async function* waits({ name, pages }: Corpus, make: StoreMaker): AsyncGenerator
     unit: 'ns',
     contenders: all.map(({ name: contender, zswap, times }) => ({
       name: contender,
-      round: () => time(asked.length, () => asked.forEach((slot) => {
-        const start = performance.now();
-        zswap.store(0, slot, pageOf(slot));
-        times.push(performance.now() - start);
-      })),
+      round: () =>
+        time(asked.length, () =>
+          asked.forEach((slot) => {
+            const start = performance.now();
+            zswap.store(0, slot, pageOf(slot));
+            times.push(performance.now() - start);
+          }),
+        ),
       figures: () => {
         const sorted = Float64Array.from(times).sort();
         const microseconds = (share: number): number => (sorted[Math.ceil(share * sorted.length) - 1] as number) * 1000;

@@ -20,7 +20,8 @@ const SOCKET_NAME = 108;
  */
 function namesOf(key: string): string[] {
   const name = `compcache-${key}`;
-  if (process.platform === 'linux') return [`\0${name}`.padEnd(SOCKET_NAME, '.'), `\0${name}`.padEnd(SOCKET_NAME - 1, '.')];
+  if (process.platform === 'linux')
+    return [`\0${name}`.padEnd(SOCKET_NAME, '.'), `\0${name}`.padEnd(SOCKET_NAME - 1, '.')];
   return process.platform === 'win32' ? [`\\\\.\\pipe\\${name}`] : [];
 }
 
@@ -35,7 +36,12 @@ function listen(op: string, path: string, name: string): Promise<Server | undefi
       }
       void ownerOf(name).then((owner) => {
         const by = owner === undefined ? '' : `, of process ${owner}`;
-        reject(new CompcacheError('EBUSY', op, `${path} is open in another store${by}`, { cause, detail: { path, ...(owner === undefined ? {} : { owner }) } }));
+        reject(
+          new CompcacheError('EBUSY', op, `${path} is open in another store${by}`, {
+            cause,
+            detail: { path, ...(owner === undefined ? {} : { owner }) },
+          }),
+        );
       });
     });
     server.listen({ path: name, exclusive: true }, () => resolve(server.unref()));
@@ -73,9 +79,17 @@ function askOwner(name: string): Promise<number | undefined> {
 function searchOwner(name: string): number | undefined {
   try {
     const shown = `@${name.slice(1)}`;
-    const sockets = fs.readFileSync('/proc/net/unix', 'latin1').split('\n').map((line) => line.split(/\s+/)).filter((words) => words[7] === shown);
+    const sockets = fs
+      .readFileSync('/proc/net/unix', 'latin1')
+      .split('\n')
+      .map((line) => line.split(/\s+/))
+      .filter((words) => words[7] === shown);
     const links = new Set(sockets.map((words) => `socket:[${words[6]}]`));
-    return fs.readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).map(Number).find((pid) => hasOpen(pid, links));
+    return fs
+      .readdirSync('/proc')
+      .filter((entry) => /^\d+$/.test(entry))
+      .map(Number)
+      .find((pid) => hasOpen(pid, links));
   } catch {
     return undefined;
   }

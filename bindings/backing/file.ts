@@ -80,7 +80,12 @@ function takePath(op: string, path: unknown): string {
     cause = error;
   }
   if (typeof taken === 'string' && taken !== '' && !taken.includes('\0')) return taken;
-  throw new CompcacheError('EINVAL', op, `path must be a path or the file: URL of a local file, not ${show(path)}`, cause === undefined ? undefined : { cause });
+  throw new CompcacheError(
+    'EINVAL',
+    op,
+    `path must be a path or the file: URL of a local file, not ${show(path)}`,
+    cause === undefined ? undefined : { cause },
+  );
 }
 
 function takeRegion(op: string, region: unknown): Region {
@@ -90,7 +95,8 @@ function takeRegion(op: string, region: unknown): Region {
     offset: parseBytes(op, 'offset', offset),
     length: length === undefined ? undefined : parseBytes(op, 'length', length),
   };
-  if (!Number.isSafeInteger(taken.offset + (taken.length ?? 0))) throw new CompcacheError('EINVAL', op, `a region of ${taken.path} ends beyond 2^53 bytes`);
+  if (!Number.isSafeInteger(taken.offset + (taken.length ?? 0)))
+    throw new CompcacheError('EINVAL', op, `a region of ${taken.path} ends beyond 2^53 bytes`);
   return taken;
 }
 
@@ -100,18 +106,26 @@ function takeList(op: string, files: unknown): unknown[] {
   try {
     if (Array.isArray(files)) {
       const length: unknown = files.length;
-      if (typeof length === 'number' && length >= 1 && length <= MOST_FILES) return Array.from({ length }, (_, i) => (files as unknown[])[i]);
+      if (typeof length === 'number' && length >= 1 && length <= MOST_FILES)
+        return Array.from({ length }, (_, i) => (files as unknown[])[i]);
     }
   } catch (error) {
     cause = error;
   }
-  throw new CompcacheError('EINVAL', op, `files must be a list of 1 to ${MOST_FILES} files, not ${show(files)}`, cause === undefined ? undefined : { cause });
+  throw new CompcacheError(
+    'EINVAL',
+    op,
+    `files must be a list of 1 to ${MOST_FILES} files, not ${show(files)}`,
+    cause === undefined ? undefined : { cause },
+  );
 }
 
 function takeRegions(op: string, { path, size, files }: FileStoreOptions): Region[] {
-  if ((path === undefined) === (files === undefined)) throw new CompcacheError('EINVAL', op, 'either path or files must be given');
+  if ((path === undefined) === (files === undefined))
+    throw new CompcacheError('EINVAL', op, 'either path or files must be given');
   if (path !== undefined) return [takeRegion(op, size === undefined ? { path } : { path, length: size })];
-  if (size !== undefined) throw new CompcacheError('EINVAL', op, 'size goes with path; the entries of files have a length each');
+  if (size !== undefined)
+    throw new CompcacheError('EINVAL', op, 'size goes with path; the entries of files have a length each');
   return takeList(op, files).map((region) => takeRegion(op, region));
 }
 
@@ -125,8 +139,20 @@ const realpath = promisify(fs.realpath) as (path: string) => Promise<string>;
 const stat = promisify(fs.stat) as (path: string, options: { bigint: true }) => Promise<fs.BigIntStats>;
 const ftruncate = promisify(fs.ftruncate);
 const fsync = promisify(fs.fsync);
-const read = promisify(fs.read) as (fd: number, into: Uint8Array, offset: number, length: number, at: number) => Promise<{ bytesRead: number }>;
-const write = promisify(fs.write) as (fd: number, bytes: Uint8Array, offset: number, length: number, at: number) => Promise<{ bytesWritten: number }>;
+const read = promisify(fs.read) as (
+  fd: number,
+  into: Uint8Array,
+  offset: number,
+  length: number,
+  at: number,
+) => Promise<{ bytesRead: number }>;
+const write = promisify(fs.write) as (
+  fd: number,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  at: number,
+) => Promise<{ bytesWritten: number }>;
 
 const unlink = promisify(fs.unlink);
 
@@ -194,7 +220,10 @@ async function openOrMake(path: string): Promise<{ fd: number; made: string | un
     }
     try {
       // Exclusively, so that we know whose it is. A link to where nothing is yet counts as something: it is followed.
-      return { fd: await open(at, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, PRIVATE), made: resolve(at) };
+      return {
+        fd: await open(at, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, PRIVATE),
+        made: resolve(at),
+      };
     } catch (error) {
       if (textOf(error, 'code') !== 'EEXIST') throw error;
     }
@@ -202,7 +231,12 @@ async function openOrMake(path: string): Promise<{ fd: number; made: string | un
 }
 
 function noFile(op: string, path: string, cause?: unknown): CompcacheError {
-  return new CompcacheError('EINVAL', op, `${path} must be a regular file or a block device`, cause === undefined ? undefined : { cause });
+  return new CompcacheError(
+    'EINVAL',
+    op,
+    `${path} must be a regular file or a block device`,
+    cause === undefined ? undefined : { cause },
+  );
 }
 
 /** The same for the same file, whatever its path; undefined for what can hold no store. */
@@ -233,7 +267,10 @@ async function openFile(op: string, path: string): Promise<File> {
 
 /** Whether a path still leads to the file that was opened by it. */
 async function leadsTo({ path, key }: File): Promise<boolean> {
-  return stat(path, { bigint: true }).then((stats) => keyOf(stats) === key, () => false);
+  return stat(path, { bigint: true }).then(
+    (stats) => keyOf(stats) === key,
+    () => false,
+  );
 }
 
 /** Opens a file and marks it as open. It may have been removed in between, by a store that could not be opened. EBUSY, and as openFile. */
@@ -306,12 +343,18 @@ class Media {
 /** The bytes of a region: as given, as the slots of a lone one need, or as the file has. */
 function bytesOf(op: string, region: Region, slots: number | undefined, size: number): number {
   const length = region.length ?? (slots === undefined ? Math.max(size - region.offset, 0) : bytesFor(slots));
-  if (length === Infinity) throw new CompcacheError('EINVAL', op, `${region.path} does not tell its size: give size or length`);
+  if (length === Infinity)
+    throw new CompcacheError('EINVAL', op, `${region.path} does not tell its size: give size or length`);
   if (length === 0) throw new CompcacheError('EINVAL', op, `${region.path} is new: give size, length or slots`);
   return length;
 }
 
-async function extentsOf(op: string, regions: readonly Region[], slots: number | undefined, media: Media): Promise<Extent[]> {
+async function extentsOf(
+  op: string,
+  regions: readonly Region[],
+  slots: number | undefined,
+  media: Media,
+): Promise<Extent[]> {
   const lone = regions.length === 1 ? slots : undefined;
   const extents: Extent[] = [];
   for (const region of regions) {

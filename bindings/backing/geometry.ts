@@ -69,14 +69,20 @@ export class Geometry {
   constructor(op: string, extents: readonly Extent[], slots?: number) {
     let units = 0;
     for (const extent of extents) {
-      if (unitsOf(extent) < 2) throw new CompcacheError('EINVAL', op, `an extent must have at least ${2 * SLOT_BYTES} bytes (a label and a slot), not ${extent.length}`);
+      if (unitsOf(extent) < 2)
+        throw new CompcacheError(
+          'EINVAL',
+          op,
+          `an extent must have at least ${2 * SLOT_BYTES} bytes (a label and a slot), not ${extent.length}`,
+        );
       this.#firsts.push(units);
       units += unitsOf(extent) - 1;
     }
     this.#extents = extents;
     // One unit of map for every SLOTS_PER_UNIT slots: of SLOTS_PER_UNIT + 1 units one is map.
     const most = Math.min(units - Math.ceil(units / (SLOTS_PER_UNIT + 1)), MOST_SLOTS);
-    if (most < (slots ?? 1)) throw new CompcacheError('EINVAL', op, `there is room for ${most} slots, not ${slots ?? 1}`);
+    if (most < (slots ?? 1))
+      throw new CompcacheError('EINVAL', op, `there is room for ${most} slots, not ${slots ?? 1}`);
     this.slots = slots ?? most;
     this.mapUnits = mapUnitsOf(this.slots);
   }

@@ -104,9 +104,14 @@ function look<T>(op: string, at: () => T): T {
 }
 
 function requireKeyv(op: string, keyv: unknown): asserts keyv is KeyvLike {
-  if (!look(op, () => isKeyv(keyv))) throw new CompcacheError('EINVAL', op, `keyv must be a Keyv instance, an adapter or a Map, not ${show(keyv)}`);
+  if (!look(op, () => isKeyv(keyv)))
+    throw new CompcacheError('EINVAL', op, `keyv must be a Keyv instance, an adapter or a Map, not ${show(keyv)}`);
   if (look(op, () => hidesFailures(keyv as KeyvLike))) {
-    throw new CompcacheError('EINVAL', op, 'a Keyv instance without getRaw (before 5.5) must have throwOnErrors: true, or its failures cannot be told');
+    throw new CompcacheError(
+      'EINVAL',
+      op,
+      'a Keyv instance without getRaw (before 5.5) must have throwOnErrors: true, or its failures cannot be told',
+    );
   }
 }
 
@@ -121,7 +126,8 @@ function takePrefix(op: string, prefix: unknown): string {
 function takeTimeout(op: string, timeout: unknown): number {
   if (timeout === undefined) return DEFAULT_TIMEOUT;
   requireU32(op, 'timeout', timeout);
-  if (timeout < 1 || timeout > MOST_TIMEOUT) throw new CompcacheError('EINVAL', op, `timeout must be 1 to ${MOST_TIMEOUT} milliseconds, not ${timeout}`);
+  if (timeout < 1 || timeout > MOST_TIMEOUT)
+    throw new CompcacheError('EINVAL', op, `timeout must be 1 to ${MOST_TIMEOUT} milliseconds, not ${timeout}`);
   return timeout;
 }
 
@@ -166,7 +172,9 @@ class Client {
 
   async set(op: string, key: string, value: string): Promise<void> {
     const before = this.#errors;
-    const done = await this.#ask(op, () => (this.#isInstance ? this.#keyv.set(key, value, 0) : this.#keyv.set(key, value)));
+    const done = await this.#ask(op, () =>
+      this.#isInstance ? this.#keyv.set(key, value, 0) : this.#keyv.set(key, value),
+    );
     this.#requireQuiet(op, before);
     if (done === false) throw failed(op, 'the store has not taken it');
   }
@@ -228,24 +236,29 @@ function deadlineIn(timeout: number): Deadline {
 /** Settles as the call does, or with EIO at the deadline; then it says that it gives up. */
 function within<T>(op: string, { timeout, end }: Deadline, call: Promise<T>, giveUp: () => void): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      giveUp();
-      reject(failed(op, `no answer in ${timeout} ms`));
-    }, Math.max(0, end - performance.now()));
+    const timer = setTimeout(
+      () => {
+        giveUp();
+        reject(failed(op, `no answer in ${timeout} ms`));
+      },
+      Math.max(0, end - performance.now()),
+    );
     call.finally(() => clearTimeout(timer)).then(resolve, reject);
   });
 }
 
 function decode(op: string, value: unknown): Uint8Array {
   if (typeof value !== 'string') throw failed(op, `the store gave ${show(value)}, not the text that was written`);
-  if (value.length > MOST_TEXT) throw failed(op, `the store gave a text of ${value.length} letters, more than was written`);
+  if (value.length > MOST_TEXT)
+    throw failed(op, `the store gave a text of ${value.length} letters, more than was written`);
   let bytes: Uint8Array;
   try {
     bytes = fromBase64(value);
   } catch (cause) {
     throw failed(op, 'the store gave a text that was not written', cause);
   }
-  if (bytes.length < 1 || bytes.length > SLOT_BYTES) throw failed(op, `the store gave ${bytes.length} bytes, more or less than a slot has`);
+  if (bytes.length < 1 || bytes.length > SLOT_BYTES)
+    throw failed(op, `the store gave ${bytes.length} bytes, more or less than a slot has`);
   return bytes;
 }
 
@@ -296,7 +309,13 @@ export class KeyvStore implements BackingStore {
     const slots = takeSlots(op, taken.slots);
     const prefix = takePrefix(op, taken.prefix);
     const timeout = takeTimeout(op, taken.timeout);
-    const store = new KeyvStore(MAKER, look(op, () => new Client(keyv)), prefix, timeout, slots);
+    const store = new KeyvStore(
+      MAKER,
+      look(op, () => new Client(keyv)),
+      prefix,
+      timeout,
+      slots,
+    );
     try {
       await store.#probe(op);
     } catch (error) {
@@ -364,7 +383,12 @@ export class KeyvStore implements BackingStore {
   }
 
   /** One call on a key, after the one before it, within the timeout. One that is given up while it waits is not made. EIO. */
-  #call<T>(op: string, key: string, call: (key: string) => Promise<T>, deadline = deadlineIn(this.#timeout)): Promise<T> {
+  #call<T>(
+    op: string,
+    key: string,
+    call: (key: string) => Promise<T>,
+    deadline = deadlineIn(this.#timeout),
+  ): Promise<T> {
     let givenUp = false;
     const before = this.#underWay.get(key);
     const make = async (): Promise<T | undefined> => (givenUp ? undefined : call(key));
@@ -386,11 +410,16 @@ export class KeyvStore implements BackingStore {
       await this.#call(op, key, (name) => this.#client.set(op, name, text), deadline);
       const value = await this.#call(op, key, (name) => this.#client.get(op, name), deadline);
       if (value !== text) throw failed(op, `the store gave ${show(value)}, not the text that was written`);
-      if (!(await this.#call(op, key, (name) => this.#client.delete(op, name), deadline))) throw failed(op, 'the store has lost an entry');
+      if (!(await this.#call(op, key, (name) => this.#client.delete(op, name), deadline)))
+        throw failed(op, 'the store has lost an entry');
     } catch (error) {
       // An entry that is written after all must not stay. Only the listener waits for that, not the caller.
       const late = this.#underWay.get(key);
-      if (late !== undefined) this.#underWay.set(key, late.then(() => this.#client.delete(op, key)).catch(() => {}));
+      if (late !== undefined)
+        this.#underWay.set(
+          key,
+          late.then(() => this.#client.delete(op, key)).catch(() => {}),
+        );
       throw error;
     }
   }

@@ -58,7 +58,9 @@ function viewOf(bytes: Uint8Array): DataView {
 
 /** The id of a new volume. */
 export function newId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(ID_BYTES)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return Array.from(crypto.getRandomValues(new Uint8Array(ID_BYTES)), (byte) =>
+    byte.toString(16).padStart(2, '0'),
+  ).join('');
 }
 
 /** The bytes of a label. */
@@ -89,7 +91,8 @@ export function decodeLabel(bytes: Uint8Array): Label | 'foreign' | 'damaged' {
   const view = viewOf(bytes);
   const word = (at: number): number => view.getUint32(at, true);
   const mark = MARKS[word(48)];
-  const holds = word(AT_CRC) === crc32c(bytes.subarray(0, AT_CRC)) && word(8) === LABEL_VERSION && word(12) === SLOT_BYTES;
+  const holds =
+    word(AT_CRC) === crc32c(bytes.subarray(0, AT_CRC)) && word(8) === LABEL_VERSION && word(12) === SLOT_BYTES;
   if (!holds || mark === undefined) return 'damaged';
   const id = Array.from(bytes.subarray(16, 16 + ID_BYTES), (byte) => byte.toString(16).padStart(2, '0')).join('');
   return { id, index: word(32), extents: word(36), slots: word(40), table: word(44), mark, map: word(52) };

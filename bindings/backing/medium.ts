@@ -33,8 +33,15 @@ export function textOf(error: unknown, property: 'code' | 'name' | 'message'): s
 /** The error of ours for one of a medium: ENOSPC when it is full, EIO otherwise. */
 export function failure(op: string, error: unknown): CompcacheError {
   if (CompcacheError.made(error)) return error;
-  const full = [textOf(error, 'code'), textOf(error, 'name')].some((word) => word !== undefined && NO_ROOM.includes(word));
-  return new CompcacheError(full ? 'ENOSPC' : 'EIO', op, full ? 'the medium is full' : `the medium failed: ${textOf(error, 'message') ?? show(error)}`, { cause: error });
+  const full = [textOf(error, 'code'), textOf(error, 'name')].some(
+    (word) => word !== undefined && NO_ROOM.includes(word),
+  );
+  return new CompcacheError(
+    full ? 'ENOSPC' : 'EIO',
+    op,
+    full ? 'the medium is full' : `the medium failed: ${textOf(error, 'message') ?? show(error)}`,
+    { cause: error },
+  );
 }
 
 /** One call of a medium. ENOSPC, EIO. */
@@ -49,13 +56,15 @@ export function* ask<T>(op: string, call: () => MaybePromise<T>): Steps<T> {
 /** The bytes that a medium has. EIO where it does not say so. */
 export function* sizeOf(op: string, medium: Medium): Steps<number> {
   const size = yield* ask(op, () => medium.size());
-  if (!(typeof size === 'number' && size >= 0)) throw new CompcacheError('EIO', op, `the medium says that it has ${show(size)} bytes`);
+  if (!(typeof size === 'number' && size >= 0))
+    throw new CompcacheError('EIO', op, `the medium says that it has ${show(size)} bytes`);
   return size;
 }
 
 /** Requires a count that a call on so many bytes can give. EIO. */
 function requireCount(op: string, count: number, bytes: number): void {
-  if (!(Number.isInteger(count) && count >= 0 && count <= bytes)) throw new CompcacheError('EIO', op, `the medium says ${show(count)} of ${bytes} bytes`);
+  if (!(Number.isInteger(count) && count >= 0 && count <= bytes))
+    throw new CompcacheError('EIO', op, `the medium says ${show(count)} of ${bytes} bytes`);
 }
 
 /** Reads until `into` is full or the medium ends. EIO. @returns bytes read */
@@ -73,7 +82,8 @@ export function* readUpTo(op: string, medium: Medium, into: Uint8Array, at: numb
 /** Fills `into`. EIO, also where the medium ends before. */
 export function* readAll(op: string, medium: Medium, into: Uint8Array, at: number): Steps<void> {
   const count = yield* readUpTo(op, medium, into, at);
-  if (count < into.length) throw new CompcacheError('EIO', op, `the medium ends at byte ${at + count}, within what should be read`);
+  if (count < into.length)
+    throw new CompcacheError('EIO', op, `the medium ends at byte ${at + count}, within what should be read`);
 }
 
 /** Writes all of it, however short the single writes are. ENOSPC, EIO. */

@@ -79,7 +79,9 @@ export class MemoryStore implements BackingStore {
       this.#held.put(slot, lengthOf(bytes), (into) => copyIn(op, 'bytes', into, bytes));
     } catch (cause) {
       if (CompcacheError.made(cause)) throw cause;
-      throw new CompcacheError('ENOSPC', op, `this host has no memory for more than ${this.#held.count} slots`, { cause });
+      throw new CompcacheError('ENOSPC', op, `this host has no memory for more than ${this.#held.count} slots`, {
+        cause,
+      });
     }
   }
 

@@ -62,16 +62,21 @@ async function fileOf(op: string, name: string): Promise<Found> {
     return { handle: await root.getFileHandle(name, { create: true }), remove: () => root.removeEntry(name) };
   } catch (cause) {
     switch (textOf(cause, 'name')) {
-      case 'SecurityError': throw new CompcacheError('ENODEV', op, 'this host allows no origin-private file system', { cause });
-      case 'TypeError': throw new CompcacheError('EINVAL', op, `name must be a file's name, not ${show(name)}`, { cause });
-      case 'TypeMismatchError': throw new CompcacheError('EINVAL', op, `${show(name)} is a directory`, { cause });
-      default: throw failure(op, cause);
+      case 'SecurityError':
+        throw new CompcacheError('ENODEV', op, 'this host allows no origin-private file system', { cause });
+      case 'TypeError':
+        throw new CompcacheError('EINVAL', op, `name must be a file's name, not ${show(name)}`, { cause });
+      case 'TypeMismatchError':
+        throw new CompcacheError('EINVAL', op, `${show(name)} is a directory`, { cause });
+      default:
+        throw failure(op, cause);
     }
   }
 }
 
 async function requestedFile(op: string, { name, handle }: OpfsStoreOptions): Promise<Found> {
-  if ((name === undefined) === (handle === undefined)) throw new CompcacheError('EINVAL', op, 'either name or handle must be given');
+  if ((name === undefined) === (handle === undefined))
+    throw new CompcacheError('EINVAL', op, 'either name or handle must be given');
   if (name !== undefined) {
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a text, not ${show(name)}`);
     return fileOf(op, name);
@@ -89,15 +94,19 @@ async function accessTo(op: string, handle: unknown): Promise<{ access: SyncAcce
   } catch (cause) {
     throw new CompcacheError('EINVAL', op, `handle must be a FileSystemFileHandle, not ${show(handle)}`, { cause });
   }
-  if (typeof create !== 'function') throw new CompcacheError('ENODEV', op, 'synchronous access to files needs a dedicated worker');
+  if (typeof create !== 'function')
+    throw new CompcacheError('ENODEV', op, 'synchronous access to files needs a dedicated worker');
   try {
     // In an object of ours: to pass it on by a promise would ask it for a `then` once more.
     return { access: (await Reflect.apply(create, handle, [])) as SyncAccess };
   } catch (cause) {
     switch (textOf(cause, 'name')) {
-      case 'NoModificationAllowedError': throw new CompcacheError('EBUSY', op, 'the file is open elsewhere', { cause });
-      case 'InvalidStateError': throw new CompcacheError('ENODEV', op, 'this file allows no synchronous access', { cause });
-      default: throw failure(op, cause);
+      case 'NoModificationAllowedError':
+        throw new CompcacheError('EBUSY', op, 'the file is open elsewhere', { cause });
+      case 'InvalidStateError':
+        throw new CompcacheError('ENODEV', op, 'this file allows no synchronous access', { cause });
+      default:
+        throw failure(op, cause);
     }
   }
 }
@@ -170,7 +179,9 @@ export class OpfsStore extends VolumeStore<'sync'> {
         const medium = mediumOf(access);
         const length = size ?? (slots === undefined ? runSync(sizeOf(op, medium)) : bytesFor(slots));
         if (length === 0) throw new CompcacheError('EINVAL', op, 'the file is new: give size or slots');
-        const volume = runSync(openVolume(op, [{ medium, offset: 0, length }], { slots, existing, trim: existing !== 'overwrite' }));
+        const volume = runSync(
+          openVolume(op, [{ medium, offset: 0, length }], { slots, existing, trim: existing !== 'overwrite' }),
+        );
         return new OpfsStore(MAKER, volume);
       } catch (error) {
         try {

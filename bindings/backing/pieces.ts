@@ -59,7 +59,9 @@ export class Pieces {
   get(number: number): Uint8Array | undefined {
     const leaf = this.#leaves.get(Math.floor(number / LEAF));
     const length = leaf?.lengths[number % LEAF] ?? 0;
-    return leaf === undefined || length === 0 ? undefined : view(this.#row(length), leaf.places[number % LEAF] as number, length);
+    return leaf === undefined || length === 0
+      ? undefined
+      : view(this.#row(length), leaf.places[number % LEAF] as number, length);
   }
 
   /**
@@ -79,7 +81,8 @@ export class Pieces {
     // What may fail for want of memory comes first.
     const home = leaf ?? { places: new Uint32Array(LEAF), lengths: new Uint16Array(LEAF), used: 0 };
     const place = row.count;
-    if (place === row.slabs.length * row.cells) row.slabs.push({ memory: new Uint8Array(SLAB_BYTES), numbers: new Uint32Array(row.cells) });
+    if (place === row.slabs.length * row.cells)
+      row.slabs.push({ memory: new Uint8Array(SLAB_BYTES), numbers: new Uint32Array(row.cells) });
     fill(view(row, place, length));
     this.delete(number);
     row.count += 1;

@@ -140,7 +140,11 @@ function* make(op: string, extents: readonly Extent[], { slots, trim }: VolumeOp
   try {
     yield* writeLabels(op, extents, (index) => (index === 0 ? superblock : { ...shared, index, mark: 'none' }));
     yield* makeRoom(op, extents);
-    if (trim === true) yield* cutTo(op, extents.map((extent) => [extent.medium, extent.offset + unitsOf(extent) * SLOT_BYTES]));
+    if (trim === true)
+      yield* cutTo(
+        op,
+        extents.map((extent) => [extent.medium, extent.offset + unitsOf(extent) * SLOT_BYTES]),
+      );
     yield* flushAll(op, extents);
   } catch (error) {
     yield* giveBack(op, before);
@@ -163,7 +167,12 @@ function unclean(op: string, message: string): CompcacheError {
 }
 
 /** The superblock of a volume whose labels hold together, that fits the extents, and that was closed. EUCLEAN. */
-function requireClean(op: string, extents: readonly Extent[], found: readonly Found[], slots: number | undefined): Label {
+function requireClean(
+  op: string,
+  extents: readonly Extent[],
+  found: readonly Found[],
+  slots: number | undefined,
+): Label {
   const table = tableOf(extents);
   const labels = found.map((label, index) => {
     if (typeof label === 'string') throw unclean(op, `extent ${index} is ${label}`);
@@ -171,10 +180,18 @@ function requireClean(op: string, extents: readonly Extent[], found: readonly Fo
   });
   const superblock = labels[0] as Label;
   for (const [index, label] of labels.entries()) {
-    if (label.id !== superblock.id || label.index !== index) throw unclean(op, `extent ${index} belongs to another volume, or elsewhere in this one`);
+    if (label.id !== superblock.id || label.index !== index)
+      throw unclean(op, `extent ${index} belongs to another volume, or elsewhere in this one`);
   }
-  const same = superblock.table === table && superblock.extents === extents.length && (slots === undefined || superblock.slots === slots);
-  if (!same) throw unclean(op, `the volume was made with another geometry (${superblock.extents} extents, ${superblock.slots} slots)`);
+  const same =
+    superblock.table === table &&
+    superblock.extents === extents.length &&
+    (slots === undefined || superblock.slots === slots);
+  if (!same)
+    throw unclean(
+      op,
+      `the volume was made with another geometry (${superblock.extents} extents, ${superblock.slots} slots)`,
+    );
   if (superblock.mark !== 'clean') throw unclean(op, 'the volume was not closed');
   return superblock;
 }
@@ -186,11 +203,17 @@ function* requireWhole(op: string, extents: readonly Extent[]): Steps<void> {
   }
 }
 
-function* reopen(op: string, extents: readonly Extent[], found: readonly Found[], slots: number | undefined): Steps<Volume> {
+function* reopen(
+  op: string,
+  extents: readonly Extent[],
+  found: readonly Found[],
+  slots: number | undefined,
+): Steps<Volume> {
   const superblock = requireClean(op, extents, found, slots);
   yield* requireWhole(op, extents);
   const most = new Geometry(op, extents).slots;
-  if (superblock.slots < 1 || superblock.slots > most) throw unclean(op, `the label speaks of ${superblock.slots} slots, where there is room for ${most}`);
+  if (superblock.slots < 1 || superblock.slots > most)
+    throw unclean(op, `the label speaks of ${superblock.slots} slots, where there is room for ${most}`);
   const geometry = new Geometry(op, extents, superblock.slots);
   const map = newMap(op, geometry);
   for (let unit = 0; unit < geometry.mapUnits; unit++) {
@@ -218,7 +241,12 @@ export function* openVolume(op: string, extents: readonly Extent[], options: Vol
   if (found.every((label) => label === 'blank')) return yield* make(op, extents, options);
   if (existing === 'refuse') throw new CompcacheError('EEXIST', op, 'there is something already');
   const foreign = found.indexOf('foreign');
-  if (foreign !== -1) throw new CompcacheError('EUCLEAN', op, `extent ${foreign} has bytes of somebody else; existing: 'overwrite' takes it all the same`);
+  if (foreign !== -1)
+    throw new CompcacheError(
+      'EUCLEAN',
+      op,
+      `extent ${foreign} has bytes of somebody else; existing: 'overwrite' takes it all the same`,
+    );
   if (existing === 'discard') return yield* make(op, extents, options);
   try {
     return yield* reopen(op, extents, found, slots);
@@ -234,7 +262,8 @@ export function requireApart(op: string, extents: readonly Extent[]): void {
     const sorted = extents.filter((extent) => extent.medium === medium).sort((a, b) => a.offset - b.offset);
     sorted.forEach((extent, i) => {
       const next = sorted[i + 1];
-      if (next !== undefined && endOf(extent) > next.offset) throw new CompcacheError('EINVAL', op, `two extents lie over each other at byte ${next.offset}`);
+      if (next !== undefined && endOf(extent) > next.offset)
+        throw new CompcacheError('EINVAL', op, `two extents lie over each other at byte ${next.offset}`);
     });
   }
 }

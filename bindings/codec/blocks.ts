@@ -15,7 +15,8 @@ export function takeSource(src: unknown, dst: unknown): Uint8Array<ArrayBuffer> 
   const op = 'codec.compress';
   requireBytes(op, 'src', src);
   requireBytes(op, 'dst', dst);
-  if (lengthOf(src) > SOURCE_BYTES_MAX) throw new CompcacheError('EINVAL', op, `src is ${lengthOf(src)} bytes, at most ${SOURCE_BYTES_MAX}`);
+  if (lengthOf(src) > SOURCE_BYTES_MAX)
+    throw new CompcacheError('EINVAL', op, `src is ${lengthOf(src)} bytes, at most ${SOURCE_BYTES_MAX}`);
   return copyOf(op, 'src', src);
 }
 

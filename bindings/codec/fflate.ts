@@ -18,7 +18,10 @@ export function fflateDeflate(): Codec {
     name: 'deflate',
     compress(src, dst) {
       const bytes = takeSource(src, dst);
-      return deliver(encoded(() => deflateSync(bytes, { level: LEVEL })), dst);
+      return deliver(
+        encoded(() => deflateSync(bytes, { level: LEVEL })),
+        dst,
+      );
     },
     decompress(src, dst) {
       const block = takeBlock(src, dst);

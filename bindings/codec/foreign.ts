@@ -30,7 +30,8 @@ export class ForeignCodec {
       throw new CompcacheError('EINVAL', op, 'codec cannot be read', { cause });
     }
     const [compress, decompress, name] = taken;
-    if (typeof compress !== 'function' || typeof decompress !== 'function') throw new CompcacheError('EINVAL', op, `codec must be a Codec, not ${show(codec)}`);
+    if (typeof compress !== 'function' || typeof decompress !== 'function')
+      throw new CompcacheError('EINVAL', op, `codec must be a Codec, not ${show(codec)}`);
     this.source = codec as Codec;
     this.name = typeof name === 'string' ? name : show(name);
     this.#compress = compress as Codec['compress'];
@@ -49,7 +50,11 @@ export class ForeignCodec {
     const copy = page.slice();
     const written = this.#run(op, () => this.#compress.call(this.source, copy, new Uint8Array(buffer.buffer)));
     if (!isU32(written) || written > most || buffer.length !== most) {
-      throw new CompcacheError('EIO', op, `codec ${show(this.name)} says that it wrote ${show(written)} bytes into ${most}`);
+      throw new CompcacheError(
+        'EIO',
+        op,
+        `codec ${show(this.name)} says that it wrote ${show(written)} bytes into ${most}`,
+      );
     }
     return written === 0 ? undefined : buffer.subarray(0, written);
   }
@@ -90,5 +95,6 @@ export function takeCodec(op: string, codec: unknown): number | ForeignCodec {
 /** Requires 4096 bytes; EINVAL otherwise. */
 export function requirePage(op: string, what: string, page: Uint8Array): void {
   requireBytes(op, what, page);
-  if (lengthOf(page) !== PAGE_SIZE) throw new CompcacheError('EINVAL', op, `${what} must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
+  if (lengthOf(page) !== PAGE_SIZE)
+    throw new CompcacheError('EINVAL', op, `${what} must have ${PAGE_SIZE} bytes, not ${lengthOf(page)}`);
 }

@@ -9,7 +9,10 @@ type Maker = () => Promise<Codec | undefined>;
 /** What makes each codec, the best first: undefined on a host that has not got it. */
 const MAKERS = {
   lz4js: [async () => (await import('./lz4js.ts')).loadLz4js()],
-  deflate: [async () => (await import('./zlib.ts')).zlibDeflate(), async () => (await import('./fflate.ts')).fflateDeflate()],
+  deflate: [
+    async () => (await import('./zlib.ts')).zlibDeflate(),
+    async () => (await import('./fflate.ts')).fflateDeflate(),
+  ],
   zstd: [async () => (await import('./zlib.ts')).zlibZstd()],
 } satisfies Record<string, Maker[]>;
 
@@ -22,14 +25,21 @@ function reads(codec: Codec, bytes: Uint8Array): boolean {
   const block = new Uint8Array(bytes.length + (bytes.length >>> 3) + 1024);
   const written = codec.compress(bytes, block);
   const decoded = new Uint8Array(bytes.length);
-  return written > 0 && codec.decompress(block.subarray(0, written), decoded) === bytes.length && decoded.every((byte, i) => byte === bytes[i]);
+  return (
+    written > 0 &&
+    codec.decompress(block.subarray(0, written), decoded) === bytes.length &&
+    decoded.every((byte, i) => byte === bytes[i])
+  );
 }
 
 /** Whether a codec reads its own blocks: of nothing, of a page, and of the most noise that one holds. It throws what the codec throws. */
 function readsItsBlocks(codec: Codec): boolean {
   const page = Uint8Array.from({ length: PAGE_SIZE }, (_, i) => (i >>> 3) * 31);
   let state = 1;
-  const noise = Uint8Array.from({ length: SOURCE_BYTES_MAX }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24);
+  const noise = Uint8Array.from(
+    { length: SOURCE_BYTES_MAX },
+    () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24,
+  );
   return [new Uint8Array(0), page, noise].every((bytes) => reads(codec, bytes));
 }
 
@@ -43,7 +53,11 @@ function readsItsBlocks(codec: Codec): boolean {
  */
 export async function loadCodec(name: LoadableCodec): Promise<Codec> {
   if (typeof name !== 'string' || !Object.hasOwn(MAKERS, name)) {
-    throw new CompcacheError('EINVAL', 'loadCodec', `unknown codec ${show(name)}; known: ${LOADABLE_CODECS.join(', ')}`);
+    throw new CompcacheError(
+      'EINVAL',
+      'loadCodec',
+      `unknown codec ${show(name)}; known: ${LOADABLE_CODECS.join(', ')}`,
+    );
   }
   let found = false;
   let cause: unknown;
@@ -58,6 +72,8 @@ export async function loadCodec(name: LoadableCodec): Promise<Codec> {
       cause ??= error;
     }
   }
-  const message = found ? `the ${name} of this host cannot be used: it fails, or cannot read its own blocks` : 'this host has no zstd; Node has it in 22.15 or later, and in 23.8 or later';
+  const message = found
+    ? `the ${name} of this host cannot be used: it fails, or cannot read its own blocks`
+    : 'this host has no zstd; Node has it in 22.15 or later, and in 23.8 or later';
   throw new CompcacheError('ENODEV', 'loadCodec', message, cause === undefined ? undefined : { cause });
 }

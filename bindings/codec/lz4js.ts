@@ -26,7 +26,10 @@ class Lz4jsCodec implements Codec {
   readonly #table = new Uint32Array(HASH_WORDS);
   readonly #buffer: Uint8Array;
 
-  constructor(maker: unknown, private readonly lz4: Lz4js) {
+  constructor(
+    maker: unknown,
+    private readonly lz4: Lz4js,
+  ) {
     requireMaker(maker, 'Lz4jsCodec', 'loadCodec');
     this.#buffer = new Uint8Array(lz4.compressBound(SOURCE_BYTES_MAX));
   }

@@ -21,8 +21,14 @@ interface Options {
 interface Zlib {
   deflateRawSync(bytes: Uint8Array, options: Options & { level: number; windowBits: number }): Uint8Array;
   /** With `info`: the output, and the stream, which has counted what it took in. */
-  inflateRawSync(bytes: Uint8Array, options: Options & { info: true }): { buffer: Uint8Array; engine: { bytesWritten: number } };
-  zstdCompressSync?(bytes: Uint8Array, options: { pledgedSrcSize: number; chunkSize: number; params: Record<number, number> }): Uint8Array;
+  inflateRawSync(
+    bytes: Uint8Array,
+    options: Options & { info: true },
+  ): { buffer: Uint8Array; engine: { bytesWritten: number } };
+  zstdCompressSync?(
+    bytes: Uint8Array,
+    options: { pledgedSrcSize: number; chunkSize: number; params: Record<number, number> },
+  ): Uint8Array;
   zstdDecompressSync?(bytes: Uint8Array, options: Options & { params: Record<number, number> }): Uint8Array;
   constants: { ZSTD_c_compressionLevel: number; ZSTD_c_windowLog: number; ZSTD_d_windowLogMax: number };
 }
@@ -44,21 +50,26 @@ function nodeZlib(): Zlib | undefined {
 /** Raw deflate (RFC 1951) by zlib; undefined on a host without it. */
 export function zlibDeflate(): Codec | undefined {
   const zlib = nodeZlib();
-  return zlib && {
-    name: 'deflate',
-    compress(src, dst) {
-      const bytes = takeSource(src, dst);
-      const windowBits = bytes.length <= PAGE_WINDOW.bytes ? PAGE_WINDOW.bits : WINDOW_BITS;
-      return deliver(encoded(() => zlib.deflateRawSync(bytes, { level: LEVEL, windowBits })), dst);
-    },
-    decompress(src, dst) {
-      const block = takeBlock(src, dst);
-      return bounded('deflate', dst, (limits) => {
-        const { buffer, engine } = zlib.inflateRawSync(block, { ...limits, info: true });
-        return engine.bytesWritten === block.length ? buffer : undefined;
-      });
-    },
-  };
+  return (
+    zlib && {
+      name: 'deflate',
+      compress(src, dst) {
+        const bytes = takeSource(src, dst);
+        const windowBits = bytes.length <= PAGE_WINDOW.bytes ? PAGE_WINDOW.bits : WINDOW_BITS;
+        return deliver(
+          encoded(() => zlib.deflateRawSync(bytes, { level: LEVEL, windowBits })),
+          dst,
+        );
+      },
+      decompress(src, dst) {
+        const block = takeBlock(src, dst);
+        return bounded('deflate', dst, (limits) => {
+          const { buffer, engine } = zlib.inflateRawSync(block, { ...limits, info: true });
+          return engine.bytesWritten === block.length ? buffer : undefined;
+        });
+      },
+    }
+  );
 }
 
 /** Zstandard (RFC 8878) by zlib; undefined on a host without it. */
@@ -72,11 +83,18 @@ export function zlibZstd(): Codec | undefined {
     name: 'zstd',
     compress(src, dst) {
       const bytes = takeSource(src, dst);
-      return deliver(encoded(() => zstdCompressSync(bytes, { pledgedSrcSize: bytes.length, chunkSize: bytes.length + FRAME_EXTRA, params })), dst);
+      return deliver(
+        encoded(() =>
+          zstdCompressSync(bytes, { pledgedSrcSize: bytes.length, chunkSize: bytes.length + FRAME_EXTRA, params }),
+        ),
+        dst,
+      );
     },
     decompress(src, dst) {
       const frame = takeBlock(src, dst);
-      return bounded('Zstandard', dst, (limits) => (isWholeFrame(frame) ? zstdDecompressSync(frame, { ...limits, params: window }) : undefined));
+      return bounded('Zstandard', dst, (limits) =>
+        isWholeFrame(frame) ? zstdDecompressSync(frame, { ...limits, params: window }) : undefined,
+      );
     },
   };
 }

@@ -10,10 +10,12 @@ const SEED = 2;
 
 /** All allocators, each with its live objects. */
 export async function allocatorTable(): Promise<Table> {
-  const contenders = await Promise.all(ALLOCATORS.map(async (allocator): Promise<Contender> => {
-    const ram = await Ram.create({ bytes: '512MiB' });
-    const churn = new Churn(ram.zpool(allocator), SEED, LIVE);
-    return { name: allocator, round: () => time(STEPS, () => churn.run(STEPS)) };
-  }));
+  const contenders = await Promise.all(
+    ALLOCATORS.map(async (allocator): Promise<Contender> => {
+      const ram = await Ram.create({ bytes: '512MiB' });
+      const churn = new Churn(ram.zpool(allocator), SEED, LIVE);
+      return { name: allocator, round: () => time(STEPS, () => churn.run(STEPS)) };
+    }),
+  );
   return { title: `free and malloc, ${LIVE.toLocaleString('en-US')} live objects`, unit: 'ns', contenders };
 }

@@ -52,7 +52,11 @@ export function codecTables(corpus: Corpus, trials: readonly Trial[]): Table[] {
       unit: 'ns',
       contenders: trials.map((trial) => contender(trial, trial.compress, () => ({ bytes: meanBytes(trial, count) }))),
     },
-    { title: `decompress a page, ${corpus.name}`, unit: 'ns', contenders: trials.map((trial) => contender(trial, trial.decompress)) },
+    {
+      title: `decompress a page, ${corpus.name}`,
+      unit: 'ns',
+      contenders: trials.map((trial) => contender(trial, trial.decompress)),
+    },
   ];
 }
 

@@ -29,7 +29,8 @@ interface File {
 function filesOf(path: string): File[] {
   const found = statSync(path);
   // Pages are taken from all over a file, so its size must be known.
-  if (!found.isFile() && !found.isDirectory()) throw new InputError(`${path} is neither a file nor a folder: --corpus takes no device and no pipe`);
+  if (!found.isFile() && !found.isDirectory())
+    throw new InputError(`${path} is neither a file nor a folder: --corpus takes no device and no pipe`);
   if (found.isFile()) return [{ path, pages: Math.floor(found.size / PAGE_SIZE) }];
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

@@ -9,5 +9,9 @@ export interface Machine {
 
 export function machine(): Machine {
   const all = cpus();
-  return { machine: `${all.length} × ${all[0]?.model.trim() ?? 'unknown'}, ${process.platform} ${process.arch}`, node: process.version, date: new Date().toISOString() };
+  return {
+    machine: `${all.length} × ${all[0]?.model.trim() ?? 'unknown'}, ${process.platform} ${process.arch}`,
+    node: process.version,
+    date: new Date().toISOString(),
+  };
 }

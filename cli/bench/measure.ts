@@ -29,7 +29,10 @@ export async function measure({ title, unit, contenders }: Table, rounds: number
   }
   const rows: Row[] = [];
   for (const [nth, { name, figures }] of contenders.entries()) {
-    rows.push({ ...summary(name, values[nth] as number[], values[0] as number[]), ...(figures && { figures: await figures() }) });
+    rows.push({
+      ...summary(name, values[nth] as number[], values[0] as number[]),
+      ...(figures && { figures: await figures() }),
+    });
   }
   return { title, unit, rounds, rows };
 }

@@ -24,7 +24,10 @@ async function paths(allocator: AllocatorName, { pages }: Corpus): Promise<{ sto
   };
   return {
     store: { name: allocator, round: store },
-    load: { name: allocator, round: () => overPages(entries.length, (page) => pool.loadPage(entries[page] as PageEntry, into)) },
+    load: {
+      name: allocator,
+      round: () => overPages(entries.length, (page) => pool.loadPage(entries[page] as PageEntry, into)),
+    },
   };
 }
 
@@ -34,7 +37,21 @@ export async function pageTables(corpus: Corpus): Promise<Table[]> {
   const count = corpus.pages.length;
   const all = await Promise.all(ALLOCATORS.map((allocator) => paths(allocator, corpus)));
   return [
-    { title: `store a page, ${corpus.name}`, unit: 'ns', contenders: [{ name: alone.name, round: () => overPages(count, alone.compress) }, ...all.map(({ store }) => store)] },
-    { title: `load a page, ${corpus.name}`, unit: 'ns', contenders: [{ name: alone.name, round: () => overPages(count, alone.decompress) }, ...all.map(({ load }) => load)] },
+    {
+      title: `store a page, ${corpus.name}`,
+      unit: 'ns',
+      contenders: [
+        { name: alone.name, round: () => overPages(count, alone.compress) },
+        ...all.map(({ store }) => store),
+      ],
+    },
+    {
+      title: `load a page, ${corpus.name}`,
+      unit: 'ns',
+      contenders: [
+        { name: alone.name, round: () => overPages(count, alone.decompress) },
+        ...all.map(({ load }) => load),
+      ],
+    },
   ];
 }

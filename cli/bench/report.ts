@@ -7,7 +7,12 @@ export function toText({ title, unit, rows }: MeasuredTable): string {
   const extra = [...new Set(rows.flatMap(({ figures }) => Object.keys(figures ?? {})))];
   return `${aligned([
     [title, `median ${unit}`, 'min', 'max', 'ratio', ...extra],
-    ...rows.map((row) => [`  ${row.name}`, ...[row.median, row.min, row.max].map(number), row.ratio.toFixed(2), ...extra.map((name) => figure(row, name))]),
+    ...rows.map((row) => [
+      `  ${row.name}`,
+      ...[row.median, row.min, row.max].map(number),
+      row.ratio.toFixed(2),
+      ...extra.map((name) => figure(row, name)),
+    ]),
   ])}\n`;
 }
 

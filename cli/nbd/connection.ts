@@ -16,7 +16,19 @@ import type { BlockDevice } from './device.ts';
 import { Flight, type Budget } from './flight.ts';
 import { Inbox } from './inbox.ts';
 import { negotiate, type Export } from './negotiation.ts';
-import { BLOCK_SIZE, COMMAND, COMMAND_FLAG, NBD_ERROR, REPLY_BYTES, REQUEST_BYTES, makeReply, nbdErrorOf, parseRequest, type NbdError, type Request } from './protocol.ts';
+import {
+  BLOCK_SIZE,
+  COMMAND,
+  COMMAND_FLAG,
+  NBD_ERROR,
+  REPLY_BYTES,
+  REQUEST_BYTES,
+  makeReply,
+  nbdErrorOf,
+  parseRequest,
+  type NbdError,
+  type Request,
+} from './protocol.ts';
 import type { Guest } from './places.ts';
 import { endSocket } from './send.ts';
 
@@ -118,7 +130,13 @@ export class Connection implements Guest {
     const { offered, refusal, negotiationTimeout } = this.#options;
     const timer = setTimeout(() => this.#socket.destroy(), negotiationTimeout);
     try {
-      return await negotiate({ socket: this.#socket, inbox: this.#inbox, offered, refusal, chosen: () => (this.#hasChosen = true) });
+      return await negotiate({
+        socket: this.#socket,
+        inbox: this.#inbox,
+        offered,
+        refusal,
+        chosen: () => (this.#hasChosen = true),
+      });
     } finally {
       clearTimeout(timer);
     }
@@ -232,7 +250,9 @@ export class Connection implements Guest {
     const reply = makeReply(cookie, NBD_ERROR.NONE, command === COMMAND.READ ? length : 0);
     switch (command) {
       case COMMAND.READ:
-        await this.#inPieces(request, DATA_PIECE, (at, from, to) => device.read(at, reply.subarray(REPLY_BYTES + from, REPLY_BYTES + to)));
+        await this.#inPieces(request, DATA_PIECE, (at, from, to) =>
+          device.read(at, reply.subarray(REPLY_BYTES + from, REPLY_BYTES + to)),
+        );
         return reply;
       case COMMAND.WRITE:
         await this.#inPieces(request, DATA_PIECE, (at, from, to) => device.write(at, payload.subarray(from, to)));
@@ -242,7 +262,8 @@ export class Connection implements Guest {
         break;
       case COMMAND.WRITE_ZEROES: {
         const mayTrim = (flags & COMMAND_FLAG.NO_HOLE) === 0;
-        if ((flags & COMMAND_FLAG.FAST_ZERO) !== 0 && !isFast(offset, length, mayTrim)) return makeReply(cookie, NBD_ERROR.NOTSUP);
+        if ((flags & COMMAND_FLAG.FAST_ZERO) !== 0 && !isFast(offset, length, mayTrim))
+          return makeReply(cookie, NBD_ERROR.NOTSUP);
         await this.#inPieces(request, AREA_PIECE, (at, from, to) => device.writeZeroes(at, to - from, mayTrim));
         break;
       }
@@ -252,8 +273,12 @@ export class Connection implements Guest {
   }
 
   /** Calls `step` for each piece of a request with its offset in the device, its begin and its end in the request. */
-  async #inPieces({ offset, length }: Request, piece: number, step: (at: number, from: number, to: number) => void | Promise<void>): Promise<void> {
-    for (let from = 0; from < length; ) {
+  async #inPieces(
+    { offset, length }: Request,
+    piece: number,
+    step: (at: number, from: number, to: number) => void | Promise<void>,
+  ): Promise<void> {
+    for (let from = 0; from < length;) {
       const at = offset + from;
       const to = Math.min(length, from + piece - (at % piece));
       const pending = step(at, from, to);

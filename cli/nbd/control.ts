@@ -49,13 +49,26 @@ type Answer = { ok: true; result?: unknown } | { ok: false; code: ErrorCode; mes
 // ── server ───────────────────────────────────────────────────────────────────
 
 /** Serves requests until it is closed. */
-export async function serveControl({ path, handlers, idleTimeout = IDLE_MS, report = () => {} }: ControlServerOptions): Promise<ControlServer> {
+export async function serveControl({
+  path,
+  handlers,
+  idleTimeout = IDLE_MS,
+  report = () => {},
+}: ControlServerOptions): Promise<ControlServer> {
   const op = 'control.serve';
   requireSocketPath(op, path);
   const places = new Places<Conversation>(MAX_CONNECTIONS);
-  const listener = await listen(op, { path }, (socket) => {
-    places.admit(() => new Conversation(socket, handlers, idleTimeout, report), () => turnAway(socket));
-  }, report);
+  const listener = await listen(
+    op,
+    { path },
+    (socket) => {
+      places.admit(
+        () => new Conversation(socket, handlers, idleTimeout, report),
+        () => turnAway(socket),
+      );
+    },
+    report,
+  );
   let closed: Promise<void> | undefined;
   return {
     path,
@@ -94,7 +107,12 @@ class Conversation implements Guest {
   #idleSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, handlers: Readonly<Record<string, ControlHandler>>, idleTimeout: number, report: (error: unknown) => void) {
+  constructor(
+    socket: Socket,
+    handlers: Readonly<Record<string, ControlHandler>>,
+    idleTimeout: number,
+    report: (error: unknown) => void,
+  ) {
     this.#socket = socket;
     this.#idleTimeout = idleTimeout;
     socket.on('error', () => {}); // 'close' follows
@@ -136,7 +154,10 @@ class Conversation implements Guest {
       for await (const line of lines(this.#socket, MAX_LINE)) {
         this.#isBusy = true;
         this.#workForClient();
-        const answer = line === undefined ? refusal('EINVAL', `a request may have ${MAX_LINE} bytes`) : await respond(line, handlers, report);
+        const answer =
+          line === undefined
+            ? refusal('EINVAL', `a request may have ${MAX_LINE} bytes`)
+            : await respond(line, handlers, report);
         this.#waitForClient();
         await send(this.#socket, encode(answer, report));
         this.#isBusy = false;
@@ -193,11 +214,16 @@ class Line {
   }
 }
 
-async function respond(line: Buffer, handlers: Readonly<Record<string, ControlHandler>>, report: (error: unknown) => void): Promise<Answer> {
+async function respond(
+  line: Buffer,
+  handlers: Readonly<Record<string, ControlHandler>>,
+  report: (error: unknown) => void,
+): Promise<Answer> {
   const request = parseObject(line);
   if (request === undefined) return refusal('EINVAL', 'a request must be a line with a JSON object');
   const { op, args = {} } = request;
-  if (typeof op !== 'string' || !Object.hasOwn(handlers, op)) return refusal('EINVAL', `op must be one of ${Object.keys(handlers).join(', ')}`);
+  if (typeof op !== 'string' || !Object.hasOwn(handlers, op))
+    return refusal('EINVAL', `op must be one of ${Object.keys(handlers).join(', ')}`);
   if (!isObject(args)) return refusal('EINVAL', 'args must be an object');
   try {
     return { ok: true, result: await (handlers[op] as ControlHandler)(args) };
@@ -255,12 +281,18 @@ export interface AskOptions {
  * @throws what the server answered, as a CompcacheError of `control.<op>`; ENODEV when nobody listens there; EIO when the
  *   server goes, answers nonsense or does not answer
  */
-export async function askControl(path: string, op: string, args: Record<string, unknown> = {}, { timeout = 30_000, orElse }: AskOptions = {}): Promise<unknown> {
+export async function askControl(
+  path: string,
+  op: string,
+  args: Record<string, unknown> = {},
+  { timeout = 30_000, orElse }: AskOptions = {},
+): Promise<unknown> {
   const name = `control.${op}`;
   const paths = orElse === undefined ? [path] : [path, orElse].filter(isSocketPath);
   if (paths.length === 0 || orElse === undefined) requireSocketPath(name, path);
   const request = Buffer.from(`${JSON.stringify({ op, args })}\n`);
-  const broke = (why: string, cause?: unknown): CompcacheError => new CompcacheError('EIO', name, `${why}: ${path}`, { cause });
+  const broke = (why: string, cause?: unknown): CompcacheError =>
+    new CompcacheError('EIO', name, `${why}: ${path}`, { cause });
   const late = AbortSignal.timeout(timeout);
   let socket: Socket | undefined;
   try {
@@ -271,7 +303,8 @@ export async function askControl(path: string, op: string, args: Record<string, 
   } catch (error) {
     if (error instanceof CompcacheError) throw error;
     if (late.aborted) throw broke('the server did not answer in time', error);
-    if (isNobody(error)) throw new CompcacheError('ENODEV', name, `no server listens on ${paths.join(' or ')}`, { cause: error });
+    if (isNobody(error))
+      throw new CompcacheError('ENODEV', name, `no server listens on ${paths.join(' or ')}`, { cause: error });
     throw broke('talking to the server failed', error);
   } finally {
     socket?.destroy();
@@ -297,10 +330,28 @@ function isNobody(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ECONNREFUSED';
 }
 
-const CODES: ReadonlySet<string> = new Set<ErrorCode>(['EINVAL', 'ENOMEM', 'ENOSPC', 'ENOENT', 'EEXIST', 'EAGAIN', 'EBUSY', 'EIO', 'ERANGE', 'ENODEV', 'EUCLEAN', 'ECLOSED']);
+const CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  'EINVAL',
+  'ENOMEM',
+  'ENOSPC',
+  'ENOENT',
+  'EEXIST',
+  'EAGAIN',
+  'EBUSY',
+  'EIO',
+  'ERANGE',
+  'ENODEV',
+  'EUCLEAN',
+  'ECLOSED',
+]);
 
-function resultOf(name: string, answer: Record<string, unknown> | undefined, broke: (why: string) => CompcacheError): unknown {
+function resultOf(
+  name: string,
+  answer: Record<string, unknown> | undefined,
+  broke: (why: string) => CompcacheError,
+): unknown {
   if (answer?.ok === true) return answer.result;
-  if (answer?.ok !== false || typeof answer.code !== 'string' || typeof answer.message !== 'string') throw broke('the server answered nonsense');
+  if (answer?.ok !== false || typeof answer.code !== 'string' || typeof answer.message !== 'string')
+    throw broke('the server answered nonsense');
   throw new CompcacheError(CODES.has(answer.code) ? (answer.code as ErrorCode) : 'EIO', name, answer.message);
 }

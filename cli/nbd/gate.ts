@@ -36,8 +36,12 @@ export class Gate {
 /** A device whose I/O passes a gate. */
 export function gated(device: BlockDevice, gate: Gate): BlockDevice {
   return {
-    get size() { return device.size; },
-    get isReady() { return device.isReady; },
+    get size() {
+      return device.size;
+    },
+    get isReady() {
+      return device.isReady;
+    },
     read: (offset, into) => gate.pass(() => device.read(offset, into)),
     write: (offset, bytes) => gate.pass(() => device.write(offset, bytes)),
     trim: (offset, length) => gate.pass(() => device.trim(offset, length)),

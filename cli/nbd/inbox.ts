@@ -62,7 +62,7 @@ export class Inbox {
 
   /** Fills an array; false when the client has gone before. */
   async fill(into: Uint8Array): Promise<boolean> {
-    for (let at = 0; at < into.length; ) {
+    for (let at = 0; at < into.length;) {
       const piece = await this.#take(into.length - at);
       if (piece === undefined) return false;
       into.set(piece, at);
@@ -79,7 +79,7 @@ export class Inbox {
 
   /** Throws bytes away; false when the client has gone before. */
   async skip(length: number): Promise<boolean> {
-    for (let left = length; left > 0; ) {
+    for (let left = length; left > 0;) {
       const piece = await this.#take(left);
       if (piece === undefined) return false;
       left -= piece.length;

@@ -35,18 +35,28 @@ export function isSocketPath(path: string): boolean {
 
 /** Requires a path that a Unix socket can have. EINVAL. */
 export function requireSocketPath(op: string, path: unknown): asserts path is string {
-  if (typeof path !== 'string' || path === '' || path.includes('\0')) throw new CompcacheError('EINVAL', op, 'the path of a socket must be a string, not empty and without NUL');
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw new CompcacheError('EINVAL', op, `the path of a socket may have ${MAX_PATH_BYTES} bytes: ${path}`);
+  if (typeof path !== 'string' || path === '' || path.includes('\0'))
+    throw new CompcacheError('EINVAL', op, 'the path of a socket must be a string, not empty and without NUL');
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES)
+    throw new CompcacheError('EINVAL', op, `the path of a socket may have ${MAX_PATH_BYTES} bytes: ${path}`);
 }
 
 /**
  * Listens.
  * @throws EBUSY where somebody listens already, EEXIST where a file is that is no socket
  */
-export async function listen(op: string, endpoint: Endpoint, take: (socket: Socket) => void, report: (error: unknown) => void): Promise<Listener> {
+export async function listen(
+  op: string,
+  endpoint: Endpoint,
+  take: (socket: Socket) => void,
+  report: (error: unknown) => void,
+): Promise<Listener> {
   // A client that has said all may still read its replies. Nothing is read ahead of whoever takes it.
   const server = createServer({ allowHalfOpen: true, highWaterMark: 1 }, take);
-  const remove = 'path' in endpoint ? await listenPath(op, server, endpoint.path) : await listenPort(op, server, endpoint.host, endpoint.port);
+  const remove =
+    'path' in endpoint
+      ? await listenPath(op, server, endpoint.path)
+      : await listenPort(op, server, endpoint.host, endpoint.port);
   server.on('error', report); // accepting failed: out of descriptors
   const address = server.address();
   const isPort = !('path' in endpoint);
@@ -108,7 +118,10 @@ async function listenAside(op: string, server: Server, path: string): Promise<st
     const made = join(folder, asideName(MAX_PATH_BYTES - Buffer.byteLength(join(folder, 'x')) + 1));
     const error = await started(server, () => privately(() => server.listen({ path: made })));
     if (error === undefined) return made;
-    if (error.code !== 'EADDRINUSE') throw existsSync(folder) ? listenError(op, path, error) : new CompcacheError('ENOENT', op, `there is no folder ${folder}`, { cause: error });
+    if (error.code !== 'EADDRINUSE')
+      throw existsSync(folder)
+        ? listenError(op, path, error)
+        : new CompcacheError('ENOENT', op, `there is no folder ${folder}`, { cause: error });
   }
   throw new CompcacheError('EBUSY', op, `no name is free beside ${path}`);
 }
@@ -195,9 +208,16 @@ function isAnswered(path: string): Promise<boolean> {
 }
 
 const CODES: Record<string, ErrorCode> = {
-  EADDRINUSE: 'EBUSY', EADDRNOTAVAIL: 'EINVAL', ENOTFOUND: 'EINVAL', EAFNOSUPPORT: 'EINVAL', EINVAL: 'EINVAL', ENOTDIR: 'EINVAL',
+  EADDRINUSE: 'EBUSY',
+  EADDRNOTAVAIL: 'EINVAL',
+  ENOTFOUND: 'EINVAL',
+  EAFNOSUPPORT: 'EINVAL',
+  EINVAL: 'EINVAL',
+  ENOTDIR: 'EINVAL',
 };
 
 function listenError(op: string, where: string, cause: NodeJS.ErrnoException): CompcacheError {
-  return new CompcacheError(CODES[cause.code ?? ''] ?? 'EIO', op, `cannot listen on ${where}: ${cause.message}`, { cause });
+  return new CompcacheError(CODES[cause.code ?? ''] ?? 'EIO', op, `cannot listen on ${where}: ${cause.message}`, {
+    cause,
+  });
 }

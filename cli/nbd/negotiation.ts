@@ -10,7 +10,18 @@ import type { Socket } from 'node:net';
 import type { BlockDevice } from './device.ts';
 import type { Inbox } from './inbox.ts';
 import {
-  BLOCK_SIZE, EXPORT_FLAGS, HANDSHAKE, INFO, INIT_PASSWD, MAX_STRING, OPTION, OPTION_HEADER_BYTES, OPTION_MAGIC, OPTION_REPLY_MAGIC, REPLY, ZEROES,
+  BLOCK_SIZE,
+  EXPORT_FLAGS,
+  HANDSHAKE,
+  INFO,
+  INIT_PASSWD,
+  MAX_STRING,
+  OPTION,
+  OPTION_HEADER_BYTES,
+  OPTION_MAGIC,
+  OPTION_REPLY_MAGIC,
+  REPLY,
+  ZEROES,
 } from './protocol.ts';
 import { send } from './send.ts';
 
@@ -74,7 +85,10 @@ async function nextOption(session: Session): Promise<Outcome> {
   // Its errors cannot be said, and it is all that a client of the older newstyle may ask for.
   if (option === OPTION.EXPORT_NAME) return exportName(session, length);
   if ((clientFlags & HANDSHAKE.FIXED_NEWSTYLE) === 0) return 'end';
-  if (length > MAX_OPTION_BYTES) return (await inbox.skip(length)) ? refuse(session, option, isKnown(option) ? REPLY.ERR_TOO_BIG : REPLY.ERR_UNSUP) : 'end';
+  if (length > MAX_OPTION_BYTES)
+    return (await inbox.skip(length))
+      ? refuse(session, option, isKnown(option) ? REPLY.ERR_TOO_BIG : REPLY.ERR_UNSUP)
+      : 'end';
   const data = await inbox.next(length);
   return data === undefined ? 'end' : answer(session, { option, data });
 }
@@ -84,13 +98,19 @@ function isKnown(option: number): boolean {
 }
 
 function answer(session: Session, asked: Option): Promise<Outcome> {
-  if (session.refusal !== undefined && isKnown(asked.option) && asked.option !== OPTION.ABORT) return turnAway(session, asked.option, session.refusal);
+  if (session.refusal !== undefined && isKnown(asked.option) && asked.option !== OPTION.ABORT)
+    return turnAway(session, asked.option, session.refusal);
   switch (asked.option) {
-    case OPTION.ABORT: return abort(session);
-    case OPTION.LIST: return list(session, asked);
-    case OPTION.INFO: return info(session, asked);
-    case OPTION.GO: return info(session, asked);
-    default: return refuse(session, asked.option, REPLY.ERR_UNSUP);
+    case OPTION.ABORT:
+      return abort(session);
+    case OPTION.LIST:
+      return list(session, asked);
+    case OPTION.INFO:
+      return info(session, asked);
+    case OPTION.GO:
+      return info(session, asked);
+    default:
+      return refuse(session, asked.option, REPLY.ERR_UNSUP);
   }
 }
 
@@ -101,7 +121,10 @@ async function turnAway(session: Session, option: number, reason: string): Promi
   return 'end';
 }
 
-async function exportName({ socket, inbox, offered, refusal, chosen, clientFlags }: Session, length: number): Promise<Outcome> {
+async function exportName(
+  { socket, inbox, offered, refusal, chosen, clientFlags }: Session,
+  length: number,
+): Promise<Outcome> {
   if (length > MAX_STRING || refusal !== undefined) return 'end';
   const name = await inbox.next(length);
   if (name === undefined || !isOffered(offered, name)) return 'end';
@@ -121,7 +144,8 @@ async function list(session: Session, { data }: Option): Promise<Outcome> {
   if (data.length > 0) return refuse(session, OPTION.LIST, REPLY.ERR_INVALID);
   const { device, name, description } = session.offered;
   const bytes = Buffer.from(name);
-  if (device.isReady) await reply(session, OPTION.LIST, REPLY.SERVER, u32(bytes.length), bytes, Buffer.from(description));
+  if (device.isReady)
+    await reply(session, OPTION.LIST, REPLY.SERVER, u32(bytes.length), bytes, Buffer.from(description));
   await reply(session, OPTION.LIST, REPLY.ACK);
   return 'next';
 }
@@ -136,9 +160,18 @@ async function info(session: Session, { option, data }: Option): Promise<Outcome
   if (option === OPTION.GO) session.chosen();
   await reply(session, option, REPLY.INFO, u16(INFO.EXPORT), u64(BigInt(size)), u16(EXPORT_FLAGS));
   if (asked.has(INFO.NAME)) await reply(session, option, REPLY.INFO, u16(INFO.NAME), Buffer.from(offered.name));
-  if (asked.has(INFO.DESCRIPTION)) await reply(session, option, REPLY.INFO, u16(INFO.DESCRIPTION), Buffer.from(offered.description));
+  if (asked.has(INFO.DESCRIPTION))
+    await reply(session, option, REPLY.INFO, u16(INFO.DESCRIPTION), Buffer.from(offered.description));
   if (asked.has(INFO.BLOCK_SIZE)) {
-    await reply(session, option, REPLY.INFO, u16(INFO.BLOCK_SIZE), u32(BLOCK_SIZE.MINIMUM), u32(BLOCK_SIZE.PREFERRED), u32(BLOCK_SIZE.MAXIMUM));
+    await reply(
+      session,
+      option,
+      REPLY.INFO,
+      u16(INFO.BLOCK_SIZE),
+      u32(BLOCK_SIZE.MINIMUM),
+      u32(BLOCK_SIZE.PREFERRED),
+      u32(BLOCK_SIZE.MAXIMUM),
+    );
   }
   await reply(session, option, REPLY.ACK);
   return option === OPTION.GO ? { size } : 'next';
@@ -154,7 +187,8 @@ function parseInfo(data: Buffer): { name: Buffer; has(information: number): bool
   if (data.length !== from + 2 * count) return undefined;
   return {
     name: data.subarray(4, 4 + nameBytes),
-    has: (information) => Array.from({ length: count }, (_, i) => data.readUInt16BE(from + 2 * i)).includes(information),
+    has: (information) =>
+      Array.from({ length: count }, (_, i) => data.readUInt16BE(from + 2 * i)).includes(information),
   };
 }
 

@@ -19,8 +19,14 @@ export const OPTION_HEADER_BYTES = 16;
 export const HANDSHAKE = { FIXED_NEWSTYLE: 1, NO_ZEROES: 2 } as const;
 export const OPTION = { EXPORT_NAME: 1, ABORT: 2, LIST: 3, INFO: 6, GO: 7 } as const;
 export const REPLY = {
-  ACK: 1, SERVER: 2, INFO: 3,
-  ERR_UNSUP: 0x80000001, ERR_POLICY: 0x80000002, ERR_INVALID: 0x80000003, ERR_UNKNOWN: 0x80000006, ERR_TOO_BIG: 0x80000009,
+  ACK: 1,
+  SERVER: 2,
+  INFO: 3,
+  ERR_UNSUP: 0x80000001,
+  ERR_POLICY: 0x80000002,
+  ERR_INVALID: 0x80000003,
+  ERR_UNKNOWN: 0x80000006,
+  ERR_TOO_BIG: 0x80000009,
 } as const;
 export const INFO = { EXPORT: 0, NAME: 1, DESCRIPTION: 2, BLOCK_SIZE: 3 } as const;
 
@@ -39,7 +45,15 @@ export const REQUEST_BYTES = 28;
 export const REPLY_MAGIC = 0x67446698;
 export const REPLY_BYTES = 16;
 
-export const EXPORT_FLAG = { HAS_FLAGS: 1 << 0, FLUSH: 1 << 2, FUA: 1 << 3, TRIM: 1 << 5, WRITE_ZEROES: 1 << 6, MULTI_CONN: 1 << 8, FAST_ZERO: 1 << 11 } as const;
+export const EXPORT_FLAG = {
+  HAS_FLAGS: 1 << 0,
+  FLUSH: 1 << 2,
+  FUA: 1 << 3,
+  TRIM: 1 << 5,
+  WRITE_ZEROES: 1 << 6,
+  MULTI_CONN: 1 << 8,
+  FAST_ZERO: 1 << 11,
+} as const;
 /** What every export of this server can do. All connections share one device, so a flush on one covers the writes of all. */
 export const EXPORT_FLAGS = Object.values(EXPORT_FLAG).reduce((all, flag) => all | flag);
 
@@ -50,9 +64,12 @@ export const NBD_ERROR = { NONE: 0, IO: 5, INVAL: 22, NOSPC: 28, NOTSUP: 95, SHU
 export type NbdError = (typeof NBD_ERROR)[keyof typeof NBD_ERROR];
 
 const ERRORS: Partial<Record<ErrorCode, NbdError>> = {
-  ENOMEM: NBD_ERROR.NOSPC, ENOSPC: NBD_ERROR.NOSPC, // a client that reads ENOMEM would think of its own memory
-  EINVAL: NBD_ERROR.INVAL, ERANGE: NBD_ERROR.INVAL,
-  ENODEV: NBD_ERROR.SHUTDOWN, ECLOSED: NBD_ERROR.SHUTDOWN,
+  ENOMEM: NBD_ERROR.NOSPC,
+  ENOSPC: NBD_ERROR.NOSPC, // a client that reads ENOMEM would think of its own memory
+  EINVAL: NBD_ERROR.INVAL,
+  ERANGE: NBD_ERROR.INVAL,
+  ENODEV: NBD_ERROR.SHUTDOWN,
+  ECLOSED: NBD_ERROR.SHUTDOWN,
 };
 
 /** What a fault of the device is called on the wire. */

@@ -60,7 +60,15 @@ export interface NbdServer {
 
 /** Serves a device until it is closed. */
 export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
-  const { device, exportName = '', description = '', maxConnections = 64, negotiationTimeout = 10_000, stallTimeout = 60_000, closeTimeout = 5000 } = options;
+  const {
+    device,
+    exportName = '',
+    description = '',
+    maxConnections = 64,
+    negotiationTimeout = 10_000,
+    stallTimeout = 60_000,
+    closeTimeout = 5000,
+  } = options;
   const report = options.report ?? ((): void => {});
   requireString('exportName', exportName);
   requireString('description', description);
@@ -68,9 +76,17 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
   const shared = { offered, negotiationTimeout, stallTimeout, report, budget: new Budget(maxConnections) };
   const refusal = `all ${maxConnections} places are taken: no more clients can use this device now`;
   const places = new Places<Connection>(maxConnections);
-  const listener = await listen(OP, takeEndpoint(options), (socket) => {
-    places.admit(() => new Connection(socket, shared), () => new Connection(socket, { ...shared, refusal }));
-  }, report);
+  const listener = await listen(
+    OP,
+    takeEndpoint(options),
+    (socket) => {
+      places.admit(
+        () => new Connection(socket, shared),
+        () => new Connection(socket, { ...shared, refusal }),
+      );
+    },
+    report,
+  );
   let closed: Promise<void> | undefined;
   return {
     address: listener.endpoint,
@@ -86,7 +102,12 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
   };
 }
 
-async function close(listener: Listener, places: Places<Connection>, device: BlockDevice, timeout: number): Promise<void> {
+async function close(
+  listener: Listener,
+  places: Places<Connection>,
+  device: BlockDevice,
+  timeout: number,
+): Promise<void> {
   const unused = listener.close();
   const connections = places.guests;
   for (const newcomer of places.turnedAway) newcomer.destroy();
@@ -113,20 +134,24 @@ function requireString(what: string, value: string): void {
 }
 
 function takeEndpoint({ socket, port, bind }: NbdServerOptions): Endpoint {
-  if ((socket === undefined) === (port === undefined)) throw new CompcacheError('EINVAL', OP, 'either socket or port must be given');
+  if ((socket === undefined) === (port === undefined))
+    throw new CompcacheError('EINVAL', OP, 'either socket or port must be given');
   if (port === undefined) {
     if (bind !== undefined) throw new CompcacheError('EINVAL', OP, 'bind is for a port');
     requireSocketPath(OP, socket);
     return { path: socket };
   }
-  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new CompcacheError('EINVAL', OP, `port must be a whole number from 0 to 65535, not ${String(port)}`);
-  if (bind !== undefined && (typeof bind !== 'string' || bind === '')) throw new CompcacheError('EINVAL', OP, `bind must be an address`);
+  if (!Number.isInteger(port) || port < 0 || port > 65535)
+    throw new CompcacheError('EINVAL', OP, `port must be a whole number from 0 to 65535, not ${String(port)}`);
+  if (bind !== undefined && (typeof bind !== 'string' || bind === ''))
+    throw new CompcacheError('EINVAL', OP, `bind must be an address`);
   return { host: bind ?? LOOPBACK, port };
 }
 
 function uriOf(endpoint: Endpoint, exportName: string): string {
   const name = encodeURIComponent(exportName);
-  if ('path' in endpoint) return `nbd+unix:///${name}?socket=${encodeURIComponent(endpoint.path).replaceAll('%2F', '/')}`;
+  if ('path' in endpoint)
+    return `nbd+unix:///${name}?socket=${encodeURIComponent(endpoint.path).replaceAll('%2F', '/')}`;
   const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
   return `nbd://${host}:${endpoint.port}/${name}`;
 }

@@ -1,6 +1,14 @@
 /** Replays a trace on one zswap, compares every page that it gives, and counts. */
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
-import { CompcacheError, PAGE_SIZE, Zswap, type AllocatorName, type BackingStore, type Codec, type ZswapStats } from '../../bindings/index.ts';
+import {
+  CompcacheError,
+  PAGE_SIZE,
+  Zswap,
+  type AllocatorName,
+  type BackingStore,
+  type Codec,
+  type ZswapStats,
+} from '../../bindings/index.ts';
 import { reasonOf } from '../arguments.ts';
 import { InputError } from '../pages.ts';
 import type { Progress } from '../report.ts';
@@ -87,7 +95,13 @@ export interface Result {
 }
 
 /** Replays a trace. @throws InputError for a RAM that is too small */
-export async function replay(setting: Setting, trace: Trace, pages: Pages, store: CountingStore, progress: Progress): Promise<Result> {
+export async function replay(
+  setting: Setting,
+  trace: Trace,
+  pages: Pages,
+  store: CountingStore,
+  progress: Progress,
+): Promise<Result> {
   const zswap = await createZswap(setting, store);
   try {
     const run = new Run(setting, zswap, trace, pages, store);
@@ -103,8 +117,19 @@ export async function replay(setting: Setting, trace: Trace, pages: Pages, store
   }
 }
 
-async function createZswap({ allocator, victims, codec, ramBytes, maxPoolPercent, acceptThresholdPercent }: Setting, store: BackingStore): Promise<Zswap> {
-  const options = { bytes: ramBytes, allocator, victims, store, maxPoolPercent, acceptThresholdPercent, ...(codec && { codec }) };
+async function createZswap(
+  { allocator, victims, codec, ramBytes, maxPoolPercent, acceptThresholdPercent }: Setting,
+  store: BackingStore,
+): Promise<Zswap> {
+  const options = {
+    bytes: ramBytes,
+    allocator,
+    victims,
+    store,
+    maxPoolPercent,
+    acceptThresholdPercent,
+    ...(codec && { codec }),
+  };
   try {
     return await Zswap.create(options);
   } catch (error) {
@@ -122,7 +147,18 @@ class Run {
   readonly #contents: Contents;
   readonly #into = new Uint8Array(PAGE_SIZE);
   readonly #times = { store: [] as number[], hit: [] as number[], read: [] as number[] };
-  readonly #sums = { stores: 0, duplicates: 0, rejected: 0, loads: 0, hits: 0, sameFilledHits: 0, reads: 0, misses: 0, invalidated: 0, different: 0 };
+  readonly #sums = {
+    stores: 0,
+    duplicates: 0,
+    rejected: 0,
+    loads: 0,
+    hits: 0,
+    sameFilledHits: 0,
+    reads: 0,
+    misses: 0,
+    invalidated: 0,
+    different: 0,
+  };
   #firstDifferent: number | null = null;
 
   constructor(setting: Setting, zswap: Zswap, trace: Trace, pages: Pages, store: CountingStore) {
@@ -139,10 +175,18 @@ class Run {
     const type = this.#trace.type(at);
     const offset = this.#trace.offset(at);
     switch (this.#trace.kind(at)) {
-      case STORE: this.#storePage(type, offset); break;
-      case LOAD: this.#expect(at, this.#loadPage(type, offset)); break;
-      case INVALIDATE: this.#expect(at, this.#invalidate(type, offset)); break;
-      case INVALIDATE_AREA: this.#expect(at, this.#invalidateArea(type)); break;
+      case STORE:
+        this.#storePage(type, offset);
+        break;
+      case LOAD:
+        this.#expect(at, this.#loadPage(type, offset));
+        break;
+      case INVALIDATE:
+        this.#expect(at, this.#invalidate(type, offset));
+        break;
+      case INVALIDATE_AREA:
+        this.#expect(at, this.#invalidateArea(type));
+        break;
     }
   }
 
@@ -161,7 +205,7 @@ class Run {
   #loadPage(type: number, offset: number): boolean {
     const expected = this.#contents.at(type, offset);
     const before = this.#store.reads;
-    this.#into.fill(0xA5);
+    this.#into.fill(0xa5);
     const start = performance.now();
     const found = this.#tryLoad(type, offset);
     const took = performance.now() - start;
@@ -234,7 +278,11 @@ class Run {
       storedPages: stats.storedPages,
       backingPages: stats.backingPages,
       frames: stats.frames,
-      latency: { store: latencyOf(this.#times.store), hit: latencyOf(this.#times.hit), read: latencyOf(this.#times.read) },
+      latency: {
+        store: latencyOf(this.#times.store),
+        hit: latencyOf(this.#times.hit),
+        read: latencyOf(this.#times.read),
+      },
       firstDifferent: this.#firstDifferent,
     };
   }

@@ -36,15 +36,29 @@ const REASONS: Record<keyof Rejects, string> = {
 
 /** The header, the table, and why pages were refused. */
 export function toText(report: SwapReport): string {
-  const table = aligned([COLUMNS.map(({ title }) => title), ...report.results.map((result) => COLUMNS.map(({ cell }) => cell(result)))]);
+  const table = aligned([
+    COLUMNS.map(({ title }) => title),
+    ...report.results.map((result) => COLUMNS.map(({ cell }) => cell(result))),
+  ]);
   const rejects = report.results.filter(({ rejected }) => rejected !== 0).map(rejectsOf);
-  const lines = [describe(report.input), describeTrace(report), settings(report), '', table, 'µs: 50% / 90% / 99% / the longest', ...rejects];
+  const lines = [
+    describe(report.input),
+    describeTrace(report),
+    settings(report),
+    '',
+    table,
+    'µs: 50% / 90% / 99% / the longest',
+    ...rejects,
+  ];
   return `${lines.join('\n')}\n`;
 }
 
 function describeTrace({ trace }: SwapReport): string {
   const { source, stores, loads, invalidates, areaInvalidates, pages, recipe } = trace;
-  const how = recipe === undefined ? printable(source) : `Zipf's law (exponent ${recipe.zipf}, ${fixed(recipe.writes * 100, 0)}% writes, seed ${recipe.seed})`;
+  const how =
+    recipe === undefined
+      ? printable(source)
+      : `Zipf's law (exponent ${recipe.zipf}, ${fixed(recipe.writes * 100, 0)}% writes, seed ${recipe.seed})`;
   const dropped = invalidates + areaInvalidates === 0 ? '' : `, ${whole(invalidates + areaInvalidates)} invalidations`;
   return `${how}: ${whole(stores)} stores, ${whole(loads)} loads${dropped} on ${whole(pages)} pages`;
 }
@@ -54,7 +68,11 @@ function settings({ codec, ramBytes, store, maxPoolPercent, acceptThresholdPerce
 }
 
 function latency(value: Latency | null): string {
-  return value === null ? '-' : [value.p50, value.p90, value.p99, value.max].map((one) => (one >= 100 ? whole(Math.round(one)) : fixed(one, 1))).join(' / ');
+  return value === null
+    ? '-'
+    : [value.p50, value.p90, value.p99, value.max]
+        .map((one) => (one >= 100 ? whole(Math.round(one)) : fixed(one, 1)))
+        .join(' / ');
 }
 
 function rejectsOf({ allocator, victims, rejects }: Result): string {

@@ -51,7 +51,8 @@ export class Stores {
     } catch (error) {
       if (!(error instanceof CompcacheError)) throw error;
       const wrong = reasonOf(error);
-      if (error.code !== 'ENOSPC') throw new InputError(`cannot use ${path === '' ? "''" : path} for a store: ${wrong}`, { cause: error });
+      if (error.code !== 'ENOSPC')
+        throw new InputError(`cannot use ${path === '' ? "''" : path} for a store: ${wrong}`, { cause: error });
       this.#isFull = true;
       this.#fault ??= wrong;
       return new FullStore();
@@ -89,7 +90,10 @@ class TemporaryFolder {
     try {
       this.path = mkdtempSync(join(tmpdir(), 'compcache-swap-'));
     } catch (error) {
-      throw new InputError(`cannot make a temporary file (${(error as Error).message}): give --store PATH or --memory-store`, { cause: error });
+      throw new InputError(
+        `cannot make a temporary file (${(error as Error).message}): give --store PATH or --memory-store`,
+        { cause: error },
+      );
     }
     process.once('exit', this.remove);
     for (const signal of SIGNALS) process.once(signal, this.#interrupted);

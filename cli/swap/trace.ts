@@ -109,7 +109,8 @@ export function makeTrace({ pages, operations, zipf: exponent, writes, seed }: R
   const trace = new Trace();
   const draw = createDraw(seed);
   for (let page = 0; page < pages; page++) trace.add(STORE, 0, page);
-  for (const page of zipf(pages, operations, draw, exponent)) trace.add(draw() < writes * 2 ** 24 ? STORE : LOAD, 0, page);
+  for (const page of zipf(pages, operations, draw, exponent))
+    trace.add(draw() < writes * 2 ** 24 ? STORE : LOAD, 0, page);
   return trace;
 }
 

@@ -1,7 +1,17 @@
 /** FileStore on real files: the suite, the options, what is locked, what a killed process leaves. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { linkSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,8 +61,18 @@ function scattered(): FileStoreOptions['files'] {
 }
 
 for (const mode of ['sync', 'async'] as const) {
-  testBackingStore({ name: `FileStore, ${mode}`, mode, type: 'FileStore', open: (slots) => FileStore.open<BackingStore['mode']>({ path: fresh(), slots, mode }) });
-  testBackingStore({ name: `FileStore, ${mode}, of several files and regions`, mode, type: 'FileStore', open: (slots) => FileStore.open<BackingStore['mode']>({ files: scattered() as [], slots, mode }) });
+  testBackingStore({
+    name: `FileStore, ${mode}`,
+    mode,
+    type: 'FileStore',
+    open: (slots) => FileStore.open<BackingStore['mode']>({ path: fresh(), slots, mode }),
+  });
+  testBackingStore({
+    name: `FileStore, ${mode}, of several files and regions`,
+    mode,
+    type: 'FileStore',
+    open: (slots) => FileStore.open<BackingStore['mode']>({ files: scattered() as [], slots, mode }),
+  });
 }
 
 describe('FileStore', () => {
@@ -79,7 +99,11 @@ describe('FileStore', () => {
   });
 
   test('takes as many slots as fit the size, and no byte more', async () => {
-    for (const [size, slots] of [['1MiB', 252], [3 * SLOT_BYTES, 1], [bytesFor(33025) + 1, 33025]] as const) {
+    for (const [size, slots] of [
+      ['1MiB', 252],
+      [3 * SLOT_BYTES, 1],
+      [bytesFor(33025) + 1, 33025],
+    ] as const) {
       const path = fresh();
       const store = await FileStore.open({ path, size });
       expect(store.slots).toBe(slots);
@@ -92,7 +116,10 @@ describe('FileStore', () => {
   test('leaves the bytes around its regions alone', async () => {
     const path = fresh();
     writeFileSync(path, new Uint8Array(100_000).fill(0x5a));
-    const files = [{ path, offset: 10_001, length: 30_000 }, { path, offset: 50_003, length: 30_000 }];
+    const files = [
+      { path, offset: 10_001, length: 30_000 },
+      { path, offset: 50_003, length: 30_000 },
+    ];
     expect(await openCode({ files })).toBe('EUCLEAN');
     const store = await FileStore.open({ files, existing: 'overwrite' });
     for (let slot = 0; slot < store.slots; slot++) store.write(slot, content(slot, 1, SLOT_BYTES));
@@ -100,10 +127,15 @@ describe('FileStore', () => {
     store.close();
     const bytes = readFileSync(path);
     expect(bytes.length).toBe(100_000);
-    for (const [from, to] of [[0, 10_001], [40_001, 50_003], [80_003, 100_000]]) expect(bytes.subarray(from, to).every((byte) => byte === 0x5a)).toBe(true);
+    for (const [from, to] of [
+      [0, 10_001],
+      [40_001, 50_003],
+      [80_003, 100_000],
+    ])
+      expect(bytes.subarray(from, to).every((byte) => byte === 0x5a)).toBe(true);
   });
 
-  test('is for its owner\'s eyes only', async () => {
+  test("is for its owner's eyes only", async () => {
     const path = fresh();
     await openCode({ path, slots: 1 });
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -114,40 +146,52 @@ describe('FileStore', () => {
     const theirs = fresh();
     writeFileSync(theirs, 'a letter to somebody');
     expect(await openCode({ path, slots: 2, existing: 'refuse' })).toBe('opened');
-    for (const [existing, ours, foreign] of [['refuse', 'EEXIST', 'EEXIST'], [undefined, 'opened', 'EUCLEAN'], ['reopen', 'opened', 'EUCLEAN'], ['discard', 'opened', 'EUCLEAN']]) {
+    for (const [existing, ours, foreign] of [
+      ['refuse', 'EEXIST', 'EEXIST'],
+      [undefined, 'opened', 'EUCLEAN'],
+      ['reopen', 'opened', 'EUCLEAN'],
+      ['discard', 'opened', 'EUCLEAN'],
+    ]) {
       expect(await openCode({ path, slots: 2, existing })).toBe(ours);
       expect(await openCode({ path: theirs, slots: 2, existing })).toBe(foreign);
     }
     expect(readFileSync(theirs, 'utf8')).toBe('a letter to somebody');
     truncateSync(path, bytesFor(2) - 1);
-    for (const options of [{ path }, { path, slots: 2 }, { path, size: '1MiB' }]) expect(await openCode({ ...options, existing: 'reopen' })).toBe('EUCLEAN');
+    for (const options of [{ path }, { path, slots: 2 }, { path, size: '1MiB' }])
+      expect(await openCode({ ...options, existing: 'reopen' })).toBe('EUCLEAN');
     expect(await openCode({ path, slots: 2 })).toBe('opened');
     expect(await openCode({ path, slots: 2, existing: 'reopen' })).toBe('opened');
     expect(await openCode({ path: theirs, slots: 2, existing: 'overwrite' })).toBe('opened');
   });
 
-  test.each(['sync', 'async'] as const)('of another size is begun anew, and the file gets that size, %s', async (mode) => {
-    const path = fresh();
-    for (const slots of [5, 3, 8]) {
-      const store = await FileStore.open({ path, slots, mode });
-      expect([store.slots, store.used, statSync(path).size]).toEqual([slots, 0, bytesFor(slots)]);
-      await store.write(slots - 1, content(1, 1, 100));
-      await store.close();
-      const again = await FileStore.open({ path, slots, mode });
-      expect(again.used).toBe(1);
-      await again.close();
-      expect(await openCode({ path, slots: slots + 1, existing: 'reopen' })).toBe('EUCLEAN');
-    }
-    const files = [{ path: fresh(), length: '1MiB' }, { path: fresh(), length: '1MiB' }];
-    const store = await FileStore.open({ files });
-    store.write(300, content(1, 1, 100));
-    store.close();
-    const more = [...files, { path: fresh(), length: '1MiB' }];
-    expect(await openCode({ files: more, existing: 'reopen' })).toBe('EUCLEAN');
-    const larger = await FileStore.open({ files: more });
-    expect([larger.slots, larger.used]).toEqual([3 * 253 - 1, 0]);
-    larger.close();
-  });
+  test.each(['sync', 'async'] as const)(
+    'of another size is begun anew, and the file gets that size, %s',
+    async (mode) => {
+      const path = fresh();
+      for (const slots of [5, 3, 8]) {
+        const store = await FileStore.open({ path, slots, mode });
+        expect([store.slots, store.used, statSync(path).size]).toEqual([slots, 0, bytesFor(slots)]);
+        await store.write(slots - 1, content(1, 1, 100));
+        await store.close();
+        const again = await FileStore.open({ path, slots, mode });
+        expect(again.used).toBe(1);
+        await again.close();
+        expect(await openCode({ path, slots: slots + 1, existing: 'reopen' })).toBe('EUCLEAN');
+      }
+      const files = [
+        { path: fresh(), length: '1MiB' },
+        { path: fresh(), length: '1MiB' },
+      ];
+      const store = await FileStore.open({ files });
+      store.write(300, content(1, 1, 100));
+      store.close();
+      const more = [...files, { path: fresh(), length: '1MiB' }];
+      expect(await openCode({ files: more, existing: 'reopen' })).toBe('EUCLEAN');
+      const larger = await FileStore.open({ files: more });
+      expect([larger.slots, larger.used]).toEqual([3 * 253 - 1, 0]);
+      larger.close();
+    },
+  );
 
   test('that cannot be opened leaves no new file behind, and files that were there as they were', async () => {
     const theirs = fresh();
@@ -157,14 +201,58 @@ describe('FileStore', () => {
     symlinkSync('nowhere', link);
     for (const mode of ['sync', 'async']) {
       for (const [options, code] of [
-        [{ path: fresh() }, 'EINVAL'], [{ path: fresh(), size: 100 }, 'EINVAL'], [{ path: fresh(), size: 3 * SLOT_BYTES, slots: 2 }, 'EINVAL'], [{ path: link, size: 1 }, 'EINVAL'],
-        [{ files: [{ path: fresh(), length: '1MiB' }, { path: theirs, length: '1MiB' }] }, 'EUCLEAN'],
-        [{ files: [{ path: fresh(), length: '1MiB' }, { path: folder, length: '1MiB' }] }, 'EINVAL'],
-        [{ files: [{ path: fresh(), length: '1MiB' }, { path: join(folder, 'no', 'such'), length: '1MiB' }] }, 'EIO'],
+        [{ path: fresh() }, 'EINVAL'],
+        [{ path: fresh(), size: 100 }, 'EINVAL'],
+        [{ path: fresh(), size: 3 * SLOT_BYTES, slots: 2 }, 'EINVAL'],
+        [{ path: link, size: 1 }, 'EINVAL'],
+        [
+          {
+            files: [
+              { path: fresh(), length: '1MiB' },
+              { path: theirs, length: '1MiB' },
+            ],
+          },
+          'EUCLEAN',
+        ],
+        [
+          {
+            files: [
+              { path: fresh(), length: '1MiB' },
+              { path: folder, length: '1MiB' },
+            ],
+          },
+          'EINVAL',
+        ],
+        [
+          {
+            files: [
+              { path: fresh(), length: '1MiB' },
+              { path: join(folder, 'no', 'such'), length: '1MiB' },
+            ],
+          },
+          'EIO',
+        ],
         // More than a file may have: ENOSPC, once the region behind the letter has its label.
-        [{ files: [{ path: theirs, offset: 4096, length: '1MiB' }, { path: fresh(), offset: 2 ** 52, length: '1MiB' }] }, 'ENOSPC'],
-        [{ files: [{ path: theirs, offset: 4096, length: '1MiB' }, { path: fresh(), offset: 2 ** 53 - 10, length: '1MiB' }] }, 'EINVAL'],
-      ] as const) expect(await openCode({ ...options, mode }), JSON.stringify(options)).toBe(code);
+        [
+          {
+            files: [
+              { path: theirs, offset: 4096, length: '1MiB' },
+              { path: fresh(), offset: 2 ** 52, length: '1MiB' },
+            ],
+          },
+          'ENOSPC',
+        ],
+        [
+          {
+            files: [
+              { path: theirs, offset: 4096, length: '1MiB' },
+              { path: fresh(), offset: 2 ** 53 - 10, length: '1MiB' },
+            ],
+          },
+          'EINVAL',
+        ],
+      ] as const)
+        expect(await openCode({ ...options, mode }), JSON.stringify(options)).toBe(code);
     }
     rmSync(link);
     expect(readdirSync(folder)).toEqual(before);
@@ -185,33 +273,80 @@ describe('FileStore', () => {
     const path = fresh();
     const region = { path, length: '1MiB' };
     for (const options of [
-      undefined, null, 'path', {}, { path, files: [region] }, { path }, { path: '' }, { path: 'a\0b', slots: 1 }, { path: 7, slots: 1 },
-      { path: new URL('http://localhost/x'), slots: 1 }, { path, slots: 0 }, { path, slots: 1.5 }, { path, size: 'much' }, { path, size: -1 },
-      { path, size: 3 * SLOT_BYTES - 1 }, { path, size: 3 * SLOT_BYTES, slots: 2 }, { path, slots: 1, mode: 'later' }, { path, slots: 1, existing: 'keep' },
-      { path, slots: 1, length: 4 }, { files: [] }, { files: region }, { files: [region], size: 4 }, { files: [null] }, { files: [{ ...region, at: 1 }] },
-      { files: [{ path }] }, { files: [{ ...region, offset: -1 }] }, { files: [region, region] }, { files: [region, { path, offset: '512K', length: '1MiB' }] },
-      { files: [region, { path: fresh(), length: SLOT_BYTES }] }, { path: new URL('file://elsewhere/x'), slots: 1 }, { path: new URL('file:///a%2Fb'), slots: 1 },
-      { path: new URL('file:///a%00b'), slots: 1 }, { path: { protocol: 'file:', href: 'file:///x' }, slots: 1 }, { files: Array(2 ** 32 - 1) },
-    ]) expect(await openCode(options)).toBe('EINVAL');
-    const no = (): never => { throw new Error('no'); };
+      undefined,
+      null,
+      'path',
+      {},
+      { path, files: [region] },
+      { path },
+      { path: '' },
+      { path: 'a\0b', slots: 1 },
+      { path: 7, slots: 1 },
+      { path: new URL('http://localhost/x'), slots: 1 },
+      { path, slots: 0 },
+      { path, slots: 1.5 },
+      { path, size: 'much' },
+      { path, size: -1 },
+      { path, size: 3 * SLOT_BYTES - 1 },
+      { path, size: 3 * SLOT_BYTES, slots: 2 },
+      { path, slots: 1, mode: 'later' },
+      { path, slots: 1, existing: 'keep' },
+      { path, slots: 1, length: 4 },
+      { files: [] },
+      { files: region },
+      { files: [region], size: 4 },
+      { files: [null] },
+      { files: [{ ...region, at: 1 }] },
+      { files: [{ path }] },
+      { files: [{ ...region, offset: -1 }] },
+      { files: [region, region] },
+      { files: [region, { path, offset: '512K', length: '1MiB' }] },
+      { files: [region, { path: fresh(), length: SLOT_BYTES }] },
+      { path: new URL('file://elsewhere/x'), slots: 1 },
+      { path: new URL('file:///a%2Fb'), slots: 1 },
+      { path: new URL('file:///a%00b'), slots: 1 },
+      { path: { protocol: 'file:', href: 'file:///x' }, slots: 1 },
+      { files: Array(2 ** 32 - 1) },
+    ])
+      expect(await openCode(options)).toBe('EINVAL');
+    const no = (): never => {
+      throw new Error('no');
+    };
     const hostile = new Proxy({}, { get: no, has: no, ownKeys: no, getPrototypeOf: no });
     const revoked = Proxy.revocable<unknown[]>([], {});
     revoked.revoke();
     for (const options of [
-      hostile, { path: hostile, slots: 1 }, { path: Object.create(URL.prototype) as URL, slots: 1 }, { files: hostile }, { files: revoked.proxy }, { files: [hostile] },
-      { files: new Proxy([region], { get: no }) }, { path, slots: hostile }, { path, size: hostile }, { path, mode: hostile, slots: 1 }, { get path() { return no(); } },
-    ]) expect(await openCode(options)).toBe('EINVAL');
+      hostile,
+      { path: hostile, slots: 1 },
+      { path: Object.create(URL.prototype) as URL, slots: 1 },
+      { files: hostile },
+      { files: revoked.proxy },
+      { files: [hostile] },
+      { files: new Proxy([region], { get: no }) },
+      { path, slots: hostile },
+      { path, size: hostile },
+      { path, mode: hostile, slots: 1 },
+      {
+        get path() {
+          return no();
+        },
+      },
+    ])
+      expect(await openCode(options)).toBe('EINVAL');
   });
 
   test('reads each option once', async () => {
     const [path, other] = [fresh(), fresh()];
     const asked: Record<string, number> = {};
-    const options = new Proxy<Record<string, unknown>>({ path, slots: 2, mode: 'sync' }, {
-      get: (target, name: string) => {
-        asked[name] = (asked[name] ?? 0) + 1;
-        return asked[name] === 1 ? target[name] : other;
+    const options = new Proxy<Record<string, unknown>>(
+      { path, slots: 2, mode: 'sync' },
+      {
+        get: (target, name: string) => {
+          asked[name] = (asked[name] ?? 0) + 1;
+          return asked[name] === 1 ? target[name] : other;
+        },
       },
-    });
+    );
     expect(await openCode(options)).toBe('opened');
     expect(statSync(path).size).toBe(bytesFor(2));
     expect(Object.values(asked).every((times) => times === 1)).toBe(true);
@@ -234,7 +369,9 @@ describe('FileStore', () => {
     await once(socket, 'listening');
     expect(await openCode({ path: `${folder}/socket`, slots: 1 })).toBe('EINVAL');
     socket.close();
-    const error = await FileStore.open({ path: join(folder, 'no', 'such'), slots: 1 }).catch((caught: unknown) => caught as CompcacheError);
+    const error = await FileStore.open({ path: join(folder, 'no', 'such'), slots: 1 }).catch(
+      (caught: unknown) => caught as CompcacheError,
+    );
     expect(error).toMatchObject({ code: 'EIO', cause: { code: 'ENOENT' } });
   });
 
@@ -245,7 +382,14 @@ describe('FileStore', () => {
     await openCode({ path: fresh(), slots: 1 });
     const before = descriptors();
     for (let i = 0; i < 5; i++) {
-      expect(await openCode({ files: [{ path: fresh(), length: '1MiB' }, { path: theirs, length: '1MiB' }] })).toBe('EUCLEAN');
+      expect(
+        await openCode({
+          files: [
+            { path: fresh(), length: '1MiB' },
+            { path: theirs, length: '1MiB' },
+          ],
+        }),
+      ).toBe('EUCLEAN');
       expect(await openCode({ path: folder, slots: 1 })).toBe('EINVAL');
       expect(await openCode({ path: '/dev/null', slots: 1 })).toBe('EINVAL');
       expect(await openCode({ path: fresh(), slots: 1, mode: 'async' })).toBe('opened');
@@ -263,9 +407,17 @@ describe('a file that is open in a store', () => {
     symlinkSync(path, `${path}-symbolic`);
     linkSync(path, `${path}-hard`);
     for (const name of names) {
-      for (const existing of ['reopen', 'overwrite'] as const) expect(await openCode({ path: name, slots: 4, existing })).toBe('EBUSY');
+      for (const existing of ['reopen', 'overwrite'] as const)
+        expect(await openCode({ path: name, slots: 4, existing })).toBe('EBUSY');
     }
-    expect(await openCode({ files: [{ path: fresh(), length: '1MiB' }, { path, offset: '1MiB', length: '1MiB' }] })).toBe('EBUSY');
+    expect(
+      await openCode({
+        files: [
+          { path: fresh(), length: '1MiB' },
+          { path, offset: '1MiB', length: '1MiB' },
+        ],
+      }),
+    ).toBe('EBUSY');
     store.write(0, content(0, 1, 10));
     store.close();
     for (const name of names) expect(await openCode({ path: name, slots: 4 })).toBe('opened');
@@ -273,7 +425,10 @@ describe('a file that is open in a store', () => {
 
   test('does not keep the process alive', async () => {
     const script = `import { FileStore } from './bindings/backing/file.ts'; await FileStore.open({ path: ${JSON.stringify(fresh())}, slots: 1 });`;
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { cwd: join(import.meta.dirname, '../..'), stdio: 'ignore' });
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      cwd: join(import.meta.dirname, '../..'),
+      stdio: 'ignore',
+    });
     expect(await new Promise((resolve) => child.on('exit', resolve))).toBe(0);
   });
 });
@@ -281,8 +436,15 @@ describe('a file that is open in a store', () => {
 // ── killed processes ─────────────────────────────────────────────────────────
 
 /** Runs a store in a process until `when` says so (it is killed then), or it has killed itself. @returns what it has said */
-function killedProcess(args: readonly (string | number)[], when: (line: Line, count: number) => boolean): Promise<Line[]> {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'file-child.ts'), ...args.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
+function killedProcess(
+  args: readonly (string | number)[],
+  when: (line: Line, count: number) => boolean,
+): Promise<Line[]> {
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', join(import.meta.dirname, 'file-child.ts'), ...args.map(String)],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   const lines: Line[] = [];
   createInterface({ input: child.stdout }).on('line', (text) => {
     const line = JSON.parse(text) as Line;
@@ -308,8 +470,12 @@ async function expectAllOrNothing(path: string, lines: readonly Line[]): Promise
     return 'refused';
   }
   const store = await FileStore.open({ path, slots: 64 });
-  const states = (['closed', 'closing'] as const).map((state) => lines.findLast(({ did }) => did === state)?.slots ?? []);
-  const checks = states.map((slots) => expectModel(store, 64, new Map(slots.map(([slot, version]) => [slot, content(slot, version, 3000)]))));
+  const states = (['closed', 'closing'] as const).map(
+    (state) => lines.findLast(({ did }) => did === state)?.slots ?? [],
+  );
+  const checks = states.map((slots) =>
+    expectModel(store, 64, new Map(slots.map(([slot, version]) => [slot, content(slot, version, 3000)]))),
+  );
   await Promise.any(checks);
   store.close();
   return 'opened';
@@ -325,7 +491,10 @@ describe.each(['sync', 'async'] as const)('after SIGKILL, %s', (mode) => {
 
   test.each([1, 2, 3, 4, 5, 6])('at about a close, run %i: the slots of a close, or a refusal', async (run) => {
     const path = fresh();
-    const lines = await killedProcess([path, mode, run, 0], ({ did }, count) => count >= 3 * run && did === (run % 2 === 0 ? 'closing' : 'open'));
+    const lines = await killedProcess(
+      [path, mode, run, 0],
+      ({ did }, count) => count >= 3 * run && did === (run % 2 === 0 ? 'closing' : 'open'),
+    );
     await expectAllOrNothing(path, lines);
   });
 });
@@ -333,16 +502,25 @@ describe.each(['sync', 'async'] as const)('after SIGKILL, %s', (mode) => {
 /** A process that has a store open, and does something then. */
 async function owner(path: string, then: string): Promise<ChildProcess> {
   const script = `import { FileStore } from './bindings/backing/file.ts'; const store = await FileStore.open({ path: ${JSON.stringify(path)}, slots: 4 }); console.log('open'); ${then}`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { cwd: join(import.meta.dirname, '../..'), stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+    cwd: join(import.meta.dirname, '../..'),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await new Promise((resolve) => child.stdout.once('data', resolve));
   return child;
 }
 
-test.each([['idle', 'setInterval(() => {}, 1e6);'], ['busy', 'for (;;) store.write(0, new Uint8Array(9));']])('a store of another process, %s, is EBUSY with its number until that is killed', async (_, then) => {
+test.each([
+  ['idle', 'setInterval(() => {}, 1e6);'],
+  ['busy', 'for (;;) store.write(0, new Uint8Array(9));'],
+])('a store of another process, %s, is EBUSY with its number until that is killed', async (_, then) => {
   const path = fresh();
   const child = await owner(path, then);
   for (const name of [path, pathToFileURL(path)]) {
-    const error = await rejected({ code: 'EBUSY', op: 'FileStore.open', says: path }, FileStore.open({ path: name, slots: 4 }));
+    const error = await rejected(
+      { code: 'EBUSY', op: 'FileStore.open', says: path },
+      FileStore.open({ path: name, slots: 4 }),
+    );
     expect(error.message).toContain(`process ${child.pid}`);
   }
   child.kill('SIGKILL');
@@ -355,11 +533,15 @@ test('one that cannot have a file takes it from nobody: two that open at once, a
   for (let round = 0; round < 20; round++) {
     const path = fresh();
     const opened = await Promise.allSettled([
-      FileStore.open({ path, slots: 4 }), FileStore.open({ path, size: 100 }), FileStore.open({ path, slots: 4, mode: 'async' }), FileStore.open({ files: [{ path, length: 1 }] }),
+      FileStore.open({ path, slots: 4 }),
+      FileStore.open({ path, size: 100 }),
+      FileStore.open({ path, slots: 4, mode: 'async' }),
+      FileStore.open({ files: [{ path, length: 1 }] }),
     ]);
     const stores = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     expect(stores.length).toBeLessThanOrEqual(1);
-    for (const result of opened) if (result.status === 'rejected') expect(['EBUSY', 'EINVAL']).toContain((result.reason as CompcacheError).code);
+    for (const result of opened)
+      if (result.status === 'rejected') expect(['EBUSY', 'EINVAL']).toContain((result.reason as CompcacheError).code);
     for (const store of stores) {
       await store.write(1, content(1, round, 100));
       await store.close();

@@ -15,7 +15,10 @@ import { codeOf, expectContent, testBackingStore } from './suite.ts';
 const into = new Uint8Array(SLOT_BYTES);
 
 async function openCode(keyv: unknown, options?: KeyvStoreOptions): Promise<string> {
-  return KeyvStore.open(keyv as KeyvLike, options).then(() => 'opened', (error: unknown) => (error as CompcacheError).code);
+  return KeyvStore.open(keyv as KeyvLike, options).then(
+    () => 'opened',
+    (error: unknown) => (error as CompcacheError).code,
+  );
 }
 
 /** No rejection and no 'error' event may come through to the process. */
@@ -39,7 +42,12 @@ const locals: [string, () => KeyvLike][] = [
   ['Keyv 6 with a namespace and a time to live', () => new Keyv6({ namespace: 'here', ttl: 1 })],
 ];
 for (const [name, make] of locals) {
-  testBackingStore({ name: `KeyvStore: ${name}`, mode: 'async', type: 'KeyvStore', open: (slots) => KeyvStore.open(make(), { slots }) });
+  testBackingStore({
+    name: `KeyvStore: ${name}`,
+    mode: 'async',
+    type: 'KeyvStore',
+    open: (slots) => KeyvStore.open(make(), { slots }),
+  });
 }
 
 describe('KeyvStore', () => {
@@ -50,7 +58,10 @@ describe('KeyvStore', () => {
     expect([...map.keys()]).toEqual([]);
     await one.write(4294967294, new Uint8Array([1, 2, 255]));
     await two.write(0, new Uint8Array([9]));
-    expect([...map]).toEqual([['compcache:4294967294', 'AQL/'], ['other/0000000000', 'CQ==']]);
+    expect([...map]).toEqual([
+      ['compcache:4294967294', 'AQL/'],
+      ['other/0000000000', 'CQ=='],
+    ]);
     expect(await codeOf(one, () => one.read(0, into))).toBe('ENOENT');
     expect(await codeOf(one, () => one.write(0xffffffff, new Uint8Array(1)))).toBe('ENOSPC');
     await one.close();
@@ -67,8 +78,21 @@ describe('KeyvStore', () => {
   });
 
   test('refuses bad options', async () => {
-    for (const keyv of [undefined, null, 'redis://', {}, { get() {}, set() {} }, () => {}]) expect(await openCode(keyv)).toBe('EINVAL');
-    for (const options of [{ slots: 0 }, { slots: 1.5 }, { prefix: 7 }, { prefix: '\ud800' }, { prefix: 'a\udfff:' }, { timeout: 0 }, { timeout: -1 }, { timeout: 2 ** 31 }, { timeout: '1s' }, { ttl: 1 }, null]) {
+    for (const keyv of [undefined, null, 'redis://', {}, { get() {}, set() {} }, () => {}])
+      expect(await openCode(keyv)).toBe('EINVAL');
+    for (const options of [
+      { slots: 0 },
+      { slots: 1.5 },
+      { prefix: 7 },
+      { prefix: '\ud800' },
+      { prefix: 'a\udfff:' },
+      { timeout: 0 },
+      { timeout: -1 },
+      { timeout: 2 ** 31 },
+      { timeout: '1s' },
+      { ttl: 1 },
+      null,
+    ]) {
       expect(await openCode(new Map(), options as object)).toBe('EINVAL');
     }
   });
@@ -80,20 +104,31 @@ describe('KeyvStore', () => {
     const stores = await Promise.all(prefixes.map((prefix) => KeyvStore.open(map, { prefix })));
     for (const [i, store] of stores.entries()) for (const slot of slots) await store.write(slot, content(slot, i, 50));
     expect(map.size).toBe(prefixes.length * slots.length);
-    for (const [i, store] of stores.entries()) for (const slot of slots) await expectContent(store, slot, content(slot, i, 50));
+    for (const [i, store] of stores.entries())
+      for (const slot of slots) await expectContent(store, slot, content(slot, i, 50));
   });
 
   test('the constructor is not for callers; options are read once', async () => {
     const Open = KeyvStore as unknown as new (...args: unknown[]) => unknown;
-    for (const args of [[], [{}, 'x', 1], [Symbol('compcache'), {}, 'x', 1, 1]]) fault({ code: 'EINVAL', op: 'new KeyvStore', says: 'KeyvStore.open' }, () => new Open(...args));
+    for (const args of [[], [{}, 'x', 1], [Symbol('compcache'), {}, 'x', 1, 1]])
+      fault({ code: 'EINVAL', op: 'new KeyvStore', says: 'KeyvStore.open' }, () => new Open(...args));
     const asked: string[] = [];
-    const options = new Proxy<Record<string, unknown>>({ prefix: 'x', slots: 3, timeout: 50 }, { get: (target, name: string) => (asked.push(name), target[name]) });
+    const options = new Proxy<Record<string, unknown>>(
+      { prefix: 'x', slots: 3, timeout: 50 },
+      { get: (target, name: string) => (asked.push(name), target[name]) },
+    );
     expect((await KeyvStore.open(new Map(), options)).slots).toBe(3);
     expect(asked.sort()).toEqual(['prefix', 'slots', 'timeout']);
   });
 
   test('only CompcacheErrors come out of a Keyv that does what it likes', async () => {
-    const no = (): never => { throw Object.defineProperty({}, 'message', { get() { throw new Error('no'); } }) as Error; };
+    const no = (): never => {
+      throw Object.defineProperty({}, 'message', {
+        get() {
+          throw new Error('no');
+        },
+      }) as Error;
+    };
     const hostile: object = new Proxy({}, { get: no, has: no, getPrototypeOf: no });
     expect(await openCode(hostile)).toBe('EINVAL');
     const methods = { get() {}, set() {}, delete() {} };
@@ -104,14 +139,21 @@ describe('KeyvStore', () => {
     expect(await openCode(new Map(), hostile)).toBe('EINVAL');
     const map = new Map<string, unknown>();
     const kept = new EventEmitter();
-    const keyv = Object.assign(kept, { get: (key: string): unknown => map.get(key), set: (key: string, value: unknown): unknown => map.set(key, value), delete: (key: string): unknown => map.delete(key) });
+    const keyv = Object.assign(kept, {
+      get: (key: string): unknown => map.get(key),
+      set: (key: string, value: unknown): unknown => map.set(key, value),
+      delete: (key: string): unknown => map.delete(key),
+    });
     const store = await KeyvStore.open(keyv);
     await store.write(0, content(0, 1, 100));
     for (const value of [hostile, 'x'.repeat(1e6), Symbol('x'), 1n]) {
       map.set('compcache:0000000000', value);
       expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
     }
-    keyv.get = () => { kept.emit('error', hostile); return undefined; };
+    keyv.get = () => {
+      kept.emit('error', hostile);
+      return undefined;
+    };
     expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
     keyv.get = no;
     expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
@@ -124,18 +166,28 @@ describe('KeyvStore', () => {
       const adapter = new BadAdapter();
       Object.assign(adapter, { failure: only === undefined ? 'lag' : 'hang', only });
       const start = performance.now();
-      const error = await rejected({ code: 'EIO', op: 'KeyvStore.open', says: '200 ms' }, KeyvStore.open(adapter as KeyvLike, { timeout: 200 }));
+      const error = await rejected(
+        { code: 'EIO', op: 'KeyvStore.open', says: '200 ms' },
+        KeyvStore.open(adapter as KeyvLike, { timeout: 200 }),
+      );
       expect(error.message).toContain('no answer');
       // The timers are the test's subject: twice the timeout is what it was.
       expect(performance.now() - start).toBeLessThan(390);
       adapter.resume();
-      for (let turn = 0; turn < 100 && (adapter.entries.size > 0 || adapter.listenerCount('error') > 0); turn++) await new Promise((resolve) => setTimeout(resolve, 10));
+      for (let turn = 0; turn < 100 && (adapter.entries.size > 0 || adapter.listenerCount('error') > 0); turn++)
+        await new Promise((resolve) => setTimeout(resolve, 10));
       expect([adapter.entries.size, adapter.listenerCount('error')], String(only)).toEqual([0, 0]);
     }
   });
 
   test('refuses an instance that hides its failures, one of before 5.5', async () => {
-    const old = (throwOnErrors: boolean): object => ({ store: new Map(), throwOnErrors, get: () => undefined, set: () => true, delete: () => true });
+    const old = (throwOnErrors: boolean): object => ({
+      store: new Map(),
+      throwOnErrors,
+      get: () => undefined,
+      set: () => true,
+      delete: () => true,
+    });
     expect(await openCode(old(false))).toBe('EINVAL');
     expect(await openCode(old(true))).toBe('EIO');
   });
@@ -226,21 +278,29 @@ describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
     await store.write(0, content(0, 1, 100));
   });
 
-  test.each(['throw', 'reject', 'emit', 'hang'] as const)('by %s: EIO for every call, and never ENOENT; it works again afterwards', async (failure) => {
-    adapter.failure = failure;
-    for (const slot of [0, 1]) {
-      expect(await codeOf(store, () => store.read(slot, into))).toBe('EIO');
-      expect(await codeOf(store, () => store.write(slot, content(slot, 2, 100)))).toBe('EIO');
-      expect(await codeOf(store, () => store.free(slot))).toBe('EIO');
-    }
-    adapter.resume();
-    expect(['opened', 'ENOENT']).toContain(await store.read(0, into).then(() => 'opened', (error: unknown) => (error as CompcacheError).code));
-    await store.write(1, content(1, 3, 100));
-    await expectContent(store, 1, content(1, 3, 100));
-    await store.free(1);
-    expect(await codeOf(store, () => store.read(1, into))).toBe('ENOENT');
-    await store.close();
-  });
+  test.each(['throw', 'reject', 'emit', 'hang'] as const)(
+    'by %s: EIO for every call, and never ENOENT; it works again afterwards',
+    async (failure) => {
+      adapter.failure = failure;
+      for (const slot of [0, 1]) {
+        expect(await codeOf(store, () => store.read(slot, into))).toBe('EIO');
+        expect(await codeOf(store, () => store.write(slot, content(slot, 2, 100)))).toBe('EIO');
+        expect(await codeOf(store, () => store.free(slot))).toBe('EIO');
+      }
+      adapter.resume();
+      expect(['opened', 'ENOENT']).toContain(
+        await store.read(0, into).then(
+          () => 'opened',
+          (error: unknown) => (error as CompcacheError).code,
+        ),
+      );
+      await store.write(1, content(1, 3, 100));
+      await expectContent(store, 1, content(1, 3, 100));
+      await store.free(1);
+      expect(await codeOf(store, () => store.read(1, into))).toBe('ENOENT');
+      await store.close();
+    },
+  );
 
   test.each(['throw', 'reject', 'emit'] as const)('by %s: it cannot be opened', async (failure) => {
     for (const only of ['get', 'set', 'delete']) {
@@ -290,7 +350,11 @@ describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
 
 test('an adapter that says nothing of an entry it did not delete is EIO', async () => {
   const map = new Map<string, string>();
-  const store = await KeyvStore.open({ get: (key) => map.get(key), set: (key, value) => map.set(key, value), delete: (key) => !key.endsWith(':0000000005') && map.delete(key) });
+  const store = await KeyvStore.open({
+    get: (key) => map.get(key),
+    set: (key, value) => map.set(key, value),
+    delete: (key) => !key.endsWith(':0000000005') && map.delete(key),
+  });
   await store.write(5, new Uint8Array([1]));
   expect(await codeOf(store, () => store.free(5))).toBe('EIO');
   expect(await codeOf(store, () => store.free(6))).toBe('ENOENT');
@@ -322,11 +386,19 @@ describe('on Redis', () => {
     ['Redis without Keyv', () => adapter() as KeyvLike],
     // Its 'error' events throw where nobody listens, as Node's do: after close the application must.
     ['Keyv 6 on Redis', () => new Keyv6({ store: adapter() }).on('error', () => {}) as Keyv6],
-    ['Keyv on Redis that throws', () => new Keyv({ store: Object.assign(adapter(), { throwOnErrors: true }), throwOnErrors: true })],
+    [
+      'Keyv on Redis that throws',
+      () => new Keyv({ store: Object.assign(adapter(), { throwOnErrors: true }), throwOnErrors: true }),
+    ],
   ];
   for (const [i, [name, make]] of remotes.entries()) {
     let opened = 0;
-    testBackingStore({ name, mode: 'async', type: 'KeyvStore', open: (slots) => KeyvStore.open(make(), { slots, prefix: `suite-${i}-${opened++}:` }) });
+    testBackingStore({
+      name,
+      mode: 'async',
+      type: 'KeyvStore',
+      open: (slots) => KeyvStore.open(make(), { slots, prefix: `suite-${i}-${opened++}:` }),
+    });
   }
 
   test('without a serializer it is refused at once: the adapter takes no objects', async () => {
@@ -337,7 +409,13 @@ describe('on Redis', () => {
     const redis = adapter();
     const store = await KeyvStore.open(new Keyv(redis), { prefix: 'memory:' });
     const client = await redis.getClient();
-    const limit = async (bytes: string): Promise<unknown> => (client as unknown as { sendCommand(words: string[]): Promise<unknown> }).sendCommand(['CONFIG', 'SET', 'maxmemory', bytes]);
+    const limit = async (bytes: string): Promise<unknown> =>
+      (client as unknown as { sendCommand(words: string[]): Promise<unknown> }).sendCommand([
+        'CONFIG',
+        'SET',
+        'maxmemory',
+        bytes,
+      ]);
     await limit('1');
     try {
       expect(await codeOf(store, () => store.write(0, content(0, 1, 100)))).toBe('ENOSPC');
@@ -348,29 +426,36 @@ describe('on Redis', () => {
     await expectContent(store, 0, content(0, 1, 100));
   });
 
-  test.each(remotes)('killed and restarted, %s: EIO while it is dead, never ENOENT, then it works again', async (_, make) => {
-    const store = await KeyvStore.open(make(), { prefix: 'killed:', timeout: 300 });
-    await store.write(0, content(0, 1, 1000));
-    server.pause(true);
-    const under = [0, 1, 2, 3].map((slot) => codeOf(store, () => store.read(slot, into)));
-    await server.kill();
-    expect(await Promise.all(under), 'calls under way').toEqual(['EIO', 'EIO', 'EIO', 'EIO']);
-    for (const slot of [0, 7]) {
-      expect(await codeOf(store, () => store.read(slot, into))).toBe('EIO');
-      expect(await codeOf(store, () => store.write(slot, content(slot, 2, 1000)))).toBe('EIO');
-      expect(await codeOf(store, () => store.free(slot))).toBe('EIO');
-    }
-    await server.restart();
-    // The client tries again in its own time.
-    let code: string;
-    do code = await store.write(5, content(5, 1, 1000)).then(() => 'written', (error: unknown) => (error as CompcacheError).code);
-    while (code === 'EIO');
-    expect(code).toBe('written');
-    await expectContent(store, 5, content(5, 1, 1000));
-    await store.free(5);
-    expect(await codeOf(store, () => store.read(5, into))).toBe('ENOENT');
-    await store.close();
-  });
+  test.each(remotes)(
+    'killed and restarted, %s: EIO while it is dead, never ENOENT, then it works again',
+    async (_, make) => {
+      const store = await KeyvStore.open(make(), { prefix: 'killed:', timeout: 300 });
+      await store.write(0, content(0, 1, 1000));
+      server.pause(true);
+      const under = [0, 1, 2, 3].map((slot) => codeOf(store, () => store.read(slot, into)));
+      await server.kill();
+      expect(await Promise.all(under), 'calls under way').toEqual(['EIO', 'EIO', 'EIO', 'EIO']);
+      for (const slot of [0, 7]) {
+        expect(await codeOf(store, () => store.read(slot, into))).toBe('EIO');
+        expect(await codeOf(store, () => store.write(slot, content(slot, 2, 1000)))).toBe('EIO');
+        expect(await codeOf(store, () => store.free(slot))).toBe('EIO');
+      }
+      await server.restart();
+      // The client tries again in its own time.
+      let code: string;
+      do
+        code = await store.write(5, content(5, 1, 1000)).then(
+          () => 'written',
+          (error: unknown) => (error as CompcacheError).code,
+        );
+      while (code === 'EIO');
+      expect(code).toBe('written');
+      await expectContent(store, 5, content(5, 1, 1000));
+      await store.free(5);
+      expect(await codeOf(store, () => store.read(5, into))).toBe('ENOENT');
+      await store.close();
+    },
+  );
 
   test('that does not answer is EIO after the timeout', async () => {
     const store = await KeyvStore.open(new Keyv(adapter()), { prefix: 'paused:', timeout: 100 });

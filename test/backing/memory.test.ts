@@ -4,7 +4,12 @@ import { errorOf, expectBytes, noise } from '../harness.ts';
 import { createDraw } from '../models/trace.ts';
 import { testBackingStore } from './suite.ts';
 
-testBackingStore({ name: 'MemoryStore', mode: 'sync', type: 'MemoryStore', open: async (slots) => new MemoryStore({ slots }) });
+testBackingStore({
+  name: 'MemoryStore',
+  mode: 'sync',
+  type: 'MemoryStore',
+  open: async (slots) => new MemoryStore({ slots }),
+});
 
 describe('MemoryStore', () => {
   test('counts slots and bytes', () => {
@@ -22,8 +27,28 @@ describe('MemoryStore', () => {
 
   test('reads each option once', () => {
     let asked = 0;
-    expect(new MemoryStore({ get slots() { return asked++ === 0 ? 3 : -1; } }).slots).toBe(3);
-    for (const options of [{ get slots() { throw new Error('no'); } }, new Proxy({}, { ownKeys() { throw new Error('no'); } })]) {
+    expect(
+      new MemoryStore({
+        get slots() {
+          return asked++ === 0 ? 3 : -1;
+        },
+      }).slots,
+    ).toBe(3);
+    for (const options of [
+      {
+        get slots() {
+          throw new Error('no');
+        },
+      },
+      new Proxy(
+        {},
+        {
+          ownKeys() {
+            throw new Error('no');
+          },
+        },
+      ),
+    ]) {
       expect(errorOf(() => new MemoryStore(options as object)).code).toBe('EINVAL');
     }
   });
@@ -44,8 +69,12 @@ describe('MemoryStore', () => {
         expected.set(slot, bytes);
       }
       if (i % 1000 !== 999) continue;
-      expect([store.used, store.bytes]).toEqual([expected.size, [...expected.values()].reduce((sum, { length }) => sum + length, 0)]);
-      for (const [held, bytes] of expected) expectBytes(into.subarray(0, store.read(held, into)), bytes, `slot ${held}`);
+      expect([store.used, store.bytes]).toEqual([
+        expected.size,
+        [...expected.values()].reduce((sum, { length }) => sum + length, 0),
+      ]);
+      for (const [held, bytes] of expected)
+        expectBytes(into.subarray(0, store.read(held, into)), bytes, `slot ${held}`);
     }
   });
 
@@ -53,7 +82,10 @@ describe('MemoryStore', () => {
     expect(errorOf(() => new MemoryStore().write(0xffffffff, new Uint8Array(1))).code).toBe('ENOSPC');
   });
 
-  test.each([{ slots: 0 }, { slots: -1 }, { slots: 1.5 }, { slots: '8' }, { size: 4096 }, null])('refuses the options %j', (options) => {
-    expect(errorOf(() => new MemoryStore(options as object)).code).toBe('EINVAL');
-  });
+  test.each([{ slots: 0 }, { slots: -1 }, { slots: 1.5 }, { slots: '8' }, { size: 4096 }, null])(
+    'refuses the options %j',
+    (options) => {
+      expect(errorOf(() => new MemoryStore(options as object)).code).toBe('EINVAL');
+    },
+  );
 });

@@ -22,33 +22,62 @@ function accessOf(medium: TestMedium): object {
 }
 
 function handleOf(medium: TestMedium, quirks: object = {}): Handle {
-  return { kind: 'file', createSyncAccessHandle: async () => ({ ...accessOf(medium), ...quirks }) } as unknown as Handle;
+  return {
+    kind: 'file',
+    createSyncAccessHandle: async () => ({ ...accessOf(medium), ...quirks }),
+  } as unknown as Handle;
 }
 
-testBackingStore({ name: 'OpfsStore on a made-up handle', mode: 'sync', type: 'OpfsStore', open: (slots) => OpfsStore.open({ handle: handleOf(new TestMedium()), slots }) });
+testBackingStore({
+  name: 'OpfsStore on a made-up handle',
+  mode: 'sync',
+  type: 'OpfsStore',
+  open: (slots) => OpfsStore.open({ handle: handleOf(new TestMedium()), slots }),
+});
 
 describe('OpfsStore', () => {
   const open = (handle: unknown): Promise<OpfsStore> => OpfsStore.open({ handle: handle as Handle, slots: 4 });
   const op = 'OpfsStore.open';
 
   test('is ENODEV where there is no such file system, or no synchronous access', async () => {
-    if (globalThis.navigator?.storage === undefined) await rejected({ code: 'ENODEV', op }, OpfsStore.open({ name: 'x', slots: 4 }));
+    if (globalThis.navigator?.storage === undefined)
+      await rejected({ code: 'ENODEV', op }, OpfsStore.open({ name: 'x', slots: 4 }));
     await rejected({ code: 'ENODEV', op, says: 'worker' }, open({ kind: 'file' }));
     await rejected({ code: 'EINVAL', op }, open({ kind: 'directory' }));
   });
 
-  test.each([['NoModificationAllowedError', 'EBUSY'], ['InvalidStateError', 'ENODEV'], ['NotFoundError', 'EIO'], ['QuotaExceededError', 'ENOSPC']] as const)('%s is %s', async (name, code) => {
+  test.each([
+    ['NoModificationAllowedError', 'EBUSY'],
+    ['InvalidStateError', 'ENODEV'],
+    ['NotFoundError', 'EIO'],
+    ['QuotaExceededError', 'ENOSPC'],
+  ] as const)('%s is %s', async (name, code) => {
     const cause = new DOMException('no', name);
-    const error = await rejected({ code, op }, open({ kind: 'file', createSyncAccessHandle: () => Promise.reject(cause) }));
+    const error = await rejected(
+      { code, op },
+      open({ kind: 'file', createSyncAccessHandle: () => Promise.reject(cause) }),
+    );
     expect(error.cause).toBe(cause);
   });
 
   test('an access that throws when it is asked for a then is EIO, or works, whichever time that is', async () => {
     for (const nth of [1, 2, 3]) {
       let asked = 0;
-      const access = { ...accessOf(new TestMedium()), get then() { return ++asked === nth ? ((): never => { throw new Error('then'); })() : undefined; } };
+      const access = {
+        ...accessOf(new TestMedium()),
+        get then() {
+          return ++asked === nth
+            ? ((): never => {
+                throw new Error('then');
+              })()
+            : undefined;
+        },
+      };
       const opening = open({ kind: 'file', createSyncAccessHandle: async () => ({ access }).access });
-      await opening.then((store) => store.close(), (error) => expect(error).toMatchObject({ name: 'CompcacheError', code: 'EIO' }));
+      await opening.then(
+        (store) => store.close(),
+        (error) => expect(error).toMatchObject({ name: 'CompcacheError', code: 'EIO' }),
+      );
     }
   });
 
@@ -63,17 +92,22 @@ describe('OpfsStore', () => {
 
   test('a short write and then none is ENOSPC, and one that takes nothing', async () => {
     const medium = new TestMedium();
-    const store = await open(handleOf(medium, {
-      write: (bytes: Uint8Array, { at }: { at: number }) => medium.writeAt(bytes.subarray(0, Math.max(0, Math.min(bytes.length, 3 * SLOT_BYTES + 1000 - at))), at),
-    }));
+    const store = await open(
+      handleOf(medium, {
+        write: (bytes: Uint8Array, { at }: { at: number }) =>
+          medium.writeAt(bytes.subarray(0, Math.max(0, Math.min(bytes.length, 3 * SLOT_BYTES + 1000 - at))), at),
+      }),
+    );
     store.write(0, content(0, 1, SLOT_BYTES));
-    for (const slot of [1, 2]) expect(await codeOf(store, () => store.write(slot, content(slot, 1, SLOT_BYTES)))).toBe('ENOSPC');
+    for (const slot of [1, 2])
+      expect(await codeOf(store, () => store.write(slot, content(slot, 1, SLOT_BYTES)))).toBe('ENOSPC');
     await expectContent(store, 0, content(0, 1, SLOT_BYTES));
   });
 
   test('begins anew what was not closed, or has another size, unless told otherwise', async () => {
     const medium = new TestMedium();
-    const at = async (options: Partial<OpfsStoreOptions>): Promise<number> => (await OpfsStore.open({ handle: handleOf(medium), slots: 4, ...options })).used;
+    const at = async (options: Partial<OpfsStoreOptions>): Promise<number> =>
+      (await OpfsStore.open({ handle: handleOf(medium), slots: 4, ...options })).used;
     const store = await open(handleOf(medium));
     store.write(1, content(1, 1, 10));
     store.close();
@@ -85,29 +119,45 @@ describe('OpfsStore', () => {
   });
 
   test('only CompcacheErrors come out of handles that do what they like', async () => {
-    const no = (): never => { throw Object.defineProperty({}, 'message', { get() { throw new Error('no'); } }) as Error; };
+    const no = (): never => {
+      throw Object.defineProperty({}, 'message', {
+        get() {
+          throw new Error('no');
+        },
+      }) as Error;
+    };
     const hostile = new Proxy({}, { get: no, getPrototypeOf: no });
     await rejected({ code: 'EINVAL', op }, open(hostile));
     await rejected({ code: 'EINVAL', op }, open(7));
     await rejected({ code: 'EIO', op }, open({ kind: 'file', createSyncAccessHandle: no }));
-    for (const access of [undefined, 7, {}, hostile]) await rejected({ code: 'EIO', op }, open({ kind: 'file', createSyncAccessHandle: () => access }));
-    for (const size of [NaN, -1, '9', null, { valueOf: no }]) await rejected({ code: 'EIO', op }, open(handleOf(new TestMedium(), { getSize: () => size })));
+    for (const access of [undefined, 7, {}, hostile])
+      await rejected({ code: 'EIO', op }, open({ kind: 'file', createSyncAccessHandle: () => access }));
+    for (const size of [NaN, -1, '9', null, { valueOf: no }])
+      await rejected({ code: 'EIO', op }, open(handleOf(new TestMedium(), { getSize: () => size })));
     for (const quirk of ['read', 'write', 'truncate', 'getSize', 'flush']) {
       const medium = new TestMedium();
       (await open(handleOf(medium))).close();
       if (quirk === 'truncate') medium.bytes = new Uint8Array(0);
       await rejected({ code: 'EIO', op }, open(handleOf(medium, { [quirk]: no, close: no })));
     }
-    const store = await open(handleOf(new TestMedium(), { write: (bytes: Uint8Array) => bytes.length, read: () => hostile }));
+    const store = await open(
+      handleOf(new TestMedium(), { write: (bytes: Uint8Array) => bytes.length, read: () => hostile }),
+    );
     store.write(0, content(0, 1, 10));
     expect(await codeOf(store, () => store.read(0, new Uint8Array(SLOT_BYTES)))).toBe('EIO');
   });
 
   test('the constructor is not for callers; options are read once', async () => {
     const Open = OpfsStore as unknown as new (...args: unknown[]) => unknown;
-    for (const args of [[], [{}], [Symbol('compcache'), {}]]) fault({ code: 'EINVAL', op: 'new OpfsStore', says: 'OpfsStore.open' }, () => new Open(...args));
+    for (const args of [[], [{}], [Symbol('compcache'), {}]])
+      fault({ code: 'EINVAL', op: 'new OpfsStore', says: 'OpfsStore.open' }, () => new Open(...args));
     let asked = 0;
-    const store = await OpfsStore.open({ handle: handleOf(new TestMedium()), get slots() { return asked++ === 0 ? 2 : 0; } });
+    const store = await OpfsStore.open({
+      handle: handleOf(new TestMedium()),
+      get slots() {
+        return asked++ === 0 ? 2 : 0;
+      },
+    });
     expect([store.slots, asked]).toEqual([2, 1]);
   });
 
@@ -115,10 +165,13 @@ describe('OpfsStore', () => {
     await rejected({ code: 'ENOSPC', op }, open(handleOf(new TestMedium(), { truncate: () => {} })));
   });
 
-  test('a write that says a number of Chromium\'s is ENOSPC where that means so, otherwise EIO', async () => {
+  test("a write that says a number of Chromium's is ENOSPC where that means so, otherwise EIO", async () => {
     const medium = new TestMedium();
     const store = await open(handleOf(medium));
-    for (const [count, code] of [[0xfffffff8, 'ENOSPC'], [0xfffffffe, 'EIO']] as const) {
+    for (const [count, code] of [
+      [0xfffffff8, 'ENOSPC'],
+      [0xfffffffe, 'EIO'],
+    ] as const) {
       medium.says = count;
       expect(await codeOf(store, () => store.write(0, content(0, 1, SLOT_BYTES)))).toBe(code);
     }

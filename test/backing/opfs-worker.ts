@@ -46,10 +46,14 @@ async function perform(request: Request): Promise<{ value?: unknown; bytes?: Uin
       const room = request.room as Uint8Array;
       return { value: atOnce(storeOf(request.store).read(request.slot, room)), bytes: room };
     }
-    case 'write': return { value: atOnce(storeOf(request.store).write(request.slot, request.bytes as Uint8Array)) };
-    case 'free': return { value: atOnce(storeOf(request.store).free(request.slot)) };
-    case 'sync': return { value: atOnce(storeOf(request.store).sync()) };
-    case 'close': return { value: atOnce(storeOf(request.store).close()) };
+    case 'write':
+      return { value: atOnce(storeOf(request.store).write(request.slot, request.bytes as Uint8Array)) };
+    case 'free':
+      return { value: atOnce(storeOf(request.store).free(request.slot)) };
+    case 'sync':
+      return { value: atOnce(storeOf(request.store).sync()) };
+    case 'close':
+      return { value: atOnce(storeOf(request.store).close()) };
     case 'openByHandle': {
       const store = await OpfsStore.open({ handle: await file(request.name), slots: 4 });
       store.write(3, content(3, 1, 100));
@@ -62,7 +66,8 @@ async function perform(request: Request): Promise<{ value?: unknown; bytes?: Uin
       await writable.close();
       return {};
     }
-    case 'getBytes': return { bytes: new Uint8Array(await (await (await file(request.name)).getFile()).arrayBuffer()) };
+    case 'getBytes':
+      return { bytes: new Uint8Array(await (await (await file(request.name)).getFile()).arrayBuffer()) };
     case 'remove':
       await (await navigator.storage.getDirectory()).removeEntry(request.name);
       return {};

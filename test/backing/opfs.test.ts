@@ -99,11 +99,19 @@ function fresh(): string {
 }
 
 async function openCode(options: OpfsStoreOptions, by = remote): Promise<string> {
-  return RemoteStore.open(by, options).then((store) => store.close()).then(() => 'opened', (error: unknown) => (error as CompcacheError).code);
+  return RemoteStore.open(by, options)
+    .then((store) => store.close())
+    .then(
+      () => 'opened',
+      (error: unknown) => (error as CompcacheError).code,
+    );
 }
 
 testBackingStore({
-  name: 'OpfsStore', mode: 'async', type: 'OpfsStore', remote: true,
+  name: 'OpfsStore',
+  mode: 'async',
+  type: 'OpfsStore',
+  remote: true,
   open: (slots) => RemoteStore.open(remote, { name: fresh(), slots }),
   remove: async () => void (await remote.ask({ call: 'remove', name })),
 });
@@ -117,7 +125,16 @@ describe('OpfsStore', () => {
     fresh();
     const handle = await (await navigator.storage.getDirectory()).getFileHandle(name, { create: true });
     await rejected({ code: 'ENODEV', op: 'OpfsStore.open', says: 'worker' }, OpfsStore.open({ handle, slots: 4 }));
-    for (const options of [{}, { name: 'x', handle, slots: 1 }, { name: 7, slots: 1 }, { handle: {}, slots: 1 }, { name: 'x', slots: 0 }, { name: 'x', size: 'much' }, { name: 'x', slots: 1, existing: 'keep' }, { name: 'x', slots: 1, mode: 'sync' }]) {
+    for (const options of [
+      {},
+      { name: 'x', handle, slots: 1 },
+      { name: 7, slots: 1 },
+      { handle: {}, slots: 1 },
+      { name: 'x', slots: 0 },
+      { name: 'x', size: 'much' },
+      { name: 'x', slots: 1, existing: 'keep' },
+      { name: 'x', slots: 1, mode: 'sync' },
+    ]) {
       await rejected({ code: 'EINVAL', op: 'OpfsStore.open' }, OpfsStore.open(options as object));
     }
     for (const bad of ['', '..', 'a/b']) expect(await openCode({ name: bad, slots: 1 })).toBe('EINVAL');
@@ -131,8 +148,15 @@ describe('OpfsStore', () => {
 
   test('that cannot be opened leaves no new file behind', async () => {
     const root = await navigator.storage.getDirectory();
-    const there = async (): Promise<boolean> => root.getFileHandle(name).then(() => true, () => false);
-    await rejected({ code: 'ENODEV', op: 'OpfsStore.open', says: 'worker' }, OpfsStore.open({ name: fresh(), slots: 4 }));
+    const there = async (): Promise<boolean> =>
+      root.getFileHandle(name).then(
+        () => true,
+        () => false,
+      );
+    await rejected(
+      { code: 'ENODEV', op: 'OpfsStore.open', says: 'worker' },
+      OpfsStore.open({ name: fresh(), slots: 4 }),
+    );
     expect(await there()).toBe(false);
     for (const options of [{}, { size: 100 }, { size: 3 * SLOT_BYTES, slots: 2 }]) {
       expect(await openCode({ name: fresh(), ...options })).toBe('EINVAL');
@@ -169,7 +193,7 @@ describe('OpfsStore', () => {
     other.end();
   });
 
-  test('of a worker that was ended is not busy: existing: \'reopen\' refuses it, unless given it is begun anew', async () => {
+  test("of a worker that was ended is not busy: existing: 'reopen' refuses it, unless given it is begun anew", async () => {
     const other = new Remote();
     const store = await RemoteStore.open(other, { name: fresh(), slots: 4 });
     await store.write(0, content(0, 1, 100));
@@ -183,8 +207,16 @@ describe('OpfsStore', () => {
   });
 
   test('does with what is there as it is told', async () => {
-    await remote.ask({ call: 'putBytes', name: fresh(), bytes: new TextEncoder().encode('somebody else\'s') });
-    for (const [existing, code] of [[undefined, 'EUCLEAN'], ['reopen', 'EUCLEAN'], ['refuse', 'EEXIST'], ['discard', 'EUCLEAN'], ['overwrite', 'opened'], ['reopen', 'opened'], ['refuse', 'EEXIST']] as const) {
+    await remote.ask({ call: 'putBytes', name: fresh(), bytes: new TextEncoder().encode("somebody else's") });
+    for (const [existing, code] of [
+      [undefined, 'EUCLEAN'],
+      ['reopen', 'EUCLEAN'],
+      ['refuse', 'EEXIST'],
+      ['discard', 'EUCLEAN'],
+      ['overwrite', 'opened'],
+      ['reopen', 'opened'],
+      ['refuse', 'EEXIST'],
+    ] as const) {
       expect(await openCode({ name, slots: 4, ...(existing === undefined ? {} : { existing }) })).toBe(code);
     }
     expect(await openCode({ name, slots: 3, existing: 'reopen' })).toBe('EUCLEAN');
@@ -195,7 +227,11 @@ describe('OpfsStore', () => {
   });
 
   test('is ENOSPC beyond the quota, and a smaller one can be opened', async () => {
-    const quota = (bytes?: number): Promise<unknown> => cdp().send('Storage.overrideQuotaForOrigin', { origin: location.origin, ...(bytes === undefined ? {} : { quotaSize: bytes }) });
+    const quota = (bytes?: number): Promise<unknown> =>
+      cdp().send('Storage.overrideQuotaForOrigin', {
+        origin: location.origin,
+        ...(bytes === undefined ? {} : { quotaSize: bytes }),
+      });
     await quota(1 << 20);
     try {
       expect(await openCode({ name: fresh(), slots: 1000 })).toBe('ENOSPC');

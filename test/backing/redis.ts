@@ -55,9 +55,20 @@ export class RedisServer {
 
   /** Starts it, on the same port as before. Fails loudly where there is no redis-server. */
   async restart(): Promise<void> {
-    const child = spawn(SERVER, ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', this.#folder], { stdio: 'ignore' });
+    const child = spawn(
+      SERVER,
+      ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', this.#folder],
+      { stdio: 'ignore' },
+    );
     let failed: Error | undefined;
-    child.on('error', (cause) => (failed = new Error(`${SERVER} does not start: install it (Debian: apt-get install redis-server), or set REDIS_SERVER to its path`, { cause })));
+    child.on(
+      'error',
+      (cause) =>
+        (failed = new Error(
+          `${SERVER} does not start: install it (Debian: apt-get install redis-server), or set REDIS_SERVER to its path`,
+          { cause },
+        )),
+    );
     child.on('exit', (code) => (failed ??= new Error(`${SERVER} ended with ${code}`)));
     this.#child = child;
     process.once('exit', () => child.kill('SIGKILL'));

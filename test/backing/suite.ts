@@ -23,7 +23,10 @@ const SLOTS = 40;
 
 /** Bytes in a buffer that can shrink. */
 function shrinkable(bytes: Uint8Array): { array: Uint8Array; buffer: { resize(bytes: number): void } } {
-  const Resizable = ArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => ArrayBuffer & { resize(bytes: number): void };
+  const Resizable = ArrayBuffer as unknown as new (
+    bytes: number,
+    options: { maxByteLength: number },
+  ) => ArrayBuffer & { resize(bytes: number): void };
   const buffer = new Resizable(bytes.length, { maxByteLength: bytes.length });
   const array = new Uint8Array(buffer);
   array.set(bytes);
@@ -42,7 +45,9 @@ export async function codeOf(store: BackingStore, call: () => unknown): Promise<
   }
   expect(value instanceof Promise, 'a sync store throws').toBe(store.mode === 'async');
   return (value as Promise<unknown>).then(
-    (result) => { throw new Error(`it did not fail, but gave ${String(result)}`); },
+    (result) => {
+      throw new Error(`it did not fail, but gave ${String(result)}`);
+    },
     (error: unknown) => {
       if (!(error instanceof CompcacheError)) throw error;
       return error.code;
@@ -60,7 +65,12 @@ export async function expectContent(store: BackingStore, slot: number, bytes: Ui
 }
 
 /** Random calls against a Map. @returns what the store must hold now */
-export async function play(store: BackingStore, slots: number, steps: number, seed: number): Promise<Map<number, Uint8Array>> {
+export async function play(
+  store: BackingStore,
+  slots: number,
+  steps: number,
+  seed: number,
+): Promise<Map<number, Uint8Array>> {
   const roll = dice(seed);
   const model = new Map<number, Uint8Array>();
   for (let step = 0; step < steps; step++) {
@@ -72,7 +82,9 @@ export async function play(store: BackingStore, slots: number, steps: number, se
       await store.write(slot, bytes);
       model.set(slot, bytes);
     } else if (held === undefined) {
-      expect(await codeOf(store, () => (kind === 2 ? store.free(slot) : store.read(slot, new Uint8Array(SLOT_BYTES))))).toBe('ENOENT');
+      expect(
+        await codeOf(store, () => (kind === 2 ? store.free(slot) : store.read(slot, new Uint8Array(SLOT_BYTES)))),
+      ).toBe('ENOENT');
     } else if (kind === 2) {
       await store.free(slot);
       model.delete(slot);
@@ -84,7 +96,11 @@ export async function play(store: BackingStore, slots: number, steps: number, se
 }
 
 /** Every slot holds what the model says, or nothing. */
-export async function expectModel(store: BackingStore, slots: number, model: ReadonlyMap<number, Uint8Array>): Promise<void> {
+export async function expectModel(
+  store: BackingStore,
+  slots: number,
+  model: ReadonlyMap<number, Uint8Array>,
+): Promise<void> {
   for (let slot = 0; slot < slots; slot++) {
     const held = model.get(slot);
     if (held !== undefined) await expectContent(store, slot, held);
@@ -133,7 +149,7 @@ export function testBackingStore(row: Row): void {
     });
 
     test('no byte is changed on the way', async () => {
-      const bytes = Uint8Array.from({ length: 4096 }, (_, i) => (i >> 8 & 1 ? 255 - i : i));
+      const bytes = Uint8Array.from({ length: 4096 }, (_, i) => ((i >> 8) & 1 ? 255 - i : i));
       await store.write(3, bytes);
       await expectContent(store, 3, bytes);
       for (const value of [0, 0x3a, 0x7f, 0x80, 0xff]) {
@@ -163,7 +179,11 @@ export function testBackingStore(row: Row): void {
     test('calls on different slots may overlap', async () => {
       const slots = Array.from({ length: SLOTS }, (_, slot) => slot);
       await Promise.all(slots.map((slot) => store.write(slot, content(slot, 1, 1 + slot * 100))));
-      await Promise.all(slots.map((slot) => (slot % 3 === 0 ? store.free(slot) : expectContent(store, slot, content(slot, 1, 1 + slot * 100)))));
+      await Promise.all(
+        slots.map((slot) =>
+          slot % 3 === 0 ? store.free(slot) : expectContent(store, slot, content(slot, 1, 1 + slot * 100)),
+        ),
+      );
       expect(await codeOf(store, () => store.read(3, into))).toBe('ENOENT');
     });
 
@@ -188,7 +208,7 @@ export function testBackingStore(row: Row): void {
       expect(room.subarray(100 + SLOT_BYTES).every((byte) => byte === 0x5a)).toBe(true);
     });
 
-    test('no property of a caller\'s array is asked, and shared memory is good', async () => {
+    test("no property of a caller's array is asked, and shared memory is good", async () => {
       if (row.remote) return;
       const bytes = lying(SLOT_BYTES, 0x37);
       await store.write(8, bytes);
@@ -209,18 +229,21 @@ export function testBackingStore(row: Row): void {
       if (row.remote) return;
       for (const detach of [false, true]) {
         const from = shrinkable(content(8, 1, 3000));
-        const lose = ({ array, buffer }: ReturnType<typeof shrinkable>): void => (detach ? void structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] }) : buffer.resize(5));
+        const lose = ({ array, buffer }: ReturnType<typeof shrinkable>): void =>
+          detach ? void structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] }) : buffer.resize(5);
         const writing = store.write(8, from.array);
         lose(from);
         await writing;
         await expectContent(store, 8, content(8, 1, 3000));
         const into = shrinkable(new Uint8Array(SLOT_BYTES));
         if (store.mode === 'async') {
-          expect(await codeOf(store, () => {
-            const reading = store.read(8, into.array);
-            lose(into);
-            return reading;
-          })).toBe('EINVAL');
+          expect(
+            await codeOf(store, () => {
+              const reading = store.read(8, into.array);
+              lose(into);
+              return reading;
+            }),
+          ).toBe('EINVAL');
         } else {
           lose(into);
           expect(await codeOf(store, () => store.read(8, into.array))).toBe('EINVAL');
@@ -230,7 +253,10 @@ export function testBackingStore(row: Row): void {
     });
 
     test('its slots are as many as it was opened with, whatever is done to its properties', async () => {
-      for (const [name, value] of [['slots', 1e9], ['mode', 'other']] as const) {
+      for (const [name, value] of [
+        ['slots', 1e9],
+        ['mode', 'other'],
+      ] as const) {
         try {
           (store as unknown as Record<string, unknown>)[name] = value;
         } catch {
@@ -238,7 +264,11 @@ export function testBackingStore(row: Row): void {
         }
       }
       const call = (): unknown => store.write(SLOTS, content(0, 1, 10));
-      expect(await Promise.resolve().then(call).catch((error: unknown) => (error as CompcacheError).code)).toBe('ENOSPC');
+      expect(
+        await Promise.resolve()
+          .then(call)
+          .catch((error: unknown) => (error as CompcacheError).code),
+      ).toBe('ENOSPC');
       await store.write(SLOTS - 1, content(0, 1, 10));
     });
 
@@ -254,7 +284,14 @@ export function testBackingStore(row: Row): void {
         expect(await codeOf(store, () => store.write(slot, content(0, 2, 10)))).toBe('ENOSPC');
         expect(await codeOf(store, () => store.free(slot))).toBe('ENOSPC');
       }
-      for (const bytes of [new Uint8Array(0), new Uint8Array(SLOT_BYTES + 1), new Uint16Array(4), [1, 2], 'text', undefined] as Uint8Array[]) {
+      for (const bytes of [
+        new Uint8Array(0),
+        new Uint8Array(SLOT_BYTES + 1),
+        new Uint16Array(4),
+        [1, 2],
+        'text',
+        undefined,
+      ] as Uint8Array[]) {
         expect(await codeOf(store, () => store.write(0, bytes))).toBe('EINVAL');
       }
       for (const room of [new Uint8Array(SLOT_BYTES - 1), new ArrayBuffer(8192), undefined] as Uint8Array[]) {
@@ -269,7 +306,9 @@ export function testBackingStore(row: Row): void {
     });
 
     test('errors name the call', async () => {
-      const error = await Promise.resolve().then(() => store.free(9)).catch((caught: unknown) => caught);
+      const error = await Promise.resolve()
+        .then(() => store.free(9))
+        .catch((caught: unknown) => caught);
       expect(error).toMatchObject({ op: `${row.type}.free`, errno: -2 });
     });
 

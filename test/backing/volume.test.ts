@@ -15,13 +15,20 @@ type Mode = BackingStore['mode'];
 const SECTOR = 512;
 
 /** Opens a volume, with existing: 'reopen' unless the options have another, which may be undefined. */
-async function open(extents: readonly Extent[], options: VolumeOptions = {}, mode: Mode = 'sync'): Promise<VolumeStore<Mode>> {
+async function open(
+  extents: readonly Extent[],
+  options: VolumeOptions = {},
+  mode: Mode = 'sync',
+): Promise<VolumeStore<Mode>> {
   const volume = await runAsync(openVolume('Test.open', extents, { existing: 'reopen', ...options }));
   return new VolumeStore<Mode>(MAKER, 'Test', mode, volume);
 }
 
 async function openCode(extents: readonly Extent[], options: VolumeOptions = {}): Promise<string> {
-  return open(extents, options).then(() => 'opened', (error: unknown) => (error as CompcacheError).code);
+  return open(extents, options).then(
+    () => 'opened',
+    (error: unknown) => (error as CompcacheError).code,
+  );
 }
 
 /** Extents on two media: runs, holes between them, single slots, odd offsets and ends that are no whole unit. */
@@ -43,9 +50,16 @@ const broken = (): Error => Object.assign(new Error('input/output error'), { cod
 const SCATTERED_SLOTS = 1 + 11 + 1 + 29 - 1;
 
 for (const mode of ['sync', 'async'] as const) {
-  testBackingStore({ name: `a volume, ${mode}`, mode, type: 'Test', open: (slots) => open(lone(new TestMedium(mode), slots), {}, mode) });
   testBackingStore({
-    name: `a volume of scattered extents with short reads and writes, ${mode}`, mode, type: 'Test',
+    name: `a volume, ${mode}`,
+    mode,
+    type: 'Test',
+    open: (slots) => open(lone(new TestMedium(mode), slots), {}, mode),
+  });
+  testBackingStore({
+    name: `a volume of scattered extents with short reads and writes, ${mode}`,
+    mode,
+    type: 'Test',
     open: (slots) => {
       const media = [new TestMedium(mode), new TestMedium(mode)] as const;
       for (const medium of media) medium.most = 1000;
@@ -54,7 +68,7 @@ for (const mode of ['sync', 'async'] as const) {
   });
 }
 
-test('CRC-32C is Castagnoli\'s', () => {
+test("CRC-32C is Castagnoli's", () => {
   expect(crc32c(Uint8Array.from('123456789', (digit) => digit.charCodeAt(0)))).toBe(0xe3069283);
   expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
 });
@@ -81,7 +95,12 @@ describe('geometry', () => {
     for (const medium of media) {
       for (const deed of medium.deeds) {
         if (deed === 'flush') continue;
-        const inside = extents.some((extent) => extent.medium === medium && deed.at >= extent.offset && deed.at + deed.bytes.length <= extent.offset + Math.floor(extent.length / SLOT_BYTES) * SLOT_BYTES);
+        const inside = extents.some(
+          (extent) =>
+            extent.medium === medium &&
+            deed.at >= extent.offset &&
+            deed.at + deed.bytes.length <= extent.offset + Math.floor(extent.length / SLOT_BYTES) * SLOT_BYTES,
+        );
         expect(inside, `${deed.bytes.length} bytes at ${deed.at}`).toBe(true);
       }
     }
@@ -90,7 +109,10 @@ describe('geometry', () => {
 
   test('a map larger than the first extent goes on in the next', async () => {
     const [a, b] = [new TestMedium(), new TestMedium()];
-    const extents: Extent[] = [{ medium: a, offset: 0, length: 2 * SLOT_BYTES }, { medium: b, offset: 0, length: bytesFor(40000) }];
+    const extents: Extent[] = [
+      { medium: a, offset: 0, length: 2 * SLOT_BYTES },
+      { medium: b, offset: 0, length: bytesFor(40000) },
+    ];
     const store = await open(extents);
     expect(store.slots).toBe(40001);
     await store.write(0, content(0, 1, 10));
@@ -103,7 +125,8 @@ describe('geometry', () => {
 
   test('extents without room, or slots that do not fit, are EINVAL', async () => {
     const medium = new TestMedium();
-    for (const length of [0, 1, SLOT_BYTES, 2 * SLOT_BYTES - 1]) expect(await openCode([{ medium, offset: 0, length }])).toBe('EINVAL');
+    for (const length of [0, 1, SLOT_BYTES, 2 * SLOT_BYTES - 1])
+      expect(await openCode([{ medium, offset: 0, length }])).toBe('EINVAL');
     expect(await openCode([{ medium, offset: 0, length: 2 * SLOT_BYTES }])).toBe('EINVAL');
     expect(await openCode(lone(medium, 5), { slots: 6 })).toBe('EINVAL');
     expect(medium.deeds).toEqual([]);
@@ -149,16 +172,23 @@ describe('a closed volume', () => {
     expect(await openCode(lone(medium, 4))).toBe('EUCLEAN');
   });
 
-  test('with another geometry is EUCLEAN, and so is one whose extents were exchanged, or another volume\'s', async () => {
+  test("with another geometry is EUCLEAN, and so is one whose extents were exchanged, or another volume's", async () => {
     const [a, b] = [new TestMedium(), new TestMedium()];
     const whole = (medium: TestMedium): Extent => ({ medium, offset: 0, length: 10 * SLOT_BYTES });
     await (await open([whole(a), whole(b)])).close();
     const other = new TestMedium();
     await (await open([whole(new TestMedium()), whole(other)])).close();
     for (const extents of [
-      [whole(b), whole(a)], [whole(a)], [whole(b)], [whole(a), whole(other)], [whole(a), whole(new TestMedium())], [whole(new TestMedium()), whole(b)],
-      [whole(a), { ...whole(b), length: 9 * SLOT_BYTES }], [whole(a), whole(b), whole(new TestMedium())],
-    ]) expect(await openCode(extents)).toBe('EUCLEAN');
+      [whole(b), whole(a)],
+      [whole(a)],
+      [whole(b)],
+      [whole(a), whole(other)],
+      [whole(a), whole(new TestMedium())],
+      [whole(new TestMedium()), whole(b)],
+      [whole(a), { ...whole(b), length: 9 * SLOT_BYTES }],
+      [whole(a), whole(b), whole(new TestMedium())],
+    ])
+      expect(await openCode(extents)).toBe('EUCLEAN');
     expect(await openCode([whole(a), whole(b)], { slots: 16 })).toBe('EUCLEAN');
     expect(await openCode([whole(a), { ...whole(b), offset: 1 }])).toBe('EUCLEAN');
     expect(await openCode([whole(a), whole(b)], { slots: 17 })).toBe('opened');
@@ -203,7 +233,7 @@ describe('where something is already', () => {
     return medium;
   };
   const zeros = async (): Promise<TestMedium> => new TestMedium('sync', new Uint8Array(bytesFor(4)));
-  const text = async (): Promise<TestMedium> => new TestMedium('sync', new TextEncoder().encode('somebody else\'s'));
+  const text = async (): Promise<TestMedium> => new TestMedium('sync', new TextEncoder().encode("somebody else's"));
   const table = [
     ['clean', clean, 1, 1, 'EEXIST', 0, 0],
     ['clean, of another size', larger, 0, 'EUCLEAN', 'EEXIST', 0, 0],
@@ -221,9 +251,13 @@ describe('where something is already', () => {
       const found = await medium();
       const before = found.bytes.slice();
       found.deeds = [];
-      const result = await open(lone(found, 4), { existing }).then(({ used }) => used, (error: unknown) => (error as CompcacheError).code);
+      const result = await open(lone(found, 4), { existing }).then(
+        ({ used }) => used,
+        (error: unknown) => (error as CompcacheError).code,
+      );
       expect(result, existing ?? 'unless given').toBe(results[i]);
-      if (typeof result === 'string') expect([found.deeds, found.bytes], 'a refusal changes nothing').toEqual([[], before]);
+      if (typeof result === 'string')
+        expect([found.deeds, found.bytes], 'a refusal changes nothing').toEqual([[], before]);
     }
   });
 
@@ -252,7 +286,8 @@ describe('where something is already', () => {
   test('one extent of somebody else is enough to refuse all', async () => {
     const [ours, theirs] = [new TestMedium(), await text()];
     const extents = [...lone(ours, 4), ...lone(theirs, 4)];
-    for (const existing of [undefined, 'reopen', 'discard'] as const) expect(await openCode(extents, { existing })).toBe('EUCLEAN');
+    for (const existing of [undefined, 'reopen', 'discard'] as const)
+      expect(await openCode(extents, { existing })).toBe('EUCLEAN');
     expect([ours.bytes.length, theirs.deeds]).toEqual([0, []]);
   });
 });
@@ -262,7 +297,7 @@ describe('where something is already', () => {
 /** The sectors of a write, each as a write of its own. */
 function sectorsOf({ at, bytes }: Exclude<Deed, string>): Exclude<Deed, string>[] {
   const parts = [];
-  for (let from = 0; from < bytes.length; ) {
+  for (let from = 0; from < bytes.length;) {
     const to = Math.min(bytes.length, from + SECTOR - ((at + from) % SECTOR));
     parts.push({ at: at + from, bytes: bytes.subarray(from, to) });
     from = to;
@@ -271,7 +306,11 @@ function sectorsOf({ at, bytes }: Exclude<Deed, string>): Exclude<Deed, string>[
 }
 
 /** Opens what a crash has left: refused, or one of the states that were closed. @returns which */
-async function afterCrash(image: Uint8Array, slots: number, states: readonly ReadonlyMap<number, Uint8Array>[]): Promise<number | 'refused'> {
+async function afterCrash(
+  image: Uint8Array,
+  slots: number,
+  states: readonly ReadonlyMap<number, Uint8Array>[],
+): Promise<number | 'refused'> {
   let store: VolumeStore<Mode>;
   try {
     store = await open(lone(new TestMedium('sync', image), slots));
@@ -279,7 +318,9 @@ async function afterCrash(image: Uint8Array, slots: number, states: readonly Rea
     expect((error as CompcacheError).code).toBe('EUCLEAN');
     return 'refused';
   }
-  const state = states.findIndex((model) => model.size === store.used && [...model].every(([slot, bytes]) => holds(store, slot, bytes)));
+  const state = states.findIndex(
+    (model) => model.size === store.used && [...model].every(([slot, bytes]) => holds(store, slot, bytes)),
+  );
   expect(state, 'what was opened is no state that was closed').not.toBe(-1);
   return state;
 }
@@ -350,13 +391,17 @@ describe('after a crash', () => {
   });
 
   test.each(['new', 'begun anew'])('while a volume of several regions is %s it opens without a word', async (what) => {
-    const extents = (media: readonly TestMedium[]): Extent[] => scattered(media[0] as TestMedium, media[1] as TestMedium);
+    const extents = (media: readonly TestMedium[]): Extent[] =>
+      scattered(media[0] as TestMedium, media[1] as TestMedium);
     for (let calls = 0; ; calls++) {
       const media = [new TestMedium(), new TestMedium()];
       if (what !== 'new') await open(extents(media));
       // Dead from some call on: what is in the bytes is what a killed process leaves.
       let left = calls;
-      for (const medium of media) medium.before = () => { if (left-- <= 0) throw broken(); };
+      for (const medium of media)
+        medium.before = () => {
+          if (left-- <= 0) throw broken();
+        };
       const code = await openCode(extents(media), { existing: undefined });
       const images = media.map(({ bytes }) => new TestMedium('sync', bytes.slice()));
       expect(await openCode(extents(images), { existing: undefined }), `after ${calls} calls`).toBe('opened');
@@ -373,10 +418,10 @@ describe('after a crash', () => {
       expect(await openCode(lone(medium, SLOTS))).toBe('EIO');
       expect(medium.bytes.length, kind).toBe(0);
     }
-    const theirs = new TestMedium('sync', new TextEncoder().encode('somebody else\'s'));
+    const theirs = new TestMedium('sync', new TextEncoder().encode("somebody else's"));
     theirs.fails.flush = broken();
     expect(await openCode([{ medium: theirs, offset: 1000, length: bytesFor(2) }])).toBe('EIO');
-    expect(new TextDecoder().decode(theirs.bytes)).toBe('somebody else\'s');
+    expect(new TextDecoder().decode(theirs.bytes)).toBe("somebody else's");
   });
 
   test('a superblock torn at any byte is refused, or as it was', async () => {
@@ -408,7 +453,8 @@ describe('after a crash', () => {
 
 describe('damage', () => {
   async function closed(): Promise<{ extents: (media: readonly TestMedium[]) => Extent[]; images: Uint8Array[] }> {
-    const extents = (media: readonly TestMedium[]): Extent[] => media.map((medium) => ({ medium, offset: 0, length: 4 * SLOT_BYTES }));
+    const extents = (media: readonly TestMedium[]): Extent[] =>
+      media.map((medium) => ({ medium, offset: 0, length: 4 * SLOT_BYTES }));
     const media = [new TestMedium(), new TestMedium()];
     const store = await open(extents(media));
     await store.write(1, content(1, 1, SLOT_BYTES));
@@ -426,13 +472,23 @@ describe('damage', () => {
     for (const which of [0, 1]) {
       for (let at = 0; at < SECTOR; at++) expect(await flip(which, at, at & 7), `byte ${at}`).toBe('EUCLEAN');
     }
-    for (let at = SLOT_BYTES; at < 2 * SLOT_BYTES; at++) expect(await flip(0, at, at & 7), `byte ${at}`).toBe('EUCLEAN');
-    for (const [which, at] of [[0, SECTOR], [0, 2 * SLOT_BYTES], [1, SLOT_BYTES]] as const) expect(await flip(which, at, 0)).toBe('opened');
+    for (let at = SLOT_BYTES; at < 2 * SLOT_BYTES; at++)
+      expect(await flip(0, at, at & 7), `byte ${at}`).toBe('EUCLEAN');
+    for (const [which, at] of [
+      [0, SECTOR],
+      [0, 2 * SLOT_BYTES],
+      [1, SLOT_BYTES],
+    ] as const)
+      expect(await flip(which, at, 0)).toBe('opened');
   });
 
   test('each sector of the metadata lost, or one that is older, is refused', async () => {
     const { extents, images } = await closed();
-    for (const [which, from, to] of [[0, 0, SECTOR], [1, 0, SECTOR], [0, SLOT_BYTES, SLOT_BYTES + 8]] as const) {
+    for (const [which, from, to] of [
+      [0, 0, SECTOR],
+      [1, 0, SECTOR],
+      [0, SLOT_BYTES, SLOT_BYTES + 8],
+    ] as const) {
       for (const value of [0, 0xff]) {
         const media = images.map((bytes) => new TestMedium('sync', bytes.slice()));
         (media[which] as TestMedium).bytes.fill(value, from, to);
@@ -446,7 +502,9 @@ describe('damage', () => {
     for (const which of [0, 1]) {
       const length = (images[which] as Uint8Array).length;
       for (let end = 0; end < length; end += end < 2 * SECTOR ? 64 : SECTOR) {
-        const media = images.map((bytes, i) => new TestMedium('sync', i === which ? bytes.slice(0, end) : bytes.slice()));
+        const media = images.map(
+          (bytes, i) => new TestMedium('sync', i === which ? bytes.slice(0, end) : bytes.slice()),
+        );
         expect(await openCode(extents(media)), `cut at ${end}`).toBe('EUCLEAN');
       }
       const media = images.map((bytes, i) => new TestMedium('sync', i === which ? bytes.slice(0, 7) : bytes.slice()));
@@ -471,7 +529,9 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     const { medium, store } = await start();
     medium.fails.read = broken();
     expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
-    const error = await Promise.resolve().then(() => store.read(0, into)).catch((caught: unknown) => caught as CompcacheError);
+    const error = await Promise.resolve()
+      .then(() => store.read(0, into))
+      .catch((caught: unknown) => caught as CompcacheError);
     expect((error as CompcacheError).cause).toBe(medium.fails.read);
     medium.fails = {};
     await expectContent(store, 0, content(0, 1, SLOT_BYTES));
@@ -519,7 +579,7 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     expect(await codeOf(store, () => store.write(1, content(1, 1, 10)))).toBe('ENOSPC');
   });
 
-  test('the browser\'s QuotaExceededError is ENOSPC', async () => {
+  test("the browser's QuotaExceededError is ENOSPC", async () => {
     const { medium, store } = await start();
     medium.fails.write = Object.assign(new Error('full'), { name: 'QuotaExceededError' });
     expect(await codeOf(store, () => store.write(1, content(1, 1, 10)))).toBe('ENOSPC');
@@ -548,19 +608,26 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     expect(await openCode(lone(medium, 4))).toBe('EUCLEAN');
   });
 
-  test.each(['write', 'flush'] as const)('a %s that fails in close is EIO, the medium is closed, the volume dirty', async (kind) => {
-    const { medium, store } = await start();
-    medium.fails[kind] = broken();
-    expect(await codeOf(store, () => store.close())).toBe('EIO');
-    expect(medium.closed).toBe(1);
-    expect(await codeOf(store, () => store.read(0, into))).toBe('ECLOSED');
-    medium.fails = {};
-    expect(await openCode(lone(medium, 4))).toBe('EUCLEAN');
-  });
+  test.each(['write', 'flush'] as const)(
+    'a %s that fails in close is EIO, the medium is closed, the volume dirty',
+    async (kind) => {
+      const { medium, store } = await start();
+      medium.fails[kind] = broken();
+      expect(await codeOf(store, () => store.close())).toBe('EIO');
+      expect(medium.closed).toBe(1);
+      expect(await codeOf(store, () => store.read(0, into))).toBe('ECLOSED');
+      medium.fails = {};
+      expect(await openCode(lone(medium, 4))).toBe('EUCLEAN');
+    },
+  );
 
   test('a medium that does not close is EIO, and all others are closed', async () => {
     const media = [new TestMedium(mode), new TestMedium(mode)];
-    const store = await open(media.flatMap((medium) => lone(medium, 4)), {}, mode);
+    const store = await open(
+      media.flatMap((medium) => lone(medium, 4)),
+      {},
+      mode,
+    );
     (media[0] as TestMedium).fails.close = broken();
     expect(await codeOf(store, () => store.close())).toBe('EIO');
     expect(media.map(({ closed }) => closed)).toEqual([1, 1]);

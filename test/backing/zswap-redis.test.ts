@@ -8,7 +8,8 @@ import { expectBytes } from '../harness.ts';
 import { pageOf } from '../front/pages.ts';
 import { RedisServer } from './redis.ts';
 
-const settled = (call: Promise<unknown>): Promise<unknown> => call.catch((error: unknown) => (error as CompcacheError).code);
+const settled = (call: Promise<unknown>): Promise<unknown> =>
+  call.catch((error: unknown) => (error as CompcacheError).code);
 
 test('Redis is killed and started again: EIO, never other bytes, and what was not lost is there', async () => {
   const server = await RedisServer.start();
@@ -23,7 +24,10 @@ test('Redis is killed and started again: EIO, never other bytes, and what was no
       expect(await space.pageInAsync(slot, into)).toBe(true);
       expectBytes(into, pageOf(slot), `slot ${slot}`);
     }
-    const underWay = [settled(space.zswap.writebackAsync(10)), ...[0, 1, 2].map((slot) => settled(space.pageInAsync(slot, new Uint8Array(PAGE_SIZE))))];
+    const underWay = [
+      settled(space.zswap.writebackAsync(10)),
+      ...[0, 1, 2].map((slot) => settled(space.pageInAsync(slot, new Uint8Array(PAGE_SIZE)))),
+    ];
     await server.kill();
     await Promise.all(underWay);
     space.zswap.check();

@@ -12,13 +12,25 @@ describe.concurrent('bench', () => {
   it('prints tables, and nothing on stderr', async ({ expect }) => {
     const { code, stdout, stderr } = await compcache(['bench', 'codec', 'page', '--rounds', '1', '--corpus', pages]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    const titles = stdout.split('\n').filter((line) => line.includes('median ns')).map((line) => line.split(',')[0]);
+    const titles = stdout
+      .split('\n')
+      .filter((line) => line.includes('median ns'))
+      .map((line) => line.split(',')[0]);
     expect(titles).toEqual(['compress a page', 'decompress a page', 'store a page', 'load a page']);
     for (const allocator of ALLOCATORS) expect(stdout).toMatch(new RegExp(`^  ${allocator} +[\\d.,]+ `, 'm'));
   });
 
   it('is one JSON object with --json', async ({ expect }) => {
-    const { code, stdout, stderr } = await compcache(['bench', 'codec', 'codec', '--json', '--rounds', '2', '--corpus', pages]);
+    const { code, stdout, stderr } = await compcache([
+      'bench',
+      'codec',
+      'codec',
+      '--json',
+      '--rounds',
+      '2',
+      '--corpus',
+      pages,
+    ]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const report = JSON.parse(stdout) as BenchReport;
     expect(report).toMatchObject({ node: process.version, corpus: { name: 'pages', pages: 23 } });
@@ -39,7 +51,11 @@ describe.concurrent('bench', () => {
     ['unknown suite', ['bench', 'speed'], /Unknown suite 'speed'; known: codec, allocator, page/],
     ['no such corpus', ['bench', 'codec', '--corpus', '/nonexistent/x'], /cannot read \/nonexistent\/x/],
     ['a corpus of less than a page', ['bench', 'codec', '--corpus', file('short', 'x')], /has no whole page/],
-    ['a device', ['bench', 'codec', '--corpus', '/dev/zero'], process.platform === 'win32' ? /cannot read/ : /\/dev\/zero is neither a file nor a folder/],
+    [
+      'a device',
+      ['bench', 'codec', '--corpus', '/dev/zero'],
+      process.platform === 'win32' ? /cannot read/ : /\/dev\/zero is neither a file nor a folder/,
+    ],
     ['no name of a corpus', ['bench', 'codec', '--corpus', ''], /cannot read '': no such file/],
     ['no rounds', ['bench', '--rounds', '0'], /'0' is invalid/],
     ['half a round', ['bench', '--rounds', '1.5'], /'1.5' is invalid/],

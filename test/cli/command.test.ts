@@ -6,7 +6,17 @@ import * as zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE } from '../../bindings/index.ts';
 import manifest from '../../package.json' with { type: 'json' };
-import { ROOT, compcache, compcacheFrom, compcacheIn, compcacheUnread, estimateJson, strangeOptions, temporaryFiles, type Outcome } from './command.ts';
+import {
+  ROOT,
+  compcache,
+  compcacheFrom,
+  compcacheIn,
+  compcacheUnread,
+  estimateJson,
+  strangeOptions,
+  temporaryFiles,
+  type Outcome,
+} from './command.ts';
 import type { Report } from '../../cli/estimate-report.ts';
 import { textPages, zeroPages } from './samples.ts';
 
@@ -22,7 +32,16 @@ describe.concurrent('output', () => {
     expect(settings).toBe('codec lz4, RAM of 256 MiB');
     expect(empty).toBe('');
     expect(heading?.split(/ {2,}/)).toEqual([
-      'allocator', 'pages in', 'same-filled', 'incompressible', 'compressed bytes', 'frames used', 'effective ratio', 'density', 'µs/store', 'µs/load',
+      'allocator',
+      'pages in',
+      'same-filled',
+      'incompressible',
+      'compressed bytes',
+      'frames used',
+      'effective ratio',
+      'density',
+      'µs/store',
+      'µs/load',
     ]);
     expect(rows.pop()).toBe('');
     expect(rows.map((row) => row.split(/ +/).slice(0, 2))).toEqual(ALLOCATORS.map((allocator) => [allocator, '2,001']));
@@ -37,33 +56,75 @@ describe.concurrent('output', () => {
     expect(report.results.map(({ allocator }) => allocator)).toEqual([...ALLOCATORS]);
     for (const result of report.results) {
       expect(Object.keys(result).sort()).toEqual([
-        'allocator', 'compressedBytes', 'density', 'different', 'effectiveRatio', 'firstDifferent', 'framesUsed', 'incompressible',
-        'loadMicroseconds', 'pages', 'poolFrames', 'rams', 'sameFilled', 'storeMicroseconds',
+        'allocator',
+        'compressedBytes',
+        'density',
+        'different',
+        'effectiveRatio',
+        'firstDifferent',
+        'framesUsed',
+        'incompressible',
+        'loadMicroseconds',
+        'pages',
+        'poolFrames',
+        'rams',
+        'sameFilled',
+        'storeMicroseconds',
       ]);
     }
   });
 
   it('names the allocators that were asked for, once each', async ({ expect }) => {
-    const { results, codec } = await estimateJson(['--allocator', 'zsmalloc, zbud', '--allocator', 'zbud', '--codec', 'lz4js', file('two', textPages(2))]);
+    const { results, codec } = await estimateJson([
+      '--allocator',
+      'zsmalloc, zbud',
+      '--allocator',
+      'zbud',
+      '--codec',
+      'lz4js',
+      file('two', textPages(2)),
+    ]);
     expect(results.map(({ allocator }) => allocator)).toEqual(['zsmalloc', 'zbud']);
     expect(codec).toBe('lz4js');
   });
 
   it('takes lz4hc, which makes smaller blocks than lz4', async () => {
-    const [dense, quick] = await Promise.all(['lz4hc', 'lz4'].map((codec) => estimateJson(['--allocator', 'zsmalloc', '--codec', codec, '--pages', '20', join(ROOT, 'bench/corpus/node.pages')])));
+    const [dense, quick] = await Promise.all(
+      ['lz4hc', 'lz4'].map((codec) =>
+        estimateJson([
+          '--allocator',
+          'zsmalloc',
+          '--codec',
+          codec,
+          '--pages',
+          '20',
+          join(ROOT, 'bench/corpus/node.pages'),
+        ]),
+      ),
+    );
     expect(dense?.codec).toBe('lz4hc');
     expect(dense?.results[0]).toMatchObject({ different: 0, pages: 20 });
     expect(dense?.results[0]?.compressedBytes).toBeLessThan(quick?.results[0]?.compressedBytes as number);
   });
 
-  it.each(['estimate', 'swap'])('%s takes Zstandard where the host has it, and says which Node has it', async (command) => {
-    const bounds = command === 'swap' ? ['--ops', '10', '--pages', '2', '--ram', '256K'] : [];
-    const { code, stdout, stderr } = await compcache([command, '--codec', 'zstd', file(`zstd-${command}`, textPages(2)), ...bounds]);
-    const has = 'zstdCompressSync' in zlib;
-    const needs = 'compcache: --codec zstd: this host has no zstd; Node has it in 22.15 or later, and in 23.8 or later\n';
-    expect({ code, stderr }).toEqual(has ? { code: 0, stderr: '' } : { code: 2, stderr: needs });
-    expect(stdout.includes('codec zstd')).toBe(has);
-  });
+  it.each(['estimate', 'swap'])(
+    '%s takes Zstandard where the host has it, and says which Node has it',
+    async (command) => {
+      const bounds = command === 'swap' ? ['--ops', '10', '--pages', '2', '--ram', '256K'] : [];
+      const { code, stdout, stderr } = await compcache([
+        command,
+        '--codec',
+        'zstd',
+        file(`zstd-${command}`, textPages(2)),
+        ...bounds,
+      ]);
+      const has = 'zstdCompressSync' in zlib;
+      const needs =
+        'compcache: --codec zstd: this host has no zstd; Node has it in 22.15 or later, and in 23.8 or later\n';
+      expect({ code, stderr }).toEqual(has ? { code: 0, stderr: '' } : { code: 2, stderr: needs });
+      expect(stdout.includes('codec zstd')).toBe(has);
+    },
+  );
 
   it('says into how many RAMs the input was cut', async ({ expect }) => {
     const { stdout } = await compcache(['estimate', '--ram', '256K', file('cut', zeroPages(180))]);
@@ -84,11 +145,17 @@ describe.concurrent('output', () => {
     const [bare, asked, word] = await Promise.all([[], ['--help'], ['help']].map((args) => compcache(args)));
     expect(bare).toEqual({ code: 0, stdout: asked?.stdout, stderr: '' });
     expect(word).toEqual(bare);
-    for (const command of ['estimate', 'swap', 'bench', 'serve', 'rzscontrol', 'help']) expect(bare?.stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    for (const command of ['estimate', 'swap', 'bench', 'serve', 'rzscontrol', 'help'])
+      expect(bare?.stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   });
 
   it("of 'help swap' is that of 'swap --help'", async ({ expect }) => {
-    const [word, option] = await Promise.all([['help', 'swap'], ['swap', '--help']].map((args) => compcache(args)));
+    const [word, option] = await Promise.all(
+      [
+        ['help', 'swap'],
+        ['swap', '--help'],
+      ].map((args) => compcache(args)),
+    );
     expect(word).toEqual(option);
   });
 });
@@ -115,8 +182,17 @@ describe.skipIf(process.platform === 'win32')('output that nobody reads to its e
 
 describe.concurrent('standard input', () => {
   it("is read for '-'", async ({ expect }) => {
-    const { input, results } = await estimateJson(['-'], Buffer.concat([zeroPages(400), textPages(100), Buffer.from('x')]));
-    expect(input).toEqual({ name: 'standard input', pages: 501, bytes: 500 * PAGE_SIZE + 1, paddedBytes: PAGE_SIZE - 1, limited: false });
+    const { input, results } = await estimateJson(
+      ['-'],
+      Buffer.concat([zeroPages(400), textPages(100), Buffer.from('x')]),
+    );
+    expect(input).toEqual({
+      name: 'standard input',
+      pages: 501,
+      bytes: 500 * PAGE_SIZE + 1,
+      paddedBytes: PAGE_SIZE - 1,
+      limited: false,
+    });
     for (const result of results) expect(result).toMatchObject({ pages: 501, sameFilled: 400, different: 0 });
   });
 
@@ -129,7 +205,11 @@ describe.concurrent('standard input', () => {
 
   it('is read without a FILE when a program has sent something', async ({ expect }) => {
     expect((await estimateJson([], zeroPages(30))).input).toEqual(ofGiven);
-    expect((await estimateJson(['--pages', '20'], zeroPages(30))).input).toMatchObject({ name: 'standard input', pages: 20, limited: true });
+    expect((await estimateJson(['--pages', '20'], zeroPages(30))).input).toMatchObject({
+      name: 'standard input',
+      pages: 20,
+      limited: true,
+    });
   });
 
   it('is read without a FILE when it is a file', async ({ expect }) => {
@@ -140,24 +220,39 @@ describe.concurrent('standard input', () => {
 
   it.skipIf(process.platform === 'win32')('is read without a FILE when it is a pipe', async ({ expect }) => {
     expect(inputOf(await compcacheIn('cat "$FILE" | "$@"', ['estimate', '--json'], given))).toEqual(ofGiven);
-    expect(inputOf(await compcacheIn('cat "$FILE" | "$@"', ['swap', '--json', '--pages', '40', '--ops', '10', '--ram', '256K', '--memory-store'], given))).toEqual(ofGiven);
+    expect(
+      inputOf(
+        await compcacheIn(
+          'cat "$FILE" | "$@"',
+          ['swap', '--json', '--pages', '40', '--ops', '10', '--ram', '256K', '--memory-store'],
+          given,
+        ),
+      ),
+    ).toEqual(ofGiven);
   });
 
   it('is left alone when there is a FILE', async ({ expect }) => {
     expect((await estimateJson([given], textPages(2))).input).toEqual({ ...ofGiven, name: given });
   });
 
-  const nothing = { code: 2, stdout: '', stderr: "compcache: there is nothing to read: name a FILE, give --pid N, or send pages to standard input ('-')\n" };
+  const nothing = {
+    code: 2,
+    stdout: '',
+    stderr: "compcache: there is nothing to read: name a FILE, give --pid N, or send pages to standard input ('-')\n",
+  };
   it.each(['estimate', 'swap'])('%s: the null device is no input', async (command) => {
     expect(await compcacheFrom('ignore', [command])).toEqual(nothing);
   });
 
-  it.skipIf(process.platform === 'win32')('nor is a device like a terminal, nor one that is closed', async ({ expect }) => {
-    const descriptor = openSync('/dev/zero', 'r');
-    expect(await compcacheFrom(descriptor, ['estimate', '--pages', '3'])).toEqual(nothing);
-    closeSync(descriptor);
-    expect(await compcacheIn('exec "$@" <&-', ['estimate'])).toEqual(nothing);
-  });
+  it.skipIf(process.platform === 'win32')(
+    'nor is a device like a terminal, nor one that is closed',
+    async ({ expect }) => {
+      const descriptor = openSync('/dev/zero', 'r');
+      expect(await compcacheFrom(descriptor, ['estimate', '--pages', '3'])).toEqual(nothing);
+      closeSync(descriptor);
+      expect(await compcacheIn('exec "$@" <&-', ['estimate'])).toEqual(nothing);
+    },
+  );
 
   it('may be left before its end', async ({ expect }) => {
     const { input } = await estimateJson(['--pages', '5', '-'], zeroPages(5000));
@@ -166,13 +261,20 @@ describe.concurrent('standard input', () => {
 });
 
 describe.skipIf(process.platform === 'win32')('devices', () => {
-  const endless = (name: string): Outcome => ({ code: 2, stdout: '', stderr: `compcache: ${name} is a device that may have no end: give --pages N\n` });
+  const endless = (name: string): Outcome => ({
+    code: 2,
+    stdout: '',
+    stderr: `compcache: ${name} is a device that may have no end: give --pages N\n`,
+  });
 
   it('without an end need --pages', async ({ expect }) => {
     const good = file('before-zero', textPages(2));
     expect(await compcache(['estimate', '/dev/zero'])).toEqual(endless('/dev/zero'));
     expect(await compcache(['estimate', good, '/dev/urandom'])).toEqual(endless('/dev/urandom'));
-    expect((await estimateJson([good, '/dev/zero', '--pages', '700'])).input).toMatchObject({ pages: 700, limited: true });
+    expect((await estimateJson([good, '/dev/zero', '--pages', '700'])).input).toMatchObject({
+      pages: 700,
+      limited: true,
+    });
   });
 
   it('do so at standard input too', async ({ expect }) => {
@@ -184,13 +286,28 @@ describe.skipIf(process.platform === 'win32')('devices', () => {
   });
 
   it('are read by swap as far as there are keys', async ({ expect }) => {
-    const { code, stdout, stderr } = await compcache(['swap', '/dev/zero', '--json', '--pages', '40', '--ops', '10', '--ram', '256K', '--memory-store']);
+    const { code, stdout, stderr } = await compcache([
+      'swap',
+      '/dev/zero',
+      '--json',
+      '--pages',
+      '40',
+      '--ops',
+      '10',
+      '--ram',
+      '256K',
+      '--memory-store',
+    ]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect((JSON.parse(stdout) as Report).input).toMatchObject({ pages: 40, limited: true });
   });
 
   it('that are empty have no page', async ({ expect }) => {
-    expect(await compcache(['estimate', '/dev/null'])).toEqual({ code: 2, stdout: '', stderr: 'compcache: /dev/null is empty\n' });
+    expect(await compcache(['estimate', '/dev/null'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'compcache: /dev/null is empty\n',
+    });
   });
 });
 
@@ -209,10 +326,18 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     ['empty file', ['estimate', file('empty', '')], /empty is empty/],
     ['empty standard input', ['estimate', '-', '--json'], /standard input is empty/],
     ['standard input twice', ['estimate', '-', '-'], /only once/],
-    ['unknown allocator', ['estimate', '--allocator', 'zbud,slab', good], new RegExp(`Unknown allocator 'slab'; known: ${ALLOCATORS.join(', ')}`)],
+    [
+      'unknown allocator',
+      ['estimate', '--allocator', 'zbud,slab', good],
+      new RegExp(`Unknown allocator 'slab'; known: ${ALLOCATORS.join(', ')}`),
+    ],
     ['no allocator', ['estimate', '--allocator', '', good], /Unknown allocator ''/],
     ['unknown codec', ['estimate', '--codec', 'toString', good], /Unknown codec 'toString'; known: lz4, lz4hc, lz4js/],
-    ['bad RAM size', ['estimate', '--ram', 'much', good], /--ram 'much': it must be a size from 256K to 4G, as in 64M or 64MiB$/m],
+    [
+      'bad RAM size',
+      ['estimate', '--ram', 'much', good],
+      /--ram 'much': it must be a size from 256K to 4G, as in 64M or 64MiB$/m,
+    ],
     ['RAM too small', ['estimate', '--ram', '4K', good], /--ram '4K': it must be a size from 256K to 4G/],
     ['RAM too large', ['estimate', '--ram', '1T', good], /--ram '1T': it must be a size from 256K to 4G/],
     ['bad page count', ['estimate', '--pages', '0', good], /'0' is invalid/],
@@ -226,15 +351,23 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^compcache: [^\n]+\n$/);
     expect(stderr).toMatch(message);
-    if (['estimate', 'help'].includes(args[0] as string) && !stderr.includes('unknown option')) expect(await strangeOptions(args[0] as string, stderr)).toEqual([]);
+    if (['estimate', 'help'].includes(args[0] as string) && !stderr.includes('unknown option'))
+      expect(await strangeOptions(args[0] as string, stderr)).toEqual([]);
   });
 
   it.each(['256K', '4G', '64M', '64MiB'])('--ram %s, which messages name, is taken', async (size) => {
-    expect((await estimateJson(['--ram', size, '--allocator', 'zbud', good])).results[0]).toMatchObject({ pages: 1, different: 0 });
+    expect((await estimateJson(['--ram', size, '--allocator', 'zbud', good])).results[0]).toMatchObject({
+      pages: 1,
+      different: 0,
+    });
   });
 
   it.runIf(process.platform === 'linux')('no such process', async () => {
     const pid = 2 ** 22 + 1; // beyond the kernel's largest
-    expect(await compcache(['estimate', '--pid', String(pid)])).toEqual({ code: 2, stdout: '', stderr: `compcache: no such process: ${pid}\n` });
+    expect(await compcache(['estimate', '--pid', String(pid)])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `compcache: no such process: ${pid}\n`,
+    });
   });
 });

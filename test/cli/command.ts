@@ -20,7 +20,11 @@ export interface Outcome {
 const COMPCACHE = ['--import', 'tsx', 'cli/main.ts'];
 
 /** Runs `compcache` with arguments and, if given, bytes in a pipe at standard input (otherwise an empty pipe). */
-export function compcache(args: readonly string[], input: Uint8Array | string = '', env = process.env): Promise<Outcome> {
+export function compcache(
+  args: readonly string[],
+  input: Uint8Array | string = '',
+  env = process.env,
+): Promise<Outcome> {
   const child = spawn(process.execPath, [...COMPCACHE, ...args], { cwd: ROOT, stdio: 'pipe', env });
   child.stdin.on('error', () => {}); // a command that does not read it
   child.stdin.end(input);
@@ -39,7 +43,13 @@ export function compcacheFrom(stdin: number | 'ignore', args: readonly string[])
 export function compcacheIn(script: string, args: readonly string[], file = ''): Promise<Outcome> {
   // What limits the sizes of files must not spoil the cache of compiled files.
   const env = { ...process.env, FILE: file, TSX_DISABLE_CACHE: '1' };
-  return outcomeOf(spawn('sh', ['-c', script, 'sh', process.execPath, ...COMPCACHE, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env }));
+  return outcomeOf(
+    spawn('sh', ['-c', script, 'sh', process.execPath, ...COMPCACHE, ...args], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env,
+    }),
+  );
 }
 
 /** Runs it until it has printed something, and then reads no more of that. */
@@ -87,7 +97,10 @@ export async function swapJson(args: readonly string[]): Promise<SwapReport> {
 
 /** All figures of swap but the times. */
 export function counters({ results }: SwapReport): Omit<Result, 'latency'>[] {
-  return results.map(({ latency, ...others }) => ({ ...others, timed: Object.values(latency).map((one) => one?.count ?? 0) }));
+  return results.map(({ latency, ...others }) => ({
+    ...others,
+    timed: Object.values(latency).map((one) => one?.count ?? 0),
+  }));
 }
 
 /** Makes files in a folder that is gone after the tests of the file. */

@@ -1,7 +1,15 @@
 /** `compcache estimate`: the figures, the input, the cutting into RAMs, pages that come back different. */
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ram, loadCodec, type AllocatorName, type Codec } from '../../bindings/index.ts';
+import {
+  ALLOCATORS,
+  CompcacheError,
+  PAGE_SIZE,
+  Ram,
+  loadCodec,
+  type AllocatorName,
+  type Codec,
+} from '../../bindings/index.ts';
 import { estimate, runEstimate, type Request } from '../../cli/estimate.ts';
 import type { Report, Result } from '../../cli/estimate-report.ts';
 import { openInput } from '../../cli/pages.ts';
@@ -13,7 +21,14 @@ const file = temporaryFiles();
 const silent = { expect() {}, step() {}, stop() {} };
 
 async function request(files: string[], options: Partial<Request> = {}): Promise<Request> {
-  return { input: await openInput(files), allocators: ALLOCATORS, codecName: 'lz4', codec: undefined, ramBytes: 16 * MIB, ...options };
+  return {
+    input: await openInput(files),
+    allocators: ALLOCATORS,
+    codecName: 'lz4',
+    codec: undefined,
+    ramBytes: 16 * MIB,
+    ...options,
+  };
 }
 
 async function estimateOf(name: string, bytes: Uint8Array | string, options: Partial<Request> = {}): Promise<Report> {
@@ -27,7 +42,10 @@ function resultOf(report: Report, allocator: AllocatorName): Result {
 }
 
 /** What the package itself says of the same pages in one RAM. */
-function direct(allocator: AllocatorName, bytes: Uint8Array): { framesUsed: number; poolFrames: number; liveBytes: number } {
+function direct(
+  allocator: AllocatorName,
+  bytes: Uint8Array,
+): { framesUsed: number; poolFrames: number; liveBytes: number } {
   const ram = Ram.createSync({ bytes: 16 * MIB });
   const pool = ram.zpool(allocator);
   for (let at = 0; at < bytes.length; at += PAGE_SIZE) pool.storePage(bytes.subarray(at, at + PAGE_SIZE));
@@ -47,7 +65,15 @@ describe('figures', () => {
     const result = resultOf(await estimateOf('zeros', zeroPages(100)), allocator);
     const poolFrames = idle(allocator);
     expect(result).toMatchObject({
-      pages: 100, sameFilled: 100, incompressible: 0, compressedBytes: 0, poolFrames, density: poolFrames === 0 ? null : 0, different: 0, firstDifferent: null, rams: 1,
+      pages: 100,
+      sameFilled: 100,
+      incompressible: 0,
+      compressedBytes: 0,
+      poolFrames,
+      density: poolFrames === 0 ? null : 0,
+      different: 0,
+      firstDifferent: null,
+      rams: 1,
     });
     expect(result.framesUsed).toBeGreaterThan(0); // the pool's own tables
     expect(result.effectiveRatio).toBe(100 / result.framesUsed);
@@ -57,7 +83,14 @@ describe('figures', () => {
     const result = resultOf(await estimateOf('random', randomPages(100)), allocator);
     // The last page of xcfmalloc has taken a frame of the reserve, which is topped up by the next.
     const poolFrames = allocator === 'xcfmalloc' ? 100 + idle(allocator) - 1 : 100;
-    expect(result).toMatchObject({ pages: 100, sameFilled: 0, incompressible: 100, compressedBytes: 100 * PAGE_SIZE, poolFrames, density: 100 / poolFrames });
+    expect(result).toMatchObject({
+      pages: 100,
+      sameFilled: 0,
+      incompressible: 100,
+      compressedBytes: 100 * PAGE_SIZE,
+      poolFrames,
+      density: 100 / poolFrames,
+    });
     expect(result.framesUsed).toBeGreaterThan(100);
   });
 
@@ -65,7 +98,15 @@ describe('figures', () => {
     const bytes = Buffer.concat([textPages(100), zeroPages(7), randomPages(5)]);
     const result = resultOf(await estimateOf('mixed', bytes), allocator);
     const { framesUsed, poolFrames, liveBytes } = direct(allocator, bytes);
-    expect(result).toMatchObject({ pages: 112, sameFilled: 7, incompressible: 5, compressedBytes: liveBytes, framesUsed, poolFrames, different: 0 });
+    expect(result).toMatchObject({
+      pages: 112,
+      sameFilled: 7,
+      incompressible: 5,
+      compressedBytes: liveBytes,
+      framesUsed,
+      poolFrames,
+      different: 0,
+    });
     expect(result.effectiveRatio).toBeCloseTo(112 / framesUsed, 12);
     expect(result.density).toBeCloseTo(liveBytes / (poolFrames * PAGE_SIZE), 12);
   });
@@ -75,13 +116,15 @@ describe('figures', () => {
     const result = resultOf(await estimateOf('text', text), 'zbud');
     const codec = Ram.createSync().codec('lz4');
     let bytes = 0;
-    for (let at = 0; at < text.length; at += PAGE_SIZE) bytes += codec.compress(text.subarray(at, at + PAGE_SIZE), new Uint8Array(PAGE_SIZE));
+    for (let at = 0; at < text.length; at += PAGE_SIZE)
+      bytes += codec.compress(text.subarray(at, at + PAGE_SIZE), new Uint8Array(PAGE_SIZE));
     expect(result).toMatchObject({ incompressible: 0, compressedBytes: bytes, poolFrames: 50, framesUsed: 51 });
   });
 
   it('times are of a page, and finite also for a single one', async () => {
     for (const pages of [1, 64, 200]) {
-      for (const { storeMicroseconds, loadMicroseconds } of (await estimateOf(`text-${pages}`, textPages(pages))).results) {
+      for (const { storeMicroseconds, loadMicroseconds } of (await estimateOf(`text-${pages}`, textPages(pages)))
+        .results) {
         for (const time of [storeMicroseconds, loadMicroseconds]) {
           expect(time).toBeGreaterThan(0);
           expect(time).toBeLessThan(10_000);
@@ -91,9 +134,13 @@ describe('figures', () => {
   });
 
   it.each(['lz4js', 'deflate'] as const)('takes %s for a codec', async (name) => {
-    const report = await estimateOf(name, Buffer.concat([textPages(100), zeroPages(3), randomPages(2)]), { codecName: name, codec: await loadCodec(name) });
+    const report = await estimateOf(name, Buffer.concat([textPages(100), zeroPages(3), randomPages(2)]), {
+      codecName: name,
+      codec: await loadCodec(name),
+    });
     expect(report.codec).toBe(name);
-    for (const result of report.results) expect(result).toMatchObject({ pages: 105, sameFilled: 3, incompressible: 2, different: 0 });
+    for (const result of report.results)
+      expect(result).toMatchObject({ pages: 105, sameFilled: 3, incompressible: 2, different: 0 });
   });
 });
 
@@ -101,12 +148,20 @@ describe('input', () => {
   it('pads the last page of each file, and says so', async () => {
     const files = [file('a', randomPages(2).subarray(0, PAGE_SIZE + 1)), file('b', 'short'), file('c', '')];
     const { input, results } = await estimate(await request(files), silent);
-    expect(input).toMatchObject({ name: files.join(', '), pages: 3, bytes: PAGE_SIZE + 6, paddedBytes: 2 * PAGE_SIZE - 6, limited: false });
+    expect(input).toMatchObject({
+      name: files.join(', '),
+      pages: 3,
+      bytes: PAGE_SIZE + 6,
+      paddedBytes: 2 * PAGE_SIZE - 6,
+      limited: false,
+    });
     for (const result of results) expect(result).toMatchObject({ pages: 3, incompressible: 1, different: 0 });
   });
 
   it('looks at the first pages only when told so', async () => {
-    const { input, results } = await estimateOf('first', Buffer.concat([zeroPages(300), randomPages(300)]), { maxPages: 301 });
+    const { input, results } = await estimateOf('first', Buffer.concat([zeroPages(300), randomPages(300)]), {
+      maxPages: 301,
+    });
     expect(input).toMatchObject({ pages: 301, bytes: 301 * PAGE_SIZE, paddedBytes: 0, limited: true });
     for (const result of results) expect(result).toMatchObject({ pages: 301, sameFilled: 300, incompressible: 1 });
   });
@@ -120,7 +175,13 @@ describe('several RAMs', () => {
     const { results } = await estimateOf('large', bytes, { ramBytes, allocators: [allocator] });
     const { liveBytes } = direct(allocator, bytes);
     expect(results).toHaveLength(1);
-    expect(results[0]).toMatchObject({ pages: 500, sameFilled: 50, incompressible: 150, compressedBytes: liveBytes, different: 0 });
+    expect(results[0]).toMatchObject({
+      pages: 500,
+      sameFilled: 50,
+      incompressible: 150,
+      compressedBytes: liveBytes,
+      different: 0,
+    });
     expect(results[0]?.rams).toBeGreaterThanOrEqual(500 / 64);
   });
 
@@ -149,26 +210,35 @@ describe('a page that comes back different', () => {
 
   async function run(codec: Codec): Promise<{ code: number; stdout: string; stderr: string }> {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-    const code = await runEstimate(await request([file('text', textPages(100))], { codec, codecName: codec.name }), true,
-      { stdout, stderr: stderr as unknown as NodeJS.WriteStream });
+    const code = await runEstimate(
+      await request([file('text', textPages(100))], { codec, codecName: codec.name }),
+      true,
+      { stdout, stderr: stderr as unknown as NodeJS.WriteStream },
+    );
     return { code, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') };
   }
 
   it('is counted; exit code 1, and the figures all the same', async () => {
     const { code, stdout, stderr } = await run(await faulty((page) => (page[4095] = (page[4095] as number) ^ 1)));
     expect(code).toBe(1);
-    for (const result of (JSON.parse(stdout) as Report).results) expect(result).toMatchObject({ pages: 100, different: 10, firstDifferent: 3 });
+    for (const result of (JSON.parse(stdout) as Report).results)
+      expect(result).toMatchObject({ pages: 100, different: 10, firstDifferent: 3 });
     expect(stderr.trim().split('\n')).toEqual(
-      ALLOCATORS.map((allocator) => `compcache: ${allocator}: 10 of 100 pages came back different, the first is page 3`),
+      ALLOCATORS.map(
+        (allocator) => `compcache: ${allocator}: 10 of 100 pages came back different, the first is page 3`,
+      ),
     );
   });
 
   it('so is one that cannot be loaded at all', async () => {
-    const { code, stdout } = await run(await faulty(() => {
-      throw new CompcacheError('EIO', 'faulty.decompress', 'no');
-    }));
+    const { code, stdout } = await run(
+      await faulty(() => {
+        throw new CompcacheError('EIO', 'faulty.decompress', 'no');
+      }),
+    );
     expect(code).toBe(1);
-    for (const result of (JSON.parse(stdout) as Report).results) expect(result).toMatchObject({ different: 10, firstDifferent: 3 });
+    for (const result of (JSON.parse(stdout) as Report).results)
+      expect(result).toMatchObject({ different: 10, firstDifferent: 3 });
   });
 
   it('a codec that is sound gives exit code 0', async () => {

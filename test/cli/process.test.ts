@@ -51,7 +51,10 @@ describe('pagemap entries', () => {
     const ranges: Range[] = [{ address: 0x1000, bytes: 0x1000 }];
     const found = newSummary();
     sortPages(entries('present', 'present', 'absent', 'swapped', 'present'), 0x2000, 4096, ranges, found);
-    expect(ranges).toEqual([{ address: 0x1000, bytes: 0x3000 }, { address: 0x6000, bytes: 0x1000 }]);
+    expect(ranges).toEqual([
+      { address: 0x1000, bytes: 0x3000 },
+      { address: 0x6000, bytes: 0x1000 },
+    ]);
     expect(found).toMatchObject({ absentPages: 1, swappedPages: 1, unreadablePages: 0 });
   });
 
@@ -78,7 +81,9 @@ describe.runIf(process.platform === 'linux')('a running process', () => {
   /** Resident pages of the private writable mappings, by the kernel's own count. */
   function residentPages(pid: number): number {
     const mappings = readFileSync(`/proc/${pid}/smaps`, 'latin1').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
-    const kib = mappings.filter((mapping) => / .w.p /.test(mapping)).map((mapping) => Number(/^Rss: +(\d+)/m.exec(mapping)?.[1]));
+    const kib = mappings
+      .filter((mapping) => / .w.p /.test(mapping))
+      .map((mapping) => Number(/^Rss: +(\d+)/m.exec(mapping)?.[1]));
     return kib.reduce((sum, one) => sum + one, 0) / 4;
   }
 
@@ -99,7 +104,9 @@ describe.runIf(process.platform === 'linux')('a running process', () => {
   it.runIf(process.geteuid?.() === 0)('of somebody else is refused', async () => {
     process.seteuid?.(65534);
     try {
-      await expect(openInput([], { pid: 1 })).rejects.toThrow(new InputError('no permission to read the memory of process 1'));
+      await expect(openInput([], { pid: 1 })).rejects.toThrow(
+        new InputError('no permission to read the memory of process 1'),
+      );
     } finally {
       process.seteuid?.(0);
     }

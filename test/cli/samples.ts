@@ -20,7 +20,9 @@ export function zeroPages(count: number): Uint8Array {
 
 /** Pages of text, each beginning with its number modulo 10; every tenth is alike. */
 export function textPages(count: number): Uint8Array {
-  const text = Array.from({ length: count }, (_, n) => `${n % 10}: the quick brown fox jumps over the lazy dog. `.repeat(90).slice(0, PAGE_SIZE));
+  const text = Array.from({ length: count }, (_, n) =>
+    `${n % 10}: the quick brown fox jumps over the lazy dog. `.repeat(90).slice(0, PAGE_SIZE),
+  );
   return Buffer.from(text.join(''), 'latin1');
 }
 

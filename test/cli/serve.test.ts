@@ -2,7 +2,16 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,7 +59,10 @@ function temporaryFolder(): string {
 async function serve(args: readonly string[], folder = temporaryFolder()): Promise<Served> {
   const socket = join(folder, 's');
   const where = args.includes('--port') ? [] : ['--socket', socket];
-  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', 'serve', ...where, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', 'serve', ...where, ...args], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const said = { out: '', error: '' };
   const gone = once(child, 'close');
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said.error += text));
@@ -73,14 +85,25 @@ async function serve(args: readonly string[], folder = temporaryFolder()): Promi
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     return JSON.parse(stdout) as Answers;
   };
-  return { child, folder, socket, uri: `nbd+unix:///?socket=${socket}`, line: said.out.trim(), said, rzscontrol, json, stop };
+  return {
+    child,
+    folder,
+    socket,
+    uri: `nbd+unix:///?socket=${socket}`,
+    line: said.out.trim(),
+    said,
+    rzscontrol,
+    json,
+    stop,
+  };
 }
 
 /** Half text-like, half random. */
 function mixed(bytes: number): Buffer {
   const buffer = Buffer.alloc(bytes);
   for (let at = 0; at < bytes; at += 8192) randomFillSync(buffer, at, Math.min(4096, bytes - at));
-  for (let at = 4096; at < bytes; at += 8192) buffer.fill(`page ${at} of a file that repeats itself; `, at, Math.min(at + 4096, bytes));
+  for (let at = 4096; at < bytes; at += 8192)
+    buffer.fill(`page ${at} of a file that repeats itself; `, at, Math.min(at + 4096, bytes));
   return buffer;
 }
 
@@ -93,7 +116,8 @@ function mixedText(bytes: number): Buffer {
     return words[(state >>> 16) % words.length] as string;
   }).join('');
   const buffer = Buffer.alloc(bytes);
-  for (let page = 0; page * PAGE < bytes; page++) buffer.write(text.slice((page * 173) % (text.length - PAGE)), page * PAGE, PAGE, 'latin1');
+  for (let page = 0; page * PAGE < bytes; page++)
+    buffer.write(text.slice((page * 173) % (text.length - PAGE)), page * PAGE, PAGE, 'latin1');
   return buffer;
 }
 
@@ -125,8 +149,17 @@ describe('a served device', () => {
   test('passes QEMU’s patterns at any offset, discards and zeroes', async () => {
     const served = await serve(['--disksize', '16M']);
     const commands = [
-      'write -P 0xab 1234567 3654321', 'read -P 0xab 1234567 3654321', 'write -P 0xcd 511 1', 'read -P 0xcd 511 1', 'read -P 0 512 3000',
-      'discard 1236992 65536', 'read -P 0 1236992 65536', 'write -z 1300001 9999', 'read -P 0 1300001 9999', 'read -P 0xab 1310000 100', 'flush',
+      'write -P 0xab 1234567 3654321',
+      'read -P 0xab 1234567 3654321',
+      'write -P 0xcd 511 1',
+      'read -P 0xcd 511 1',
+      'read -P 0 512 3000',
+      'discard 1236992 65536',
+      'read -P 0 1236992 65536',
+      'write -z 1300001 9999',
+      'read -P 0 1300001 9999',
+      'read -P 0xab 1310000 100',
+      'flush',
     ];
     const text = await output('qemu-io', '-f', 'raw', ...commands.flatMap((command) => ['-c', command]), served.uri);
     expect(text).not.toContain('failed');
@@ -166,7 +199,18 @@ describe('a served device', () => {
     const { stats } = await served.json('--stats');
     expect(stats.failedWrites).toBeGreaterThan(0);
     expect(stats.memUsedTotal).toBeLessThanOrEqual(MIB);
-    await output('qemu-io', '-f', 'raw', '-c', 'discard 0 16M', '-c', 'write -P 1 0 4k', '-c', 'read -P 1 0 4k', served.uri);
+    await output(
+      'qemu-io',
+      '-f',
+      'raw',
+      '-c',
+      'discard 0 16M',
+      '-c',
+      'write -P 1 0 4k',
+      '-c',
+      'read -P 1 0 4k',
+      served.uri,
+    );
   });
 
   test('outlives a client that is killed, and its own death leaves a socket that the next one replaces', async () => {
@@ -202,7 +246,12 @@ describe('a served device', () => {
     writeFileSync(join(served.folder, 'in'), mixed(16 * MIB));
     await output('nbdcopy', '--connections=4', join(served.folder, 'in'), served.uri);
     await output('nbdcopy', '--connections=4', served.uri, join(served.folder, 'out'));
-    expect(Buffer.compare(readFileSync(join(served.folder, 'out')).subarray(0, 16 * MIB), readFileSync(join(served.folder, 'in')))).toBe(0);
+    expect(
+      Buffer.compare(
+        readFileSync(join(served.folder, 'out')).subarray(0, 16 * MIB),
+        readFileSync(join(served.folder, 'in')),
+      ),
+    ).toBe(0);
     await output('qemu-io', '-f', 'raw', '-c', 'write -P 3 777 1M', '-c', 'read -P 3 777 1M', served.uri);
     if (process.platform === 'linux') {
       const most = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${served.child.pid}/status`, 'utf8'))?.[1];
@@ -220,11 +269,20 @@ describe('a served device', () => {
   });
 
   test('warns when the port is open to other machines', async () => {
-    for (const [bind, warns] of [['0.0.0.0', true], ['::', true], ['localhost', false], ['127.0.0.2', false]] as const) {
+    for (const [bind, warns] of [
+      ['0.0.0.0', true],
+      ['::', true],
+      ['localhost', false],
+      ['127.0.0.2', false],
+    ] as const) {
       const served = await serve(['--disksize', '1M', '--port', '0', '--bind', bind]);
       const uri = /nbd:\/\/\S+/.exec(served.line)?.[0] as string;
       expect(await served.stop()).toBe(0);
-      expect(served.said.error).toBe(warns ? `compcache: warning: ${uri} is open to other machines: whoever reaches it can read and write the whole device\n` : '');
+      expect(served.said.error).toBe(
+        warns
+          ? `compcache: warning: ${uri} is open to other machines: whoever reaches it can read and write the whole device\n`
+          : '',
+      );
     }
   });
 
@@ -295,7 +353,17 @@ describe('a saved device', () => {
     expect(Buffer.compare(readFileSync(path('after')), readFileSync(path('before')))).toBe(0);
     await output('e2fsck', '-fn', path('after'));
     const now = (await second.json('--stats')).stats;
-    const same = ['disksize', 'memlimit', 'pagesStored', 'pagesSame', 'pagesUsed', 'comprDataSize', 'pagesExpand', 'allocator', 'codec'] as const;
+    const same = [
+      'disksize',
+      'memlimit',
+      'pagesStored',
+      'pagesSame',
+      'pagesUsed',
+      'comprDataSize',
+      'pagesExpand',
+      'allocator',
+      'codec',
+    ] as const;
     for (const key of same as readonly (keyof typeof now)[]) expect([key, now[key]]).toEqual([key, stats[key]]);
     expect(now.bdStat.bdCount).toBe(stats.bdStat.bdCount);
     expect(now.bdStat.bdCount > 0).toBe(backing.length !== 0);
@@ -316,7 +384,9 @@ describe('a saved device', () => {
     const served = await serve(['--disksize', '64M']);
     const image = join(served.folder, 'image');
     writeFileSync(join(served.folder, 'in'), mixed(32 * MIB));
-    const copies = Promise.all([1, 2, 3].map(async () => output('nbdcopy', '--connections=2', join(served.folder, 'in'), served.uri)));
+    const copies = Promise.all(
+      [1, 2, 3].map(async () => output('nbdcopy', '--connections=2', join(served.folder, 'in'), served.uri)),
+    );
     const saves = await Promise.all([1, 2].map((n) => served.rzscontrol('--save', `${image}${n}`)));
     expect(saves.map(({ code }) => code)).toEqual([0, 0]);
     await copies;
@@ -361,7 +431,10 @@ describe('a saved device', () => {
     // None of that has touched the file behind it.
     expect(await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop()).toBe(0);
     await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop('SIGKILL');
-    await refused(await one('--image', image, '--backing', join(folder, 'back')), /cannot go on with the backing file .*: the volume was not closed$/m);
+    await refused(
+      await one('--image', image, '--backing', join(folder, 'back')),
+      /cannot go on with the backing file .*: the volume was not closed$/m,
+    );
   });
 });
 
@@ -371,25 +444,52 @@ describe('rzscontrol', () => {
     expect(served.line).toContain('not initialised');
     expect((await run('nbdinfo', '--size', served.uri)).code).not.toBe(0);
     const back = join(served.folder, 'back');
-    const settings = ['--memlimit_kb', '32768', '--backing_swap', back, '--allocator', 'zsmalloc', '--codec', 'lz4', '--recomp', 'lz4hc,deflate', '--swap_header'];
+    const settings = [
+      '--memlimit_kb',
+      '32768',
+      '--backing_swap',
+      back,
+      '--allocator',
+      'zsmalloc',
+      '--codec',
+      'lz4',
+      '--recomp',
+      'lz4hc,deflate',
+      '--swap_header',
+    ];
     const { code, stdout } = await served.rzscontrol('--init', '--disksize_kb', '65536', ...settings);
     expect({ code, stdout }).toEqual({ code: 0, stdout: `initialised: ${64 * MIB} bytes\n` });
     writeFileSync(join(served.folder, 'in'), mixed(8 * MIB));
     await output('nbdcopy', join(served.folder, 'in'), served.uri);
     const before = await served.json('--stats');
-    expect(before.stats).toMatchObject({ disksize: 64 * MIB, memlimit: 32 * MIB, allocator: 'zsmalloc', codec: 'lz4', pagesStored: 2048, mmStat: { memLimit: 32 * MIB } });
+    expect(before.stats).toMatchObject({
+      disksize: 64 * MIB,
+      memlimit: 32 * MIB,
+      allocator: 'zsmalloc',
+      codec: 'lz4',
+      pagesStored: 2048,
+      mmStat: { memLimit: 32 * MIB },
+    });
     expect(await served.json('--idle')).toMatchObject({ idle: { pages: 1024 } });
     expect((await served.json('--recompress', 'all')).recompress).toHaveProperty('pages');
     expect((await served.json('--writeback', 'idle')).writeback).toEqual({ pages: 0 }); // those that were tried are not idle any more
     expect(await served.json('--idle')).toMatchObject({ idle: { pages: 1024 } });
-    expect(await served.json('--writeback', 'idle', '--stats')).toMatchObject({ writeback: { pages: 1024 }, stats: { bdStat: { bdCount: 2048 }, memUsedTotal: 0 } });
+    expect(await served.json('--writeback', 'idle', '--stats')).toMatchObject({
+      writeback: { pages: 1024 },
+      stats: { bdStat: { bdCount: 2048 }, memUsedTotal: 0 },
+    });
     expect(await served.json('--compact')).toEqual({ compact: { pagesCompacted: 0 } });
     expect(await served.json('--memlimit_kb', '0')).toEqual({ memlimit: { memlimit: 0 } });
     const text = await served.rzscontrol('--stats');
     expect(text.stdout).toMatch(/^DiskSize: +65536 kB$/m);
     expect(text.stdout).toMatch(/^BDevPages: +2048$/m);
     await output('nbdcopy', served.uri, join(served.folder, 'out'));
-    expect(Buffer.compare(readFileSync(join(served.folder, 'out')).subarray(0, 8 * MIB), readFileSync(join(served.folder, 'in')))).toBe(0);
+    expect(
+      Buffer.compare(
+        readFileSync(join(served.folder, 'out')).subarray(0, 8 * MIB),
+        readFileSync(join(served.folder, 'in')),
+      ),
+    ).toBe(0);
     expect(await served.json('--reset')).toEqual({ reset: {} });
     expect((await run('nbdinfo', '--size', served.uri)).code).not.toBe(0);
     await served.json('--init', '--disksize_kb', '1024', '--backing_swap', back);
@@ -468,16 +568,24 @@ describe('a long order', () => {
   /** A device full of pages that lz4hc makes smaller, with a file behind it, and a client of it. */
   async function full(): Promise<{ served: Served; client: RawClient; bytes: Buffer }> {
     const folder = temporaryFolder();
-    const served = await serve(['--disksize', `${DISK}`, '--recomp', 'lz4hc', '--backing', join(folder, 'back')], folder);
+    const served = await serve(
+      ['--disksize', `${DISK}`, '--recomp', 'lz4hc', '--backing', join(folder, 'back')],
+      folder,
+    );
     const client = await RawClient.going({ address: { path: served.socket } });
     ends.unshift(async () => client.vanish());
     const bytes = mixedText(DISK);
-    for (let at = 0; at < DISK; at += MIB) expect(await client.request({ command: WRITE, offset: at, payload: bytes.subarray(at, at + MIB) })).toBe(0);
+    for (let at = 0; at < DISK; at += MIB)
+      expect(await client.request({ command: WRITE, offset: at, payload: bytes.subarray(at, at + MIB) })).toBe(0);
     return { served, client, bytes };
   }
 
   /** Reads pages, one after the other, until an order has been answered. @returns the answer, and how many were read */
-  async function beside(order: Promise<unknown>, client: RawClient, bytes: Buffer): Promise<{ answer: unknown; reads: number }> {
+  async function beside(
+    order: Promise<unknown>,
+    client: RawClient,
+    bytes: Buffer,
+  ): Promise<{ answer: unknown; reads: number }> {
     let over = false;
     const ended = order.finally(() => (over = true));
     ended.catch(() => undefined);
@@ -501,7 +609,11 @@ describe('a long order', () => {
     expect(await askControl(ctl, 'stats')).toMatchObject({ comprDataSize: alone.stats().comprDataSize });
     await alone.close();
     expect(recompress.reads).toBeGreaterThan(100);
-    const [writeback, compact, stats] = [askControl(ctl, 'writeback', { type: 'huge_idle' }), askControl(ctl, 'compact'), askControl(ctl, 'stats')];
+    const [writeback, compact, stats] = [
+      askControl(ctl, 'writeback', { type: 'huge_idle' }),
+      askControl(ctl, 'compact'),
+      askControl(ctl, 'stats'),
+    ];
     expect(await writeback).toEqual({ pages: 0 });
     expect(await compact).toHaveProperty('pagesCompacted');
     expect(await stats).toMatchObject({ pagesStored: DISK / PAGE });
@@ -537,8 +649,14 @@ describe('a long order', () => {
 
 test('serve needs one place to serve, and settings need a device', async () => {
   const folder = temporaryFolder();
-  for (const args of [[], ['--socket', join(folder, 's'), '--port', '0'], ['--socket', join(folder, 's'), '--bind', '::1'], ['--socket', join(folder, 's'), '--memlimit', '1M'],
-    ['--socket', join(folder, 's'), '--disksize', 'much'], ['--port', '70000']]) {
+  for (const args of [
+    [],
+    ['--socket', join(folder, 's'), '--port', '0'],
+    ['--socket', join(folder, 's'), '--bind', '::1'],
+    ['--socket', join(folder, 's'), '--memlimit', '1M'],
+    ['--socket', join(folder, 's'), '--disksize', 'much'],
+    ['--port', '70000'],
+  ]) {
     const { code, stderr } = await compcache(['serve', ...args]);
     expect({ args, code }).toEqual({ args, code: 2 });
     expect(stderr.trim().split('\n')).toHaveLength(1);

@@ -8,7 +8,16 @@ import { describe, expect, it } from 'vitest';
 import { InputError } from '../../cli/pages.ts';
 import type { SwapReport } from '../../cli/swap/figures.ts';
 import { Stores } from '../../cli/swap/store.ts';
-import { ROOT, compcache, compcacheIn, counters, strangeOptions, swapJson, temporaryFiles, type Outcome } from './command.ts';
+import {
+  ROOT,
+  compcache,
+  compcacheIn,
+  counters,
+  strangeOptions,
+  swapJson,
+  temporaryFiles,
+  type Outcome,
+} from './command.ts';
 import { mixedPages } from './samples.ts';
 
 const file = temporaryFiles();
@@ -20,7 +29,9 @@ describe.concurrent('stores', () => {
   it('give the same figures whatever they are made of', async ({ expect }) => {
     const pages = file('stores', mixed);
     const path = join(dirname(pages), 'own-store');
-    const [temporary, memory, own] = await Promise.all([[], ['--memory-store'], ['--store', path]].map((args) => swapJson([pages, ...small, ...args]))) as [SwapReport, SwapReport, SwapReport];
+    const [temporary, memory, own] = (await Promise.all(
+      [[], ['--memory-store'], ['--store', path]].map((args) => swapJson([pages, ...small, ...args])),
+    )) as [SwapReport, SwapReport, SwapReport];
     expect(counters(temporary)[0]?.writebacks).toBeGreaterThan(0);
     expect(counters(memory)).toEqual(counters(temporary));
     expect(counters(own)).toEqual(counters(temporary));
@@ -31,7 +42,13 @@ describe.concurrent('stores', () => {
 
   it('that are a file of somebody else are left alone', async ({ expect }) => {
     const letter = file('letter', 'a letter');
-    const { code, stdout, stderr } = await compcache(['swap', file('letter-pages', mixed), ...small, '--store', letter]);
+    const { code, stdout, stderr } = await compcache([
+      'swap',
+      file('letter-pages', mixed),
+      ...small,
+      '--store',
+      letter,
+    ]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^compcache: cannot use [^\n]+ for a store: [^\n]+\n$/);
     expect(await strangeOptions('swap', stderr)).toEqual([]);
@@ -40,7 +57,18 @@ describe.concurrent('stores', () => {
 });
 
 describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
-  const small = ['--ram', '512K', '--pages', '400', '--ops', '1000', '--allocator', 'zbud,zsmalloc', '--victims', 'entry'];
+  const small = [
+    '--ram',
+    '512K',
+    '--pages',
+    '400',
+    '--ops',
+    '1000',
+    '--allocator',
+    'zbud,zsmalloc',
+    '--victims',
+    'entry',
+  ];
   const pages = file('full-pages', mixed);
   const beside = (name: string): string => join(dirname(pages), name);
   const FULL = 'the medium is full';
@@ -68,7 +96,8 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
     expect(report.results.map(({ allocator }) => allocator)).toEqual(['zbud', 'zsmalloc']);
     for (const result of report.results) {
       expect(result).toMatchObject({ different: 0, writebacks: 0, writtenBytes: 0, reads: 0, backingPages: 0 });
-      for (const count of [result.hits, result.misses, result.failedWrites, result.rejects.reclaimFail]) expect(count).toBeGreaterThan(0);
+      for (const count of [result.hits, result.misses, result.failedWrites, result.rejects.reclaimFail])
+        expect(count).toBeGreaterThan(0);
     }
   });
 
@@ -81,7 +110,8 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
     expect(report).toMatchObject({ store: path, storeFault: FULL });
     for (const result of report.results) {
       expect(result.different).toBe(0);
-      for (const count of [result.writebacks, result.reads, result.failedWrites, result.rejected]) expect(count).toBeGreaterThan(0);
+      for (const count of [result.writebacks, result.reads, result.failedWrites, result.rejected])
+        expect(count).toBeGreaterThan(0);
     }
   });
 
@@ -91,7 +121,8 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
     await swapJson([pages, ...fits]);
     const { code, stdout, stderr } = await limited(8, fits);
     expect({ code, stderr }).toEqual({ code: 2, stderr: `compcache: the store (${path}) failed: ${FULL}\n` });
-    for (const result of reportOf(stdout).results) expect(result).toMatchObject({ different: 0, failedWrites: 0, hitRatio: 1 });
+    for (const result of reportOf(stdout).results)
+      expect(result).toMatchObject({ different: 0, failedWrites: 0, hitRatio: 1 });
   });
 
   it('under the temporary file: the table, one line, exit code 2', async ({ expect }) => {
@@ -99,7 +130,9 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
     expect(code).toBe(2);
     expect(stdout).toMatch(/^zbud +entry +0\.\d+ /m);
     expect(stdout).toMatch(/^rejects, zsmalloc, entry: .* nothing could be written back$/m);
-    expect(stderr).toMatch(/^compcache: the store \(a temporary file\) failed: the medium is full; [\d,]+ writes failed[^\n]*\n$/);
+    expect(stderr).toMatch(
+      /^compcache: the store \(a temporary file\) failed: the medium is full; [\d,]+ writes failed[^\n]*\n$/,
+    );
   });
 });
 
@@ -118,7 +151,9 @@ describe('a store of the command', () => {
     process.env.TMPDIR = process.env.TEMP = process.env.TMP = join(file('no-folder', ''), 'x');
     try {
       expect(() => new Stores({ kind: 'temporary' })).toThrow(InputError);
-      expect(() => new Stores({ kind: 'temporary' })).toThrow(/^cannot make a temporary file \(.*\): give --store PATH or --memory-store$/);
+      expect(() => new Stores({ kind: 'temporary' })).toThrow(
+        /^cannot make a temporary file \(.*\): give --store PATH or --memory-store$/,
+      );
     } finally {
       for (const name of ['TMPDIR', 'TEMP', 'TMP']) delete process.env[name];
       if (before !== undefined) process.env.TMPDIR = before;
@@ -131,7 +166,10 @@ describe.concurrent('the temporary file', () => {
   function temporary(name: string): { env: NodeJS.ProcessEnv; left: () => string[] } {
     const folder = `${file(name, '')}.d`;
     mkdirSync(folder);
-    return { env: { ...process.env, TMPDIR: folder, TEMP: folder, TMP: folder }, left: () => readdirSync(folder).filter((one) => one.startsWith('compcache-swap-')) };
+    return {
+      env: { ...process.env, TMPDIR: folder, TEMP: folder, TMP: folder },
+      left: () => readdirSync(folder).filter((one) => one.startsWith('compcache-swap-')),
+    };
   }
 
   it('is gone at the end, and after a fault', async ({ expect }) => {
@@ -143,13 +181,21 @@ describe.concurrent('the temporary file', () => {
     expect(left()).toEqual([]);
   });
 
-  it.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('is gone after %s, of which the command dies', async (signal) => {
-    const { env, left } = temporary(signal);
-    const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', 'swap', file(`${signal}-pages`, mixed), '--ops', '1000000'], { cwd: ROOT, env, stdio: 'ignore' });
-    const ended = once(child, 'exit');
-    while (left().length === 0 || readdirSync(join(env.TMPDIR as string, left()[0] as string)).length === 0) await wait(20);
-    child.kill(signal);
-    expect(await ended).toEqual([null, signal]);
-    expect(left()).toEqual([]);
-  });
+  it.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    'is gone after %s, of which the command dies',
+    async (signal) => {
+      const { env, left } = temporary(signal);
+      const child = spawn(
+        process.execPath,
+        ['--import', 'tsx', 'cli/main.ts', 'swap', file(`${signal}-pages`, mixed), '--ops', '1000000'],
+        { cwd: ROOT, env, stdio: 'ignore' },
+      );
+      const ended = once(child, 'exit');
+      while (left().length === 0 || readdirSync(join(env.TMPDIR as string, left()[0] as string)).length === 0)
+        await wait(20);
+      child.kill(signal);
+      expect(await ended).toEqual([null, signal]);
+      expect(left()).toEqual([]);
+    },
+  );
 });

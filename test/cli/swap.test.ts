@@ -63,7 +63,9 @@ class Recount {
   readonly #slots = new Map<number, Uint8Array>();
   readonly #last = new Map<string, number>();
   readonly #there = new Map<string, Uint8Array>();
-  readonly #pages = Array.from({ length: mixed.length / PAGE_SIZE }, (_, n) => mixed.subarray(n * PAGE_SIZE, (n + 1) * PAGE_SIZE));
+  readonly #pages = Array.from({ length: mixed.length / PAGE_SIZE }, (_, n) =>
+    mixed.subarray(n * PAGE_SIZE, (n + 1) * PAGE_SIZE),
+  );
 
   readonly store: BackingStore = {
     mode: 'sync',
@@ -83,14 +85,20 @@ class Recount {
 
   run(zswap: Zswap, trace: string): void {
     for (const line of trace.split('\n')) {
-      const [word, type = 0, offset = 0] = line.split(' ').map((one, nth) => (nth === 0 ? one : Number(one))) as [string, number?, number?];
+      const [word, type = 0, offset = 0] = line.split(' ').map((one, nth) => (nth === 0 ? one : Number(one))) as [
+        string,
+        number?,
+        number?,
+      ];
       const key = `${type} ${offset}`;
       if (word === 'store') this.#store(zswap, type, offset, key);
       if (word === 'load') this.#load(zswap, type, offset, key);
-      if (word === 'invalidate') this.counts.invalidated += Number(zswap.invalidatePage(type, offset) && this.#there.delete(key));
+      if (word === 'invalidate')
+        this.counts.invalidated += Number(zswap.invalidatePage(type, offset) && this.#there.delete(key));
       if (word === 'invalidateArea') {
         zswap.invalidateArea(type);
-        for (const one of this.#there.keys()) if (one.startsWith(`${type} `)) this.counts.invalidated += Number(this.#there.delete(one));
+        for (const one of this.#there.keys())
+          if (one.startsWith(`${type} `)) this.counts.invalidated += Number(this.#there.delete(one));
       }
     }
   }
@@ -127,37 +135,60 @@ describe('figures', () => {
   const traces: [string, () => string, Partial<SwapRequest>][] = [
     ["Zipf's law", () => zipfTrace('zipf'), {}],
     ['areas and invalidations', () => file('areas', areas()), {}],
-    ['a limit below the RAM, reached at once', () => zipfTrace('limit'), { maxPoolPercent: 40, acceptThresholdPercent: 80 }],
+    [
+      'a limit below the RAM, reached at once',
+      () => zipfTrace('limit'),
+      { maxPoolPercent: 40, acceptThresholdPercent: 80 },
+    ],
     ['a limit of nothing', () => zipfTrace('nothing'), { maxPoolPercent: 0 }],
   ];
 
-  it.each(traces)('%s: are those of a replay by hand, under every allocator and both victims', async (_, trace, options) => {
-    const path = trace();
-    const asked = await request(path, options);
-    const { results } = await swap(asked, silent);
-    expect(results.map(({ allocator, victims }) => `${allocator} ${victims}`)).toEqual(ALLOCATORS.flatMap((allocator) => VICTIMS.map((one) => `${allocator} ${one}`)));
-    const { ramBytes: bytes, maxPoolPercent, acceptThresholdPercent } = asked;
-    for (const result of results) {
-      const recount = new Recount();
-      const zswap = await Zswap.create({ bytes, allocator: result.allocator, victims: result.victims, maxPoolPercent, acceptThresholdPercent, store: recount.store });
-      recount.run(zswap, readFileSync(path, 'utf8').replace(/^#.*\n/, ''));
-      expect(result).toMatchObject(recount.counts);
-      expect(result.different).toBe(0);
-      expect(result.writebacks).toBe(recount.storeWrites);
-      expect(result.reads).toBe(recount.storeReads);
-      expect(result.hits + result.reads + result.misses).toBe(result.loads);
-      expect(Object.values(result.rejects).reduce((sum, count) => sum + count, 0)).toBe(result.rejected);
-      expect(Math.min(...Object.values(result.rejects))).toBe(0);
-      expect(result.hitRatio).toBe(result.hits / result.loads);
-      const { storedPages, backingPages, frames, poolLimitHit, duplicateEntry } = zswap.stats();
-      expect(result).toMatchObject({ storedPages, backingPages, frames, poolLimitHits: poolLimitHit, duplicates: duplicateEntry });
-      await zswap.close();
-    }
-  });
+  it.each(traces)(
+    '%s: are those of a replay by hand, under every allocator and both victims',
+    async (_, trace, options) => {
+      const path = trace();
+      const asked = await request(path, options);
+      const { results } = await swap(asked, silent);
+      expect(results.map(({ allocator, victims }) => `${allocator} ${victims}`)).toEqual(
+        ALLOCATORS.flatMap((allocator) => VICTIMS.map((one) => `${allocator} ${one}`)),
+      );
+      const { ramBytes: bytes, maxPoolPercent, acceptThresholdPercent } = asked;
+      for (const result of results) {
+        const recount = new Recount();
+        const zswap = await Zswap.create({
+          bytes,
+          allocator: result.allocator,
+          victims: result.victims,
+          maxPoolPercent,
+          acceptThresholdPercent,
+          store: recount.store,
+        });
+        recount.run(zswap, readFileSync(path, 'utf8').replace(/^#.*\n/, ''));
+        expect(result).toMatchObject(recount.counts);
+        expect(result.different).toBe(0);
+        expect(result.writebacks).toBe(recount.storeWrites);
+        expect(result.reads).toBe(recount.storeReads);
+        expect(result.hits + result.reads + result.misses).toBe(result.loads);
+        expect(Object.values(result.rejects).reduce((sum, count) => sum + count, 0)).toBe(result.rejected);
+        expect(Math.min(...Object.values(result.rejects))).toBe(0);
+        expect(result.hitRatio).toBe(result.hits / result.loads);
+        const { storedPages, backingPages, frames, poolLimitHit, duplicateEntry } = zswap.stats();
+        expect(result).toMatchObject({
+          storedPages,
+          backingPages,
+          frames,
+          poolLimitHits: poolLimitHit,
+          duplicates: duplicateEntry,
+        });
+        await zswap.close();
+      }
+    },
+  );
 
   it('pages that all fit are all hits, and nothing is written', async () => {
     const { results } = await swap(await request(zipfTrace('fits'), { ramBytes: 16 * 2 ** 20 }), silent);
-    for (const result of results) expect(result).toMatchObject({ writebacks: 0, writtenBytes: 0, reads: 0, misses: 0, rejected: 0, hitRatio: 1 });
+    for (const result of results)
+      expect(result).toMatchObject({ writebacks: 0, writtenBytes: 0, reads: 0, misses: 0, rejected: 0, hitRatio: 1 });
     for (const { sameFilledHits, hits } of results) {
       expect(sameFilledHits).toBeGreaterThan(0);
       expect(sameFilledHits).toBeLessThan(hits);
@@ -174,7 +205,7 @@ describe('figures', () => {
   it('percentiles are nearest ranks, in microseconds', () => {
     expect(latencyOf([])).toBeNull();
     expect(latencyOf([2])).toEqual({ count: 1, p50: 2000, p90: 2000, p99: 2000, max: 2000 });
-    const hundred = Array.from({ length: 100 }, (_, n) => (n * 37) % 100 + 1);
+    const hundred = Array.from({ length: 100 }, (_, n) => ((n * 37) % 100) + 1);
     expect(latencyOf(hundred)).toEqual({ count: 100, p50: 50_000, p90: 90_000, p99: 99_000, max: 100_000 });
   });
 });
@@ -201,18 +232,40 @@ describe('traces', () => {
     expect(trace.length).toBe(4600);
     for (let at = 0; at < 600; at++) expect([trace.kind(at), trace.type(at), trace.offset(at)]).toEqual([0, 0, at]);
     const { stores, loads, pages, invalidates, areaInvalidates } = summaryOf(trace);
-    expect({ pages, invalidates, areaInvalidates, both: stores + loads }).toEqual({ pages: 600, invalidates: 0, areaInvalidates: 0, both: 4600 });
+    expect({ pages, invalidates, areaInvalidates, both: stores + loads }).toEqual({
+      pages: 600,
+      invalidates: 0,
+      areaInvalidates: 0,
+      both: 4600,
+    });
     expect((stores - 600) / 4000).toBeCloseTo(0.4, 1);
   });
 
   it('have comments, empty lines, any blanks, and any end of line', async () => {
-    const trace = await readTrace(file('blanks', '# all\n\n store\t7 4294967295 # one\r\n\r\nload  4294967039   1\ninvalidateArea 7'));
-    expect(Array.from({ length: trace.length }, (_, at) => [trace.kind(at), trace.type(at), trace.offset(at)])).toEqual([[0, 7, 4294967295], [1, 4294967039, 1], [3, 7, 0]]);
-    expect(summaryOf(trace)).toEqual({ operations: 3, stores: 1, loads: 1, invalidates: 0, areaInvalidates: 1, pages: 1 });
+    const trace = await readTrace(
+      file('blanks', '# all\n\n store\t7 4294967295 # one\r\n\r\nload  4294967039   1\ninvalidateArea 7'),
+    );
+    expect(Array.from({ length: trace.length }, (_, at) => [trace.kind(at), trace.type(at), trace.offset(at)])).toEqual(
+      [
+        [0, 7, 4294967295],
+        [1, 4294967039, 1],
+        [3, 7, 0],
+      ],
+    );
+    expect(summaryOf(trace)).toEqual({
+      operations: 3,
+      stores: 1,
+      loads: 1,
+      invalidates: 0,
+      areaInvalidates: 1,
+      pages: 1,
+    });
   });
 
   it('longer than a chunk of a file are whole', async () => {
-    const trace = await readTrace(file('long', Array.from({ length: 30_000 }, (_, n) => `store 1 ${n * 1000}\n`).join('')));
+    const trace = await readTrace(
+      file('long', Array.from({ length: 30_000 }, (_, n) => `store 1 ${n * 1000}\n`).join('')),
+    );
     expect(trace.length).toBe(30_000);
     for (let at = 0; at < trace.length; at++) if (trace.offset(at) !== at * 1000) throw new Error(`operation ${at}`);
   });
@@ -222,9 +275,28 @@ describe('traces', () => {
     const recorded = file('recorded', '');
     const again = file('again', '');
     const common = [pages, '--ram', '512K', '--memory-store'];
-    const made = await swapJson([...common, '--pages', '500', '--ops', '3000', '--seed', '9', '--writes', '.5', '--zipf', '0.7', '--record', recorded]);
+    const made = await swapJson([
+      ...common,
+      '--pages',
+      '500',
+      '--ops',
+      '3000',
+      '--seed',
+      '9',
+      '--writes',
+      '.5',
+      '--zipf',
+      '0.7',
+      '--record',
+      recorded,
+    ]);
     const replayed = await swapJson([...common, '--trace', recorded, '--record', again]);
-    expect(made.trace).toMatchObject({ source: 'zipf', operations: 3500, pages: 500, recipe: { pages: 500, operations: 3000, zipf: 0.7, writes: 0.5, seed: 9 } });
+    expect(made.trace).toMatchObject({
+      source: 'zipf',
+      operations: 3500,
+      pages: 500,
+      recipe: { pages: 500, operations: 3000, zipf: 0.7, writes: 0.5, seed: 9 },
+    });
     expect(replayed.trace).toMatchObject({ source: recorded, operations: 3500, pages: 500 });
     expect(replayed.trace.recipe).toBeUndefined();
     expect(counters(replayed)).toEqual(counters(made));
@@ -234,15 +306,60 @@ describe('traces', () => {
 
 describe.concurrent('output', () => {
   it('is one JSON object with --json', async ({ expect }) => {
-    const report = await swapJson([file('json', mixed), '--ram', '512K', '--pages', '400', '--ops', '1000', '--allocator', 'zsmalloc,zbud', '--victims', 'page', '--codec', 'lz4js']);
-    expect(report).toMatchObject({ codec: 'lz4js', ramBytes: RAM_BYTES, maxPoolPercent: 100, acceptThresholdPercent: 90, store: 'a temporary file', storeFault: null });
+    const report = await swapJson([
+      file('json', mixed),
+      '--ram',
+      '512K',
+      '--pages',
+      '400',
+      '--ops',
+      '1000',
+      '--allocator',
+      'zsmalloc,zbud',
+      '--victims',
+      'page',
+      '--codec',
+      'lz4js',
+    ]);
+    expect(report).toMatchObject({
+      codec: 'lz4js',
+      ramBytes: RAM_BYTES,
+      maxPoolPercent: 100,
+      acceptThresholdPercent: 90,
+      store: 'a temporary file',
+      storeFault: null,
+    });
     expect(report.input).toMatchObject({ pages: 320, limited: false });
     expect(report.distinctPages).toBe(150 + 1 + 10); // the random, zero and text pages: those are ten, again and again
-    expect(report.results.map(({ allocator, victims }) => [allocator, victims])).toEqual([['zsmalloc', 'page'], ['zbud', 'page']]);
+    expect(report.results.map(({ allocator, victims }) => [allocator, victims])).toEqual([
+      ['zsmalloc', 'page'],
+      ['zbud', 'page'],
+    ]);
     for (const result of report.results) {
       expect(Object.keys(result).sort()).toEqual([
-        'allocator', 'backingPages', 'different', 'duplicates', 'failedWrites', 'firstDifferent', 'frames', 'hitRatio', 'hits', 'invalidated', 'latency', 'loads', 'misses',
-        'poolLimitHits', 'reads', 'rejected', 'rejects', 'sameFilledHits', 'storedPages', 'stores', 'victims', 'writebacks', 'writtenBytes',
+        'allocator',
+        'backingPages',
+        'different',
+        'duplicates',
+        'failedWrites',
+        'firstDifferent',
+        'frames',
+        'hitRatio',
+        'hits',
+        'invalidated',
+        'latency',
+        'loads',
+        'misses',
+        'poolLimitHits',
+        'reads',
+        'rejected',
+        'rejects',
+        'sameFilledHits',
+        'storedPages',
+        'stores',
+        'victims',
+        'writebacks',
+        'writtenBytes',
       ]);
       expect(Object.keys(result.latency)).toEqual(['store', 'hit', 'read']);
       expect(Object.keys(result.latency.store ?? {})).toEqual(['count', 'p50', 'p90', 'p99', 'max']);
@@ -252,7 +369,21 @@ describe.concurrent('output', () => {
 
   it('is a header, a table, and the reasons of rejects', async ({ expect }) => {
     const pages = file('table', mixed);
-    const { code, stdout, stderr } = await compcache(['swap', pages, '--ram', '512K', '--pages', '300', '--ops', '500', '--max-pool-percent', '0', '--allocator', 'zbud', '--memory-store']);
+    const { code, stdout, stderr } = await compcache([
+      'swap',
+      pages,
+      '--ram',
+      '512K',
+      '--pages',
+      '300',
+      '--ops',
+      '500',
+      '--max-pool-percent',
+      '0',
+      '--allocator',
+      'zbud',
+      '--memory-store',
+    ]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const [input, trace, settings, empty, heading, entry, page, unit, ...rejects] = stdout.split('\n');
     expect(input).toBe(`${pages}: first 300 pages, 1,228,800 bytes`);
@@ -260,16 +391,46 @@ describe.concurrent('output', () => {
     expect(settings).toBe('codec lz4, RAM of 512 KiB, limit 0%, accept threshold 90%; store: memory');
     expect(empty).toBe('');
     expect(heading?.split(/ {2,}/)).toEqual([
-      'allocator', 'victims', 'hit ratio', 'hits', 'same-filled', 'reads', 'misses', 'writebacks', 'rejects', 'µs/store', 'µs/hit', 'µs/read',
+      'allocator',
+      'victims',
+      'hit ratio',
+      'hits',
+      'same-filled',
+      'reads',
+      'misses',
+      'writebacks',
+      'rejects',
+      'µs/store',
+      'µs/hit',
+      'µs/read',
     ]);
     for (const row of [entry, page]) expect(row).toHaveLength(heading?.length as number);
     expect(unit).toMatch(/^µs: /);
-    expect(rejects).toEqual([expect.stringMatching(/^rejects, zbud, entry: \d+ nothing could be written back$/), expect.stringMatching(/^rejects, zbud, page: /), '']);
+    expect(rejects).toEqual([
+      expect.stringMatching(/^rejects, zbud, entry: \d+ nothing could be written back$/),
+      expect.stringMatching(/^rejects, zbud, page: /),
+      '',
+    ]);
   });
 
   it('is the same for the same seed, but for the times', async ({ expect }) => {
-    const args = [file('seed', mixed), '--ram', '512K', '--pages', '300', '--ops', '1500', '--allocator', 'zsmalloc', '--memory-store'];
-    const [one, two, other] = await Promise.all([args, args, [...args, '--seed', '2']].map(swapJson)) as [SwapReport, SwapReport, SwapReport];
+    const args = [
+      file('seed', mixed),
+      '--ram',
+      '512K',
+      '--pages',
+      '300',
+      '--ops',
+      '1500',
+      '--allocator',
+      'zsmalloc',
+      '--memory-store',
+    ];
+    const [one, two, other] = (await Promise.all([args, args, [...args, '--seed', '2']].map(swapJson))) as [
+      SwapReport,
+      SwapReport,
+      SwapReport,
+    ];
     expect(counters(two)).toEqual(counters(one));
     expect(counters(other)).not.toEqual(counters(one));
   });
@@ -277,7 +438,8 @@ describe.concurrent('output', () => {
   it('--help explains traces', async ({ expect }) => {
     const { code, stdout } = await compcache(['swap', '--help']);
     expect(code).toBe(0);
-    for (const word of ['store 0 17', 'load 0 17', 'invalidate 0 17', 'invalidateArea 0', '--memory-store']) expect(stdout).toContain(word);
+    for (const word of ['store 0 17', 'load 0 17', 'invalidate 0 17', 'invalidateArea 0', '--memory-store'])
+      expect(stdout).toContain(word);
   });
 });
 
@@ -295,7 +457,12 @@ describe('a page that comes back different', () => {
     };
     const trace = file('faulty-trace', 'store 0 1\nload 0 1\nstore 0 2\nload 0 2\nload 0 3\nload 0 2');
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-    const asked = await request(trace, { input: await openInput([file('faulty', textPages(3))]), codec, codecName: codec.name, allocators: ['zbud'] });
+    const asked = await request(trace, {
+      input: await openInput([file('faulty', textPages(3))]),
+      codec,
+      codecName: codec.name,
+      allocators: ['zbud'],
+    });
     const code = await runSwap(asked, true, { stdout, stderr: stderr as unknown as NodeJS.WriteStream });
     return { code, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') };
   }
@@ -307,8 +474,13 @@ describe('a page that comes back different', () => {
   it('is counted and named; exit code 1, and the figures all the same', async () => {
     const { code, stdout, stderr } = await run(spoilSecond);
     expect(code).toBe(1);
-    for (const result of (JSON.parse(stdout) as SwapReport).results) expect(result).toMatchObject({ loads: 4, hits: 3, misses: 1, different: 2, firstDifferent: 4 });
-    expect(stderr.trim().split('\n')).toEqual(VICTIMS.map((one) => `compcache: zbud, ${one}: 2 of 6 operations did not give what was stored, the first is operation 4`));
+    for (const result of (JSON.parse(stdout) as SwapReport).results)
+      expect(result).toMatchObject({ loads: 4, hits: 3, misses: 1, different: 2, firstDifferent: 4 });
+    expect(stderr.trim().split('\n')).toEqual(
+      VICTIMS.map(
+        (one) => `compcache: zbud, ${one}: 2 of 6 operations did not give what was stored, the first is operation 4`,
+      ),
+    );
   });
 
   it('so is one that cannot be loaded at all', async () => {
@@ -316,7 +488,8 @@ describe('a page that comes back different', () => {
       if (page[0] === '1'.charCodeAt(0)) throw new Error('no');
     });
     expect(code).toBe(1);
-    for (const result of (JSON.parse(stdout) as SwapReport).results) expect(result).toMatchObject({ loads: 4, hits: 1, misses: 3, different: 2, firstDifferent: 4 });
+    for (const result of (JSON.parse(stdout) as SwapReport).results)
+      expect(result).toMatchObject({ loads: 4, hits: 1, misses: 3, different: 2, firstDifferent: 4 });
   });
 
   it('a codec that is sound gives exit code 0', async () => {
@@ -328,21 +501,45 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
   const good = file('good', textPages(2));
   const trace = (name: string, text: string): string => file(`bad-${name}`, text);
   const cases: [string, string[], RegExp][] = [
-    ['unknown operation', ['--trace', trace('word', 'store 0 1\n\n# x\nstorm 0 1\n')], /bad-word:4: unknown operation 'storm'; known: store, load, invalidate, invalidateArea$/m],
+    [
+      'unknown operation',
+      ['--trace', trace('word', 'store 0 1\n\n# x\nstorm 0 1\n')],
+      /bad-word:4: unknown operation 'storm'; known: store, load, invalidate, invalidateArea$/m,
+    ],
     ['no offset', ['--trace', trace('offset', 'load 1')], /bad-offset:1: load takes a type and an offset/],
-    ['too many numbers', ['--trace', trace('many', 'store 0 1\ninvalidateArea 1 2')], /bad-many:2: invalidateArea takes a type/],
-    ['offset too large', ['--trace', trace('large', 'load 0 4294967296')], /bad-large:1: offset '4294967296' is no whole number from 0 to 4294967295/],
-    ['type too large', ['--trace', trace('type', 'load 4294967040 0')], /bad-type:1: type '4294967040' is no whole number from 0 to 4294967039/],
+    [
+      'too many numbers',
+      ['--trace', trace('many', 'store 0 1\ninvalidateArea 1 2')],
+      /bad-many:2: invalidateArea takes a type/,
+    ],
+    [
+      'offset too large',
+      ['--trace', trace('large', 'load 0 4294967296')],
+      /bad-large:1: offset '4294967296' is no whole number from 0 to 4294967295/,
+    ],
+    [
+      'type too large',
+      ['--trace', trace('type', 'load 4294967040 0')],
+      /bad-type:1: type '4294967040' is no whole number from 0 to 4294967039/,
+    ],
     ['negative offset', ['--trace', trace('negative', 'load 0 -1')], /bad-negative:1: offset '-1'/],
     ['hexadecimal offset', ['--trace', trace('hex', 'load 0 0x1')], /bad-hex:1: offset '0x1'/],
-    ['a line without end', ['--trace', trace('endless', 'x'.repeat(200_000))], /bad-endless:1: the line is longer than 1000 bytes/],
+    [
+      'a line without end',
+      ['--trace', trace('endless', 'x'.repeat(200_000))],
+      /bad-endless:1: the line is longer than 1000 bytes/,
+    ],
     ['control characters', ['--trace', trace('control', 'load\x1b[2J 0 1')], /unknown operation 'load \[2J'/],
     ['empty trace', ['--trace', trace('empty', '# nothing\n')], /bad-empty has no operation/],
     ['no such trace', ['--trace', '/nonexistent/x'], /cannot read \/nonexistent\/x: no such file/],
     ['trace and recipe', ['--trace', good, '--zipf', '1'], /'--trace <file>' cannot be used with option '--zipf/],
     ['two stores', ['--store', 'x', '--memory-store'], /'--memory-store' cannot be used with option '--store/],
     ['record nowhere', ['--record', '/nonexistent/x', '--ops', '1'], /cannot write \/nonexistent\/x/],
-    ['store nowhere', ['--store', '/nonexistent/x', '--ops', '1', '--ram', '256K'], /cannot use \/nonexistent\/x for a store/],
+    [
+      'store nowhere',
+      ['--store', '/nonexistent/x', '--ops', '1', '--ram', '256K'],
+      /cannot use \/nonexistent\/x for a store/,
+    ],
     ['store without a name', ['--store', ''], /cannot use '' for a store/],
     ['store in a folder', ['--store', dirname(good), '--ops', '1', '--ram', '256K'], /cannot use .* for a store/],
     ['trace from standard input', ['--trace', '-'], /cannot read -: no such file/],
@@ -359,7 +556,11 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
   ];
 
   it.each(cases)('%s', async (_, args, message) => {
-    const { code, stdout, stderr } = await compcache(['swap', ...(args[0] === '/nonexistent/x' ? [] : [good]), ...args]);
+    const { code, stdout, stderr } = await compcache([
+      'swap',
+      ...(args[0] === '/nonexistent/x' ? [] : [good]),
+      ...args,
+    ]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^compcache: [^\n]+\n$/);
     expect(stderr).toMatch(message);

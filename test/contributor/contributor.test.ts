@@ -15,11 +15,13 @@ const NOT_COPIED = ['node_modules', '.git', 'dist', 'coverage', 'docs'];
 const ROWS = [
   { file: 'assembly/alloc/index.ts', before: undefined, row: 'export const single = 63 as u32;' },
   {
-    file: 'bindings/allocators.ts', before: '} satisfies Record<string, AllocatorRow>;',
+    file: 'bindings/allocators.ts',
+    before: '} satisfies Record<string, AllocatorRow>;',
     row: '  single: { options: [], isMovable: false, canSleepMapped: true, knowsFreeable: false, location: inOnePiece, figures: (rows) => ({ lists: lengths(rows) }) },',
   },
   {
-    file: 'test/harness.ts', before: '  // the end of the rows',
+    file: 'test/harness.ts',
+    before: '  // the end of the rows',
     row: `  { title: 'single', allocator: 'single', options: {}, largest: PAGE_SIZE, movable: false, canSleepMapped: true, lruByWrite: false, rawFrames: false,
     ...NO_RESERVE, isAlone: true, straddles: false, staleUses: 2000, edges: [] },`,
   },
@@ -34,29 +36,56 @@ function addRow(folder: string, { file, before, row }: (typeof ROWS)[number]): v
 }
 
 interface Report {
-  readonly testResults: readonly { readonly assertionResults: readonly { readonly fullName: string; readonly status: string; readonly failureMessages: readonly string[] }[] }[];
+  readonly testResults: readonly {
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      readonly failureMessages: readonly string[];
+    }[];
+  }[];
 }
 
 test('a sixth allocator by its file and three rows passes the conformance suite', () => {
   const folder = mkdtempSync(join(tmpdir(), 'compcache-contributor-'));
   try {
-    for (const name of readdirSync(ROOT).filter((name) => !NOT_COPIED.includes(name))) cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+    for (const name of readdirSync(ROOT).filter((name) => !NOT_COPIED.includes(name)))
+      cpSync(join(ROOT, name), join(folder, name), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     cpSync(join(import.meta.dirname, 'single.ts'), join(folder, 'assembly/alloc/single.ts'));
     for (const row of ROWS) addRow(folder, row);
-    const program = (...given: string[]) => spawnSync(process.execPath, given, { cwd: folder, encoding: 'utf8', env: { ...process.env, VITE_BUILDS: 'checked' } });
+    const program = (...given: string[]) =>
+      spawnSync(process.execPath, given, {
+        cwd: folder,
+        encoding: 'utf8',
+        env: { ...process.env, VITE_BUILDS: 'checked' },
+      });
     const run = (...given: string[]): void => {
       const { status, stdout, stderr } = program(...given);
       expect(status, `${stdout}${stderr}`).toBe(0);
     };
     run('scripts/build.mjs', 'core', 'checked');
     // One build is enough: where the suite wants the others, it gets this one.
-    for (const other of ['core', 'core-scalar']) cpSync(join(folder, 'bindings/generated/core-checked.ts'), join(folder, `bindings/generated/${other}.ts`));
+    for (const other of ['core', 'core-scalar'])
+      cpSync(join(folder, 'bindings/generated/core-checked.ts'), join(folder, `bindings/generated/${other}.ts`));
     run('node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json');
-    program('node_modules/vitest/vitest.mjs', 'run', '--project', 'node', 'test/conformance/checked.test.ts', '-t', 'single', '--reporter=json', '--outputFile=report.json');
+    program(
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--project',
+      'node',
+      'test/conformance/checked.test.ts',
+      '-t',
+      'single',
+      '--reporter=json',
+      '--outputFile=report.json',
+    );
     const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')) as Report;
     const all = report.testResults.flatMap(({ assertionResults }) => assertionResults);
-    expect(all.filter(({ status }) => status === 'failed').map(({ fullName, failureMessages }) => [fullName, ...failureMessages])).toEqual([]);
+    expect(
+      all
+        .filter(({ status }) => status === 'failed')
+        .map(({ fullName, failureMessages }) => [fullName, ...failureMessages]),
+    ).toEqual([]);
     const results = all.filter(({ status }) => status === 'passed');
     expect(results.length).toBeGreaterThan(80);
     expect(results.every(({ fullName }) => fullName.includes('single'))).toBe(true);

@@ -19,11 +19,34 @@ import { listPush, listRemove } from '../base/list';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import { advanced, generationMask, settled } from '../mem/generation';
 import {
-  BOOT_BUMP, BOOT_FIRST, FRAME_DATA, PAGE_SHIFT, PAGE_SIZE, boot, entryOf, entryOwner, entryType, frameAddress, frameBits, frameExists,
-  frameOf, genA, setGenA,
+  BOOT_BUMP,
+  BOOT_FIRST,
+  FRAME_DATA,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  boot,
+  entryOf,
+  entryOwner,
+  entryType,
+  frameAddress,
+  frameBits,
+  frameExists,
+  frameOf,
+  genA,
+  setGenA,
 } from '../mem/layout';
 import {
-  POOL_DESCRIPTORS, POOL_HANDLES, POOL_LRU, countIsolated, countMap, countObject, poolAt, poolOption, uncountMap, uncountObject, victimTake,
+  POOL_DESCRIPTORS,
+  POOL_HANDLES,
+  POOL_LRU,
+  countIsolated,
+  countMap,
+  countObject,
+  poolAt,
+  poolOption,
+  uncountMap,
+  uncountObject,
+  victimTake,
 } from '../mem/pool';
 import { setOut } from '../mem/scratch';
 import { locateWhole, spanWhole } from '../mem/span';
@@ -35,7 +58,7 @@ const ISOLATED: usize = 10;
 const MAPS: usize = 12;
 const ZERO: usize = 16;
 const LRU_LINKS: usize = 24;
-const MAPS_MAX: u32 = 0xFFFFFFFF;
+const MAPS_MAX: u32 = 0xffffffff;
 
 function sizeOf(entry: usize): u32 {
   return <u32>load<u16>(entry, SIZE);
@@ -58,7 +81,7 @@ function resolve(pool: usize, handle: u32): usize {
   const frame = handle & ((1 << frameBits()) - 1);
   if (!frameExists(frame)) return 0;
   const entry = entryOf(frame);
-  if (entryOwner(entry) != (<u32>pool | FRAME_DATA) || sizeOf(entry) == 0) return 0;
+  if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA) || sizeOf(entry) == 0) return 0;
   return handleOf(entry) == handle ? entry : 0;
 }
 
@@ -97,7 +120,7 @@ export function rounded(pool: usize, size: u32): u32 {
 /** EINVAL size 0, ENOSPC above 4096, ENOMEM without a frame. */
 export function malloc(pool: usize, size: u32): u32 {
   if (size - 1 >= PAGE_SIZE) return size == 0 ? EINVAL : ENOSPC;
-  const frame = frameAlloc(<u32>pool | FRAME_DATA);
+  const frame = frameAlloc((<u32>pool) | FRAME_DATA);
   if (frame == 0) {
     needed(1);
     return ENOMEM;
@@ -195,7 +218,7 @@ export function isolate(pool: usize): u32 {
 function victimEntry(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
-  return entryOwner(entry) == (<u32>pool | FRAME_DATA) && isIsolated(entry) ? entry : 0;
+  return entryOwner(entry) == ((<u32>pool) | FRAME_DATA) && isIsolated(entry) ? entry : 0;
 }
 
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
@@ -270,9 +293,10 @@ export function check(pool: usize): u32 {
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
-    if (entryOwner(entry) != (<u32>pool | FRAME_DATA)) continue;
+    if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA)) continue;
     const size = sizeOf(entry);
-    if (size > PAGE_SIZE || load<u16>(entry, ISOLATED) > 1 || load<u64>(entry, ZERO) != 0) return broken(RULE_OBJECT, frame);
+    if (size > PAGE_SIZE || load<u16>(entry, ISOLATED) > 1 || load<u64>(entry, ZERO) != 0)
+      return broken(RULE_OBJECT, frame);
     if ((genA(entry) & mask()) == mask() || (size == 0 && !isIsolated(entry))) return broken(RULE_OBJECT, frame);
     if (load<u32>(entry, MAPS) != 0 && size == 0) return broken(RULE_MAPS, frame);
     if (isIsolated(entry) && load<u64>(entry, LRU_LINKS) != 0) return broken(RULE_LRU, frame);
@@ -282,9 +306,16 @@ export function check(pool: usize): u32 {
     maps += load<u32>(entry, MAPS);
     isolated += <u32>isIsolated(entry);
   }
-  if (frames != poolAt(pool).frames || objects != poolAt(pool).objects || bytes != poolAt(pool).liveBytes
-    || isolated != poolAt(pool).isolated) return broken(RULE_POOL_COUNT, home);
+  if (
+    frames != poolAt(pool).frames ||
+    objects != poolAt(pool).objects ||
+    bytes != poolAt(pool).liveBytes ||
+    isolated != poolAt(pool).isolated
+  )
+    return broken(RULE_POOL_COUNT, home);
   if (maps != poolAt(pool).maps) return broken(RULE_MAPS, home);
   const listed = frames - isolated;
-  return listLength(pool + POOL_LRU, LRU_LINKS, listed, <u32>pool | FRAME_DATA, 0) == listed ? 0 : broken(RULE_LRU, home);
+  return listLength(pool + POOL_LRU, LRU_LINKS, listed, (<u32>pool) | FRAME_DATA, 0) == listed
+    ? 0
+    : broken(RULE_LRU, home);
 }

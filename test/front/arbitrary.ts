@@ -8,7 +8,9 @@ export const rows: readonly FrontRow[] = ALLOCATORS.flatMap((allocator, i) =>
   (['entry', 'page'] as const).flatMap((victims, j) =>
     (['sync', 'async'] as const).map((mode, k): FrontRow => {
       const n = 4 * i + 2 * j + k;
-      const codec = (['lz4', 'trimmer', 'deflate', 'lz4hc', 'trimmer'] as const)[(i + 2 * j + k) % 5] as FrontRow['codec'];
+      const codec = (['lz4', 'trimmer', 'deflate', 'lz4hc', 'trimmer'] as const)[
+        (i + 2 * j + k) % 5
+      ] as FrontRow['codec'];
       const row: Omit<FrontRow, 'title'> = {
         allocator,
         victims,
@@ -43,11 +45,20 @@ const type = fc.constantFrom(0, 0, 0, 1, 2);
 const after = fc.nat({ max: 4 });
 
 const setting: fc.Arbitrary<Setting> = fc.oneof(
-  fc.record({ what: fc.constantFrom('enabled' as const, 'sameFilled' as const, 'exclusiveLoads' as const), value: fc.boolean() }),
+  fc.record({
+    what: fc.constantFrom('enabled' as const, 'sameFilled' as const, 'exclusiveLoads' as const),
+    value: fc.boolean(),
+  }),
   fc.record({ what: fc.constant('enabled' as const), value: fc.constant(true) }),
-  fc.record({ what: fc.constantFrom('maxPoolPercent' as const, 'acceptThresholdPercent' as const), value: fc.constantFrom(0, 10, 20, 30, 50, 90, 100, 100) }),
+  fc.record({
+    what: fc.constantFrom('maxPoolPercent' as const, 'acceptThresholdPercent' as const),
+    value: fc.constantFrom(0, 10, 20, 30, 50, 90, 100, 100),
+  }),
   fc.record({ what: fc.constant('allocator' as const), value: fc.constantFrom(...ALLOCATORS) }),
-  fc.record({ what: fc.constant('codec' as const), value: fc.constantFrom('lz4' as const, 'lz4hc' as const, 'deflate' as const, 'trimmer' as const) }),
+  fc.record({
+    what: fc.constant('codec' as const),
+    value: fc.constantFrom('lz4' as const, 'lz4hc' as const, 'deflate' as const, 'trimmer' as const),
+  }),
   fc.record({ what: fc.constant('writebackLimit' as const), value: fc.constantFrom(0, 1, 5, 41, 41, 41) }),
 );
 
@@ -72,21 +83,71 @@ function basic(): Weighted[] {
 }
 
 function action(): fc.Arbitrary<FrontAction> {
-  const op = fc.constantFrom('read' as const, 'read' as const, 'write' as const, 'write' as const, 'free' as const, 'sync' as const);
+  const op = fc.constantFrom(
+    'read' as const,
+    'read' as const,
+    'write' as const,
+    'write' as const,
+    'free' as const,
+    'sync' as const,
+  );
   const inner = fc.oneof(...basic());
   return fc.oneof(
     ...basic(),
-    { weight: 14, arbitrary: fc.record({ kind: fc.constant('settle' as const), calls: fc.constantFrom(0, 1, 1, 2, 5, 20) }) },
+    {
+      weight: 14,
+      arbitrary: fc.record({ kind: fc.constant('settle' as const), calls: fc.constantFrom(0, 1, 1, 2, 5, 20) }),
+    },
     { weight: 2, arbitrary: fc.constant({ kind: 'quiet' as const }) },
     { weight: 1, arbitrary: fc.constant({ kind: 'time' as const }) },
     { weight: 2, arbitrary: fc.constant({ kind: 'release' as const }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('fault' as const), op, fault: fc.nat({ max: 29 }), after }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('weather' as const), weather: fc.constantFrom('fine' as const, 'fine' as const, 'fine' as const, 'full' as const, 'gone' as const, 'stuck' as const) }) },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant('frames' as const), after: fc.nat({ max: 6 }), times: fc.integer({ min: 1, max: 3 }) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('codec fault' as const), on: fc.constantFrom('compress' as const, 'decompress' as const), fault: fc.nat({ max: 8 }), after }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('inside' as const), op: fc.oneof(op, fc.constantFrom('compress' as const, 'decompress' as const)), action: inner }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('weather' as const),
+        weather: fc.constantFrom(
+          'fine' as const,
+          'fine' as const,
+          'fine' as const,
+          'full' as const,
+          'gone' as const,
+          'stuck' as const,
+        ),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('frames' as const),
+        after: fc.nat({ max: 6 }),
+        times: fc.integer({ min: 1, max: 3 }),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('codec fault' as const),
+        on: fc.constantFrom('compress' as const, 'decompress' as const),
+        fault: fc.nat({ max: 8 }),
+        after,
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('inside' as const),
+        op: fc.oneof(op, fc.constantFrom('compress' as const, 'decompress' as const)),
+        action: inner,
+      }),
+    },
     { weight: 1, arbitrary: fc.constant({ kind: 'all' as const }) },
-    { weight: 1, arbitrary: fc.integer({ min: 0, max: 9 }).map((n): FrontAction => (n === 0 ? { kind: 'close' } : { kind: 'settle', calls: n })) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .integer({ min: 0, max: 9 })
+        .map((n): FrontAction => (n === 0 ? { kind: 'close' } : { kind: 'settle', calls: n })),
+    },
     { weight: 1, arbitrary: fc.constant({ kind: 'image' as const }) },
   );
 }

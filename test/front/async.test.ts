@@ -19,7 +19,10 @@ interface Subject {
 async function create(options: SwapSpaceOptions = {}, chaos: ChaosOptions = {}): Promise<Subject> {
   const store = new ChaosStore({ maxInFlight: options.maxInFlight ?? 32, ...chaos });
   const own = options.ram === undefined ? { bytes: '1MiB', ...buildOptions(build) } : {};
-  return { store, space: await SwapSpace.create({ ...own, store: store as BackingStore, timeout: TIMEOUT, ...options }) };
+  return {
+    store,
+    space: await SwapSpace.create({ ...own, store: store as BackingStore, timeout: TIMEOUT, ...options }),
+  };
 }
 
 /** So many turns of the promises. */
@@ -52,7 +55,11 @@ async function expectIdle({ space, store }: Subject): Promise<void> {
   store.verify();
   space.zswap.check();
   const { inFlight, backingPages, backingSlots } = space.stats();
-  expect({ inFlight, slots: backingSlots, owned: store.owned.size }).toEqual({ inFlight: 0, slots: backingPages, owned: backingPages });
+  expect({ inFlight, slots: backingSlots, owned: store.owned.size }).toEqual({
+    inFlight: 0,
+    slots: backingPages,
+    owned: backingPages,
+  });
 }
 
 /** The promise's value, or the code of its error. */
@@ -131,7 +138,10 @@ const ENDS: Record<string, (store: ChaosStore) => Promise<void>> = {
 };
 
 /** When it happens: turns after the write began, or after its end. */
-const MOMENTS = [...Array.from({ length: 5 }, (_, n) => ({ before: n })), ...Array.from({ length: 12 }, (_, n) => ({ after: n }))];
+const MOMENTS = [
+  ...Array.from({ length: 5 }, (_, n) => ({ before: n })),
+  ...Array.from({ length: 12 }, (_, n) => ({ after: n })),
+];
 
 describe.each(['entry', 'page'] as const)('while an entry is written, victims by %s', (victims) => {
   for (const [what, meddle] of Object.entries(MEDDLINGS)) {
@@ -171,10 +181,16 @@ describe('while a page goes to the store at once', () => {
     test.each(['in flight', 'waiting for a call', 'waiting for a slot'])(`${what}, %s`, async (where) => {
       for (const moment of MOMENTS) {
         const waits = where !== 'in flight';
-        const subject = await create({ ...REFUSING, maxInFlight: where === 'waiting for a call' ? 1 : 2 }, { slots: where === 'waiting for a slot' ? 2 : 8 });
+        const subject = await create(
+          { ...REFUSING, maxInFlight: where === 'waiting for a call' ? 1 : 2 },
+          { slots: where === 'waiting for a slot' ? 2 : 8 },
+        );
         const { space, store } = subject;
         if (waits) {
-          const others = [space.pageOutAsync(8, pageOf(8)), ...(where === 'waiting for a slot' ? [space.pageOutAsync(9, pageOf(9))] : [])];
+          const others = [
+            space.pageOutAsync(8, pageOf(8)),
+            ...(where === 'waiting for a slot' ? [space.pageOutAsync(9, pageOf(9))] : []),
+          ];
           if (where === 'waiting for a slot') {
             await settleAll(store);
             await Promise.all(others);
@@ -256,7 +272,9 @@ describe('while a page goes to the store at once', () => {
 
 describe('while a page is read', () => {
   /** Slot 1 in the store, and a read of it under way. */
-  async function reading(options: SwapSpaceOptions = {}): Promise<Subject & { into: Uint8Array; found: Promise<unknown> }> {
+  async function reading(
+    options: SwapSpaceOptions = {},
+  ): Promise<Subject & { into: Uint8Array; found: Promise<unknown> }> {
     const subject = await create({ ...REFUSING, ...options });
     const written = subject.space.pageOutAsync(1, A);
     await settleAll(subject.store);
@@ -279,7 +297,10 @@ describe('while a page is read', () => {
         await settleAll(store);
         const answer = await found;
         // A load that had its page before it changed gives what it was.
-        if ('after' in moment && answer === true) expect([A, expected].some((page) => page !== undefined && into.every((byte, i) => byte === page[i]))).toBe(true);
+        if ('after' in moment && answer === true)
+          expect([A, expected].some((page) => page !== undefined && into.every((byte, i) => byte === page[i]))).toBe(
+            true,
+          );
         else if (expected === undefined) expect(answer).toBe(false);
         else expectBytes(into, expected, 'what was read');
         if (answer === false) expectBytes(into, noise(PAGE_SIZE, 5), 'what was not read');
@@ -346,7 +367,9 @@ describe('slots', () => {
     const again = space.zswap.writebackAsync(1);
     await settleAll(store);
     expect(await again).toBe(1);
-    expect(() => space.pageIn(2, new Uint8Array(PAGE_SIZE))).toThrow(expect.objectContaining({ code: 'EAGAIN' }) as Error);
+    expect(() => space.pageIn(2, new Uint8Array(PAGE_SIZE))).toThrow(
+      expect.objectContaining({ code: 'EAGAIN' }) as Error,
+    );
     expect(space.pageIn(3, new Uint8Array(PAGE_SIZE))).toBe(true);
     const torn = settledAs(space.pageInAsync(1, new Uint8Array(PAGE_SIZE)));
     await settleAll(store);
@@ -548,7 +571,10 @@ describe('close', () => {
     for (let n = 0; n < 16; n++) {
       const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
       const before = ram.stats().usedFrames;
-      const { space, store } = await create({ ram, maxInFlight: 2, victims: n % 2 === 0 ? 'entry' : 'page' }, { seed: n });
+      const { space, store } = await create(
+        { ram, maxInFlight: 2, victims: n % 2 === 0 ? 'entry' : 'page' },
+        { seed: n },
+      );
       for (let slot = 0; slot < 8; slot++) space.pageOut(slot, pageOf(slot));
       const moved = space.zswap.writebackAsync(3);
       await settleAll(store);
@@ -627,9 +653,16 @@ describe('close', () => {
     await Promise.all([space.close(), settleAll(store)]);
     const other = await create({ ram, maxPoolPercent: 50 });
     for (const set of [
-      () => (zswap.maxPoolPercent = 0), () => (zswap.acceptThresholdPercent = 0), () => (zswap.sameFilled = false), () => (zswap.enabled = false),
-      () => (zswap.exclusiveLoads = true), () => (zswap.writebackLimit = 0), () => (zswap.allocator = 'zbud'), () => (zswap.codec = 'lz4hc'),
-    ]) expect(codeOf(set)).toBe('ECLOSED');
+      () => (zswap.maxPoolPercent = 0),
+      () => (zswap.acceptThresholdPercent = 0),
+      () => (zswap.sameFilled = false),
+      () => (zswap.enabled = false),
+      () => (zswap.exclusiveLoads = true),
+      () => (zswap.writebackLimit = 0),
+      () => (zswap.allocator = 'zbud'),
+      () => (zswap.codec = 'lz4hc'),
+    ])
+      expect(codeOf(set)).toBe('ECLOSED');
     expect(other.space.zswap.store(0, 1, A)).toBe(true);
     expect(other.space.stats().limitFrames).toBeGreaterThan(0);
   });
@@ -641,12 +674,13 @@ test('a store that answers all calls in one turn gets as many pages as were want
   const store: BackingStore = {
     mode: 'async',
     read: async (slot, into) => void into.set(slots.get(slot) as Uint8Array),
-    write: (slot, bytes) => new Promise((resolve) => {
-      waiting.push(() => {
-        slots.set(slot, bytes.slice());
-        resolve();
-      });
-    }),
+    write: (slot, bytes) =>
+      new Promise((resolve) => {
+        waiting.push(() => {
+          slots.set(slot, bytes.slice());
+          resolve();
+        });
+      }),
     free: async (slot) => void slots.delete(slot),
     close: async () => undefined,
   };

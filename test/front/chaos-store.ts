@@ -163,7 +163,9 @@ export class ChaosStore implements BackingStore {
 
   /** Whether every slot holds what was said to be written. */
   get isWhole(): boolean {
-    return [...this.#held.values()].every(({ bytes, said }) => said !== undefined && sameBytes(bytes.subarray(0, said.length), said));
+    return [...this.#held.values()].every(
+      ({ bytes, said }) => said !== undefined && sameBytes(bytes.subarray(0, said.length), said),
+    );
   }
 
   /** Nothing may be asked from now on. */
@@ -219,7 +221,8 @@ export class ChaosStore implements BackingStore {
     if (this.#sealed) this.#break(`${op} of slot ${slot} after close`);
     // The one call of close: those before it have ended or were given up.
     if (op === 'sync') {
-      if ([...this.pending, ...this.hung].some(({ late }) => !late)) this.#break('sync before the calls under way have ended');
+      if ([...this.pending, ...this.hung].some(({ late }) => !late))
+        this.#break('sync before the calls under way have ended');
       return;
     }
     if (!(slot >= 0 && slot < this.slots)) this.#break(`slot ${slot} of ${this.slots}`);
@@ -286,14 +289,16 @@ export class ChaosStore implements BackingStore {
     const put = (now: Uint8Array): void => void this.#held.set(slot, { bytes: now, before, said: bytes });
     const cut = this.#draw(bytes.length);
     switch (fault) {
-      case 'torn': return put(bytes.slice(0, cut));
+      case 'torn':
+        return put(bytes.slice(0, cut));
       case 'mixed': {
         const mixed = new Uint8Array(Math.max(bytes.length, before?.length ?? 0));
         mixed.set(before ?? mixed);
         mixed.set(bytes.subarray(0, cut));
         return put(mixed);
       }
-      case 'lost': return put(before ?? new Uint8Array(0));
+      case 'lost':
+        return put(before ?? new Uint8Array(0));
       case 'astray': {
         // It went to another slot in use, if there is one.
         const others = [...this.#held.keys()].filter((other) => other !== slot);
@@ -301,8 +306,10 @@ export class ChaosStore implements BackingStore {
         if (victim !== undefined) victim.bytes = bytes;
         return put(before ?? new Uint8Array(0));
       }
-      case 'full': throw new CompcacheError('ENOSPC', 'chaos.write', 'full');
-      default: put(bytes);
+      case 'full':
+        throw new CompcacheError('ENOSPC', 'chaos.write', 'full');
+      default:
+        put(bytes);
     }
   }
 
@@ -325,16 +332,20 @@ export class ChaosStore implements BackingStore {
     if (held === undefined || fault === 'missing') return undefined;
     const { bytes } = held;
     switch (fault) {
-      case 'old': return held.before ?? new Uint8Array(0);
-      case 'short': return bytes.slice(0, this.#draw(Math.max(bytes.length, 1)));
+      case 'old':
+        return held.before ?? new Uint8Array(0);
+      case 'short':
+        return bytes.slice(0, this.#draw(Math.max(bytes.length, 1)));
       case 'flip': {
         const flipped = bytes.slice();
         const at = this.#draw(Math.max(flipped.length, 1));
         if (flipped.length > 0) flipped[at] = (flipped[at] as number) ^ (1 << this.#draw(8));
         return flipped;
       }
-      case 'other': return ([...this.#held].find(([other]) => other !== slot)?.[1] ?? held).bytes;
-      default: return bytes;
+      case 'other':
+        return ([...this.#held].find(([other]) => other !== slot)?.[1] ?? held).bytes;
+      default:
+        return bytes;
     }
   }
 }

@@ -49,7 +49,9 @@ export class Clock {
   /** Lets time pass: what is due by then fires, in order. */
   pass(time: number): void {
     this.#now += time;
-    const due = [...this.#timers].filter(([, { at }]) => at <= this.#now).sort(([, left], [, right]) => left.at - right.at);
+    const due = [...this.#timers]
+      .filter(([, { at }]) => at <= this.#now)
+      .sort(([, left], [, right]) => left.at - right.at);
     for (const [id, { call }] of due) if (this.#timers.delete(id)) call();
   }
 }

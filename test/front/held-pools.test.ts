@@ -1,6 +1,16 @@
 /** The pools of a zswap: everybody may look at them, nobody else may change them. */
 import { describe, expect, test } from 'vitest';
-import { ALLOCATORS, PAGE_SIZE, Ram, Zswap, type AllocatorName, type Handle, type MapMode, type PageEntry, type Zpool } from '../../bindings/index.ts';
+import {
+  ALLOCATORS,
+  PAGE_SIZE,
+  Ram,
+  Zswap,
+  type AllocatorName,
+  type Handle,
+  type MapMode,
+  type PageEntry,
+  type Zpool,
+} from '../../bindings/index.ts';
 import { builds, buildOptions, changesNothing, expectBytes, fault, must } from '../harness.ts';
 import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
@@ -13,7 +23,13 @@ function page(offset: number): Uint8Array {
 
 /** A zswap with a pool of each allocator, all but one of which drain; some of its pages are in the store. */
 async function create(victims: 'entry' | 'page', current: AllocatorName): Promise<Zswap> {
-  const zswap = await Zswap.create({ bytes: '4MiB', ...buildOptions(build), victims, allocator: 'zbud', store: new NotingStore() });
+  const zswap = await Zswap.create({
+    bytes: '4MiB',
+    ...buildOptions(build),
+    victims,
+    allocator: 'zbud',
+    store: new NotingStore(),
+  });
   const order = [...ALLOCATORS.filter((one) => one !== current), current];
   for (let offset = 0; offset < PAGES; offset++) {
     zswap.allocator = order[Math.floor((offset * order.length) / PAGES)] as AllocatorName;
@@ -38,7 +54,11 @@ function handleOf(pool: Zpool): Handle {
   return found;
 }
 
-const other = { name: 'other', compress: (): number => 0, decompress: (_: Uint8Array, into: Uint8Array): number => into.fill(1).length };
+const other = {
+  name: 'other',
+  compress: (): number => 0,
+  decompress: (_: Uint8Array, into: Uint8Array): number => into.fill(1).length,
+};
 const CHANGES: Record<string, (pool: Zpool, handle: Handle) => unknown> = {
   malloc: (pool) => pool.malloc(100),
   free: (pool, handle) => pool.free(handle),
@@ -64,36 +84,56 @@ const CHANGES: Record<string, (pool: Zpool, handle: Handle) => unknown> = {
 for (const mode of ['rw', 'ro', 'wo'] as MapMode[]) CHANGES[`map, ${mode}`] = (pool, handle) => pool.map(handle, mode);
 
 describe.each(ALLOCATORS)('pools of a zswap whose current one is %s', (allocator) => {
-  test.each(['entry', 'page'] as const)('victims by %s: every change by others is EBUSY and changes nothing', async (victims) => {
-    const zswap = await create(victims, allocator);
-    const { ram } = zswap;
-    expect(ram.pools().map((pool) => pool.allocator).sort()).toEqual([...ALLOCATORS].sort());
-    for (const given of ram.pools()) {
-      for (const pool of [given, ram.openZpool(given.name)]) {
-        for (const [what, change] of Object.entries(CHANGES)) {
-          const handle = handleOf(pool);
-          changesNothing(ram, () => expect(codeOf(() => change(pool, handle)), `${what} on ${pool.name}`).toBe('EBUSY'));
+  test.each(['entry', 'page'] as const)(
+    'victims by %s: every change by others is EBUSY and changes nothing',
+    async (victims) => {
+      const zswap = await create(victims, allocator);
+      const { ram } = zswap;
+      expect(
+        ram
+          .pools()
+          .map((pool) => pool.allocator)
+          .sort(),
+      ).toEqual([...ALLOCATORS].sort());
+      for (const given of ram.pools()) {
+        for (const pool of [given, ram.openZpool(given.name)]) {
+          for (const [what, change] of Object.entries(CHANGES)) {
+            const handle = handleOf(pool);
+            changesNothing(ram, () =>
+              expect(
+                codeOf(() => change(pool, handle)),
+                `${what} on ${pool.name}`,
+              ).toBe('EBUSY'),
+            );
+          }
         }
+        changesNothing(
+          ram,
+          () =>
+            void fault({ code: 'EBUSY', op: 'ram.openZpool' }, () =>
+              ram.openZpool(given.name, { evict: (handle, pool) => pool.free(handle) }),
+            ),
+        );
       }
-      changesNothing(ram, () => void fault({ code: 'EBUSY', op: 'ram.openZpool' }, () => ram.openZpool(given.name, { evict: (handle, pool) => pool.free(handle) })));
-    }
-    expectAll(zswap);
-    // While its victims are on their way to the store, too.
-    const seen: unknown[] = [];
-    const store = new NotingStore();
-    const beside = await Zswap.create({ ram, victims, allocator, store });
-    for (let offset = 0; offset < 8; offset++) beside.store(0, offset, pageOf(offset));
-    store.write = () => {
-      for (const pool of ram.pools()) seen.push(...Object.values(CHANGES).map((change) => codeOf(() => change(pool, handleOf(pool)))));
-      throw new Error('not now');
-    };
-    expect(codeOf(() => beside.writeback(2))).toBe('EIO');
-    expect(new Set(seen)).toEqual(new Set(['EBUSY']));
-    ram.check();
-    await beside.close();
-    expectAll(zswap);
-    await zswap.close();
-  });
+      expectAll(zswap);
+      // While its victims are on their way to the store, too.
+      const seen: unknown[] = [];
+      const store = new NotingStore();
+      const beside = await Zswap.create({ ram, victims, allocator, store });
+      for (let offset = 0; offset < 8; offset++) beside.store(0, offset, pageOf(offset));
+      store.write = () => {
+        for (const pool of ram.pools())
+          seen.push(...Object.values(CHANGES).map((change) => codeOf(() => change(pool, handleOf(pool)))));
+        throw new Error('not now');
+      };
+      expect(codeOf(() => beside.writeback(2))).toBe('EIO');
+      expect(new Set(seen)).toEqual(new Set(['EBUSY']));
+      ram.check();
+      await beside.close();
+      expectAll(zswap);
+      await zswap.close();
+    },
+  );
 
   test('looking is free, and what was looked at is gone after close', async () => {
     const zswap = await create('entry', allocator);
@@ -112,18 +152,26 @@ describe.each(ALLOCATORS)('pools of a zswap whose current one is %s', (allocator
         expect(pool.stats().objects).toBeGreaterThan(0);
         expect(pool.totalPages).toBe(pool.totalBytes / PAGE_SIZE);
         expect(pool.freeable()).toBeGreaterThanOrEqual(0);
-        expect([pool.evictable, pool.allocator, ram.openZpool(pool.name) === pool]).toEqual([true, pool.allocator, true]);
+        expect([pool.evictable, pool.allocator, ram.openZpool(pool.name) === pool]).toEqual([
+          true,
+          pool.allocator,
+          true,
+        ]);
       });
     }
     const current = pools.find((pool) => pool.allocator === allocator) as Zpool;
     const into = new Uint8Array(PAGE_SIZE);
     current.loadPage(handleOf(current) as number as PageEntry, into);
-    expect(Array.from({ length: PAGES }, (_, offset) => page(offset)).some((one) => one.every((byte, i) => byte === into[i]))).toBe(true);
+    expect(
+      Array.from({ length: PAGES }, (_, offset) => page(offset)).some((one) =>
+        one.every((byte, i) => byte === into[i]),
+      ),
+    ).toBe(true);
     await zswap.close();
     for (const pool of pools) expect(codeOf(() => pool.totalPages)).toBe('ECLOSED');
   });
 
-  test('a handle that comes round is nobody else\'s to free: pages stay what they are', async () => {
+  test("a handle that comes round is nobody else's to free: pages stay what they are", async () => {
     const ram = await Ram.create({ bytes: '2MiB', ...buildOptions(build) });
     const zswap = await Zswap.create({ ram, allocator });
     for (let round = 0; round < 80; round++) {

@@ -1,6 +1,17 @@
 /** Stores of bad will: what they throw, give, keep, call and take away. Only our errors come out, and pages stay what they are. */
 import { describe, expect, test } from 'vitest';
-import { CompcacheError, PAGE_SIZE, SLOT_BYTES, SwapSpace, Zswap, loadCodec, type BackingStore, type Codec, type ErrorCode, type ZswapOptions } from '../../bindings/index.ts';
+import {
+  CompcacheError,
+  PAGE_SIZE,
+  SLOT_BYTES,
+  SwapSpace,
+  Zswap,
+  loadCodec,
+  type BackingStore,
+  type Codec,
+  type ErrorCode,
+  type ZswapOptions,
+} from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
 import { NotingStore, codeOf, pageOf, rawPage } from './pages.ts';
 import { detach } from './taking.ts';
@@ -87,7 +98,10 @@ async function filled(store: Store, options: ZswapOptions = {}): Promise<SwapSpa
 const traps = (): never => {
   throw new Error('do not look at me');
 };
-const evil = new Proxy({}, { get: traps, has: traps, getPrototypeOf: traps, ownKeys: traps, getOwnPropertyDescriptor: traps });
+const evil = new Proxy(
+  {},
+  { get: traps, has: traps, getPrototypeOf: traps, ownKeys: traps, getOwnPropertyDescriptor: traps },
+);
 const revoked = ((): object => {
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
@@ -96,23 +110,40 @@ const revoked = ((): object => {
 
 /** What a store may throw, and what becomes of it. */
 const THROWN: [what: string, value: unknown, code: ErrorCode][] = [
-  ['undefined', undefined, 'EIO'], ['null', null, 'EIO'], ['a number', 28, 'EIO'], ['a string', 'ENOSPC', 'EIO'], ['a symbol', Symbol('x'), 'EIO'],
-  ['a bigint', 5n, 'EIO'], ['a function', () => undefined, 'EIO'], ['a Proxy that throws', evil, 'EIO'], ['a Proxy that is revoked', revoked, 'EIO'],
-  ['an Error', new Error('broken'), 'EIO'], ['an Error whose message throws', Object.defineProperty(new Error('x'), 'message', { get: traps }), 'EIO'],
+  ['undefined', undefined, 'EIO'],
+  ['null', null, 'EIO'],
+  ['a number', 28, 'EIO'],
+  ['a string', 'ENOSPC', 'EIO'],
+  ['a symbol', Symbol('x'), 'EIO'],
+  ['a bigint', 5n, 'EIO'],
+  ['a function', () => undefined, 'EIO'],
+  ['a Proxy that throws', evil, 'EIO'],
+  ['a Proxy that is revoked', revoked, 'EIO'],
+  ['an Error', new Error('broken'), 'EIO'],
+  ['an Error whose message throws', Object.defineProperty(new Error('x'), 'message', { get: traps }), 'EIO'],
   ['an Error whose code throws', Object.defineProperty(new Error('x'), 'code', { get: traps }), 'EIO'],
   ['an Error whose message is a symbol', Object.assign(new Error('x'), { message: Symbol('x') }), 'EIO'],
   ['an Error whose message is no text', Object.assign(new Error('x'), { message: { toString: traps } }), 'EIO'],
-  ['an object without a prototype', Object.create(null), 'EIO'], ['ENOSPC', Object.assign(new Error('full'), { code: 'ENOSPC' }), 'ENOSPC'],
-  ['an ENOSPC of ours', new CompcacheError('ENOSPC', 'x', 'full'), 'ENOSPC'], ['an EBUSY of ours', new CompcacheError('EBUSY', 'x', 'busy'), 'EIO'],
-  ['an EAGAIN of ours', new CompcacheError('EAGAIN', 'x', 'again'), 'EIO'], ['an ECLOSED of ours', new CompcacheError('ECLOSED', 'x', 'closed'), 'EIO'],
+  ['an object without a prototype', Object.create(null), 'EIO'],
+  ['ENOSPC', Object.assign(new Error('full'), { code: 'ENOSPC' }), 'ENOSPC'],
+  ['an ENOSPC of ours', new CompcacheError('ENOSPC', 'x', 'full'), 'ENOSPC'],
+  ['an EBUSY of ours', new CompcacheError('EBUSY', 'x', 'busy'), 'EIO'],
+  ['an EAGAIN of ours', new CompcacheError('EAGAIN', 'x', 'again'), 'EIO'],
+  ['an ECLOSED of ours', new CompcacheError('ECLOSED', 'x', 'closed'), 'EIO'],
 ];
 
 describe.each(MODES)('a store of mode %s', (mode) => {
   test.each(THROWN)('that throws %s', async (_, value, code) => {
-    const ways: ((op: Op) => unknown)[] = [() => {
-      throw value;
-    }];
-    if (mode === 'async') ways.push(() => Promise.reject(value as Error), () => ({ then: (__: unknown, reject: (cause: unknown) => void) => reject(value) }));
+    const ways: ((op: Op) => unknown)[] = [
+      () => {
+        throw value;
+      },
+    ];
+    if (mode === 'async')
+      ways.push(
+        () => Promise.reject(value as Error),
+        () => ({ then: (__: unknown, reject: (cause: unknown) => void) => reject(value) }),
+      );
     for (const way of ways) {
       const store = new Store(mode);
       const space = await filled(store);
@@ -121,12 +152,14 @@ describe.each(MODES)('a store of mode %s', (mode) => {
         await errorOf(() => space.zswap.writebackAsync(2)),
         await errorOf(() => space.zswap.shrinkAsync(2)),
         await errorOf(() => space.pageInAsync(7, new Uint8Array(PAGE_SIZE))),
-        await errorOf(() => (space.zswap.enabled = false, space.pageOutAsync(11, pageOf(1)))),
-        ...(mode === 'async' ? [] : [
-          await errorOf(() => space.zswap.writeback(2)),
-          await errorOf(() => space.pageIn(7, new Uint8Array(PAGE_SIZE))),
-          await errorOf(() => space.pageOut(11, pageOf(1))),
-        ]),
+        await errorOf(() => ((space.zswap.enabled = false), space.pageOutAsync(11, pageOf(1)))),
+        ...(mode === 'async'
+          ? []
+          : [
+              await errorOf(() => space.zswap.writeback(2)),
+              await errorOf(() => space.pageIn(7, new Uint8Array(PAGE_SIZE))),
+              await errorOf(() => space.pageOut(11, pageOf(1))),
+            ]),
       ];
       expect(errors.map((error) => error?.code)).toEqual(errors.map(() => code));
       for (const error of errors) expect(error?.cause === value).toBe(true);
@@ -174,8 +207,22 @@ describe.each(MODES)('a store of mode %s', (mode) => {
       ['detaches it', detach, 'EIO'],
       ['gives it a length', (into) => void Object.defineProperty(into, 'length', { value: 2 ** 31 }), undefined],
       ['gives it no length', (into) => void Object.defineProperty(into, 'length', { value: 0 }), undefined],
-      ['gives it methods', (into) => void Object.assign(into, { subarray: () => new Uint8Array(70_000).fill(0xee), slice: traps, set: traps }), undefined],
-      ['gives it another buffer', (into) => void Object.defineProperties(into, { buffer: { get: traps }, byteOffset: { get: traps }, byteLength: { get: traps } }), undefined],
+      [
+        'gives it methods',
+        (into) =>
+          void Object.assign(into, { subarray: () => new Uint8Array(70_000).fill(0xee), slice: traps, set: traps }),
+        undefined,
+      ],
+      [
+        'gives it another buffer',
+        (into) =>
+          void Object.defineProperties(into, {
+            buffer: { get: traps },
+            byteOffset: { get: traps },
+            byteLength: { get: traps },
+          }),
+        undefined,
+      ],
       ['takes its prototype', (into) => void Object.setPrototypeOf(into, evil), undefined],
     ];
     for (const [what, take, code] of takes) {
@@ -183,7 +230,11 @@ describe.each(MODES)('a store of mode %s', (mode) => {
       const space = await filled(store);
       store.after = (op, bytes) => void (op === 'read' && take(bytes));
       expect((await errorOf(() => expectSlot(space, 7, pageOf(7))))?.code, what).toBe(code);
-      if (mode === 'sync') expect(codeOf(() => space.pageIn(8, new Uint8Array(PAGE_SIZE))), what).toBe(code);
+      if (mode === 'sync')
+        expect(
+          codeOf(() => space.pageIn(8, new Uint8Array(PAGE_SIZE))),
+          what,
+        ).toBe(code);
       store.after = undefined;
       space.zswap.check();
       for (let slot = 0; slot < 10; slot++) await expectSlot(space, slot, pageOf(slot));
@@ -211,16 +262,45 @@ describe.each(MODES)('a store of mode %s', (mode) => {
   });
 
   test('that lies about the bytes that it has read', async () => {
-    const answers: unknown[] = [-1, 0, 1, 31, 32, 4127, SLOT_BYTES, SLOT_BYTES + 1, 2 ** 31, 2 ** 32, NaN, Infinity, 0.5, '4128', null, undefined, 5n, Symbol('x'), evil, revoked, [], {}, () => 5];
+    const answers: unknown[] = [
+      -1,
+      0,
+      1,
+      31,
+      32,
+      4127,
+      SLOT_BYTES,
+      SLOT_BYTES + 1,
+      2 ** 31,
+      2 ** 32,
+      NaN,
+      Infinity,
+      0.5,
+      '4128',
+      null,
+      undefined,
+      5n,
+      Symbol('x'),
+      evil,
+      revoked,
+      [],
+      {},
+      () => 5,
+    ];
     const store = new Store(mode);
     const space = await filled(store);
     for (const answer of answers) {
       for (const slot of [7, 8]) {
-        if (!space.zswap.has(0, slot)) await space.pageOutAsync(slot, pageOf(slot)).then(() => space.zswap.writebackAsync(1));
+        if (!space.zswap.has(0, slot))
+          await space.pageOutAsync(slot, pageOf(slot)).then(() => space.zswap.writebackAsync(1));
         const read = Store.prototype.read.bind(store);
-        store.read = (at, into) => (read(at, into), (mode === 'sync' ? answer : Promise.resolve(1).then(() => answer)) as never);
+        store.read = (at, into) => (
+          read(at, into),
+          (mode === 'sync' ? answer : Promise.resolve(1).then(() => answer)) as never
+        );
         const into = new Uint8Array(PAGE_SIZE);
-        const load = mode === 'sync' && slot === 7 ? () => space.pageIn(slot, into) : () => space.pageInAsync(slot, into);
+        const load =
+          mode === 'sync' && slot === 7 ? () => space.pageIn(slot, into) : () => space.pageInAsync(slot, into);
         const error = await errorOf(load);
         expect([undefined, 'EIO']).toContain(error?.code);
         if (error === undefined) expectBytes(into, pageOf(slot));
@@ -242,14 +322,28 @@ describe.each(MODES)('a store of mode %s', (mode) => {
       ['a then that throws', () => ({ then: traps }), false],
       ['a promise with a then of its own', own, false],
       ['a promise whose constructor throws', constructed, false],
-      ['one that answers twice', () => ({ then: (yes: () => void, no: (cause: unknown) => void) => (yes(), yes(), no(new Error('no'))) }), true],
+      [
+        'one that answers twice',
+        () => ({ then: (yes: () => void, no: (cause: unknown) => void) => (yes(), yes(), no(new Error('no'))) }),
+        true,
+      ],
       ['one that answers, then throws', () => ({ then: (yes: () => void) => (yes(), traps()) }), true],
-      ['one that refuses twice', () => ({ then: (yes: () => void, no: (cause: unknown) => void) => (no(new Error('no')), no(new Error('no')), yes()) }), false],
+      [
+        'one that refuses twice',
+        () => ({
+          then: (yes: () => void, no: (cause: unknown) => void) => (no(new Error('no')), no(new Error('no')), yes()),
+        }),
+        false,
+      ],
       ['a function that is one', () => Object.assign(() => undefined, { then: (yes: () => void) => yes() }), true],
-      ['one that answers with itself', () => {
-        const it: { then: (yes: (value: unknown) => void) => void } = { then: (yes) => yes(Promise.resolve(1)) };
-        return it;
-      }, true],
+      [
+        'one that answers with itself',
+        () => {
+          const it: { then: (yes: (value: unknown) => void) => void } = { then: (yes) => yes(Promise.resolve(1)) };
+          return it;
+        },
+        true,
+      ],
     ];
     for (const [what, answer, isFine] of answers) {
       const store = new Store(mode);
@@ -258,8 +352,14 @@ describe.each(MODES)('a store of mode %s', (mode) => {
       const written = await errorOf(() => space.zswap.writebackAsync(2));
       // A synchronous store must not give a promise at all.
       expect(written?.code, what).toBe(mode === 'async' && isFine ? undefined : 'EIO');
-      if (mode === 'sync') expect(codeOf(() => space.zswap.writeback(1)), what).toBe('EIO');
-      expect([undefined, 'EIO']).toContain((await errorOf(() => space.pageInAsync(7, new Uint8Array(PAGE_SIZE))))?.code);
+      if (mode === 'sync')
+        expect(
+          codeOf(() => space.zswap.writeback(1)),
+          what,
+        ).toBe('EIO');
+      expect([undefined, 'EIO']).toContain(
+        (await errorOf(() => space.pageInAsync(7, new Uint8Array(PAGE_SIZE))))?.code,
+      );
       space.free(8);
       await new Promise((resolve) => setTimeout(resolve, 0));
       store.instead = undefined;
@@ -314,8 +414,13 @@ describe.each(MODES)('a store of mode %s', (mode) => {
       let deepest = 0;
       let depth = 0;
       const back: ((n: number) => unknown)[] = [
-        () => zswap.writebackAsync(50), () => zswap.writeback(50), (n) => zswap.load(0, 6 + (n % 4), new Uint8Array(PAGE_SIZE)), () => zswap.shrink(3),
-        (n) => space.free(1000 + n), (n) => zswap.store(1, n, rawPage(n)), (n) => space.pageInAsync(6 + (n % 4), new Uint8Array(PAGE_SIZE)),
+        () => zswap.writebackAsync(50),
+        () => zswap.writeback(50),
+        (n) => zswap.load(0, 6 + (n % 4), new Uint8Array(PAGE_SIZE)),
+        () => zswap.shrink(3),
+        (n) => space.free(1000 + n),
+        (n) => zswap.store(1, n, rawPage(n)),
+        (n) => space.pageInAsync(6 + (n % 4), new Uint8Array(PAGE_SIZE)),
       ];
       let n = 0;
       let budget = 3000;
@@ -406,7 +511,14 @@ test('a codec that writes back, or shrinks, whenever it is asked', async () => {
         compress: (from, to) => (back(), deflate.compress(from, to)),
         decompress: (from, to) => (back(), deflate.decompress(from, to)),
       };
-      const zswap: Zswap = await Zswap.create({ bytes: '4MiB', ...buildOptions(build), codec, victims, writebackCompressed: false, store });
+      const zswap: Zswap = await Zswap.create({
+        bytes: '4MiB',
+        ...buildOptions(build),
+        codec,
+        victims,
+        writebackCompressed: false,
+        store,
+      });
       for (let offset = 0; offset < 100; offset++) expect(zswap.store(0, offset, pageOf(offset))).toBe(true);
       isOn = true;
       const into = new Uint8Array(PAGE_SIZE);
@@ -451,7 +563,13 @@ test('a codec that calls back without end', async () => {
     compress: (from, to) => (recurse(() => zswap.store(0, 1, pageOf(1))), deflate.compress(from, to)),
     decompress: (from, to) => (recurse(() => zswap.load(0, 0, into)), deflate.decompress(from, to)),
   };
-  const zswap: Zswap = await Zswap.create({ bytes: '1MiB', ...buildOptions(build), codec, writebackCompressed: false, store: new NotingStore() });
+  const zswap: Zswap = await Zswap.create({
+    bytes: '1MiB',
+    ...buildOptions(build),
+    codec,
+    writebackCompressed: false,
+    store: new NotingStore(),
+  });
   zswap.store(0, 0, pageOf(0));
   recursing = true;
   expect(zswap.store(0, 1, pageOf(1))).toBe(true);
@@ -470,9 +588,30 @@ test('a codec that calls back without end', async () => {
 
 test('what is no store, or cannot be read, is EINVAL', async () => {
   const whole = new NotingStore();
-  const missing = (key: string, value?: unknown): unknown => new Proxy(whole, { get: (target, name) => (name === key ? value : Reflect.get(target, name)) as unknown });
-  for (const store of [null, 5, 'store', () => undefined, {}, evil, revoked, missing('read'), missing('write', 5), missing('free', {}), missing('mode', 'other'), missing('mode'), missing('slots', 0), missing('slots', -1), missing('slots', 1.5), missing('slots', '8')]) {
-    for (const make of [() => Zswap.create({ store: store as never }), () => SwapSpace.create({ store: store as never })]) {
+  const missing = (key: string, value?: unknown): unknown =>
+    new Proxy(whole, { get: (target, name) => (name === key ? value : Reflect.get(target, name)) as unknown });
+  for (const store of [
+    null,
+    5,
+    'store',
+    () => undefined,
+    {},
+    evil,
+    revoked,
+    missing('read'),
+    missing('write', 5),
+    missing('free', {}),
+    missing('mode', 'other'),
+    missing('mode'),
+    missing('slots', 0),
+    missing('slots', -1),
+    missing('slots', 1.5),
+    missing('slots', '8'),
+  ]) {
+    for (const make of [
+      () => Zswap.create({ store: store as never }),
+      () => SwapSpace.create({ store: store as never }),
+    ]) {
       if (store === null || store === undefined) continue;
       expect((await errorOf(make))?.code).toBe('EINVAL');
     }

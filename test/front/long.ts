@@ -18,7 +18,14 @@ interface Round {
 /** Plays a list of actions from the start; the error, or undefined. */
 async function play({ row, seed, actions: list }: Round, clock: Clock, deflate: Codec): Promise<unknown> {
   try {
-    const machine = await FrontMachine.create(row, ALL_BUILDS[seed % 3] ?? 'release', clock, deflate, seed, seed % 2 === 0 ? '512KiB' : '1MiB');
+    const machine = await FrontMachine.create(
+      row,
+      ALL_BUILDS[seed % 3] ?? 'release',
+      clock,
+      deflate,
+      seed,
+      seed % 2 === 0 ? '512KiB' : '1MiB',
+    );
     for (const action of list) {
       const wait = machine.apply(action);
       if (wait !== undefined) await wait;
@@ -68,7 +75,9 @@ export async function runFront(row: FrontRow, operations: number, seed: number):
       }
       done += list.length;
     }
-    console.log(`swap ${row.title}: ${done} operations, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
+    console.log(
+      `swap ${row.title}: ${done} operations, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`,
+    );
     return true;
   } finally {
     clock.restore();

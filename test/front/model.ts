@@ -6,7 +6,15 @@
  * of the states that the page went through meanwhile, and nothing else. No test framework in here: long.ts runs it too.
  */
 import {
-  CompcacheError, Ram, SwapSpace, Zswap, type AllocatorName, type BackingStore, type Codec, type ErrorCode, type ZswapStats,
+  CompcacheError,
+  Ram,
+  SwapSpace,
+  Zswap,
+  type AllocatorName,
+  type BackingStore,
+  type Codec,
+  type ErrorCode,
+  type ZswapStats,
 } from '../../bindings/index.ts';
 import { zswaps } from '../../bindings/front/zswap/index.ts';
 import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
@@ -114,7 +122,14 @@ export class Trimmer implements Codec {
   /** What it answers instead of a number of bytes. */
   #answer(on: 'compress' | 'decompress', fault: number, most: number): number {
     const answers = [
-      () => most + 1, () => -1, () => NaN, () => 1.5, () => Promise.resolve(7), () => Promise.reject(new Error('codec')), () => undefined, () => 'x',
+      () => most + 1,
+      () => -1,
+      () => NaN,
+      () => 1.5,
+      () => Promise.resolve(7),
+      () => Promise.reject(new Error('codec')),
+      () => undefined,
+      () => 'x',
     ];
     const answer = answers[fault % 9]?.();
     if (answer === undefined && fault % 9 === 8) throw new Error(`${on} failed`);
@@ -189,8 +204,30 @@ async function settled<T>(call: Promise<T>, store: ChaosStore): Promise<T> {
 
 /** All that can be set. */
 export function settingsOf(zswap: Zswap): object {
-  const { name, victims, enabled, maxPoolPercent, acceptThresholdPercent, sameFilled, exclusiveLoads, writebackLimit, allocator, codec } = zswap;
-  return { name, victims, enabled, maxPoolPercent, acceptThresholdPercent, sameFilled, exclusiveLoads, writebackLimit: String(writebackLimit), allocator, codec };
+  const {
+    name,
+    victims,
+    enabled,
+    maxPoolPercent,
+    acceptThresholdPercent,
+    sameFilled,
+    exclusiveLoads,
+    writebackLimit,
+    allocator,
+    codec,
+  } = zswap;
+  return {
+    name,
+    victims,
+    enabled,
+    maxPoolPercent,
+    acceptThresholdPercent,
+    sameFilled,
+    exclusiveLoads,
+    writebackLimit: String(writebackLimit),
+    allocator,
+    codec,
+  };
 }
 
 export class FrontMachine {
@@ -234,7 +271,14 @@ export class FrontMachine {
   }
 
   /** `deflate` is loaded once; `clock` is installed. */
-  static async create(row: FrontRow, build: Build, clock: Clock, deflate: Codec, seed: number, bytes = '512KiB'): Promise<FrontMachine> {
+  static async create(
+    row: FrontRow,
+    build: Build,
+    clock: Clock,
+    deflate: Codec,
+    seed: number,
+    bytes = '512KiB',
+  ): Promise<FrontMachine> {
     const ram = await Ram.create({ bytes, ...buildOptions(build) });
     if (row.shared) ram.zpool('zbud', { name: 'other' }).malloc(100);
     const machine = new FrontMachine(row, ram, build, clock, deflate, seed);
@@ -243,12 +287,32 @@ export class FrontMachine {
   }
 
   async #open(): Promise<void> {
-    const { allocator, victims, codec, mode, exclusiveLoads, writebackCompressed, maxInFlight, slots, index, incompressible } = this.row;
+    const {
+      allocator,
+      victims,
+      codec,
+      mode,
+      exclusiveLoads,
+      writebackCompressed,
+      maxInFlight,
+      slots,
+      index,
+      incompressible,
+    } = this.row;
     this.#seed += 1;
     this.#store = new ChaosStore({ mode, slots, seed: this.#seed, maxInFlight });
     this.#space = await SwapSpace.create({
-      ram: this.#ram, store: this.#store as BackingStore, allocator, victims, codec: this.#codecs[codec], exclusiveLoads, writebackCompressed,
-      maxInFlight, index, timeout: TIMEOUT, ...(incompressible === undefined ? {} : { incompressible }),
+      ram: this.#ram,
+      store: this.#store as BackingStore,
+      allocator,
+      victims,
+      codec: this.#codecs[codec],
+      exclusiveLoads,
+      writebackCompressed,
+      maxInFlight,
+      index,
+      timeout: TIMEOUT,
+      ...(incompressible === undefined ? {} : { incompressible }),
     });
     this.#emptyFrames = this.#zswap.stats().frames;
     this.#lost = this.#kept = 0;
@@ -290,14 +354,19 @@ export class FrontMachine {
 
   /** Requires that what a load gave is a state that the page has had since. */
   #requireState(history: History, given: Uint8Array | undefined, since: number, what: string): void {
-    must(this.#hasBeen(history, given, since), `${what} ${this.#key(history.type, history.offset)} gave ${given === undefined ? 'nothing' : 'other bytes'}`);
+    must(
+      this.#hasBeen(history, given, since),
+      `${what} ${this.#key(history.type, history.offset)} gave ${given === undefined ? 'nothing' : 'other bytes'}`,
+    );
   }
 
   #hasBeen({ versions }: History, given: Uint8Array | undefined, since: number): boolean {
     return versions.some((version, i) => {
       const end = versions[i + 1]?.from ?? Infinity;
       if (end <= since) return false;
-      return given === undefined ? version.page === undefined : version.page !== undefined && sameBytes(version.page, given);
+      return given === undefined
+        ? version.page === undefined
+        : version.page !== undefined && sameBytes(version.page, given);
     });
   }
 
@@ -327,16 +396,23 @@ export class FrontMachine {
 
   #do(action: FrontAction): Promise<void> | undefined {
     switch (action.kind) {
-      case 'settle': return this.#settle(action.calls);
-      case 'quiet': return quiet();
-      case 'time': return this.#time();
+      case 'settle':
+        return this.#settle(action.calls);
+      case 'quiet':
+        return quiet();
+      case 'time':
+        return this.#time();
       case 'release':
         this.#store.release();
         return quiet();
-      case 'close': return this.#close().then(() => this.#open());
-      case 'image': return this.#image();
-      case 'all': return this.#drain();
-      default: this.#act(action);
+      case 'close':
+        return this.#close().then(() => this.#open());
+      case 'image':
+        return this.#image();
+      case 'all':
+        return this.#drain();
+      default:
+        this.#act(action);
     }
     return undefined;
   }
@@ -344,17 +420,32 @@ export class FrontMachine {
   /** The actions that do not wait; they may happen inside a call of store or codec as well. */
   #act(action: FrontAction): void {
     switch (action.kind) {
-      case 'store': return this.#onKey(action, (history) => this.#storePage(history, pageOf(action.page)));
-      case 'pageOut': return this.#onKey({ type: 0, offset: action.offset }, (history) => this.#pageOut(history, pageOf(action.page)));
-      case 'pageOutAsync': return this.#onKey({ type: 0, offset: action.offset }, (history) => this.#pageOutSoon(history, pageOf(action.page)));
-      case 'load': return this.#onKey(action, (history) => this.#load(history));
-      case 'loadAsync': return this.#onKey(action, (history) => this.#loadSoon(history));
-      case 'invalidate': return this.#onKey(action, (history) => this.#invalidate(history));
-      case 'area': return this.#area(action.type);
-      case 'writeback': return this.#reclaim('writeback', action.entries);
-      case 'shrink': return this.#reclaim('shrink', action.frames);
-      case 'writebackAsync': return this.#reclaimSoon('writebackAsync', action.entries);
-      case 'shrinkAsync': return this.#reclaimSoon('shrinkAsync', action.frames);
+      case 'store':
+        return this.#onKey(action, (history) => this.#storePage(history, pageOf(action.page)));
+      case 'pageOut':
+        return this.#onKey({ type: 0, offset: action.offset }, (history) =>
+          this.#pageOut(history, pageOf(action.page)),
+        );
+      case 'pageOutAsync':
+        return this.#onKey({ type: 0, offset: action.offset }, (history) =>
+          this.#pageOutSoon(history, pageOf(action.page)),
+        );
+      case 'load':
+        return this.#onKey(action, (history) => this.#load(history));
+      case 'loadAsync':
+        return this.#onKey(action, (history) => this.#loadSoon(history));
+      case 'invalidate':
+        return this.#onKey(action, (history) => this.#invalidate(history));
+      case 'area':
+        return this.#area(action.type);
+      case 'writeback':
+        return this.#reclaim('writeback', action.entries);
+      case 'shrink':
+        return this.#reclaim('shrink', action.frames);
+      case 'writebackAsync':
+        return this.#reclaimSoon('writebackAsync', action.entries);
+      case 'shrinkAsync':
+        return this.#reclaimSoon('shrinkAsync', action.frames);
       case 'fault': {
         const faults = faultsOf(action.op);
         return this.#store.plan(action.op, faults[action.fault % faults.length] as Fault, action.after);
@@ -366,10 +457,14 @@ export class FrontMachine {
         this.#ram.failFrames(action.after, action.times);
         this.#armed = this.actions + ARMED;
         return;
-      case 'codec fault': return this.#trimmer.plan(action.on, action.fault, action.after);
-      case 'inside': return this.#inside(action.op, action.action);
-      case 'set': return this.#set(action.setting);
-      default: return;
+      case 'codec fault':
+        return this.#trimmer.plan(action.on, action.fault, action.after);
+      case 'inside':
+        return this.#inside(action.op, action.action);
+      case 'set':
+        return this.#set(action.setting);
+      default:
+        return;
     }
   }
 
@@ -434,7 +529,14 @@ export class FrontMachine {
   /** A refused page is counted, but where the limit was hit before and is not yet left by enough. */
   #requireCounter(before: ZswapStats): void {
     const after = this.#zswap.stats();
-    const names = ['poolLimitHit', 'rejectReclaimFail', 'rejectCompressFail', 'rejectCompressPoor', 'rejectAllocFail', 'rejectKmemcacheFail'] as const;
+    const names = [
+      'poolLimitHit',
+      'rejectReclaimFail',
+      'rejectCompressFail',
+      'rejectCompressPoor',
+      'rejectAllocFail',
+      'rejectKmemcacheFail',
+    ] as const;
     const counted = names.some((name) => after[name] > before[name]);
     must(counted || before.poolLimitHit > 0, 'a page was refused and nothing was counted');
   }
@@ -448,7 +550,11 @@ export class FrontMachine {
     } catch (error) {
       this.#put(history, undefined);
       const code = codeOf(error);
-      must(['ENOSPC', 'EIO', 'ENOMEM'].includes(code) || (code === 'EAGAIN' && this.row.mode === 'async'), `pageOut gave ${String(error)}`, error);
+      must(
+        ['ENOSPC', 'EIO', 'ENOMEM'].includes(code) || (code === 'EAGAIN' && this.row.mode === 'async'),
+        `pageOut gave ${String(error)}`,
+        error,
+      );
       this.#requireReason(code, error);
     }
   }
@@ -463,16 +569,19 @@ export class FrontMachine {
     const pending = { seenGone: false };
     if (version.page !== undefined) version.pending = pending;
     this.#track(
-      call.then(() => {
-        delete version.pending;
-        must(!pending.seenGone, 'a page was gone, and its pageOutAsync has not failed');
-      }, (error: unknown) => {
-        delete version.pending;
-        const code = codeOf(error);
-        must(['ENOSPC', 'EIO', 'ENOMEM'].includes(code), `pageOutAsync gave ${String(error)}`, error);
-        this.#requireReason(code, error);
-        if (version.page !== undefined && this.#current(history) === version) this.#put(history, undefined);
-      }),
+      call.then(
+        () => {
+          delete version.pending;
+          must(!pending.seenGone, 'a page was gone, and its pageOutAsync has not failed');
+        },
+        (error: unknown) => {
+          delete version.pending;
+          const code = codeOf(error);
+          must(['ENOSPC', 'EIO', 'ENOMEM'].includes(code), `pageOutAsync gave ${String(error)}`, error);
+          this.#requireReason(code, error);
+          if (version.page !== undefined && this.#current(history) === version) this.#put(history, undefined);
+        },
+      ),
     );
   }
 
@@ -487,11 +596,15 @@ export class FrontMachine {
     const { type, offset } = history;
     const into = noise(PAGE_SIZE, 99);
     const since = this.#now;
-    const { damaged, failed } = { damaged: this.#store.damaged, failed: this.#store.failed.read + this.#trimmer.failed.decompress };
+    const { damaged, failed } = {
+      damaged: this.#store.damaged,
+      failed: this.#store.failed.read + this.#trimmer.failed.decompress,
+    };
     const exclusive = this.#zswap.exclusiveLoads;
     try {
       const found = this.#zswap.load(type, offset, into);
-      if (this.#depth === 0) must(found === (this.#current(history).page !== undefined), `load of ${this.#key(type, offset)} gave ${found}`);
+      if (this.#depth === 0)
+        must(found === (this.#current(history).page !== undefined), `load of ${this.#key(type, offset)} gave ${found}`);
       this.#requireState(history, found ? into : undefined, since, 'load of');
       if (exclusive && found && !this.#zswap.has(type, offset)) this.#put(history, undefined);
     } catch (error) {
@@ -502,7 +615,11 @@ export class FrontMachine {
       }
       must(codeOf(error) === 'EIO', `load gave ${String(error)}`, error);
       if (this.#zswap.has(type, offset)) {
-        must(this.#store.failed.read + this.#trimmer.failed.decompress > failed, `EIO for ${this.#key(type, offset)}, and nothing has failed`, error);
+        must(
+          this.#store.failed.read + this.#trimmer.failed.decompress > failed,
+          `EIO for ${this.#key(type, offset)}, and nothing has failed`,
+          error,
+        );
       } else {
         must(this.#store.damaged > damaged, `${this.#key(type, offset)} is lost, and nothing was damaged`, error);
         this.#put(history, undefined);
@@ -526,7 +643,8 @@ export class FrontMachine {
           const isTaken = !found && history.loads > 0 && (exclusive || this.#zswap.exclusiveLoads);
           // So may a page whose pageOutAsync has failed and whose rejection is still on its way.
           const { pending } = this.#current(history);
-          if (!isTaken && !found && pending !== undefined) pending.seenGone ||= !this.#hasBeen(history, undefined, since);
+          if (!isTaken && !found && pending !== undefined)
+            pending.seenGone ||= !this.#hasBeen(history, undefined, since);
           else if (!isTaken) this.#requireState(history, found ? into : undefined, since, 'loadAsync of');
           if (found && (exclusive || this.#zswap.exclusiveLoads) && space === this.#created) this.#vanished(history);
         },
@@ -560,12 +678,18 @@ export class FrontMachine {
 
   #invalidate(history: History): void {
     const was = this.#zswap.invalidatePage(history.type, history.offset);
-    if (this.#depth === 0) must(was === (this.#current(history).page !== undefined), `invalidate of ${this.#key(history.type, history.offset)} gave ${was}`);
+    if (this.#depth === 0)
+      must(
+        was === (this.#current(history).page !== undefined),
+        `invalidate of ${this.#key(history.type, history.offset)} gave ${was}`,
+      );
     this.#put(history, undefined);
   }
 
   #area(type: number): void {
-    const of = [...this.#histories.values()].filter((history) => history.type === type % TYPES && this.#busy !== this.#key(history.type, history.offset));
+    const of = [...this.#histories.values()].filter(
+      (history) => history.type === type % TYPES && this.#busy !== this.#key(history.type, history.offset),
+    );
     if (this.#depth !== 0) {
       for (const history of of) this.#invalidate(history);
       return;
@@ -586,8 +710,14 @@ export class FrontMachine {
       must(this.row.mode === 'sync', `${what} of an asynchronous store gave ${moved}`);
       const after = this.#zswap.stats();
       if (alone && what === 'writeback') {
-        must(moved === after.writtenBackPages - before.writtenBackPages, `writeback gave ${moved}, and counted ${after.writtenBackPages - before.writtenBackPages}`);
-        must(moved <= budget && this.#zswap.writebackLimit === budget - moved, `${moved} were written of ${budget}, ${this.#zswap.writebackLimit} are left`);
+        must(
+          moved === after.writtenBackPages - before.writtenBackPages,
+          `writeback gave ${moved}, and counted ${after.writtenBackPages - before.writtenBackPages}`,
+        );
+        must(
+          moved <= budget && this.#zswap.writebackLimit === budget - moved,
+          `${moved} were written of ${budget}, ${this.#zswap.writebackLimit} are left`,
+        );
         if (this.row.victims === 'entry') must(moved <= count, `writeback(${count}) gave ${moved}`);
       }
     } catch (error) {
@@ -601,7 +731,13 @@ export class FrontMachine {
   #reclaimSoon(what: 'writebackAsync' | 'shrinkAsync', count: number): void {
     this.#track(
       this.#zswap[what](count).then(
-        (moved) => must(Number.isInteger(moved) && moved >= 0 && (what === 'shrinkAsync' || this.row.victims === 'page' || moved <= count), `${what}(${count}) gave ${moved}`),
+        (moved) =>
+          must(
+            Number.isInteger(moved) &&
+              moved >= 0 &&
+              (what === 'shrinkAsync' || this.row.victims === 'page' || moved <= count),
+            `${what}(${count}) gave ${moved}`,
+          ),
         (error: unknown) => {
           const code = codeOf(error);
           must(code === 'EIO' || code === 'ENOSPC', `${what} gave ${String(error)}`, error);
@@ -617,7 +753,10 @@ export class FrontMachine {
       switch (setting.what) {
         case 'codec':
           zswap.codec = this.#codecs[setting.value];
-          must(zswap.codec === setting.value || typeof this.#codecs[setting.value] !== 'string', `the codec is ${zswap.codec}`);
+          must(
+            zswap.codec === setting.value || typeof this.#codecs[setting.value] !== 'string',
+            `the codec is ${zswap.codec}`,
+          );
           break;
         case 'writebackLimit':
           zswap.writebackLimit = setting.value > 40 ? Infinity : setting.value;
@@ -630,7 +769,11 @@ export class FrontMachine {
       }
     } catch (error) {
       const code = codeOf(error);
-      must((code === 'ENOMEM' || code === 'EBUSY') && (setting.what === 'codec' || setting.what === 'allocator'), `setting ${setting.what} gave ${String(error)}`, error);
+      must(
+        (code === 'ENOMEM' || code === 'EBUSY') && (setting.what === 'codec' || setting.what === 'allocator'),
+        `setting ${setting.what} gave ${String(error)}`,
+        error,
+      );
     }
   }
 
@@ -689,7 +832,11 @@ export class FrontMachine {
       },
     );
     this.#track(closed);
-    for (const call of [() => this.#zswap.load(0, 0, new Uint8Array(PAGE_SIZE)), () => this.#zswap.stats(), () => this.#zswap.invalidatePage(0, 0)]) {
+    for (const call of [
+      () => this.#zswap.load(0, 0, new Uint8Array(PAGE_SIZE)),
+      () => this.#zswap.stats(),
+      () => this.#zswap.invalidatePage(0, 0),
+    ]) {
       try {
         call();
         must(false, 'a closed space answers');
@@ -710,7 +857,10 @@ export class FrontMachine {
     while (this.#store.release()) await quiet();
     this.#store.verify();
     this.#ram.check();
-    must(this.#ram.stats().usedFrames === this.#usedBefore, `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after close`);
+    must(
+      this.#ram.stats().usedFrames === this.#usedBefore,
+      `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after close`,
+    );
     this.#histories.clear();
     this.#trimmer.calm();
     this.#closing = false;
@@ -731,7 +881,9 @@ export class FrontMachine {
     const codecs = Object.values(this.#codecs).filter((codec) => typeof codec !== 'string');
     const opening = settled(Zswap.open(ram, name, { store: store as BackingStore, codecs }), store);
     if (!this.#store.isWhole) {
-      const zswap = await opening.catch((error: unknown) => void must(codeOf(error) === 'EINVAL', `open gave ${String(error)}`, error));
+      const zswap = await opening.catch(
+        (error: unknown) => void must(codeOf(error) === 'EINVAL', `open gave ${String(error)}`, error),
+      );
       must(sameBytes(image, ram.snapshot()), 'to open it, or not, has changed the RAM');
       // Only some slots are looked at, and it goes on with the original.
       if (zswap !== undefined) await settled(zswap.close(), store);
@@ -740,7 +892,10 @@ export class FrontMachine {
     }
     const zswap = await opening;
     must(sameBytes(image, ram.snapshot()), 'to open it has changed the RAM');
-    must(JSON.stringify(before) === JSON.stringify({ settings: settingsOf(zswap), stats: zswap.stats() }), 'it is another one after restore');
+    must(
+      JSON.stringify(before) === JSON.stringify({ settings: settingsOf(zswap), stats: zswap.stats() }),
+      'it is another one after restore',
+    );
     await settled(this.#space.close(), this.#store);
     this.#ram.close();
     this.#ram = ram;
@@ -771,7 +926,10 @@ export class FrontMachine {
       const { page, fill } = this.#current(history);
       if (page !== undefined) count += 1;
       if (fill) fills += 1;
-      must(this.#zswap.has(history.type, history.offset) === (page !== undefined), `${this.#key(history.type, history.offset)}: ${page === undefined ? 'is there' : 'is not there'}`);
+      must(
+        this.#zswap.has(history.type, history.offset) === (page !== undefined),
+        `${this.#key(history.type, history.offset)}: ${page === undefined ? 'is there' : 'is not there'}`,
+      );
     }
     const stats = this.#zswap.stats();
     const there = stats.storedPages + stats.backingPages;
@@ -780,21 +938,36 @@ export class FrontMachine {
     must(stats.storedIncompressiblePages <= stats.storedPages - stats.sameFilledPages, 'more raw pages than pages');
     const pools = this.#ram.pools().filter(({ name }) => name !== 'other');
     const objects = pools.reduce((sum, pool) => sum + pool.stats().objects, 0);
-    must(objects === stats.storedPages - stats.sameFilledPages, `${objects} objects for ${stats.storedPages - stats.sameFilledPages} entries`);
+    must(
+      objects === stats.storedPages - stats.sameFilledPages,
+      `${objects} objects for ${stats.storedPages - stats.sameFilledPages} entries`,
+    );
     // A pool that has drained waits for the writes of a victim of its own.
     must(stats.pools <= pools.length, `${stats.pools} pools of ${pools.length}`);
-    must(stats.frames === this.#ram.stats().usedFrames - this.#usedBefore || pools.length !== stats.pools, `${stats.frames} frames of ${this.#ram.stats().usedFrames - this.#usedBefore}`);
+    must(
+      stats.frames === this.#ram.stats().usedFrames - this.#usedBefore || pools.length !== stats.pools,
+      `${stats.frames} frames of ${this.#ram.stats().usedFrames - this.#usedBefore}`,
+    );
     must(this.#lost <= this.#store.damaged, `${this.#lost} pages were lost, ${this.#store.damaged} reads were damaged`);
-    must(this.#kept <= this.#store.failed.read + this.#store.damaged + this.#trimmer.failed.decompress, `${this.#kept} loads failed for nothing`);
+    must(
+      this.#kept <= this.#store.failed.read + this.#store.damaged + this.#trimmer.failed.decompress,
+      `${this.#kept} loads failed for nothing`,
+    );
   }
 
   /** What must hold when nothing is under way. */
   #compareIdle(): void {
     const stats = this.#zswap.stats();
     must(stats.inFlight === 0, `${stats.inFlight} writes under way`);
-    must(stats.pools === this.#ram.pools().filter(({ name }) => name !== 'other').length, 'a pool that has drained is left');
+    must(
+      stats.pools === this.#ram.pools().filter(({ name }) => name !== 'other').length,
+      'a pool that has drained is left',
+    );
     must(stats.backingSlots === stats.backingPages, `${stats.backingSlots} slots for ${stats.backingPages} pages`);
-    must(this.#store.owned.size === stats.backingSlots, `the store has ${this.#store.owned.size} slots, ${stats.backingSlots} are in use`);
+    must(
+      this.#store.owned.size === stats.backingSlots,
+      `the store has ${this.#store.owned.size} slots, ${stats.backingSlots} are in use`,
+    );
     for (const history of this.#histories.values()) history.versions = [this.#current(history)];
   }
 
@@ -821,6 +994,10 @@ export class FrontMachine {
   /** Frames that an empty space keeps: no more than a new one has, but for a pool of another allocator. */
   #leftFrames(frames: number): void {
     const { allocator } = this.#zswap;
-    if (allocator === this.row.allocator) must(frames <= this.#emptyFrames + (allocator === 'xcfmalloc' ? 32 : 0), `${frames} frames are left, a new one has ${this.#emptyFrames}`);
+    if (allocator === this.row.allocator)
+      must(
+        frames <= this.#emptyFrames + (allocator === 'xcfmalloc' ? 32 : 0),
+        `${frames} frames are left, a new one has ${this.#emptyFrames}`,
+      );
   }
 }

@@ -1,7 +1,19 @@
 /** Ramzswap: a call that fails changes nothing and can be made again; what it holds is its own. */
 import { describe, expect, test } from 'vitest';
 import {
-  ALLOCATORS, PAGE_SIZE, Ram, Ramzswap, type BackingStore, type CompcacheError, type Codec, type ErrorCode, type Handle, type PageEntry, type RamzswapOptions, type RamzswapSettings, type Zpool,
+  ALLOCATORS,
+  PAGE_SIZE,
+  Ram,
+  Ramzswap,
+  type BackingStore,
+  type CompcacheError,
+  type Codec,
+  type ErrorCode,
+  type Handle,
+  type PageEntry,
+  type RamzswapOptions,
+  type RamzswapSettings,
+  type Zpool,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
@@ -11,7 +23,13 @@ import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 const build = builds[builds.length - 1] ?? 'release';
 
 async function rejectedWith(call: Promise<unknown>): Promise<ErrorCode | undefined> {
-  return call.then(() => undefined, (error: unknown) => codeOf(() => { throw error as Error; }));
+  return call.then(
+    () => undefined,
+    (error: unknown) =>
+      codeOf(() => {
+        throw error as Error;
+      }),
+  );
 }
 
 function newRam(): Promise<Ram> {
@@ -19,7 +37,11 @@ function newRam(): Promise<Ram> {
 }
 
 function create(options: RamzswapOptions): Promise<Ramzswap> {
-  return Ramzswap.create({ disksize: '256KiB', ...(options.ram === undefined ? { bytes: '2MiB', ...buildOptions(build) } : {}), ...options });
+  return Ramzswap.create({
+    disksize: '256KiB',
+    ...(options.ram === undefined ? { bytes: '2MiB', ...buildOptions(build) } : {}),
+    ...options,
+  });
 }
 
 function got(device: Ramzswap, index: number): Uint8Array {
@@ -44,10 +66,16 @@ describe.each(ALLOCATORS)('the pool of a device on %s', (allocator) => {
     const ram = await newRam();
     const device = await create({ ram, allocator });
     const pages = Array.from({ length: 24 }, (_, n) => (n % 5 === 0 ? rawPage(n) : pageOf(n)));
-    pages.forEach((page, n) => { device.writePage(n, page); });
+    pages.forEach((page, n) => {
+      device.writePage(n, page);
+    });
     const found = ram.pools().find(({ name }) => name.includes('/pool')) as Zpool;
     const handles: Handle[] = [];
-    found.walk(({ objects }) => { objects.forEach(({ handle }) => { if (handle !== 0) handles.push(handle); }); });
+    found.walk(({ objects }) => {
+      objects.forEach(({ handle }) => {
+        if (handle !== 0) handles.push(handle);
+      });
+    });
     expect(handles.length).toBeGreaterThan(0);
     const image = (): string => JSON.stringify([found.stats(), ram.stats(), [...device.blockState()]]);
     const before = image();
@@ -55,12 +83,44 @@ describe.each(ALLOCATORS)('the pool of a device on %s', (allocator) => {
     for (const pool of [found, ram.openZpool(found.name)]) {
       for (const handle of [...new Set([handles[0], handles.at(-1)])] as Handle[]) {
         const changes: Record<string, () => unknown> = {
-          malloc: () => pool.malloc(100), free: () => { pool.free(handle); }, write: () => { pool.write(handle, Uint8Array.of(1, 2, 3)); },
-          'map rw': () => pool.map(handle, 'rw'), 'map ro': () => pool.map(handle, 'ro'), 'map wo': () => pool.map(handle, 'wo'), unmap: () => { pool.unmap(handle); },
-          storePage: () => pool.storePage(pageOf(1)), 'storePage, raw': () => pool.storePage(rawPage(1)), freePage: () => { pool.freePage(handle as number as PageEntry); },
-          'storePage, foreign': () => pool.storePage(pageOf(1), { name: 'x', compress: (_, into) => into.fill(1, 0, 9) && 9, decompress: () => PAGE_SIZE }),
-          pageTable: () => pool.pageTable(), 'sparse pageTable': () => pool.pageTable('sparse'), shrink: () => pool.shrink(1), compact: () => pool.compact(),
-          'compact some': () => pool.compact({ victims: 1 }), runDeferred: () => { pool.runDeferred(); }, destroy: () => { pool.destroy(); }, close: () => { pool.close(); },
+          malloc: () => pool.malloc(100),
+          free: () => {
+            pool.free(handle);
+          },
+          write: () => {
+            pool.write(handle, Uint8Array.of(1, 2, 3));
+          },
+          'map rw': () => pool.map(handle, 'rw'),
+          'map ro': () => pool.map(handle, 'ro'),
+          'map wo': () => pool.map(handle, 'wo'),
+          unmap: () => {
+            pool.unmap(handle);
+          },
+          storePage: () => pool.storePage(pageOf(1)),
+          'storePage, raw': () => pool.storePage(rawPage(1)),
+          freePage: () => {
+            pool.freePage(handle as number as PageEntry);
+          },
+          'storePage, foreign': () =>
+            pool.storePage(pageOf(1), {
+              name: 'x',
+              compress: (_, into) => into.fill(1, 0, 9) && 9,
+              decompress: () => PAGE_SIZE,
+            }),
+          pageTable: () => pool.pageTable(),
+          'sparse pageTable': () => pool.pageTable('sparse'),
+          shrink: () => pool.shrink(1),
+          compact: () => pool.compact(),
+          'compact some': () => pool.compact({ victims: 1 }),
+          runDeferred: () => {
+            pool.runDeferred();
+          },
+          destroy: () => {
+            pool.destroy();
+          },
+          close: () => {
+            pool.close();
+          },
           evict: () => ram.openZpool(pool.name, { evict: () => true }),
         };
         for (const [name, change] of Object.entries(changes)) expect(codeOf(change), name).toBe('EBUSY');
@@ -72,7 +132,9 @@ describe.each(ALLOCATORS)('the pool of a device on %s', (allocator) => {
     }
     expect(image()).toBe(before);
     expectBytes(ram.snapshot(), snapshot);
-    pages.forEach((page, n) => { expectBytes(got(device, n), page); });
+    pages.forEach((page, n) => {
+      expectBytes(got(device, n), page);
+    });
     ram.check();
     await device.close();
     expect(ram.stats().usedFrames).toBe(0);
@@ -84,46 +146,73 @@ describe('inside an evict callback', () => {
   /** Runs a deed in an evict callback of that RAM. */
   function inEvict<T>(ram: Ram, deed: () => T): T {
     let result: T | undefined;
-    const pool = ram.zpool('zbud', { evict: (handle, self) => { result = deed(); self.free(handle); } });
+    const pool = ram.zpool('zbud', {
+      evict: (handle, self) => {
+        result = deed();
+        self.free(handle);
+      },
+    });
     pool.malloc(100);
     pool.shrink(1);
     pool.destroy();
     return result as T;
   }
 
-  test.each(['own', 'given'] as const)('reset, resetAsync and close are EBUSY in an %s RAM, change nothing, and can be called again', async (whose) => {
-    for (const kind of ['none', 'sync', 'async'] as const) {
-      for (const how of ['reset', 'resetAsync', 'close'] as const) {
-        const given = whose === 'given' ? await newRam() : undefined;
-        const chaos = new ChaosStore({ mode: 'async' });
-        const backing: BackingStore | undefined = kind === 'none' ? undefined : kind === 'sync' ? new NotingStore() : chaos as BackingStore;
-        const device = await create({ ...(given === undefined ? {} : { ram: given }), ...(backing === undefined ? {} : { backing }), codec: 'lz4hc' });
-        for (let n = 0; n < 9; n++) device.writePage(n, pageOf(n));
-        if (kind === 'sync') device.writePage(9, rawPage(9));
-        const { ram } = device;
-        const used = ram.stats().usedFrames;
-        for (let n = 0; n < 2; n++) {
-          const call = inEvict(ram, () => (how === 'reset' ? Promise.resolve(codeOf(() => { device.reset(); })) : rejectedWith(device[how]())));
-          expect(await call, `${whose} ${kind} ${how}`).toBe('EBUSY');
+  test.each(['own', 'given'] as const)(
+    'reset, resetAsync and close are EBUSY in an %s RAM, change nothing, and can be called again',
+    async (whose) => {
+      for (const kind of ['none', 'sync', 'async'] as const) {
+        for (const how of ['reset', 'resetAsync', 'close'] as const) {
+          const given = whose === 'given' ? await newRam() : undefined;
+          const chaos = new ChaosStore({ mode: 'async' });
+          const backing: BackingStore | undefined =
+            kind === 'none' ? undefined : kind === 'sync' ? new NotingStore() : (chaos as BackingStore);
+          const device = await create({
+            ...(given === undefined ? {} : { ram: given }),
+            ...(backing === undefined ? {} : { backing }),
+            codec: 'lz4hc',
+          });
+          for (let n = 0; n < 9; n++) device.writePage(n, pageOf(n));
+          if (kind === 'sync') device.writePage(9, rawPage(9));
+          const { ram } = device;
+          const used = ram.stats().usedFrames;
+          for (let n = 0; n < 2; n++) {
+            const call = inEvict(ram, () =>
+              how === 'reset'
+                ? Promise.resolve(
+                    codeOf(() => {
+                      device.reset();
+                    }),
+                  )
+                : rejectedWith(device[how]()),
+            );
+            expect(await call, `${whose} ${kind} ${how}`).toBe('EBUSY');
+          }
+          expect([device.initstate, device.codec, ram.stats().usedFrames]).toEqual([true, 'lz4hc', used]);
+          for (let n = 0; n < 9; n++) expectBytes(got(device, n), pageOf(n));
+          device.check();
+          if (how === 'reset') device.reset();
+          else await settled(chaos, device[how]());
+          expect(device.initstate).toBe(false);
+          if (given === undefined) expect(codeOf(() => ram.stats())).toBe('ECLOSED');
+          else expect(given.stats().usedFrames).toBe(0);
+          if (how !== 'close') device.init({ disksize: '8KiB' });
+          await settled(chaos, device.close());
         }
-        expect([device.initstate, device.codec, ram.stats().usedFrames]).toEqual([true, 'lz4hc', used]);
-        for (let n = 0; n < 9; n++) expectBytes(got(device, n), pageOf(n));
-        device.check();
-        if (how === 'reset') device.reset();
-        else await settled(chaos, device[how]());
-        expect(device.initstate).toBe(false);
-        if (given === undefined) expect(codeOf(() => ram.stats())).toBe('ECLOSED');
-        else expect(given.stats().usedFrames).toBe(0);
-        if (how !== 'close') device.init({ disksize: '8KiB' });
-        await settled(chaos, device.close());
       }
-    }
-  });
+    },
+  );
 
   test('init is EBUSY, and can be called again', async () => {
     const ram = await newRam();
     const device = await create({ ram, disksize: undefined as never });
-    expect(inEvict(ram, () => codeOf(() => { device.init({ disksize: '64KiB' }); }))).toBe('EBUSY');
+    expect(
+      inEvict(ram, () =>
+        codeOf(() => {
+          device.init({ disksize: '64KiB' });
+        }),
+      ),
+    ).toBe('EBUSY');
     expect([device.initstate, device.disksize, ram.pools().length]).toEqual([false, 0, 0]);
     device.init({ disksize: '64KiB' });
     device.writePage(1, pageOf(1));
@@ -133,7 +222,9 @@ describe('inside an evict callback', () => {
   test('a device may be used', async () => {
     const ram = await newRam();
     const device = await create({ ram });
-    inEvict(ram, () => { device.writePage(1, pageOf(1)); });
+    inEvict(ram, () => {
+      device.writePage(1, pageOf(1));
+    });
     expectBytes(got(device, 1), pageOf(1));
     ram.check();
   });
@@ -144,24 +235,65 @@ describe('init', () => {
     const ram = await newRam();
     const store = new NotingStore();
     let broken = true;
-    const codec: Codec = { name: 'one', compress: (page, into) => { if (broken) throw new Error('no'); into.set(page.subarray(0, 3000)); return 3000; }, decompress: () => PAGE_SIZE };
+    const codec: Codec = {
+      name: 'one',
+      compress: (page, into) => {
+        if (broken) throw new Error('no');
+        into.set(page.subarray(0, 3000));
+        return 3000;
+      },
+      decompress: () => PAGE_SIZE,
+    };
     const device = await create({ ram, disksize: undefined as never });
     const other = await create({ ram: await newRam(), disksize: undefined as never });
-    const settings: RamzswapSettings = { disksize: '64KiB', codec, backing: store, swapHeader: true, allocator: 'zbud', memlimit: '100KiB' };
+    const settings: RamzswapSettings = {
+      disksize: '64KiB',
+      codec,
+      backing: store,
+      swapHeader: true,
+      allocator: 'zbud',
+      memlimit: '100KiB',
+    };
     for (let n = 0; n < 3; n++) {
-      expect(codeOf(() => { device.init(settings); })).toBe('EIO');
-      expect([device.initstate, device.disksize, device.codec, device.backing, device.allocator, device.memlimit]).toEqual([false, 0, 'lz4', undefined, 'zsmalloc', 0]);
+      expect(
+        codeOf(() => {
+          device.init(settings);
+        }),
+      ).toBe('EIO');
+      expect([
+        device.initstate,
+        device.disksize,
+        device.codec,
+        device.backing,
+        device.allocator,
+        device.memlimit,
+      ]).toEqual([false, 0, 'lz4', undefined, 'zsmalloc', 0]);
       expect([ram.stats().usedFrames, ram.pools().length, store.held.size]).toEqual([0, 0, 0]);
     }
     other.init({ disksize: '64KiB', backing: store }); // nobody has it
-    expect(codeOf(() => { device.init({ ...settings, swapHeader: false }); })).toBe('EBUSY');
+    expect(
+      codeOf(() => {
+        device.init({ ...settings, swapHeader: false });
+      }),
+    ).toBe('EBUSY');
     expect([device.initstate, ram.stats().usedFrames, ram.pools().length]).toEqual([false, 0, 0]);
     other.reset();
     broken = false;
     device.init(settings);
     expect([device.initstate, device.codec, device.allocator, device.memlimit]).toEqual([true, 'one', 'zbud', 102_400]);
-    for (const bad of [{ zpool: { chainSize: 99 } }, { zpool: { layout: '6.1' } }, { disksize: 0 }, { backing: { ...store, slots: 0 } }, { codec: 'none' }]) {
-      expect(codeOf(() => { other.init({ disksize: '64KiB', ...bad } as RamzswapSettings); }), JSON.stringify(bad)).toBe('EINVAL');
+    for (const bad of [
+      { zpool: { chainSize: 99 } },
+      { zpool: { layout: '6.1' } },
+      { disksize: 0 },
+      { backing: { ...store, slots: 0 } },
+      { codec: 'none' },
+    ]) {
+      expect(
+        codeOf(() => {
+          other.init({ disksize: '64KiB', ...bad } as RamzswapSettings);
+        }),
+        JSON.stringify(bad),
+      ).toBe('EINVAL');
       expect(other.initstate).toBe(false);
     }
     ram.check();
@@ -180,24 +312,88 @@ describe('init', () => {
     };
     const store = new NotingStore();
     const traps: RamzswapSettings[] = [
-      { get disksize() { return act('64KiB'); } },
-      { disksize: '64KiB', codec: { get name() { return act('x'); }, compress: () => 0, decompress: () => 0 } },
-      { disksize: '64KiB', recompCodecs: new Proxy(['lz4hc' as const], { get: (list, key) => act(Reflect.get(list, key) as unknown) }) },
-      { disksize: '64KiB', zpool: { get chainSize() { return act(4); } } },
-      { disksize: '64KiB', backing: { get mode() { return act('sync' as const); }, read: () => 0, write: () => undefined, free: () => undefined, close: () => undefined } },
-      { disksize: '64KiB', backing: { mode: 'sync', get slots() { return act(9); }, read: () => 0, write: () => undefined, free: () => undefined, close: () => undefined } },
+      {
+        get disksize() {
+          return act('64KiB');
+        },
+      },
+      {
+        disksize: '64KiB',
+        codec: {
+          get name() {
+            return act('x');
+          },
+          compress: () => 0,
+          decompress: () => 0,
+        },
+      },
+      {
+        disksize: '64KiB',
+        recompCodecs: new Proxy(['lz4hc' as const], { get: (list, key) => act(Reflect.get(list, key) as unknown) }),
+      },
+      {
+        disksize: '64KiB',
+        zpool: {
+          get chainSize() {
+            return act(4);
+          },
+        },
+      },
+      {
+        disksize: '64KiB',
+        backing: {
+          get mode() {
+            return act('sync' as const);
+          },
+          read: () => 0,
+          write: () => undefined,
+          free: () => undefined,
+          close: () => undefined,
+        },
+      },
+      {
+        disksize: '64KiB',
+        backing: {
+          mode: 'sync',
+          get slots() {
+            return act(9);
+          },
+          read: () => 0,
+          write: () => undefined,
+          free: () => undefined,
+          close: () => undefined,
+        },
+      },
     ];
     for (const trap of traps) {
       armed = true;
-      expect(codeOf(() => { device.init(trap); })).toBe('EBUSY');
+      expect(
+        codeOf(() => {
+          device.init(trap);
+        }),
+      ).toBe('EBUSY');
       expect([armed, device.disksize, ram.pools().length, store.held.size]).toEqual([false, 8192, 1, 0]);
       ram.check();
       device.reset();
       expect(ram.stats().usedFrames).toBe(0);
     }
-    const clocked: Ramzswap = await create({ ram, disksize: undefined as never, clock: () => { if (armed) { armed = false; clocked.init({ disksize: '8KiB' }); } return 0; } });
+    const clocked: Ramzswap = await create({
+      ram,
+      disksize: undefined as never,
+      clock: () => {
+        if (armed) {
+          armed = false;
+          clocked.init({ disksize: '8KiB' });
+        }
+        return 0;
+      },
+    });
     armed = true;
-    expect(codeOf(() => { clocked.init({ disksize: '64KiB' }); })).toBe('EBUSY');
+    expect(
+      codeOf(() => {
+        clocked.init({ disksize: '64KiB' });
+      }),
+    ).toBe('EBUSY');
     expect([clocked.disksize, ram.pools().length]).toEqual([8192, 1]);
   });
 });
@@ -217,31 +413,80 @@ describe('options', () => {
       device.reset();
     }
     const reads = new Map<PropertyKey, number>();
-    const counted = new Proxy({ disksize: '64KiB', memlimit: 8192, codec: 'lz4hc', zpool: { chainSize: 2 }, ...buildOptions(build), bytes: '1MiB' } as RamzswapOptions, {
-      get: (target, key) => { reads.set(key, (reads.get(key) ?? 0) + 1); return Reflect.get(target, key) as unknown; },
-    });
+    const counted = new Proxy(
+      {
+        disksize: '64KiB',
+        memlimit: 8192,
+        codec: 'lz4hc',
+        zpool: { chainSize: 2 },
+        ...buildOptions(build),
+        bytes: '1MiB',
+      } as RamzswapOptions,
+      {
+        get: (target, key) => {
+          reads.set(key, (reads.get(key) ?? 0) + 1);
+          return Reflect.get(target, key) as unknown;
+        },
+      },
+    );
     await (await Ramzswap.create(counted)).close();
     expect([...reads].filter(([, count]) => count !== 1)).toEqual([]);
   });
 
   test('that cannot be read are EINVAL', async () => {
     const mine = new RangeError('no');
-    const throws = new Proxy({}, { get: () => { throw mine; }, ownKeys: () => { throw mine; } });
-    const list = new Proxy([], { get: () => { throw mine; } });
+    const throws = new Proxy(
+      {},
+      {
+        get: () => {
+          throw mine;
+        },
+        ownKeys: () => {
+          throw mine;
+        },
+      },
+    );
+    const list = new Proxy([], {
+      get: () => {
+        throw mine;
+      },
+    });
     const device = await create({ disksize: undefined as never });
-    for (const bad of [throws, { zpool: throws }, { recompCodecs: list }, { recompCodecs: [throws] }, { codec: throws }, { backing: throws }]) {
+    for (const bad of [
+      throws,
+      { zpool: throws },
+      { recompCodecs: list },
+      { recompCodecs: [throws] },
+      { codec: throws },
+      { backing: throws },
+    ]) {
       expect(await rejectedWith(Ramzswap.create(bad as RamzswapOptions))).toBe('EINVAL');
-      expect(codeOf(() => { device.init(bad === throws ? bad : { disksize: '64KiB', ...bad }); })).toBe('EINVAL');
+      expect(
+        codeOf(() => {
+          device.init(bad === throws ? bad : { disksize: '64KiB', ...bad });
+        }),
+      ).toBe('EINVAL');
     }
-    expect(codeOf(() => { device.codec = throws as Codec; })).toBe('EINVAL');
-    expect(codeOf(() => { device.backing = throws as BackingStore; })).toBe('EINVAL');
+    expect(
+      codeOf(() => {
+        device.codec = throws as Codec;
+      }),
+    ).toBe('EINVAL');
+    expect(
+      codeOf(() => {
+        device.backing = throws as BackingStore;
+      }),
+    ).toBe('EINVAL');
     device.init({ disksize: '64KiB' });
   });
 
   test('the disksize error names limits that are sizes', async () => {
     for (const bad of [0, 2 ** 45, '99999G']) {
-      const error = await create({ disksize: bad }).then(() => undefined, (cause: unknown) => cause as CompcacheError);
-      const limits = [.../from (\S+) to (\S+) bytes/.exec(error?.message ?? '') ?? []].slice(1);
+      const error = await create({ disksize: bad }).then(
+        () => undefined,
+        (cause: unknown) => cause as CompcacheError,
+      );
+      const limits = [...(/from (\S+) to (\S+) bytes/.exec(error?.message ?? '') ?? [])].slice(1);
       expect([error?.code, limits]).toEqual(['EINVAL', ['1', '17592186040320']]);
       const device = await create({ disksize: undefined as never });
       for (const limit of limits) {
@@ -269,12 +514,20 @@ describe('one store', () => {
     expect(await rejectedWith(create({ backing: store }))).toBe('EBUSY');
     const two = await create({ disksize: undefined as never });
     two.backing = store;
-    expect(codeOf(() => { two.init({ disksize: '64KiB' }); })).toBe('EBUSY');
+    expect(
+      codeOf(() => {
+        two.init({ disksize: '64KiB' });
+      }),
+    ).toBe('EBUSY');
     expect([two.initstate, store.held.size]).toEqual([false, 1]);
     expectBytes(got(one, 0), rawPage(1));
     one.reset();
     two.init({ disksize: '64KiB' });
-    expect(codeOf(() => { one.init(); })).toBe('EBUSY');
+    expect(
+      codeOf(() => {
+        one.init();
+      }),
+    ).toBe('EBUSY');
     await two.close();
     one.init();
     one.ram.close(); // then it is the device's still, until that is closed
@@ -326,11 +579,27 @@ describe('resetAsync', () => {
   test('called by a store in the midst of a call is EBUSY', async () => {
     for (const what of ['sync', 'read', 'write'] as const) {
       const codes: Promise<ErrorCode | undefined>[] = [];
-      const act = (where: string): void => { if (where === what) codes.push(rejectedWith(device.resetAsync())); };
+      const act = (where: string): void => {
+        if (where === what) codes.push(rejectedWith(device.resetAsync()));
+      };
       const inner = new NotingStore();
       const backing: BackingStore = {
-        mode: 'async', close: async () => undefined, free: async (slot) => { inner.free(slot); }, sync: async () => { act('sync'); },
-        read: async (slot, into) => { act('read'); return inner.read(slot, into); }, write: async (slot, bytes) => { act('write'); inner.write(slot, bytes); },
+        mode: 'async',
+        close: async () => undefined,
+        free: async (slot) => {
+          inner.free(slot);
+        },
+        sync: async () => {
+          act('sync');
+        },
+        read: async (slot, into) => {
+          act('read');
+          return inner.read(slot, into);
+        },
+        write: async (slot, bytes) => {
+          act('write');
+          inner.write(slot, bytes);
+        },
       };
       const device: Ramzswap = await create({ backing });
       await device.writePageAsync(0, rawPage(1));
@@ -344,7 +613,9 @@ describe('resetAsync', () => {
 test('a store that closes the device in its sync, and again', async () => {
   const inner = new NotingStore();
   const closes: Promise<void>[] = [];
-  inner.sync = () => { closes.push(device.close()); };
+  inner.sync = () => {
+    closes.push(device.close());
+  };
   const device: Ramzswap = await create({ backing: inner });
   const closed = device.close();
   expect(closes.length).toBe(1);

@@ -1,6 +1,15 @@
 /** Ramzswap and callers whose buffers, clocks, stores and codecs are not what they seem: the right bytes, or an error. */
 import { describe, expect, test } from 'vitest';
-import { CompcacheError, PAGE_SIZE, Ram, Ramzswap, type BackingStore, type Codec, type ErrorCode, type RamzswapOptions } from '../../bindings/index.ts';
+import {
+  CompcacheError,
+  PAGE_SIZE,
+  Ram,
+  Ramzswap,
+  type BackingStore,
+  type Codec,
+  type ErrorCode,
+  type RamzswapOptions,
+} from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes, noise } from '../harness.ts';
 import { NotingStore, codeOf, pageOf, rawPage } from './pages.ts';
 
@@ -15,11 +24,18 @@ interface Rig {
 async function rig(options: RamzswapOptions = {}): Promise<Rig> {
   const ram = await Ram.create({ bytes: '2MiB', ...buildOptions(build) });
   const witness = ram.zpool('zsmalloc', { name: 'witness' });
-  const held = Array.from({ length: 60 }, (_, n) => ({ handle: witness.malloc(100 + n * 60), bytes: noise(100 + n * 60, n) }));
-  held.forEach(({ handle, bytes }) => { witness.write(handle, bytes); });
+  const held = Array.from({ length: 60 }, (_, n) => ({
+    handle: witness.malloc(100 + n * 60),
+    bytes: noise(100 + n * 60, n),
+  }));
+  held.forEach(({ handle, bytes }) => {
+    witness.write(handle, bytes);
+  });
   const device = await Ramzswap.create({ disksize: '256KiB', ram, ...options });
   const verify = (): void => {
-    held.forEach(({ handle, bytes }, n) => { expectBytes(witness.read(handle), bytes, `object ${n}`); });
+    held.forEach(({ handle, bytes }, n) => {
+      expectBytes(witness.read(handle), bytes, `object ${n}`);
+    });
     ram.check();
   };
   return { device, verify };
@@ -37,7 +53,9 @@ async function outcome(call: () => unknown): Promise<ErrorCode | undefined> {
     await call();
     return undefined;
   } catch (error) {
-    return codeOf(() => { throw error as Error; });
+    return codeOf(() => {
+      throw error as Error;
+    });
   }
 }
 
@@ -45,13 +63,25 @@ async function outcome(call: () => unknown): Promise<ErrorCode | undefined> {
 function liar(bytes: Uint8Array): Uint8Array {
   const other = (): Uint8Array => new Uint8Array(60_000).fill(0x66);
   class Liar extends Uint8Array {
-    static get [Symbol.species](): unknown { return function make() { return other(); }; }
-    override get [Symbol.toStringTag](): 'Uint8Array' { return 'Uint8Array'; }
+    static get [Symbol.species](): unknown {
+      return function make() {
+        return other();
+      };
+    }
+    override get [Symbol.toStringTag](): 'Uint8Array' {
+      return 'Uint8Array';
+    }
   }
   const array = new Liar(bytes.length);
   Uint8Array.prototype.set.call(array, bytes);
-  for (const name of ['subarray', 'slice', 'set', 'copyWithin', 'fill', 'at', Symbol.iterator]) Object.defineProperty(array, name, { value: other });
-  for (const [name, value] of [['length', 4096], ['byteLength', 1 << 20], ['byteOffset', 0], ['buffer', new ArrayBuffer(60_000)]] as const) {
+  for (const name of ['subarray', 'slice', 'set', 'copyWithin', 'fill', 'at', Symbol.iterator])
+    Object.defineProperty(array, name, { value: other });
+  for (const [name, value] of [
+    ['length', 4096],
+    ['byteLength', 1 << 20],
+    ['byteOffset', 0],
+    ['buffer', new ArrayBuffer(60_000)],
+  ] as const) {
     Object.defineProperty(array, name, { get: () => value });
   }
   return array;
@@ -59,16 +89,36 @@ function liar(bytes: Uint8Array): Uint8Array {
 
 /** An array on a buffer that can be made shorter, and how. */
 function shrinkable(bytes: Uint8Array): { array: Uint8Array; shrink: (to: number) => void } {
-  const Resizable = ArrayBuffer as unknown as new (length: number, options: { maxByteLength: number }) => ArrayBuffer & { resize(to: number): void };
+  const Resizable = ArrayBuffer as unknown as new (
+    length: number,
+    options: { maxByteLength: number },
+  ) => ArrayBuffer & { resize(to: number): void };
   const buffer = new Resizable(bytes.length, { maxByteLength: bytes.length });
   const array = new Uint8Array(buffer);
   array.set(bytes);
-  return { array, shrink: (to) => { buffer.resize(to); } };
+  return {
+    array,
+    shrink: (to) => {
+      buffer.resize(to);
+    },
+  };
 }
 
 test('arrays with methods, lengths and a species of their own give and take their real bytes', async () => {
-  const first: Codec = { name: 'copy', compress: (page, into) => (into.set(page.subarray(0, 3000)), page.subarray(3000).some((byte) => byte !== 0) ? 0 : 3000), decompress: (block, into) => (into.set(block), PAGE_SIZE) };
-  for (const options of [{}, { codec: first }, { backing: new NotingStore() }, { backing: new NotingStore(), memlimit: 1, codec: first }] as RamzswapOptions[]) {
+  const first: Codec = {
+    name: 'copy',
+    compress: (page, into) => (
+      into.set(page.subarray(0, 3000)),
+      page.subarray(3000).some((byte) => byte !== 0) ? 0 : 3000
+    ),
+    decompress: (block, into) => (into.set(block), PAGE_SIZE),
+  };
+  for (const options of [
+    {},
+    { codec: first },
+    { backing: new NotingStore() },
+    { backing: new NotingStore(), memlimit: 1, codec: first },
+  ] as RamzswapOptions[]) {
     const { device, verify } = await rig(options);
     for (const page of [pageOf(1, 2000), rawPage(2)]) {
       device.writePage(0, liar(page));
@@ -77,11 +127,19 @@ test('arrays with methods, lengths and a species of their own give and take thei
       expectBytes(got(device, 1), page);
       const into = liar(new Uint8Array(PAGE_SIZE));
       device.readPage(0, into);
-      expectBytes(Uint8Array.from({ length: PAGE_SIZE }, (_, i) => into[i] as number), page);
+      expectBytes(
+        Uint8Array.from({ length: PAGE_SIZE }, (_, i) => into[i] as number),
+        page,
+      );
     }
     const bytes = noise(10_240, 7);
     const part = new Uint8Array(10_240);
-    for (const write of [() => { device.write(5000, liar(bytes)); }, () => device.writeAsync(5000, liar(bytes))]) {
+    for (const write of [
+      () => {
+        device.write(5000, liar(bytes));
+      },
+      () => device.writeAsync(5000, liar(bytes)),
+    ]) {
       await write();
       device.read(5000, part);
       expectBytes(part, bytes);
@@ -89,14 +147,29 @@ test('arrays with methods, lengths and a species of their own give and take thei
     }
     device.writeSectors(3, liar(bytes));
     await device.writeSectorsAsync(40, liar(bytes));
-    for (const [at, read] of [[3, () => { device.readSectors(3, part); }], [40, () => device.readSectorsAsync(40, part)]] as const) {
+    for (const [at, read] of [
+      [
+        3,
+        () => {
+          device.readSectors(3, part);
+        },
+      ],
+      [40, () => device.readSectorsAsync(40, part)],
+    ] as const) {
       await read();
       expectBytes(part, bytes, `sector ${at}`);
       const into = liar(new Uint8Array(10_240));
       await (at === 3 ? device.read(at * 512, into) : device.readAsync(at * 512, into));
-      expectBytes(Uint8Array.from({ length: 10_240 }, (_, i) => into[i] as number), bytes);
+      expectBytes(
+        Uint8Array.from({ length: 10_240 }, (_, i) => into[i] as number),
+        bytes,
+      );
     }
-    expect(codeOf(() => { device.writePage(0, liar(new Uint8Array(100))); })).toBe('EINVAL');
+    expect(
+      codeOf(() => {
+        device.writePage(0, liar(new Uint8Array(100)));
+      }),
+    ).toBe('EINVAL');
     verify();
     await device.close();
   }
@@ -105,19 +178,66 @@ test('arrays with methods, lengths and a species of their own give and take thei
 describe('a buffer that becomes shorter, or is detached, in the call', () => {
   const before = (n: number): Uint8Array => pageOf(n, 1500);
   const bytes = noise(3 * PAGE_SIZE, 9);
-  const calls: Record<string, { length: number; writes: boolean; run: (device: Ramzswap, array: Uint8Array) => unknown }> = {
-    readPage: { length: PAGE_SIZE, writes: false, run: (device, array) => { device.readPage(1, array); } },
+  const calls: Record<
+    string,
+    { length: number; writes: boolean; run: (device: Ramzswap, array: Uint8Array) => unknown }
+  > = {
+    readPage: {
+      length: PAGE_SIZE,
+      writes: false,
+      run: (device, array) => {
+        device.readPage(1, array);
+      },
+    },
     readPageAsync: { length: PAGE_SIZE, writes: false, run: (device, array) => device.readPageAsync(1, array) },
-    read: { length: 3 * PAGE_SIZE, writes: false, run: (device, array) => { device.read(100, array); } },
+    read: {
+      length: 3 * PAGE_SIZE,
+      writes: false,
+      run: (device, array) => {
+        device.read(100, array);
+      },
+    },
     readAsync: { length: 3 * PAGE_SIZE, writes: false, run: (device, array) => device.readAsync(100, array) },
-    readSectors: { length: 3 * PAGE_SIZE, writes: false, run: (device, array) => { device.readSectors(1, array); } },
-    readSectorsAsync: { length: 3 * PAGE_SIZE, writes: false, run: (device, array) => device.readSectorsAsync(1, array) },
-    writePage: { length: PAGE_SIZE, writes: true, run: (device, array) => { device.writePage(1, array); } },
+    readSectors: {
+      length: 3 * PAGE_SIZE,
+      writes: false,
+      run: (device, array) => {
+        device.readSectors(1, array);
+      },
+    },
+    readSectorsAsync: {
+      length: 3 * PAGE_SIZE,
+      writes: false,
+      run: (device, array) => device.readSectorsAsync(1, array),
+    },
+    writePage: {
+      length: PAGE_SIZE,
+      writes: true,
+      run: (device, array) => {
+        device.writePage(1, array);
+      },
+    },
     writePageAsync: { length: PAGE_SIZE, writes: true, run: (device, array) => device.writePageAsync(1, array) },
-    write: { length: 3 * PAGE_SIZE, writes: true, run: (device, array) => { device.write(100, array); } },
+    write: {
+      length: 3 * PAGE_SIZE,
+      writes: true,
+      run: (device, array) => {
+        device.write(100, array);
+      },
+    },
     writeAsync: { length: 3 * PAGE_SIZE, writes: true, run: (device, array) => device.writeAsync(100, array) },
-    writeSectors: { length: 3 * PAGE_SIZE, writes: true, run: (device, array) => { device.writeSectors(1, array); } },
-    writeSectorsAsync: { length: 3 * PAGE_SIZE, writes: true, run: (device, array) => device.writeSectorsAsync(1, array) },
+    writeSectors: {
+      length: 3 * PAGE_SIZE,
+      writes: true,
+      run: (device, array) => {
+        device.writeSectors(1, array);
+      },
+    },
+    writeSectorsAsync: {
+      length: 3 * PAGE_SIZE,
+      writes: true,
+      run: (device, array) => device.writeSectorsAsync(1, array),
+    },
   };
   const PLACES = ['clock', 'store.read', 'store.write', 'compress', 'decompress'] as const;
 
@@ -128,22 +248,51 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
         if (mode === 'async' && !name.endsWith('Async')) continue;
         for (const how of ['to nothing', 'to a part', 'detach'] as const) {
           let act = (): void => undefined;
-          const at = (where: string): void => { if (where === place) act(); };
+          const at = (where: string): void => {
+            if (where === place) act();
+          };
           const inner = new NotingStore();
           const backing: BackingStore = {
             mode,
-            read: (slot, into) => { at('store.read'); return mode === 'sync' ? inner.read(slot, into) : Promise.resolve(inner.read(slot, into)) as never; },
-            write: (slot, given) => { at('store.write'); inner.write(slot, given); return (mode === 'sync' ? undefined : Promise.resolve()) as never; },
-            free: (slot) => { inner.free(slot); return (mode === 'sync' ? undefined : Promise.resolve()) as never; },
+            read: (slot, into) => {
+              at('store.read');
+              return mode === 'sync' ? inner.read(slot, into) : (Promise.resolve(inner.read(slot, into)) as never);
+            },
+            write: (slot, given) => {
+              at('store.write');
+              inner.write(slot, given);
+              return (mode === 'sync' ? undefined : Promise.resolve()) as never;
+            },
+            free: (slot) => {
+              inner.free(slot);
+              return (mode === 'sync' ? undefined : Promise.resolve()) as never;
+            },
             close: () => undefined,
           };
           // Pages 0 and 2 compress; 1 and 3 do not, and are in the store.
           const codec: Codec = {
             name: 'one',
-            compress: (page, into) => { at('compress'); if (page.subarray(2600).some((byte) => byte !== 0)) return 0; into.set(page.subarray(0, 2600)); return 2600; },
-            decompress: (block, into) => { at('decompress'); into.fill(0); into.set(block); return PAGE_SIZE; },
+            compress: (page, into) => {
+              at('compress');
+              if (page.subarray(2600).some((byte) => byte !== 0)) return 0;
+              into.set(page.subarray(0, 2600));
+              return 2600;
+            },
+            decompress: (block, into) => {
+              at('decompress');
+              into.fill(0);
+              into.set(block);
+              return PAGE_SIZE;
+            },
           };
-          const { device, verify } = await rig({ backing, codec, clock: () => { at('clock'); return 1; } });
+          const { device, verify } = await rig({
+            backing,
+            codec,
+            clock: () => {
+              at('clock');
+              return 1;
+            },
+          });
           const old = [before(0).fill(0, 2600), rawPage(1), before(2).fill(0, 2600), rawPage(3)];
           for (const [n, page] of old.entries()) await device.writePageAsync(n, page);
           const { array, shrink } = shrinkable(bytes.subarray(0, length));
@@ -157,15 +306,22 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
           act = () => undefined;
           const offset = name.includes('Sectors') ? 512 : name.includes('Page') ? PAGE_SIZE : 100;
           const whole = new Uint8Array(4 * PAGE_SIZE);
-          old.forEach((page, n) => { whole.set(page, n * PAGE_SIZE); });
+          old.forEach((page, n) => {
+            whole.set(page, n * PAGE_SIZE);
+          });
           const after = whole.slice();
           // The clock is asked before the buffer is looked at: what is left then is all that there is.
-          if (writes) after.set(bytes.subarray(0, place !== 'clock' || name.includes('Page') ? length : how === 'to a part' ? 700 : 0), offset);
+          if (writes)
+            after.set(
+              bytes.subarray(0, place !== 'clock' || name.includes('Page') ? length : how === 'to a part' ? 700 : 0),
+              offset,
+            );
           // Each page is as it was, or as it was to become; those before one that failed are written.
           for (let n = 0; n < 4; n++) {
             const into = new Uint8Array(PAGE_SIZE);
             await device.readPageAsync(n, into);
-            const is = (of: Uint8Array): boolean => of.subarray(n * PAGE_SIZE, (n + 1) * PAGE_SIZE).every((byte, i) => byte === into[i]);
+            const is = (of: Uint8Array): boolean =>
+              of.subarray(n * PAGE_SIZE, (n + 1) * PAGE_SIZE).every((byte, i) => byte === into[i]);
             expect(is(after) || (code === 'EINVAL' && is(whole)), `${place} ${mode} ${how}: page ${n}`).toBe(true);
           }
           verify();
@@ -181,10 +337,16 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
     const backing: BackingStore = {
       mode: 'async',
       read: async (slot, into) => inner.read(slot, into),
-      write: (slot, given) => new Promise<void>((resolve) => {
-        wake = () => { inner.write(slot, given); resolve(); };
-      }),
-      free: async (slot) => { inner.free(slot); },
+      write: (slot, given) =>
+        new Promise<void>((resolve) => {
+          wake = () => {
+            inner.write(slot, given);
+            resolve();
+          };
+        }),
+      free: async (slot) => {
+        inner.free(slot);
+      },
       close: async () => undefined,
     };
     const { device, verify } = await rig({ backing });
@@ -205,7 +367,10 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
 
 test('a buffer that grows in the call: what was there at its start is what counts, and nothing behind it is touched', async () => {
   type Growable = ArrayBuffer & { resize?(to: number): void; grow?(to: number): void };
-  const kinds = [ArrayBuffer, ...(typeof SharedArrayBuffer === 'undefined' ? [] : [SharedArrayBuffer])] as unknown as (new (length: number, options: { maxByteLength: number }) => Growable)[];
+  const kinds = [
+    ArrayBuffer,
+    ...(typeof SharedArrayBuffer === 'undefined' ? [] : [SharedArrayBuffer]),
+  ] as unknown as (new (length: number, options: { maxByteLength: number }) => Growable)[];
   const enlarge = (buffer: Growable): void => {
     if (buffer.byteLength === 65_536) return;
     buffer.grow?.(65_536);
@@ -214,16 +379,39 @@ test('a buffer that grows in the call: what was there at its start is what count
   for (const Kind of kinds) {
     for (const place of ['compress', 'decompress', 'read', 'write'] as const) {
       let grow = (): void => undefined;
-      const at = (where: string): void => { if (where === place) grow(); };
+      const at = (where: string): void => {
+        if (where === place) grow();
+      };
       const inner = new NotingStore();
       const backing: BackingStore = {
-        mode: 'sync', free: (slot) => { inner.free(slot); }, close: () => undefined,
-        read: (slot, into) => { at('read'); return inner.read(slot, into); }, write: (slot, bytes) => { at('write'); inner.write(slot, bytes); },
+        mode: 'sync',
+        free: (slot) => {
+          inner.free(slot);
+        },
+        close: () => undefined,
+        read: (slot, into) => {
+          at('read');
+          return inner.read(slot, into);
+        },
+        write: (slot, bytes) => {
+          at('write');
+          inner.write(slot, bytes);
+        },
       };
       const codec: Codec = {
         name: 'one',
-        compress: (page, into) => { at('compress'); if (page.subarray(2600).some((byte) => byte !== 0)) return 0; into.set(page.subarray(0, 2600)); return 2600; },
-        decompress: (block, into) => { at('decompress'); into.fill(0); into.set(block); return PAGE_SIZE; },
+        compress: (page, into) => {
+          at('compress');
+          if (page.subarray(2600).some((byte) => byte !== 0)) return 0;
+          into.set(page.subarray(0, 2600));
+          return 2600;
+        },
+        decompress: (block, into) => {
+          at('decompress');
+          into.fill(0);
+          into.set(block);
+          return PAGE_SIZE;
+        },
       };
       const { device, verify } = await rig({ backing, codec });
       for (const page of [pageOf(1, 1000).fill(0, 2600), rawPage(2)]) {
@@ -232,15 +420,22 @@ test('a buffer that grows in the call: what was there at its start is what count
           const array = new Uint8Array(buffer);
           array.set(page.subarray(0, length));
           device.writePage(0, page);
-          grow = () => { enlarge(buffer); };
-          const write = (): void => { if (length === PAGE_SIZE) device.writePage(0, array); else device.write(0, array); };
+          grow = () => {
+            enlarge(buffer);
+          };
+          const write = (): void => {
+            if (length === PAGE_SIZE) device.writePage(0, array);
+            else device.write(0, array);
+          };
           const code = codeOf(write);
           expect([undefined, 'EINVAL']).toContain(code); // a part, of a buffer that has other bytes now, is refused
           grow = () => undefined;
           expectBytes(got(device, 0), page);
           const into = new Uint8Array(new Kind(length, { maxByteLength: 65_536 }));
           const room = into.buffer as Growable;
-          grow = () => { enlarge(room); };
+          grow = () => {
+            enlarge(room);
+          };
           device.read(0, into);
           expectBytes(into.slice(0, length), page.subarray(0, length));
           expect(into.subarray(length).every((byte) => byte === 0)).toBe(true);
@@ -264,8 +459,18 @@ describe('a clock', () => {
     };
     const { device, verify } = await rig({ clock });
     const deeds: (() => void)[] = [
-      () => { device.writePage(9, pageOf(99)); }, () => { device.readPage(9, new Uint8Array(PAGE_SIZE)); }, () => { device.write(9 * PAGE_SIZE + 5, noise(5000, 1)); },
-      () => { device.freeNotify(9); },
+      () => {
+        device.writePage(9, pageOf(99));
+      },
+      () => {
+        device.readPage(9, new Uint8Array(PAGE_SIZE));
+      },
+      () => {
+        device.write(9 * PAGE_SIZE + 5, noise(5000, 1));
+      },
+      () => {
+        device.freeNotify(9);
+      },
     ];
     for (const deed of deeds) {
       device.writePage(9, pageOf(9));
@@ -293,19 +498,56 @@ describe('a clock', () => {
 
   test('that resets, makes anew or closes the device is met by the device that there is then', async () => {
     for (const [deed, code] of [
-      [(device: Ramzswap) => { device.reset(); }, 'ENODEV'],
-      [(device: Ramzswap) => { device.reset(); device.init({ disksize: '8KiB' }); }, 'EINVAL'],
-      [(device: Ramzswap) => { void device.close(); }, 'ECLOSED'],
+      [
+        (device: Ramzswap) => {
+          device.reset();
+        },
+        'ENODEV',
+      ],
+      [
+        (device: Ramzswap) => {
+          device.reset();
+          device.init({ disksize: '8KiB' });
+        },
+        'EINVAL',
+      ],
+      [
+        (device: Ramzswap) => {
+          void device.close();
+        },
+        'ECLOSED',
+      ],
     ] as const) {
       const page = pageOf(1);
       for (const run of [
-        (device: Ramzswap) => { device.writePage(3, page); }, (device: Ramzswap) => { device.readPage(3, page); }, (device: Ramzswap) => { device.write(16_000, page); },
-        (device: Ramzswap) => { device.readSectors(30, page); }, (device: Ramzswap) => device.writePageAsync(3, page), (device: Ramzswap) => device.readPageAsync(3, page),
+        (device: Ramzswap) => {
+          device.writePage(3, page);
+        },
+        (device: Ramzswap) => {
+          device.readPage(3, page);
+        },
+        (device: Ramzswap) => {
+          device.write(16_000, page);
+        },
+        (device: Ramzswap) => {
+          device.readSectors(30, page);
+        },
+        (device: Ramzswap) => device.writePageAsync(3, page),
+        (device: Ramzswap) => device.readPageAsync(3, page),
       ]) {
         let act = (): void => undefined;
-        const { device, verify } = await rig({ clock: () => { const now = act; act = () => undefined; now(); return 0; } });
+        const { device, verify } = await rig({
+          clock: () => {
+            const now = act;
+            act = () => undefined;
+            now();
+            return 0;
+          },
+        });
         device.writePage(3, page);
-        act = () => { deed(device); };
+        act = () => {
+          deed(device);
+        };
         expect(await outcome(() => run(device))).toBe(code);
         verify();
         await device.close();
@@ -319,15 +561,30 @@ describe('a clock', () => {
     device.writePage(0, pageOf(1));
     const page = pageOf(2);
     const calls = [
-      () => { device.writePage(0, page); }, () => { device.readPage(0, new Uint8Array(PAGE_SIZE)); }, () => { device.write(1, page); }, () => device.markIdle(),
-      () => device.writePageAsync(0, page), () => device.readAsync(0, page), () => { device.init(); },
+      () => {
+        device.writePage(0, page);
+      },
+      () => {
+        device.readPage(0, new Uint8Array(PAGE_SIZE));
+      },
+      () => {
+        device.write(1, page);
+      },
+      () => device.markIdle(),
+      () => device.writePageAsync(0, page),
+      () => device.readAsync(0, page),
+      () => {
+        device.init();
+      },
     ];
     for (const bad of [NaN, Infinity, -Infinity, '5', undefined, null, 5n, {}]) {
       answer = () => bad;
       for (const call of calls) expect(await outcome(call)).toBe('EINVAL');
     }
     const mine = new RangeError('stopped');
-    answer = () => { throw mine; };
+    answer = () => {
+      throw mine;
+    };
     for (const call of calls) await expect((async () => call())()).rejects.toBe(mine);
     answer = () => 1e300; // far beyond what can be told
     expectBytes(got(device, 0), pageOf(1));
@@ -338,24 +595,61 @@ describe('a clock', () => {
 
 describe('stores and codecs', () => {
   const taints: ((array: Uint8Array) => void)[] = [
-    (array) => { for (const name of ['subarray', 'slice', 'set']) Object.defineProperty(array, name, { value: () => new Uint8Array(60_000).fill(0x77) }); },
-    (array) => { for (const name of ['subarray', 'slice']) Object.defineProperty(array, name, { value: () => new Uint8Array(10) }); },
-    (array) => { Object.defineProperty(array, 'length', { get: () => 60_000 }); },
-    (array) => { Object.defineProperty(array, 'buffer', { get: () => new ArrayBuffer(60_000) }); },
-    (array) => { Object.defineProperty(array, 'subarray', { get: () => { throw new RangeError('no'); } }); },
-    (array) => { structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] }); },
+    (array) => {
+      for (const name of ['subarray', 'slice', 'set'])
+        Object.defineProperty(array, name, { value: () => new Uint8Array(60_000).fill(0x77) });
+    },
+    (array) => {
+      for (const name of ['subarray', 'slice']) Object.defineProperty(array, name, { value: () => new Uint8Array(10) });
+    },
+    (array) => {
+      Object.defineProperty(array, 'length', { get: () => 60_000 });
+    },
+    (array) => {
+      Object.defineProperty(array, 'buffer', { get: () => new ArrayBuffer(60_000) });
+    },
+    (array) => {
+      Object.defineProperty(array, 'subarray', {
+        get: () => {
+          throw new RangeError('no');
+        },
+      });
+    },
+    (array) => {
+      structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] });
+    },
   ];
 
   test('that give their arrays methods and lengths, or detach them, get no other bytes in', async () => {
     for (const taint of taints) {
-      for (const place of ['compress page', 'compress into', 'decompress block', 'decompress into', 'read', 'write'] as const) {
+      for (const place of [
+        'compress page',
+        'compress into',
+        'decompress block',
+        'decompress into',
+        'read',
+        'write',
+      ] as const) {
         let armed = false;
-        const at = (where: string, array: Uint8Array): void => { if (armed && where === place) taint(array); };
+        const at = (where: string, array: Uint8Array): void => {
+          if (armed && where === place) taint(array);
+        };
         const inner = new NotingStore();
         const backing: BackingStore = {
-          mode: 'sync', free: (slot) => { inner.free(slot); }, close: () => undefined,
-          read: (slot, into) => { const length = inner.read(slot, into); at('read', into); return length; },
-          write: (slot, bytes) => { inner.write(slot, bytes.slice()); at('write', bytes); },
+          mode: 'sync',
+          free: (slot) => {
+            inner.free(slot);
+          },
+          close: () => undefined,
+          read: (slot, into) => {
+            const length = inner.read(slot, into);
+            at('read', into);
+            return length;
+          },
+          write: (slot, bytes) => {
+            inner.write(slot, bytes.slice());
+            at('write', bytes);
+          },
         };
         const codec: Codec = {
           name: 'one',
@@ -366,28 +660,59 @@ describe('stores and codecs', () => {
             at('compress into', into);
             return poor ? 0 : 2600;
           },
-          decompress: (block, into) => { into.fill(0); into.set(block); at('decompress block', block); at('decompress into', into); return PAGE_SIZE; },
+          decompress: (block, into) => {
+            into.fill(0);
+            into.set(block);
+            at('decompress block', block);
+            at('decompress into', into);
+            return PAGE_SIZE;
+          },
         };
-        const second: Codec = { ...codec, name: 'two', compress: (page, into) => {
-          const poor = page.subarray(2000).some((byte) => byte !== 0);
-          into.set(page.subarray(0, 2000));
-          at('compress page', page);
-          at('compress into', into);
-          return poor ? 0 : 2000;
-        } };
+        const second: Codec = {
+          ...codec,
+          name: 'two',
+          compress: (page, into) => {
+            const poor = page.subarray(2000).some((byte) => byte !== 0);
+            into.set(page.subarray(0, 2000));
+            at('compress page', page);
+            at('compress into', into);
+            return poor ? 0 : 2000;
+          },
+        };
         const { device, verify } = await rig({ backing, codec, recompCodecs: [second] });
         const pages = [pageOf(1, 500).fill(0, 2000), rawPage(2), pageOf(3, 1500).fill(0, 2600)];
-        pages.forEach((page, n) => { device.writePage(n, page); });
+        pages.forEach((page, n) => {
+          device.writePage(n, page);
+        });
         armed = true;
         for (const call of [
-          () => { device.writePage(0, pages[0] as Uint8Array); }, () => { device.writePage(1, pages[1] as Uint8Array); }, () => { got(device, 0); }, () => { got(device, 1); },
-          () => { device.write(10, (pages[0] as Uint8Array).subarray(10, 300)); }, () => { device.write(PAGE_SIZE + 9, (pages[1] as Uint8Array).subarray(9, 100)); }, () => device.recompress(),
+          () => {
+            device.writePage(0, pages[0] as Uint8Array);
+          },
+          () => {
+            device.writePage(1, pages[1] as Uint8Array);
+          },
+          () => {
+            got(device, 0);
+          },
+          () => {
+            got(device, 1);
+          },
+          () => {
+            device.write(10, (pages[0] as Uint8Array).subarray(10, 300));
+          },
+          () => {
+            device.write(PAGE_SIZE + 9, (pages[1] as Uint8Array).subarray(9, 100));
+          },
+          () => device.recompress(),
         ]) {
           expect([undefined, 'EIO']).toContain(codeOf(call));
           verify();
         }
         armed = false;
-        pages.forEach((page, n) => { expectBytes(got(device, n), page, `${place}: page ${n}`); });
+        pages.forEach((page, n) => {
+          expectBytes(got(device, n), page, `${place}: page ${n}`);
+        });
         verify();
       }
     }
@@ -398,17 +723,68 @@ test('a selection, options of recompress: each is read once, and what cannot be 
   const { device } = await rig({ backing: new NotingStore(), recompCodecs: ['lz4hc'] });
   for (let n = 0; n < 5; n++) device.writePage(n, pageOf(n));
   const mine = new RangeError('no');
-  const throws = { get pages(): never { throw mine; } };
-  const proxy = new Proxy([], { get: () => { throw mine; } });
-  for (const bad of [throws, { pages: proxy }, { pages: [proxy] }, { pages: Object.assign([1], { length: 4e9 }) }, { pages: [[1]] }, { pages: [-1] }]) {
+  const throws = {
+    get pages(): never {
+      throw mine;
+    },
+  };
+  const proxy = new Proxy([], {
+    get: () => {
+      throw mine;
+    },
+  });
+  for (const bad of [
+    throws,
+    { pages: proxy },
+    { pages: [proxy] },
+    { pages: Object.assign([1], { length: 4e9 }) },
+    { pages: [[1]] },
+    { pages: [-1] },
+  ]) {
     expect(codeOf(() => device.writeback(bad as never))).toBe('EINVAL');
   }
   let reads = 0;
   const list = [0, 1];
-  list.map = () => { throw mine; };
-  expect(device.writeback({ get pages() { reads += 1; return list; } })).toBe(2);
+  list.map = () => {
+    throw mine;
+  };
+  expect(
+    device.writeback({
+      get pages() {
+        reads += 1;
+        return list;
+      },
+    }),
+  ).toBe(2);
   expect(reads).toBe(1);
-  expect(codeOf(() => device.recompress({ get type(): never { throw mine; } }))).toBe('EINVAL');
-  expect(codeOf(() => device.recompress(new Proxy({}, { ownKeys: () => { throw mine; } })))).toBe('EINVAL');
-  expect(() => device.recompress({ get type(): never { throw new CompcacheError('EBUSY', 'x', 'y'); } })).toThrow(CompcacheError);
+  expect(
+    codeOf(() =>
+      device.recompress({
+        get type(): never {
+          throw mine;
+        },
+      }),
+    ),
+  ).toBe('EINVAL');
+  expect(
+    codeOf(() =>
+      device.recompress(
+        new Proxy(
+          {},
+          {
+            ownKeys: () => {
+              throw mine;
+            },
+          },
+        ),
+      ),
+    ),
+  ).toBe('EINVAL');
+  expect(() =>
+    device.recompress({
+      get type(): never {
+        throw new CompcacheError('EBUSY', 'x', 'y');
+      },
+    }),
+  ).toThrow(CompcacheError);
 });

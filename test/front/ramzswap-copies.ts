@@ -30,13 +30,22 @@ export async function served<T>(call: Promise<T>, store: ChaosStore | undefined)
  * @param codecs those of the caller's
  * @returns the copy, and the second at which its time goes on; undefined when its store is damaged and was refused for that
  */
-export async function copied({ ram, device, store }: Copy, build: Build, clock: () => number, codecs: readonly Codec[]): Promise<(Copy & { second: number }) | undefined> {
+export async function copied(
+  { ram, device, store }: Copy,
+  build: Build,
+  clock: () => number,
+  codecs: readonly Codec[],
+): Promise<(Copy & { second: number }) | undefined> {
   const name = ram.fronts().find(({ kind }) => kind === 'ramzswap')?.name as string;
   const back = await Ram.restore(ram.snapshot(), buildOptions(build));
   const copy = store?.copy();
-  const second = rams.core('copied', back).exports.ramzLastSecond(rams.resting('copied', back, name, 'ramzswap').address) >>> 0;
+  const second =
+    rams.core('copied', back).exports.ramzLastSecond(rams.resting('copied', back, name, 'ramzswap').address) >>> 0;
   try {
-    const other = await served(Ramzswap.open(back, name, { clock, codecs, ...(copy === undefined ? {} : { backing: copy as BackingStore }) }), copy);
+    const other = await served(
+      Ramzswap.open(back, name, { clock, codecs, ...(copy === undefined ? {} : { backing: copy as BackingStore }) }),
+      copy,
+    );
     if (copy !== undefined) await served(quiet(), copy);
     for (let round = 0; copy?.settle() === true; round++) {
       must(round < 5000, 'it does not come to rest');
@@ -55,21 +64,39 @@ export async function copied({ ram, device, store }: Copy, build: Build, clock: 
  * Does the same to both and requires the same results: reads all pages, writes some, recompresses, compacts, marks.
  * @returns those that were written
  */
-export async function goesOn(first: Copy, second: Copy, pages: number, writes: ReadonlyMap<number, Uint8Array>): Promise<Map<number, Uint8Array>> {
+export async function goesOn(
+  first: Copy,
+  second: Copy,
+  pages: number,
+  writes: ReadonlyMap<number, Uint8Array>,
+): Promise<Map<number, Uint8Array>> {
   /** What a call answers in both: undefined or its code. */
   const both = async (what: string, call: (device: Ramzswap, into: Uint8Array) => Promise<void>): Promise<unknown> => {
-    const [one, other] = await Promise.all([first, second].map(async ({ device, store }) => {
-      const into = new Uint8Array(PAGE_SIZE);
-      const failed = await served(call(device, into).then(() => undefined, (error: CompcacheError) => error.code), store);
-      return { into, failed };
-    })) as [{ into: Uint8Array; failed: unknown }, { into: Uint8Array; failed: unknown }];
-    must(one.failed === other.failed && sameBytes(one.into, other.into), `${what} differs in the copy: ${String(one.failed)}, ${String(other.failed)}`);
+    const [one, other] = (await Promise.all(
+      [first, second].map(async ({ device, store }) => {
+        const into = new Uint8Array(PAGE_SIZE);
+        const failed = await served(
+          call(device, into).then(
+            () => undefined,
+            (error: CompcacheError) => error.code,
+          ),
+          store,
+        );
+        return { into, failed };
+      }),
+    )) as [{ into: Uint8Array; failed: unknown }, { into: Uint8Array; failed: unknown }];
+    must(
+      one.failed === other.failed && sameBytes(one.into, other.into),
+      `${what} differs in the copy: ${String(one.failed)}, ${String(other.failed)}`,
+    );
     return one.failed;
   };
-  for (let index = 0; index < pages; index++) await both(`page ${index}`, (device, into) => device.readPageAsync(index, into));
+  for (let index = 0; index < pages; index++)
+    await both(`page ${index}`, (device, into) => device.readPageAsync(index, into));
   const written = new Map<number, Uint8Array>();
   for (const [index, page] of writes) {
-    if (await both(`a write of page ${index}`, (device) => device.writePageAsync(index, page)) === undefined) written.set(index, page);
+    if ((await both(`a write of page ${index}`, (device) => device.writePageAsync(index, page))) === undefined)
+      written.set(index, page);
   }
   const results = [first, second].map(({ device }) => {
     let smaller: unknown;
@@ -88,9 +115,18 @@ export async function goesOn(first: Copy, second: Copy, pages: number, writes: R
 
 /** Requires that two devices tell the same, all that is counted of I/O aside. */
 function requireEqual(one: Ramzswap, other: Ramzswap, withTimes = true): void {
-  const [expected, given] = [one, other].map((device) => JSON.stringify([
-    device.mmStat().memUsedMax, { ...device.mmStat(), pagesCompacted: 0 }, device.stats().goodCompress, device.bdStat().bdCount, device.allocator, device.codec, device.disksize,
-    device.writebackLimit, [...device.blockState()].map((block) => (withTimes ? block : { ...block, accessTime: 0 })),
-  ]));
+  const [expected, given] = [one, other].map((device) =>
+    JSON.stringify([
+      device.mmStat().memUsedMax,
+      { ...device.mmStat(), pagesCompacted: 0 },
+      device.stats().goodCompress,
+      device.bdStat().bdCount,
+      device.allocator,
+      device.codec,
+      device.disksize,
+      device.writebackLimit,
+      [...device.blockState()].map((block) => (withTimes ? block : { ...block, accessTime: 0 })),
+    ]),
+  );
   must(expected === given, `the copy has ${given}, the first one ${expected}`);
 }

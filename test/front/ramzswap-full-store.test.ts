@@ -19,7 +19,13 @@ function got(device: Ramzswap, index: number): Uint8Array {
 }
 
 async function rejectedWith(call: Promise<unknown>): Promise<ErrorCode | undefined> {
-  return call.then(() => undefined, (error: unknown) => codeOf(() => { throw error as Error; }));
+  return call.then(
+    () => undefined,
+    (error: unknown) =>
+      codeOf(() => {
+        throw error as Error;
+      }),
+  );
 }
 
 async function settled<T>(store: ChaosStore, call: Promise<T>): Promise<T> {
@@ -45,14 +51,27 @@ describe.each(ALLOCATORS)('on %s', (allocator) => {
     const store = new NotingStore(10);
     const device = await Ramzswap.create({ ram, disksize: '2MiB', backing: store, allocator, zpool });
     let accepted = 0;
-    while (codeOf(() => { device.writePage(accepted, rawPage(accepted)); }) === undefined) accepted += 1;
+    while (
+      codeOf(() => {
+        device.writePage(accepted, rawPage(accepted));
+      }) === undefined
+    )
+      accepted += 1;
     expect(accepted).toBeGreaterThan(150);
     expect([device.bdStat().bdCount, huge(device)]).toEqual([10, accepted - 10]);
-    expect(codeOf(() => { device.writePage(accepted, rawPage(accepted)); })).toBe('ENOSPC');
+    expect(
+      codeOf(() => {
+        device.writePage(accepted, rawPage(accepted));
+      }),
+    ).toBe('ENOSPC');
     for (let n = 0; n < accepted; n++) expectBytes(got(device, n), rawPage(n), `page ${n}`);
     device.check();
     // An overwrite that is refused keeps the old page; a slot that becomes free is used again.
-    expect(codeOf(() => { device.writePage(0, rawPage(1000)); })).toBe('ENOSPC');
+    expect(
+      codeOf(() => {
+        device.writePage(0, rawPage(1000));
+      }),
+    ).toBe('ENOSPC');
     expectBytes(got(device, 0), rawPage(0));
     device.freeNotify(1);
     device.writePage(accepted, rawPage(accepted));
@@ -76,7 +95,11 @@ describe.each(ALLOCATORS)('on %s', (allocator) => {
     for (let n = 0; n < 50; n++) expectBytes(got(device, n), n === 3 ? third : rawPage(n));
     expect([huge(device), device.bdStat().bdCount, device.stats().failedWrites]).toEqual([50, 0, 0]);
     device.memlimit = PAGE_SIZE;
-    expect(codeOf(() => { device.writePage(50, rawPage(50)); })).toBe('EIO');
+    expect(
+      codeOf(() => {
+        device.writePage(50, rawPage(50));
+      }),
+    ).toBe('EIO');
     device.memlimit = 0;
     store.failure = undefined;
     expect(device.writeback('huge')).toBe(50);
@@ -99,7 +122,9 @@ describe('an asynchronous store', () => {
       await settled(store, device.writeAsync(5 * PAGE_SIZE + 1, Uint8Array.of(9, 9)));
       expect(got(device, 5).subarray(1, 3)).toEqual(Uint8Array.of(9, 9));
       device.memlimit = PAGE_SIZE;
-      expect(await rejectedWith(settled(store, device.writePageAsync(30, rawPage(30))))).toBe(weather === 'full' ? 'ENOSPC' : 'EIO');
+      expect(await rejectedWith(settled(store, device.writePageAsync(30, rawPage(30))))).toBe(
+        weather === 'full' ? 'ENOSPC' : 'EIO',
+      );
       store.calm();
       while (store.release()) await quiet();
       while (store.settle()) await quiet();

@@ -12,7 +12,12 @@ async function rig(options: RamzswapOptions = {}): Promise<{ device: Ramzswap; a
   let now = 1e9;
   const ram = await Ram.create({ bytes: '2MiB', ...buildOptions(build) });
   const device = await Ramzswap.create({ disksize: '512KiB', ram, clock: () => now, ...options });
-  return { device, at: (second) => { now = 1e9 + second; } };
+  return {
+    device,
+    at: (second) => {
+      now = 1e9 + second;
+    },
+  };
 }
 
 function idle(device: Ramzswap): number[] {
@@ -48,7 +53,21 @@ describe('markIdle', () => {
 
   test('is right for 34 years: to the second for 24 days, to 256 seconds for what is older', async () => {
     const { device, at } = await rig();
-    const accesses = [0, 1, 97 * DAY, 97 * DAY + 1, 98 * DAY, 120 * DAY, YEAR, YEAR + 24 * DAY, 5 * YEAR, 12 * YEAR, 30 * YEAR, 30 * YEAR + 1, 34 * YEAR];
+    const accesses = [
+      0,
+      1,
+      97 * DAY,
+      97 * DAY + 1,
+      98 * DAY,
+      120 * DAY,
+      YEAR,
+      YEAR + 24 * DAY,
+      5 * YEAR,
+      12 * YEAR,
+      30 * YEAR,
+      30 * YEAR + 1,
+      34 * YEAR,
+    ];
     accesses.forEach((second, n) => {
       at(second);
       device.writePage(n, pageOf(n));
@@ -57,7 +76,9 @@ describe('markIdle', () => {
       times(device).forEach((time, i) => {
         const late = (accesses[i] as number) - time;
         expect(late).toBeGreaterThanOrEqual(0);
-        expect(late, `access at ${accesses[i]}, at ${second}`).toBeLessThan(second - (accesses[i] as number) <= 24 * DAY ? 1 : 256);
+        expect(late, `access at ${accesses[i]}, at ${second}`).toBeLessThan(
+          second - (accesses[i] as number) <= 24 * DAY ? 1 : 256,
+        );
       });
       device.check();
       for (let i = 0; i <= n; i++) {
@@ -92,7 +113,14 @@ describe('markIdle', () => {
 
   test('goes on where the clock went back, and where it jumps', async () => {
     const { device, at } = await rig();
-    for (const [n, second] of [[0, 5 * YEAR], [1, 10], [2, 5 * YEAR + 3], [3, 4 * YEAR], [4, 33 * YEAR], [5, 0]] as const) {
+    for (const [n, second] of [
+      [0, 5 * YEAR],
+      [1, 10],
+      [2, 5 * YEAR + 3],
+      [3, 4 * YEAR],
+      [4, 33 * YEAR],
+      [5, 0],
+    ] as const) {
       at(second);
       device.writePage(n, pageOf(n));
       expect(Math.abs((times(device)[n] as number) - second)).toBeLessThan(256);
@@ -109,13 +137,17 @@ describe('recompression', () => {
   function keeping(name: string, kept: number): Codec {
     return {
       name,
-      compress: (page, into) => (page.subarray(kept).some((byte) => byte !== 0) ? 0 : (into.set(page.subarray(0, kept)), kept)),
+      compress: (page, into) =>
+        page.subarray(kept).some((byte) => byte !== 0) ? 0 : (into.set(page.subarray(0, kept)), kept),
       decompress: (block, into) => (into.fill(0), into.set(block), PAGE_SIZE),
     };
   }
 
   test('takes the mark of every page that it tries, and of no other', async () => {
-    for (const codecs of [['lz4', 'lz4hc'], [keeping('large', 3000), keeping('small', 1500)]] as const) {
+    for (const codecs of [
+      ['lz4', 'lz4hc'],
+      [keeping('large', 3000), keeping('small', 1500)],
+    ] as const) {
       const store = new MemoryStore();
       const { device } = await rig({ backing: store, codec: codecs[0], recompCodecs: [codecs[1]] });
       for (let n = 0; n < 4; n++) {
@@ -137,7 +169,11 @@ describe('recompression', () => {
   });
 
   test('of a page that becomes no smaller, too', async () => {
-    const { device } = await rig({ backing: new MemoryStore(), codec: keeping('one', 2000), recompCodecs: [keeping('other', 1999)] });
+    const { device } = await rig({
+      backing: new MemoryStore(),
+      codec: keeping('one', 2000),
+      recompCodecs: [keeping('other', 1999)],
+    });
     for (let n = 0; n < 4; n++) device.writePage(n, rawPage(n).fill(0, 1999));
     device.markIdle();
     expect(device.recompress({ type: 'idle' })).toBe(0);

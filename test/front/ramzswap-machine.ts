@@ -6,7 +6,16 @@
  * and a read may see any of those that were under way with it. No test framework in here: long.ts runs it too.
  */
 import {
-  CompcacheError, Ram, Ramzswap, type AllocatorName, type BackingStore, type BlockState, type Codec, type ErrorCode, type RamzswapSettings, type WritebackSelection,
+  CompcacheError,
+  Ram,
+  Ramzswap,
+  type AllocatorName,
+  type BackingStore,
+  type BlockState,
+  type Codec,
+  type ErrorCode,
+  type RamzswapSettings,
+  type WritebackSelection,
 } from '../../bindings/index.ts';
 import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
 import { ChaosStore, dice, faultsOf, type Fault, type Op } from './chaos-store.ts';
@@ -89,7 +98,7 @@ interface Part {
 
 function partsOf(offset: number, length: number): Part[] {
   const parts: Part[] = [];
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     const from = (offset + at) % PAGE_SIZE;
     const part = Math.min(PAGE_SIZE - from, length - at);
     parts.push({ index: Math.floor((offset + at) / PAGE_SIZE), from, at, length: part });
@@ -129,7 +138,20 @@ export class RamzMachine {
   readonly #idle = new Set<number>();
   actions = 0;
 
-  private constructor(row: RamzRow, ram: Ram, device: Ramzswap, store: ChaosStore | undefined, parts: { build: Build; clock: Clock; trimmer: Trimmer; settings: RamzswapSettings; time: { now: number }; before: number }) {
+  private constructor(
+    row: RamzRow,
+    ram: Ram,
+    device: Ramzswap,
+    store: ChaosStore | undefined,
+    parts: {
+      build: Build;
+      clock: Clock;
+      trimmer: Trimmer;
+      settings: RamzswapSettings;
+      time: { now: number };
+      before: number;
+    },
+  ) {
     this.row = row;
     this.#ram = ram;
     this.#device = device;
@@ -153,7 +175,12 @@ export class RamzMachine {
     const { backing, slots, maxInFlight, allocator, memlimit } = row;
     const store = backing === 'none' ? undefined : new ChaosStore({ mode: backing, slots, seed, maxInFlight });
     const settings: RamzswapSettings = {
-      disksize: PAGES * PAGE_SIZE, allocator, ...(allocator === 'xcfmalloc' ? { zpool: { reserve: 0 } } : {}), memlimit: memlimit * PAGE_SIZE, codec: codecs[row.codec], recompCodecs: row.recompCodecs.map((name) => codecs[name]),
+      disksize: PAGES * PAGE_SIZE,
+      allocator,
+      ...(allocator === 'xcfmalloc' ? { zpool: { reserve: 0 } } : {}),
+      memlimit: memlimit * PAGE_SIZE,
+      codec: codecs[row.codec],
+      recompCodecs: row.recompCodecs.map((name) => codecs[name]),
       ...(store === undefined ? {} : { backing: store as BackingStore }),
     };
     const time = { now: 0 };
@@ -164,9 +191,24 @@ export class RamzMachine {
 
   /** A device as init leaves it. */
   #begin(): void {
-    for (let index = 0; index < PAGES; index++) this.#truths[index] = { base: new Uint8Array(PAGE_SIZE), present: false, changes: [], reads: 0, times: new Set() };
+    for (let index = 0; index < PAGES; index++)
+      this.#truths[index] = {
+        base: new Uint8Array(PAGE_SIZE),
+        present: false,
+        changes: [],
+        reads: 0,
+        times: new Set(),
+      };
     this.#idle.clear();
-    this.#expected = { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0 };
+    this.#expected = {
+      numReads: 0,
+      numWrites: 0,
+      failedReads: 0,
+      failedWrites: 0,
+      invalidIo: 0,
+      notifyFree: 0,
+      discard: 0,
+    };
     this.#emptyFrames = this.#ram.stats().usedFrames;
     this.#used = this.#device.stats().pagesUsed;
     this.#started = this.#time.now;
@@ -214,14 +256,23 @@ export class RamzMachine {
   }
 
   /** Requires that what a read gave is a state of the page, in which `certain` changes are. */
-  #requireState(index: number, given: Uint8Array, { from, length }: Pick<Part, 'from' | 'length'>, certain: ReadonlySet<Change>, what: string): void {
+  #requireState(
+    index: number,
+    given: Uint8Array,
+    { from, length }: Pick<Part, 'from' | 'length'>,
+    certain: ReadonlySet<Change>,
+    what: string,
+  ): void {
     let states = [this.#truth(index).base];
     for (const change of this.#truth(index).changes) {
       if (change.state === 'failed') continue;
       const after = states.map((state) => change.apply(state));
       states = certain.has(change) ? after : [...states, ...after];
     }
-    must(states.some((state) => sameBytes(state.slice(from, from + length), given)), `${what} of page ${index} gave other bytes`);
+    must(
+      states.some((state) => sameBytes(state.slice(from, from + length), given)),
+      `${what} of page ${index} gave other bytes`,
+    );
   }
 
   #certain(index: number): Set<Change> {
@@ -253,19 +304,31 @@ export class RamzMachine {
 
   #do(action: RamzAction): Promise<void> | undefined {
     switch (action.kind) {
-      case 'writePage': return this.#writePage(action.index % PAGES, pageOf(action.page));
-      case 'writePageAsync': return this.#writePageSoon(action.index % PAGES, pageOf(action.page));
-      case 'readPage': return this.#read(action.index % PAGES * PAGE_SIZE, PAGE_SIZE, (into) => this.#device.readPage(action.index % PAGES, into));
-      case 'readPageAsync': return this.#readSoon((action.index % PAGES) * PAGE_SIZE, PAGE_SIZE, (into) => this.#device.readPageAsync(action.index % PAGES, into));
-      case 'freeNotify': return this.#freeNotify(action.index % PAGES);
-      case 'discard': return this.#discard(action.index % PAGES, 1 + (action.count % (PAGES - (action.index % PAGES))));
+      case 'writePage':
+        return this.#writePage(action.index % PAGES, pageOf(action.page));
+      case 'writePageAsync':
+        return this.#writePageSoon(action.index % PAGES, pageOf(action.page));
+      case 'readPage':
+        return this.#read((action.index % PAGES) * PAGE_SIZE, PAGE_SIZE, (into) =>
+          this.#device.readPage(action.index % PAGES, into),
+        );
+      case 'readPageAsync':
+        return this.#readSoon((action.index % PAGES) * PAGE_SIZE, PAGE_SIZE, (into) =>
+          this.#device.readPageAsync(action.index % PAGES, into),
+        );
+      case 'freeNotify':
+        return this.#freeNotify(action.index % PAGES);
+      case 'discard':
+        return this.#discard(action.index % PAGES, 1 + (action.count % (PAGES - (action.index % PAGES))));
       case 'write': {
         const [offset, length] = clip(action.offset, action.length, 1);
         return this.#write(offset, noise(length, action.salt), (bytes) => this.#device.write(offset, bytes));
       }
       case 'writeSectors': {
         const [offset, length] = clip(action.offset, action.length, SECTOR);
-        return this.#write(offset, noise(length, action.salt), (bytes) => this.#device.writeSectors(offset / SECTOR, bytes));
+        return this.#write(offset, noise(length, action.salt), (bytes) =>
+          this.#device.writeSectors(offset / SECTOR, bytes),
+        );
       }
       case 'writeAsync': {
         const [offset, length] = clip(action.offset, action.length, 1);
@@ -283,16 +346,23 @@ export class RamzMachine {
         const [offset, length] = clip(action.offset, action.length, 1);
         const { index, from } = partsOf(offset, length)[0] as Part;
         const most = Math.min(length, PAGE_SIZE - from);
-        return this.#readSoon(index * PAGE_SIZE + from, most, (into) => this.#device.readAsync(index * PAGE_SIZE + from, into));
+        return this.#readSoon(index * PAGE_SIZE + from, most, (into) =>
+          this.#device.readAsync(index * PAGE_SIZE + from, into),
+        );
       }
-      case 'markIdle': return this.#markIdle(action.age);
-      case 'writeback': return this.#writeback(selection(action), action.limit);
-      case 'writebackAsync': return this.#writebackSoon(selection(action), action.limit);
-      case 'recompress': return this.#recompress(action);
+      case 'markIdle':
+        return this.#markIdle(action.age);
+      case 'writeback':
+        return this.#writeback(selection(action), action.limit);
+      case 'writebackAsync':
+        return this.#writebackSoon(selection(action), action.limit);
+      case 'recompress':
+        return this.#recompress(action);
       case 'compact':
         this.#device.compact();
         return undefined;
-      case 'beyond': return this.#beyond();
+      case 'beyond':
+        return this.#beyond();
       case 'memlimit':
         this.#device.memlimit = action.frames * PAGE_SIZE;
         this.#everLimited ||= action.frames !== 0;
@@ -312,22 +382,31 @@ export class RamzMachine {
       }
       case 'weather':
         this.#everHung ||= action.weather === 'stuck';
-        if (this.#store !== undefined) this.#store.weather = action.weather === 'stuck' && this.row.backing === 'sync' ? 'gone' : action.weather;
+        if (this.#store !== undefined)
+          this.#store.weather = action.weather === 'stuck' && this.row.backing === 'sync' ? 'gone' : action.weather;
         return undefined;
-      case 'quiet': return quiet();
-      case 'settle': return this.#settle(action.calls);
-      case 'time': return this.#pass();
+      case 'quiet':
+        return quiet();
+      case 'settle':
+        return this.#settle(action.calls);
+      case 'time':
+        return this.#pass();
       case 'release':
         this.#store?.release();
         return quiet();
-      case 'drain': return this.#drain();
-      case 'restore': return this.#restore();
-      default: return this.#reset(action.after);
+      case 'drain':
+        return this.#drain();
+      case 'restore':
+        return this.#restore();
+      default:
+        return this.#reset(action.after);
     }
   }
 
   #track(call: Promise<void>): void {
-    const tracked: Promise<void> = call.catch((error: unknown) => void this.#errors.push(error)).finally(() => this.#underWay.delete(tracked));
+    const tracked: Promise<void> = call
+      .catch((error: unknown) => void this.#errors.push(error))
+      .finally(() => this.#underWay.delete(tracked));
     this.#underWay.add(tracked);
   }
 
@@ -342,16 +421,27 @@ export class RamzMachine {
   /** Why a write may fail. */
   #writeCode(error: unknown, isSync: boolean): ErrorCode {
     const code = this.#requireCode(error, ['ENOMEM', 'ENOSPC', 'EIO', 'EAGAIN'], 'a write');
-    if (code === 'ENOMEM') must(this.#everArmed || this.#everLimited, `a write without memory: ${String(error)}`, error);
+    if (code === 'ENOMEM')
+      must(this.#everArmed || this.#everLimited, `a write without memory: ${String(error)}`, error);
     if (code === 'EAGAIN') must(isSync && this.row.backing === 'async', 'EAGAIN for nothing', error);
-    if (code === 'ENOSPC') must(this.#store !== undefined && (this.#everArmed || this.#everLimited), 'ENOSPC without a store, or with memory', error);
+    if (code === 'ENOSPC')
+      must(
+        this.#store !== undefined && (this.#everArmed || this.#everLimited),
+        'ENOSPC without a store, or with memory',
+        error,
+      );
     return code;
   }
 
   /** The same for a whole page: nothing is read for it, and what the store does not take is kept where there is memory. */
   #pageCode(error: unknown, isSync: boolean): ErrorCode {
     const code = this.#writeCode(error, isSync);
-    if (code === 'EIO') must(/codec/.test(String(error)) || this.#everArmed || this.#everLimited, `a store failed, and there is memory: ${String(error)}`, error);
+    if (code === 'EIO')
+      must(
+        /codec/.test(String(error)) || this.#everArmed || this.#everLimited,
+        `a store failed, and there is memory: ${String(error)}`,
+        error,
+      );
     return code;
   }
 
@@ -444,10 +534,12 @@ export class RamzMachine {
           return this.#device.stats().numWrites - before - 1;
         },
       );
-      this.#track(ended.then((done) => {
-        this.#expected.numWrites += Math.min(done + 1, parts.length);
-        parts.forEach(({ index }, i) => this.#end(index, changes[i] as Change, i < done ? 'done' : 'failed'));
-      }));
+      this.#track(
+        ended.then((done) => {
+          this.#expected.numWrites += Math.min(done + 1, parts.length);
+          parts.forEach(({ index }, i) => this.#end(index, changes[i] as Change, i < done ? 'done' : 'failed'));
+        }),
+      );
       return this.#drain();
     });
   }
@@ -474,12 +566,21 @@ export class RamzMachine {
       failed = this.#readCode(error, true) !== 'EAGAIN';
       done = this.#device.stats().numReads - before - (failed ? 1 : 0);
       const rest = into.subarray(parts[done]?.at ?? 0);
-      must(rest.every((byte) => byte === 0xa5), 'a read that failed has written');
+      must(
+        rest.every((byte) => byte === 0xa5),
+        'a read that failed has written',
+      );
     }
     this.#expected.numReads += done + (failed ? 1 : 0);
     this.#expected.failedReads += failed ? 1 : 0;
     for (const part of parts.slice(0, done)) {
-      this.#requireState(part.index, into.slice(part.at, part.at + part.length), part, this.#certain(part.index), 'a read');
+      this.#requireState(
+        part.index,
+        into.slice(part.at, part.at + part.length),
+        part,
+        this.#certain(part.index),
+        'a read',
+      );
       this.#accessed(part.index);
     }
   }
@@ -498,13 +599,18 @@ export class RamzMachine {
       (error: unknown) => {
         this.#expected.failedReads += 1;
         this.#readCode(error, false);
-        must(into.every((byte) => byte === 0xa5), 'a read that failed has written');
+        must(
+          into.every((byte) => byte === 0xa5),
+          'a read that failed has written',
+        );
       },
     );
-    this.#track(ended.finally(() => {
-      truth.reads -= 1;
-      this.#fold(index);
-    }));
+    this.#track(
+      ended.finally(() => {
+        truth.reads -= 1;
+        this.#fold(index);
+      }),
+    );
   }
 
   // ── the rest ───────────────────────────────────────────────────────────────
@@ -527,7 +633,12 @@ export class RamzMachine {
     const freed = this.#device.discard(index, count);
     must(freed === there, `${freed} pages were freed, ${there} were there`);
     this.#expected.discard += freed;
-    for (let page = index; page < index + count; page++) this.#end(page, this.#change(page, () => new Uint8Array(PAGE_SIZE), false), 'done');
+    for (let page = index; page < index + count; page++)
+      this.#end(
+        page,
+        this.#change(page, () => new Uint8Array(PAGE_SIZE), false),
+        'done',
+      );
   }
 
   #markIdle(age: number): undefined {
@@ -535,7 +646,9 @@ export class RamzMachine {
     this.#time.now += this.actions % 7 === 0 ? 4_000_000 : 1;
     const marked = this.#device.markIdle(age === 0 ? 'all' : age);
     const objects = [...this.#device.blockState()].filter(({ bytes }) => bytes !== 0);
-    const due = objects.filter(({ accessTime }) => age === 0 || accessTime <= this.#time.now - this.#started - age).map(({ index }) => index);
+    const due = objects
+      .filter(({ accessTime }) => age === 0 || accessTime <= this.#time.now - this.#started - age)
+      .map(({ index }) => index);
     const idle = objects.filter(({ flags }) => flags.includes('i')).map(({ index }) => index);
     must(idle.join() === due.join(), `pages ${idle.join()} are idle, ${due.join()} were due`);
     must(marked === due.length, `${marked} pages were marked, ${due.length} were due`);
@@ -544,7 +657,11 @@ export class RamzMachine {
   }
 
   #writebackCode(error: unknown): void {
-    this.#requireCode(error, this.#store === undefined ? ['ENODEV'] : ['EIO', 'ENOSPC', 'EAGAIN', 'EBUSY'], 'writeback');
+    this.#requireCode(
+      error,
+      this.#store === undefined ? ['ENODEV'] : ['EIO', 'ENOSPC', 'EAGAIN', 'EBUSY'],
+      'writeback',
+    );
   }
 
   #writeback(what: WritebackSelection, limit: number): undefined {
@@ -553,8 +670,15 @@ export class RamzMachine {
     try {
       const moved = this.#device.writeback(what);
       const after = this.#device.bdStat();
-      must(moved <= this.#device.stats().pagesStored && after.bdWrites - before.bdevNumWrites >= moved, `${moved} pages were moved in ${after.bdWrites - before.bdevNumWrites} writes`);
-      if (limit <= 8) must(this.#device.writebackLimit === limit - moved, `limit ${limit}, ${moved} moved, ${this.#device.writebackLimit} left`);
+      must(
+        moved <= this.#device.stats().pagesStored && after.bdWrites - before.bdevNumWrites >= moved,
+        `${moved} pages were moved in ${after.bdWrites - before.bdevNumWrites} writes`,
+      );
+      if (limit <= 8)
+        must(
+          this.#device.writebackLimit === limit - moved,
+          `limit ${limit}, ${moved} moved, ${this.#device.writebackLimit} left`,
+        );
     } catch (error) {
       this.#writebackCode(error);
     }
@@ -562,21 +686,27 @@ export class RamzMachine {
 
   #writebackSoon(what: WritebackSelection, limit: number): undefined {
     this.#device.writebackLimit = limit > 8 ? Infinity : limit;
-    this.#track(this.#device.writebackAsync(what).then(
-      (moved) => must(moved >= 0 && moved <= PAGES, `${moved} moved`),
-      (error: unknown) => this.#writebackCode(error),
-    ));
+    this.#track(
+      this.#device.writebackAsync(what).then(
+        (moved) => must(moved >= 0 && moved <= PAGES, `${moved} moved`),
+        (error: unknown) => this.#writebackCode(error),
+      ),
+    );
   }
 
   #recompress({ which, threshold, priority, most }: Extract<RamzAction, { kind: 'recompress' }>): undefined {
     const type = ([undefined, 'idle', 'huge', 'huge_idle'] as const)[which % 4];
     const levels = this.row.recompCodecs.length;
     const options = {
-      ...(type === undefined ? {} : { type }), ...(threshold % 4 === 0 ? { threshold: 100 + threshold } : {}),
-      ...(priority % 3 === 0 ? { priority: 1 + (priority % Math.max(levels, 1)) } : {}), ...(most % 3 === 0 ? { maxPages: most } : {}),
+      ...(type === undefined ? {} : { type }),
+      ...(threshold % 4 === 0 ? { threshold: 100 + threshold } : {}),
+      ...(priority % 3 === 0 ? { priority: 1 + (priority % Math.max(levels, 1)) } : {}),
+      ...(most % 3 === 0 ? { maxPages: most } : {}),
     };
-    const sizes = (): Map<number, number> => new Map([...this.#device.blockState()].map(({ index, bytes }) => [index, bytes]));
-    const marks = (): Map<number, string> => new Map([...this.#device.blockState()].map(({ index, flags }) => [index, flags]));
+    const sizes = (): Map<number, number> =>
+      new Map([...this.#device.blockState()].map(({ index, bytes }) => [index, bytes]));
+    const marks = (): Map<number, string> =>
+      new Map([...this.#device.blockState()].map(({ index, flags }) => [index, flags]));
     const before = sizes();
     const given = marks();
     try {
@@ -584,9 +714,15 @@ export class RamzMachine {
       const after = sizes();
       const less = [...after].filter(([index, bytes]) => bytes < (before.get(index) as number)).length;
       must(less === smaller, `${smaller} pages are said to be smaller, ${less} are`);
-      must([...after].every(([index, bytes]) => bytes <= (before.get(index) as number)), 'a page is larger');
+      must(
+        [...after].every(([index, bytes]) => bytes <= (before.get(index) as number)),
+        'a page is larger',
+      );
       const now = marks();
-      const tried = [...after].filter(([index, bytes]) => bytes < (before.get(index) as number) || now.get(index)?.includes('n') !== given.get(index)?.includes('n'));
+      const tried = [...after].filter(
+        ([index, bytes]) =>
+          bytes < (before.get(index) as number) || now.get(index)?.includes('n') !== given.get(index)?.includes('n'),
+      );
       tried.forEach(([index]) => this.#accessed(index));
       if (options.maxPages !== undefined) must(smaller <= options.maxPages, 'more pages than the most');
     } catch (error) {
@@ -598,8 +734,12 @@ export class RamzMachine {
   #beyond(): undefined {
     const page = new Uint8Array(PAGE_SIZE);
     const calls = [
-      () => this.#device.readPage(PAGES, page), () => this.#device.writePage(PAGES, page), () => this.#device.discard(PAGES - 1, 2),
-      () => this.#device.freeNotify(PAGES), () => this.#device.read(PAGES * PAGE_SIZE - 1, page), () => this.#device.writeSectors(PAGES * 8 - 7, page),
+      () => this.#device.readPage(PAGES, page),
+      () => this.#device.writePage(PAGES, page),
+      () => this.#device.discard(PAGES - 1, 2),
+      () => this.#device.freeNotify(PAGES),
+      () => this.#device.read(PAGES * PAGE_SIZE - 1, page),
+      () => this.#device.writeSectors(PAGES * 8 - 7, page),
     ];
     for (const call of calls) {
       try {
@@ -663,7 +803,10 @@ export class RamzMachine {
     }
     must(!this.#device.initstate && this.#device.writebackLimit === Infinity, 'reset has left settings');
     must((this.#store?.owned.size ?? 0) === 0, `${this.#store?.owned.size} slots are left after reset`);
-    must(this.#ram.stats().usedFrames === this.#usedBefore, `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after reset`);
+    must(
+      this.#ram.stats().usedFrames === this.#usedBefore,
+      `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after reset`,
+    );
     this.#ram.failFrames(after, 1);
     try {
       this.#device.init({ ...this.#settings, swapHeader: true });
@@ -671,7 +814,10 @@ export class RamzMachine {
     } catch (error) {
       this.#requireCode(error, ['ENOMEM', 'EAGAIN', 'EIO', 'ENOSPC'], 'init');
       must(!this.#device.initstate, 'an init that failed leaves a device');
-      must(this.#ram.stats().usedFrames === this.#usedBefore, `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after an init that failed`);
+      must(
+        this.#ram.stats().usedFrames === this.#usedBefore,
+        `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after an init that failed`,
+      );
     }
     this.#ram.failFrames(null);
     this.#trimmer.calm();
@@ -694,11 +840,13 @@ export class RamzMachine {
     const untold = this.#time.now - this.#started - second.second;
     this.#untold += untold;
     this.#started += untold;
-    const writes = new Map([1, 300, 2500, PAGE_SIZE].map((bytes, i): [number, Uint8Array] => {
-      const page = new Uint8Array(PAGE_SIZE);
-      page.set(noise(bytes, this.actions + i));
-      return [(this.actions * (i + 1)) % PAGES, page];
-    }));
+    const writes = new Map(
+      [1, 300, 2500, PAGE_SIZE].map((bytes, i): [number, Uint8Array] => {
+        const page = new Uint8Array(PAGE_SIZE);
+        page.set(noise(bytes, this.actions + i));
+        return [(this.actions * (i + 1)) % PAGES, page];
+      }),
+    );
     const written = await goesOn(first, second, PAGES, writes);
     [this.#ram, this.#device, this.#store] = [ram, device, store];
     if (store !== undefined) this.#settings = { ...this.#settings, backing: store as BackingStore };
@@ -707,7 +855,13 @@ export class RamzMachine {
     this.#idle.clear();
     for (const { index, flags } of device.blockState()) if (flags.includes('i')) this.#idle.add(index);
     const { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard } = device.stats();
-    must(numReads === PAGES && numWrites === writes.size && failedWrites === writes.size - written.size && invalidIo + notifyFree + discard === 0, 'I/O was counted that was not done');
+    must(
+      numReads === PAGES &&
+        numWrites === writes.size &&
+        failedWrites === writes.size - written.size &&
+        invalidIo + notifyFree + discard === 0,
+      'I/O was counted that was not done',
+    );
     this.#expected = { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard };
     this.#eio += failedReads;
     await served(first.device.close(), first.store);
@@ -731,23 +885,53 @@ export class RamzMachine {
     const bytes = objects.reduce((sum, block) => sum + block.bytes, 0);
     const pool = this.#ram.pools().find(({ name }) => name.includes('/pool'));
     const live = pool?.stats();
-    must(live?.objects === objects.length && live.liveBytes === bytes, `the pool has ${live?.objects} objects of ${live?.liveBytes} bytes, the device ${objects.length} of ${bytes}`);
-    const { stats, mm, bd, io } = { stats: this.#device.stats(), mm: this.#device.mmStat(), bd: this.#device.bdStat(), io: this.#device.ioStat() };
+    must(
+      live?.objects === objects.length && live.liveBytes === bytes,
+      `the pool has ${live?.objects} objects of ${live?.liveBytes} bytes, the device ${objects.length} of ${bytes}`,
+    );
+    const { stats, mm, bd, io } = {
+      stats: this.#device.stats(),
+      mm: this.#device.mmStat(),
+      bd: this.#device.bdStat(),
+      io: this.#device.ioStat(),
+    };
     equal(stats, {
-      disksize: PAGES * PAGE_SIZE, memlimit: this.#device.memlimit, pagesSame: having('s'), pagesStored: blocks.length, pagesUsed: live.frames,
-      goodCompress: objects.filter((block) => block.bytes <= PAGE_SIZE / 2).length, pagesExpand: having('h'), origDataSize: blocks.length * PAGE_SIZE,
-      comprDataSize: bytes, memUsedTotal: live.frames * PAGE_SIZE, bdevNumReads: bd.bdReads, bdevNumWrites: bd.bdWrites,
+      disksize: PAGES * PAGE_SIZE,
+      memlimit: this.#device.memlimit,
+      pagesSame: having('s'),
+      pagesStored: blocks.length,
+      pagesUsed: live.frames,
+      goodCompress: objects.filter((block) => block.bytes <= PAGE_SIZE / 2).length,
+      pagesExpand: having('h'),
+      origDataSize: blocks.length * PAGE_SIZE,
+      comprDataSize: bytes,
+      memUsedTotal: live.frames * PAGE_SIZE,
+      bdevNumReads: bd.bdReads,
+      bdevNumWrites: bd.bdWrites,
     });
     equal(mm, {
-      origDataSize: stats.origDataSize, comprDataSize: bytes, memUsedTotal: stats.memUsedTotal, memLimit: stats.memlimit, samePages: stats.pagesSame, hugePages: stats.pagesExpand,
+      origDataSize: stats.origDataSize,
+      comprDataSize: bytes,
+      memUsedTotal: stats.memUsedTotal,
+      memLimit: stats.memlimit,
+      samePages: stats.pagesSame,
+      hugePages: stats.pagesExpand,
     });
-    equal(io, { failedReads: stats.failedReads, failedWrites: stats.failedWrites, invalidIo: stats.invalidIo, notifyFree: stats.notifyFree });
+    equal(io, {
+      failedReads: stats.failedReads,
+      failedWrites: stats.failedWrites,
+      invalidIo: stats.invalidIo,
+      notifyFree: stats.notifyFree,
+    });
     must(bd.bdCount === having('w'), `${bd.bdCount} pages are in the store, ${having('w')} have the mark`);
     must(mm.memUsedMax >= mm.memUsedTotal && mm.hugePagesSince >= mm.hugePages, 'what was is less than what is');
     must((this.#store?.owned.size ?? 0) >= bd.bdCount, 'more pages in the store than slots');
     const { numReads, numWrites, invalidIo, notifyFree, discard } = this.#expected;
     equal(stats, { numReads, numWrites, invalidIo, notifyFree, discard });
-    must(this.#device.memlimit === 0 || stats.memUsedTotal <= Math.max(this.#device.memlimit, this.#used * PAGE_SIZE), `${stats.pagesUsed} frames, the limit is ${this.#device.memlimit / PAGE_SIZE}, there were ${this.#used}`);
+    must(
+      this.#device.memlimit === 0 || stats.memUsedTotal <= Math.max(this.#device.memlimit, this.#used * PAGE_SIZE),
+      `${stats.pagesUsed} frames, the limit is ${this.#device.memlimit / PAGE_SIZE}, there were ${this.#used}`,
+    );
     this.#used = stats.pagesUsed;
     this.#compareAccess(blocks);
     this.#comparePages(new Map(blocks.map(({ index, flags }) => [index, flags])));
@@ -779,16 +963,29 @@ export class RamzMachine {
       else must(this.#idle.has(index), `page ${index} is idle, but was accessed`);
       if (bytes === 0) continue;
       const late = [...this.#truth(index).times].map((time) => time - accessTime);
-      must(late.some((by) => by === 0 || (by > 0 && by < 256 && this.#time.now - this.#started + this.#untold - accessTime > 2 ** 21)), `page ${index} was not accessed at second ${accessTime}`);
+      must(
+        late.some(
+          (by) =>
+            by === 0 || (by > 0 && by < 256 && this.#time.now - this.#started + this.#untold - accessTime > 2 ** 21),
+        ),
+        `page ${index} was not accessed at second ${accessTime}`,
+      );
     }
   }
 
   #compareIdle(): void {
     const { failedReads, failedWrites } = this.#device.stats();
-    equal({ failedReads, failedWrites }, { failedReads: this.#expected.failedReads, failedWrites: this.#expected.failedWrites });
+    equal(
+      { failedReads, failedWrites },
+      { failedReads: this.#expected.failedReads, failedWrites: this.#expected.failedWrites },
+    );
     const { bdCount } = this.#device.bdStat();
-    if (this.#store !== undefined) must(this.#store.owned.size === bdCount, `the store has ${this.#store.owned.size} slots for ${bdCount} pages`);
-    must(this.#truths.every(({ changes, reads }) => changes.length === 0 && reads === 0), 'calls are open');
+    if (this.#store !== undefined)
+      must(this.#store.owned.size === bdCount, `the store has ${this.#store.owned.size} slots for ${bdCount} pages`);
+    must(
+      this.#truths.every(({ changes, reads }) => changes.length === 0 && reads === 0),
+      'calls are open',
+    );
   }
 
   /** The end: every page read, all dropped, closed. */
@@ -798,7 +995,8 @@ export class RamzMachine {
     this.#store?.calm();
     this.#trimmer.calm();
     this.#device.memlimit = 0;
-    for (let index = 0; index < PAGES; index++) this.#readSoon(index * PAGE_SIZE, PAGE_SIZE, (into) => this.#device.readPageAsync(index, into));
+    for (let index = 0; index < PAGES; index++)
+      this.#readSoon(index * PAGE_SIZE, PAGE_SIZE, (into) => this.#device.readPageAsync(index, into));
     await this.#drain();
     this.#compare();
     this.#discard(0, PAGES);
@@ -806,7 +1004,10 @@ export class RamzMachine {
     this.#device.compact();
     this.#compare();
     const stats = this.#device.stats();
-    must(stats.pagesStored === 0 && stats.comprDataSize === 0 && (this.#store?.owned.size ?? 0) === 0, 'something is left');
+    must(
+      stats.pagesStored === 0 && stats.comprDataSize === 0 && (this.#store?.owned.size ?? 0) === 0,
+      'something is left',
+    );
     const left = this.#ram.stats().usedFrames - this.#emptyFrames;
     must(left <= 0, `${left} frames are left`);
     const closed = this.#device.close();
@@ -814,7 +1015,10 @@ export class RamzMachine {
     await this.#settle(3);
     this.#throwErrors();
     must(this.#underWay.size === 0, 'close does not end');
-    must(this.#ram.stats().usedFrames === this.#usedBefore, `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after close`);
+    must(
+      this.#ram.stats().usedFrames === this.#usedBefore,
+      `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after close`,
+    );
     this.#ram.check();
     this.#ram.close();
   }
@@ -836,7 +1040,15 @@ function clip(offset: number, length: number, unit: number): [offset: number, le
 
 function selection({ which, index }: { which: number; index: number }): WritebackSelection {
   const first = index % PAGES;
-  const choices: WritebackSelection[] = ['idle', 'huge', 'huge_idle', 'incompressible', { pages: [first] }, { pages: [[first, PAGES - 1]] }, { pages: [[0, PAGES - 1]] }];
+  const choices: WritebackSelection[] = [
+    'idle',
+    'huge',
+    'huge_idle',
+    'incompressible',
+    { pages: [first] },
+    { pages: [[first, PAGES - 1]] },
+    { pages: [[0, PAGES - 1]] },
+  ];
   return choices[which % choices.length] as WritebackSelection;
 }
 
@@ -849,11 +1061,19 @@ export const ramzRows: readonly RamzRow[] = ALLOCATOR_NAMES.flatMap((allocator, 
   (['none', 'sync', 'async'] as const).map((backing, j): RamzRow => {
     const n = 3 * i + j;
     const codec = (['lz4', 'trimmer', 'deflate', 'lz4hc'] as const)[(i + j) % 4] as CodecName;
-    const recompCodecs = ([['lz4hc', 'deflate', 'trimmer'], ['deflate'], [], ['trimmer', 'lz4hc'], ['deflate', 'lz4']] as const)[n % 5] as readonly CodecName[];
+    const recompCodecs = (
+      [['lz4hc', 'deflate', 'trimmer'], ['deflate'], [], ['trimmer', 'lz4hc'], ['deflate', 'lz4']] as const
+    )[n % 5] as readonly CodecName[];
     const memlimit = [0, 6, 12][(i + 2 * j) % 3] as number;
     return {
       title: `${allocator}, ${codec}${recompCodecs.length === 0 ? '' : `, then ${recompCodecs.join(', ')}`}, store ${backing}, limit ${memlimit}`,
-      allocator, codec, recompCodecs, backing, memlimit, slots: [1024, 12, 30][n % 3] as number, maxInFlight: [4, 1, 2, 32][n % 4] as number,
+      allocator,
+      codec,
+      recompCodecs,
+      backing,
+      memlimit,
+      slots: [1024, 12, 30][n % 3] as number,
+      maxInFlight: [4, 1, 2, 32][n % 4] as number,
     };
   }),
 );
@@ -862,31 +1082,79 @@ export const ramzRows: readonly RamzRow[] = ALLOCATOR_NAMES.flatMap((allocator, 
 export function drawn(draw: (below: number) => number): RamzAction {
   const of = <T>(...choices: readonly T[]): T => choices[draw(choices.length)] as T;
   const index = draw(PAGES);
-  const page = (): PageKind => (draw(6) === 0 ? { word: of(0, 1, 0xdeadbeef) } : { noise: of(1 + draw(4087), 1 + draw(400), of(4096, 4095, 4000)), salt: draw(1000) });
-  const place = (): { offset: number; length: number } => ({ offset: draw(PAGES * PAGE_SIZE), length: 1 + draw(of(100, 600, 4096, 9000)) });
+  const page = (): PageKind =>
+    draw(6) === 0
+      ? { word: of(0, 1, 0xdeadbeef) }
+      : { noise: of(1 + draw(4087), 1 + draw(400), of(4096, 4095, 4000)), salt: draw(1000) };
+  const place = (): { offset: number; length: number } => ({
+    offset: draw(PAGES * PAGE_SIZE),
+    length: 1 + draw(of(100, 600, 4096, 9000)),
+  });
   switch (draw(40)) {
-    case 0: case 1: case 2: case 3: return { kind: 'writePage', index, page: page() };
-    case 4: case 5: case 6: case 7: case 8: return { kind: 'writePageAsync', index, page: page() };
-    case 9: case 10: return { kind: of('write', 'writeSectors'), ...place(), salt: draw(1000) };
-    case 11: case 12: case 13: return { kind: 'writeAsync', offset: draw(PAGES) * PAGE_SIZE + draw(3000), length: 1 + draw(of(100, 1000, 1000, 5000)), salt: draw(1000) };
-    case 14: return { kind: 'readPage', index };
-    case 15: case 16: return { kind: 'readPageAsync', index };
-    case 17: return { kind: of('read', 'readSectors', 'readAsync'), ...place() };
-    case 18: return { kind: 'freeNotify', index };
-    case 19: return { kind: 'discard', index, count: draw(of(2, 4, PAGES)) };
-    case 20: case 21: return { kind: 'markIdle', age: draw(5) };
-    case 22: return { kind: 'writeback', which: draw(7), index, limit: of(0, 1, 3, 9, 9) };
-    case 23: case 24: return { kind: 'writebackAsync', which: draw(7), index, limit: of(1, 3, 9, 9) };
-    case 25: case 26: return { kind: 'recompress', which: draw(4), threshold: draw(2000), priority: draw(9), most: draw(9) };
-    case 27: return { kind: of('compact', 'beyond', 'time', 'release') };
-    case 28: return { kind: 'memlimit', frames: of(0, 0, 2, 5, 9, 20) };
-    case 29: return { kind: 'frames', after: draw(6), times: 1 + draw(3) };
-    case 30: return { kind: 'codec fault', on: of('compress', 'decompress'), fault: draw(9), after: draw(5) };
-    case 31: case 32: return { kind: 'fault', op: of('read', 'write', 'write', 'free', 'sync'), fault: draw(30), after: draw(5) };
-    case 33: return { kind: 'weather', weather: of('fine', 'fine', 'fine', 'full', 'gone', 'stuck') };
-    case 35: return { kind: of('restore', 'quiet', 'quiet', 'quiet') };
-    case 34: return draw(6) === 0 ? { kind: 'reset', after: draw(9) } : { kind: 'drain' };
-    default: return { kind: 'settle', calls: of(0, 1, 1, 2, 5, 20) };
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+      return { kind: 'writePage', index, page: page() };
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+    case 8:
+      return { kind: 'writePageAsync', index, page: page() };
+    case 9:
+    case 10:
+      return { kind: of('write', 'writeSectors'), ...place(), salt: draw(1000) };
+    case 11:
+    case 12:
+    case 13:
+      return {
+        kind: 'writeAsync',
+        offset: draw(PAGES) * PAGE_SIZE + draw(3000),
+        length: 1 + draw(of(100, 1000, 1000, 5000)),
+        salt: draw(1000),
+      };
+    case 14:
+      return { kind: 'readPage', index };
+    case 15:
+    case 16:
+      return { kind: 'readPageAsync', index };
+    case 17:
+      return { kind: of('read', 'readSectors', 'readAsync'), ...place() };
+    case 18:
+      return { kind: 'freeNotify', index };
+    case 19:
+      return { kind: 'discard', index, count: draw(of(2, 4, PAGES)) };
+    case 20:
+    case 21:
+      return { kind: 'markIdle', age: draw(5) };
+    case 22:
+      return { kind: 'writeback', which: draw(7), index, limit: of(0, 1, 3, 9, 9) };
+    case 23:
+    case 24:
+      return { kind: 'writebackAsync', which: draw(7), index, limit: of(1, 3, 9, 9) };
+    case 25:
+    case 26:
+      return { kind: 'recompress', which: draw(4), threshold: draw(2000), priority: draw(9), most: draw(9) };
+    case 27:
+      return { kind: of('compact', 'beyond', 'time', 'release') };
+    case 28:
+      return { kind: 'memlimit', frames: of(0, 0, 2, 5, 9, 20) };
+    case 29:
+      return { kind: 'frames', after: draw(6), times: 1 + draw(3) };
+    case 30:
+      return { kind: 'codec fault', on: of('compress', 'decompress'), fault: draw(9), after: draw(5) };
+    case 31:
+    case 32:
+      return { kind: 'fault', op: of('read', 'write', 'write', 'free', 'sync'), fault: draw(30), after: draw(5) };
+    case 33:
+      return { kind: 'weather', weather: of('fine', 'fine', 'fine', 'full', 'gone', 'stuck') };
+    case 35:
+      return { kind: of('restore', 'quiet', 'quiet', 'quiet') };
+    case 34:
+      return draw(6) === 0 ? { kind: 'reset', after: draw(9) } : { kind: 'drain' };
+    default:
+      return { kind: 'settle', calls: of(0, 1, 1, 2, 5, 20) };
   }
 }
 

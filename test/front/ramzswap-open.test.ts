@@ -1,7 +1,16 @@
 /** Ramzswap.open: a device in a restored RAM goes on where it was. */
 import { describe, expect, test } from 'vitest';
 import {
-  ALLOCATORS, PAGE_SIZE, Ram, Ramzswap, Zswap, loadCodec, type BackingStore, type Codec, type RamzswapOpenOptions, type RamzswapOptions,
+  ALLOCATORS,
+  PAGE_SIZE,
+  Ram,
+  Ramzswap,
+  Zswap,
+  loadCodec,
+  type BackingStore,
+  type Codec,
+  type RamzswapOpenOptions,
+  type RamzswapOptions,
 } from '../../bindings/index.ts';
 import { rams } from '../../bindings/ram.ts';
 import { builds, buildOptions, changesNothing, expectBytes, fault, noise, rejected } from '../harness.ts';
@@ -37,21 +46,32 @@ function copyOf(store: NotingStore): NotingStore {
 /** The same store, asked by promises. */
 function asynchronous(store: NotingStore): BackingStore {
   return {
-    mode: 'async', ...(store.slots === undefined ? {} : { slots: store.slots }),
+    mode: 'async',
+    ...(store.slots === undefined ? {} : { slots: store.slots }),
     read: async (slot, into) => Promise.resolve(store.read(slot, into)),
-    write: async (slot, bytes) => { await Promise.resolve(); store.write(slot, bytes); },
-    free: async (slot) => { await Promise.resolve(); store.free(slot); },
-    close: async () => { await Promise.resolve(); store.close(); },
+    write: async (slot, bytes) => {
+      await Promise.resolve();
+      store.write(slot, bytes);
+    },
+    free: async (slot) => {
+      await Promise.resolve();
+      store.free(slot);
+    },
+    close: async () => {
+      await Promise.resolve();
+      store.close();
+    },
   };
 }
 
 async function create(options: RamzswapOptions = {}): Promise<Ramzswap> {
-  const ram = options.ram ?? await Ram.create({ bytes: '2MiB', ...buildOptions(build) });
+  const ram = options.ram ?? (await Ram.create({ bytes: '2MiB', ...buildOptions(build) }));
   return Ramzswap.create({ disksize: PAGES * PAGE_SIZE, ram, ...options });
 }
 
 async function fill(device: Ramzswap, round = 0): Promise<void> {
-  for (let index = 0; index < PAGES; index++) if (index % 8 !== 7) await device.writePageAsync(index, page(index, round));
+  for (let index = 0; index < PAGES; index++)
+    if (index % 8 !== 7) await device.writePageAsync(index, page(index, round));
 }
 
 async function expectAll(device: Ramzswap, round = 0): Promise<void> {
@@ -77,11 +97,40 @@ async function reopened(device: Ramzswap, options: RamzswapOpenOptions = {}): Pr
 
 /** All that tells of pages and pool, without what is counted of I/O. */
 function figures(device: Ramzswap): unknown {
-  const { disksize, memlimit, pagesSame, pagesStored, pagesUsed, goodCompress, pagesExpand, origDataSize, comprDataSize, memUsedTotal } = device.stats();
+  const {
+    disksize,
+    memlimit,
+    pagesSame,
+    pagesStored,
+    pagesUsed,
+    goodCompress,
+    pagesExpand,
+    origDataSize,
+    comprDataSize,
+    memUsedTotal,
+  } = device.stats();
   return {
-    disksize, memlimit, pagesSame, pagesStored, pagesUsed, goodCompress, pagesExpand, origDataSize, comprDataSize, memUsedTotal,
-    mm: { ...device.mmStat(), pagesCompacted: 0 }, bdCount: device.bdStat().bdCount, blocks: [...device.blockState()],
-    settings: [device.allocator, device.codec, device.memlimit, device.disksize, device.writebackLimit, device.initstate],
+    disksize,
+    memlimit,
+    pagesSame,
+    pagesStored,
+    pagesUsed,
+    goodCompress,
+    pagesExpand,
+    origDataSize,
+    comprDataSize,
+    memUsedTotal,
+    mm: { ...device.mmStat(), pagesCompacted: 0 },
+    bdCount: device.bdStat().bdCount,
+    blocks: [...device.blockState()],
+    settings: [
+      device.allocator,
+      device.codec,
+      device.memlimit,
+      device.disksize,
+      device.writebackLimit,
+      device.initstate,
+    ],
     owners: device.ram.stats().owners,
   };
 }
@@ -89,10 +138,18 @@ function figures(device: Ramzswap): unknown {
 describe.each(ALLOCATORS)('a device on %s', (allocator) => {
   test.each(['none', 'sync', 'async'] as const)('goes on in the copy as in the first one, store %s', async (mode) => {
     const store = new NotingStore(1000);
-    const given = (one: NotingStore): RamzswapOpenOptions => (mode === 'none' ? {} : { backing: mode === 'sync' ? one : asynchronous(one) });
+    const given = (one: NotingStore): RamzswapOpenOptions =>
+      mode === 'none' ? {} : { backing: mode === 'sync' ? one : asynchronous(one) };
     const deflate = await loadCodec('deflate');
     const trimmer = new Trimmer();
-    const device = await create({ allocator, codec: 'lz4hc', recompCodecs: [deflate, trimmer], memlimit: 200 * PAGE_SIZE, clock: () => 50, ...given(store) });
+    const device = await create({
+      allocator,
+      codec: 'lz4hc',
+      recompCodecs: [deflate, trimmer],
+      memlimit: 200 * PAGE_SIZE,
+      clock: () => 50,
+      ...given(store),
+    });
     await fill(device);
     device.recompress({ threshold: 300 });
     device.writebackLimit = 100;
@@ -119,13 +176,22 @@ describe.each(ALLOCATORS)('a device on %s', (allocator) => {
       await expectAll(one, 1);
       one.check();
     }
-    const plain = (one: Ramzswap): unknown => ({ ...(figures(one) as object), blocks: [...one.blockState()].map((block) => ({ ...block, accessTime: 0 })) });
+    const plain = (one: Ramzswap): unknown => ({
+      ...(figures(one) as object),
+      blocks: [...one.blockState()].map((block) => ({ ...block, accessTime: 0 })),
+    });
     expect(plain(other)).toEqual(plain(device));
     expect([...copy.held.keys()].sort()).toEqual([...store.held.keys()].sort());
     // Reset returns to its settings, and the RAM is the caller's.
     const { ram } = other;
     await other.resetAsync();
-    expect([other.initstate, other.disksize, other.allocator, other.codec, copy.held.size]).toEqual([false, PAGES * PAGE_SIZE, allocator, 'lz4hc', 0]);
+    expect([other.initstate, other.disksize, other.allocator, other.codec, copy.held.size]).toEqual([
+      false,
+      PAGES * PAGE_SIZE,
+      allocator,
+      'lz4hc',
+      0,
+    ]);
     other.init();
     await fill(other);
     await expectAll(other);
@@ -160,7 +226,9 @@ describe('open', () => {
       const ram = await restored(device);
       const lacks = await rejected({ code: 'EINVAL', op: OP }, Ramzswap.open(ram, nameIn(ram), { codecs: [mine] }));
       expect(lacks.message).toContain('"second"');
-      const other = await Ramzswap.open(ram, nameIn(ram), { codecs: [Object.assign(new Trimmer(), { name: 'second' }), mine] });
+      const other = await Ramzswap.open(ram, nameIn(ram), {
+        codecs: [Object.assign(new Trimmer(), { name: 'second' }), mine],
+      });
       expect(other.codec).toBe(name);
       await expectAll(other);
     }
@@ -174,8 +242,15 @@ describe('open', () => {
     const ram = await restored(device);
     const name = nameIn(ram);
     const image = ram.snapshot();
-    const refused = async (backing: BackingStore | undefined, code: 'EINVAL' | 'EBUSY', text: RegExp): Promise<void> => {
-      const error = await rejected({ code, op: OP }, Ramzswap.open(ram, name, backing === undefined ? {} : { backing }));
+    const refused = async (
+      backing: BackingStore | undefined,
+      code: 'EINVAL' | 'EBUSY',
+      text: RegExp,
+    ): Promise<void> => {
+      const error = await rejected(
+        { code, op: OP },
+        Ramzswap.open(ram, name, backing === undefined ? {} : { backing }),
+      );
       expect(error.message).toMatch(text);
       expect(ram.snapshot()).toEqual(image);
     };
@@ -186,10 +261,14 @@ describe('open', () => {
     await refused(asynchronous(new NotingStore()), 'EINVAL', /not the one/);
     const other = copyOf(store);
     const slots = [...store.held.keys()];
-    slots.forEach((slot, i) => other.held.set(slot, store.held.get(slots[(i + 1) % slots.length] as number) as Uint8Array));
+    slots.forEach((slot, i) =>
+      other.held.set(slot, store.held.get(slots[(i + 1) % slots.length] as number) as Uint8Array),
+    );
     await refused(other, 'EINVAL', /not the one/);
     const failing = copyOf(store);
-    failing.change = () => { throw new Error('no'); };
+    failing.change = () => {
+      throw new Error('no');
+    };
     await refused(failing, 'EINVAL', /not the one/);
     // Each of them can be tried again, and the right one opens it.
     failing.change = undefined;
@@ -247,7 +326,13 @@ describe('open', () => {
     expect([...other.blockState()][5]?.accessTime).toBe(55);
     expect([other.markIdle(5), other.markIdle(45)]).toEqual([5, 1]);
     const thrown = new Error('no time');
-    await expect(reopened(device, { clock: () => { throw thrown; } })).rejects.toBe(thrown);
+    await expect(
+      reopened(device, {
+        clock: () => {
+          throw thrown;
+        },
+      }),
+    ).rejects.toBe(thrown);
     await rejected({ code: 'EINVAL', op: OP }, reopened(device, { clock: () => NaN }));
   });
 
@@ -275,13 +360,28 @@ describe('open', () => {
     const image = ram.snapshot();
     const zswap = ram.fronts().find(({ kind }) => kind === 'zswap')?.name as string;
     const bad: [unknown, unknown, unknown, string][] = [
-      [ram, 'nobody', {}, 'ENOENT'], [ram, zswap, {}, 'EINVAL'], [ram, 5, {}, 'EINVAL'], [{}, name, {}, 'EINVAL'], [undefined, name, {}, 'EINVAL'],
-      [ram, name, null, 'EINVAL'], [ram, name, { memlimit: 1 }, 'EINVAL'], [ram, name, { clock: 1 }, 'EINVAL'], [ram, name, { codecs: 1 }, 'EINVAL'],
-      [ram, name, { codecs: [1] }, 'EINVAL'], [ram, name, { codecs: new Array(1000) }, 'EINVAL'], [ram, name, { backing: {} }, 'EINVAL'],
+      [ram, 'nobody', {}, 'ENOENT'],
+      [ram, zswap, {}, 'EINVAL'],
+      [ram, 5, {}, 'EINVAL'],
+      [{}, name, {}, 'EINVAL'],
+      [undefined, name, {}, 'EINVAL'],
+      [ram, name, null, 'EINVAL'],
+      [ram, name, { memlimit: 1 }, 'EINVAL'],
+      [ram, name, { clock: 1 }, 'EINVAL'],
+      [ram, name, { codecs: 1 }, 'EINVAL'],
+      [ram, name, { codecs: [1] }, 'EINVAL'],
+      [ram, name, { codecs: new Array(1000) }, 'EINVAL'],
+      [ram, name, { backing: {} }, 'EINVAL'],
     ];
-    for (const [one, called, options, code] of bad) await rejected({ code: code as 'EINVAL', op: OP }, Ramzswap.open(one as Ram, called as string, options as object));
+    for (const [one, called, options, code] of bad)
+      await rejected(
+        { code: code as 'EINVAL', op: OP },
+        Ramzswap.open(one as Ram, called as string, options as object),
+      );
     expect(ram.snapshot()).toEqual(image);
-    const pool = ram.pools().find((one) => one.name.startsWith(name)) as Parameters<typeof rams.is>[0] as { malloc(size: number): number };
+    const pool = ram.pools().find((one) => one.name.startsWith(name)) as Parameters<typeof rams.is>[0] as {
+      malloc(size: number): number;
+    };
     changesNothing(ram, () => fault({ code: 'EBUSY', op: 'zpool.malloc' }, () => pool.malloc(10)));
     const opened = await Ramzswap.open(ram, name);
     fault({ code: 'EBUSY', op: 'zpool.malloc' }, () => pool.malloc(10));
@@ -297,14 +397,20 @@ describe('open', () => {
     await fill(device);
     const ram = await restored(device);
     const name = nameIn(ram);
-    const settled = await Promise.allSettled([0, 1, 2].map(() => Ramzswap.open(ram, name, { backing: asynchronous(copyOf(store)) })));
+    const settled = await Promise.allSettled(
+      [0, 1, 2].map(() => Ramzswap.open(ram, name, { backing: asynchronous(copyOf(store)) })),
+    );
     expect(settled.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected']);
-    for (const one of settled) if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'EBUSY', op: OP });
+    for (const one of settled)
+      if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'EBUSY', op: OP });
     const plain = await restored(await create());
     const both = await Promise.allSettled([Ramzswap.open(plain, nameIn(plain)), Ramzswap.open(plain, nameIn(plain))]);
     expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     // One that is dropped, or whose RAM is closed, while the store is asked.
-    for (const [end, code] of [[(one: Ram) => one.dropFront(name), 'ENOENT'], [(one: Ram) => one.close(), 'ECLOSED']] as const) {
+    for (const [end, code] of [
+      [(one: Ram) => one.dropFront(name), 'ENOENT'],
+      [(one: Ram) => one.close(), 'ECLOSED'],
+    ] as const) {
       const other = await restored(device);
       const copy = copyOf(store);
       copy.change = (bytes) => {
@@ -333,10 +439,29 @@ describe('open', () => {
     const text = new TextDecoder().decode(core.page.slice(0, core.exports.frontNote(front)));
     const note = JSON.parse(text) as Record<string, unknown>;
     const bad: unknown[] = [
-      {}, [], 5, null, { ...note, disksize: 4096 }, { ...note, disksize: { toString: 5 } }, { ...note, allocator: 'zbud' }, { ...note, allocator: 7 },
-      { ...note, zpool: { chainSize: 99 } }, { ...note, zpool: { layout: '6.1' } }, { ...note, zpool: { evict: 1 } }, { ...note, zpool: 4 }, { ...note, memlimit: -1 },
-      { ...note, codecs: [] }, { ...note, codecs: [7] }, { ...note, codecs: [0, 0, 0, 0, 0] }, { ...note, codecs: 'lz4' }, { ...note, codecs: [[]] },
-      { ...note, writebackLimit: 'x' }, { ...note, swapHeader: 1 }, { ...note, maxInFlight: 0 }, { ...note, timeout: '1' }, { ...note, more: 1 },
+      {},
+      [],
+      5,
+      null,
+      { ...note, disksize: 4096 },
+      { ...note, disksize: { toString: 5 } },
+      { ...note, allocator: 'zbud' },
+      { ...note, allocator: 7 },
+      { ...note, zpool: { chainSize: 99 } },
+      { ...note, zpool: { layout: '6.1' } },
+      { ...note, zpool: { evict: 1 } },
+      { ...note, zpool: 4 },
+      { ...note, memlimit: -1 },
+      { ...note, codecs: [] },
+      { ...note, codecs: [7] },
+      { ...note, codecs: [0, 0, 0, 0, 0] },
+      { ...note, codecs: 'lz4' },
+      { ...note, codecs: [[]] },
+      { ...note, writebackLimit: 'x' },
+      { ...note, swapHeader: 1 },
+      { ...note, maxInFlight: 0 },
+      { ...note, timeout: '1' },
+      { ...note, more: 1 },
     ];
     for (const one of bad) {
       set(JSON.stringify(one));

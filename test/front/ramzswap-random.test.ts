@@ -31,14 +31,18 @@ const action: fc.Arbitrary<RamzAction> = fc.noShrink(fc.integer()).map((number):
 describe('random actions on a ramzswap', () => {
   ramzRows.forEach((row, i) => {
     test(row.title, async () => {
-      const property = fc.asyncProperty(fc.array(action, { minLength: 1, maxLength: 160, size: 'max' }), fc.nat(), async (list, order) => {
-        const machine = await RamzMachine.create(row, ALL_BUILDS[i % 3] ?? 'release', clock, deflate, order);
-        for (const one of list) {
-          const wait = machine.apply(one);
-          if (wait !== undefined) await wait;
-        }
-        await machine.finish();
-      });
+      const property = fc.asyncProperty(
+        fc.array(action, { minLength: 1, maxLength: 160, size: 'max' }),
+        fc.nat(),
+        async (list, order) => {
+          const machine = await RamzMachine.create(row, ALL_BUILDS[i % 3] ?? 'release', clock, deflate, order);
+          for (const one of list) {
+            const wait = machine.apply(one);
+            if (wait !== undefined) await wait;
+          }
+          await machine.finish();
+        },
+      );
       await fc.assert(property, { numRuns: Number(runs), includeErrorInReport: true, seed: SEED });
     });
   });

@@ -1,7 +1,15 @@
 /** Ramzswap: what it does, one thing at a time. The whole at random: ramzswap-random.test.ts. */
 import { describe, expect, test } from 'vitest';
 import {
-  ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, Ramzswap, loadCodec, type Codec, type ErrorCode, type RamzswapOptions,
+  ALLOCATORS,
+  MemoryStore,
+  PAGE_SIZE,
+  Ram,
+  Ramzswap,
+  loadCodec,
+  type Codec,
+  type ErrorCode,
+  type RamzswapOptions,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes, noise } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
@@ -29,7 +37,13 @@ async function gotAsync(device: Ramzswap, index: number): Promise<Uint8Array> {
 }
 
 async function rejectedWith(call: Promise<unknown>): Promise<ErrorCode | undefined> {
-  return call.then(() => undefined, (error: unknown) => codeOf(() => { throw error as Error; }));
+  return call.then(
+    () => undefined,
+    (error: unknown) =>
+      codeOf(() => {
+        throw error as Error;
+      }),
+  );
 }
 
 function flags(device: Ramzswap, index: number): string | undefined {
@@ -38,7 +52,13 @@ function flags(device: Ramzswap, index: number): string | undefined {
 
 /** Pages that are written until one is refused; how many. */
 function fill(device: Ramzswap, page: (n: number) => Uint8Array, most = 256): number {
-  for (let n = 0; n < most; n++) if (codeOf(() => { device.writePage(n, page(n)); }) !== undefined) return n;
+  for (let n = 0; n < most; n++)
+    if (
+      codeOf(() => {
+        device.writePage(n, page(n));
+      }) !== undefined
+    )
+      return n;
   return most;
 }
 
@@ -67,10 +87,44 @@ describe('life', () => {
     const device = await Ramzswap.create({ ...buildOptions(build), bytes: '4MiB' });
     const page = pageOf(1);
     const calls = [
-      () => { device.readPage(0, page); }, () => { device.writePage(0, page); }, () => { device.read(0, page); }, () => { device.write(0, page); },
-      () => { device.readSectors(0, page); }, () => { device.writeSectors(0, page); }, () => device.discard(0), () => { device.freeNotify(0); }, () => device.compact(),
-      () => device.markIdle(), () => device.writeback('idle'), () => device.recompress(), () => device.stats(), () => device.mmStat(), () => device.ioStat(),
-      () => device.bdStat(), () => device.blockState(), () => { device.check(); }, () => device.ram, () => { device.resetMemUsedMax(); },
+      () => {
+        device.readPage(0, page);
+      },
+      () => {
+        device.writePage(0, page);
+      },
+      () => {
+        device.read(0, page);
+      },
+      () => {
+        device.write(0, page);
+      },
+      () => {
+        device.readSectors(0, page);
+      },
+      () => {
+        device.writeSectors(0, page);
+      },
+      () => device.discard(0),
+      () => {
+        device.freeNotify(0);
+      },
+      () => device.compact(),
+      () => device.markIdle(),
+      () => device.writeback('idle'),
+      () => device.recompress(),
+      () => device.stats(),
+      () => device.mmStat(),
+      () => device.ioStat(),
+      () => device.bdStat(),
+      () => device.blockState(),
+      () => {
+        device.check();
+      },
+      () => device.ram,
+      () => {
+        device.resetMemUsedMax();
+      },
     ];
     const none = (): void => expect(calls.map(codeOf)).toEqual(calls.map(() => 'ENODEV'));
     none();
@@ -80,7 +134,11 @@ describe('life', () => {
     expect(await rejectedWith(device.flush())).toBe('ENODEV');
     expect(device.initstate).toBe(false);
     device.reset();
-    expect(codeOf(() => { device.init(); })).toBe('EINVAL');
+    expect(
+      codeOf(() => {
+        device.init();
+      }),
+    ).toBe('EINVAL');
     device.disksize = 10 * PAGE_SIZE - 1;
     device.allocator = 'xvmalloc';
     device.codec = 'lz4hc';
@@ -88,24 +146,74 @@ describe('life', () => {
     device.backing = store;
     device.writebackLimit = 5;
     device.init();
-    expect([device.initstate, device.disksize, device.allocator, device.codec, device.memlimit, device.backing]).toEqual([true, 40_960, 'xvmalloc', 'lz4hc', 65_536, store]);
-    for (const set of [() => { device.disksize = 1; }, () => { device.allocator = 'zbud'; }, () => { device.codec = 'lz4'; }, () => { device.backing = undefined; }, () => { device.init(); }]) {
+    expect([
+      device.initstate,
+      device.disksize,
+      device.allocator,
+      device.codec,
+      device.memlimit,
+      device.backing,
+    ]).toEqual([true, 40_960, 'xvmalloc', 'lz4hc', 65_536, store]);
+    for (const set of [
+      () => {
+        device.disksize = 1;
+      },
+      () => {
+        device.allocator = 'zbud';
+      },
+      () => {
+        device.codec = 'lz4';
+      },
+      () => {
+        device.backing = undefined;
+      },
+      () => {
+        device.init();
+      },
+    ]) {
       expect(codeOf(set)).toBe('EBUSY');
     }
     device.writePage(3, rawPage(1));
     device.writePage(4, page);
     expect(store.held.size).toBe(1);
-    expect(codeOf(() => { device.readPage(10, page); })).toBe('EINVAL');
+    expect(
+      codeOf(() => {
+        device.readPage(10, page);
+      }),
+    ).toBe('EINVAL');
     device.check();
     device.reset();
     none();
-    expect([store.held.size, device.disksize, device.allocator, device.codec, device.memlimit, device.backing, device.writebackLimit]).toEqual([0, 0, 'zsmalloc', 'lz4', 0, undefined, Infinity]);
+    expect([
+      store.held.size,
+      device.disksize,
+      device.allocator,
+      device.codec,
+      device.memlimit,
+      device.backing,
+      device.writebackLimit,
+    ]).toEqual([0, 0, 'zsmalloc', 'lz4', 0, undefined, Infinity]);
     device.init({ disksize: 4096 });
-    expect(device.stats()).toMatchObject({ numReads: 0, numWrites: 0, invalidIo: 0, pagesStored: 0, bdevNumWrites: 0, comprDataSize: 0 });
+    expect(device.stats()).toMatchObject({
+      numReads: 0,
+      numWrites: 0,
+      invalidIo: 0,
+      pagesStored: 0,
+      bdevNumWrites: 0,
+      comprDataSize: 0,
+    });
     expectBytes(got(device, 0), zeros);
     await device.close();
-    expect(codeOf(() => { device.init(); })).toBe('ECLOSED');
-    expect(codeOf(() => { device.writebackLimit = 1; })).toBe('ECLOSED');
+    expect(
+      codeOf(() => {
+        device.init();
+      }),
+    ).toBe('ECLOSED');
+    expect(
+      codeOf(() => {
+        device.writebackLimit = 1;
+      }),
+    ).toBe('ECLOSED');
     expect(codeOf(() => device.stats())).toBe('ECLOSED');
   });
 
@@ -116,11 +224,19 @@ describe('life', () => {
         if (shared) ram.zpool('zbud').malloc(10);
         const before = ram.stats().usedFrames;
         const store = new MemoryStore();
-        const device = await Ramzswap.create({ ram, disksize: undefined as never, allocator, backing: store, swapHeader: true });
+        const device = await Ramzswap.create({
+          ram,
+          disksize: undefined as never,
+          allocator,
+          backing: store,
+          swapHeader: true,
+        });
         let failed = 0;
         for (let after = 0; ; after++) {
           ram.failFrames(after, 1);
-          const code = codeOf(() => { device.init({ disksize: '64KiB' }); });
+          const code = codeOf(() => {
+            device.init({ disksize: '64KiB' });
+          });
           ram.failFrames(null);
           if (code === undefined && after > 12) break;
           ram.check();
@@ -154,9 +270,17 @@ describe('life', () => {
       expect(ram.stats().usedFrames).toBe(0);
       ram.check();
     }
-    const broken: Codec = { name: 'broken', compress: () => { throw new Error('no'); }, decompress: () => 0 };
+    const broken: Codec = {
+      name: 'broken',
+      compress: () => {
+        throw new Error('no');
+      },
+      decompress: () => 0,
+    };
     expect(await rejectedWith(create({ ram, swapHeader: true, codec: broken }))).toBe('EIO');
-    const clock = (): number => { throw new RangeError('no clock'); };
+    const clock = (): number => {
+      throw new RangeError('no clock');
+    };
     await expect(create({ ram, clock })).rejects.toThrow(RangeError);
     expect([ram.stats().usedFrames, ram.pools().length]).toEqual([0, 0]);
     ram.check();
@@ -176,10 +300,27 @@ describe('life', () => {
 
   test('bad options', async () => {
     const bad: object[] = [
-      { disksize: 0 }, { disksize: -1 }, { disksize: 'x' }, { disksize: 2 ** 53 }, { memlimit: -1 }, { allocator: 'slab' }, { codec: 'none' }, { codec: {} }, { recompCodecs: 'lz4' },
-      { recompCodecs: ['lz4', 'lz4', 'lz4', 'lz4'] }, { backing: {} }, { swapHeader: 1 }, { zpool: { name: 'x' } }, { maxInFlight: 0 }, { timeout: 0 }, { clock: 1 }, { ram: {} }, { more: 1 },
+      { disksize: 0 },
+      { disksize: -1 },
+      { disksize: 'x' },
+      { disksize: 2 ** 53 },
+      { memlimit: -1 },
+      { allocator: 'slab' },
+      { codec: 'none' },
+      { codec: {} },
+      { recompCodecs: 'lz4' },
+      { recompCodecs: ['lz4', 'lz4', 'lz4', 'lz4'] },
+      { backing: {} },
+      { swapHeader: 1 },
+      { zpool: { name: 'x' } },
+      { maxInFlight: 0 },
+      { timeout: 0 },
+      { clock: 1 },
+      { ram: {} },
+      { more: 1 },
     ];
-    for (const options of bad) expect(await rejectedWith(create(options as RamzswapOptions)), JSON.stringify(options)).toMatch(/EINVAL|ENODEV/);
+    for (const options of bad)
+      expect(await rejectedWith(create(options as RamzswapOptions)), JSON.stringify(options)).toMatch(/EINVAL|ENODEV/);
   });
 
   test('a swap header is page 0, and stays right in every count when it is overwritten and freed', async () => {
@@ -202,7 +343,14 @@ describe('life', () => {
     device.freeNotify(0);
     device.discard(0, 256);
     recount(0);
-    expect(device.stats()).toMatchObject({ pagesSame: 0, comprDataSize: 0, goodCompress: 0, pagesExpand: 0, notifyFree: 1, discard: 0 });
+    expect(device.stats()).toMatchObject({
+      pagesSame: 0,
+      comprDataSize: 0,
+      goodCompress: 0,
+      pagesExpand: 0,
+      notifyFree: 1,
+      discard: 0,
+    });
   });
 });
 
@@ -210,10 +358,19 @@ describe.each(ALLOCATORS)('pages on %s', (allocator) => {
   test('of every kind come back by every codec; same-filled ones cost nothing', async () => {
     for (const codec of ['lz4', 'lz4hc', 'lz4js', 'deflate', shortCodec(4000)] as const) {
       const device = await create({ allocator, codec });
-      const pages = Array.from({ length: 40 }, (_, n) => (n % 5 === 0 ? filledPage(n) : n % 7 === 0 ? rawPage(n) : pageOf(n)));
-      if (typeof codec === 'object') pages.forEach((page) => { page.fill(0, 4000); });
-      pages.forEach((page, n) => { device.writePage(n, page); });
-      pages.forEach((page, n) => { expectBytes(got(device, n), page, `page ${n}`); });
+      const pages = Array.from({ length: 40 }, (_, n) =>
+        n % 5 === 0 ? filledPage(n) : n % 7 === 0 ? rawPage(n) : pageOf(n),
+      );
+      if (typeof codec === 'object')
+        pages.forEach((page) => {
+          page.fill(0, 4000);
+        });
+      pages.forEach((page, n) => {
+        device.writePage(n, page);
+      });
+      pages.forEach((page, n) => {
+        expectBytes(got(device, n), page, `page ${n}`);
+      });
       expectBytes(got(device, 200), zeros);
       device.check();
       const stats = device.stats();
@@ -237,7 +394,9 @@ describe.each(ALLOCATORS)('pages on %s', (allocator) => {
     for (let after = 0; after < 3; after++) {
       for (const page of [rawPage(2), pageOf(3, 3000), pageOf(4, 1500)]) {
         ram.failFrames(after, 9);
-        const code = codeOf(() => { device.writePage(7, page); });
+        const code = codeOf(() => {
+          device.writePage(7, page);
+        });
         ram.failFrames(null);
         expect([undefined, 'ENOMEM']).toContain(code);
         expectBytes(got(device, 7), code === undefined ? page : pageOf(1));
@@ -258,7 +417,11 @@ describe.each(ALLOCATORS)('pages on %s', (allocator) => {
     device.memlimit = 0;
     device.writePage(accepted, pageOf(accepted, 3000));
     device.memlimit = 4096;
-    expect(codeOf(() => { device.writePage(0, pageOf(99, 3000)); })).toBe('ENOMEM');
+    expect(
+      codeOf(() => {
+        device.writePage(0, pageOf(99, 3000));
+      }),
+    ).toBe('ENOMEM');
     expectBytes(got(device, 0), pageOf(0, 3000));
     device.memlimit = 2 ** 52;
     device.writePage(0, pageOf(98, 3000));
@@ -268,7 +431,13 @@ describe.each(ALLOCATORS)('pages on %s', (allocator) => {
     for (let n = 0; n < 100; n++) backed.writePage(n, pageOf(n, 3000));
     for (let n = 0; n < 100; n++) expectBytes(got(backed, n), pageOf(n, 3000));
     expect(backed.stats().pagesUsed).toBeLessThanOrEqual(10);
-    expect(backed.stats()).toMatchObject({ failedWrites: 0, failedReads: 0, pagesStored: 100, bdevNumWrites: store.written.length, bdevNumReads: store.held.size });
+    expect(backed.stats()).toMatchObject({
+      failedWrites: 0,
+      failedReads: 0,
+      pagesStored: 100,
+      bdevNumWrites: store.written.length,
+      bdevNumReads: store.held.size,
+    });
     expect(backed.bdStat()).toMatchObject({ bdCount: store.held.size });
     backed.check();
     backed.discard(0, 100);
@@ -299,9 +468,21 @@ describe('bytes and sectors', () => {
       device.check();
       device.write(plain.length, new Uint8Array(0));
       expect(device.stats().invalidIo).toBe(0);
-      expect(codeOf(() => { device.write(plain.length - 1, new Uint8Array(2)); })).toBe('EINVAL');
-      expect(codeOf(() => { device.readSectors(512, new Uint8Array(512)); })).toBe('EINVAL');
-      expect(codeOf(() => { device.readSectors(0, new Uint8Array(511)); })).toBe('EINVAL');
+      expect(
+        codeOf(() => {
+          device.write(plain.length - 1, new Uint8Array(2));
+        }),
+      ).toBe('EINVAL');
+      expect(
+        codeOf(() => {
+          device.readSectors(512, new Uint8Array(512));
+        }),
+      ).toBe('EINVAL');
+      expect(
+        codeOf(() => {
+          device.readSectors(0, new Uint8Array(511));
+        }),
+      ).toBe('EINVAL');
       expect(device.ioStat()).toMatchObject({ invalidIo: 2, failedReads: 0, failedWrites: 0 });
     }
   });
@@ -379,7 +560,8 @@ describe('writeback', () => {
     expect(device.writeback('incompressible')).toBe(poor);
     for (let n = 0; n < 10; n++) expectBytes(got(device, n), pageOf(n, n === 4 ? 1500 : 300 * (n + 1)));
     expect(device.bdStat().bdCount).toBe(store.held.size);
-    for (const bad of ['all', { pages: [256] }, { pages: [[3, 2]] }, { pages: 1 }, null]) expect(codeOf(() => device.writeback(bad as never))).toBe('EINVAL');
+    for (const bad of ['all', { pages: [256] }, { pages: [[3, 2]] }, { pages: 1 }, null])
+      expect(codeOf(() => device.writeback(bad as never))).toBe('EINVAL');
     device.check();
     const without = await create();
     expect(codeOf(() => without.writeback('idle'))).toBe('ENODEV');
@@ -393,16 +575,27 @@ describe('writeback', () => {
     store.failure = new Error('gone');
     expect(codeOf(() => device.writeback('idle'))).toBe('EIO');
     device.memlimit = 1; // so that there is no room in memory either
-    expect(codeOf(() => { device.writePage(0, rawPage(1)); })).toBe('EIO');
+    expect(
+      codeOf(() => {
+        device.writePage(0, rawPage(1));
+      }),
+    ).toBe('EIO');
     expectBytes(got(device, 0), pageOf(0));
     store.failure = undefined;
     device.markIdle();
     expect(device.writeback('idle')).toBe(8);
     expect(codeOf(() => device.writeback('idle'))).toBe('ENOSPC');
-    expect(codeOf(() => { device.writePage(1, rawPage(1)); })).toBe('ENOSPC');
+    expect(
+      codeOf(() => {
+        device.writePage(1, rawPage(1));
+      }),
+    ).toBe('ENOSPC');
     device.check();
     const changes: ((bytes: Uint8Array) => Uint8Array)[] = [
-      (bytes) => bytes.slice(0, 40), () => new Uint8Array(0), (bytes) => bytes.fill(0), (bytes) => bytes.map((byte, i) => (i === 50 ? byte ^ 1 : byte)),
+      (bytes) => bytes.slice(0, 40),
+      () => new Uint8Array(0),
+      (bytes) => bytes.fill(0),
+      (bytes) => bytes.map((byte, i) => (i === 50 ? byte ^ 1 : byte)),
       () => [...store.held.values()][0] as Uint8Array,
     ];
     const there = [...device.blockState()].filter(({ flags: marks }) => marks.includes('w')).map(({ index }) => index);
@@ -410,7 +603,9 @@ describe('writeback', () => {
       store.change = change;
       for (const index of there.slice(1)) {
         const into = new Uint8Array(PAGE_SIZE).fill(7);
-        const code = codeOf(() => { device.readPage(index, into); });
+        const code = codeOf(() => {
+          device.readPage(index, into);
+        });
         expectBytes(into, code === undefined ? pageOf(index) : new Uint8Array(PAGE_SIZE).fill(7));
         expect([undefined, 'EIO']).toContain(code);
       }
@@ -421,7 +616,11 @@ describe('writeback', () => {
     const first = there[0] as number;
     device.memlimit = 0;
     store.held.clear();
-    expect(codeOf(() => { device.write(first * PAGE_SIZE + 9, Uint8Array.of(1)); })).toBe('EIO');
+    expect(
+      codeOf(() => {
+        device.write(first * PAGE_SIZE + 9, Uint8Array.of(1));
+      }),
+    ).toBe('EIO');
     device.writePage(first, pageOf(77));
     expectBytes(got(device, first), pageOf(77));
     device.check();
@@ -465,7 +664,15 @@ describe('recompression', () => {
   });
 
   test('a codec that fails is no verdict; one that lies gives EIO, and other bytes never', async () => {
-    const answers: (() => unknown)[] = [() => 5000, () => -1, () => NaN, () => 1.5, () => undefined, () => Promise.reject(new Error('late')), () => 'x'];
+    const answers: (() => unknown)[] = [
+      () => 5000,
+      () => -1,
+      () => NaN,
+      () => 1.5,
+      () => undefined,
+      () => Promise.reject(new Error('late')),
+      () => 'x',
+    ];
     const codec: Codec = { name: 'liar', compress: () => answers[0]?.() as number, decompress: () => PAGE_SIZE - 1 };
     const device = await create({ recompCodecs: [codec] });
     device.writePage(0, pageOf(1));
@@ -473,13 +680,25 @@ describe('recompression', () => {
       expect(device.recompress()).toBe(0);
       expect(flags(device, 0)).toBe('......');
     }
-    const short: Codec = { name: 'short', compress: (page, into) => (into.set(page.subarray(0, 9)), 9), decompress: () => PAGE_SIZE - 1 };
+    const short: Codec = {
+      name: 'short',
+      compress: (page, into) => (into.set(page.subarray(0, 9)), 9),
+      decompress: () => PAGE_SIZE - 1,
+    };
     const bad = await create({ codec: short });
     bad.writePage(0, pageOf(1));
     const into = new Uint8Array(PAGE_SIZE).fill(3);
-    expect(codeOf(() => { bad.readPage(0, into); })).toBe('EIO');
+    expect(
+      codeOf(() => {
+        bad.readPage(0, into);
+      }),
+    ).toBe('EIO');
     expectBytes(into, new Uint8Array(PAGE_SIZE).fill(3));
-    expect(codeOf(() => { bad.write(5, Uint8Array.of(1)); })).toBe('EIO');
+    expect(
+      codeOf(() => {
+        bad.write(5, Uint8Array.of(1));
+      }),
+    ).toBe('EIO');
     expect(bad.stats()).toMatchObject({ failedReads: 1, failedWrites: 1 });
   });
 
@@ -487,10 +706,16 @@ describe('recompression', () => {
     const small = shortCodec(600);
     const inner = pageOf(9, 100);
     const device: Ramzswap = await create({
-      recompCodecs: [{ name: 'calls back', decompress: (block, into) => small.decompress(block, into), compress(page, into) {
-        device.writePage(0, inner);
-        return small.compress(page, into);
-      } }],
+      recompCodecs: [
+        {
+          name: 'calls back',
+          decompress: (block, into) => small.decompress(block, into),
+          compress(page, into) {
+            device.writePage(0, inner);
+            return small.compress(page, into);
+          },
+        },
+      ],
     });
     device.writePage(0, pageOf(1, 2000));
     expect(device.recompress()).toBe(0);
@@ -522,7 +747,9 @@ describe('asynchronous calls', () => {
     const device = await create();
     for (let n = 0; n < 8; n++) device.writePage(n, pageOf(n));
     const pages = await Promise.all(Array.from({ length: 8 }, (_, n) => gotAsync(device, n)));
-    pages.forEach((page, n) => { expectBytes(page, pageOf(n), `page ${n}`); });
+    pages.forEach((page, n) => {
+      expectBytes(page, pageOf(n), `page ${n}`);
+    });
     const bytes = [new Uint8Array(5000), new Uint8Array(5000)] as const;
     await Promise.all([device.readAsync(10, bytes[0]), device.readAsync(3 * PAGE_SIZE, bytes[1])]);
     expectBytes(bytes[0].subarray(0, PAGE_SIZE - 10), pageOf(0).subarray(10));
@@ -535,9 +762,15 @@ describe('asynchronous calls', () => {
     const expected = rawPage(1);
     const parts = Array.from({ length: 8 }, (_, n) => noise(512, 50 + n));
     const calls = parts.map((part, n) => device.writeSectorsAsync(n, part));
-    expect(codeOf(() => { device.write(1, Uint8Array.of(1)); })).toBe('EAGAIN');
+    expect(
+      codeOf(() => {
+        device.write(1, Uint8Array.of(1));
+      }),
+    ).toBe('EAGAIN');
     await settled(store, Promise.all(calls));
-    parts.forEach((part, n) => { expected.set(part, n * 512); });
+    parts.forEach((part, n) => {
+      expected.set(part, n * 512);
+    });
     expectBytes(await settled(store, gotAsync(device, 0)), expected);
     const whole = device.writePageAsync(1, rawPage(2));
     const part = device.writeAsync(PAGE_SIZE + 100, Uint8Array.of(1, 2, 3));
@@ -573,7 +806,8 @@ describe('asynchronous calls', () => {
     device.discard(2);
     device.writePage(3, pageOf(3));
     await settled(store, Promise.all(writes));
-    for (const [index, page] of [rawPage(0), rawPage(1), zeros, pageOf(3)].entries()) expectBytes(await settled(store, gotAsync(device, index)), page, `page ${index}`);
+    for (const [index, page] of [rawPage(0), rawPage(1), zeros, pageOf(3)].entries())
+      expectBytes(await settled(store, gotAsync(device, index)), page, `page ${index}`);
     await quiet();
     while (store.settle()) await quiet();
     expect(store.owned.size).toBe(2);
@@ -582,27 +816,54 @@ describe('asynchronous calls', () => {
 
   test('what is to be called again is not counted', async () => {
     const { device, store } = await crowded();
-    expect(codeOf(() => { device.writePage(0, rawPage(1)); })).toBe('EAGAIN');
+    expect(
+      codeOf(() => {
+        device.writePage(0, rawPage(1));
+      }),
+    ).toBe('EAGAIN');
     await settled(store, device.writePageAsync(0, rawPage(1)));
     expect(codeOf(() => got(device, 0))).toBe('EAGAIN');
     await settled(store, gotAsync(device, 0));
-    expect(device.stats()).toMatchObject({ numReads: 1, numWrites: 1, failedReads: 0, failedWrites: 0, bdevNumReads: 1, bdevNumWrites: 1 });
+    expect(device.stats()).toMatchObject({
+      numReads: 1,
+      numWrites: 1,
+      failedReads: 0,
+      failedWrites: 0,
+      bdevNumReads: 1,
+      bdevNumWrites: 1,
+    });
   });
 
   test('reset waits for the store, and nothing that was under way reaches the next device', async () => {
     const { device, store } = await crowded();
     for (let n = 0; n < 6; n++) await settled(store, device.writePageAsync(n, rawPage(n)));
-    expect(codeOf(() => { device.reset(); })).toBe('EAGAIN');
+    expect(
+      codeOf(() => {
+        device.reset();
+      }),
+    ).toBe('EAGAIN');
     const read = gotAsync(device, 1);
-    expect(codeOf(() => { device.reset(); })).toBe('EBUSY');
+    expect(
+      codeOf(() => {
+        device.reset();
+      }),
+    ).toBe('EBUSY');
     await settled(store, read);
     const second = gotAsync(device, 2);
     expect(await rejectedWith(device.resetAsync())).toBe('EBUSY');
     await settled(store, second);
     device.discard(0, 2); // it waits for slots that are being freed
-    expect(codeOf(() => { device.reset(); })).toBe('EBUSY');
+    expect(
+      codeOf(() => {
+        device.reset();
+      }),
+    ).toBe('EBUSY');
     const reset = device.resetAsync();
-    expect(codeOf(() => { device.writePage(0, zeros); })).toBe('EBUSY');
+    expect(
+      codeOf(() => {
+        device.writePage(0, zeros);
+      }),
+    ).toBe('EBUSY');
     await settled(store, reset);
     expect([store.owned.size, device.initstate]).toEqual([0, false]);
     device.init();
@@ -633,7 +894,11 @@ describe('asynchronous calls', () => {
     device.markIdle();
     expect(await rejectedWith(device.writebackAsync('idle'))).toBe('EIO');
     expectBytes(got(device, 0), pageOf(1));
-    expect(codeOf(() => { device.reset(); })).toBe('EBUSY');
+    expect(
+      codeOf(() => {
+        device.reset();
+      }),
+    ).toBe('EBUSY');
     store.calm();
     while (store.release()) await quiet();
     while (store.settle()) await quiet();
@@ -647,27 +912,60 @@ describe('asynchronous calls', () => {
 describe('calls from within', () => {
   /** What foreign code may do while it is asked something. */
   const deeds: Record<string, (device: Ramzswap, page: Uint8Array) => void> = {
-    'writes the page': (device, page) => { device.writePage(0, page); },
-    'writes a part of it': (device) => { device.write(8, Uint8Array.of(1, 2)); },
-    'frees it': (device) => { device.freeNotify(0); },
-    'discards all': (device) => { device.discard(0, 256); },
-    'moves pages': (device) => { device.writeback({ pages: [[0, 255]] }); },
-    recompresses: (device) => { device.recompress(); },
-    'resets it': (device) => { device.reset(); },
-    'makes it anew': (device) => { device.reset(); device.init(); },
-    'closes it': (device) => { void device.close(); },
-    'closes the RAM': (device) => { device.ram.close(); },
+    'writes the page': (device, page) => {
+      device.writePage(0, page);
+    },
+    'writes a part of it': (device) => {
+      device.write(8, Uint8Array.of(1, 2));
+    },
+    'frees it': (device) => {
+      device.freeNotify(0);
+    },
+    'discards all': (device) => {
+      device.discard(0, 256);
+    },
+    'moves pages': (device) => {
+      device.writeback({ pages: [[0, 255]] });
+    },
+    recompresses: (device) => {
+      device.recompress();
+    },
+    'resets it': (device) => {
+      device.reset();
+    },
+    'makes it anew': (device) => {
+      device.reset();
+      device.init();
+    },
+    'closes it': (device) => {
+      void device.close();
+    },
+    'closes the RAM': (device) => {
+      device.ram.close();
+    },
   };
   const tasks: Record<string, (device: Ramzswap) => unknown> = {
-    'a write to the pool': (device) => { device.writePage(0, pageOf(5)); },
-    'a write to the store': (device) => { device.writePage(0, rawPage(5)); },
-    'a write of a part': (device) => { device.write(100, noise(5000, 3)); },
-    'a read': (device) => { got(device, 1); },
-    'a read of a part': (device) => { device.read(4000, new Uint8Array(9000)); },
+    'a write to the pool': (device) => {
+      device.writePage(0, pageOf(5));
+    },
+    'a write to the store': (device) => {
+      device.writePage(0, rawPage(5));
+    },
+    'a write of a part': (device) => {
+      device.write(100, noise(5000, 3));
+    },
+    'a read': (device) => {
+      got(device, 1);
+    },
+    'a read of a part': (device) => {
+      device.read(4000, new Uint8Array(9000));
+    },
     'a discard': (device) => device.discard(0, 9),
     writeback: (device) => device.writeback({ pages: [[0, 9]] }),
     recompress: (device) => device.recompress(),
-    reset: (device) => { device.reset(); },
+    reset: (device) => {
+      device.reset();
+    },
   };
 
   test.each(Object.keys(deeds))('a store or codec that %s', async (deed) => {
@@ -679,21 +977,38 @@ describe('calls from within', () => {
           const act = (here: string): void => {
             if (!armed || here !== where) return;
             armed = false;
-            const code = codeOf(() => { (deeds[deed] as (typeof deeds)[string])(device, pageOf(77)); });
+            const code = codeOf(() => {
+              (deeds[deed] as (typeof deeds)[string])(device, pageOf(77));
+            });
             expect([undefined, 'EBUSY', 'ENODEV', 'ECLOSED', 'EIO', 'EINVAL']).toContain(code);
           };
           const inner = new NotingStore();
           const backing = {
             mode: 'sync' as const,
-            read: (slot: number, into: Uint8Array) => { act('read'); return inner.read(slot, into); },
-            write: (slot: number, bytes: Uint8Array) => { act('write'); inner.write(slot, bytes); },
-            free: (slot: number) => { act('free'); inner.free(slot); },
+            read: (slot: number, into: Uint8Array) => {
+              act('read');
+              return inner.read(slot, into);
+            },
+            write: (slot: number, bytes: Uint8Array) => {
+              act('write');
+              inner.write(slot, bytes);
+            },
+            free: (slot: number) => {
+              act('free');
+              inner.free(slot);
+            },
             close: () => undefined,
           };
           const codecs = [shortCodec(2000, 'first'), shortCodec(1500, 'second')].map((codec): Codec => ({
             name: codec.name,
-            compress: (page, into) => { act('compress'); return page.subarray(3000).some((byte) => byte !== 0) ? 0 : codec.compress(page, into); },
-            decompress: (block, into) => { act('decompress'); return codec.decompress(block, into); },
+            compress: (page, into) => {
+              act('compress');
+              return page.subarray(3000).some((byte) => byte !== 0) ? 0 : codec.compress(page, into);
+            },
+            decompress: (block, into) => {
+              act('decompress');
+              return codec.decompress(block, into);
+            },
           }));
           const settings = { disksize: '1MiB', backing, codec: codecs[0] as Codec, recompCodecs: codecs.slice(1) };
           const device: Ramzswap = await (ram === undefined ? create(settings) : create({ ram, ...settings }));
@@ -709,7 +1024,8 @@ describe('calls from within', () => {
             // What the deed is not about is as it was, or nothing after a reset or discard.
             for (let n = 3; n < 8; n++) {
               const now = got(device, n);
-              if (!['a discard', 'reset', 'a write of a part'].includes(name) && !/discards|anew/.test(deed)) expectBytes(now, n % 3 === 1 ? rawPage(n) : page(n), `${name}, ${where}: page ${n}`);
+              if (!['a discard', 'reset', 'a write of a part'].includes(name) && !/discards|anew/.test(deed))
+                expectBytes(now, n % 3 === 1 ? rawPage(n) : page(n), `${name}, ${where}: page ${n}`);
             }
             device.discard(0, 256);
             expect(inner.held.size, `${name}, ${where}`).toBe(0);

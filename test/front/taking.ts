@@ -46,7 +46,16 @@ export function liars(bytes: Uint8Array, asked: string[]): Uint8Array[] {
     }
   }
   const own = new Uint8Array(bytes);
-  const lies = { length: 65536, byteLength: 65536, byteOffset: 64, buffer: big.buffer, subarray: () => big, slice: () => big, set: () => undefined, constructor: Species };
+  const lies = {
+    length: 65536,
+    byteLength: 65536,
+    byteOffset: 64,
+    buffer: big.buffer,
+    subarray: () => big,
+    slice: () => big,
+    set: () => undefined,
+    constructor: Species,
+  };
   for (const [key, value] of Object.entries(lies)) {
     Object.defineProperty(own, key, {
       get: () => {

@@ -1,7 +1,16 @@
 /** Calls of a zswap with several steps: all of them or none, whatever fails, from wherever they are called. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
-  ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, SwapSpace, Zswap, loadCodec, type BackingStore, type Codec, type ZswapOptions,
+  ALLOCATORS,
+  MemoryStore,
+  PAGE_SIZE,
+  Ram,
+  SwapSpace,
+  Zswap,
+  loadCodec,
+  type BackingStore,
+  type Codec,
+  type ZswapOptions,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, changesNothing, expectBytes, fault, picture, rejected } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
@@ -41,19 +50,31 @@ function insideEvict(ram: Ram, call: () => void): void {
 /** A codec that is not of the core: deflate under a name of its own. */
 async function anotherCodec(): Promise<Codec> {
   const deflate = await loadCodec('deflate');
-  return { name: 'another', compress: (from, to) => deflate.compress(from, to), decompress: (from, to) => deflate.decompress(from, to) };
+  return {
+    name: 'another',
+    compress: (from, to) => deflate.compress(from, to),
+    decompress: (from, to) => deflate.decompress(from, to),
+  };
 }
 
 describe('close', () => {
   test('inside an evict callback in its RAM it is EBUSY, changes nothing, and can be called again', async () => {
     for (const own of [false, true]) {
-      for (const make of [(options: ZswapOptions) => Zswap.create(options), (options: ZswapOptions) => SwapSpace.create(options)]) {
+      for (const make of [
+        (options: ZswapOptions) => Zswap.create(options),
+        (options: ZswapOptions) => SwapSpace.create(options),
+      ]) {
         const ram = await createRam();
         const before = picture(ram);
         const store = new NotingStore();
-        const front = await make({ store, victims: 'page', ...(own ? { bytes: '2MiB', ...buildOptions(build) } : { ram }) });
+        const front = await make({
+          store,
+          victims: 'page',
+          ...(own ? { bytes: '2MiB', ...buildOptions(build) } : { ram }),
+        });
         const zswap = front instanceof SwapSpace ? front.zswap : front;
-        for (let offset = 0; offset < 40; offset++) zswap.store(0, offset, offset % 5 === 0 ? rawPage(offset) : pageOf(offset));
+        for (let offset = 0; offset < 40; offset++)
+          zswap.store(0, offset, offset % 5 === 0 ? rawPage(offset) : pageOf(offset));
         zswap.allocator = 'zbud';
         zswap.writeback(3);
         const refusals: Promise<unknown>[] = [];
@@ -68,7 +89,8 @@ describe('close', () => {
         }
         await Promise.all(refusals);
         expect(store.synced).toBe(0);
-        for (let offset = 0; offset < 40; offset++) expectPage(zswap, offset, offset % 5 === 0 ? rawPage(offset) : pageOf(offset));
+        for (let offset = 0; offset < 40; offset++)
+          expectPage(zswap, offset, offset % 5 === 0 ? rawPage(offset) : pageOf(offset));
         zswap.check();
         await front.close();
         await front.close();
@@ -104,14 +126,28 @@ describe('close', () => {
           compress: (from, to) => (op === 'compress' && inside(), deflate.compress(from, to)),
           decompress: (from, to) => (op === 'decompress' && inside(), deflate.decompress(from, to)),
         };
-        const space = await SwapSpace.create({ ram, store: store as BackingStore, victims, codec, writebackCompressed: false });
+        const space = await SwapSpace.create({
+          ram,
+          store: store as BackingStore,
+          victims,
+          codec,
+          writebackCompressed: false,
+        });
         for (let slot = 0; slot < 20; slot++) space.pageOut(slot, pageOf(slot));
         space.zswap.writeback(5);
         const closed: Promise<void>[] = [];
         inside = () => void closed.push(space.close());
         store.inside = (what) => void (what === op && inside());
         const into = new Uint8Array(PAGE_SIZE);
-        for (const call of [() => space.zswap.writeback(3), () => space.free(0), () => space.pageIn(1, into), () => space.pageIn(15, into), () => space.pageOut(30, pageOf(30)), () => space.zswap.shrink(5)]) codeOf(call);
+        for (const call of [
+          () => space.zswap.writeback(3),
+          () => space.free(0),
+          () => space.pageIn(1, into),
+          () => space.pageIn(15, into),
+          () => space.pageOut(30, pageOf(30)),
+          () => space.zswap.shrink(5),
+        ])
+          codeOf(call);
         await space.close();
         await Promise.all(closed);
         expect(closed.length).toBeGreaterThan(0);
@@ -157,9 +193,18 @@ describe('close', () => {
             compress: (from, to) => (op === 'compress' && inside(), deflate.compress(from, to)),
             decompress: (from, to) => (op === 'decompress' && inside(), deflate.decompress(from, to)),
           };
-          const space = await SwapSpace.create({ ram, store: store as BackingStore, victims, codec, writebackCompressed: false });
+          const space = await SwapSpace.create({
+            ram,
+            store: store as BackingStore,
+            victims,
+            codec,
+            writebackCompressed: false,
+          });
           const busy = async (call: () => unknown): Promise<string | undefined> => {
-            const ended = (async () => call())().then(() => undefined, (error: unknown) => (error as { code: string }).code);
+            const ended = (async () => call())().then(
+              () => undefined,
+              (error: unknown) => (error as { code: string }).code,
+            );
             for (let turn = 0; turn < 40; turn++) {
               await quiet();
               store.settle();
@@ -171,7 +216,14 @@ describe('close', () => {
           inside = () => ram.close();
           store.inside = (what) => void (what === op && inside());
           const into = new Uint8Array(PAGE_SIZE);
-          const calls = [() => space.zswap.writebackAsync(3), () => space.free(0), () => space.pageInAsync(1, into), () => space.pageIn(15, into), () => space.pageOutAsync(30, pageOf(30)), () => space.zswap.shrinkAsync(5)];
+          const calls = [
+            () => space.zswap.writebackAsync(3),
+            () => space.free(0),
+            () => space.pageInAsync(1, into),
+            () => space.pageIn(15, into),
+            () => space.pageOutAsync(30, pageOf(30)),
+            () => space.zswap.shrinkAsync(5),
+          ];
           for (const call of calls) expect([undefined, 'ECLOSED', 'EIO']).toContain(await busy(call));
           if (op !== 'sync') for (const call of calls) expect(await busy(call)).toBe('ECLOSED');
           expect([undefined, 'EIO']).toContain(await busy(() => space.close()));
@@ -233,7 +285,12 @@ describe('a store has one front end', () => {
 
   test('while a write of the first hangs, the second would not be safe from it', async () => {
     const store = new ChaosStore();
-    const zswap = await Zswap.create({ bytes: '1MiB', ...buildOptions(build), store: store as BackingStore, timeout: TIMEOUT });
+    const zswap = await Zswap.create({
+      bytes: '1MiB',
+      ...buildOptions(build),
+      store: store as BackingStore,
+      timeout: TIMEOUT,
+    });
     zswap.store(0, 1, pageOf(1));
     store.plan('write', 'hang');
     const moved = rejected({ code: 'EIO', op: 'zswap.writebackAsync' }, zswap.writebackAsync(1));
@@ -245,7 +302,10 @@ describe('a store has one front end', () => {
     await quiet();
     store.settleOf('sync');
     await closed;
-    await rejected({ code: 'EBUSY', op: 'Zswap.create' }, Zswap.create({ bytes: '1MiB', ...buildOptions(build), store: store as BackingStore }));
+    await rejected(
+      { code: 'EBUSY', op: 'Zswap.create' },
+      Zswap.create({ bytes: '1MiB', ...buildOptions(build), store: store as BackingStore }),
+    );
     store.release();
     await quiet();
     const next = await Zswap.create({ bytes: '1MiB', ...buildOptions(build), store: store as BackingStore });
@@ -269,7 +329,11 @@ describe('frames that fail', () => {
 
   test('create', async () => {
     for (const allocator of ALLOCATORS) {
-      for (const [victims, index] of [['entry', 'dense'], ['entry', 'sparse'], ['page', 'sparse']] as const) {
+      for (const [victims, index] of [
+        ['entry', 'dense'],
+        ['entry', 'sparse'],
+        ['page', 'sparse'],
+      ] as const) {
         const ram = await createRam();
         const before = picture(ram);
         const store = new NotingStore();
@@ -309,7 +373,9 @@ describe('frames that fail', () => {
               throw error;
             }
           });
-          expect(failures > 0 || was[0] === allocator || ram.pools().some((pool) => pool.allocator === allocator)).toBe(true);
+          expect(failures > 0 || was[0] === allocator || ram.pools().some((pool) => pool.allocator === allocator)).toBe(
+            true,
+          );
           expect(zswap.allocator).toBe(allocator);
           for (const value of [codec, 'lz4hc', 'lz4'] as const) untilItWorks(ram, () => (zswap.codec = value));
           zswap.store(0, 100, pageOf(100));
@@ -352,7 +418,8 @@ describe('frames that fail', () => {
       if (n < 63) zswap.codec = await anotherCodec();
     }
     const codec = await anotherCodec();
-    for (const call of [() => (zswap.codec = codec), () => (zswap.allocator = 'zbud')]) changesNothing(ram, () => expect(codeOf(call)).toBe('EBUSY'));
+    for (const call of [() => (zswap.codec = codec), () => (zswap.allocator = 'zbud')])
+      changesNothing(ram, () => expect(codeOf(call)).toBe('EBUSY'));
     for (let n = 0; n < 64; n++) expectPage(zswap, n, pageOf(n));
     expect(zswap.invalidatePage(0, 5)).toBe(true);
     zswap.codec = codec;
@@ -374,9 +441,13 @@ describe('frames that fail', () => {
           pages.set(slot, page);
           space.pageOut(slot, page);
         };
-        for (let slot = 0; slot < 60; slot++) keep(slot, slot % 6 === 0 ? rawPage(slot) : slot % 7 === 0 ? filledPage(slot) : pageOf(slot));
+        for (let slot = 0; slot < 60; slot++)
+          keep(slot, slot % 6 === 0 ? rawPage(slot) : slot % 7 === 0 ? filledPage(slot) : pageOf(slot));
         const calls: ((n: number) => void)[] = [
-          (n) => void zswap.writeback(2 + (n % 3)), () => void zswap.shrink(2), () => void zswap.invalidateArea(1), (n) => void zswap.store(1, n, rawPage(n)),
+          (n) => void zswap.writeback(2 + (n % 3)),
+          () => void zswap.shrink(2),
+          () => void zswap.invalidateArea(1),
+          (n) => void zswap.store(1, n, rawPage(n)),
           (n) => {
             pages.delete(n % 60);
             const page = n % 2 === 0 ? rawPage(n) : pageOf(n);
@@ -410,14 +481,25 @@ describe('frames that fail', () => {
 });
 
 test('nothing is constructed but by create, and what it tells cannot be set', async () => {
-  for (const [what, make] of [['Zswap', Zswap], ['SwapSpace', SwapSpace]] as const) {
+  for (const [what, make] of [
+    ['Zswap', Zswap],
+    ['SwapSpace', SwapSpace],
+  ] as const) {
     for (const given of [[], [undefined, {}], [Symbol('compcache'), 'x', {}]]) {
-      fault({ code: 'EINVAL', op: `new ${what}`, says: `${what}.create` }, () => Reflect.construct(make as never, given) as unknown);
+      fault(
+        { code: 'EINVAL', op: `new ${what}`, says: `${what}.create` },
+        () => Reflect.construct(make as never, given) as unknown,
+      );
     }
   }
   const space = await SwapSpace.create({ bytes: '1MiB', ...buildOptions(build) });
   const { zswap } = space;
-  for (const [object, key] of [[space, 'zswap'], [zswap, 'ram'], [zswap, 'name'], [zswap, 'victims']] as const) {
+  for (const [object, key] of [
+    [space, 'zswap'],
+    [zswap, 'ram'],
+    [zswap, 'name'],
+    [zswap, 'victims'],
+  ] as const) {
     const was: unknown = Reflect.get(object, key);
     expect(Reflect.set(object, key, 'other')).toBe(false);
     expect(Reflect.get(object, key)).toBe(was);

@@ -1,6 +1,16 @@
 /** Pages of callers, whatever their arrays do: stored as they were at the call, loaded whole or not at all. */
 import { describe, expect, test } from 'vitest';
-import { PAGE_SIZE, Ram, SwapSpace, type Zswap, type BackingStore, type Codec, type ZswapOptions, type Zpool, type Handle } from '../../bindings/index.ts';
+import {
+  PAGE_SIZE,
+  Ram,
+  SwapSpace,
+  type Zswap,
+  type BackingStore,
+  type Codec,
+  type ZswapOptions,
+  type Zpool,
+  type Handle,
+} from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes, noise, rejected } from '../harness.ts';
 import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 import { GROWING, TAKINGS, detach, liars } from './taking.ts';
@@ -70,7 +80,12 @@ test('no method and no property of an array is asked', async () => {
   for (const foreign of [undefined, codec({})]) {
     const { zswap, space, end } = await create(foreign === undefined ? {} : { codec: foreign });
     const asked: string[] = [];
-    for (const [i, page] of [...liars(pageOf(1), asked), ...liars(shortPage(2), asked), ...liars(rawPage(3), asked), ...liars(filledPage(4), asked)].entries()) {
+    for (const [i, page] of [
+      ...liars(pageOf(1), asked),
+      ...liars(shortPage(2), asked),
+      ...liars(rawPage(3), asked),
+      ...liars(filledPage(4), asked),
+    ].entries()) {
       expect(zswap.store(0, i, page)).toBe(true);
       space.pageOut(100 + i, page);
       await space.pageOutAsync(200 + i, page);
@@ -81,10 +96,22 @@ test('no method and no property of an array is asked', async () => {
       const want = [pageOf(1), shortPage(2), rawPage(3), filledPage(4)][Math.floor(i / 3)] as Uint8Array;
       for (const at of [i, 100 + i, 200 + i, 300 + i, 400 + i]) expectPage(zswap, at, want);
       for (const into of liars(new Uint8Array(PAGE_SIZE), asked)) {
-        for (const load of [() => zswap.load(0, i, into), () => zswap.loadAsync(0, i, into), () => space.pageIn(300 + i, into), () => space.pageInAsync(300 + i, into)]) {
+        for (const load of [
+          () => zswap.load(0, i, into),
+          () => zswap.loadAsync(0, i, into),
+          () => space.pageIn(300 + i, into),
+          () => space.pageInAsync(300 + i, into),
+        ]) {
           Uint8Array.prototype.fill.call(into, 9);
           expect(await load()).toBe(true);
-          expectBytes(new Uint8Array(Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer')?.get?.call(into) as ArrayBuffer), want);
+          expectBytes(
+            new Uint8Array(
+              Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer')?.get?.call(
+                into,
+              ) as ArrayBuffer,
+            ),
+            want,
+          );
         }
       }
     }
@@ -99,8 +126,24 @@ test('a page of another length is EINVAL and changes nothing, wherever it is giv
   detach(gone);
   const lying = Object.defineProperty(new Uint8Array(100), 'length', { value: PAGE_SIZE });
   zswap.store(0, 1, pageOf(1));
-  for (const bad of [new Uint8Array(PAGE_SIZE - 1), new Uint8Array(PAGE_SIZE + 1), new Uint8Array(0), gone, lying, new Uint16Array(PAGE_SIZE / 2), 'page', null, new Proxy(new Uint8Array(PAGE_SIZE), {})] as never[]) {
-    for (const call of [() => zswap.store(0, 1, bad), () => space.pageOut(1, bad), () => zswap.load(0, 1, bad), () => space.pageIn(1, bad)]) expect(codeOf(call)).toBe('EINVAL');
+  for (const bad of [
+    new Uint8Array(PAGE_SIZE - 1),
+    new Uint8Array(PAGE_SIZE + 1),
+    new Uint8Array(0),
+    gone,
+    lying,
+    new Uint16Array(PAGE_SIZE / 2),
+    'page',
+    null,
+    new Proxy(new Uint8Array(PAGE_SIZE), {}),
+  ] as never[]) {
+    for (const call of [
+      () => zswap.store(0, 1, bad),
+      () => space.pageOut(1, bad),
+      () => zswap.load(0, 1, bad),
+      () => space.pageIn(1, bad),
+    ])
+      expect(codeOf(call)).toBe('EINVAL');
     await rejected({ code: 'EINVAL', op: 'swapSpace.pageOutAsync' }, space.pageOutAsync(1, bad));
     await rejected({ code: 'EINVAL', op: 'zswap.loadAsync' }, zswap.loadAsync(0, 1, bad));
     await rejected({ code: 'EINVAL', op: 'swapSpace.pageInAsync' }, space.pageInAsync(1, bad));
@@ -109,72 +152,84 @@ test('a page of another length is EINVAL and changes nothing, wherever it is giv
   await end();
 });
 
-describe.each(Object.entries({ ...TAKINGS, ...GROWING }))('a page that %s while the call runs is stored as it was', (_, make) => {
-  test('by a codec that is not of the core', async () => {
-    for (const victims of VICTIMS) {
-      for (const page of [shortPage(1), rawPage(1)]) {
-        const inside: { run?: (() => void) | undefined } = {};
-        const { zswap, space, end } = await create({ codec: codec(inside), victims });
-        for (const [at, call] of [(bytes: Uint8Array) => zswap.store(0, 0, bytes), (bytes: Uint8Array) => space.pageOut(1, bytes), (bytes: Uint8Array) => space.pageOutAsync(2, bytes)].entries()) {
-          const taken = make(page);
-          inside.run = () => {
-            inside.run = undefined;
-            taken.take();
-          };
-          await call(taken.bytes);
-          expect(inside.run).toBe(undefined);
-          expectPage(zswap, at, page);
+describe.each(Object.entries({ ...TAKINGS, ...GROWING }))(
+  'a page that %s while the call runs is stored as it was',
+  (_, make) => {
+    test('by a codec that is not of the core', async () => {
+      for (const victims of VICTIMS) {
+        for (const page of [shortPage(1), rawPage(1)]) {
+          const inside: { run?: (() => void) | undefined } = {};
+          const { zswap, space, end } = await create({ codec: codec(inside), victims });
+          for (const [at, call] of [
+            (bytes: Uint8Array) => zswap.store(0, 0, bytes),
+            (bytes: Uint8Array) => space.pageOut(1, bytes),
+            (bytes: Uint8Array) => space.pageOutAsync(2, bytes),
+          ].entries()) {
+            const taken = make(page);
+            inside.run = () => {
+              inside.run = undefined;
+              taken.take();
+            };
+            await call(taken.bytes);
+            expect(inside.run).toBe(undefined);
+            expectPage(zswap, at, page);
+          }
+          await end();
         }
-        await end();
       }
-    }
-  });
+    });
 
-  test('by a synchronous store, when room is made for it', async () => {
-    for (const victims of VICTIMS) {
-      for (const pays of [false, true]) {
-        const store = new NotingStore();
-        const { zswap, end } = await create({ store, victims, maxPoolPercent: 40, acceptThresholdPercent: 80 });
-        const write = store.write.bind(store);
-        let offset = 0;
-        while (store.written.length === 0) expect(zswap.store(0, offset, pageOf(offset++, 1800))).toBe(true);
-        // Either this store is above the mark and writes a little back, or it is at the limit and has to make room first.
-        if (pays) while (zswap.stats().frames <= zswap.stats().limitFrames * 0.9 + 1) zswap.store(0, offset, pageOf(offset++, 1800));
-        else zswap.maxPoolPercent = 30;
-        const taken = make(pageOf(7777));
-        let took = 0;
-        store.write = (slot, bytes) => {
-          if (took++ === 0) taken.take();
-          write(slot, bytes);
+    test('by a synchronous store, when room is made for it', async () => {
+      for (const victims of VICTIMS) {
+        for (const pays of [false, true]) {
+          const store = new NotingStore();
+          const { zswap, end } = await create({ store, victims, maxPoolPercent: 40, acceptThresholdPercent: 80 });
+          const write = store.write.bind(store);
+          let offset = 0;
+          while (store.written.length === 0) expect(zswap.store(0, offset, pageOf(offset++, 1800))).toBe(true);
+          // Either this store is above the mark and writes a little back, or it is at the limit and has to make room first.
+          if (pays)
+            while (zswap.stats().frames <= zswap.stats().limitFrames * 0.9 + 1)
+              zswap.store(0, offset, pageOf(offset++, 1800));
+          else zswap.maxPoolPercent = 30;
+          const taken = make(pageOf(7777));
+          let took = 0;
+          store.write = (slot, bytes) => {
+            if (took++ === 0) taken.take();
+            write(slot, bytes);
+          };
+          expect(zswap.store(0, 1_000_000, taken.bytes)).toBe(true);
+          expect(took).toBeGreaterThan(0);
+          expectPage(zswap, 1_000_000, pageOf(7777));
+          await end();
+        }
+      }
+    });
+
+    test('by a store that is told of a free slot, when zswap is off', async () => {
+      const store = new NotingStore();
+      const { zswap, space, end } = await create({ store });
+      zswap.enabled = false;
+      for (const [i, call] of [
+        (bytes: Uint8Array) => space.pageOut(0, bytes),
+        (bytes: Uint8Array) => space.pageOutAsync(1, bytes),
+      ].entries()) {
+        space.pageOut(i, pageOf(1));
+        const taken = make(pageOf(2));
+        const freed = store.freed.length;
+        store.free = (slot) => {
+          taken.take();
+          store.freed.push(slot);
         };
-        expect(zswap.store(0, 1_000_000, taken.bytes)).toBe(true);
-        expect(took).toBeGreaterThan(0);
-        expectPage(zswap, 1_000_000, pageOf(7777));
-        await end();
+        await call(taken.bytes);
+        expect(store.freed.length).toBe(freed + 1);
+        store.free = NotingStore.prototype.free.bind(store);
+        expectPage(zswap, i, pageOf(2));
       }
-    }
-  });
-
-  test('by a store that is told of a free slot, when zswap is off', async () => {
-    const store = new NotingStore();
-    const { zswap, space, end } = await create({ store });
-    zswap.enabled = false;
-    for (const [i, call] of [(bytes: Uint8Array) => space.pageOut(0, bytes), (bytes: Uint8Array) => space.pageOutAsync(1, bytes)].entries()) {
-      space.pageOut(i, pageOf(1));
-      const taken = make(pageOf(2));
-      const freed = store.freed.length;
-      store.free = (slot) => {
-        taken.take();
-        store.freed.push(slot);
-      };
-      await call(taken.bytes);
-      expect(store.freed.length).toBe(freed + 1);
-      store.free = NotingStore.prototype.free.bind(store);
-      expectPage(zswap, i, pageOf(2));
-    }
-    await end();
-  });
-});
+      await end();
+    });
+  },
+);
 
 describe.each(Object.entries(TAKINGS))('an array to load into that %s while the call runs is EINVAL', (_, make) => {
   test('by a codec that is not of the core', async () => {
@@ -186,10 +241,17 @@ describe.each(Object.entries(TAKINGS))('an array to load into that %s while the 
         for (const written of [false, true]) {
           if (written) expect(zswap.writeback(1)).toBe(1);
           zswap.exclusiveLoads = exclusiveLoads;
-          for (const load of [(into: Uint8Array) => zswap.load(0, 1, into), (into: Uint8Array) => zswap.loadAsync(0, 1, into), (into: Uint8Array) => space.pageIn(1, into), (into: Uint8Array) => space.pageInAsync(1, into)]) {
+          for (const load of [
+            (into: Uint8Array) => zswap.load(0, 1, into),
+            (into: Uint8Array) => zswap.loadAsync(0, 1, into),
+            (into: Uint8Array) => space.pageIn(1, into),
+            (into: Uint8Array) => space.pageInAsync(1, into),
+          ]) {
             const taken = make(new Uint8Array(PAGE_SIZE));
             inside.run = () => taken.take();
-            const code = await (async () => load(taken.bytes))().catch((error: unknown) => (error as { code: string }).code);
+            const code = await (async () => load(taken.bytes))().catch(
+              (error: unknown) => (error as { code: string }).code,
+            );
             expect(code).toBe('EINVAL');
             inside.run = undefined;
           }
@@ -220,12 +282,19 @@ describe.each(Object.entries(TAKINGS))('an array to load into that %s while the 
         const { zswap, space, end } = await create({ store, exclusiveLoads });
         zswap.enabled = false;
         for (let slot = 0; slot < 4; slot++) await space.pageOutAsync(slot, pageOf(slot));
-        const loads = [(into: Uint8Array) => zswap.loadAsync(0, 0, into), (into: Uint8Array) => space.pageInAsync(1, into), (into: Uint8Array) => zswap.load(0, 2, into), (into: Uint8Array) => space.pageIn(3, into)];
+        const loads = [
+          (into: Uint8Array) => zswap.loadAsync(0, 0, into),
+          (into: Uint8Array) => space.pageInAsync(1, into),
+          (into: Uint8Array) => zswap.load(0, 2, into),
+          (into: Uint8Array) => space.pageIn(3, into),
+        ];
         for (const [slot, load] of loads.entries()) {
           if (mode === 'async' && slot > 1) continue;
           const taken = make(new Uint8Array(PAGE_SIZE));
           take = taken.take;
-          const code = await (async () => load(taken.bytes))().catch((error: unknown) => (error as { code: string }).code);
+          const code = await (async () => load(taken.bytes))().catch(
+            (error: unknown) => (error as { code: string }).code,
+          );
           expect(code).toBe('EINVAL');
           take = () => undefined;
           const into = new Uint8Array(PAGE_SIZE);
@@ -250,7 +319,10 @@ test('an array to load into that grows meanwhile takes the page', async () => {
     const { zswap, end } = await create({ store });
     zswap.store(0, 1, pageOf(1));
     expect(zswap.writeback(1)).toBe(1);
-    for (const load of [(into: Uint8Array) => zswap.load(0, 1, into), (into: Uint8Array) => zswap.loadAsync(0, 1, into)]) {
+    for (const load of [
+      (into: Uint8Array) => zswap.load(0, 1, into),
+      (into: Uint8Array) => zswap.loadAsync(0, 1, into),
+    ]) {
       const taken = make(new Uint8Array(PAGE_SIZE));
       const read = NotingStore.prototype.read.bind(store);
       store.read = (slot, into) => (taken.take(), read(slot, into));

@@ -1,7 +1,17 @@
 /** Zswap.open: a zswap that lies in a restored RAM goes on as if nothing had been. */
 import { describe, expect, test } from 'vitest';
 import {
-  ALLOCATORS, CompcacheError, PAGE_SIZE, Ram, Ramzswap, Zswap, loadCodec, type AllocatorName, type BackingStore, type Codec, type ZswapOpenOptions,
+  ALLOCATORS,
+  CompcacheError,
+  PAGE_SIZE,
+  Ram,
+  Ramzswap,
+  Zswap,
+  loadCodec,
+  type AllocatorName,
+  type BackingStore,
+  type Codec,
+  type ZswapOpenOptions,
 } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, changesNothing, expectBytes, must, noise, rejected } from '../harness.ts';
@@ -60,8 +70,17 @@ async function make(victims: 'entry' | 'page', current: AllocatorName, codec: Co
   ram.zpool('zbud', { name: 'mine' }).malloc(100);
   const store = new NotingStore(500);
   const zswap = await Zswap.create({
-    ram, victims, allocator: 'zsmalloc', zpool: { chainSize: 4 }, store, maxPoolPercent: 90, acceptThresholdPercent: 80, sameFilled: true, writebackLimit: 77,
-    maxInFlight: 3, timeout: 1234,
+    ram,
+    victims,
+    allocator: 'zsmalloc',
+    zpool: { chainSize: 4 },
+    store,
+    maxPoolPercent: 90,
+    acceptThresholdPercent: 80,
+    sameFilled: true,
+    writebackLimit: 77,
+    maxInFlight: 3,
+    timeout: 1234,
   });
   const order = [...ALLOCATORS.filter((one) => one !== current), current];
   for (let offset = 0; offset < PAGES; offset++) {
@@ -76,7 +95,11 @@ async function make(victims: 'entry' | 'page', current: AllocatorName, codec: Co
 }
 
 function state(zswap: Zswap): object {
-  return { settings: settingsOf(zswap), stats: zswap.stats(), pools: zswap.ram.pools().map((pool) => [pool.name, pool.stats()]) };
+  return {
+    settings: settingsOf(zswap),
+    stats: zswap.stats(),
+    pools: zswap.ram.pools().map((pool) => [pool.name, pool.stats()]),
+  };
 }
 
 async function expectAll(zswap: Zswap, pages = page): Promise<void> {
@@ -94,12 +117,23 @@ function goOn(zswap: Zswap, codec: Codec): unknown[] {
   for (let step = 0; step < 150; step++) {
     const offset = (step * 31) % (PAGES + 5);
     switch (step % 6) {
-      case 0: seen.push(zswap.store(step % 12 === 0 ? 1 : 0, offset, page(step))); break;
-      case 1: seen.push(zswap.load(0, offset, into), String(into)); break;
-      case 2: seen.push(zswap.invalidatePage(0, offset)); break;
-      case 3: seen.push(zswap.writeback(step % 5)); break;
-      case 4: seen.push(zswap.shrink(step % 3)); break;
-      default: seen.push(zswap.has(0, offset), zswap.writebackLimit);
+      case 0:
+        seen.push(zswap.store(step % 12 === 0 ? 1 : 0, offset, page(step)));
+        break;
+      case 1:
+        seen.push(zswap.load(0, offset, into), String(into));
+        break;
+      case 2:
+        seen.push(zswap.invalidatePage(0, offset));
+        break;
+      case 3:
+        seen.push(zswap.writeback(step % 5));
+        break;
+      case 4:
+        seen.push(zswap.shrink(step % 3));
+        break;
+      default:
+        seen.push(zswap.has(0, offset), zswap.writebackLimit);
     }
     if (step === 40) zswap.codec = 'lz4hc';
     if (step === 80) zswap.codec = codec;
@@ -109,33 +143,39 @@ function goOn(zswap: Zswap, codec: Codec): unknown[] {
 }
 
 describe.each(ALLOCATORS)('a zswap whose current pool is %s', (allocator) => {
-  test.each(['entry', 'page'] as const)('victims by %s: it is opened as it was, and goes on with equal results', async (victims) => {
-    const codec = new Trimmer();
-    const { ram, zswap, store, image } = await make(victims, allocator, codec);
-    const back = await restore(image);
-    const empty = back.pools().find((pool) => pool.name === 'mine');
-    expect(back.fronts()).toEqual([{ name: zswap.name, kind: 'zswap' }]);
-    const copy = copyOf(store);
-    const opened = await Zswap.open(back, zswap.name, { store: copy, codecs: [codec] });
-    expectSameBytes(back.snapshot(), image);
-    expect(state(opened)).toEqual(state(zswap));
-    expect(opened.ram).toBe(back);
-    await rejected({ code: 'EBUSY', op: 'Zswap.open' }, Zswap.open(back, zswap.name, { store: copyOf(store), codecs: [codec] }));
-    expect(() => back.dropFront(zswap.name)).toThrow(/is open/);
-    await expectAll(opened);
-    await expectAll(zswap);
-    expect(goOn(opened, codec)).toEqual(goOn(zswap, codec));
-    expect(state(opened)).toEqual(state(zswap));
-    expect([...copy.held].map(String)).toEqual([...store.held].map(String));
-    expectSameBytes(back.snapshot(), ram.snapshot());
-    opened.check();
-    await opened.close();
-    expect(back.pools()).toEqual([empty]);
-    back.check();
-    back.close();
-    await zswap.close();
-    ram.close();
-  });
+  test.each(['entry', 'page'] as const)(
+    'victims by %s: it is opened as it was, and goes on with equal results',
+    async (victims) => {
+      const codec = new Trimmer();
+      const { ram, zswap, store, image } = await make(victims, allocator, codec);
+      const back = await restore(image);
+      const empty = back.pools().find((pool) => pool.name === 'mine');
+      expect(back.fronts()).toEqual([{ name: zswap.name, kind: 'zswap' }]);
+      const copy = copyOf(store);
+      const opened = await Zswap.open(back, zswap.name, { store: copy, codecs: [codec] });
+      expectSameBytes(back.snapshot(), image);
+      expect(state(opened)).toEqual(state(zswap));
+      expect(opened.ram).toBe(back);
+      await rejected(
+        { code: 'EBUSY', op: 'Zswap.open' },
+        Zswap.open(back, zswap.name, { store: copyOf(store), codecs: [codec] }),
+      );
+      expect(() => back.dropFront(zswap.name)).toThrow(/is open/);
+      await expectAll(opened);
+      await expectAll(zswap);
+      expect(goOn(opened, codec)).toEqual(goOn(zswap, codec));
+      expect(state(opened)).toEqual(state(zswap));
+      expect([...copy.held].map(String)).toEqual([...store.held].map(String));
+      expectSameBytes(back.snapshot(), ram.snapshot());
+      opened.check();
+      await opened.close();
+      expect(back.pools()).toEqual([empty]);
+      back.check();
+      back.close();
+      await zswap.close();
+      ram.close();
+    },
+  );
 });
 
 describe('a store', () => {
@@ -157,11 +197,19 @@ describe('a store', () => {
     const back = await restore(image);
     const { name } = zswap;
     const refused = async (code: 'EINVAL' | 'EBUSY', given: BackingStore | undefined, says: RegExp): Promise<void> => {
-      const error = await rejected({ code, op: 'Zswap.open' }, Zswap.open(back, name, { codecs, ...(given === undefined ? {} : { store: given }) }));
+      const error = await rejected(
+        { code, op: 'Zswap.open' },
+        Zswap.open(back, name, { codecs, ...(given === undefined ? {} : { store: given }) }),
+      );
       expect(error.message).toMatch(says);
       expectSameBytes(back.snapshot(), image);
       expect(back.fronts()).toEqual([{ name, kind: 'zswap' }]);
-      expect(() => back.pools().find((pool) => pool.name !== 'mine')?.destroy()).toThrow(/EBUSY/);
+      expect(() =>
+        back
+          .pools()
+          .find((pool) => pool.name !== 'mine')
+          ?.destroy(),
+      ).toThrow(/EBUSY/);
     };
     await refused('EINVAL', undefined, /20 pages are in a backing store/);
     await refused('EINVAL', new NotingStore(500), /is not the one/);
@@ -201,10 +249,14 @@ describe('a store', () => {
   test('is not wanted where there was none, and may be left out where no page is in it', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const [none, unused] = [await Zswap.create({ ram }), await Zswap.create({ ram, store: new NotingStore(10) })];
-    for (const zswap of [none, unused]) for (let offset = 0; offset < 10; offset++) zswap.store(0, offset, pageOf(offset));
+    for (const zswap of [none, unused])
+      for (let offset = 0; offset < 10; offset++) zswap.store(0, offset, pageOf(offset));
     const back = await restore(ram.snapshot());
     expect(back.fronts().map(({ name }) => name)).toEqual([none.name, unused.name]);
-    const error = await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, none.name, { store: new NotingStore() }));
+    const error = await rejected(
+      { code: 'EINVAL', op: 'Zswap.open' },
+      Zswap.open(back, none.name, { store: new NotingStore() }),
+    );
     expect(error.message).toMatch(/had no backing store/);
     const opened = [await Zswap.open(back, none.name), await Zswap.open(back, unused.name)] as const;
     for (const zswap of opened) expect(() => zswap.writeback(1)).toThrow(/ENODEV/);
@@ -218,7 +270,10 @@ describe('a store', () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const slots = new NotingStore(10);
     let hangs = true;
-    const store: BackingStore = { ...later(slots), write: (slot, bytes) => (hangs ? new Promise(() => undefined) : Promise.resolve(slots.write(slot, bytes))) };
+    const store: BackingStore = {
+      ...later(slots),
+      write: (slot, bytes) => (hangs ? new Promise(() => undefined) : Promise.resolve(slots.write(slot, bytes))),
+    };
     const zswap = await Zswap.create({ ram, store, timeout: 5 });
     for (let offset = 0; offset < 5; offset++) zswap.store(0, offset, pageOf(offset));
     await rejected({ code: 'EIO', op: 'zswap.writebackAsync' }, zswap.writebackAsync(1));
@@ -253,12 +308,22 @@ describe('codecs', () => {
     const image = ram.snapshot();
     const back = await restore(image);
     const lacks = async (codecs: Codec[], says: RegExp): Promise<void> => {
-      expect((await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, zswap.name, { codecs }))).message).toMatch(says);
+      expect(
+        (await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, zswap.name, { codecs }))).message,
+      ).toMatch(says);
       expectSameBytes(back.snapshot(), image);
     };
     await lacks([], /codecs must have "mine", ""/);
-    await lacks([{ ...trimmer(), name: 'Mine' }, { ...trimmer(), name: '' }], /codecs must have "mine"/);
-    const opened = await Zswap.open(back, zswap.name, { codecs: [trimmer(), { ...trimmer(), name: '' }, { ...trimmer(), name: 'mine' }] });
+    await lacks(
+      [
+        { ...trimmer(), name: 'Mine' },
+        { ...trimmer(), name: '' },
+      ],
+      /codecs must have "mine"/,
+    );
+    const opened = await Zswap.open(back, zswap.name, {
+      codecs: [trimmer(), { ...trimmer(), name: '' }, { ...trimmer(), name: 'mine' }],
+    });
     expect(state(opened)).toEqual(state(zswap));
     expect(opened.codec).toBe('lz4js');
     const [into, other] = [new Uint8Array(PAGE_SIZE), new Uint8Array(PAGE_SIZE)];
@@ -290,7 +355,9 @@ describe('codecs', () => {
     zswap.codec = 'lz4';
     const others = Array.from({ length: names }, (_, n) => marking(9, `${n}${'\0'.repeat(MAX_NAME)}`));
     const back = await restore(ram.snapshot());
-    const opened = await Zswap.open(back, zswap.name, { codecs: [...[1, 2, 3].map((mark) => marking(mark, long.slice(0, MAX_NAME))), ...others] });
+    const opened = await Zswap.open(back, zswap.name, {
+      codecs: [...[1, 2, 3].map((mark) => marking(mark, long.slice(0, MAX_NAME))), ...others],
+    });
     const into = new Uint8Array(PAGE_SIZE);
     for (const offset of [1, 2, 3]) {
       expect(opened.load(0, offset, into)).toBe(true);
@@ -307,7 +374,11 @@ describe('codecs', () => {
 
 function trimmer(): Codec {
   const codec = new Trimmer();
-  return { name: codec.name, compress: (from, into) => codec.compress(from, into), decompress: (from, into) => codec.decompress(from, into) };
+  return {
+    name: codec.name,
+    compress: (from, into) => codec.compress(from, into),
+    decompress: (from, into) => codec.decompress(from, into),
+  };
 }
 
 /** A codec whose blocks begin with a mark, and that reads no others. */
@@ -340,13 +411,38 @@ describe('who may open what', () => {
     await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, device));
     await rejected({ code: 'ENOENT', op: 'Zswap.open' }, Zswap.open(back, 'zswap#9'));
     await rejected({ code: 'ENOENT', op: 'Zswap.open' }, Zswap.open(back, `${zswap.name}/zsmalloc#1`));
-    for (const name of [undefined, null, 1, {}, [zswap.name]]) await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, name as never));
-    for (const one of [undefined, null, {}, zswap, Object.create(back)]) await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(one as never, zswap.name));
+    for (const name of [undefined, null, 1, {}, [zswap.name]])
+      await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, name as never));
+    for (const one of [undefined, null, {}, zswap, Object.create(back)])
+      await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(one as never, zswap.name));
     const odd: unknown[] = [
-      null, 1, 'x', { clock: () => 0 }, { ram: back }, { store: null }, { store: {} }, { codecs: {} }, { codecs: 'ab' }, { codecs: ['deflate'] }, { codecs: [null] },
-      { codecs: new Array(257) }, { codecs: new Proxy([], { get: () => { throw new Error('no'); } }) }, { get store() { throw new Error('no'); } },
+      null,
+      1,
+      'x',
+      { clock: () => 0 },
+      { ram: back },
+      { store: null },
+      { store: {} },
+      { codecs: {} },
+      { codecs: 'ab' },
+      { codecs: ['deflate'] },
+      { codecs: [null] },
+      { codecs: new Array(257) },
+      {
+        codecs: new Proxy([], {
+          get: () => {
+            throw new Error('no');
+          },
+        }),
+      },
+      {
+        get store() {
+          throw new Error('no');
+        },
+      },
     ];
-    for (const options of odd) await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, zswap.name, options as ZswapOpenOptions));
+    for (const options of odd)
+      await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, zswap.name, options as ZswapOpenOptions));
     expectSameBytes(back.snapshot(), image);
     back.dropFront(zswap.name);
     await rejected({ code: 'ENOENT', op: 'Zswap.open' }, Zswap.open(back, zswap.name));
@@ -361,7 +457,10 @@ describe('who may open what', () => {
     const codecs = [new Trimmer()];
     const { zswap, store, image } = await make('entry', 'zbud', codecs[0] as Codec);
     const back = await restore(image);
-    for (const [one, two] of [[copyOf(store), copyOf(store)], [later(copyOf(store)), copyOf(store)]] as const) {
+    for (const [one, two] of [
+      [copyOf(store), copyOf(store)],
+      [later(copyOf(store)), copyOf(store)],
+    ] as const) {
       const there = await restore(image);
       const first = Zswap.open(there, zswap.name, { store: one, codecs });
       await rejected({ code: 'EBUSY', op: 'Zswap.open' }, Zswap.open(there, zswap.name, { store: two, codecs }));
@@ -370,7 +469,9 @@ describe('who may open what', () => {
     }
     const same = copyOf(store);
     const beside = await restore(image);
-    const both = await Promise.allSettled([back, beside].map((there) => Zswap.open(there, zswap.name, { store: same, codecs })));
+    const both = await Promise.allSettled(
+      [back, beside].map((there) => Zswap.open(there, zswap.name, { store: same, codecs })),
+    );
     expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     expect((both[1] as PromiseRejectedResult).reason).toMatchObject({ code: 'EBUSY' });
   });
@@ -401,12 +502,22 @@ describe('who may open what', () => {
       expect(await during(mode, () => undefined)).toBe('opened');
       expect(await during(mode, (back) => back.dropFront(name))).toBe('ENOENT');
       expect(await during(mode, (back) => back.close())).toBe('ECLOSED');
-      expect(await during(mode, (back) => {
-        back.dropFront(name);
-        void Zswap.create({ ram: back });
-      })).toBe('ENOENT');
+      expect(
+        await during(mode, (back) => {
+          back.dropFront(name);
+          void Zswap.create({ ram: back });
+        }),
+      ).toBe('ENOENT');
       const inner: unknown[] = [];
-      expect(await during(mode, (back) => void Zswap.open(back, name, { store: copyOf(store), codecs: [new Trimmer()] }).catch((error: unknown) => inner.push(error)))).toBe('opened');
+      expect(
+        await during(
+          mode,
+          (back) =>
+            void Zswap.open(back, name, { store: copyOf(store), codecs: [new Trimmer()] }).catch((error: unknown) =>
+              inner.push(error),
+            ),
+        ),
+      ).toBe('opened');
       expect(inner).toMatchObject([{ code: 'EBUSY' }]);
     }
   });
@@ -418,10 +529,12 @@ describe('who may open what', () => {
     mine.malloc(1000);
     const back = await restore(ram.snapshot());
     let refused: Promise<unknown> | undefined;
-    const pool = back.openZpool('mine', { evict: (handle, of) => {
-      refused ??= rejected({ code: 'EBUSY', op: 'Zswap.open' }, Zswap.open(back, zswap.name));
-      of.free(handle);
-    } });
+    const pool = back.openZpool('mine', {
+      evict: (handle, of) => {
+        refused ??= rejected({ code: 'EBUSY', op: 'Zswap.open' }, Zswap.open(back, zswap.name));
+        of.free(handle);
+      },
+    });
     pool.shrink(1);
     await refused;
     expect(refused).toBeDefined();
@@ -433,7 +546,13 @@ describe('the settings in the RAM', () => {
   test('follow every change', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const zswap = await Zswap.create({
-      ram, allocator: 'xcfmalloc', zpool: { blocks: 1, reserve: 3 }, victims: 'page', incompressible: 'keep', writebackCompressed: false, enabled: false,
+      ram,
+      allocator: 'xcfmalloc',
+      zpool: { blocks: 1, reserve: 3 },
+      victims: 'page',
+      incompressible: 'keep',
+      writebackCompressed: false,
+      enabled: false,
     });
     const same = async (): Promise<void> => {
       const opened = await Zswap.open(await restore(ram.snapshot()), zswap.name);
@@ -447,8 +566,17 @@ describe('the settings in the RAM', () => {
     };
     await same();
     const changes: [string, unknown][] = [
-      ['enabled', true], ['maxPoolPercent', 40], ['acceptThresholdPercent', 10], ['sameFilled', false], ['exclusiveLoads', true], ['writebackLimit', 5],
-      ['writebackLimit', 0], ['writebackLimit', Infinity], ['writebackLimit', Number.MAX_SAFE_INTEGER], ['allocator', 'z3fold'], ['codec', 'lz4hc'],
+      ['enabled', true],
+      ['maxPoolPercent', 40],
+      ['acceptThresholdPercent', 10],
+      ['sameFilled', false],
+      ['exclusiveLoads', true],
+      ['writebackLimit', 5],
+      ['writebackLimit', 0],
+      ['writebackLimit', Infinity],
+      ['writebackLimit', Number.MAX_SAFE_INTEGER],
+      ['allocator', 'z3fold'],
+      ['codec', 'lz4hc'],
     ];
     for (const [key, value] of changes) {
       (zswap as unknown as Record<string, unknown>)[key] = value;
@@ -465,11 +593,28 @@ describe('the settings in the RAM', () => {
     const { name } = zswap;
     const keys = Object.keys(editNote(await restore(image), name, (note) => note));
     const edits: ((note: Note) => unknown)[] = [
-      () => undefined, () => null, () => [], () => 'x', () => ({}), (note) => ({ ...note, more: 1 }), ...keys.map((key) => (note: Note) => ({ ...note, [key]: undefined })),
-      (note) => ({ ...note, victims: 'page' }), (note) => ({ ...note, victims: 'none' }), (note) => ({ ...note, enabled: 1 }), (note) => ({ ...note, maxPoolPercent: 101 }),
-      (note) => ({ ...note, maxInFlight: 0 }), (note) => ({ ...note, timeout: 2 ** 31 }), (note) => ({ ...note, allocator: 'none' }), (note) => ({ ...note, zpool: { layout: '6.1' } }),
-      (note) => ({ ...note, zpool: { chainSize: 17 } }), (note) => ({ ...note, zpool: { name: 'x' } }), (note) => ({ ...note, codecs: [] }), (note) => ({ ...note, codecs: [1] }),
-      (note) => ({ ...note, codecs: [['deflate', 255]] }), (note) => ({ ...note, codecs: [['deflate', 0]] }), (note) => ({ ...note, codecs: ['x'.repeat(MAX_NAME + 1)] }),
+      () => undefined,
+      () => null,
+      () => [],
+      () => 'x',
+      () => ({}),
+      (note) => ({ ...note, more: 1 }),
+      ...keys.map((key) => (note: Note) => ({ ...note, [key]: undefined })),
+      (note) => ({ ...note, victims: 'page' }),
+      (note) => ({ ...note, victims: 'none' }),
+      (note) => ({ ...note, enabled: 1 }),
+      (note) => ({ ...note, maxPoolPercent: 101 }),
+      (note) => ({ ...note, maxInFlight: 0 }),
+      (note) => ({ ...note, timeout: 2 ** 31 }),
+      (note) => ({ ...note, allocator: 'none' }),
+      (note) => ({ ...note, zpool: { layout: '6.1' } }),
+      (note) => ({ ...note, zpool: { chainSize: 17 } }),
+      (note) => ({ ...note, zpool: { name: 'x' } }),
+      (note) => ({ ...note, codecs: [] }),
+      (note) => ({ ...note, codecs: [1] }),
+      (note) => ({ ...note, codecs: [['deflate', 255]] }),
+      (note) => ({ ...note, codecs: [['deflate', 0]] }),
+      (note) => ({ ...note, codecs: ['x'.repeat(MAX_NAME + 1)] }),
     ];
     for (const edit of edits) {
       const back = await restore(image);

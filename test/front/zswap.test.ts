@@ -2,7 +2,16 @@
 import { describe, expect, test, vi } from 'vitest';
 import { FRONT_KINDS_FROM, IDENTITY_KIND } from '../../assembly/abi.ts';
 import {
-  ALLOCATORS, MemoryStore, PAGE_SIZE, Ram, SLOT_BYTES, SwapSpace, Zswap, loadCodec, type Codec, type ZswapOptions,
+  ALLOCATORS,
+  MemoryStore,
+  PAGE_SIZE,
+  Ram,
+  SLOT_BYTES,
+  SwapSpace,
+  Zswap,
+  loadCodec,
+  type Codec,
+  type ZswapOptions,
 } from '../../bindings/index.ts';
 import { zpools } from '../../bindings/zpool.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
@@ -53,7 +62,8 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
           pages.set(`${type}:${offset}`, page);
         }
         zswap.check();
-        const all = (): void => pages.forEach((page, key) => expectPage(zswap, Number(key.split(':')[1]), page, Number(key.split(':')[0])));
+        const all = (): void =>
+          pages.forEach((page, key) => expectPage(zswap, Number(key.split(':')[1]), page, Number(key.split(':')[0])));
         all();
         expect(zswap.stats()).toMatchObject({ storedPages: 60, sameFilledPages: 12, backingPages: 0 });
         const kept = zswap.stats().storedIncompressiblePages;
@@ -104,7 +114,15 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
 
     test('with a store, each store writes back a little, and the limit is not reached', async () => {
       const store = new NotingStore();
-      const zswap = await create({ allocator, victims, store, bytes: '16MiB', maxPoolPercent: 50, acceptThresholdPercent: 80, zpool: allocator === 'zsmalloc' ? { chainSize: 4 } : {} });
+      const zswap = await create({
+        allocator,
+        victims,
+        store,
+        bytes: '16MiB',
+        maxPoolPercent: 50,
+        acceptThresholdPercent: 80,
+        zpool: allocator === 'zsmalloc' ? { chainSize: 4 } : {},
+      });
       const begun = fill(zswap);
       const { limitFrames } = zswap.stats();
       expect(zswap.stats().frames).toBeGreaterThan(limitFrames * 0.9 - 8);
@@ -129,7 +147,14 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
 
     test('with a store, a limit that was reached is left by and by, down to the accept threshold, also after a restore', async () => {
       const store = new NotingStore();
-      const zswap = await create({ allocator, victims, store, bytes: '16MiB', maxPoolPercent: 50, acceptThresholdPercent: 80 });
+      const zswap = await create({
+        allocator,
+        victims,
+        store,
+        bytes: '16MiB',
+        maxPoolPercent: 50,
+        acceptThresholdPercent: 80,
+      });
       let offset = fill(zswap) + 1;
       zswap.maxPoolPercent = 48;
       zswap.maxPoolPercent = 44;
@@ -138,7 +163,8 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
       expect(poolLimitHit).toBeGreaterThan(0);
       expect(frames).toBeGreaterThan(limitFrames * 0.9);
       (await Ram.restore(zswap.ram.snapshot(), buildOptions(build))).check();
-      for (let n = 0; n < 4000 && zswap.stats().frames > limitFrames * 0.8; n++) expect(zswap.store(0, offset, pageOf(offset++))).toBe(true);
+      for (let n = 0; n < 4000 && zswap.stats().frames > limitFrames * 0.8; n++)
+        expect(zswap.store(0, offset, pageOf(offset++))).toBe(true);
       expect(zswap.stats().frames).toBeLessThanOrEqual(limitFrames * 0.8);
       expect(zswap.stats().poolLimitHit).toBe(poolLimitHit);
       zswap.check();
@@ -373,7 +399,9 @@ describe('zswap', () => {
         expect(view.getUint32(8, true)).toBe(bytes.length - 32);
         expect(view.getUint32(12, true)).toBe(slot);
         generations.add(view.getUint32(16, true));
-        expect(view.getUint32(28, true)).toBe(crc32c(new Uint8Array([...bytes.subarray(0, 28), ...bytes.subarray(32)])));
+        expect(view.getUint32(28, true)).toBe(
+          crc32c(new Uint8Array([...bytes.subarray(0, 28), ...bytes.subarray(32)])),
+        );
         if (!writebackCompressed) expect(bytes.length).toBe(SLOT_BYTES);
         else expect(bytes.length).toBeLessThan(2000);
       }
@@ -457,8 +485,12 @@ describe('zswap', () => {
     const store = new NotingStore();
     const zswap = await create({ store, zpool: { chainSize: 4 } });
     const changes: (() => void)[] = [
-      () => (zswap.allocator = 'zbud'), () => (zswap.codec = deflate), () => (zswap.allocator = 'xvmalloc'), () => (zswap.codec = 'lz4hc'),
-      () => (zswap.allocator = 'zsmalloc'), () => (zswap.codec = 'lz4'),
+      () => (zswap.allocator = 'zbud'),
+      () => (zswap.codec = deflate),
+      () => (zswap.allocator = 'xvmalloc'),
+      () => (zswap.codec = 'lz4hc'),
+      () => (zswap.allocator = 'zsmalloc'),
+      () => (zswap.codec = 'lz4'),
     ];
     let offset = 0;
     for (const change of changes) {
@@ -505,7 +537,10 @@ describe('zswap', () => {
       mode = 'well';
       zswap.store(0, 1, pageOf(1));
       mode = bad;
-      expect(codeOf(() => zswap.load(0, 1, new Uint8Array(PAGE_SIZE))), bad).toBe('EIO');
+      expect(
+        codeOf(() => zswap.load(0, 1, new Uint8Array(PAGE_SIZE))),
+        bad,
+      ).toBe('EIO');
       expect(zswap.store(0, 2, pageOf(2)), bad).toBe(false);
       failed += 1;
       expect(zswap.stats()).toMatchObject({ rejectCompressFail: failed, decompressFail: failed });
@@ -573,7 +608,9 @@ describe('zswap', () => {
       zswap.writeback(50);
       ram.check();
       const owners = ram.stats().owners;
-      expect(Object.values(owners).reduce((sum, owner) => sum + owner.frames + owner.metadataFrames, 0)).toBe(ram.stats().usedFrames);
+      expect(Object.values(owners).reduce((sum, owner) => sum + owner.frames + owner.metadataFrames, 0)).toBe(
+        ram.stats().usedFrames,
+      );
       const restored = await Ram.restore(ram.snapshot(), buildOptions(build));
       restored.check();
       expect(restored.pools().length).toBe(ram.pools().length);
@@ -602,7 +639,12 @@ describe('zswap', () => {
     expect(restored.fronts()).toEqual([{ name: zswap.name, kind: 'zswap' }]);
     for (const pool of restored.pools()) expect(codeOf(() => pool.destroy())).toBe('EBUSY');
     restored.dropFront(zswap.name);
-    expect([restored.fronts(), restored.pools(), codeOf(() => restored.dropFront(zswap.name)), codeOf(() => ram.dropFront(zswap.name))]).toEqual([[], [], 'ENOENT', 'EBUSY']);
+    expect([
+      restored.fronts(),
+      restored.pools(),
+      codeOf(() => restored.dropFront(zswap.name)),
+      codeOf(() => ram.dropFront(zswap.name)),
+    ]).toEqual([[], [], 'ENOENT', 'EBUSY']);
     restored.check();
     expect(restored.freeFrames).toBe(free);
     await zswap.close();
@@ -640,14 +682,40 @@ describe('zswap', () => {
 
   test('arguments', async () => {
     const bad: Record<string, unknown>[] = [
-      { allocator: 'slab' }, { codec: 'lzo' }, { codec: {} }, { maxPoolPercent: 101 }, { acceptThresholdPercent: -1 }, { victims: 'frame' }, { sameFilled: 1 },
-      { store: {} }, { index: 'dense', victims: 'page' }, { incompressible: 'drop' }, { maxInFlight: 0 }, { timeout: 0 }, { writebackLimit: -1 }, { nonsense: 1 },
-      { ram: 5 }, { bytes: 'x' }, { zpool: { layout: '2013' } }, { zpool: { evict: () => undefined } },
+      { allocator: 'slab' },
+      { codec: 'lzo' },
+      { codec: {} },
+      { maxPoolPercent: 101 },
+      { acceptThresholdPercent: -1 },
+      { victims: 'frame' },
+      { sameFilled: 1 },
+      { store: {} },
+      { index: 'dense', victims: 'page' },
+      { incompressible: 'drop' },
+      { maxInFlight: 0 },
+      { timeout: 0 },
+      { writebackLimit: -1 },
+      { nonsense: 1 },
+      { ram: 5 },
+      { bytes: 'x' },
+      { zpool: { layout: '2013' } },
+      { zpool: { evict: () => undefined } },
     ];
-    for (const options of bad) await expect(Zswap.create(options as ZswapOptions), JSON.stringify(options)).rejects.toMatchObject({ code: 'EINVAL' });
+    for (const options of bad)
+      await expect(Zswap.create(options as ZswapOptions), JSON.stringify(options)).rejects.toMatchObject({
+        code: 'EINVAL',
+      });
     const zswap = await create();
     const page = pageOf(1);
-    for (const [type, offset] of [[-1, 0], [0, -1], [0.5, 0], [0, 2 ** 32], [2 ** 32 - 1, 0], [NaN, 0], [0, '1']] as [number, number][]) {
+    for (const [type, offset] of [
+      [-1, 0],
+      [0, -1],
+      [0.5, 0],
+      [0, 2 ** 32],
+      [2 ** 32 - 1, 0],
+      [NaN, 0],
+      [0, '1'],
+    ] as [number, number][]) {
       expect(codeOf(() => zswap.store(type, offset, page))).toBe('EINVAL');
       expect(codeOf(() => zswap.load(type, offset, page))).toBe('EINVAL');
       expect(codeOf(() => zswap.invalidatePage(type, offset))).toBe('EINVAL');
@@ -672,7 +740,13 @@ describe('zswap', () => {
   });
 
   test('options are what they were when create was called', async () => {
-    const options: Record<string, unknown> = { bytes: '1MiB', ...buildOptions(build), maxPoolPercent: 50, writebackLimit: Infinity, zpool: { chainSize: 4 } };
+    const options: Record<string, unknown> = {
+      bytes: '1MiB',
+      ...buildOptions(build),
+      maxPoolPercent: 50,
+      writebackLimit: Infinity,
+      zpool: { chainSize: 4 },
+    };
     const creating = Zswap.create(options as ZswapOptions);
     options.maxPoolPercent = 'half';
     options.store = 5;
@@ -707,13 +781,22 @@ describe('zswap', () => {
   test('check() notices a word that is not as it was', async () => {
     for (const victims of VICTIMS) {
       const zswap = await create({ bytes: '1MiB', store: new NotingStore(), victims });
-      for (let offset = 0; offset < 12; offset++) zswap.store(0, offset, offset % 3 === 0 ? filledPage(offset) : offset % 4 === 1 ? rawPage(offset) : pageOf(offset));
+      for (let offset = 0; offset < 12; offset++)
+        zswap.store(
+          0,
+          offset,
+          offset % 3 === 0 ? filledPage(offset) : offset % 4 === 1 ? rawPage(offset) : pageOf(offset),
+        );
       zswap.writeback(2);
       const raw = await rawOf(zswap.ram.snapshot());
       expect(raw.check()).toBe(0);
-      const header = frontAddress(raw.core.exports.zpoolNext.bind(undefined), raw.core.exports.zpoolIdentity.bind(undefined));
+      const header = frontAddress(
+        raw.core.exports.zpoolNext.bind(undefined),
+        raw.core.exports.zpoolIdentity.bind(undefined),
+      );
       // Current pool, percentages, entries and the counts of each kind; pools; the slot map's root but its hints.
-      for (const at of [260, 264, 284, 288, 292, 296, 300, 304, 320, 324, 328, 332, 336]) notices(raw, header + at, `word ${at} of the header`, at < 268 ? 0xffffff80 : 0xffffffff);
+      for (const at of [260, 264, 284, 288, 292, 296, 300, 304, 320, 324, 328, 332, 336])
+        notices(raw, header + at, `word ${at} of the header`, at < 268 ? 0xffffff80 : 0xffffffff);
       notices(raw, header + 416, 'address of a pool');
       notices(raw, header + 424, 'entries of a pool');
       await zswap.close();
@@ -749,7 +832,12 @@ describe('swap space', () => {
   });
 
   test('a page that fits nowhere is ENOSPC, and the slot is empty', async () => {
-    const swap = await SwapSpace.create({ bytes: '1MiB', store: new MemoryStore({ slots: 2 }), incompressible: 'refuse', ...buildOptions(build) });
+    const swap = await SwapSpace.create({
+      bytes: '1MiB',
+      store: new MemoryStore({ slots: 2 }),
+      incompressible: 'refuse',
+      ...buildOptions(build),
+    });
     swap.pageOut(1, rawPage(1));
     swap.pageOut(2, rawPage(2));
     swap.pageOut(3, pageOf(3));

@@ -24,29 +24,35 @@ function untrim(src: Uint8Array, dst: Uint8Array): number {
 
 /** @param lies whether it may give other bytes than those it was given */
 export function hostileCodec(scene: Scene, lies: boolean): Codec {
-  const work = (right: Codec['compress']) => (src: Uint8Array, dst: Uint8Array): number => {
-    const { dice } = scene;
-    if (dice.once(4)) scene.act();
-    const does = dice.below(40);
-    if (does === 0) scene.throw();
-    if (does === 1) return answer(scene) as number;
-    if (does === 2) return oddNumber(scene) as number;
-    const written = right(src, dst);
-    if (lies && dice.once(6)) dst.fill(dice.below(256));
-    if (dice.once(6)) scene.act();
-    if (does === 3) detach(dst.buffer as ArrayBuffer);
-    if (does < 8) detach(src.buffer as ArrayBuffer);
-    if (does === 8) return lies ? dice.below(5000) : (oddNumber(scene) as number);
-    scene.keep(src);
-    scene.keep(dst);
-    return written;
-  };
+  const work =
+    (right: Codec['compress']) =>
+    (src: Uint8Array, dst: Uint8Array): number => {
+      const { dice } = scene;
+      if (dice.once(4)) scene.act();
+      const does = dice.below(40);
+      if (does === 0) scene.throw();
+      if (does === 1) return answer(scene) as number;
+      if (does === 2) return oddNumber(scene) as number;
+      const written = right(src, dst);
+      if (lies && dice.once(6)) dst.fill(dice.below(256));
+      if (dice.once(6)) scene.act();
+      if (does === 3) detach(dst.buffer as ArrayBuffer);
+      if (does < 8) detach(src.buffer as ArrayBuffer);
+      if (does === 8) return lies ? dice.below(5000) : (oddNumber(scene) as number);
+      scene.keep(src);
+      scene.keep(dst);
+      return written;
+    };
   const codec: Codec = { name: 'trimmer', compress: work(trim), decompress: work(untrim) };
   switch (scene.dice.below(8)) {
-    case 0: return proxy(scene, codec);
-    case 1: return { ...codec, name: oddString(scene) as string };
-    case 2: return Object.defineProperty({ ...codec }, 'name', { get: () => (scene.act(), 'lz4') });
-    default: return codec;
+    case 0:
+      return proxy(scene, codec);
+    case 1:
+      return { ...codec, name: oddString(scene) as string };
+    case 2:
+      return Object.defineProperty({ ...codec }, 'name', { get: () => (scene.act(), 'lz4') });
+    default:
+      return codec;
   }
 }
 
@@ -55,8 +61,21 @@ export function oddCodec(scene: Scene): Codec {
   const { dice } = scene;
   const name = 'odd';
   return dice.of<unknown>([
-    oddString(scene), {}, { name, compress: () => 1 }, { name, compress: 1, decompress: 2 }, new Proxy({}, { get: () => scene.throw() }),
-    { name, get compress() { return scene.throw(); } }, 'zstd', 'nonsense', Object.create(null), proxy(scene, {}),
+    oddString(scene),
+    {},
+    { name, compress: () => 1 },
+    { name, compress: 1, decompress: 2 },
+    new Proxy({}, { get: () => scene.throw() }),
+    {
+      name,
+      get compress() {
+        return scene.throw();
+      },
+    },
+    'zstd',
+    'nonsense',
+    Object.create(null),
+    proxy(scene, {}),
   ]) as Codec;
 }
 
@@ -64,17 +83,24 @@ export function oddCodec(scene: Scene): Codec {
 function promised(scene: Scene, call: () => unknown): unknown {
   const { dice } = scene;
   switch (dice.below(6)) {
-    case 0: return new Promise((resolve, reject) => scene.later(() => {
-      try {
-        resolve(dice.once(6) ? scene.throw() : call());
-      } catch (thing) {
-        reject(thing);
-      }
-    }));
-    case 1: return { then: (resolve: (value: unknown) => void) => resolve(call()) };
-    case 2: return dice.once(4) ? answer(scene) : Promise.resolve(call());
-    case 3: return call();
-    default: return Promise.resolve().then(call);
+    case 0:
+      return new Promise((resolve, reject) =>
+        scene.later(() => {
+          try {
+            resolve(dice.once(6) ? scene.throw() : call());
+          } catch (thing) {
+            reject(thing);
+          }
+        }),
+      );
+    case 1:
+      return { then: (resolve: (value: unknown) => void) => resolve(call()) };
+    case 2:
+      return dice.once(4) ? answer(scene) : Promise.resolve(call());
+    case 3:
+      return call();
+    default:
+      return Promise.resolve().then(call);
   }
 }
 
@@ -82,17 +108,19 @@ export function hostileStore(scene: Scene): BackingStore {
   const { dice } = scene;
   const mode = dice.of(['sync', 'async'] as const);
   const held = new Map<number, Uint8Array>();
-  const method = <A extends unknown[]>(right: (...given: A) => unknown) => (...given: A): unknown => {
-    if (dice.once(4)) scene.act();
-    if (dice.once(20)) scene.throw();
-    if (dice.once(40)) return answer(scene);
-    const does = (): unknown => {
-      const result = right(...given);
-      if (dice.once(8)) scene.act();
-      return result;
+  const method =
+    <A extends unknown[]>(right: (...given: A) => unknown) =>
+    (...given: A): unknown => {
+      if (dice.once(4)) scene.act();
+      if (dice.once(20)) scene.throw();
+      if (dice.once(40)) return answer(scene);
+      const does = (): unknown => {
+        const result = right(...given);
+        if (dice.once(8)) scene.act();
+        return result;
+      };
+      return mode === 'async' ? promised(scene, does) : does();
     };
-    return mode === 'async' ? promised(scene, does) : does();
-  };
   const read = (slot: number, into: Uint8Array): unknown => {
     const bytes = held.get(dice.once(30) ? slot + 1 : slot);
     if (bytes === undefined) throw Object.assign(new Error('nothing there'), { code: 'ENOENT' });
@@ -110,7 +138,9 @@ export function hostileStore(scene: Scene): BackingStore {
   const store = {
     mode,
     ...(dice.once(2) ? {} : { slots: dice.of([1, 4, 100, 2 ** 32 - 1, 2 ** 32]) }),
-    read: method(read), write: method(write), free: method((slot: number) => void held.delete(slot)),
+    read: method(read),
+    write: method(write),
+    free: method((slot: number) => void held.delete(slot)),
     ...(dice.once(3) ? {} : { sync: method(() => undefined) }),
     close: method(() => undefined),
   } as BackingStore;
@@ -121,8 +151,19 @@ export function oddStore(scene: Scene): BackingStore {
   const { dice } = scene;
   const whole = { mode: 'sync', read: () => 0, write: () => undefined, free: () => undefined, close: () => undefined };
   return dice.of<unknown>([
-    oddNumber(scene), {}, { ...whole, mode: oddString(scene) }, { ...whole, slots: oddNumber(scene) }, { ...whole, read: 1 },
-    new Proxy({}, { get: () => scene.throw() }), { ...whole, get mode() { return scene.throw(); } }, Object.assign(() => 1, whole),
+    oddNumber(scene),
+    {},
+    { ...whole, mode: oddString(scene) },
+    { ...whole, slots: oddNumber(scene) },
+    { ...whole, read: 1 },
+    new Proxy({}, { get: () => scene.throw() }),
+    {
+      ...whole,
+      get mode() {
+        return scene.throw();
+      },
+    },
+    Object.assign(() => 1, whole),
   ]) as BackingStore;
 }
 
@@ -131,21 +172,39 @@ export function hostileKeyv(scene: Scene): KeyvLike {
   const { dice } = scene;
   const map = new Map<string, unknown>();
   if (dice.once(3)) return map as KeyvLike;
-  const method = <A extends unknown[]>(right: (...given: A) => unknown) => (...given: A): unknown => {
-    if (dice.once(8)) scene.act();
-    if (dice.once(40)) scene.throw();
-    if (dice.once(40)) return answer(scene);
-    return dice.once(2) ? right(...given) : promised(scene, () => right(...given));
+  const method =
+    <A extends unknown[]>(right: (...given: A) => unknown) =>
+    (...given: A): unknown => {
+      if (dice.once(8)) scene.act();
+      if (dice.once(40)) scene.throw();
+      if (dice.once(40)) return answer(scene);
+      return dice.once(2) ? right(...given) : promised(scene, () => right(...given));
+    };
+  const get = method((key: string) =>
+    dice.once(20) ? dice.of([1, '', '!', 'AAAA', null, {}, 'A'.repeat(9000)]) : map.get(key),
+  );
+  const like = {
+    get,
+    set: method((key: string, value: unknown) => (map.set(key, value), true)),
+    delete: method((key: string) => map.delete(key)),
   };
-  const get = method((key: string) => (dice.once(20) ? dice.of([1, '', '!', 'AAAA', null, {}, 'A'.repeat(9000)]) : map.get(key)));
-  const like = { get, set: method((key: string, value: unknown) => (map.set(key, value), true)), delete: method((key: string) => map.delete(key)) };
   switch (dice.below(6)) {
-    case 0: return proxy(scene, like);
-    case 1: return { ...like, on: callback(scene, () => undefined), off: callback(scene, () => undefined) } as KeyvLike;
-    case 2: return { ...like, store: like, getRaw: method((key: string) => Promise.resolve({ value: map.get(key) })) } as KeyvLike;
-    case 3: return { ...like, store: like, throwOnErrors: true } as KeyvLike;
-    case 4: return dice.of<unknown>([oddNumber(scene), {}, { get }, new Proxy({}, { get: () => scene.throw() })]) as KeyvLike;
-    default: return like;
+    case 0:
+      return proxy(scene, like);
+    case 1:
+      return { ...like, on: callback(scene, () => undefined), off: callback(scene, () => undefined) } as KeyvLike;
+    case 2:
+      return {
+        ...like,
+        store: like,
+        getRaw: method((key: string) => Promise.resolve({ value: map.get(key) })),
+      } as KeyvLike;
+    case 3:
+      return { ...like, store: like, throwOnErrors: true } as KeyvLike;
+    case 4:
+      return dice.of<unknown>([oddNumber(scene), {}, { get }, new Proxy({}, { get: () => scene.throw() })]) as KeyvLike;
+    default:
+      return like;
   }
 }
 
@@ -153,22 +212,33 @@ export function hostileKeyv(scene: Scene): KeyvLike {
 export function hostileHandle(scene: Scene): NonNullable<OpfsStoreOptions['handle']> {
   const { dice } = scene;
   const medium = new TestMedium();
-  const call = <A extends unknown[]>(right: (...given: A) => unknown) => (...given: A): unknown => {
-    if (dice.once(10)) scene.act();
-    if (dice.once(40)) scene.throw();
-    return dice.once(40) ? oddNumber(scene) : right(...given);
-  };
+  const call =
+    <A extends unknown[]>(right: (...given: A) => unknown) =>
+    (...given: A): unknown => {
+      if (dice.once(10)) scene.act();
+      if (dice.once(40)) scene.throw();
+      return dice.once(40) ? oddNumber(scene) : right(...given);
+    };
   const access = {
     read: call((into: Uint8Array, { at }: { at: number }) => medium.readAt(into, at)),
     write: call((bytes: Uint8Array, { at }: { at: number }) => medium.writeAt(bytes, at)),
     truncate: call((bytes: number) => medium.resize(Math.min(bytes, 2 ** 20))),
-    getSize: call(() => medium.size()), flush: call(() => medium.flush()), close: call(() => medium.close()),
+    getSize: call(() => medium.size()),
+    flush: call(() => medium.flush()),
+    close: call(() => medium.close()),
   };
   const createSyncAccessHandle = async (): Promise<unknown> => {
     if (dice.once(10)) scene.act();
     return dice.once(10) ? scene.throw() : dice.once(10) ? proxy(scene, access) : access;
   };
-  return dice.of<unknown>([{ kind: 'file', createSyncAccessHandle }, { kind: 'file', createSyncAccessHandle }, { kind: 'file', createSyncAccessHandle }, { kind: 'directory' }, proxy(scene, { kind: 'file' }), oddNumber(scene)]) as never;
+  return dice.of<unknown>([
+    { kind: 'file', createSyncAccessHandle },
+    { kind: 'file', createSyncAccessHandle },
+    { kind: 'file', createSyncAccessHandle },
+    { kind: 'directory' },
+    proxy(scene, { kind: 'file' }),
+    oddNumber(scene),
+  ]) as never;
 }
 
 /** Whether a fault is one of the package's. Nothing of it is asked that a proxy could answer. */

@@ -43,7 +43,7 @@ function newPage(owner: number, number: number): Uint8Array {
 /** Bytes of a device whose pages are those of pageAt. */
 export function bytesAt(owner: number, offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     const from = (offset + at) % PAGE_SIZE;
     const part = pageAt(owner, Math.floor((offset + at) / PAGE_SIZE)).subarray(from, from + length - at);
     bytes.set(part, at);

@@ -1,13 +1,29 @@
 /** The generator knows every method, accessor and option that there is. */
 import { describe, expect, test } from 'vitest';
 import * as everything from '../../bindings/index.ts';
-import { MemoryStore, PageTable, Ram, Ramzswap, SwapSpace, Zpool, Zswap, type CompcacheError } from '../../bindings/index.ts';
+import {
+  MemoryStore,
+  PageTable,
+  Ram,
+  Ramzswap,
+  SwapSpace,
+  Zpool,
+  Zswap,
+  type CompcacheError,
+} from '../../bindings/index.ts';
 import { KeyvStore } from '../../bindings/backing/keyv.ts';
 import { OpfsStore } from '../../bindings/backing/opfs.ts';
 import { callable, known } from './coverage.ts';
 import { World } from './world.ts';
 import { compactMakers, openMakers, poolMakers, ramMakers } from './tables/core.ts';
-import { deviceMakers, deviceOpenMakers, openZswapMakers, recompressMakers, settingMakers, zswapMakers } from './tables/fronts.ts';
+import {
+  deviceMakers,
+  deviceOpenMakers,
+  openZswapMakers,
+  recompressMakers,
+  settingMakers,
+  zswapMakers,
+} from './tables/fronts.ts';
 import { CLASSES } from './tables/index.ts';
 import { keyvMakers, memoryMakers, opfsMakers } from './tables/stores.ts';
 
@@ -20,11 +36,15 @@ describe('the generator of hostile calls', () => {
 
   test('has those of codecs, and loadCodec', () => {
     const codec = Ram.createSync({ bytes: '256KiB' }).codec('lz4');
-    expect(known(CLASSES, 'Codec').filter((name) => name !== 'Codec.loadCodec')).toEqual(callable('Codec', codec.constructor as never).filter((name) => name !== 'Codec.numberOf'));
+    expect(known(CLASSES, 'Codec').filter((name) => name !== 'Codec.loadCodec')).toEqual(
+      callable('Codec', codec.constructor as never).filter((name) => name !== 'Codec.numberOf'),
+    );
   });
 
   test('has every class and function that is exported', () => {
-    const functions = Object.entries(everything).filter(([, value]) => typeof value === 'function').map(([name]) => name);
+    const functions = Object.entries(everything)
+      .filter(([, value]) => typeof value === 'function')
+      .map(([name]) => name);
     expect(functions.filter((name) => !(name in TYPES)).sort()).toEqual(['CompcacheError', 'loadCodec']);
   });
 
@@ -42,11 +62,14 @@ describe('the generator of hostile calls', () => {
   test('has every option', async () => {
     const world = await World.create('release', CLASSES, 1);
     const keys = (makers: object, ...others: string[]): string[] => [...Object.keys(makers), ...others].sort();
-    const without = (makers: object, ...names: string[]): string[] => keys(makers).filter((key) => !names.includes(key));
+    const without = (makers: object, ...names: string[]): string[] =>
+      keys(makers).filter((key) => !names.includes(key));
     const { ram } = world;
     expect(await options((given) => Ram.create(given))).toEqual(keys(ramMakers(world)));
     expect(await options((given) => Ram.createSync(given))).toEqual(keys(ramMakers(world)));
-    expect(await options((given) => Ram.restore(ram.snapshot(), given))).toEqual(without(ramMakers(world), 'firstFrame'));
+    expect(await options((given) => Ram.restore(ram.snapshot(), given))).toEqual(
+      without(ramMakers(world), 'firstFrame'),
+    );
     expect(await options((given) => ram.openZpool('witness', given))).toEqual(keys(openMakers(world)));
     for (const allocator of everything.ALLOCATORS) {
       expect(await options((given) => ram.zpool(allocator, given))).toEqual(keys(poolMakers(world, allocator)));
@@ -62,7 +85,9 @@ describe('the generator of hostile calls', () => {
     expect(await options((given) => device.init(given))).toEqual(keys(settingMakers(world)));
     device.init({ disksize: 4096 });
     expect(await options((given) => device.recompress(given))).toEqual(keys(recompressMakers(world)));
-    const zpool = everything.ALLOCATORS.flatMap((allocator) => without(poolMakers(world, allocator), 'name', 'evict')).sort();
+    const zpool = everything.ALLOCATORS.flatMap((allocator) =>
+      without(poolMakers(world, allocator), 'name', 'evict'),
+    ).sort();
     expect(await options((given) => Zswap.create({ zpool: given }))).toEqual(zpool);
     expect(await options((given) => Ramzswap.create({ zpool: given }))).toEqual(zpool);
     expect(await options((given) => new MemoryStore(given))).toEqual(keys(memoryMakers(world)));

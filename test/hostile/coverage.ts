@@ -4,20 +4,28 @@ import type { Classes } from './play.ts';
 
 function named(type: string, key: string | symbol): string {
   if (typeof key === 'string') return `${type}.${key}`;
-  return key === DISPOSE ? `${type}[dispose]` : key === ASYNC_DISPOSE ? `${type}[asyncDispose]` : `${type}[${String(key)}]`;
+  return key === DISPOSE
+    ? `${type}[dispose]`
+    : key === ASYNC_DISPOSE
+      ? `${type}[asyncDispose]`
+      : `${type}[${String(key)}]`;
 }
 
 /** Everything that can be called of a class: its constructor, its statics, what its objects have; setters with a '='. */
 export function callable(type: string, constructor: { prototype: object }): string[] {
   const names: string[] = [];
   const inherited: object[] = [];
-  for (let at = constructor.prototype; at !== Object.prototype; at = Object.getPrototypeOf(at) as object) inherited.push(at);
+  for (let at = constructor.prototype; at !== Object.prototype; at = Object.getPrototypeOf(at) as object)
+    inherited.push(at);
   for (const key of inherited.flatMap((prototype) => Reflect.ownKeys(prototype))) {
-    const of = inherited.map((prototype) => Object.getOwnPropertyDescriptor(prototype, key)).find((property) => property !== undefined) as PropertyDescriptor;
+    const of = inherited
+      .map((prototype) => Object.getOwnPropertyDescriptor(prototype, key))
+      .find((property) => property !== undefined) as PropertyDescriptor;
     if (of.set === undefined || of.get !== undefined) names.push(named(type, key));
     if (of.set !== undefined) names.push(`${named(type, key)}=`);
   }
-  for (const [key, { value }] of Object.entries(Object.getOwnPropertyDescriptors(constructor))) if (typeof value === 'function') names.push(named(type, key));
+  for (const [key, { value }] of Object.entries(Object.getOwnPropertyDescriptors(constructor)))
+    if (typeof value === 'function') names.push(named(type, key));
   return [...new Set(names)].sort();
 }
 

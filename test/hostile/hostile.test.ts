@@ -8,7 +8,6 @@ import { SEED } from '../seed.ts';
 import { drawEpisode, play, report } from './play.ts';
 import { CLASSES } from './tables/index.ts';
 
-
 const LENGTH = 160;
 const CALLS = 21_000;
 const SHRINK_MS = 20_000;

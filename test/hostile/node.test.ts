@@ -21,8 +21,12 @@ describe('hostile callers with files', () => {
   test('the generator has every method and option of FileStore', async () => {
     expect(known(classes, 'FileStore')).toEqual(callable('FileStore', FileStore));
     const world = await World.create('release', classes, 1);
-    await expect(FileStore.open({ '?': 1 } as never)).rejects.toThrow(`known: ${Object.keys(fileMakers(world)).join(', ')} `);
-    await expect(FileStore.open({ files: [{ '?': 1 }] } as never)).rejects.toThrow(`known: ${Object.keys(regionMakers(world)).join(', ')} `);
+    await expect(FileStore.open({ '?': 1 } as never)).rejects.toThrow(
+      `known: ${Object.keys(fileMakers(world)).join(', ')} `,
+    );
+    await expect(FileStore.open({ files: [{ '?': 1 }] } as never)).rejects.toThrow(
+      `known: ${Object.keys(regionMakers(world)).join(', ')} `,
+    );
   });
 
   test('FileStore', async () => {
@@ -49,7 +53,10 @@ const GROWS = `
 
 describe('a shared buffer that grows in another thread', () => {
   const GROWN = 2 ** 20;
-  const newShared = SharedArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => SharedArrayBuffer;
+  const newShared = SharedArrayBuffer as unknown as new (
+    bytes: number,
+    options: { maxByteLength: number },
+  ) => SharedArrayBuffer;
 
   test.each(ALLOCATORS)('is copied as long as it was, or refused, %s', async (allocator) => {
     const worker = new Worker(GROWS, { eval: true });
@@ -67,9 +74,14 @@ describe('a shared buffer that grows in another thread', () => {
       const into = new Uint8Array(2 * PAGE_SIZE);
       let room: Uint8Array = into;
       const calls = [
-        (bytes: Uint8Array) => pool.write(handle, bytes), (bytes: Uint8Array) => void pool.freePage(pool.storePage(bytes)), () => void pool.read(handle, room),
-        (bytes: Uint8Array) => void zswap.store(0, 1, bytes), (bytes: Uint8Array) => device.writePage(1, bytes), (bytes: Uint8Array) => device.write(100, bytes),
-        () => device.readPage(1, room), (bytes: Uint8Array) => void codec.compress(bytes, into),
+        (bytes: Uint8Array) => pool.write(handle, bytes),
+        (bytes: Uint8Array) => void pool.freePage(pool.storePage(bytes)),
+        () => void pool.read(handle, room),
+        (bytes: Uint8Array) => void zswap.store(0, 1, bytes),
+        (bytes: Uint8Array) => device.writePage(1, bytes),
+        (bytes: Uint8Array) => device.write(100, bytes),
+        () => device.readPage(1, room),
+        (bytes: Uint8Array) => void codec.compress(bytes, into),
       ];
       for (let round = 0; round < 25; round++) {
         const shared = new newShared(PAGE_SIZE, { maxByteLength: GROWN });

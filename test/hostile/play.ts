@@ -17,7 +17,13 @@ export interface Episode {
 }
 
 /** An episode in which one class is called more often than the others. */
-export function drawEpisode(classes: Classes, build: Build, seed: number, focus: string | undefined, length: number): Episode {
+export function drawEpisode(
+  classes: Classes,
+  build: Build,
+  seed: number,
+  focus: string | undefined,
+  length: number,
+): Episode {
   const dice = new Dice(seed);
   const names = [...classes.keys()];
   const actions = Array.from({ length }, (): Action => {
@@ -32,7 +38,8 @@ export function drawEpisode(classes: Classes, build: Build, seed: number, focus:
 const rejections: unknown[] = [];
 const { process } = globalThis as { process?: NodeJS.Process };
 if (typeof process?.on === 'function') process.on('unhandledRejection', (reason) => rejections.push(reason));
-else globalThis.addEventListener('unhandledrejection', (event) => (rejections.push(event.reason), event.preventDefault()));
+else
+  globalThis.addEventListener('unhandledrejection', (event) => (rejections.push(event.reason), event.preventDefault()));
 
 export interface Result {
   calls: number;
@@ -53,7 +60,8 @@ export async function play(classes: Classes, { build, seed, actions }: Episode):
   await new Promise((resolve) => setTimeout(resolve, 0)); // rejections are told of after the microtasks
   const [rejection] = rejections.splice(0);
   result.calls = world.calls;
-  if (result.fault === undefined && rejection !== undefined) result.fault = new Fault(`unhandled rejection: ${describe(rejection)}`, { cause: rejection });
+  if (result.fault === undefined && rejection !== undefined)
+    result.fault = new Fault(`unhandled rejection: ${describe(rejection)}`, { cause: rejection });
   return result;
 }
 
@@ -61,7 +69,7 @@ export async function play(classes: Classes, { build, seed, actions }: Episode):
 export async function shrink(classes: Classes, episode: Episode, milliseconds: number): Promise<Episode> {
   const until = Date.now() + milliseconds;
   for (let part = episode.actions.length >> 1; part > 0; part >>= 1) {
-    for (let from = 0; from < episode.actions.length && Date.now() < until; ) {
+    for (let from = 0; from < episode.actions.length && Date.now() < until;) {
       const fewer = { ...episode, actions: episode.actions.filter((_, at) => at < from || at >= from + part) };
       if ((await play(classes, fewer)).fault === undefined) from += part;
       else episode = fewer;
@@ -76,7 +84,9 @@ export async function report(classes: Classes, episode: Episode, fault: unknown,
   const again = (await play(classes, left)).fault ?? fault;
   const { build, seed, actions } = left;
   // No cause: whoever prints it would ask things that throw.
-  return new Error(`${describe(fault)}\nbuild ${build}, seed ${seed}; ${actions.length} actions are left: ${JSON.stringify(actions)}\nwith them: ${stackOf(again)}`);
+  return new Error(
+    `${describe(fault)}\nbuild ${build}, seed ${seed}; ${actions.length} actions are left: ${JSON.stringify(actions)}\nwith them: ${stackOf(again)}`,
+  );
 }
 
 /** Where something was thrown, as far as it says so. */

@@ -31,49 +31,96 @@ function acting(scene: Scene, answer: unknown): () => unknown {
 
 /** A proxy all of whose traps act, and now and then throw. */
 export function proxy<T extends object>(scene: Scene, target: T): T {
-  const trap = (reflect: (...given: never[]) => unknown) => (...given: never[]): unknown => {
-    if (scene.dice.once(8)) scene.act();
-    if (scene.dice.once(30)) scene.throw();
-    return reflect(...given);
-  };
+  const trap =
+    (reflect: (...given: never[]) => unknown) =>
+    (...given: never[]): unknown => {
+      if (scene.dice.once(8)) scene.act();
+      if (scene.dice.once(30)) scene.throw();
+      return reflect(...given);
+    };
   const { get, has, ownKeys, getPrototypeOf, getOwnPropertyDescriptor } = Reflect;
-  return new Proxy(target, { get: trap(get), has: trap(has), ownKeys: trap(ownKeys as never), getPrototypeOf: trap(getPrototypeOf), getOwnPropertyDescriptor: trap(getOwnPropertyDescriptor) } as ProxyHandler<T>);
+  return new Proxy(target, {
+    get: trap(get),
+    has: trap(has),
+    ownKeys: trap(ownKeys as never),
+    getPrototypeOf: trap(getPrototypeOf),
+    getOwnPropertyDescriptor: trap(getOwnPropertyDescriptor),
+  } as ProxyHandler<T>);
 }
 
 /** What is no number, or none that is asked for. */
 export function oddNumber(scene: Scene): unknown {
   const { dice } = scene;
   switch (dice.below(24)) {
-    case 0: return NaN;
-    case 1: return -0;
-    case 2: return 2 ** 32;
-    case 3: return 1.5;
-    case 4: return -1;
-    case 5: return Infinity;
-    case 6: return BigInt(dice.below(9));
-    case 7: return Symbol('number');
-    case 8: return { valueOf: acting(scene, 1), toString: acting(scene, '1'), [Symbol.toPrimitive]: acting(scene, 1) };
-    case 9: return proxy(scene, { valueOf: () => 1 });
-    case 10: return '__proto__';
-    case 11: return '1';
-    case 12: return null;
-    case 13: return undefined;
-    case 14: return true;
-    case 15: return [dice.below(9)];
-    case 16: return acting(scene, 1);
-    case 17: return 2 ** 31;
-    case 18: return 0xffffffff;
-    case 19: return 2 ** 53 - 1;
-    case 20: return 2 ** 53;
-    case 21: return Object(dice.below(9));
-    case 22: return -(2 ** 32);
-    default: return 2 ** 32 + dice.below(100);
+    case 0:
+      return NaN;
+    case 1:
+      return -0;
+    case 2:
+      return 2 ** 32;
+    case 3:
+      return 1.5;
+    case 4:
+      return -1;
+    case 5:
+      return Infinity;
+    case 6:
+      return BigInt(dice.below(9));
+    case 7:
+      return Symbol('number');
+    case 8:
+      return { valueOf: acting(scene, 1), toString: acting(scene, '1'), [Symbol.toPrimitive]: acting(scene, 1) };
+    case 9:
+      return proxy(scene, { valueOf: () => 1 });
+    case 10:
+      return '__proto__';
+    case 11:
+      return '1';
+    case 12:
+      return null;
+    case 13:
+      return undefined;
+    case 14:
+      return true;
+    case 15:
+      return [dice.below(9)];
+    case 16:
+      return acting(scene, 1);
+    case 17:
+      return 2 ** 31;
+    case 18:
+      return 0xffffffff;
+    case 19:
+      return 2 ** 53 - 1;
+    case 20:
+      return 2 ** 53;
+    case 21:
+      return Object(dice.below(9));
+    case 22:
+      return -(2 ** 32);
+    default:
+      return 2 ** 32 + dice.below(100);
   }
 }
 
 export function oddString(scene: Scene): unknown {
   const { dice } = scene;
-  const words = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '\ud800', 'a\udfff', '', 'x'.repeat(65), '\u{1f600}'.repeat(16), '\0', '\ufeffx', 'é'.repeat(33), 'witness#', 'lz4 '];
+  const words = [
+    '__proto__',
+    'constructor',
+    'toString',
+    'hasOwnProperty',
+    '\ud800',
+    'a\udfff',
+    '',
+    'x'.repeat(65),
+    '\u{1f600}'.repeat(16),
+    '\0',
+    '\ufeffx',
+    'é'.repeat(33),
+    'witness#',
+    'lz4 ',
+  ];
   return dice.once(3) ? oddNumber(scene) : dice.of(words);
 }
 
@@ -81,20 +128,34 @@ export function oddString(scene: Scene): unknown {
 export function thrown(scene: Scene): unknown {
   const { dice } = scene;
   switch (dice.below(14)) {
-    case 0: return undefined;
-    case 1: return null;
-    case 2: return 'a string';
-    case 3: return Symbol('thrown');
-    case 4: return new CompcacheError('EIO', 'foreign', 'of a callback');
-    case 5: return Object.assign(new Error('nothing there'), { code: 'ENOENT' });
-    case 6: return Object.assign(new Error('full'), { code: 'ENOSPC' });
-    case 7: return proxy(scene, new Error('a proxy'));
-    case 8: return Object.defineProperty(new Error('x'), 'code', { get: acting(scene, 'ENOSPC') });
-    case 9: return Object.defineProperty(new Error('x'), 'message', { get: acting(scene, 'OOM ') });
-    case 10: return Object.create(CompcacheError.prototype);
-    case 11: return new Proxy({}, { getPrototypeOf: () => scene.throw(), get: () => scene.throw() });
-    case 12: return { then: acting(scene, 0) };
-    default: return new Error('of a callback');
+    case 0:
+      return undefined;
+    case 1:
+      return null;
+    case 2:
+      return 'a string';
+    case 3:
+      return Symbol('thrown');
+    case 4:
+      return new CompcacheError('EIO', 'foreign', 'of a callback');
+    case 5:
+      return Object.assign(new Error('nothing there'), { code: 'ENOENT' });
+    case 6:
+      return Object.assign(new Error('full'), { code: 'ENOSPC' });
+    case 7:
+      return proxy(scene, new Error('a proxy'));
+    case 8:
+      return Object.defineProperty(new Error('x'), 'code', { get: acting(scene, 'ENOSPC') });
+    case 9:
+      return Object.defineProperty(new Error('x'), 'message', { get: acting(scene, 'OOM ') });
+    case 10:
+      return Object.create(CompcacheError.prototype);
+    case 11:
+      return new Proxy({}, { getPrototypeOf: () => scene.throw(), get: () => scene.throw() });
+    case 12:
+      return { then: acting(scene, 0) };
+    default:
+      return new Error('of a callback');
   }
 }
 
@@ -102,16 +163,32 @@ export function thrown(scene: Scene): unknown {
 export function answer(scene: Scene): unknown {
   const { dice } = scene;
   switch (dice.below(12)) {
-    case 0: return Promise.resolve(4096);
-    case 1: return Promise.reject(new Error('rejected'));
-    case 2: return { then: (resolve: (value: unknown) => void) => (scene.later(() => resolve(1)), acting(scene, 0)()) };
-    case 3: return Object.defineProperty({}, 'then', { get: acting(scene, undefined) });
-    case 4: return { then: (resolve: (value: unknown) => void, reject: (reason: unknown) => void) => [resolve(1), reject(new Error('twice')), resolve(2)] };
-    case 5: return { then: (resolve: (value: unknown) => void) => (resolve(1), scene.throw()) };
-    case 6: return { then: (_: unknown, reject: (reason: unknown) => void) => scene.later(() => reject(thrown(scene))) };
-    case 7: return false;
-    case 8: return proxy(scene, {});
-    default: return oddNumber(scene);
+    case 0:
+      return Promise.resolve(4096);
+    case 1:
+      return Promise.reject(new Error('rejected'));
+    case 2:
+      return { then: (resolve: (value: unknown) => void) => (scene.later(() => resolve(1)), acting(scene, 0)()) };
+    case 3:
+      return Object.defineProperty({}, 'then', { get: acting(scene, undefined) });
+    case 4:
+      return {
+        then: (resolve: (value: unknown) => void, reject: (reason: unknown) => void) => [
+          resolve(1),
+          reject(new Error('twice')),
+          resolve(2),
+        ],
+      };
+    case 5:
+      return { then: (resolve: (value: unknown) => void) => (resolve(1), scene.throw()) };
+    case 6:
+      return { then: (_: unknown, reject: (reason: unknown) => void) => scene.later(() => reject(thrown(scene))) };
+    case 7:
+      return false;
+    case 8:
+      return proxy(scene, {});
+    default:
+      return oddNumber(scene);
   }
 }
 
@@ -119,18 +196,33 @@ export function answer(scene: Scene): unknown {
 export function options<T extends object>(scene: Scene, plain: T): T {
   const { dice } = scene;
   switch (dice.below(16)) {
-    case 0: return proxy(scene, plain);
-    case 1: return Object.assign(Object.create(null) as T, plain);
-    case 2: return Object.create(plain) as T;
-    case 3: return Object.freeze({ ...plain });
-    case 4: return { ...plain, [dice.of(['unknown', '__proto__x', '\ud800', 'toString'])]: 1 };
-    case 5: return { ...plain, [Symbol('unknown')]: 1 };
-    case 6: return JSON.parse('{"__proto__": 1}') as T;
-    case 7: return changing(scene, plain);
-    case 8: return Object.defineProperty({ ...plain }, dice.of([...Object.keys(plain), 'unknown']), { get: acting(scene, undefined), enumerable: true });
-    case 9: return oddNumber(scene) as T;
-    case 10: return dice.of([[], 'text', new Map(), () => 1]) as T;
-    default: return plain;
+    case 0:
+      return proxy(scene, plain);
+    case 1:
+      return Object.assign(Object.create(null) as T, plain);
+    case 2:
+      return Object.create(plain) as T;
+    case 3:
+      return Object.freeze({ ...plain });
+    case 4:
+      return { ...plain, [dice.of(['unknown', '__proto__x', '\ud800', 'toString'])]: 1 };
+    case 5:
+      return { ...plain, [Symbol('unknown')]: 1 };
+    case 6:
+      return JSON.parse('{"__proto__": 1}') as T;
+    case 7:
+      return changing(scene, plain);
+    case 8:
+      return Object.defineProperty({ ...plain }, dice.of([...Object.keys(plain), 'unknown']), {
+        get: acting(scene, undefined),
+        enumerable: true,
+      });
+    case 9:
+      return oddNumber(scene) as T;
+    case 10:
+      return dice.of([[], 'text', new Map(), () => 1]) as T;
+    default:
+      return plain;
   }
 }
 

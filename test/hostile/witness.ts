@@ -1,5 +1,13 @@
 /** What lies beside the attacked objects, in the same RAM, and must not change. */
-import { PAGE_SIZE, Ramzswap, type AllocatorName, type Handle, type PageTable, type Ram, type Zpool } from '../../bindings/index.ts';
+import {
+  PAGE_SIZE,
+  Ramzswap,
+  type AllocatorName,
+  type Handle,
+  type PageTable,
+  type Ram,
+  type Zpool,
+} from '../../bindings/index.ts';
 import { bytesAt, equal, pageAt } from './content.ts';
 
 const OBJECTS = [1, 30, 100, 333, 1000, 2000, 3000, 3900];
@@ -66,7 +74,8 @@ export class Witness {
 
 function changedIn(pool: Zpool, handles: readonly Handle[], table: PageTable): string | undefined {
   for (const [i, handle] of handles.entries()) {
-    if (!equal(pool.read(handle), bytesAt(OBJECT_OWNER, i * PAGE_SIZE, OBJECTS[i] as number))) return `object ${i} of the witness pool`;
+    if (!equal(pool.read(handle), bytesAt(OBJECT_OWNER, i * PAGE_SIZE, OBJECTS[i] as number)))
+      return `object ${i} of the witness pool`;
   }
   const page = new Uint8Array(PAGE_SIZE);
   for (let key = 0; key < PAGES; key++) {

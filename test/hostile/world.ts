@@ -6,8 +6,18 @@
  * dice of the action that is running.
  */
 import {
-  ALLOCATORS, type Ram, type BackingStore, type Codec, type FrameContents, type Handle, type PageEntry, type PageTable, type Ramzswap,
-  type SwapSpace, type Zpool, type Zswap,
+  ALLOCATORS,
+  type Ram,
+  type BackingStore,
+  type Codec,
+  type FrameContents,
+  type Handle,
+  type PageEntry,
+  type PageTable,
+  type Ramzswap,
+  type SwapSpace,
+  type Zpool,
+  type Zswap,
 } from '../../bindings/index.ts';
 import { createRam, type Build } from '../harness.ts';
 import { change } from './buffers.ts';
@@ -154,7 +164,8 @@ export class World implements Scene {
         this.#settles.splice(dice.below(this.#settles.length + 1), 1).forEach((settle) => settle());
         return;
       }
-      default: this.call(this.draw());
+      default:
+        this.call(this.draw());
     }
   }
 
@@ -207,10 +218,12 @@ export class World implements Scene {
   }
 
   #await(entry: Entry, promise: Promise<unknown>): void {
-    const ended: Promise<void> = promise.then(
-      () => undefined,
-      (error: unknown) => this.#judge(entry, error),
-    ).then(() => void this.#pending.delete(ended));
+    const ended: Promise<void> = promise
+      .then(
+        () => undefined,
+        (error: unknown) => this.#judge(entry, error),
+      )
+      .then(() => void this.#pending.delete(ended));
     this.#pending.set(ended, entry.name);
   }
 
@@ -324,7 +337,8 @@ export class World implements Scene {
     await this.witness.close();
     const names = this.ram.pools().map(({ name }) => name);
     if (names.length > 0) throw new Fault(`pools are left: ${names.join(', ')}`);
-    if (this.ram.freeFrames !== this.#free) throw new Fault(`${this.#free - this.ram.freeFrames} frames did not come back`);
+    if (this.ram.freeFrames !== this.#free)
+      throw new Fault(`${this.#free - this.ram.freeFrames} frames did not come back`);
     this.ram.check();
     this.ram.close();
   }
@@ -350,7 +364,8 @@ export function isHeld(pool: Zpool): boolean {
 
 function unmapAll(pool: Zpool): void {
   const handles = new Set<Handle>();
-  if (pool.stats().maps > 0) pool.walk(({ objects }: FrameContents) => objects.forEach(({ handle }) => handles.add(handle)));
+  if (pool.stats().maps > 0)
+    pool.walk(({ objects }: FrameContents) => objects.forEach(({ handle }) => handles.add(handle)));
   for (const handle of handles) {
     while (pool.stats().maps > 0) {
       try {

@@ -48,11 +48,15 @@ function blocksOf(codec: Codec): Uint8Array[] {
     const room = new Uint8Array(bytes.length + (bytes.length >> 3) + 1024);
     const block = room.slice(0, codec.compress(bytes, room));
     const back = decoded(codec, block, bytes.length);
-    require(`${codec.name} does not read its block ${i}: ${typeof back === 'string' ? back : 'other bytes'}`, typeof back !== 'string' && same(back, bytes));
-    if (bytes.length > 0) require(`${codec.name} reads block ${i} into too little room`, decoded(codec, block, bytes.length - 1) === 'EIO');
+    require(`${codec.name} does not read its block ${i}: ${typeof back === 'string' ? back : 'other bytes'}`, typeof back !==
+      'string' && same(back, bytes));
+    if (bytes.length > 0)
+      require(`${codec.name} reads block ${i} into too little room`, decoded(codec, block, bytes.length - 1) === 'EIO');
     for (const end of [0, 1, block.length >> 1, block.length - 1]) {
       const part = decoded(codec, block.subarray(0, end), bytes.length);
-      require(`${codec.name} takes a part of block ${i} for the whole`, bytes.length === 0 || typeof part === 'string' || part.length < bytes.length);
+      require(`${codec.name} takes a part of block ${i} for the whole`, bytes.length === 0 ||
+        typeof part === 'string' ||
+        part.length < bytes.length);
     }
     return block;
   });
@@ -63,9 +67,14 @@ const before = existsSync(path);
 const store = await FileStore.open({ path, slots: 20 });
 require('the store of the host before is not empty, or lost', store.used === (before ? 1 : 0));
 const into = new Uint8Array(SLOT_BYTES);
-if (before) require('slot 7 is what was written', store.read(7, into) === SLOT_BYTES && same(into.subarray(0, 4000), content(7, 1, 4000)));
+if (before)
+  require('slot 7 is what was written', store.read(7, into) === SLOT_BYTES &&
+    same(into.subarray(0, 4000), content(7, 1, 4000)));
 store.write(7, content(7, 1, 4000));
-const second = await FileStore.open({ path, slots: 20 }).then(() => 'opened', (error: unknown) => String(error));
+const second = await FileStore.open({ path, slots: 20 }).then(
+  () => 'opened',
+  (error: unknown) => String(error),
+);
 require(`a second store of the file: ${second}`, second.includes('EBUSY') && second.includes(`process ${process.pid}`));
 store.close();
 

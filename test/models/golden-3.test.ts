@@ -294,24 +294,14 @@ describe('z3fold', () => {
       const r = runE7(create());
       expect([r.filled, r.afterFirst, r.refilled, r.end, r.placement]).toEqual(figures.e7);
       const { first, second } = r;
-      expect([
-        first.ok,
-        first.again,
-        first.evicted,
-        first.refused,
-        first.evictionChecksum,
-      ]).toEqual(figures.e7first);
-      expect([second.ok, second.again, second.evicted, second.evictionChecksum]).toEqual(
-        figures.e7second,
-      );
+      expect([first.ok, first.again, first.evicted, first.refused, first.evictionChecksum]).toEqual(figures.e7first);
+      expect([second.ok, second.again, second.evicted, second.evictionChecksum]).toEqual(figures.e7second);
       expect(r.drained).toBe(0);
     });
 
     it('Z10, Z16, Z17, Z19: E8', () => {
       const r = runE8(create());
-      expect([r.full, r.thinned, r.end, r.evicted, r.evictionChecksum, r.placement]).toEqual(
-        figures.e8,
-      );
+      expect([r.full, r.thinned, r.end, r.evicted, r.evictionChecksum, r.placement]).toEqual(figures.e8);
       expect(r.drained).toBe(0);
     });
 
@@ -323,9 +313,7 @@ describe('z3fold', () => {
 
     it('Z2, Z20: E10', () => {
       const r = runE10(create());
-      expect([r.full, r.thinned, r.end, r.evicted, r.evictionChecksum, r.placement]).toEqual(
-        figures.e10,
-      );
+      expect([r.full, r.thinned, r.end, r.evicted, r.evictionChecksum, r.placement]).toEqual(figures.e10);
       expect(r.drained).toBe(0);
     });
   });
@@ -522,9 +510,7 @@ describe('xvmalloc', () => {
   it('X7: scenario XB', () => {
     const pool = new XvmallocModel();
     const ids = mallocs(pool, 504, 504, 504, 504, 504, 504, 504, 504);
-    expect(ids.map((id) => pool.placement(id))).toEqual([
-      4, 512, 1020, 1528, 2036, 2544, 3052, 3560,
-    ]);
+    expect(ids.map((id) => pool.placement(id))).toEqual([4, 512, 1020, 1528, 2036, 2544, 3052, 3560]);
     freeAll(pool, [ids[1] ?? 0, ids[5] ?? 0, ids[3] ?? 0]);
     const again = mallocs(pool, 504, 504, 504);
     expect(again.map((id) => pool.placement(id))).toEqual([1528, 2544, 512]);
@@ -774,13 +760,7 @@ describe.each([
     expect(seen).toEqual(
       blocks === 1
         ? ['A:3072(180)', 'B:0(1500)', 'A:64(52)', 'B:1536(1200)', 'C:0(4084)']
-        : [
-            'A:64(116) + A:3072(64)',
-            'A:3200(884) + B:0(616)',
-            'A:192(52)',
-            'A:256(436) + B:640(764)',
-            'C:0(4084)',
-          ],
+        : ['A:64(116) + A:3072(64)', 'A:3200(884) + B:0(616)', 'A:192(52)', 'A:256(436) + B:640(764)', 'C:0(4084)'],
     );
     expect(pool.descriptors).toBe(blocks === 1 ? 42 : 43);
   });
@@ -818,7 +798,10 @@ describe.each([
     const draw = createDraw(77);
     const ids: number[] = [];
     for (let i = 0; i < 5_000; i++) ids.push(...mallocs(pool, size1(draw)));
-    freeAll(pool, ids.filter((_, i) => i % 2 === 1));
+    freeAll(
+      pool,
+      ids.filter((_, i) => i % 2 === 1),
+    );
     const mapped = ids.filter((_, i) => i % 50 === 0);
     for (const id of mapped) pool.map(id, 'ro');
     const before = mapped.map((id) => pool.where(id));
@@ -834,7 +817,10 @@ describe.each([
       const draw = createDraw(78);
       const ids: number[] = [];
       for (let i = 0; i < 5_000; i++) ids.push(...mallocs(pool, size1(draw)));
-      freeAll(pool, ids.filter((_, i) => i % 2 === 1));
+      freeAll(
+        pool,
+        ids.filter((_, i) => i % 2 === 1),
+      );
     }
     const whole = one.compact();
     expect(many.compact({ victims: 0 })).toBe(0);

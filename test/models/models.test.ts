@@ -162,7 +162,10 @@ describe('zbud', () => {
     pool.map(a, 'ro');
     expect(pool.free(a)).toBe(EBUSY);
     expect(pool.reclaim(1, () => 'free')).toBe(1);
-    expect(pool.lru()).toEqual([[c, 0], [a, 0]]);
+    expect(pool.lru()).toEqual([
+      [c, 0],
+      [a, 0],
+    ]);
     expect(pool.size(b)).toBe(EINVAL);
     expect(pool.shrink(5, () => 'free')).toBe(1);
     expect(pool.shrink(1, () => 'free')).toBe(EINVAL);
@@ -422,9 +425,7 @@ class Lettered {
 /** Section 13, X1: the pool after its mallocs and frees. */
 function afterX1(groups: 12 | 4): Lettered {
   const x = new Lettered(groups, 1628);
-  expect(x.malloc(20)).toBe(
-    'A0 A1 A2 A3 A4 B0 B1 B2 B3 B4 C0 C1 C2 C3 C4 D0 D1 D2 D3 D4',
-  );
+  expect(x.malloc(20)).toBe('A0 A1 A2 A3 A4 B0 B1 B2 B3 B4 C0 C1 C2 C3 C4 D0 D1 D2 D3 D4');
   x.free('A1 A3 C0 C4 C2 D1 B2 B3 D0 C1');
   return x;
 }
@@ -432,9 +433,7 @@ function afterX1(groups: 12 | 4): Lettered {
 describe.each([12, 4] as const)('zsmalloc worked examples, %i groups', (groups) => {
   it('X1 (G1, G2, L2, L3, L4)', () => {
     const x = afterX1(groups);
-    expect(x.lists()).toEqual(
-      groups === 12 ? { 7: 'D(3) B(3) A(3)', 3: 'C(1)' } : { 1: 'D(3) B(3) C(1) A(3)' },
-    );
+    expect(x.lists()).toEqual(groups === 12 ? { 7: 'D(3) B(3) A(3)', 3: 'C(1)' } : { 1: 'D(3) B(3) C(1) A(3)' });
   });
 
   it('X2, X3, X4 (M1, L4, K2-K4, J2-J4)', () => {
@@ -442,14 +441,8 @@ describe.each([12, 4] as const)('zsmalloc worked examples, %i groups', (groups) 
     const names = x.malloc(5);
     expect(names).toBe(groups === 12 ? 'D0 D1 B3 B2 A3' : 'D0 D1 B3 B2 C1');
     x.free(names);
-    expect(x.lists()).toEqual(
-      groups === 12 ? { 7: 'A(3) B(3) D(3)', 3: 'C(1)' } : { 1: 'B(3) D(3) C(1) A(3)' },
-    );
-    expect(x.compact(4)).toBe(
-      groups === 12
-        ? 'B0→A1 B1→D1 B4→D0 C3→A3'
-        : 'A0→C2 A2→C4 A4→C0 B0→D1 B1→D0 B4→C1',
-    );
+    expect(x.lists()).toEqual(groups === 12 ? { 7: 'A(3) B(3) D(3)', 3: 'C(1)' } : { 1: 'B(3) D(3) C(1) A(3)' });
+    expect(x.compact(4)).toBe(groups === 12 ? 'B0→A1 B1→D1 B4→D0 C3→A3' : 'A0→C2 A2→C4 A4→C0 B0→D1 B1→D0 B4→C1');
     expect(x.pool.copies).toBe(groups === 12 ? 4 : 6);
     expect(x.pool.pages).toBe(4);
   });
@@ -539,9 +532,7 @@ describe.each([12, 4] as const)('zsmalloc worked examples, %i groups', (groups) 
     const lists = x.lists();
     x.pool.map(x.id('C4'), 'ro');
     // The source is C in both: head of the emptiest group.
-    expect(lists).toEqual(
-      groups === 12 ? { 9: 'A(4)', 5: 'B(2)', 3: 'C(1)' } : { 1: 'C(1) B(2)', 2: 'A(4)' },
-    );
+    expect(lists).toEqual(groups === 12 ? { 9: 'A(4)', 5: 'B(2)', 3: 'C(1)' } : { 1: 'C(1) B(2)', 2: 'A(4)' });
     expect(x.compact(0)).toBe('');
     expect(x.lists()).toEqual(groups === 12 ? lists : { 1: 'B(2) C(1)', 2: 'A(4)' }); // L5
     x.pool.unmap(x.id('C4'));

@@ -363,11 +363,7 @@ export function runChurn(target: TraceTarget, options: ChurnOptions): ChurnResul
 }
 
 /** Like T2: seed 2, 50,000 live, size1; ten marks. */
-export function runChurn2(
-  target: TraceTarget,
-  steps: number,
-  options: TraceOptions = {},
-): ChurnResult {
+export function runChurn2(target: TraceTarget, steps: number, options: TraceOptions = {}): ChurnResult {
   const markEvery = Math.max(1, Math.floor(steps / 10));
   return runChurn(target, { ...options, seed: 2, live: 50_000, steps, sizeOf: size1, markEvery });
 }

@@ -226,11 +226,7 @@ export class Z3foldModel extends BaseModel<Resident, Page> {
   lru(): [first: number, middle: number, last: number][] {
     return this.#lru
       .toArray()
-      .map((page) => [
-        (page.headless ?? page.first)?.id ?? 0,
-        page.middle?.id ?? 0,
-        page.last?.id ?? 0,
-      ]);
+      .map((page) => [(page.headless ?? page.first)?.id ?? 0, page.middle?.id ?? 0, page.last?.id ?? 0]);
   }
 
   check(): void {

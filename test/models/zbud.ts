@@ -84,9 +84,7 @@ export class ZbudModel extends BaseModel<Resident, Frame> {
   // ---- reclaim (B7 to B9)
 
   protected override victim(): Frame | undefined {
-    return this.#lru.findFromTail(
-      (frame) => (frame.first?.maps ?? 0) === 0 && (frame.last?.maps ?? 0) === 0,
-    );
+    return this.#lru.findFromTail((frame) => (frame.first?.maps ?? 0) === 0 && (frame.last?.maps ?? 0) === 0);
   }
 
   protected override isolate(frame: Frame): void {

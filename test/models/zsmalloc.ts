@@ -177,7 +177,8 @@ export class ZsmallocModel extends BaseModel<ZsObject, Zspage> {
     zspage.slots[slot] = object;
     zspage.inuse++;
     sizeClass.used++;
-    if (isNew) this.#insert(zspage); // M3
+    if (isNew)
+      this.#insert(zspage); // M3
     else this.#reevaluate(zspage); // M2
     return object;
   }
@@ -237,10 +238,7 @@ export class ZsmallocModel extends BaseModel<ZsObject, Zspage> {
   override compact(): number {
     let freed = 0;
     for (const sizeClass of this.#kept) {
-      freed +=
-        this.fullnessGroups === 12
-          ? this.#compactClass12(sizeClass)
-          : this.#compactClass4(sizeClass);
+      freed += this.fullnessGroups === 12 ? this.#compactClass12(sizeClass) : this.#compactClass4(sizeClass);
     }
     return freed;
   }

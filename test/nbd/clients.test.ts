@@ -10,7 +10,10 @@ import { MIB, expectAlive, serve, temporaryFolder, until, watchStrays } from './
 
 watchStrays();
 
-async function start(size: number, options: { before?: MemoryDevice['before']; port?: number } = {}): Promise<{ device: MemoryDevice; server: NbdServer; folder: string; uri: string }> {
+async function start(
+  size: number,
+  options: { before?: MemoryDevice['before']; port?: number } = {},
+): Promise<{ device: MemoryDevice; server: NbdServer; folder: string; uri: string }> {
   const device = new MemoryDevice(size);
   if (options.before !== undefined) device.before = options.before;
   const server = await serve({ device, ...(options.port === undefined ? {} : { port: options.port }) });
@@ -24,20 +27,44 @@ function randomFile(path: string, size: number): Buffer {
 }
 
 describe('nbdinfo', () => {
-  test.each([['a Unix socket', {}], ['TCP', { port: 0 }]])('over %s says what the server can do', async (_, where) => {
+  test.each([
+    ['a Unix socket', {}],
+    ['TCP', { port: 0 }],
+  ])('over %s says what the server can do', async (_, where) => {
     const { uri } = await serve({ exportName: 'a ram', description: 'a RAM', ...where });
-    const { exports, protocol, structured, TLS } = JSON.parse(await output('nbdinfo', '--json', uri)) as { exports: object[]; protocol: string; structured: boolean; TLS: boolean };
+    const { exports, protocol, structured, TLS } = JSON.parse(await output('nbdinfo', '--json', uri)) as {
+      exports: object[];
+      protocol: string;
+      structured: boolean;
+      TLS: boolean;
+    };
     expect({ protocol, structured, TLS }).toEqual({ protocol: 'newstyle-fixed', structured: false, TLS: false });
     expect(exports[0]).toMatchObject({
-      'export-name': 'a ram', description: 'a RAM', 'export-size': MIB, is_read_only: false, can_flush: true, can_fua: true, can_multi_conn: true, can_trim: true, can_zero: true,
-      can_fast_zero: true, can_df: false, can_cache: false, block_size_minimum: 1, block_size_preferred: 4096, block_size_maximum: 32 * MIB,
+      'export-name': 'a ram',
+      description: 'a RAM',
+      'export-size': MIB,
+      is_read_only: false,
+      can_flush: true,
+      can_fua: true,
+      can_multi_conn: true,
+      can_trim: true,
+      can_zero: true,
+      can_fast_zero: true,
+      can_df: false,
+      can_cache: false,
+      block_size_minimum: 1,
+      block_size_preferred: 4096,
+      block_size_maximum: 32 * MIB,
     });
   });
 
   test('lists the export, and none while there is no device', async () => {
     const device = new MemoryDevice(MIB);
     const { uri } = await serve({ device, exportName: 'ram' });
-    const list = async (): Promise<string[]> => (JSON.parse(await output('nbdinfo', '--json', '--list', uri)) as { exports: { 'export-name': string }[] }).exports.map((found) => found['export-name']);
+    const list = async (): Promise<string[]> =>
+      (
+        JSON.parse(await output('nbdinfo', '--json', '--list', uri)) as { exports: { 'export-name': string }[] }
+      ).exports.map((found) => found['export-name']);
     expect(await list()).toEqual(['ram']);
     device.isReady = false;
     expect(await list()).toEqual([]);
@@ -51,7 +78,10 @@ describe('nbdinfo', () => {
 });
 
 describe('nbdcopy', () => {
-  test.each([['at once', undefined], ['with promises', later()]])('copies in and out, four connections at a time, on a device that answers %s', async (_, before) => {
+  test.each([
+    ['at once', undefined],
+    ['with promises', later()],
+  ])('copies in and out, four connections at a time, on a device that answers %s', async (_, before) => {
     const { device, uri, folder } = await start(64 * MIB, { before });
     const bytes = randomFile(join(folder, 'in'), 64 * MIB);
     await output('nbdcopy', '--connections=4', '--requests=64', '--flush', join(folder, 'in'), uri);
@@ -102,13 +132,37 @@ describe('nbdcopy', () => {
 });
 
 describe('QEMU', () => {
-  const io = (uri: string, ...commands: string[]): Promise<string> => output('qemu-io', '-f', 'raw', ...commands.flatMap((command) => ['-c', command]), uri);
+  const io = (uri: string, ...commands: string[]): Promise<string> =>
+    output('qemu-io', '-f', 'raw', ...commands.flatMap((command) => ['-c', command]), uri);
 
-  test.each([['a Unix socket', {}], ['TCP', { port: 0 }], ['a Unix socket, with promises', { before: later() }]])('qemu-io writes patterns and verifies them, at any offset, over %s', async (_, options) => {
+  test.each([
+    ['a Unix socket', {}],
+    ['TCP', { port: 0 }],
+    ['a Unix socket, with promises', { before: later() }],
+  ])('qemu-io writes patterns and verifies them, at any offset, over %s', async (_, options) => {
     const { device, uri } = await start(64 * MIB, options);
-    const text = await io(uri, 'write -P 0x11 0 64M', 'write -P 0x5a 513 5000', 'read -P 0x5a 513 5000', 'read -P 0x11 0 513', 'write -f -P 0x22 40000000 70000', 'read -P 0x22 40000000 70000',
-      'write -z 4096 1M', 'read -P 0 4096 1M', 'write -z -u 2M 3M', 'read -P 0 2M 3M', 'write -z 6000000 100', 'read -P 0 6000000 100', 'discard 8M 4M', 'aio_write -P 0x33 16M 1M', 'aio_write -P 0x44 17M 1M',
-      'aio_flush', 'read -P 0x33 16M 1M', 'read -P 0x44 17M 1M', 'flush');
+    const text = await io(
+      uri,
+      'write -P 0x11 0 64M',
+      'write -P 0x5a 513 5000',
+      'read -P 0x5a 513 5000',
+      'read -P 0x11 0 513',
+      'write -f -P 0x22 40000000 70000',
+      'read -P 0x22 40000000 70000',
+      'write -z 4096 1M',
+      'read -P 0 4096 1M',
+      'write -z -u 2M 3M',
+      'read -P 0 2M 3M',
+      'write -z 6000000 100',
+      'read -P 0 6000000 100',
+      'discard 8M 4M',
+      'aio_write -P 0x33 16M 1M',
+      'aio_write -P 0x44 17M 1M',
+      'aio_flush',
+      'read -P 0x33 16M 1M',
+      'read -P 0x44 17M 1M',
+      'flush',
+    );
     expect(text).not.toMatch(/failed|error|Pattern/i);
     expect(device.calls.some(({ call }) => call === 'trim')).toBe(true);
     expect(device.calls.some(({ call, mayTrim }) => call === 'writeZeroes' && mayTrim === true)).toBe(true);
@@ -118,7 +172,12 @@ describe('QEMU', () => {
 
   test('qemu-io sees each fault by its name', async () => {
     const { device, uri } = await start(MIB);
-    for (const [call, code, words] of [['read', 'EIO', 'Input/output error'], ['write', 'ENOMEM', 'No space left on device'], ['write', 'ENOSPC', 'No space left on device'], ['write', 'ERANGE', 'Invalid argument']] as const) {
+    for (const [call, code, words] of [
+      ['read', 'EIO', 'Input/output error'],
+      ['write', 'ENOMEM', 'No space left on device'],
+      ['write', 'ENOSPC', 'No space left on device'],
+      ['write', 'ERANGE', 'Invalid argument'],
+    ] as const) {
       device.fail(call, code);
       const { stdout, stderr } = await run('qemu-io', '-f', 'raw', '-c', `${call} 0 4096`, uri);
       expect(stdout + stderr, `${call} ${code}`).toContain(words);
@@ -132,7 +191,10 @@ describe('QEMU', () => {
     randomFile(raw, 5 * MIB);
     truncateSync(raw, 40 * MIB);
     await output('qemu-img', 'create', '-f', 'qcow2', uri, '40M');
-    expect(JSON.parse(await output('qemu-img', 'info', '--output=json', uri))).toMatchObject({ format: 'qcow2', 'virtual-size': 40 * MIB });
+    expect(JSON.parse(await output('qemu-img', 'info', '--output=json', uri))).toMatchObject({
+      format: 'qcow2',
+      'virtual-size': 40 * MIB,
+    });
     await output('qemu-img', 'convert', '-n', '-f', 'raw', '-O', 'qcow2', raw, uri);
     await output('qemu-img', 'check', '-f', 'qcow2', uri);
     expect(await output('qemu-img', 'compare', '-f', 'raw', '-F', 'qcow2', raw, uri)).toContain('Images are identical');
@@ -146,24 +208,56 @@ describe('QEMU', () => {
     await output('qemu-img', 'convert', '-n', '-W', '-m', '16', '-f', 'raw', '-O', 'raw', join(folder, 'raw'), uri);
     expect(Buffer.compare(device.bytes, bytes)).toBe(0);
     expect(device.mostAtOnce).toBeGreaterThan(1);
-    expect(await output('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', join(folder, 'raw'), uri)).toContain('Images are identical');
+    expect(await output('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', join(folder, 'raw'), uri)).toContain(
+      'Images are identical',
+    );
   });
 });
 
 describe('several clients at once', () => {
   test('each find what they have written', async () => {
     const { uri } = await start(64 * MIB, { before: later() });
-    await Promise.all(Array.from({ length: 8 }, (_, i) => {
-      const [at, pattern] = [`${i * 8}M`, `${i + 1}`];
-      return output('qemu-io', '-f', 'raw', ...['write', 'read'].flatMap((what) => ['-c', `${what} -P ${pattern} ${at} 8M`]), '-c', 'flush', '-c', `read -P ${pattern} ${at} 8M`, uri).then((text) => expect(text).not.toMatch(/failed|Pattern/));
-    }));
+    await Promise.all(
+      Array.from({ length: 8 }, (_, i) => {
+        const [at, pattern] = [`${i * 8}M`, `${i + 1}`];
+        return output(
+          'qemu-io',
+          '-f',
+          'raw',
+          ...['write', 'read'].flatMap((what) => ['-c', `${what} -P ${pattern} ${at} 8M`]),
+          '-c',
+          'flush',
+          '-c',
+          `read -P ${pattern} ${at} 8M`,
+          uri,
+        ).then((text) => expect(text).not.toMatch(/failed|Pattern/));
+      }),
+    );
   });
 
   test('are not harmed by those that are killed', async () => {
-    const { device, server, uri, folder } = await start(64 * MIB, { before: () => new Promise((resolve) => setTimeout(resolve, 1)) });
+    const { device, server, uri, folder } = await start(64 * MIB, {
+      before: () => new Promise((resolve) => setTimeout(resolve, 1)),
+    });
     randomFile(join(folder, 'in'), 64 * MIB);
-    const good = run('qemu-io', '-f', 'raw', '-c', 'aio_read 0 64M', '-c', 'aio_flush', '-c', 'read 0 64M', '-c', 'flush', uri);
-    for (const args of [[join(folder, 'in'), uri], [uri, join(folder, 'out')]]) {
+    const good = run(
+      'qemu-io',
+      '-f',
+      'raw',
+      '-c',
+      'aio_read 0 64M',
+      '-c',
+      'aio_flush',
+      '-c',
+      'read 0 64M',
+      '-c',
+      'flush',
+      uri,
+    );
+    for (const args of [
+      [join(folder, 'in'), uri],
+      [uri, join(folder, 'out')],
+    ]) {
       const before = device.calls.length;
       const copy = startProgram('nbdcopy', ...args);
       await until(() => device.calls.length > before + 20, 'some requests');

@@ -12,7 +12,10 @@ watchStrays();
 
 let reported: unknown[] = [];
 
-async function start(handlers: Record<string, ControlHandler>, options: Partial<ControlServerOptions> = {}): Promise<string> {
+async function start(
+  handlers: Record<string, ControlHandler>,
+  options: Partial<ControlServerOptions> = {},
+): Promise<string> {
   const path = join(temporaryFolder(), 'nbd.sock.ctl');
   reported = [];
   const server = await serveControl({ path, handlers, report: (error) => reported.push(error), ...options });
@@ -65,14 +68,25 @@ describe('a request', () => {
     socket.setEncoding('utf8').on('data', (more: string) => (text += more));
     for (const byte of Buffer.from(lines)) socket.write(Buffer.from([byte]));
     await until(() => text.split('\n').length === 4, 'three lines');
-    expect(text.trim().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual(answers);
+    expect(
+      text
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual(answers);
     socket.destroy();
   });
 
   test('whose handler fails gives its code and message, the same at the client', async () => {
     const path = await start(HANDLERS);
-    expect(await exchange(path, '{"op":"busy"}\n', 1)).toEqual([{ ok: false, code: 'EBUSY', message: 'clients are connected' }]);
-    await expect(askControl(path, 'busy')).rejects.toMatchObject({ name: 'CompcacheError', code: 'EBUSY', message: 'control.busy: clients are connected (EBUSY)' });
+    expect(await exchange(path, '{"op":"busy"}\n', 1)).toEqual([
+      { ok: false, code: 'EBUSY', message: 'clients are connected' },
+    ]);
+    await expect(askControl(path, 'busy')).rejects.toMatchObject({
+      name: 'CompcacheError',
+      code: 'EBUSY',
+      message: 'control.busy: clients are connected (EBUSY)',
+    });
   });
 
   test('that meets a bug gives EIO without its words, which are reported', async () => {
@@ -94,20 +108,45 @@ describe('a request', () => {
     expect(reported).toHaveLength(4);
   });
 
-  test.each(['', 'x', '{', '[]', 'null', '7', '"add"', '{}', '{"op":7}', '{"op":"no"}', '{"op":"__proto__"}', '{"op":"constructor"}', '{"op":"toString"}',
-    '{"op":"add","args":[]}', '{"op":"add","args":null}', '{"op":"add","args":7}', Buffer.from([0x22, 0xff, 0x22]), '\0'])('%j is EINVAL, and the next one is answered', async (line) => {
+  test.each([
+    '',
+    'x',
+    '{',
+    '[]',
+    'null',
+    '7',
+    '"add"',
+    '{}',
+    '{"op":7}',
+    '{"op":"no"}',
+    '{"op":"__proto__"}',
+    '{"op":"constructor"}',
+    '{"op":"toString"}',
+    '{"op":"add","args":[]}',
+    '{"op":"add","args":null}',
+    '{"op":"add","args":7}',
+    Buffer.from([0x22, 0xff, 0x22]),
+    '\0',
+  ])('%j is EINVAL, and the next one is answered', async (line) => {
     const path = await start(HANDLERS);
-    const answers = await exchange(path, Buffer.concat([Buffer.from(line as string), Buffer.from('\n{"op":"add","args":{"a":1,"b":1}}\n')]), 2);
+    const answers = await exchange(
+      path,
+      Buffer.concat([Buffer.from(line as string), Buffer.from('\n{"op":"add","args":{"a":1,"b":1}}\n')]),
+      2,
+    );
     expect(answers[0]).toMatchObject({ ok: false, code: 'EINVAL' });
     expect(answers[1]).toEqual({ ok: true, result: 2 });
   });
 
   test('may have 64 KiB; after a longer one the connection ends', async () => {
     const path = await start({ size: ({ text }) => (text as string).length });
-    const line = (length: number): string => JSON.stringify({ op: 'size', args: { text: '' } }).replace('""', `"${'x'.repeat(length)}"`);
+    const line = (length: number): string =>
+      JSON.stringify({ op: 'size', args: { text: '' } }).replace('""', `"${'x'.repeat(length)}"`);
     const room = 65536 - line(0).length;
     expect(await exchange(path, `${line(room)}\n`, 1)).toEqual([{ ok: true, result: room }]);
-    expect(await exchange(path, `${line(room + 1)}\n${line(1)}\n`)).toEqual([expect.objectContaining({ ok: false, code: 'EINVAL' })]);
+    expect(await exchange(path, `${line(room + 1)}\n${line(1)}\n`)).toEqual([
+      expect.objectContaining({ ok: false, code: 'EINVAL' }),
+    ]);
     expect(await exchange(path, 'x'.repeat(200_000))).toEqual([expect.objectContaining({ ok: false, code: 'EINVAL' })]);
   });
 });
@@ -120,9 +159,13 @@ describe('a client', () => {
   });
 
   test.each<[string, (socket: Socket) => void]>([
-    ['goes', (socket) => void socket.end()], ['breaks off', (socket) => void socket.end('{"ok":true')], ['answers text', (socket) => void socket.end('hello\n')],
-    ['answers something else', (socket) => void socket.end('{"result":1}\n')], ['answers an error without a code', (socket) => void socket.end('{"ok":false}\n')],
-    ['does not answer', () => {}], ['answers too much', (socket) => void socket.end('x'.repeat(17 * 2 ** 20))],
+    ['goes', (socket) => void socket.end()],
+    ['breaks off', (socket) => void socket.end('{"ok":true')],
+    ['answers text', (socket) => void socket.end('hello\n')],
+    ['answers something else', (socket) => void socket.end('{"result":1}\n')],
+    ['answers an error without a code', (socket) => void socket.end('{"ok":false}\n')],
+    ['does not answer', () => {}],
+    ['answers too much', (socket) => void socket.end('x'.repeat(17 * 2 ** 20))],
   ])('of a server that %s gets EIO', async (_what, answer) => {
     const path = join(temporaryFolder(), 's');
     const server = createServer((socket) => {
@@ -165,7 +208,10 @@ describe('a client', () => {
   });
 
   test('that is idle is dropped in time, one that waits for its answer is not', async () => {
-    const path = await start({ slow: () => new Promise((resolve) => setTimeout(() => resolve(1), 300)) }, { idleTimeout: 100 });
+    const path = await start(
+      { slow: () => new Promise((resolve) => setTimeout(() => resolve(1), 300)) },
+      { idleTimeout: 100 },
+    );
     expect(await exchange(path, '')).toEqual([]);
     expect(await exchange(path, '{"op":')).toEqual([]);
     expect(await askControl(path, 'slow')).toBe(1);
@@ -190,7 +236,9 @@ describe('the server', () => {
 
   test('takes many clients at once, and more when there is room', async () => {
     const path = await start(HANDLERS);
-    const results = await Promise.allSettled(Array.from({ length: 40 }, (_, i) => askControl(path, 'add', { a: i, b: 1 })));
+    const results = await Promise.allSettled(
+      Array.from({ length: 40 }, (_, i) => askControl(path, 'add', { a: i, b: 1 })),
+    );
     for (const [i, result] of results.entries()) {
       if (result.status === 'fulfilled') expect(result.value).toBe(i + 1);
       else expect(result.reason).toMatchObject({ code: 'EIO' });

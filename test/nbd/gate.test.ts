@@ -9,7 +9,11 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 test('calls pass at once while nobody holds it, and what they throw comes out', async () => {
   const gate = new Gate();
   expect(gate.pass(() => 5)).toBe(5);
-  expect(() => gate.pass(() => { throw new RangeError('no'); })).toThrow(RangeError);
+  expect(() =>
+    gate.pass(() => {
+      throw new RangeError('no');
+    }),
+  ).toThrow(RangeError);
   await expect(gate.pass(() => Promise.reject(new RangeError('no')))).rejects.toThrow(RangeError);
   expect(await gate.hold(async () => Promise.resolve(7))).toBe(7);
 });

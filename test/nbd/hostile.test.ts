@@ -1,7 +1,19 @@
 /** Clients that lie, stall, vanish or do not listen: they harm nobody else, and cost no more memory than a connection may. */
 import { describe, expect, test } from 'vitest';
 import { MemoryDevice, later } from './memory-device.ts';
-import { GO, LIST, READ, RawClient, TRIM, WRITE, WRITE_ZEROES, infoData, optionBytes, requestBytes, u32 } from './raw-client.ts';
+import {
+  GO,
+  LIST,
+  READ,
+  RawClient,
+  TRIM,
+  WRITE,
+  WRITE_ZEROES,
+  infoData,
+  optionBytes,
+  requestBytes,
+  u32,
+} from './raw-client.ts';
 import { MIB, expectAlive, serve, until, watchStrays } from './serving.ts';
 
 watchStrays();
@@ -22,26 +34,31 @@ describe('a client that vanishes', () => {
   });
 
   test.each([
-    ['at once', 'a Unix socket', undefined, {}], ['with promises', 'a Unix socket', later, {}],
-    ['at once', 'TCP', undefined, { port: 0 }], ['with promises', 'TCP', later, { port: 0 }],
-  ])('after any byte of a request, on a device that answers %s, over %s: a write is whole or not at all', async (_, _over, before, where) => {
-    const device = new MemoryDevice(MIB);
-    if (before !== undefined) device.before = before();
-    const server = await serve({ device, ...where });
-    const write = requestBytes({ command: WRITE, offset: 10, payload: Buffer.alloc(50, 7) });
-    for (let sent = 0; sent <= write.length; sent++) {
-      device.bytes.fill(0);
-      const client = await RawClient.going(server);
-      client.send(write.subarray(0, sent));
-      if (sent % 3 === 0) client.socket.end();
-      else if (sent % 3 === 1 && 'port' in where) client.socket.resetAndDestroy();
-      else client.vanish();
-      await until(() => server.connections === 0, 'the end of the connection');
-      const written = device.bytes.filter((byte) => byte === 7).length;
-      expect(sent < write.length ? [0] : [0, 50]).toContain(written);
-    }
-    await expectAlive(server);
-  });
+    ['at once', 'a Unix socket', undefined, {}],
+    ['with promises', 'a Unix socket', later, {}],
+    ['at once', 'TCP', undefined, { port: 0 }],
+    ['with promises', 'TCP', later, { port: 0 }],
+  ])(
+    'after any byte of a request, on a device that answers %s, over %s: a write is whole or not at all',
+    async (_, _over, before, where) => {
+      const device = new MemoryDevice(MIB);
+      if (before !== undefined) device.before = before();
+      const server = await serve({ device, ...where });
+      const write = requestBytes({ command: WRITE, offset: 10, payload: Buffer.alloc(50, 7) });
+      for (let sent = 0; sent <= write.length; sent++) {
+        device.bytes.fill(0);
+        const client = await RawClient.going(server);
+        client.send(write.subarray(0, sent));
+        if (sent % 3 === 0) client.socket.end();
+        else if (sent % 3 === 1 && 'port' in where) client.socket.resetAndDestroy();
+        else client.vanish();
+        await until(() => server.connections === 0, 'the end of the connection');
+        const written = device.bytes.filter((byte) => byte === 7).length;
+        expect(sent < write.length ? [0] : [0, 50]).toContain(written);
+      }
+      await expectAlive(server);
+    },
+  );
 
   test('in the middle of a long reply', async () => {
     const server = await serve({ device: new MemoryDevice(40 * MIB) });
@@ -61,7 +78,11 @@ describe('a client that vanishes', () => {
     const waiting: (() => void)[] = [];
     device.before = () => new Promise((resolve) => waiting.push(resolve));
     const client = await RawClient.going(server);
-    client.send(...[READ, WRITE, TRIM, WRITE_ZEROES].map((command) => requestBytes({ command, ...(command === WRITE ? { payload: Buffer.alloc(4096) } : { length: 4096 }) })));
+    client.send(
+      ...[READ, WRITE, TRIM, WRITE_ZEROES].map((command) =>
+        requestBytes({ command, ...(command === WRITE ? { payload: Buffer.alloc(4096) } : { length: 4096 }) }),
+      ),
+    );
     await until(() => waiting.length === 4, 'four calls');
     client.vanish();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -88,7 +109,10 @@ describe('a client that lies', () => {
     ['a wrong magic', requestBytes({ command: READ, length: 1, magic: 0x25609514 })],
     ['the magic of a reply', requestBytes({ command: READ, length: 1, magic: 0x67446698 })],
     ['text', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
-    ['the payload of a command that has none', Buffer.concat([requestBytes({ command: TRIM, length: 4096 }), Buffer.alloc(4096, 1)])],
+    [
+      'the payload of a command that has none',
+      Buffer.concat([requestBytes({ command: TRIM, length: 4096 }), Buffer.alloc(4096, 1)]),
+    ],
   ])('with %s is left, and only that one', async (_what, bytes) => {
     const server = await serve();
     const good = await RawClient.going(server);
@@ -105,8 +129,20 @@ describe('a client that lies', () => {
     let x = 1;
     const random = (): number => (x = (Math.imul(x, 1664525) + 1013904223) >>> 0) >>> 8;
     for (let i = 0; i < 300; i++) {
-      const client = await (i % 3 === 0 ? RawClient.connect(server) : i % 3 === 1 ? RawClient.greeted(server) : RawClient.going(server));
-      const bytes = i % 3 === 2 ? requestBytes({ command: random() % 9, flags: random() % 32, offset: random() * (i % 2 ? 1 : 2 ** 30), length: random() % 100_000 }) : Buffer.alloc(40);
+      const client = await (i % 3 === 0
+        ? RawClient.connect(server)
+        : i % 3 === 1
+          ? RawClient.greeted(server)
+          : RawClient.going(server));
+      const bytes =
+        i % 3 === 2
+          ? requestBytes({
+              command: random() % 9,
+              flags: random() % 32,
+              offset: random() * (i % 2 ? 1 : 2 ** 30),
+              length: random() % 100_000,
+            })
+          : Buffer.alloc(40);
       for (let flips = random() % 8; flips > 0; flips--) bytes[random() % bytes.length] = random();
       client.send(bytes);
       await new Promise((resolve) => setImmediate(resolve));
@@ -208,7 +244,10 @@ describe('a client that stalls', () => {
     ['in the header of a request', Buffer.from([0x25, 0x60])],
     ['in the payload of a write', requestBytes({ command: WRITE, length: 100, payload: Buffer.alloc(50) })],
     ['before the payload of a write', requestBytes({ command: WRITE, length: 100 })],
-    ['in a payload that is thrown away', requestBytes({ command: WRITE, length: 0xffffffff, payload: Buffer.alloc(50) })],
+    [
+      'in a payload that is thrown away',
+      requestBytes({ command: WRITE, length: 0xffffffff, payload: Buffer.alloc(50) }),
+    ],
   ])('%s is dropped in time', async (_what, bytes) => {
     const server = await serve({ stallTimeout: 100 });
     const client = await RawClient.going(server);
@@ -246,7 +285,10 @@ describe('a client that stalls', () => {
 });
 
 describe('a client that does not go', () => {
-  test.each([['after NBD_CMD_DISC', requestBytes({ command: 2 })], ['after nonsense', Buffer.alloc(28)]])('%s is left', async (_, bytes) => {
+  test.each([
+    ['after NBD_CMD_DISC', requestBytes({ command: 2 })],
+    ['after nonsense', Buffer.alloc(28)],
+  ])('%s is left', async (_, bytes) => {
     const server = await serve();
     const client = await RawClient.going(server);
     client.socket.allowHalfOpen = true;

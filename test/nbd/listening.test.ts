@@ -1,7 +1,17 @@
 /** Where the server listens, what it does to files there, and how it ends. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -14,10 +24,13 @@ import { MIB, expectAlive, serve, temporaryFolder, until, watchStrays } from './
 watchStrays();
 
 async function codeOf(options: Partial<NbdServerOptions>): Promise<string> {
-  return serveNbd({ device: new MemoryDevice(MIB), ...options }).then(async (server) => {
-    await server.close();
-    return 'served';
-  }, (error: CompcacheError) => error.code);
+  return serveNbd({ device: new MemoryDevice(MIB), ...options }).then(
+    async (server) => {
+      await server.close();
+      return 'served';
+    },
+    (error: CompcacheError) => error.code,
+  );
 }
 
 /** Leaves a socket behind that nobody listens on, as a killed server does. */
@@ -63,11 +76,12 @@ describe('a Unix socket', () => {
     mkdirSync(join(folder, 'folder'));
     symlinkSync(file, join(folder, 'link'));
     symlinkSync(join(folder, 'nowhere'), join(folder, 'dangling'));
-    for (const name of ['file', 'folder', 'link', 'dangling']) expect(await codeOf({ socket: join(folder, name) }), name).toBe('EEXIST');
+    for (const name of ['file', 'folder', 'link', 'dangling'])
+      expect(await codeOf({ socket: join(folder, name) }), name).toBe('EEXIST');
     expect(readFileSync(file, 'utf8')).toBe('precious');
   });
 
-  test('is left alone at the end when it is another server\'s by then', async () => {
+  test("is left alone at the end when it is another server's by then", async () => {
     const path = join(temporaryFolder(), 's');
     const first = await serve({ socket: path });
     const user = await RawClient.going(first);
@@ -83,7 +97,11 @@ describe('a Unix socket', () => {
 
   test('is left alone at the end when it is a file by then, or gone', async () => {
     const path = join(temporaryFolder(), 's');
-    for (const replace of [() => writeFileSync(path, 'precious'), () => {}, () => rmSync(dirname(path), { recursive: true })]) {
+    for (const replace of [
+      () => writeFileSync(path, 'precious'),
+      () => {},
+      () => rmSync(dirname(path), { recursive: true }),
+    ]) {
       const server = await serve({ socket: path });
       unlinkSync(path);
       replace();
@@ -111,13 +129,17 @@ describe('a Unix socket', () => {
     expect(readdirSync(folder).filter((name) => !name.startsWith('x'))).toEqual(['file']);
   });
 
-  test('is one server\'s when many want it, stale or not', async () => {
+  test("is one server's when many want it, stale or not", async () => {
     const path = join(temporaryFolder(), 's');
     await leaveStale(path);
-    const tries = await Promise.allSettled(Array.from({ length: 8 }, () => serveNbd({ device: new MemoryDevice(MIB), socket: path })));
+    const tries = await Promise.allSettled(
+      Array.from({ length: 8 }, () => serveNbd({ device: new MemoryDevice(MIB), socket: path })),
+    );
     const servers = tries.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     expect(servers).toHaveLength(1);
-    expect(tries.flatMap((result) => (result.status === 'rejected' ? [(result.reason as CompcacheError).code] : []))).toEqual(Array(7).fill('EBUSY'));
+    expect(
+      tries.flatMap((result) => (result.status === 'rejected' ? [(result.reason as CompcacheError).code] : [])),
+    ).toEqual(Array(7).fill('EBUSY'));
     await expectAlive(servers[0]!);
     await servers[0]!.close();
   });
@@ -149,7 +171,15 @@ describe('a port', () => {
     await expectAlive({ ...server, address: { host: '127.0.0.2', port: (server.address as { port: number }).port } });
   });
 
-  test.each([['127.0.0.1', true], ['127.1.2.3', true], ['localhost', true], ['::1', true], ['::ffff:127.0.0.1', true], ['0.0.0.0', false], ['::', false]])('of %s is local: %s', async (bind, isLocal) => {
+  test.each([
+    ['127.0.0.1', true],
+    ['127.1.2.3', true],
+    ['localhost', true],
+    ['::1', true],
+    ['::ffff:127.0.0.1', true],
+    ['0.0.0.0', false],
+    ['::', false],
+  ])('of %s is local: %s', async (bind, isLocal) => {
     expect((await serve({ port: 0, bind })).isLocal).toBe(isLocal);
   });
 
@@ -163,8 +193,16 @@ describe('a port', () => {
 });
 
 test.each<Partial<NbdServerOptions>>([
-  {}, { socket: '/tmp/x', port: 1 }, { socket: '/tmp/x', bind: '127.0.0.1' }, { port: -1 }, { port: 65536 }, { port: 1.5 }, { port: 0, bind: '' },
-  { port: 0, exportName: 'x\0' }, { port: 0, exportName: 'x'.repeat(4097) }, { port: 0, description: 'x'.repeat(4097) },
+  {},
+  { socket: '/tmp/x', port: 1 },
+  { socket: '/tmp/x', bind: '127.0.0.1' },
+  { port: -1 },
+  { port: 65536 },
+  { port: 1.5 },
+  { port: 0, bind: '' },
+  { port: 0, exportName: 'x\0' },
+  { port: 0, exportName: 'x'.repeat(4097) },
+  { port: 0, description: 'x'.repeat(4097) },
 ])('options %j are EINVAL', async (options) => {
   expect(await codeOf(options)).toBe('EINVAL');
 });
@@ -182,7 +220,10 @@ describe('close', () => {
     await until(() => device.calls.length === 1, 'the write');
     const closing = server.close();
     expect(server.close()).toBe(closing);
-    client.send(requestBytes({ command: READ, length: 5, cookie: 2n }), requestBytes({ command: WRITE, payload: Buffer.from('x'), cookie: 3n }));
+    client.send(
+      requestBytes({ command: READ, length: 5, cookie: 2n }),
+      requestBytes({ command: WRITE, payload: Buffer.from('x'), cookie: 3n }),
+    );
     expect(await client.reply()).toMatchObject({ error: 108, cookie: 2n });
     expect(await client.reply()).toMatchObject({ error: 108, cookie: 3n });
     finish();
@@ -244,7 +285,9 @@ describe('close', () => {
 describe('a process', () => {
   test.each(['SIGINT', 'SIGTERM'] as const)('ends in order at %s', async (signal) => {
     const path = join(temporaryFolder(), 's');
-    const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'serve-child.ts'), path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'serve-child.ts'), path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
     await until(() => output.includes('ready'), 'the server');

@@ -53,7 +53,8 @@ export class MemoryDevice implements BlockDevice {
 
   #do(call: Call, offset: number, length: number, action: () => void, mayTrim?: boolean): void | Promise<void> {
     if (!this.isReady) throw new CompcacheError('ENODEV', `device.${call}`, 'not initialised');
-    if (offset < 0 || offset + length > this.bytes.length) throw new Error(`${call} of ${length} at ${offset}: outside`);
+    if (offset < 0 || offset + length > this.bytes.length)
+      throw new Error(`${call} of ${length} at ${offset}: outside`);
     this.calls.push({ call, offset, length, ...(mayTrim === undefined ? {} : { mayTrim }) });
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#atOnce);
     let pending: void | Promise<void>;

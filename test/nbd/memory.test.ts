@@ -46,7 +46,9 @@ describe('unread replies', () => {
     const most = 224 * MIB; // what the clients of this test hold themselves included
     expect(held() - before).toBeLessThan(most);
     for (let i = 0; i < 20; i++) expect(await good.read(0, MIB)).toHaveLength(MIB);
-    expect(await output('qemu-io', '-f', 'raw', '-c', 'write -P 7 5000 1M', '-c', 'read -P 7 5000 1M', server.uri)).not.toContain('failed');
+    expect(
+      await output('qemu-io', '-f', 'raw', '-c', 'write -P 7 5000 1M', '-c', 'read -P 7 5000 1M', server.uri),
+    ).not.toContain('failed');
     expect(held() - before).toBeLessThan(most);
   });
 
@@ -72,7 +74,13 @@ describe('unread replies', () => {
       const clients = await Promise.all(Array.from({ length: 12 }, () => RawClient.going(server)));
       for (const [i, client] of clients.entries()) {
         client.socket.pause();
-        client.send(requestBytes(i % 2 === 0 ? { command: READ, length: 32 * MIB } : { command: WRITE, length: 32 * MIB, payload: Buffer.alloc(100) }));
+        client.send(
+          requestBytes(
+            i % 2 === 0
+              ? { command: READ, length: 32 * MIB }
+              : { command: WRITE, length: 32 * MIB, payload: Buffer.alloc(100) },
+          ),
+        );
       }
       await pause(50);
       for (const client of clients) client.vanish();

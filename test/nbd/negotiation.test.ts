@@ -2,7 +2,24 @@
 import { describe, expect, test } from 'vitest';
 import { MemoryDevice } from './memory-device.ts';
 import {
-  ABORT, ACK, ERR_INVALID, ERR_TOO_BIG, ERR_UNKNOWN, ERR_UNSUP, EXPORT_NAME, GO, INFO, LIST, REP_INFO, RawClient, SERVER, infoData, optionBytes, u16, u32, u64,
+  ABORT,
+  ACK,
+  ERR_INVALID,
+  ERR_TOO_BIG,
+  ERR_UNKNOWN,
+  ERR_UNSUP,
+  EXPORT_NAME,
+  GO,
+  INFO,
+  LIST,
+  REP_INFO,
+  RawClient,
+  SERVER,
+  infoData,
+  optionBytes,
+  u16,
+  u32,
+  u64,
 } from './raw-client.ts';
 import { MIB, expectAlive, serve, until, watchStrays } from './serving.ts';
 
@@ -42,7 +59,11 @@ describe('the handshake', () => {
 });
 
 describe('NBD_OPT_EXPORT_NAME', () => {
-  test.each([['', 3, 10], ['ram', 3, 10], ['ram', 1, 134]])('%j with client flags %i gives %i bytes and goes on to transmission', async (name, flags, bytes) => {
+  test.each([
+    ['', 3, 10],
+    ['ram', 3, 10],
+    ['ram', 1, 134],
+  ])('%j with client flags %i gives %i bytes and goes on to transmission', async (name, flags, bytes) => {
     const client = await RawClient.greeted(await serve(NAMED), flags);
     client.send(optionBytes(EXPORT_NAME, Buffer.from(name)));
     const answer = await client.receive(bytes);
@@ -85,7 +106,10 @@ describe('NBD_OPT_LIST', () => {
   });
 });
 
-describe.each([['NBD_OPT_INFO', INFO], ['NBD_OPT_GO', GO]])('%s', (_, option) => {
+describe.each([
+  ['NBD_OPT_INFO', INFO],
+  ['NBD_OPT_GO', GO],
+])('%s', (_, option) => {
   const EXPORT = { option, type: REP_INFO, data: Buffer.concat([u16(0), u64(MIB), u16(EXPORT_FLAGS)]) };
   const DONE = { option, type: ACK, data: Buffer.alloc(0) };
 
@@ -113,9 +137,13 @@ describe.each([['NBD_OPT_INFO', INFO], ['NBD_OPT_GO', GO]])('%s', (_, option) =>
   });
 
   test.each([
-    ['no data', Buffer.alloc(0)], ['five bytes', Buffer.alloc(5)], ['a name longer than the data', Buffer.concat([u32(1), u16(0)])],
-    ['a name of 4 GiB', Buffer.concat([u32(0xffffffff), u16(0)])], ['fewer requests than it says', Buffer.concat([u32(0), u16(2), u16(3)])],
-    ['more than it says', Buffer.concat([u32(0), u16(0), u16(3)])], ['a byte too many', Buffer.concat([infoData(''), Buffer.alloc(1)])],
+    ['no data', Buffer.alloc(0)],
+    ['five bytes', Buffer.alloc(5)],
+    ['a name longer than the data', Buffer.concat([u32(1), u16(0)])],
+    ['a name of 4 GiB', Buffer.concat([u32(0xffffffff), u16(0)])],
+    ['fewer requests than it says', Buffer.concat([u32(0), u16(2), u16(3)])],
+    ['more than it says', Buffer.concat([u32(0), u16(0), u16(3)])],
+    ['a byte too many', Buffer.concat([infoData(''), Buffer.alloc(1)])],
     ['a name above 4096 bytes', infoData('x'.repeat(4097))],
   ])('with %s is answered ERR_INVALID', async (_what, data) => {
     const client = await RawClient.greeted(await serve(NAMED));
@@ -140,13 +168,16 @@ describe('other options', () => {
     }
   });
 
-  test.each([0, 4, 5, 8, 9, 10, 11, 12, 0xffffffff])('option %i is answered ERR_UNSUP, whatever its data', async (option) => {
-    const client = await RawClient.greeted(await serve());
-    expect(types(await client.option(option))).toEqual([ERR_UNSUP]);
-    expect(types(await client.option(option, Buffer.alloc(1000)))).toEqual([ERR_UNSUP]);
-    expect(types(await client.option(option, Buffer.alloc(1_000_000)))).toEqual([ERR_UNSUP]);
-    expect(types(await client.option(GO, infoData('')))).toEqual([REP_INFO, ACK]);
-  });
+  test.each([0, 4, 5, 8, 9, 10, 11, 12, 0xffffffff])(
+    'option %i is answered ERR_UNSUP, whatever its data',
+    async (option) => {
+      const client = await RawClient.greeted(await serve());
+      expect(types(await client.option(option))).toEqual([ERR_UNSUP]);
+      expect(types(await client.option(option, Buffer.alloc(1000)))).toEqual([ERR_UNSUP]);
+      expect(types(await client.option(option, Buffer.alloc(1_000_000)))).toEqual([ERR_UNSUP]);
+      expect(types(await client.option(GO, infoData('')))).toEqual([REP_INFO, ACK]);
+    },
+  );
 
   test('bytes that are no option end it', async () => {
     const server = await serve();

@@ -7,7 +7,23 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { askControl, serveControl, type ControlHandler, type NbdServer } from '../../cli/nbd/index.ts';
 import { MemoryDevice } from './memory-device.ts';
 import { output, run } from './programs.ts';
-import { ABORT, ACK, ERR_POLICY, ERR_UNSUP, EXPORT_NAME, GO, INFO, LIST, READ, RawClient, WRITE, infoData, optionBytes, requestBytes, u32 } from './raw-client.ts';
+import {
+  ABORT,
+  ACK,
+  ERR_POLICY,
+  ERR_UNSUP,
+  EXPORT_NAME,
+  GO,
+  INFO,
+  LIST,
+  READ,
+  RawClient,
+  WRITE,
+  infoData,
+  optionBytes,
+  requestBytes,
+  u32,
+} from './raw-client.ts';
 import { MIB, expectAlive, serve, temporaryFolder, until, watchStrays } from './serving.ts';
 
 watchStrays();
@@ -18,22 +34,31 @@ describe('clients that have not chosen the export', () => {
   test.each<[string, (server: NbdServer) => Promise<RawClient>]>([
     ['say nothing', (server) => RawClient.connect(server)],
     ['only send their flags', (server) => RawClient.greeted(server)],
-    ['stop in an option', async (server) => {
-      const client = await RawClient.greeted(server);
-      client.send(optionBytes(GO, infoData('')).subarray(0, 20));
-      return client;
-    }],
-    ['ask for the list and no more', async (server) => {
-      const client = await RawClient.greeted(server);
-      await client.option(LIST);
-      return client;
-    }],
-    ['do not close after the end', async (server) => {
-      const client = await RawClient.greeted(server);
-      client.socket.allowHalfOpen = true;
-      await client.option(ABORT);
-      return client;
-    }],
+    [
+      'stop in an option',
+      async (server) => {
+        const client = await RawClient.greeted(server);
+        client.send(optionBytes(GO, infoData('')).subarray(0, 20));
+        return client;
+      },
+    ],
+    [
+      'ask for the list and no more',
+      async (server) => {
+        const client = await RawClient.greeted(server);
+        await client.option(LIST);
+        return client;
+      },
+    ],
+    [
+      'do not close after the end',
+      async (server) => {
+        const client = await RawClient.greeted(server);
+        client.socket.allowHalfOpen = true;
+        await client.option(ABORT);
+        return client;
+      },
+    ],
   ])('and %s do not lock others out, however many there are', async (_what, idle) => {
     const server = await serve();
     for (let i = 0; i < 200; i++) {
@@ -46,7 +71,11 @@ describe('clients that have not chosen the export', () => {
 
   test('give way in the order of their silence', async () => {
     const server = await serve({ maxConnections: 3 });
-    const clients = [await RawClient.greeted(server), await RawClient.greeted(server), await RawClient.greeted(server)] as const;
+    const clients = [
+      await RawClient.greeted(server),
+      await RawClient.greeted(server),
+      await RawClient.greeted(server),
+    ] as const;
     await pause(5);
     await clients[0].option(LIST);
     await pause(5);
@@ -85,7 +114,11 @@ describe('when all places are in use', () => {
 
   test('a newcomer is told so and left, and nobody is dropped', async () => {
     const { server, users } = await full();
-    for (const [option, data] of [[GO, infoData('')], [INFO, infoData('')], [LIST, Buffer.alloc(0)]] as const) {
+    for (const [option, data] of [
+      [GO, infoData('')],
+      [INFO, infoData('')],
+      [LIST, Buffer.alloc(0)],
+    ] as const) {
       const client = await RawClient.greeted(server);
       expect((await client.option(5))[0]?.type).toBe(ERR_UNSUP); // structured replies: asked for by many clients first
       const [reply] = await client.option(option, data);
@@ -101,7 +134,9 @@ describe('when all places are in use', () => {
     const { code, stderr } = await run('nbdinfo', '--size', server.uri);
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/policy|places/);
-    expect((await run('qemu-io', '-f', 'raw', '-c', 'read 0 512', server.uri)).stderr).toContain('all 64 places are taken');
+    expect((await run('qemu-io', '-f', 'raw', '-c', 'read 0 512', server.uri)).stderr).toContain(
+      'all 64 places are taken',
+    );
     expect(server.users).toBe(64);
     for (const user of users) expect(await user.read(0, 10)).toHaveLength(10);
   });
@@ -155,7 +190,11 @@ describe('a client in transmission', () => {
   test('that is slow but goes on is not', async () => {
     const server = await serve({ stallTimeout: 50 });
     const client = await RawClient.going(server);
-    const bytes = Buffer.concat(Array.from({ length: 30 }, (_, i) => requestBytes({ command: WRITE, offset: 8 * i, payload: Buffer.alloc(8, i + 1) })));
+    const bytes = Buffer.concat(
+      Array.from({ length: 30 }, (_, i) =>
+        requestBytes({ command: WRITE, offset: 8 * i, payload: Buffer.alloc(8, i + 1) }),
+      ),
+    );
     for (let at = 0; at < bytes.length; at += 15) {
       client.send(bytes.subarray(at, at + 15));
       await pause(12);
@@ -177,7 +216,10 @@ describe('a client in transmission', () => {
 /** Whether the established connections of a server's port have the keepalive timer (2) running. */
 function isKeptAlive(port: number): boolean {
   const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const rows = readFileSync('/proc/net/tcp', 'utf8').trim().split('\n').map((line) => line.trim().split(/\s+/));
+  const rows = readFileSync('/proc/net/tcp', 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
   const own = rows.filter(([, from, , state]) => from?.endsWith(local) === true && state === '01');
   return own.length > 0 && own.every((row) => row[5]?.startsWith('02:') === true);
 }
@@ -200,7 +242,11 @@ describe('the control socket', () => {
     return socket;
   }
 
-  test.each([['say nothing', ''], ['stop in a request', '{"op":'], ['had an answer', '{"op":"one"}\n']])('is not locked by clients that %s', async (_what, bytes) => {
+  test.each([
+    ['say nothing', ''],
+    ['stop in a request', '{"op":'],
+    ['had an answer', '{"op":"one"}\n'],
+  ])('is not locked by clients that %s', async (_what, bytes) => {
     const path = await control({ one: () => 1 });
     for (let i = 0; i < 60; i++) await client(path, bytes);
     for (let i = 0; i < 20; i++) expect(await askControl(path, 'one')).toBe(1);

@@ -3,8 +3,15 @@ import { spawn } from 'node:child_process';
 
 /** Each with the package that has it. */
 const PACKAGES = {
-  nbdinfo: 'libnbd-bin', nbdcopy: 'libnbd-bin', 'qemu-img': 'qemu-utils', 'qemu-io': 'qemu-utils', mke2fs: 'e2fsprogs', e2fsck: 'e2fsprogs', debugfs: 'e2fsprogs',
-  blkid: 'util-linux', file: 'file',
+  nbdinfo: 'libnbd-bin',
+  nbdcopy: 'libnbd-bin',
+  'qemu-img': 'qemu-utils',
+  'qemu-io': 'qemu-utils',
+  mke2fs: 'e2fsprogs',
+  e2fsck: 'e2fsprogs',
+  debugfs: 'e2fsprogs',
+  blkid: 'util-linux',
+  file: 'file',
 } as const;
 type Program = keyof typeof PACKAGES;
 
@@ -36,7 +43,11 @@ export function start(program: Program, ...args: string[]): Running {
   child.stderr.setEncoding('utf8').on('data', (text: string) => (ended.stderr += text));
   return {
     ended: new Promise((resolve, reject) => {
-      child.on('error', (cause) => reject(new Error(`${command} does not start: install it (Debian: apt-get install ${PACKAGES[program]})`, { cause })));
+      child.on('error', (cause) =>
+        reject(
+          new Error(`${command} does not start: install it (Debian: apt-get install ${PACKAGES[program]})`, { cause }),
+        ),
+      );
       child.on('close', (code) => resolve({ ...ended, code }));
     }),
     kill: () => void child.kill('SIGKILL'),

@@ -4,11 +4,29 @@ import { connect, type Socket } from 'node:net';
 import type { NbdServer } from '../../cli/nbd/index.ts';
 
 export const IHAVEOPT = Buffer.from('IHAVEOPT');
-export const READ = 0, WRITE = 1, DISC = 2, FLUSH = 3, TRIM = 4, WRITE_ZEROES = 6;
-export const FUA = 1, NO_HOLE = 2, DF = 4, FAST_ZERO = 16;
-export const EXPORT_NAME = 1, ABORT = 2, LIST = 3, INFO = 6, GO = 7;
-export const ACK = 1, SERVER = 2, REP_INFO = 3;
-export const ERR_UNSUP = 0x80000001, ERR_POLICY = 0x80000002, ERR_INVALID = 0x80000003, ERR_UNKNOWN = 0x80000006, ERR_TOO_BIG = 0x80000009;
+export const READ = 0,
+  WRITE = 1,
+  DISC = 2,
+  FLUSH = 3,
+  TRIM = 4,
+  WRITE_ZEROES = 6;
+export const FUA = 1,
+  NO_HOLE = 2,
+  DF = 4,
+  FAST_ZERO = 16;
+export const EXPORT_NAME = 1,
+  ABORT = 2,
+  LIST = 3,
+  INFO = 6,
+  GO = 7;
+export const ACK = 1,
+  SERVER = 2,
+  REP_INFO = 3;
+export const ERR_UNSUP = 0x80000001,
+  ERR_POLICY = 0x80000002,
+  ERR_INVALID = 0x80000003,
+  ERR_UNKNOWN = 0x80000006,
+  ERR_TOO_BIG = 0x80000009;
 
 const DEADLINE_MS = 20_000;
 
@@ -50,7 +68,15 @@ export interface RequestBytes {
   payload?: Uint8Array;
 }
 
-export function requestBytes({ command, offset = 0, payload = new Uint8Array(0), length = payload.length, flags = 0, cookie = 7n, magic = 0x25609513 }: RequestBytes): Buffer {
+export function requestBytes({
+  command,
+  offset = 0,
+  payload = new Uint8Array(0),
+  length = payload.length,
+  flags = 0,
+  cookie = 7n,
+  magic = 0x25609513,
+}: RequestBytes): Buffer {
   return Buffer.concat([u32(magic), u16(flags), u16(command), u64(cookie), u64(offset), u32(length), payload]);
 }
 
@@ -133,7 +159,11 @@ export class RawClient {
     do {
       const header = await this.receive(20);
       if (header.readBigUInt64BE(0) !== 0x0003e889045565a9n) throw new Error('not the magic of an option reply');
-      replies.push({ option: header.readUInt32BE(8), type: header.readUInt32BE(12), data: await this.receive(header.readUInt32BE(16)) });
+      replies.push({
+        option: header.readUInt32BE(8),
+        type: header.readUInt32BE(12),
+        data: await this.receive(header.readUInt32BE(16)),
+      });
     } while ([SERVER, REP_INFO].includes((replies.at(-1) as OptionReply).type));
     return replies;
   }

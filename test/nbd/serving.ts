@@ -20,8 +20,14 @@ const reported: unknown[] = [];
 
 /** Serves a device; 1 MiB in memory unless given. */
 export async function serve(options: Partial<NbdServerOptions> = {}): Promise<NbdServer> {
-  const where = options.port === undefined && options.socket === undefined ? { socket: join(temporaryFolder(), 'nbd.sock') } : {};
-  const server = await serveNbd({ device: new MemoryDevice(MIB), report: (error) => reported.push(error), ...where, ...options });
+  const where =
+    options.port === undefined && options.socket === undefined ? { socket: join(temporaryFolder(), 'nbd.sock') } : {};
+  const server = await serveNbd({
+    device: new MemoryDevice(MIB),
+    report: (error) => reported.push(error),
+    ...where,
+    ...options,
+  });
   onTestFinished(() => server.close());
   return server;
 }

@@ -2,12 +2,29 @@
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../bindings/errors.ts';
 import { MemoryDevice, later } from './memory-device.ts';
-import { DF, FAST_ZERO, FLUSH, FUA, NO_HOLE, READ, RawClient, TRIM, WRITE, WRITE_ZEROES, requestBytes, type RequestBytes } from './raw-client.ts';
+import {
+  DF,
+  FAST_ZERO,
+  FLUSH,
+  FUA,
+  NO_HOLE,
+  READ,
+  RawClient,
+  TRIM,
+  WRITE,
+  WRITE_ZEROES,
+  requestBytes,
+  type RequestBytes,
+} from './raw-client.ts';
 import { MIB, expectAlive, serve, takeReported, until, watchStrays } from './serving.ts';
 
 watchStrays();
 
-const EIO = 5, EINVAL = 22, ENOSPC = 28, ENOTSUP = 95, ESHUTDOWN = 108;
+const EIO = 5,
+  EINVAL = 22,
+  ENOSPC = 28,
+  ENOTSUP = 95,
+  ESHUTDOWN = 108;
 const MAXIMUM = 32 * MIB;
 
 function noise(length: number, seed: number): Buffer {
@@ -16,17 +33,31 @@ function noise(length: number, seed: number): Buffer {
   return bytes;
 }
 
-async function start(size = MIB, before?: MemoryDevice['before']): Promise<{ device: MemoryDevice; client: RawClient }> {
+async function start(
+  size = MIB,
+  before?: MemoryDevice['before'],
+): Promise<{ device: MemoryDevice; client: RawClient }> {
   const device = new MemoryDevice(size);
   if (before !== undefined) device.before = before;
   return { device, client: await RawClient.going(await serve({ device })) };
 }
 
-describe.each([['at once', undefined], ['with promises', later]])('a device that answers %s', (_, before) => {
+describe.each([
+  ['at once', undefined],
+  ['with promises', later],
+])('a device that answers %s', (_, before) => {
   test('reads what was written, at any offset and length', async () => {
     const { device, client } = await start(MIB, before?.());
     const model = Buffer.from(device.bytes);
-    for (const [offset, length] of [[0, 1], [511, 2], [4095, 4098], [8192, 4096], [1, 300_000], [MIB - 1, 1], [0, MIB]] as const) {
+    for (const [offset, length] of [
+      [0, 1],
+      [511, 2],
+      [4095, 4098],
+      [8192, 4096],
+      [1, 300_000],
+      [MIB - 1, 1],
+      [0, MIB],
+    ] as const) {
       const bytes = noise(length, offset + length);
       bytes.copy(model, offset);
       expect(await client.request({ command: WRITE, offset, payload: bytes })).toBe(0);
@@ -38,11 +69,21 @@ describe.each([['at once', undefined], ['with promises', later]])('a device that
   test('answers every one of many requests with its cookie', async () => {
     const { client } = await start(MIB, before?.());
     const pages = Array.from({ length: 256 }, (_x, page) => noise(4096, page));
-    client.send(...pages.map((payload, page) => requestBytes({ command: WRITE, offset: page * 4096, payload, cookie: BigInt(page) << 40n })));
+    client.send(
+      ...pages.map((payload, page) =>
+        requestBytes({ command: WRITE, offset: page * 4096, payload, cookie: BigInt(page) << 40n }),
+      ),
+    );
     const written = new Set<bigint>();
     while (written.size < pages.length) written.add((await client.reply()).cookie);
-    expect([...written].map((cookie) => Number(cookie >> 40n)).sort((a, b) => a - b)).toEqual(pages.map((_x, page) => page));
-    client.send(...pages.map((_x, page) => requestBytes({ command: READ, offset: page * 4096, length: 4096, cookie: BigInt(page) })));
+    expect([...written].map((cookie) => Number(cookie >> 40n)).sort((a, b) => a - b)).toEqual(
+      pages.map((_x, page) => page),
+    );
+    client.send(
+      ...pages.map((_x, page) =>
+        requestBytes({ command: READ, offset: page * 4096, length: 4096, cookie: BigInt(page) }),
+      ),
+    );
     for (let left = pages.length; left > 0; left--) {
       const { error, cookie, data } = await client.reply(4096);
       expect(error).toBe(0);
@@ -64,8 +105,11 @@ describe.each([['at once', undefined], ['with promises', later]])('a device that
   });
 
   test.each<[string, RequestBytes]>([
-    ['write', { command: WRITE, payload: Buffer.alloc(10), flags: FUA }], ['trim', { command: TRIM, length: 4096, flags: FUA }],
-    ['write zeroes', { command: WRITE_ZEROES, length: 4096, flags: FUA }], ['flush', { command: FLUSH }], ['flush with FUA', { command: FLUSH, flags: FUA }],
+    ['write', { command: WRITE, payload: Buffer.alloc(10), flags: FUA }],
+    ['trim', { command: TRIM, length: 4096, flags: FUA }],
+    ['write zeroes', { command: WRITE_ZEROES, length: 4096, flags: FUA }],
+    ['flush', { command: FLUSH }],
+    ['flush with FUA', { command: FLUSH, flags: FUA }],
   ])('flushes before the answer to a %s that wants it', async (_what, request) => {
     const { device, client } = await start(MIB, before?.());
     expect(await client.request(request)).toBe(0);
@@ -116,7 +160,16 @@ describe('lengths', () => {
 });
 
 describe('requests outside the device', () => {
-  const cases: [number | bigint, number][] = [[MIB, 1], [MIB - 1, 2], [0, MIB + 1], [MIB + 1, 0], [2n ** 53n, 1], [2n ** 64n - 1n, 1], [2n ** 64n - 4096n, 8192], [2n ** 63n, 4096]];
+  const cases: [number | bigint, number][] = [
+    [MIB, 1],
+    [MIB - 1, 2],
+    [0, MIB + 1],
+    [MIB + 1, 0],
+    [2n ** 53n, 1],
+    [2n ** 64n - 1n, 1],
+    [2n ** 64n - 4096n, 8192],
+    [2n ** 63n, 4096],
+  ];
 
   test.each(cases)('at %s with %i bytes are refused, and change nothing', async (offset, length) => {
     const { device, client } = await start();
@@ -131,13 +184,23 @@ describe('requests outside the device', () => {
 
 describe('flags and commands', () => {
   test.each([
-    ['read with DF', READ, DF], ['read with NO_HOLE', READ, NO_HOLE], ['write with NO_HOLE', WRITE, NO_HOLE], ['write with an unknown flag', WRITE, 0x8000],
-    ['trim with FAST_ZERO', TRIM, FAST_ZERO], ['flush with DF', FLUSH, DF], ['write zeroes with DF', WRITE_ZEROES, DF],
-    ['cache', 5, 0], ['block status', 7, 0], ['an unknown command', 99, 0], ['command 65535', 65535, 0xffff],
+    ['read with DF', READ, DF],
+    ['read with NO_HOLE', READ, NO_HOLE],
+    ['write with NO_HOLE', WRITE, NO_HOLE],
+    ['write with an unknown flag', WRITE, 0x8000],
+    ['trim with FAST_ZERO', TRIM, FAST_ZERO],
+    ['flush with DF', FLUSH, DF],
+    ['write zeroes with DF', WRITE_ZEROES, DF],
+    ['cache', 5, 0],
+    ['block status', 7, 0],
+    ['an unknown command', 99, 0],
+    ['command 65535', 65535, 0xffff],
   ])('%s is EINVAL', async (_what, command, flags) => {
     const { device, client } = await start();
     const payload = command === WRITE ? Buffer.alloc(5000) : undefined;
-    expect(await client.request({ command, flags, ...(payload ? { payload } : { length: command === FLUSH ? 0 : 4096 }) })).toBe(EINVAL);
+    expect(
+      await client.request({ command, flags, ...(payload ? { payload } : { length: command === FLUSH ? 0 : 4096 }) }),
+    ).toBe(EINVAL);
     expect(device.calls).toEqual([]);
     expect(await client.read(0, 1)).toEqual(Buffer.alloc(1));
   });
@@ -150,15 +213,20 @@ describe('flags and commands', () => {
 
   test('FUA is taken with every command', async () => {
     const { client } = await start();
-    for (const command of [READ, WRITE, TRIM, WRITE_ZEROES, FLUSH]) expect(await client.request({ command, flags: FUA })).toBe(0);
+    for (const command of [READ, WRITE, TRIM, WRITE_ZEROES, FLUSH])
+      expect(await client.request({ command, flags: FUA })).toBe(0);
   });
 
   test('FAST_ZERO is done where whole pages are dropped, and ENOTSUP elsewhere, with nothing changed', async () => {
     const { device, client } = await start();
     expect(await client.request({ command: WRITE_ZEROES, offset: 4096, length: 8192, flags: FAST_ZERO })).toBe(0);
     expect(device.calls.splice(0)).toEqual([{ call: 'writeZeroes', offset: 4096, length: 8192, mayTrim: true }]);
-    expect(await client.request({ command: WRITE_ZEROES, offset: 4096, length: 8192, flags: FAST_ZERO | NO_HOLE })).toBe(ENOTSUP);
-    expect(await client.request({ command: WRITE_ZEROES, offset: 4097, length: 4096, flags: FAST_ZERO | FUA })).toBe(ENOTSUP);
+    expect(
+      await client.request({ command: WRITE_ZEROES, offset: 4096, length: 8192, flags: FAST_ZERO | NO_HOLE }),
+    ).toBe(ENOTSUP);
+    expect(await client.request({ command: WRITE_ZEROES, offset: 4097, length: 4096, flags: FAST_ZERO | FUA })).toBe(
+      ENOTSUP,
+    );
     expect(await client.request({ command: WRITE_ZEROES, offset: 4096, length: 100, flags: FAST_ZERO })).toBe(ENOTSUP);
     expect(device.calls).toEqual([]);
   });
@@ -166,15 +234,27 @@ describe('flags and commands', () => {
 
 describe('faults of the device', () => {
   const codes: [ErrorCode, number][] = [
-    ['ENOMEM', ENOSPC], ['ENOSPC', ENOSPC], ['EIO', EIO], ['EINVAL', EINVAL], ['ERANGE', EINVAL], ['ENODEV', ESHUTDOWN], ['ECLOSED', ESHUTDOWN],
-    ['EBUSY', EIO], ['EAGAIN', EIO], ['EUCLEAN', EIO],
+    ['ENOMEM', ENOSPC],
+    ['ENOSPC', ENOSPC],
+    ['EIO', EIO],
+    ['EINVAL', EINVAL],
+    ['ERANGE', EINVAL],
+    ['ENODEV', ESHUTDOWN],
+    ['ECLOSED', ESHUTDOWN],
+    ['EBUSY', EIO],
+    ['EAGAIN', EIO],
+    ['EUCLEAN', EIO],
   ];
 
   test.each(codes)('%s becomes %i, for every command', async (code, expected) => {
     const { device, client } = await start();
     for (const [call, request] of [
-      ['read', { command: READ, length: 100 }], ['write', { command: WRITE, payload: Buffer.alloc(100) }], ['trim', { command: TRIM, length: 100 }],
-      ['writeZeroes', { command: WRITE_ZEROES, length: 100 }], ['flush', { command: FLUSH }], ['flush', { command: WRITE, payload: Buffer.alloc(1), flags: FUA }],
+      ['read', { command: READ, length: 100 }],
+      ['write', { command: WRITE, payload: Buffer.alloc(100) }],
+      ['trim', { command: TRIM, length: 100 }],
+      ['writeZeroes', { command: WRITE_ZEROES, length: 100 }],
+      ['flush', { command: FLUSH }],
+      ['flush', { command: WRITE, payload: Buffer.alloc(1), flags: FUA }],
     ] as const) {
       device.fail(call, code);
       expect(await client.request(request), call).toBe(expected);
@@ -210,7 +290,8 @@ describe('faults of the device', () => {
   test('a device that is reset answers ESHUTDOWN, and works again when it is back', async () => {
     const { device, client } = await start();
     device.isReady = false;
-    for (const command of [READ, TRIM, WRITE_ZEROES]) expect(await client.request({ command, length: 4096 })).toBe(ESHUTDOWN);
+    for (const command of [READ, TRIM, WRITE_ZEROES])
+      expect(await client.request({ command, length: 4096 })).toBe(ESHUTDOWN);
     expect(await client.request({ command: WRITE, payload: Buffer.alloc(4096) })).toBe(ESHUTDOWN);
     expect(await client.request({ command: FLUSH })).toBe(ESHUTDOWN);
     device.isReady = true;
@@ -250,7 +331,12 @@ describe('several connections', () => {
 describe('NBD_CMD_DISC', () => {
   test('ends it after everything before is answered', async () => {
     const { device, client } = await start(MIB, later());
-    client.send(...Array.from({ length: 20 }, (_, i) => requestBytes({ command: WRITE, offset: i, payload: Buffer.from([i + 1]) })), requestBytes({ command: 2, length: 5 }));
+    client.send(
+      ...Array.from({ length: 20 }, (_, i) =>
+        requestBytes({ command: WRITE, offset: i, payload: Buffer.from([i + 1]) }),
+      ),
+      requestBytes({ command: 2, length: 5 }),
+    );
     expect((await client.rest()).length).toBe(20 * 16);
     expect([...device.bytes.subarray(0, 20)]).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
   });

@@ -30,29 +30,49 @@ const CONSTANT = /^\s*(?:export )?(?:const|let) ([A-Z][A-Z0-9_]*)\b(?:: [\w<>, ]
 const NUMBER = /^[-~(]*(?:0x[\da-f_]+|\d[\d_.]*)(?:[-+*/%<>&|^~()\s]|0x[\da-f_]+|\d[\d_.]*)*(?: as (?:u32|const))?$/i;
 
 function constantsOf(sources: readonly Source[]): { file: string; name: string; value: string }[] {
-  return sources.flatMap(({ file, text }) => [...text.matchAll(CONSTANT)].map(([, name, value]) => ({ file, name: name as string, value: value as string })));
+  return sources.flatMap(({ file, text }) =>
+    [...text.matchAll(CONSTANT)].map(([, name, value]) => ({ file, name: name as string, value: value as string })),
+  );
 }
 
 /** In the bindings: what must have a name. */
 const BARE = [
-  { what: 'word or counter by its number', pattern: /\b(?:ramCounter|zpoolCounter|zpoolIdentity|zswapFigure|zswapCount|ramzFigure|counter|figure|count)\((?:[^()]*,)?\s*(?:0x)?\d+\s*\)/g },
+  {
+    what: 'word or counter by its number',
+    pattern:
+      /\b(?:ramCounter|zpoolCounter|zpoolIdentity|zswapFigure|zswapCount|ramzFigure|counter|figure|count)\((?:[^()]*,)?\s*(?:0x)?\d+\s*\)/g,
+  },
   { what: 'word of the result area by its number', pattern: /\bout\[\s*(?:0x)?\d+\s*\]/g },
-  { what: 'offset into the memory', pattern: /\bnew \w+(?:Array|View)(?:<\w*>)?\([^;\n]*\bbuffer\b[^;\n]*[+]\s*(?:0x)?\d|\b\w*[aA]ddress\)?\s*[+]\s*(?:0x)?\d/g },
+  {
+    what: 'offset into the memory',
+    pattern:
+      /\bnew \w+(?:Array|View)(?:<\w*>)?\([^;\n]*\bbuffer\b[^;\n]*[+]\s*(?:0x)?\d|\b\w*[aA]ddress\)?\s*[+]\s*(?:0x)?\d/g,
+  },
 ];
 
 /** Each number that stands twice, or has no name. */
 function faultsIn(names: readonly string[], core: readonly Source[], bindings: readonly Source[]): string[] {
   const [inCore, inBindings] = [constantsOf(core), constantsOf(bindings)];
-  const again = [...inCore, ...inBindings].filter(({ name }) => names.includes(name)).map(({ file, name }) => `${file}: ${name} is declared in ${ABI}`);
+  const again = [...inCore, ...inBindings]
+    .filter(({ name }) => names.includes(name))
+    .map(({ file, name }) => `${file}: ${name} is declared in ${ABI}`);
   const isNumber = ({ value }: { value: string }): boolean => NUMBER.test(value);
   const known = new Set(inCore.filter(isNumber).map(({ name }) => name));
-  const both = inBindings.filter(isNumber).filter(({ name }) => known.has(name)).map(({ file, name }) => `${file}: ${name} is a number in the core too`);
-  const bare = bindings.flatMap(({ file, text }) => BARE.flatMap(({ what, pattern }) => [...text.matchAll(pattern)].map(([found]) => `${file}: ${what}: ${found}`)));
+  const both = inBindings
+    .filter(isNumber)
+    .filter(({ name }) => known.has(name))
+    .map(({ file, name }) => `${file}: ${name} is a number in the core too`);
+  const bare = bindings.flatMap(({ file, text }) =>
+    BARE.flatMap(({ what, pattern }) => [...text.matchAll(pattern)].map(([found]) => `${file}: ${what}: ${found}`)),
+  );
   return [...again, ...both, ...bare];
 }
 
 const NAMES = Object.keys(numbers);
-const values = (prefix: RegExp): number[] => Object.entries(numbers).filter(([name]) => prefix.test(name)).map(([, value]) => value);
+const values = (prefix: RegExp): number[] =>
+  Object.entries(numbers)
+    .filter(([name]) => prefix.test(name))
+    .map(([, value]) => value);
 
 describe('numbers that both sides know', () => {
   const core = sources('assembly');
@@ -66,7 +86,10 @@ describe('numbers that both sides know', () => {
   });
 
   test('are plain constants, and somebody reads each', () => {
-    const lines = codeOf(readFileSync(join(ROOT, ABI), 'utf8')).split('\n').map((line) => line.trim()).filter((line) => line !== '');
+    const lines = codeOf(readFileSync(join(ROOT, ABI), 'utf8'))
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '');
     for (const line of lines) expect(line).toMatch(/^export const [A-Z][A-Z0-9_]* = (?:\d+|0x[\dA-F]+) as u32;$/);
     expect(lines.length).toBe(NAMES.length);
     const words = new Set([...core, ...bindings].flatMap(({ text }) => text.match(/\b[A-Z][A-Z0-9_]*\b/g) ?? []));
@@ -74,10 +97,19 @@ describe('numbers that both sides know', () => {
   });
 
   test.each([
-    ['words of the result area', /^OUT_(?!WORDS)/], ['rules', /^RULE_/], ['words of the RAM', /^RAM_/], ['counters of a pool', /^COUNT_/],
-    ['words of an identity', /^IDENTITY_/], ['modes', /^MODE_/], ['words of a row', /^ROW_(?!LENGTH|WORDS)/], ['errors', /^E[A-Z]+$(?<!ENTRY)/],
+    ['words of the result area', /^OUT_(?!WORDS)/],
+    ['rules', /^RULE_/],
+    ['words of the RAM', /^RAM_/],
+    ['counters of a pool', /^COUNT_/],
+    ['words of an identity', /^IDENTITY_/],
+    ['modes', /^MODE_/],
+    ['words of a row', /^ROW_(?!LENGTH|WORDS)/],
+    ['errors', /^E[A-Z]+$(?<!ENTRY)/],
     ['answers', /^(?:FULL|POOR|COMPRESS|IN_STORE|BEING_WRITTEN|DECOMPRESS|OVER_LIMIT|REPLACED|TOO_LONG|ANSWERS_END)$/],
-    ['counters and figures of a zswap', /^(?:POOL_LIMIT_HIT|WRITTEN_BACK|REJECT_\w+|DECOMPRESS_FAIL|DUPLICATE_ENTRY|WRITEBACK_FAIL|READ_FAIL|ZSWAP_\w+)$/],
+    [
+      'counters and figures of a zswap',
+      /^(?:POOL_LIMIT_HIT|WRITTEN_BACK|REJECT_\w+|DECOMPRESS_FAIL|DUPLICATE_ENTRY|WRITEBACK_FAIL|READ_FAIL|ZSWAP_\w+)$/,
+    ],
     ['figures of a ramzswap', /^RAMZ_/],
   ])('%s: one number has one meaning', (_, pattern) => {
     const found = values(pattern);
@@ -87,14 +119,20 @@ describe('numbers that both sides know', () => {
 
   test.each([
     ['words of the result area', /^OUT_(?!WORDS)/, numbers.OUT_WORDS],
-    ['counters and figures of a zswap', /^(?:POOL_LIMIT_HIT|WRITTEN_BACK|REJECT_\w+|DECOMPRESS_FAIL|DUPLICATE_ENTRY|WRITEBACK_FAIL|READ_FAIL|ZSWAP_\w+)$/, numbers.ZSWAP_STORE_SLOTS + 1],
+    [
+      'counters and figures of a zswap',
+      /^(?:POOL_LIMIT_HIT|WRITTEN_BACK|REJECT_\w+|DECOMPRESS_FAIL|DUPLICATE_ENTRY|WRITEBACK_FAIL|READ_FAIL|ZSWAP_\w+)$/,
+      numbers.ZSWAP_STORE_SLOTS + 1,
+    ],
     ['figures of a ramzswap', /^RAMZ_/, numbers.RAMZ_STORE + 1],
   ])('%s have no gap', (_, pattern, count) => {
     expect(values(pattern).sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i));
   });
 
   test('words that stay in the core lie behind those that both sides read', () => {
-    const inside = constantsOf(core).filter(({ name }) => name.startsWith('WORK_')).map(({ value }) => Number(value));
+    const inside = constantsOf(core)
+      .filter(({ name }) => name.startsWith('WORK_'))
+      .map(({ value }) => Number(value));
     expect(inside.length).toBeGreaterThan(2);
     expect(new Set(inside).size).toBe(inside.length);
     expect(Math.min(...inside)).toBeGreaterThanOrEqual(numbers.OUT_WORDS);
@@ -112,12 +150,21 @@ describe('numbers that both sides know', () => {
     ['an offset in a view', '', 'new Uint32Array(core.memory.buffer, at + 336, 1)'],
     ['an offset from an address', '', 'core.bytes[this.#address + 0x150]'],
   ])('%s is noticed', (_, inCore, inBindings) => {
-    expect(faultsIn(['OUT_SIZE', 'ENOENT'], [{ file: 'core.ts', text: inCore }], [{ file: 'bindings.ts', text: inBindings }])).toHaveLength(1);
+    expect(
+      faultsIn(
+        ['OUT_SIZE', 'ENOENT'],
+        [{ file: 'core.ts', text: inCore }],
+        [{ file: 'bindings.ts', text: inBindings }],
+      ),
+    ).toHaveLength(1);
   });
 
   test('what has a name, or is of one side only, is not', () => {
     const inCore = 'const CELLS: u32 = 8;\nconst TABLES: usize = POOL_TABLES + 4;';
-    const inBindings = "const TABLES = 9;\nconst CELLS = ['a'];\nout[OUT_SIZE]; counter(RAM_FRAMES); new Uint32Array(memory.buffer, address, 1); new Uint8Array(size + 1);";
-    expect(faultsIn(['OUT_SIZE'], [{ file: 'core.ts', text: inCore }], [{ file: 'bindings.ts', text: inBindings }])).toEqual([]);
+    const inBindings =
+      "const TABLES = 9;\nconst CELLS = ['a'];\nout[OUT_SIZE]; counter(RAM_FRAMES); new Uint32Array(memory.buffer, address, 1); new Uint8Array(size + 1);";
+    expect(
+      faultsIn(['OUT_SIZE'], [{ file: 'core.ts', text: inCore }], [{ file: 'bindings.ts', text: inBindings }]),
+    ).toEqual([]);
   });
 });

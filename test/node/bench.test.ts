@@ -32,11 +32,21 @@ describe('statistics', () => {
 
   test('one round warms up, each later one begins with another contender, figures are asked last', async () => {
     const order: string[] = [];
-    const contender = (name: string): { name: string; round(): number } => ({ name, round: () => (order.push(name), order.length) });
+    const contender = (name: string): { name: string; round(): number } => ({
+      name,
+      round: () => (order.push(name), order.length),
+    });
     const figures = (): Record<string, number> => (order.push('figures'), { n: 1 });
-    const { rows, rounds } = await measure({ title: 't', unit: 'ns', contenders: [contender('a'), { ...contender('b'), figures }, contender('c')] }, 3);
+    const { rows, rounds } = await measure(
+      { title: 't', unit: 'ns', contenders: [contender('a'), { ...contender('b'), figures }, contender('c')] },
+      3,
+    );
     expect(order.join(' ')).toBe('a b c a b c b c a c a b figures');
-    expect(rows.map(({ name, median: middle }) => [name, middle])).toEqual([['a', 9], ['b', 7], ['c', 8]]);
+    expect(rows.map(({ name, median: middle }) => [name, middle])).toEqual([
+      ['a', 9],
+      ['b', 7],
+      ['c', 8],
+    ]);
     expect([rounds, rows[1]?.figures, rows[0]?.ratio]).toEqual([3, { n: 1 }, 1]);
   });
 
@@ -52,7 +62,8 @@ describe('statistics', () => {
     const sorted = counts.toSorted((a, b) => b - a);
     const weight = Array.from({ length: 1000 }, (_, rank) => 1 / (rank + 1) ** 0.99);
     const sum = weight.reduce((a, b) => a + b);
-    for (const rank of [0, 1, 9]) expect((sorted[rank] as number) / 100_000).toBeCloseTo((weight[rank] as number) / sum, 2);
+    for (const rank of [0, 1, 9])
+      expect((sorted[rank] as number) / 100_000).toBeCloseTo((weight[rank] as number) / sum, 2);
   });
 });
 
@@ -88,7 +99,8 @@ describe('what is measured works', () => {
     for (const store of [await compcache('zsmalloc', 100), mapOfBlocks(await loadCodec('lz4js'))]) {
       for (const version of [0, 1]) {
         for (let number = 0; number < 100; number++) store.put(number, pages[number + 7 * version] as Buffer);
-        for (let number = 0; number < 100; number++) expect(Buffer.compare(await store.get(number, into), pages[number + 7 * version] as Buffer)).toBe(0);
+        for (let number = 0; number < 100; number++)
+          expect(Buffer.compare(await store.get(number, into), pages[number + 7 * version] as Buffer)).toBe(0);
       }
     }
   });
@@ -118,41 +130,68 @@ describe('what is measured works', () => {
 });
 
 describe('tables', () => {
-  const row = { name: 'zbud', median: 115.4, min: 100, max: 1234.5, ratio: 0.861, figures: { filled: 0.7583, compacted: 0.4455, churned: 0.7541 } };
-  const table: MeasuredTable = { title: 'churn', unit: 'ns', rounds: 7, rows: [{ name: 'malloc', median: 134, min: 130, max: 140, ratio: 1 }, row] };
+  const row = {
+    name: 'zbud',
+    median: 115.4,
+    min: 100,
+    max: 1234.5,
+    ratio: 0.861,
+    figures: { filled: 0.7583, compacted: 0.4455, churned: 0.7541 },
+  };
+  const table: MeasuredTable = {
+    title: 'churn',
+    unit: 'ns',
+    rounds: 7,
+    rows: [{ name: 'malloc', median: 134, min: 130, max: 140, ratio: 1 }, row],
+  };
   const results: Results = {
-    machine: '2 × CPU', node: 'v20.0.0', date: '2026-01-02T03:04:05.000Z', commit: 'abc1234', corpora: [], leftOut: {}, suites: { allocator: [table] },
+    machine: '2 × CPU',
+    node: 'v20.0.0',
+    date: '2026-01-02T03:04:05.000Z',
+    commit: 'abc1234',
+    corpora: [],
+    leftOut: {},
+    suites: { allocator: [table] },
   };
 
   test('as text: columns aligned, a dash where there is no figure', () => {
-    expect(toText(table)).toBe([
-      'churn     median ns  min    max  ratio  filled  compacted  churned',
-      '  malloc        134  130    140   1.00       -          -        -',
-      '  zbud          115  100  1,235   0.86   0.758      0.446    0.754',
-      '',
-    ].join('\n'));
+    expect(toText(table)).toBe(
+      [
+        'churn     median ns  min    max  ratio  filled  compacted  churned',
+        '  malloc        134  130    140   1.00       -          -        -',
+        '  zbud          115  100  1,235   0.86   0.758      0.446    0.754',
+        '',
+      ].join('\n'),
+    );
   });
 
   test('as Markdown, between the markers only', () => {
-    const made = rewrite('before\n<!-- bench:allocators -->\nold\n<!-- /bench -->\nafter <!-- /bench -->\n', () => results);
-    expect(made).toBe([
-      'before',
-      '<!-- bench:allocators -->',
-      '|  | zbud |',
-      '| --- | --: |',
-      '| ns for free and malloc, 50,000 live objects | 115 |',
-      "| by the C library's malloc, in C (134 ns) | 0.86× |",
-      '| density of 100,000 objects of 32 … 3072 bytes | 0.758 |',
-      '| after every second was freed, and `compact()` | 0.446 |',
-      '| of 50,000, after 1,000,000 times free and malloc | 0.754 |',
-      '',
-      'Medians of 7 interleaved rounds; Node v20.0.0, 2 × CPU; commit abc1234, 2026-01-02.',
-      '<!-- /bench -->',
-      'after <!-- /bench -->',
-      '',
-    ].join('\n'));
+    const made = rewrite(
+      'before\n<!-- bench:allocators -->\nold\n<!-- /bench -->\nafter <!-- /bench -->\n',
+      () => results,
+    );
+    expect(made).toBe(
+      [
+        'before',
+        '<!-- bench:allocators -->',
+        '|  | zbud |',
+        '| --- | --: |',
+        '| ns for free and malloc, 50,000 live objects | 115 |',
+        "| by the C library's malloc, in C (134 ns) | 0.86× |",
+        '| density of 100,000 objects of 32 … 3072 bytes | 0.758 |',
+        '| after every second was freed, and `compact()` | 0.446 |',
+        '| of 50,000, after 1,000,000 times free and malloc | 0.754 |',
+        '',
+        'Medians of 7 interleaved rounds; Node v20.0.0, 2 × CPU; commit abc1234, 2026-01-02.',
+        '<!-- /bench -->',
+        'after <!-- /bench -->',
+        '',
+      ].join('\n'),
+    );
     expect(rewrite(made, () => results)).toBe(made);
-    expect(() => rewrite('<!-- bench:nothing -->\n<!-- /bench -->', () => results)).toThrowError(/no table bench:nothing/);
+    expect(() => rewrite('<!-- bench:nothing -->\n<!-- /bench -->', () => results)).toThrowError(
+      /no table bench:nothing/,
+    );
   });
 
   test('ramzswap without servers: no table of them', () => {
@@ -166,10 +205,16 @@ describe('tables', () => {
     expect(rewrite(readme, (suite) => JSON.parse(readFileSync(file(suite), 'utf8')) as Results)).toBe(readme);
   });
 
-  test.each(['allocators', 'codecs', 'stores', 'zswap', 'ramzswap'])('the committed results make the table %s', (name) => {
-    const text = block(name, (suite) => JSON.parse(readFileSync(join(ROOT, `bench/results/${suite}.json`), 'utf8')) as Results);
-    expect(existsSync(join(ROOT, 'bench/results'))).toBe(true);
-    expect(text).not.toMatch(/NaN|undefined/);
-    expect(text.split('\n').length).toBeGreaterThan(6);
-  });
+  test.each(['allocators', 'codecs', 'stores', 'zswap', 'ramzswap'])(
+    'the committed results make the table %s',
+    (name) => {
+      const text = block(
+        name,
+        (suite) => JSON.parse(readFileSync(join(ROOT, `bench/results/${suite}.json`), 'utf8')) as Results,
+      );
+      expect(existsSync(join(ROOT, 'bench/results'))).toBe(true);
+      expect(text).not.toMatch(/NaN|undefined/);
+      expect(text.split('\n').length).toBeGreaterThan(6);
+    },
+  );
 });

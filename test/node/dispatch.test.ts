@@ -23,7 +23,9 @@ describe('the dispatch', () => {
   test('refuses a kind that stands twice or is that of a front end, and a contract that it cannot read', () => {
     expect(() => readContract(SOURCE.replace('zbud = 1', 'zbud = 2'))).toThrow('z3fold or its kind stands twice');
     expect(() => readContract(SOURCE.replace('zbud = 1', 'zbud = 64'))).toThrow('the kind of zbud must be 1 to 63');
-    expect(() => readContract(SOURCE.replace('freeable(pool: usize): u32;', 'freeable: u32;'))).toThrow('not a function of the contract');
+    expect(() => readContract(SOURCE.replace('freeable(pool: usize): u32;', 'freeable: u32;'))).toThrow(
+      'not a function of the contract',
+    );
     expect(() => readContract('')).toThrow('no contract');
   });
 });

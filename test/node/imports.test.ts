@@ -27,7 +27,10 @@ function importsOf(file: string): Import[] {
 /** The same, those of types included. */
 function allImportsOf(file: string): Import[] {
   const text = readFileSync(join(ROOT, file), 'utf8');
-  return [...text.matchAll(/^\s*(?:import|export)\s[^;]*?from\s+'([^']+)'/gms)].map((match) => ({ from: file, to: match[1] as string }));
+  return [...text.matchAll(/^\s*(?:import|export)\s[^;]*?from\s+'([^']+)'/gms)].map((match) => ({
+    from: file,
+    to: match[1] as string,
+  }));
 }
 
 /** Files that lead back to themselves. */
@@ -45,10 +48,26 @@ function target({ from, to }: Import): string {
 }
 
 /** Layers from the bottom; a file may import from its own and those below. Of the core the bindings read abi.ts and the kinds of allocators. */
-const CORE = [/^assembly\/(abi$|base\/)/, /^assembly\/mem\//, /^assembly\/(alloc|codec)\//, /^assembly\/generated\/dispatch$/, /^assembly\/zpool$/, /^assembly\/page\//, /^assembly\/(front|cache)\//, /^assembly\/inspect$/, /^assembly\/index$/];
+const CORE = [
+  /^assembly\/(abi$|base\/)/,
+  /^assembly\/mem\//,
+  /^assembly\/(alloc|codec)\//,
+  /^assembly\/generated\/dispatch$/,
+  /^assembly\/zpool$/,
+  /^assembly\/page\//,
+  /^assembly\/(front|cache)\//,
+  /^assembly\/inspect$/,
+  /^assembly\/index$/,
+];
 const BINDINGS = [
-  /^assembly\/(abi|alloc\/index)$/, /^bindings\/(errors|allocators|bytes|nested|promises|steps|plain-types|sizes|rules|dispose|base64|generated\/.*)$/, /^bindings\/(wasm|scalar|checked)$/, /^bindings\/(builds|image|codec\/.*)$/,
-  /^bindings\/(zpool(-\w+)?|same-filled|page-table|pages|types|fronts)$/, /^bindings\/ram$/, /^bindings\/(front|cache|backing|adapters)\//, /^bindings\/index$/,
+  /^assembly\/(abi|alloc\/index)$/,
+  /^bindings\/(errors|allocators|bytes|nested|promises|steps|plain-types|sizes|rules|dispose|base64|generated\/.*)$/,
+  /^bindings\/(wasm|scalar|checked)$/,
+  /^bindings\/(builds|image|codec\/.*)$/,
+  /^bindings\/(zpool(-\w+)?|same-filled|page-table|pages|types|fronts)$/,
+  /^bindings\/ram$/,
+  /^bindings\/(front|cache|backing|adapters)\//,
+  /^bindings\/index$/,
 ];
 
 function layer(layers: RegExp[], file: string): number {
@@ -69,8 +88,11 @@ describe('imports', () => {
   });
 
   test('no allocator imports another', () => {
-    const name = (path: string): string => relative('assembly/alloc', path).replace(/\.ts$/, '').split('-')[0] as string;
-    const between = sources('assembly/alloc').flatMap(importsOf).filter((found) => target(found).startsWith('assembly/alloc/') && name(target(found)) !== name(found.from));
+    const name = (path: string): string =>
+      relative('assembly/alloc', path).replace(/\.ts$/, '').split('-')[0] as string;
+    const between = sources('assembly/alloc')
+      .flatMap(importsOf)
+      .filter((found) => target(found).startsWith('assembly/alloc/') && name(target(found)) !== name(found.from));
     expect(between).toEqual([]);
   });
 
@@ -87,9 +109,13 @@ describe('imports', () => {
   });
 
   test('no part of an allocator imports the file of the whole', () => {
-    const wholes = sources('assembly/alloc').filter((file) => !/-\w+\.ts$/.test(file)).map((file) => file.replace(/\.ts$/, ''));
+    const wholes = sources('assembly/alloc')
+      .filter((file) => !/-\w+\.ts$/.test(file))
+      .map((file) => file.replace(/\.ts$/, ''));
     expect(wholes.length).toBeGreaterThanOrEqual(5);
-    const up = sources('assembly/alloc').flatMap(importsOf).filter((found) => /-\w+\.ts$/.test(found.from) && wholes.includes(target(found)));
+    const up = sources('assembly/alloc')
+      .flatMap(importsOf)
+      .filter((found) => /-\w+\.ts$/.test(found.from) && wholes.includes(target(found)));
     expect(up).toEqual([]);
   });
 
@@ -100,46 +126,74 @@ describe('imports', () => {
     expect(all.filter(({ to }) => to.startsWith('.')).filter((found) => wrong(BINDINGS, found))).toEqual([]);
     const packages = all.filter(({ to }) => !to.startsWith('.')).map(({ from, to }) => `${from} ${to}`);
     expect(packages.filter((row) => !/^bindings\/backing\/file(-lock)?\.ts /.test(row)).sort()).toEqual([
-      'bindings/codec/fflate.ts fflate', 'bindings/codec/lz4js.ts lz4js', 'bindings/wasm.ts @assemblyscript/loader',
+      'bindings/codec/fflate.ts fflate',
+      'bindings/codec/lz4js.ts lz4js',
+      'bindings/wasm.ts @assemblyscript/loader',
     ]);
   });
 
   test('of the front ends: both know what is common, neither knows the other, and no file leads back to itself', () => {
-    const all = sources('bindings/front').flatMap(allImportsOf).filter((found) => target(found).startsWith('bindings/front/'));
+    const all = sources('bindings/front')
+      .flatMap(allImportsOf)
+      .filter((found) => target(found).startsWith('bindings/front/'));
     expect(all.length).toBeGreaterThan(40);
     const folder = (path: string): string => /^bindings\/front\/(\w+)\//.exec(path)?.[1] ?? 'none';
-    const known: Record<string, string[]> = { common: ['common'], zswap: ['common', 'zswap'], ramzswap: ['common', 'ramzswap'], none: ['common', 'zswap'] };
+    const known: Record<string, string[]> = {
+      common: ['common'],
+      zswap: ['common', 'zswap'],
+      ramzswap: ['common', 'ramzswap'],
+      none: ['common', 'zswap'],
+    };
     expect(all.filter((found) => known[folder(found.from)]?.includes(folder(target(found))) !== true)).toEqual([]);
     expect(inCircles(all)).toEqual([]);
   });
 
   test('no file of the bindings and the command line has more than 500 lines', () => {
-    const lines = ['bindings', 'cli'].flatMap(sources).map((file) => [file, readFileSync(join(ROOT, file), 'utf8').split('\n').length - 1] as const);
+    const lines = ['bindings', 'cli']
+      .flatMap(sources)
+      .map((file) => [file, readFileSync(join(ROOT, file), 'utf8').split('\n').length - 1] as const);
     expect(lines.filter(([, count]) => count > 500)).toEqual([]);
   });
 
   test.each(['bindings', 'cli'])('in %s no file leads back to itself, not by types either', (folder) => {
-    const all = sources(folder).flatMap(allImportsOf).filter(({ to }) => to.startsWith('.'));
+    const all = sources(folder)
+      .flatMap(allImportsOf)
+      .filter(({ to }) => to.startsWith('.'));
     expect(all.length).toBeGreaterThan(100);
     expect(inCircles(all)).toEqual([]);
   });
 
   test.each(['cli', 'bench'])('of %s use the public API only', (folder) => {
-    const entries = Object.values(manifest.exports).flatMap((entry) => (typeof entry === 'string' ? [] : [entry.default.replace(/^\.\/dist\/|\.js$/g, '')]));
+    const entries = Object.values(manifest.exports).flatMap((entry) =>
+      typeof entry === 'string' ? [] : [entry.default.replace(/^\.\/dist\/|\.js$/g, '')],
+    );
     expect(entries).toContain('bindings/index');
-    const inner = sources(folder).flatMap(importsOf).map(target).filter((to) => to.startsWith('bindings/') && !entries.includes(to));
+    const inner = sources(folder)
+      .flatMap(importsOf)
+      .map(target)
+      .filter((to) => to.startsWith('bindings/') && !entries.includes(to));
     expect(inner).toEqual([]);
   });
 
   test('of the command line stay in what is shipped', () => {
-    const outside = sources('cli').flatMap(importsOf).filter(({ to }) => to.startsWith('.')).map(target).filter((to) => !/^(cli|bindings)\//.test(to));
+    const outside = sources('cli')
+      .flatMap(importsOf)
+      .filter(({ to }) => to.startsWith('.'))
+      .map(target)
+      .filter((to) => !/^(cli|bindings)\//.test(to));
     expect(outside).toEqual([]);
   });
 
   test('of the core bring each name once: its compiler takes a second one in silence', () => {
     const twice = sources('assembly').flatMap((file) => {
-      const lists = [...readFileSync(join(ROOT, file), 'utf8').matchAll(/import \{([^}]*)\} from/g)].map(([, names]) => names as string);
-      const names = lists.join(',').split(',').map((name) => name.trim().split(' as ').at(-1) as string).filter((name) => name !== '');
+      const lists = [...readFileSync(join(ROOT, file), 'utf8').matchAll(/import \{([^}]*)\} from/g)].map(
+        ([, names]) => names as string,
+      );
+      const names = lists
+        .join(',')
+        .split(',')
+        .map((name) => name.trim().split(' as ').at(-1) as string)
+        .filter((name) => name !== '');
       return names.filter((name, nth) => names.indexOf(name) !== nth).map((name) => `${file}: ${name}`);
     });
     expect(twice).toEqual([]);
@@ -149,6 +203,12 @@ describe('imports', () => {
     expect(wrong(CORE, { from: 'assembly/mem/frame.ts', to: '../alloc/zbud' })).toBe(true);
     expect(wrong(CORE, { from: 'assembly/page/path.ts', to: '../zpool' })).toBe(false);
     expect(wrong(BINDINGS, { from: 'bindings/wasm.ts', to: './ram.ts' })).toBe(true);
-    expect(inCircles([{ from: 'a/b.ts', to: './c.ts' }, { from: 'a/c.ts', to: '../a/b.ts' }, { from: 'a/d.ts', to: './b.ts' }])).toEqual(['a/b', 'a/c']);
+    expect(
+      inCircles([
+        { from: 'a/b.ts', to: './c.ts' },
+        { from: 'a/c.ts', to: '../a/b.ts' },
+        { from: 'a/d.ts', to: './b.ts' },
+      ]),
+    ).toEqual(['a/b', 'a/c']);
   });
 });

@@ -1,6 +1,15 @@
 /** The package as it is published: packed, unpacked beside a stranger's program, imported, bundled, run in a browser. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -41,35 +50,74 @@ let packed: string[] = [];
 beforeAll(() => {
   if (!existsSync(join(ROOT, 'dist/bindings/index.js'))) throw new Error('dist/ is missing: npm run build');
   home = mkdtempSync(join(tmpdir(), 'compcache-package-'));
-  const [tarball] = JSON.parse(execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', home], { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) as [{ filename: string; files: { path: string }[] }];
+  const [tarball] = JSON.parse(
+    execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', home], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }),
+  ) as [{ filename: string; files: { path: string }[] }];
   packed = tarball.files.map(({ path }) => path);
   mkdirSync(join(home, 'node_modules/compcache'), { recursive: true });
-  execFileSync('tar', ['xzf', join(home, tarball.filename), '--strip-components=1', '-C', join(home, 'node_modules/compcache')]);
+  execFileSync('tar', [
+    'xzf',
+    join(home, tarball.filename),
+    '--strip-components=1',
+    '-C',
+    join(home, 'node_modules/compcache'),
+  ]);
   // Its dependencies, as npm would put them; nothing else of ours is in reach.
-  const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { dependencies: Record<string, string> };
+  const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
   for (const name of Object.keys(dependencies)) {
     mkdirSync(join(home, 'node_modules', name, '..'), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules', name), join(home, 'node_modules', name));
   }
   writeFileSync(join(home, 'program.mjs'), PROGRAM);
   writeFileSync(join(home, 'run.mjs'), `import { main } from './program.mjs';\nconsole.log(await main());\n`);
-  writeFileSync(join(home, 'page.mjs'), `import { main } from './program.mjs';\nmain().then((text) => { document.title = text; }, (error) => { document.title = error.code + ' ' + error.message; });\n`);
+  writeFileSync(
+    join(home, 'page.mjs'),
+    `import { main } from './program.mjs';\nmain().then((text) => { document.title = text; }, (error) => { document.title = error.code + ' ' + error.message; });\n`,
+  );
 }, 60_000);
 
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 describe('the packed package', () => {
   test('has what it needs and nothing else', () => {
-    expect(packed).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md', 'dist/core.wasm', 'dist/core-scalar.wasm', 'dist/core-checked.wasm', 'dist/bindings/index.d.ts', 'dist/cli/main.js']));
-    expect(packed.filter((path) => !/^(dist\/|README|LICENSE|CHANGELOG|SECURITY|package\.json)/.test(path))).toEqual([]);
+    expect(packed).toEqual(
+      expect.arrayContaining([
+        'README.md',
+        'LICENSE',
+        'CHANGELOG.md',
+        'SECURITY.md',
+        'dist/core.wasm',
+        'dist/core-scalar.wasm',
+        'dist/core-checked.wasm',
+        'dist/bindings/index.d.ts',
+        'dist/cli/main.js',
+      ]),
+    );
+    expect(packed.filter((path) => !/^(dist\/|README|LICENSE|CHANGELOG|SECURITY|package\.json)/.test(path))).toEqual(
+      [],
+    );
   });
 
   test('says which Node and Keyv it is for: those in which require works, and both that are tested', () => {
-    const manifest = JSON.parse(readFileSync(join(home, 'node_modules/compcache/package.json'), 'utf8')) as Record<string, Record<string, string>>;
-    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as { packages: Record<string, typeof manifest> };
+    const manifest = JSON.parse(readFileSync(join(home, 'node_modules/compcache/package.json'), 'utf8')) as Record<
+      string,
+      Record<string, string>
+    >;
+    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, typeof manifest>;
+    };
     for (const { engines, peerDependencies, devDependencies } of [manifest, lock.packages[''] as typeof manifest]) {
       expect([engines?.node, peerDependencies?.keyv]).toEqual(['>=20.19', '^5 || ^6']);
-      expect([devDependencies?.keyv, devDependencies?.keyv6]).toEqual([expect.stringMatching(/^5\./), expect.stringMatching(/^npm:keyv@6\./)]);
+      expect([devDependencies?.keyv, devDependencies?.keyv6]).toEqual([
+        expect.stringMatching(/^5\./),
+        expect.stringMatching(/^npm:keyv@6\./),
+      ]);
     }
     expect(readFileSync(join(ROOT, 'README.md'), 'utf8')).toContain('Node 20.19 or newer');
     const script = `
@@ -77,18 +125,42 @@ describe('the packed package', () => {
       const { FileStore } = require('compcache/backing/file');
       const { KeyvStore } = require('compcache/backing/keyv');
       console.log([MemoryStore, FileStore, KeyvStore].map(({ name }) => name).join());`;
-    expect(execFileSync(process.execPath, ['--no-warnings', '--input-type=commonjs', '-e', script], { cwd: home, encoding: 'utf8' }).trim()).toBe('MemoryStore,FileStore,KeyvStore');
+    expect(
+      execFileSync(process.execPath, ['--no-warnings', '--input-type=commonjs', '-e', script], {
+        cwd: home,
+        encoding: 'utf8',
+      }).trim(),
+    ).toBe('MemoryStore,FileStore,KeyvStore');
   });
 
-  test.each([['import { Ram }', 75], ['import * as all', 100]])('%s takes at most %i KB, minified and compressed, with one core', async (imported, most) => {
-    writeFileSync(join(home, 'size.mjs'), `${imported} from 'compcache';\nglobalThis.used = ${imported.includes('all') ? 'all' : 'Ram'};\n`);
+  test.each([
+    ['import { Ram }', 75],
+    ['import * as all', 100],
+  ])('%s takes at most %i KB, minified and compressed, with one core', async (imported, most) => {
+    writeFileSync(
+      join(home, 'size.mjs'),
+      `${imported} from 'compcache';\nglobalThis.used = ${imported.includes('all') ? 'all' : 'Ram'};\n`,
+    );
     const { metafile, outputFiles } = await build({
-      entryPoints: [join(home, 'size.mjs')], bundle: true, splitting: true, minify: true, format: 'esm', platform: 'browser', write: false,
-      metafile: true, outdir: join(home, 'size'), absWorkingDir: home, logLevel: 'silent',
+      entryPoints: [join(home, 'size.mjs')],
+      bundle: true,
+      splitting: true,
+      minify: true,
+      format: 'esm',
+      platform: 'browser',
+      write: false,
+      metafile: true,
+      outdir: join(home, 'size'),
+      absWorkingDir: home,
+      logLevel: 'silent',
     });
     // The entry and what it imports at once; what is loaded on demand is not in it.
-    const wanted = new Set(Object.keys(metafile.outputs).filter((name) => metafile.outputs[name]?.entryPoint?.endsWith('size.mjs')));
-    for (const name of wanted) for (const { path, kind } of metafile.outputs[name]?.imports ?? []) if (kind === 'import-statement') wanted.add(path);
+    const wanted = new Set(
+      Object.keys(metafile.outputs).filter((name) => metafile.outputs[name]?.entryPoint?.endsWith('size.mjs')),
+    );
+    for (const name of wanted)
+      for (const { path, kind } of metafile.outputs[name]?.imports ?? [])
+        if (kind === 'import-statement') wanted.add(path);
     const files = outputFiles.filter(({ path }) => [...wanted].some((name) => path.endsWith(name)));
     expect(files.length).toBe(wanted.size);
     const bytes = Buffer.concat(files.map(({ contents }) => contents));
@@ -112,7 +184,9 @@ describe('the packed package', () => {
       }
       for (const bytes of [wasm(), scalar()]) Ram.createSync({ bytes: '256KiB', module: new WebAssembly.Module(bytes) }).check();
       console.log(import.meta.resolve('compcache/package.json').endsWith('package.json'));`;
-    expect(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: home, encoding: 'utf8' }).trim()).toBe('true');
+    expect(
+      execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: home, encoding: 'utf8' }).trim(),
+    ).toBe('true');
   });
 
   test('its backing stores work, the one for Keyv without Keyv', () => {
@@ -129,11 +203,17 @@ describe('the packed package', () => {
         await store.close();
       }
       await OpfsStore.open({ name: 'x', slots: 1 }).catch((error) => console.log(error.code));`;
-    expect(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: home, encoding: 'utf8' }).trim().split('\n')).toEqual(['1,2,3', '1,2,3', '1,2,3', '1,2,3', 'ENODEV']);
+    expect(
+      execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: home, encoding: 'utf8' })
+        .trim()
+        .split('\n'),
+    ).toEqual(['1,2,3', '1,2,3', '1,2,3', '1,2,3', 'ENODEV']);
   });
 
   test('its types are those a strict program wants', () => {
-    writeFileSync(join(home, 'typed.ts'), `
+    writeFileSync(
+      join(home, 'typed.ts'),
+      `
       import { MemoryStore, PageTable, Ram, SLOT_BYTES, Zpool, type AllocatorName, type BackingStore, type Handle } from 'compcache';
       import { KeyvStore, type KeyvLike } from 'compcache/backing/keyv';
       import { OpfsStore } from 'compcache/backing/opfs';
@@ -157,12 +237,32 @@ describe('the packed package', () => {
         new OpfsStore();
         return [new MemoryStore({ slots: bytes }), opfs, await KeyvStore.open(keyv), await KeyvStore.open(new Map())];
       }
-    `);
-    execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext', '--lib', 'es2022,dom', 'typed.ts'], { cwd: home, encoding: 'utf8' });
+    `,
+    );
+    execFileSync(
+      process.execPath,
+      [
+        join(ROOT, 'node_modules/typescript/bin/tsc'),
+        '--noEmit',
+        '--strict',
+        '--target',
+        'es2022',
+        '--module',
+        'nodenext',
+        '--moduleResolution',
+        'nodenext',
+        '--lib',
+        'es2022,dom',
+        'typed.ts',
+      ],
+      { cwd: home, encoding: 'utf8' },
+    );
   });
 
   test('the types of the file store are those a program for Node wants', () => {
-    writeFileSync(join(home, 'typed-node.ts'), `
+    writeFileSync(
+      join(home, 'typed-node.ts'),
+      `
       import type { BackingStore } from 'compcache';
       import { FileStore, type FileStoreOptions } from 'compcache/backing/file';
       export async function stores(options: FileStoreOptions): Promise<BackingStore[]> {
@@ -173,17 +273,43 @@ describe('the packed package', () => {
         await promise;
         return [store, later, await FileStore.open(options)];
       }
-    `);
+    `,
+    );
     const types = join(home, 'node_modules/@types/node');
     if (!existsSync(types)) {
       mkdirSync(join(types, '..'), { recursive: true });
       symlinkSync(join(ROOT, 'node_modules/@types/node'), types);
     }
-    execFileSync(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext', '--lib', 'es2022,dom,esnext.disposable', '--types', 'node', 'typed-node.ts'], { cwd: home, encoding: 'utf8' });
+    execFileSync(
+      process.execPath,
+      [
+        join(ROOT, 'node_modules/typescript/bin/tsc'),
+        '--noEmit',
+        '--strict',
+        '--target',
+        'es2022',
+        '--module',
+        'nodenext',
+        '--moduleResolution',
+        'nodenext',
+        '--lib',
+        'es2022,dom,esnext.disposable',
+        '--types',
+        'node',
+        'typed-node.ts',
+      ],
+      { cwd: home, encoding: 'utf8' },
+    );
   });
 
   test('importing it does nothing: a bundle that uses only the error is small', async () => {
-    const { outputFiles } = await build({ stdin: { contents: `export { CompcacheError } from 'compcache';`, resolveDir: home }, bundle: true, format: 'esm', minify: true, write: false });
+    const { outputFiles } = await build({
+      stdin: { contents: `export { CompcacheError } from 'compcache';`, resolveDir: home },
+      bundle: true,
+      format: 'esm',
+      minify: true,
+      write: false,
+    });
     expect(outputFiles[0]?.contents.length).toBeLessThan(3000);
     expect(readdirSync(home)).toContain('node_modules');
   });
@@ -191,7 +317,14 @@ describe('the packed package', () => {
 
 describe('bundled for a browser', () => {
   test.each(['opfs', 'keyv'])('the %s store needs nothing of Node, and no core', async (name) => {
-    const { outputFiles } = await build({ stdin: { contents: `export * from 'compcache/backing/${name}';`, resolveDir: home }, bundle: true, format: 'esm', platform: 'browser', minify: true, write: false });
+    const { outputFiles } = await build({
+      stdin: { contents: `export * from 'compcache/backing/${name}';`, resolveDir: home },
+      bundle: true,
+      format: 'esm',
+      platform: 'browser',
+      minify: true,
+      write: false,
+    });
     expect(outputFiles[0]?.contents.length).toBeLessThan(16_000);
   });
 
@@ -199,7 +332,14 @@ describe('bundled for a browser', () => {
   let bundle: Uint8Array;
 
   beforeAll(async () => {
-    const { outputFiles } = await build({ entryPoints: [join(home, 'page.mjs')], bundle: true, format: 'esm', platform: 'browser', write: false, logLevel: 'silent' });
+    const { outputFiles } = await build({
+      entryPoints: [join(home, 'page.mjs')],
+      bundle: true,
+      format: 'esm',
+      platform: 'browser',
+      write: false,
+      logLevel: 'silent',
+    });
     bundle = outputFiles[0]?.contents as Uint8Array;
     server = createServer((request, response) => {
       if (request.url === '/page.js') {
@@ -207,7 +347,9 @@ describe('bundled for a browser', () => {
         return;
       }
       const policy = request.url === '/strict' ? "script-src 'self'" : "script-src 'self' 'wasm-unsafe-eval'";
-      response.writeHead(200, { 'content-type': 'text/html', 'content-security-policy': policy }).end('<script type="module" src="/page.js"></script>');
+      response
+        .writeHead(200, { 'content-type': 'text/html', 'content-security-policy': policy })
+        .end('<script type="module" src="/page.js"></script>');
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   });
@@ -216,7 +358,10 @@ describe('bundled for a browser', () => {
 
   /** What the page put into its title. */
   async function titleOf(path: string): Promise<string> {
-    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'] });
+    const browser = await chromium.launch({
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+      args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'],
+    });
     try {
       const page = await browser.newPage();
       await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);

@@ -9,8 +9,12 @@ import { expectBytes } from '../harness.ts';
 import { pageOf, rawPage } from '../front/pages.ts';
 
 let directory: string;
-beforeAll(() => { directory = mkdtempSync(join(tmpdir(), 'ramzswap-')); });
-afterAll(() => { rmSync(directory, { recursive: true, force: true }); });
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ramzswap-'));
+});
+afterAll(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
 
 test.each(['sync', 'async'] as const)('pages go to regions of files and come back, mode %s', async (mode) => {
   const path = join(directory, mode);
@@ -20,7 +24,9 @@ test.each(['sync', 'async'] as const)('pages go to regions of files and come bac
   writeFileSync(other, marks);
   // Room for one slot, for a run, and for one again, with what is another's in between.
   const files = [
-    { path, offset: 8192, length: 16_384 }, { path, offset: 65_536, length: 262_144 }, { path: other, offset: 4096, length: 20_480 },
+    { path, offset: 8192, length: 16_384 },
+    { path, offset: 65_536, length: 262_144 },
+    { path: other, offset: 4096, length: 20_480 },
   ];
   const store = await FileStore.open({ files, mode, existing: 'overwrite' });
   const device = await Ramzswap.create({ disksize: '2MiB', bytes: '4MiB', backing: store, recompCodecs: ['lz4hc'] });
@@ -36,7 +42,10 @@ test.each(['sync', 'async'] as const)('pages go to regions of files and come bac
   for (let n = 0; n < 40; n += 4) await write(n * 3, rawPage(100 + n));
   device.memlimit = 1; // what the store does not take is refused
   let codes = 0;
-  for (let n = 200; n < 400; n++) await write(n, rawPage(n)).catch((error: { code: string }) => { codes += error.code === 'ENOSPC' ? 1 : 1000; });
+  for (let n = 200; n < 400; n++)
+    await write(n, rawPage(n)).catch((error: { code: string }) => {
+      codes += error.code === 'ENOSPC' ? 1 : 1000;
+    });
   expect(codes).toBeGreaterThan(0);
   expect(codes).toBeLessThan(200);
   device.check();
@@ -46,7 +55,10 @@ test.each(['sync', 'async'] as const)('pages go to regions of files and come bac
     expectBytes(into, page, `page ${index}`);
   }
   await device.flush();
-  for (const [file, regions] of [[path, files.slice(0, 2)], [other, files.slice(2)]] as const) {
+  for (const [file, regions] of [
+    [path, files.slice(0, 2)],
+    [other, files.slice(2)],
+  ] as const) {
     const now = readFileSync(file);
     for (const { offset, length } of regions) now.fill(0x5a, offset, offset + length);
     expect(now.equals(marks)).toBe(true);

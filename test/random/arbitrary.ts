@@ -20,8 +20,10 @@ function size(row: AllocatorRow): fc.Arbitrary<number> {
 }
 
 function action(row: AllocatorRow): fc.Arbitrary<Action> {
-  const of = <K extends Action['kind']>(kind: K, rest: { [F in Exclude<keyof Extract<Action, { kind: K }>, 'kind'>]: fc.Arbitrary<Extract<Action, { kind: K }>[F]> }): fc.Arbitrary<Action> =>
-    fc.record({ kind: fc.constant(kind), ...rest }) as unknown as fc.Arbitrary<Action>;
+  const of = <K extends Action['kind']>(
+    kind: K,
+    rest: { [F in Exclude<keyof Extract<Action, { kind: K }>, 'kind'>]: fc.Arbitrary<Extract<Action, { kind: K }>[F]> },
+  ): fc.Arbitrary<Action> => fc.record({ kind: fc.constant(kind), ...rest }) as unknown as fc.Arbitrary<Action>;
   return fc.oneof(
     { weight: 14, arbitrary: of('malloc', { size: size(row) }) },
     { weight: 7, arbitrary: of('free', { pick: any }) },
@@ -33,7 +35,11 @@ function action(row: AllocatorRow): fc.Arbitrary<Action> {
     { weight: 1, arbitrary: of('run deferred', {}) },
     {
       weight: 2,
-      arbitrary: of('shrink', { pages: fc.nat({ max: 6 }), policies: fc.array(fc.constantFrom(...POLICIES), { minLength: 1, maxLength: 4 }), salt: fc.nat({ max: 9 }) }),
+      arbitrary: of('shrink', {
+        pages: fc.nat({ max: 6 }),
+        policies: fc.array(fc.constantFrom(...POLICIES), { minLength: 1, maxLength: 4 }),
+        salt: fc.nat({ max: 9 }),
+      }),
     },
     { weight: 1, arbitrary: of('snapshot', { build: fc.constantFrom(...ALL_BUILDS) }) },
     { weight: 2, arbitrary: of('fail', { after: fc.nat({ max: 6 }), times: fc.integer({ min: 1, max: 3 }) }) },

@@ -38,7 +38,14 @@ import { Clock } from '../front/clock.ts';
 import { ramzswapSubject, zswapSubject } from '../unit/mutation-fronts.ts';
 import { poolSubject } from '../unit/mutation-pools.ts';
 import { mutate } from '../unit/mutation-use.ts';
-import { RamzMachine, dice as ramzDice, drawn, ramzRows, type RamzAction, type RamzRow } from '../front/ramzswap-machine.ts';
+import {
+  RamzMachine,
+  dice as ramzDice,
+  drawn,
+  ramzRows,
+  type RamzAction,
+  type RamzRow,
+} from '../front/ramzswap-machine.ts';
 
 const HOSTILE = new Map([...CLASSES, ['FileStore', FILE_STORE] as const]);
 const ROUND = 20_000;
@@ -72,38 +79,65 @@ class Dice {
 
 function size(dice: Dice, row: ModelledRow): number {
   switch (dice.below(6)) {
-    case 0: return dice.of(row.edges) + dice.below(2);
-    case 1: return 1 + dice.below(200);
-    case 2: return dice.of([500, 1000, 1630, 2000]);
-    case 3: return dice.below(8) === 0 ? row.largest : 1 + dice.below(1000);
-    default: return 1 + dice.below(row.largest);
+    case 0:
+      return dice.of(row.edges) + dice.below(2);
+    case 1:
+      return 1 + dice.below(200);
+    case 2:
+      return dice.of([500, 1000, 1630, 2000]);
+    case 3:
+      return dice.below(8) === 0 ? row.largest : 1 + dice.below(1000);
+    default:
+      return 1 + dice.below(row.largest);
   }
 }
 
 /** Kinds by weight; malloc and free are chosen apart, so that the number of objects follows a target. */
 const KINDS: readonly Action['kind'][] = [
-  ...new Array<Action['kind']>(12).fill('write'), ...new Array<Action['kind']>(12).fill('read'),
-  ...new Array<Action['kind']>(10).fill('map'), ...new Array<Action['kind']>(10).fill('unmap'),
-  ...new Array<Action['kind']>(3).fill('shrink'), ...new Array<Action['kind']>(5).fill('bad'), 'compact', 'run deferred', 'fail',
+  ...new Array<Action['kind']>(12).fill('write'),
+  ...new Array<Action['kind']>(12).fill('read'),
+  ...new Array<Action['kind']>(10).fill('map'),
+  ...new Array<Action['kind']>(10).fill('unmap'),
+  ...new Array<Action['kind']>(3).fill('shrink'),
+  ...new Array<Action['kind']>(5).fill('bad'),
+  'compact',
+  'run deferred',
+  'fail',
 ];
 
 /** The next action, for about so many objects. */
 function next(dice: Dice, row: ModelledRow, live: number, target: number): Action {
   if (dice.below(3) > 0) {
-    return dice.below(100) < (live < target ? 70 : 30) ? { kind: 'malloc', size: size(dice, row) } : { kind: 'free', pick: dice.draw() };
+    return dice.below(100) < (live < target ? 70 : 30)
+      ? { kind: 'malloc', size: size(dice, row) }
+      : { kind: 'free', pick: dice.draw() };
   }
   if (dice.below(400) === 0) return { kind: 'snapshot', build: dice.of(ALL_BUILDS) };
   const [pick, salt] = [dice.draw(), dice.draw()];
   switch (dice.of(KINDS)) {
-    case 'write': return { kind: 'write', pick, at: dice.below(3) === 0 ? dice.draw() : 0, length: dice.draw(), salt };
-    case 'map': return { kind: 'map', pick, mode: dice.of(MODES), salt };
-    case 'unmap': return { kind: 'unmap', pick };
-    case 'shrink': return { kind: 'shrink', pages: dice.below(5), policies: Array.from({ length: 1 + dice.below(4) }, () => dice.of(POLICIES)), salt: salt % 10 };
-    case 'bad': return { kind: 'bad', what: dice.of(BAD_HANDLES), pick, call: salt };
-    case 'compact': return { kind: 'compact' };
-    case 'run deferred': return { kind: 'run deferred' };
-    case 'fail': return { kind: 'fail', after: dice.below(8), times: 1 + dice.below(3) };
-    default: return { kind: 'read', pick, at: dice.below(3) === 0 ? salt : 0 };
+    case 'write':
+      return { kind: 'write', pick, at: dice.below(3) === 0 ? dice.draw() : 0, length: dice.draw(), salt };
+    case 'map':
+      return { kind: 'map', pick, mode: dice.of(MODES), salt };
+    case 'unmap':
+      return { kind: 'unmap', pick };
+    case 'shrink':
+      return {
+        kind: 'shrink',
+        pages: dice.below(5),
+        policies: Array.from({ length: 1 + dice.below(4) }, () => dice.of(POLICIES)),
+        salt: salt % 10,
+      };
+    case 'bad':
+      return { kind: 'bad', what: dice.of(BAD_HANDLES), pick, call: salt };
+    case 'compact':
+      return { kind: 'compact' };
+    case 'run deferred':
+      return { kind: 'run deferred' };
+    case 'fail':
+      return { kind: 'fail', after: dice.below(8), times: 1 + dice.below(3) };
+    default:
+      return { kind: 'read', pick, at: dice.below(3) === 0 ? salt : 0 };
   }
 }
 
@@ -133,7 +167,10 @@ async function shrunk(round: Round): Promise<Round> {
 }
 
 async function report(round: Round, seed: number, done: number, error: unknown): Promise<never> {
-  console.error(`${round.row.title}, ${round.build}, ${round.bytes}, seed ${seed}: failed after ${done} operations:`, error);
+  console.error(
+    `${round.row.title}, ${round.build}, ${round.bytes}, seed ${seed}: failed after ${done} operations:`,
+    error,
+  );
   const { actions } = await shrunk(round);
   console.error(`${actions.length} actions are left: ${JSON.stringify(actions)}`);
   console.error('with them:', await play({ ...round, actions }));
@@ -152,7 +189,9 @@ async function traces(row: ModelledRow): Promise<void> {
     const started = Date.now();
     const ram = await createRam('release', { bytes: '320MiB' });
     const options = { write: row.lruByWrite };
-    const [figures, expected] = [trace(traceTarget(ram, row), options), trace(row.createModel(), options)].map((result) => JSON.stringify(result));
+    const [figures, expected] = [trace(traceTarget(ram, row), options), trace(row.createModel(), options)].map(
+      (result) => JSON.stringify(result),
+    );
     ram.check();
     ram.close();
     must(figures === expected, `${row.title}, ${name}: ${figures}, the model says ${expected}`);
@@ -166,7 +205,12 @@ async function run(row: ModelledRow, operations: number, seed: number): Promise<
   for (let number = 0; done < operations; number++) {
     const dice = new Dice(seed + number);
     const large = number % 4 === 3;
-    const round: Round = { row, build: dice.of(ALL_BUILDS), bytes: large ? '32MiB' : dice.of(['256KiB', '1MiB', '1MiB', '2MiB']), actions: [] };
+    const round: Round = {
+      row,
+      build: dice.of(ALL_BUILDS),
+      bytes: large ? '32MiB' : dice.of(['256KiB', '1MiB', '1MiB', '2MiB']),
+      actions: [],
+    };
     const machine = await Machine.create(row, round.build, { bytes: round.bytes });
     let target = 0;
     try {
@@ -181,9 +225,12 @@ async function run(row: ModelledRow, operations: number, seed: number): Promise<
     } catch (error) {
       await report(round, seed, done, error);
     }
-    if (number % 25 === 24) console.log(`${row.title}: ${done} operations, ${Math.round((Date.now() - started) / 1000)} s`);
+    if (number % 25 === 24)
+      console.log(`${row.title}: ${done} operations, ${Math.round((Date.now() - started) / 1000)} s`);
   }
-  console.log(`${row.title}: ${done} operations, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
+  console.log(
+    `${row.title}: ${done} operations, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`,
+  );
 }
 
 /** Rounds of random actions on a ramzswap; on failure, ever fewer of them. */
@@ -191,7 +238,12 @@ async function runRamzswap(operations: number, seed: number): Promise<void> {
   const started = Date.now();
   const deflate = await loadCodec('deflate');
   const clock = new Clock().install();
-  const playRamz = async (row: RamzRow, build: Build, order: number, actions: readonly RamzAction[]): Promise<unknown> => {
+  const playRamz = async (
+    row: RamzRow,
+    build: Build,
+    order: number,
+    actions: readonly RamzAction[],
+  ): Promise<unknown> => {
     try {
       const machine = await RamzMachine.create(row, build, clock, deflate, order);
       for (const action of actions) await machine.apply(action);
@@ -230,12 +282,20 @@ async function runRamzswap(operations: number, seed: number): Promise<void> {
 
 /** Single words of every kind of RAM are changed, with that many values each, and what check() does not see is used on. */
 async function runMutation(values: number, seed: number): Promise<void> {
-  const pools = allocators.flatMap((row) => (['dense', 'sparse'] as const).map((keys) => () => poolSubject(row, keys, seed)));
-  const fronts = ALLOCATORS.flatMap((allocator) => [() => zswapSubject(allocator, 'entry'), () => zswapSubject(allocator, 'page'), () => ramzswapSubject(allocator)]);
+  const pools = allocators.flatMap((row) =>
+    (['dense', 'sparse'] as const).map((keys) => () => poolSubject(row, keys, seed)),
+  );
+  const fronts = ALLOCATORS.flatMap((allocator) => [
+    () => zswapSubject(allocator, 'entry'),
+    () => zswapSubject(allocator, 'page'),
+    () => ramzswapSubject(allocator),
+  ]);
   for (const make of [...pools, ...fronts]) {
     const subject = await make();
     const { changes, unseen, faults } = await mutate(subject, seed, { values, contents: 16 });
-    console.log(`${subject.title}: ${changes} changes, ${unseen} not seen by check(), ${faults.length} faults, seed ${seed}`);
+    console.log(
+      `${subject.title}: ${changes} changes, ${unseen} not seen by check(), ${faults.length} faults, seed ${seed}`,
+    );
     for (const fault of faults) console.error(fault);
     if (faults.length !== 0) process.exit(1);
   }
@@ -248,7 +308,13 @@ async function runHostile(calls: number, seed: number): Promise<void> {
   let done = 0;
   for (let number = 0; done < calls; number++) {
     const build = ALL_BUILDS[number % ALL_BUILDS.length] as Build;
-    const episode = drawEpisode(HOSTILE, build, seed + number, names[Math.floor(number / ALL_BUILDS.length) % names.length], 200);
+    const episode = drawEpisode(
+      HOSTILE,
+      build,
+      seed + number,
+      names[Math.floor(number / ALL_BUILDS.length) % names.length],
+      200,
+    );
     const result = await playEpisode(HOSTILE, episode);
     if ('fault' in result) {
       console.error((await reportEpisode(HOSTILE, episode, result.fault, SHRINK_MS)).message);
@@ -263,8 +329,14 @@ async function runHostile(calls: number, seed: number): Promise<void> {
 const [name = 'all', operations = '10000000', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
 const chosen = modelled.filter(({ title }) => name === 'all' || title.startsWith(name));
 const fronts = frontRows(name);
-if ((chosen.length + fronts.length === 0 && name !== 'ramzswap' && name !== 'mutation' && name !== 'hostile') || !(Number(operations) > 0) || !Number.isInteger(Number(seed))) {
-  console.error(`usage: tsx test/random/long.ts [allocator|swap|ramzswap|hostile|mutation|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`);
+if (
+  (chosen.length + fronts.length === 0 && name !== 'ramzswap' && name !== 'mutation' && name !== 'hostile') ||
+  !(Number(operations) > 0) ||
+  !Number.isInteger(Number(seed))
+) {
+  console.error(
+    `usage: tsx test/random/long.ts [allocator|swap|ramzswap|hostile|mutation|all] [operations] [seed]; allocators: ${allocators.map(({ title }) => title).join('; ')}`,
+  );
   process.exit(2);
 }
 if (name === 'mutation') await runMutation(Math.min(Number(operations), 20), Number(seed));

@@ -7,7 +7,19 @@
 import { Ram } from '../../bindings/index.ts';
 import type { EvictCallback, Handle, MapMode, RamOptions, Zpool } from '../../bindings/index.ts';
 import {
-  buildOptions, createPool, createRam, expectBytes, fault, frameParts, must, noise, objectFrames, otherRow, outcome, put, sameBytes,
+  buildOptions,
+  createPool,
+  createRam,
+  expectBytes,
+  fault,
+  frameParts,
+  must,
+  noise,
+  objectFrames,
+  otherRow,
+  outcome,
+  put,
+  sameBytes,
 } from '../harness.ts';
 import type { ModelledRow, Build, Stored } from '../harness.ts';
 import { EAGAIN, EINVAL } from '../models/types.ts';
@@ -15,7 +27,19 @@ import type { EvictAnswer, PoolModel } from '../models/types.ts';
 import { verifyStatistics } from '../recount.ts';
 
 /** What an evict callback does with the object that it is called for. */
-export const POLICIES = ['free', 'refuse', 'throw', 'free other', 'allocate', 'nothing', 'free and refuse', 'shrink', 'compact', 'run deferred', 'map'] as const;
+export const POLICIES = [
+  'free',
+  'refuse',
+  'throw',
+  'free other',
+  'allocate',
+  'nothing',
+  'free and refuse',
+  'shrink',
+  'compact',
+  'run deferred',
+  'map',
+] as const;
 export type Policy = (typeof POLICIES)[number];
 
 /** Numbers that are no handle of the pool. */
@@ -129,17 +153,28 @@ export class Machine {
 
   #do(action: Exclude<Action, { kind: 'snapshot' }>): void {
     switch (action.kind) {
-      case 'malloc': return void this.#malloc(action.size);
-      case 'free': return this.#onItem(action.pick, (item) => this.#free(item));
-      case 'write': return this.#onItem(action.pick, (item) => this.#write(item, action.at, action.length, action.salt));
-      case 'read': return this.#onItem(action.pick, (item) => this.#read(item, action.at));
-      case 'map': return this.#onItem(action.pick, (item) => this.#map(item, action.mode, action.salt));
-      case 'unmap': return this.#onItem(action.pick, (item) => this.#unmap(item));
-      case 'compact': return this.#compact();
-      case 'run deferred': return this.#runDeferred();
-      case 'shrink': return this.#shrink(action.pages, action.policies, action.salt);
-      case 'fail': return this.#fail(action.after, action.times);
-      case 'bad': return this.#bad(action.what, action.pick, action.call);
+      case 'malloc':
+        return void this.#malloc(action.size);
+      case 'free':
+        return this.#onItem(action.pick, (item) => this.#free(item));
+      case 'write':
+        return this.#onItem(action.pick, (item) => this.#write(item, action.at, action.length, action.salt));
+      case 'read':
+        return this.#onItem(action.pick, (item) => this.#read(item, action.at));
+      case 'map':
+        return this.#onItem(action.pick, (item) => this.#map(item, action.mode, action.salt));
+      case 'unmap':
+        return this.#onItem(action.pick, (item) => this.#unmap(item));
+      case 'compact':
+        return this.#compact();
+      case 'run deferred':
+        return this.#runDeferred();
+      case 'shrink':
+        return this.#shrink(action.pages, action.policies, action.salt);
+      case 'fail':
+        return this.#fail(action.after, action.times);
+      case 'bad':
+        return this.#bad(action.what, action.pick, action.call);
     }
   }
 
@@ -154,7 +189,10 @@ export class Machine {
   #malloc(size: number, then: (follow: () => void) => void = (follow) => follow()): Item | undefined {
     const handle = outcome(() => this.#pool.malloc(size));
     if (handle === 'ENOMEM') {
-      must(this.#isArmed() || this.#ram.freeFrames < MOST_FRAMES, `malloc(${size}) failed with ${this.#ram.freeFrames} free frames`);
+      must(
+        this.#isArmed() || this.#ram.freeFrames < MOST_FRAMES,
+        `malloc(${size}) failed with ${this.#ram.freeFrames} free frames`,
+      );
       return undefined;
     }
     must(typeof handle === 'number', `malloc(${size}) gave ${handle}`);
@@ -171,7 +209,9 @@ export class Machine {
     const isShort = this.#isShort();
     const comparePages = this.#notePages();
     then(() => {
-      item.id = (isShort ? this.row.short?.malloc(this.#model, size, pages, frameParts(location).length) : undefined) ?? this.#model.malloc(size);
+      item.id =
+        (isShort ? this.row.short?.malloc(this.#model, size, pages, frameParts(location).length) : undefined) ??
+        this.#model.malloc(size);
       const expected = this.#model.placement(item.id);
       must(placement === expected, `malloc(${size}) was placed at ${placement}, the model says ${expected}`);
       this.#model.write(item.id);
@@ -244,8 +284,14 @@ export class Machine {
 
   #read(item: Item, at: number): void {
     at %= item.bytes.length + 2;
-    if (at > item.bytes.length) fault({ code: 'ERANGE', op: 'zpool.read' }, () => this.#pool.read(item.handle, undefined, at));
-    else expectBytes(this.#pool.read(item.handle, undefined, at), item.bytes.subarray(at), `read of ${item.handle} from ${at}`);
+    if (at > item.bytes.length)
+      fault({ code: 'ERANGE', op: 'zpool.read' }, () => this.#pool.read(item.handle, undefined, at));
+    else
+      expectBytes(
+        this.#pool.read(item.handle, undefined, at),
+        item.bytes.subarray(at),
+        `read of ${item.handle} from ${at}`,
+      );
   }
 
   #map(item: Item, mode: MapMode, salt: number): void {
@@ -285,13 +331,20 @@ export class Machine {
   #badHandle(what: BadHandle, pick: number): Handle | undefined {
     const some = (this.#items[pick % this.#items.length]?.handle ?? 77) as number;
     switch (what) {
-      case 'freed': return this.#freed[pick % this.#freed.length];
-      case 'zero': return 0 as Handle;
-      case 'random': return (Math.imul(pick, 2654435761) >>> 0) as Handle;
-      case 'beyond': return (some + 2 ** 32) as Handle;
-      case 'fraction': return (some + 0.5) as Handle;
-      case 'nan': return NaN as Handle;
-      case 'foreign': return this.#foreign[pick % this.#foreign.length]?.handle;
+      case 'freed':
+        return this.#freed[pick % this.#freed.length];
+      case 'zero':
+        return 0 as Handle;
+      case 'random':
+        return (Math.imul(pick, 2654435761) >>> 0) as Handle;
+      case 'beyond':
+        return (some + 2 ** 32) as Handle;
+      case 'fraction':
+        return (some + 0.5) as Handle;
+      case 'nan':
+        return NaN as Handle;
+      case 'foreign':
+        return this.#foreign[pick % this.#foreign.length]?.handle;
     }
   }
 
@@ -309,7 +362,10 @@ export class Machine {
         this.#model.renumber((id) => byId.get(id) ?? []);
       }
       const [expected, theirs] = [this.#model.freeable(), this.#model.compact()];
-      must(promised === expected && freed === theirs, `compact() ${freed} of ${promised}, the model says ${theirs} of ${expected}`);
+      must(
+        promised === expected && freed === theirs,
+        `compact() ${freed} of ${promised}, the model says ${theirs} of ${expected}`,
+      );
     });
   }
 
@@ -367,7 +423,7 @@ export class Machine {
         this.#onItem(nth, (other) => this.#evictOne(call, other));
         break;
       case 'allocate':
-        this.#malloc(1 + (nth * 97) % this.row.largest, (follow) => steps.push(follow));
+        this.#malloc(1 + ((nth * 97) % this.row.largest), (follow) => steps.push(follow));
         break;
       case 'shrink':
         if (this.#calls.length < 12) this.#nested(call);
@@ -435,7 +491,10 @@ export class Machine {
   // ---- comparison
 
   #compare(): void {
-    must(this.#pool.totalPages === this.#model.pages, `${this.#pool.totalPages} pages, the model says ${this.#model.pages}`);
+    must(
+      this.#pool.totalPages === this.#model.pages,
+      `${this.#pool.totalPages} pages, the model says ${this.#model.pages}`,
+    );
     if (this.live >= FEW && this.#actions % SOMETIMES !== 0) return;
     this.#ram.check();
     if (this.#actions % 50 === 0) this.#compareAll();
@@ -447,9 +506,15 @@ export class Machine {
     for (const { handle, bytes } of this.#items) expectBytes(this.#pool.read(handle), bytes, `object ${handle}`);
     const { objects, liveBytes, maps } = this.#pool.stats();
     const expected = this.#items.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    must(objects === this.live && liveBytes === expected && maps === this.#maps, `stats: ${objects} objects, ${liveBytes} bytes, ${maps} maps`);
+    must(
+      objects === this.live && liveBytes === expected && maps === this.#maps,
+      `stats: ${objects} objects, ${liveBytes} bytes, ${maps} maps`,
+    );
     must(this.#model.objects === this.live && this.#model.liveBytes === expected, 'the model has lost count');
-    must(this.#pool.freeable() === this.#model.freeable(), `freeable() is ${this.#pool.freeable()}, the model says ${this.#model.freeable()}`);
+    must(
+      this.#pool.freeable() === this.#model.freeable(),
+      `freeable() is ${this.#pool.freeable()}, the model says ${this.#model.freeable()}`,
+    );
     this.#model.check();
     this.#comparePlaces();
   }
@@ -472,7 +537,10 @@ export class Machine {
     for (const { handle, id } of this.#items) {
       const location = this.#pool.locate(handle);
       const placement = this.row.placement(location);
-      must(placement === this.#model.placement(id), `${handle} lies at ${placement}, in the model at ${this.#model.placement(id)}`);
+      must(
+        placement === this.#model.placement(id),
+        `${handle} lies at ${placement}, in the model at ${this.#model.placement(id)}`,
+      );
       const theirs = this.row.frameKeys(this.#model, id);
       const parts = frameParts(location);
       must(parts.length === theirs.length, `${handle} has ${parts.length} parts, in the model ${theirs.length}`);

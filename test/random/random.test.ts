@@ -9,7 +9,6 @@ import { SEED } from '../seed.ts';
 import { actions } from './arbitrary.ts';
 import { Machine } from './machine.ts';
 
-
 describe.each(builds)('random actions, %s', (build) => {
   for (const row of modelled) {
     test(row.title, async () => {

@@ -1,6 +1,14 @@
 /** Bad arguments of every kind: a CompcacheError, never an error of the engine, and nothing changes. */
 import { describe, expect, test } from 'vitest';
-import { ALLOCATORS, CompcacheError, Ram, loadCodec, type Codec, type Handle, type Zpool } from '../../bindings/index.ts';
+import {
+  ALLOCATORS,
+  CompcacheError,
+  Ram,
+  loadCodec,
+  type Codec,
+  type Handle,
+  type Zpool,
+} from '../../bindings/index.ts';
 import { firstDifference } from '../bytes.ts';
 
 const revoked = (): object => {
@@ -8,10 +16,46 @@ const revoked = (): object => {
   revoke();
   return proxy;
 };
-const tagged = { get [Symbol.toStringTag](): string { throw new Error('no tag'); } };
+const tagged = {
+  get [Symbol.toStringTag](): string {
+    throw new Error('no tag');
+  },
+};
 const NOTHING = Object.create(null) as object;
-const NUMBERS: unknown[] = [NaN, -1, 0.5, 2 ** 32, 1n, '1', null, undefined, true, Symbol('s'), {}, [], NOTHING, tagged, revoked(), () => 1];
-const BYTES: unknown[] = [null, undefined, 1, 'bytes', [], {}, NOTHING, tagged, revoked(), new ArrayBuffer(8), new DataView(new ArrayBuffer(8)), new Uint16Array(2), new Proxy(new Uint8Array(2), {}), Object.create(Uint8Array.prototype)];
+const NUMBERS: unknown[] = [
+  NaN,
+  -1,
+  0.5,
+  2 ** 32,
+  1n,
+  '1',
+  null,
+  undefined,
+  true,
+  Symbol('s'),
+  {},
+  [],
+  NOTHING,
+  tagged,
+  revoked(),
+  () => 1,
+];
+const BYTES: unknown[] = [
+  null,
+  undefined,
+  1,
+  'bytes',
+  [],
+  {},
+  NOTHING,
+  tagged,
+  revoked(),
+  new ArrayBuffer(8),
+  new DataView(new ArrayBuffer(8)),
+  new Uint16Array(2),
+  new Proxy(new Uint8Array(2), {}),
+  Object.create(Uint8Array.prototype),
+];
 
 function code(call: () => unknown): string {
   try {
@@ -33,8 +77,17 @@ describe('EINVAL, and nothing changes', () => {
     const { ram, pool, handle } = await fresh();
     const before = ram.snapshot();
     for (const bad of NUMBERS as never[]) {
-      const calls = [() => pool.malloc(bad), () => pool.free(bad), () => pool.size(bad), () => pool.read(bad), () => pool.map(bad, 'ro'),
-        () => pool.unmap(bad), () => pool.locate(bad), () => pool.shrink(bad), () => pool.write(bad, new Uint8Array(1))];
+      const calls = [
+        () => pool.malloc(bad),
+        () => pool.free(bad),
+        () => pool.size(bad),
+        () => pool.read(bad),
+        () => pool.map(bad, 'ro'),
+        () => pool.unmap(bad),
+        () => pool.locate(bad),
+        () => pool.shrink(bad),
+        () => pool.write(bad, new Uint8Array(1)),
+      ];
       if (bad !== -1) calls.push(() => pool.loadPage(bad, new Uint8Array(4096))); // -1 is a same-filled page
       for (const call of calls) expect(code(call)).toBe('EINVAL');
       if (bad !== undefined) {
@@ -51,7 +104,14 @@ describe('EINVAL, and nothing changes', () => {
     const codec = ram.codec('lz4');
     const good = new Uint8Array(100);
     for (const bad of BYTES as never[]) {
-      const calls = [() => pool.write(handle, bad), () => pool.storePage(bad), () => codec.compress(bad, good), () => codec.compress(good, bad), () => codec.decompress(bad, good), () => codec.decompress(good, bad)];
+      const calls = [
+        () => pool.write(handle, bad),
+        () => pool.storePage(bad),
+        () => codec.compress(bad, good),
+        () => codec.compress(good, bad),
+        () => codec.decompress(bad, good),
+        () => codec.decompress(good, bad),
+      ];
       if (bad !== undefined) calls.push(() => void pool.read(handle, bad));
       for (const call of calls) expect(code(call)).toBe('EINVAL');
     }
@@ -63,7 +123,10 @@ describe('EINVAL, and nothing changes', () => {
     const detached = new Uint8Array(8);
     structuredClone(detached.buffer, { transfer: [detached.buffer] });
     expect(code(() => pool.write(handle, detached))).toBe('EINVAL');
-    const Resizable = ArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => ArrayBuffer & { resize(bytes: number): void };
+    const Resizable = ArrayBuffer as unknown as new (
+      bytes: number,
+      options: { maxByteLength: number },
+    ) => ArrayBuffer & { resize(bytes: number): void };
     const buffer = new Resizable(64, { maxByteLength: 64 });
     const outside = new Uint8Array(buffer, 32, 16);
     buffer.resize(8);
@@ -89,8 +152,35 @@ describe('EINVAL, and nothing changes', () => {
     expect(code(() => ram.zpool('zbud', { chainSize: 4 }))).toBe('EINVAL');
     expect(code(() => Ram.createSync({ byts: 5 } as never))).toBe('EINVAL');
     expect(code(() => Ram.createSync({ bytes: 262_143 }))).toBe('EINVAL');
-    for (const name of ['', 'x'.repeat(65), 'ä'.repeat(33), 'a\uD800', 5 as never]) expect(code(() => ram.zpool('zbud', { name }))).toBe('EINVAL');
-    const globals = new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 6, 6, 1, 127, 0, 65, 1, 11, 7, 17, 1, 13, ...new TextEncoder().encode('layoutVersion'), 3, 0]));
+    for (const name of ['', 'x'.repeat(65), 'ä'.repeat(33), 'a\uD800', 5 as never])
+      expect(code(() => ram.zpool('zbud', { name }))).toBe('EINVAL');
+    const globals = new WebAssembly.Module(
+      new Uint8Array([
+        0,
+        97,
+        115,
+        109,
+        1,
+        0,
+        0,
+        0,
+        6,
+        6,
+        1,
+        127,
+        0,
+        65,
+        1,
+        11,
+        7,
+        17,
+        1,
+        13,
+        ...new TextEncoder().encode('layoutVersion'),
+        3,
+        0,
+      ]),
+    );
     expect(code(() => Ram.createSync({ module: globals }))).toBe('EINVAL');
   });
 
@@ -108,24 +198,60 @@ describe('foreign code', () => {
     const { ram, pool } = await fresh();
     const page = Uint8Array.from({ length: 4096 }, (_, i) => (i * 7919) >> 3);
     const lies: [Codec['compress'], string][] = [
-      [() => { throw new RangeError('mine'); }, 'EIO'], [() => 4096, 'EIO'], [() => -1, 'EIO'], [() => NaN, 'EIO'],
-      [() => undefined as never, 'EIO'], [(_src, dst) => { structuredClone(dst.buffer, { transfer: [dst.buffer as ArrayBuffer] }); return 5; }, 'EIO'],
+      [
+        () => {
+          throw new RangeError('mine');
+        },
+        'EIO',
+      ],
+      [() => 4096, 'EIO'],
+      [() => -1, 'EIO'],
+      [() => NaN, 'EIO'],
+      [() => undefined as never, 'EIO'],
+      [
+        (_src, dst) => {
+          structuredClone(dst.buffer, { transfer: [dst.buffer as ArrayBuffer] });
+          return 5;
+        },
+        'EIO',
+      ],
     ];
     const before = ram.snapshot();
     for (const [compress, expected] of lies) {
       expect(code(() => pool.storePage(page.slice(), { name: 'lz4', compress, decompress: () => 0 }))).toBe(expected);
     }
     expect(firstDifference(ram.snapshot(), before)).toBe(-1);
-    const entry = pool.storePage(page, { name: 'mine', compress: (_src, dst) => dst.fill(1, 0, 5) && 5, decompress: () => 17 });
+    const entry = pool.storePage(page, {
+      name: 'mine',
+      compress: (_src, dst) => dst.fill(1, 0, 5) && 5,
+      decompress: () => 17,
+    });
     const into = new Uint8Array(4096);
-    expect(code(() => pool.loadPage(entry, into, { name: 'mine', compress: () => 0, decompress: () => 17 }))).toBe('EIO');
-    expect(code(() => pool.loadPage(entry, into, { name: 'mine', compress: () => 0, decompress: () => { throw new Error('x'); } }))).toBe('EIO');
+    expect(code(() => pool.loadPage(entry, into, { name: 'mine', compress: () => 0, decompress: () => 17 }))).toBe(
+      'EIO',
+    );
+    expect(
+      code(() =>
+        pool.loadPage(entry, into, {
+          name: 'mine',
+          compress: () => 0,
+          decompress: () => {
+            throw new Error('x');
+          },
+        }),
+      ),
+    ).toBe('EIO');
   });
 
   test('an evict callback that returns a Promise: EINVAL, and its rejection harms nobody', async () => {
     const ram = await Ram.create({ bytes: '1MiB' });
     let calls = 0;
-    const pool = ram.zpool('zbud', { evict: (async () => { calls += 1; throw new Error('late'); }) as never });
+    const pool = ram.zpool('zbud', {
+      evict: (async () => {
+        calls += 1;
+        throw new Error('late');
+      }) as never,
+    });
     pool.malloc(100);
     expect(code(() => pool.shrink(1))).toBe('EINVAL');
     expect(calls).toBe(1);
@@ -138,17 +264,46 @@ describe('foreign code', () => {
     const ram = await Ram.create({ bytes: '1MiB' });
     const pool = ram.zpool('zbud');
     pool.malloc(100);
-    expect(code(() => pool.walk((async () => { throw new Error('late'); }) as never))).toBe('EINVAL');
+    expect(
+      code(() =>
+        pool.walk((async () => {
+          throw new Error('late');
+        }) as never),
+      ),
+    ).toBe('EINVAL');
     const thrown = new Error('of the visit');
-    expect(() => pool.walk(() => { throw thrown; })).toThrow(thrown);
+    expect(() =>
+      pool.walk(() => {
+        throw thrown;
+      }),
+    ).toThrow(thrown);
     await new Promise((resolve) => setTimeout(resolve, 5));
     ram.check();
   });
 
   test.each<[string, () => unknown]>([
-    ['whose then throws', () => ({ get then() { throw new Error('then'); } })],
-    ['that is a function', () => Object.assign(() => 1, { then: (_: unknown, reject: (reason: Error) => void) => reject(new Error('late')) })],
-    ['whose catch throws', () => Object.assign(Promise.resolve(), { catch: () => { throw new Error('catch'); } })],
+    [
+      'whose then throws',
+      () => ({
+        get then() {
+          throw new Error('then');
+        },
+      }),
+    ],
+    [
+      'that is a function',
+      () =>
+        Object.assign(() => 1, { then: (_: unknown, reject: (reason: Error) => void) => reject(new Error('late')) }),
+    ],
+    [
+      'whose catch throws',
+      () =>
+        Object.assign(Promise.resolve(), {
+          catch: () => {
+            throw new Error('catch');
+          },
+        }),
+    ],
   ])('a Promise %s is one: EINVAL from evict and walk, EIO from a codec', async (_, make) => {
     const ram = await Ram.create({ bytes: '1MiB' });
     const pool = ram.zpool('zbud', { evict: make as never });
@@ -175,9 +330,15 @@ describe('foreign code', () => {
       });
       for (let i = 0; i < 1000; i++) pool.write(pool.malloc(3000), new Uint8Array(3000));
       const before = ram.stats();
-      expect(code(() => pool.shrink(1)), allocator).toBe('EAGAIN');
+      expect(
+        code(() => pool.shrink(1)),
+        allocator,
+      ).toBe('EAGAIN');
       expect(calls, allocator).toBeLessThanOrEqual(256);
-      expect([...codes].filter((one) => one !== 'EAGAIN' && one !== 'EINVAL'), allocator).toEqual([]); // EINVAL: no victim is left
+      expect(
+        [...codes].filter((one) => one !== 'EAGAIN' && one !== 'EINVAL'),
+        allocator,
+      ).toEqual([]); // EINVAL: no victim is left
       expect(ram.stats(), allocator).toEqual(before);
       ram.check();
       ram.snapshot();

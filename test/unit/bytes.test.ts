@@ -1,6 +1,16 @@
 /** Bytes of callers: what an array says of itself is not believed, and none of its methods is called. */
 import { describe, expect, test } from 'vitest';
-import { ALLOCATORS, CompcacheError, PAGE_SIZE, Ram, loadCodec, type Codec, type Handle, type PageTable, type Zpool } from '../../bindings/index.ts';
+import {
+  ALLOCATORS,
+  CompcacheError,
+  PAGE_SIZE,
+  Ram,
+  loadCodec,
+  type Codec,
+  type Handle,
+  type PageTable,
+  type Zpool,
+} from '../../bindings/index.ts';
 import { noise } from '../harness.ts';
 
 function codeOf(call: () => unknown): string {
@@ -19,7 +29,9 @@ function liars(length: number): [name: string, bytes: Uint8Array][] {
   const fail = (): never => {
     throw new Error('a method of the caller was called');
   };
-  const methods = Object.fromEntries(['subarray', 'set', 'slice', 'fill', 'copyWithin'].map((name) => [name, { value: fail }]));
+  const methods = Object.fromEntries(
+    ['subarray', 'set', 'slice', 'fill', 'copyWithin'].map((name) => [name, { value: fail }]),
+  );
   class Species extends Uint8Array {
     static get [Symbol.species](): Uint8ArrayConstructor {
       return fail();
@@ -28,7 +40,11 @@ function liars(length: number): [name: string, bytes: Uint8Array][] {
   const own = (name: string, value: unknown): Uint8Array => Object.defineProperty(plain(), name, { get: () => value });
   // Pages that are not isolated have no SharedArrayBuffer, but shared memory of WebAssembly.
   const pages = Math.ceil(length / 65536);
-  const shared = new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer, 0, length).fill(7);
+  const shared = new Uint8Array(
+    new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer,
+    0,
+    length,
+  ).fill(7);
   return [
     ['methods of its own', Object.defineProperties(plain(), methods)],
     ['a species of its own', new Species(length).fill(7)],
@@ -45,7 +61,10 @@ function liars(length: number): [name: string, bytes: Uint8Array][] {
 
 /** A resizable buffer's view of `length` bytes, and what shrinks it. */
 function shrinking(length: number): { bytes: Uint8Array; shrink: () => void } {
-  const Resizable = ArrayBuffer as unknown as new (length: number, options: { maxByteLength: number }) => ArrayBuffer & { resize(length: number): void };
+  const Resizable = ArrayBuffer as unknown as new (
+    length: number,
+    options: { maxByteLength: number },
+  ) => ArrayBuffer & { resize(length: number): void };
   const buffer = new Resizable(length, { maxByteLength: length * 2 });
   return { bytes: new Uint8Array(buffer).fill(7), shrink: () => buffer.resize(16) };
 }
@@ -78,7 +97,9 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
     for (const [name, bytes] of liars(200)) {
       pool.write(handle, new Uint8Array(300));
       pool.write(handle, bytes, 50);
-      expect(pool.read(handle), name).toEqual(Uint8Array.from({ length: 300 }, (_, at) => (at >= 50 && at < 250 ? 7 : 0)));
+      expect(pool.read(handle), name).toEqual(
+        Uint8Array.from({ length: 300 }, (_, at) => (at >= 50 && at < 250 ? 7 : 0)),
+      );
       intact();
     }
     for (const [name, into] of liars(400)) {
@@ -139,9 +160,14 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
     const plain: Codec = { name: 'five', compress: () => 5, decompress: (_src, dst) => (dst.set(page), PAGE_SIZE) };
     const entry = pool.storePage(page, plain);
     table.put(1, page, plain);
-    for (const get of [(into: Uint8Array, codec: Codec) => pool.loadPage(entry, into, codec), (into: Uint8Array, codec: Codec) => table.get(1, into, codec)]) {
+    for (const get of [
+      (into: Uint8Array, codec: Codec) => pool.loadPage(entry, into, codec),
+      (into: Uint8Array, codec: Codec) => table.get(1, into, codec),
+    ]) {
       const { bytes, shrink } = shrinking(PAGE_SIZE);
-      expect(codeOf(() => get(bytes, { ...plain, decompress: (src, dst) => (shrink(), plain.decompress(src, dst)) }))).toBe('EINVAL');
+      expect(
+        codeOf(() => get(bytes, { ...plain, decompress: (src, dst) => (shrink(), plain.decompress(src, dst)) })),
+      ).toBe('EINVAL');
       expect(Array.from(bytes)).toEqual(Array<number>(16).fill(7));
       intact();
     }
@@ -150,7 +176,9 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
   test('getters of a codec run before anything is looked at', async () => {
     const { pool, intact } = await guarded();
     const { bytes, shrink } = shrinking(PAGE_SIZE);
-    const codec = Object.defineProperty({ name: 'late', decompress: () => PAGE_SIZE }, 'compress', { get: () => (shrink(), () => 5) }) as unknown as Codec;
+    const codec = Object.defineProperty({ name: 'late', decompress: () => PAGE_SIZE }, 'compress', {
+      get: () => (shrink(), () => 5),
+    }) as unknown as Codec;
     expect(codeOf(() => pool.storePage(bytes, codec))).toBe('EINVAL');
     expect(pool.stats().objects).toBe(0);
     intact();
@@ -167,7 +195,16 @@ describe('other ways in', () => {
           const written = codec.compress(src, dst);
           expect(written, `${codec.name}, ${name} into ${other}`).toBeGreaterThan(0);
           const back = new Uint8Array(1000);
-          expect(codec.decompress(Uint8Array.prototype.slice.call(Object.setPrototypeOf(dst, Uint8Array.prototype) as Uint8Array, 0, written), back)).toBe(1000);
+          expect(
+            codec.decompress(
+              Uint8Array.prototype.slice.call(
+                Object.setPrototypeOf(dst, Uint8Array.prototype) as Uint8Array,
+                0,
+                written,
+              ),
+              back,
+            ),
+          ).toBe(1000);
           expect(back).toEqual(new Uint8Array(1000).fill(7));
         }
       }
@@ -208,15 +245,39 @@ describe('other ways in', () => {
     const promise = Ram.create(options);
     options['bytes'] = 'nonsense';
     expect((await promise).totalFrames).toBe(256);
-    const throwing = Object.defineProperty({}, 'bytes', { enumerable: true, get: () => { throw new Error('mine'); } });
+    const throwing = Object.defineProperty({}, 'bytes', {
+      enumerable: true,
+      get: () => {
+        throw new Error('mine');
+      },
+    });
     expect(codeOf(() => Ram.createSync(throwing))).toBe('EINVAL');
-    expect(codeOf(() => ram.zpool('zbud', new Proxy({}, { ownKeys: () => { throw new Error('mine'); } })))).toBe('EINVAL');
+    expect(
+      codeOf(() =>
+        ram.zpool(
+          'zbud',
+          new Proxy(
+            {},
+            {
+              ownKeys: () => {
+                throw new Error('mine');
+              },
+            },
+          ),
+        ),
+      ),
+    ).toBe('EINVAL');
   });
 
   test('constructors that are not for callers say what to call', async () => {
     const ram = await Ram.create(SMALL);
     const pool = ram.zpool('zbud');
-    for (const [object, instead] of [[ram, 'Ram.create'], [pool, 'ram.zpool'], [pool.pageTable(), 'pool.pageTable'], [ram.codec('lz4'), 'ram.codec']] as const) {
+    for (const [object, instead] of [
+      [ram, 'Ram.create'],
+      [pool, 'ram.zpool'],
+      [pool.pageTable(), 'pool.pageTable'],
+      [ram.codec('lz4'), 'ram.codec'],
+    ] as const) {
       const Class = object.constructor as new (...given: unknown[]) => object;
       expect(() => new Class()).toThrow(instead);
       expect(codeOf(() => new Class(Symbol('compcache'), 'lz4', () => ram))).toBe('EINVAL');
@@ -226,7 +287,12 @@ describe('other ways in', () => {
   test('what is changed on an object does not change what it does', async () => {
     const ram = await Ram.create(SMALL);
     const pool = ram.zpool('zsmalloc', { name: 'mine' });
-    for (const [key, value] of [['name', 'other'], ['allocator', 'zbud'], ['held', false], ['address', 0]] as const) {
+    for (const [key, value] of [
+      ['name', 'other'],
+      ['allocator', 'zbud'],
+      ['held', false],
+      ['address', 0],
+    ] as const) {
       try {
         Object.assign(pool, { [key]: value });
       } catch {

@@ -66,7 +66,11 @@ function guarded(length: number): { dst: Uint8Array; intact: () => void } {
   const whole = new Uint8Array(length + 128).fill(GUARD);
   return {
     dst: whole.subarray(64, 64 + length),
-    intact: () => expectSameBytes(Uint8Array.of(...whole.subarray(0, 64), ...whole.subarray(64 + length)), new Uint8Array(128).fill(GUARD)),
+    intact: () =>
+      expectSameBytes(
+        Uint8Array.of(...whole.subarray(0, 64), ...whole.subarray(64 + length)),
+        new Uint8Array(128).fill(GUARD),
+      ),
   };
 }
 
@@ -189,10 +193,12 @@ describe.each(rows)('$title', ({ codec, strict }) => {
       fault({ code: 'EINVAL', op: 'codec.decompress', says: 'src' }, () => codec.decompress(bad, new Uint8Array(9)));
       fault({ code: 'EINVAL', op: 'codec.decompress', says: 'dst' }, () => codec.decompress(block, bad));
     }
-    fault({ code: 'EINVAL', op: 'codec.compress', says: 'src' }, () => codec.compress(new Uint8Array(BLOCK_MAX + 1), new Uint8Array(BLOCK_MAX)));
+    fault({ code: 'EINVAL', op: 'codec.compress', says: 'src' }, () =>
+      codec.compress(new Uint8Array(BLOCK_MAX + 1), new Uint8Array(BLOCK_MAX)),
+    );
   });
 
-  test('no property of a caller\'s array is asked, and buffers that can shrink are good', () => {
+  test("no property of a caller's array is asked, and buffers that can shrink are good", () => {
     const page = text(4096);
     const block = blockOf(codec, page);
     const src = lying(4096);
@@ -234,11 +240,13 @@ describe('memory', () => {
   test('a block that decodes to more than 64 KiB is EIO, however large dst is', async () => {
     const bomb = deflateSync(new Uint8Array(2 << 20), { level: 9 });
     expect(bomb.length).toBeLessThan(4096);
-    for (const { codec, title } of rows) if (title.startsWith('deflate')) expect(decode(codec, bomb, 4 << 20), title).toBe(-1);
+    for (const { codec, title } of rows)
+      if (title.startsWith('deflate')) expect(decode(codec, bomb, 4 << 20), title).toBe(-1);
   });
 
   test('a Zstandard frame that asks for a window of 128 MiB is EIO, one of 64 KiB decodes', async () => {
-    const frame = (windowLog: number): Uint8Array => Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 3 | (5 << 3), 0, 0, 7);
+    const frame = (windowLog: number): Uint8Array =>
+      Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 3 | (5 << 3), 0, 0, 7);
     if (zstd === undefined) return void (await expect(loadCodec('zstd')).rejects.toMatchObject({ code: 'ENODEV' }));
     expect([16, 17, 18, 27, 31].map((windowLog) => decode(zstd, frame(windowLog), 4096))).toEqual([5, 5, -1, -1, -1]);
   });
@@ -292,14 +300,29 @@ describe('loadCodec', () => {
     }
   }
   const constants = { ZSTD_c_compressionLevel: 100, ZSTD_c_windowLog: 101, ZSTD_d_windowLogMax: 100 };
-  const fails = (): never => { throw new Error('Frame requires too much memory for decoding'); };
+  const fails = (): never => {
+    throw new Error('Frame requires too much memory for decoding');
+  };
 
-  test('a codec that cannot read its own blocks, or fails, is ENODEV; deflate is fflate\'s then', async () => {
+  test("a codec that cannot read its own blocks, or fails, is ENODEV; deflate is fflate's then", async () => {
     // A frame as Deno makes it of a page when it is told nothing: a window of 2 MiB, no size.
-    const frame = Uint8Array.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x6d, 0, 0, 0x18, 3, 3, 0, 2, 0, 0x2c, 0, 0xbe, 0x58, 0xfe, 7, 0x58]);
+    const frame = Uint8Array.from([
+      0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x6d, 0, 0, 0x18, 3, 3, 0, 2, 0, 0x2c, 0, 0xbe, 0x58, 0xfe, 7, 0x58,
+    ]);
     const wrong = (): Uint8Array => new Uint8Array(4096);
-    for (const [compress, decompress] of [[() => frame, fails], [() => frame, wrong], [fails, wrong], [() => new Uint8Array(1e6), wrong]]) {
-      const zlibOf = { constants, zstdCompressSync: compress, zstdDecompressSync: decompress, deflateRawSync: compress, inflateRawSync: () => ({ buffer: decompress?.(), engine: { bytesWritten: frame.length } }) };
+    for (const [compress, decompress] of [
+      [() => frame, fails],
+      [() => frame, wrong],
+      [fails, wrong],
+      [() => new Uint8Array(1e6), wrong],
+    ]) {
+      const zlibOf = {
+        constants,
+        zstdCompressSync: compress,
+        zstdDecompressSync: decompress,
+        deflateRawSync: compress,
+        inflateRawSync: () => ({ buffer: decompress?.(), engine: { bytesWritten: frame.length } }),
+      };
       const answers = await withZlib(zlibOf, async () => {
         const error = await loadCodec('zstd').catch((caught: unknown) => caught);
         return { error, codec: await loadCodec('deflate') };
@@ -319,7 +342,9 @@ describe('loadCodec', () => {
       deflateRawSync: (...args: (typeof given)[number]) => (given.push(args), args[0].slice(0, 20)),
     };
     const src = lying(4096, 5);
-    const done = await withZlib(zlibOf, () => [zlibZstd(), zlibDeflate()].map((codec) => codec?.compress(src, new Uint8Array(100))));
+    const done = await withZlib(zlibOf, () =>
+      [zlibZstd(), zlibDeflate()].map((codec) => codec?.compress(src, new Uint8Array(100))),
+    );
     if (done === undefined) return;
     expect(done).toEqual([20, 20]);
     for (const [bytes] of given) {
@@ -338,7 +363,7 @@ describe('loadCodec', () => {
       const block = blockOf(zstd, bytes);
       const descriptor = block[4] as number;
       // A size of content, and one segment, whose window is that size; or a window of at most 128 KiB.
-      expect((descriptor >> 6) > 0 || (descriptor & 0x20) !== 0).toBe(true);
+      expect(descriptor >> 6 > 0 || (descriptor & 0x20) !== 0).toBe(true);
       if ((descriptor & 0x20) === 0) expect((block[5] as number) >> 3).toBeLessThanOrEqual(7);
     }
   });
@@ -346,7 +371,10 @@ describe('loadCodec', () => {
   test('zstd is there exactly where zlib has it', async () => {
     const host = globalThis.process as { getBuiltinModule?: (name: string) => object } | undefined;
     const has = 'zstdCompressSync' in (host?.getBuiltinModule?.('node:zlib') ?? {});
-    const answer = await loadCodec('zstd').then(({ name }) => name, (error: { code: string }) => error.code);
+    const answer = await loadCodec('zstd').then(
+      ({ name }) => name,
+      (error: { code: string }) => error.code,
+    );
     expect(answer).toBe(has ? 'zstd' : 'ENODEV');
     expect(zstd !== undefined).toBe(has); // so that the rows above have it
   });

@@ -35,7 +35,14 @@ class Pool {
     const raw = await rawOf(ram.snapshot(), buildOptions(build));
     ram.close();
     raw.core.page.set([112]);
-    const address = raw.core.exports.zpoolCreate(kinds[allocator], ...optionWords('test', allocator, options), 0, raw.core.pageAddress, 1) >>> 0;
+    const address =
+      raw.core.exports.zpoolCreate(
+        kinds[allocator],
+        ...optionWords('test', allocator, options),
+        0,
+        raw.core.pageAddress,
+        1,
+      ) >>> 0;
     expect(address).toBeLessThan(ERROR);
     return new Pool(raw, address);
   }
@@ -95,45 +102,58 @@ class Pool {
 }
 
 describe.each(builds)('compaction in parts, %s', (build) => {
-  test.each(POOLS)('%s: gives back about what a whole one does, and all objects stay', async (_, allocator, options) => {
-    const [whole, parts] = [await Pool.halfEmpty(build, allocator, options), await Pool.halfEmpty(build, allocator, options)];
-    const frames = whole.exports.zpoolCompact(whole.address, 0x7fffffff) >>> 0;
-    const given = parts.compact(7);
-    parts.verify();
-    expect(given).toBeGreaterThanOrEqual(frames - Math.ceil(frames / 50));
-    if (frames === 0) expect(given).toBe(0);
-    parts.compact(7);
-    expect(parts.exports.zpoolCompact(parts.address, 0x7fffffff) >>> 0).toBeLessThanOrEqual(Math.ceil(frames / 50));
-    parts.verify();
-  });
+  test.each(POOLS)(
+    '%s: gives back about what a whole one does, and all objects stay',
+    async (_, allocator, options) => {
+      const [whole, parts] = [
+        await Pool.halfEmpty(build, allocator, options),
+        await Pool.halfEmpty(build, allocator, options),
+      ];
+      const frames = whole.exports.zpoolCompact(whole.address, 0x7fffffff) >>> 0;
+      const given = parts.compact(7);
+      parts.verify();
+      expect(given).toBeGreaterThanOrEqual(frames - Math.ceil(frames / 50));
+      if (frames === 0) expect(given).toBe(0);
+      parts.compact(7);
+      expect(parts.exports.zpoolCompact(parts.address, 0x7fffffff) >>> 0).toBeLessThanOrEqual(Math.ceil(frames / 50));
+      parts.verify();
+    },
+  );
 
-  test.each(POOLS)('%s: ends whatever is between the parts, also with objects that are mapped', async (_, allocator, options) => {
-    const pool = await Pool.halfEmpty(build, allocator, options);
-    const mapped = pool.live.filter((_handle, nth) => nth % 9 === 0);
-    for (const handle of mapped) pool.exports.zpoolMap(pool.address, handle | 0, RO);
-    pool.compact(2);
-    for (const handle of mapped) pool.exports.zpoolUnmap(pool.address, handle | 0);
-    pool.verify();
-    let turn = 0;
-    pool.compact(3, () => {
-      for (let n = 0; n < 5; n++) if (++turn % 2 === 0) pool.malloc();
-      else pool.free();
-      if (turn % 200 === 0) expect(pool.raw.check()).toBe(0);
-    });
-    pool.verify();
-  });
+  test.each(POOLS)(
+    '%s: ends whatever is between the parts, also with objects that are mapped',
+    async (_, allocator, options) => {
+      const pool = await Pool.halfEmpty(build, allocator, options);
+      const mapped = pool.live.filter((_handle, nth) => nth % 9 === 0);
+      for (const handle of mapped) pool.exports.zpoolMap(pool.address, handle | 0, RO);
+      pool.compact(2);
+      for (const handle of mapped) pool.exports.zpoolUnmap(pool.address, handle | 0);
+      pool.verify();
+      let turn = 0;
+      pool.compact(3, () => {
+        for (let n = 0; n < 5; n++)
+          if (++turn % 2 === 0) pool.malloc();
+          else pool.free();
+        if (turn % 200 === 0) expect(pool.raw.check()).toBe(0);
+      });
+      pool.verify();
+    },
+  );
 
-  test.each(POOLS)('%s: any cursor is as good as none; a part of less than two, or of no pool, is EINVAL', async (_, allocator, options) => {
-    const pool = await Pool.halfEmpty(build, allocator, options);
-    const { exports, address } = pool;
-    for (const most of [0, 1]) expect(exports.zpoolCompactFrom(address, 0, most) >>> 0).toBe(EINVAL);
-    for (const no of [0, 1, address + 8]) expect(exports.zpoolCompactFrom(no, 0, 8) >>> 0).toBe(EINVAL);
-    for (const cursor of [1, 2, 255, 256, 2047, 2048, 2 ** 24, 3 * 2 ** 24 + 5, 4 * 2 ** 24, 2 ** 31, 2 ** 32 - 1]) {
-      for (const most of [2, 64, 2 ** 31, 2 ** 32 - 1]) {
-        expect(exports.zpoolCompactFrom(address, cursor | 0, most | 0) >>> 0).toBeLessThan(ERROR);
-        expect(pool.raw.check()).toBe(0);
+  test.each(POOLS)(
+    '%s: any cursor is as good as none; a part of less than two, or of no pool, is EINVAL',
+    async (_, allocator, options) => {
+      const pool = await Pool.halfEmpty(build, allocator, options);
+      const { exports, address } = pool;
+      for (const most of [0, 1]) expect(exports.zpoolCompactFrom(address, 0, most) >>> 0).toBe(EINVAL);
+      for (const no of [0, 1, address + 8]) expect(exports.zpoolCompactFrom(no, 0, 8) >>> 0).toBe(EINVAL);
+      for (const cursor of [1, 2, 255, 256, 2047, 2048, 2 ** 24, 3 * 2 ** 24 + 5, 4 * 2 ** 24, 2 ** 31, 2 ** 32 - 1]) {
+        for (const most of [2, 64, 2 ** 31, 2 ** 32 - 1]) {
+          expect(exports.zpoolCompactFrom(address, cursor | 0, most | 0) >>> 0).toBeLessThan(ERROR);
+          expect(pool.raw.check()).toBe(0);
+        }
       }
-    }
-    pool.verify();
-  });
+      pool.verify();
+    },
+  );
 });

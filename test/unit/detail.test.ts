@@ -10,10 +10,15 @@ describe('CompcacheError.detail', () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const pool = ram.zpool('zsmalloc');
     ram.failFrames(0);
-    expect(errorOf(() => pool.malloc(3000))).toMatchObject({ code: 'ENOMEM', detail: { needed: expect.any(Number) as number, free: ram.freeFrames } });
+    expect(errorOf(() => pool.malloc(3000))).toMatchObject({
+      code: 'ENOMEM',
+      detail: { needed: expect.any(Number) as number, free: ram.freeFrames },
+    });
     ram.failFrames(null);
     const free = ram.freeFrames;
-    const full = errorOf(() => { for (;;) pool.malloc(4096); });
+    const full = errorOf(() => {
+      for (;;) pool.malloc(4096);
+    });
     expect(full).toMatchObject({ code: 'ENOMEM', detail: { free: ram.freeFrames } });
     expect(ram.freeFrames).toBeLessThan(free);
     expect(full.detail.needed).toBeGreaterThan(full.detail.free as number);
@@ -30,12 +35,21 @@ describe('CompcacheError.detail', () => {
     expect(errorOf(() => pool.write(pool.malloc(10), new Uint8Array(11))).detail).toEqual({ size: 10 });
     expect(errorOf(() => ram.zpool('zbud', { name: 'a' })).detail).toEqual({ name: 'a' });
     expect(errorOf(() => ram.zpool('zbud', { layout: '7' as never })).detail).toEqual({ argument: 'layout' });
-    expect(errorOf(() => ram.zpool('zsmalloc', { chainSize: 17 })).detail).toEqual({ argument: 'chainSize', least: 1, most: 16 });
+    expect(errorOf(() => ram.zpool('zsmalloc', { chainSize: 17 })).detail).toEqual({
+      argument: 'chainSize',
+      least: 1,
+      most: 16,
+    });
     expect(errorOf(() => ram.zpool('zbud', { wrong: 1 } as never)).detail).toEqual({ argument: 'wrong' });
     expect(errorOf(() => ram.zpool('slab' as never)).detail).toEqual({ argument: 'allocator' });
-    expect(errorOf(() => new MemoryStore({ slots: 3 }).write(4, new Uint8Array(1))).detail).toEqual({ slot: 4, slots: 3 });
+    expect(errorOf(() => new MemoryStore({ slots: 3 }).write(4, new Uint8Array(1))).detail).toEqual({
+      slot: 4,
+      slots: 3,
+    });
     expect(errorOf(() => Ram.createSync({ bytes: 'much' })).detail).toEqual({ argument: 'bytes' });
-    await expect(Zswap.create({ maxPoolPercent: 101 })).rejects.toMatchObject({ detail: { argument: 'maxPoolPercent', least: 0, most: 100 } });
+    await expect(Zswap.create({ maxPoolPercent: 101 })).rejects.toMatchObject({
+      detail: { argument: 'maxPoolPercent', least: 0, most: 100 },
+    });
   });
 
   test('is frozen, and empty where there is nothing to tell; the cause stays the cause', () => {

@@ -26,14 +26,19 @@ describe('one place used again and again', () => {
   test('zbud at 4 GiB: 2,047 uses', async () => {
     const pool = (await Ram.create({ bytes: '4GiB' })).zpool('zbud');
     const handles = cycle(pool, 5000, 3000);
-    for (let from = 0; from + 2047 <= 5000; from += 97) expect(new Set(handles.slice(from, from + 2047)).size).toBe(2047);
+    for (let from = 0; from + 2047 <= 5000; from += 97)
+      expect(new Set(handles.slice(from, from + 2047)).size).toBe(2047);
   });
 
-  test.each([['64MiB', 511], ['4GiB', 7]])('zsmalloc at %s: %i frees of one record', async (bytes, uses) => {
+  test.each([
+    ['64MiB', 511],
+    ['4GiB', 7],
+  ])('zsmalloc at %s: %i frees of one record', async (bytes, uses) => {
     const pool = (await Ram.create({ bytes })).zpool('zsmalloc');
     for (let i = 0; i < 511; i++) pool.malloc(200); // one free record is left in the first handle frame
     const handles = cycle(pool, 4 * uses, 200);
-    for (let from = 0; from + uses <= handles.length; from++) expect(new Set(handles.slice(from, from + uses)).size).toBe(uses);
+    for (let from = 0; from + uses <= handles.length; from++)
+      expect(new Set(handles.slice(from, from + uses)).size).toBe(uses);
   });
 
   test('a frame that another allocator had in between goes on where it was', async () => {

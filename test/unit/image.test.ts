@@ -13,7 +13,10 @@ import { EUCLEAN, crc32c, entryOf, rawOf, resealed } from '../raw.ts';
 const BUILDS = [{ simd: true }, { simd: false }, { build: 'checked' }] as const;
 
 async function codeOf(promise: Promise<unknown>): Promise<string> {
-  return promise.then(() => 'nothing thrown', (error: unknown) => (error instanceof CompcacheError ? error.code : String(error)));
+  return promise.then(
+    () => 'nothing thrown',
+    (error: unknown) => (error instanceof CompcacheError ? error.code : String(error)),
+  );
 }
 
 /** A RAM with two pools in use: live, freed and written objects. */
@@ -37,7 +40,12 @@ async function used(options = {}): Promise<{ ram: Ram; pools: Zpool[]; handles: 
 function goOn(ram: Ram): void {
   const evicted: Handle[] = [];
   for (const name of ['first', 'zweitér']) {
-    const pool = ram.openZpool(name, { evict: (handle, owner) => { evicted.push(handle); owner.free(handle); } });
+    const pool = ram.openZpool(name, {
+      evict: (handle, owner) => {
+        evicted.push(handle);
+        owner.free(handle);
+      },
+    });
     const more = Array.from({ length: 40 }, (_, i) => pool.malloc(10 + i * 70));
     more.forEach((handle, i) => pool.write(handle, new Uint8Array([i]), 3));
     pool.shrink(4);
@@ -56,7 +64,10 @@ describe('equal states', () => {
       const copy = await Ram.restore(image, build);
       expectSameBytes(copy.snapshot(), image);
       copy.check();
-      expect(copy.pools().map((pool) => [pool.name, pool.allocator])).toEqual([['first', 'zbud'], ['zweitér', 'zsmalloc']]);
+      expect(copy.pools().map((pool) => [pool.name, pool.allocator])).toEqual([
+        ['first', 'zbud'],
+        ['zweitér', 'zsmalloc'],
+      ]);
       copy.pools().forEach((pool, p) => {
         for (const handle of handles[p] as Handle[]) pool.read(handle);
         for (const handle of [...(stale[p] as Handle[]), ...(handles[1 - p] as Handle[])]) {
@@ -90,7 +101,9 @@ describe('equal states', () => {
   test('a restored pool keeps its name taken and new names fresh', async () => {
     const { ram } = await used();
     const copy = await Ram.restore(ram.snapshot());
-    expect(() => copy.zpool('zbud', { name: 'first' })).toThrowError(expect.objectContaining({ code: 'EEXIST' }) as Error);
+    expect(() => copy.zpool('zbud', { name: 'first' })).toThrowError(
+      expect.objectContaining({ code: 'EEXIST' }) as Error,
+    );
     const names = new Set([copy.zpool('zbud').name, copy.zpool('zbud').name]);
     expect(names.size).toBe(2);
     expect(() => copy.openZpool('nobody')).toThrowError(expect.objectContaining({ code: 'ENOENT' }) as Error);
@@ -120,7 +133,9 @@ describe('size and parts', () => {
     iterator.next();
     (pools[0] as Zpool).write(handles[0]?.[1] as Handle, new Uint8Array([99, 98]));
     (pools[0] as Zpool).malloc(77);
-    expect(() => { while (!iterator.next().done); }).toThrowError(expect.objectContaining({ code: 'EBUSY' }) as Error);
+    expect(() => {
+      while (!iterator.next().done);
+    }).toThrowError(expect.objectContaining({ code: 'EBUSY' }) as Error);
   });
 
   test('EBUSY while anything is mapped', async () => {
@@ -163,8 +178,25 @@ describe('what is no image is EIO', () => {
   test('a header that lies, with a checksum that does not', async () => {
     const image = (await used()).ram.snapshot();
     const lies: [at: number, value: number][] = [
-      [0, 1], [4, 2], [8, 3], [12, 0], [12, 2 ** 20 + 16], [12, 0xffffffff], [12, 64], [16, 0], [16, 0xffffffff], [20, 0],
-      [20, 0xffffffff], [24, 1], [28, 0], [28, 1], [28, 0xffffffff], [32, 2], [32, 4], [32, 0xffffffff], [36, 0xffffffff],
+      [0, 1],
+      [4, 2],
+      [8, 3],
+      [12, 0],
+      [12, 2 ** 20 + 16],
+      [12, 0xffffffff],
+      [12, 64],
+      [16, 0],
+      [16, 0xffffffff],
+      [20, 0],
+      [20, 0xffffffff],
+      [24, 1],
+      [28, 0],
+      [28, 1],
+      [28, 0xffffffff],
+      [32, 2],
+      [32, 4],
+      [32, 0xffffffff],
+      [36, 0xffffffff],
     ];
     for (const [at, value] of lies) {
       const copy = image.slice();
@@ -192,7 +224,10 @@ describe('what is no image is EIO', () => {
     for (let at = 8; at < PAGE_SIZE; at += 4) raw.setWord(at, 0xffffffff);
     expect([raw.check(), raw.core.out[OUT_RULE]]).toEqual([EUCLEAN, 1]);
     new DataView(image.buffer).setUint32(32 + 4, 1, true);
-    await expect(Ram.restore(resealed(image))).rejects.toMatchObject({ code: 'EIO', message: expect.stringContaining('boot frame') as string });
+    await expect(Ram.restore(resealed(image))).rejects.toMatchObject({
+      code: 'EIO',
+      message: expect.stringContaining('boot frame') as string,
+    });
   });
 
   test('the checksum of the core is CRC-32C', async () => {
@@ -247,7 +282,11 @@ describe('what is no image is EIO', () => {
     const last = 24 + 8 * (runs - 1);
     const end = view.getUint32(last, true) + view.getUint32(last + 4, true);
     // Dirty frames behind the last one, in a run of their own.
-    for (const [first, count] of [[end + 3, 5], [end + 1, 1], [257, 1]] as const) {
+    for (const [first, count] of [
+      [end + 3, 5],
+      [end + 1, 1],
+      [257, 1],
+    ] as const) {
       const longer = new Uint8Array(image.length + 8 + count * PAGE_SIZE).fill(0x11);
       longer.set(image.subarray(0, last + 8));
       longer.set(image.subarray(last + 8, -4), last + 16);
@@ -260,7 +299,11 @@ describe('what is no image is EIO', () => {
     }
     const raw = await rawOf(image);
     const boot = 24 + 8 * runs;
-    for (const [at, value] of [[48, 1], [52, 1], [12, 38 + 16]] as const) {
+    for (const [at, value] of [
+      [48, 1],
+      [52, 1],
+      [12, 38 + 16],
+    ] as const) {
       const copy = image.slice();
       new DataView(copy.buffer).setUint32(boot + at, value, true);
       expect(await codeOf(Ram.restore(resealed(copy)))).toBe('EIO');
@@ -273,7 +316,12 @@ describe('what is no image is EIO', () => {
     ram.zpool('zbud').malloc(100);
     const raw = await rawOf(ram.snapshot());
     const pool = raw.word(40);
-    for (const [frame, owner] of [[60, pool | 8], [99, pool | 8], [60, 0xdeadbeef], [43, 1]] as const) {
+    for (const [frame, owner] of [
+      [60, pool | 8],
+      [99, pool | 8],
+      [60, 0xdeadbeef],
+      [43, 1],
+    ] as const) {
       raw.setWord(entryOf(frame), owner >>> 0);
       expect(raw.check()).toBe(0xffffff8b);
       raw.setWord(entryOf(frame), 0);
@@ -295,7 +343,12 @@ describe('what is no image is EIO', () => {
 const OWN = 0xffffffff;
 
 /** An instance with an empty RAM as a build would make it that gives static data and scratch so many frames. */
-async function made(frames: number, statics: number, scratch: number, options: RamOptions = {}): Promise<{ instance: Instance; result: number }> {
+async function made(
+  frames: number,
+  statics: number,
+  scratch: number,
+  options: RamOptions = {},
+): Promise<{ instance: Instance; result: number }> {
   const instance = instantiate('test', await moduleFor('test', options), reserve('test', frames * PAGE_SIZE));
   return { instance, result: instance.exports.ramInit(frames, OWN, 0, statics, scratch) };
 }
@@ -306,7 +359,9 @@ async function imageOf(frames: number, statics: number, scratch: number): Promis
   expect(result).toBe(0);
   const runs = runsOf(instance);
   const parts = [
-    new Uint8Array(new Uint32Array([0x4d494343, 1, 2, frames, runs.reduce((sum, { count }) => sum + count, 0), runs.length]).buffer),
+    new Uint8Array(
+      new Uint32Array([0x4d494343, 1, 2, frames, runs.reduce((sum, { count }) => sum + count, 0), runs.length]).buffer,
+    ),
     ...runs.map(({ first, count }) => new Uint8Array(new Uint32Array([first, count]).buffer)),
     ...runs.map(({ first, count }) => instance.bytes.subarray(first * PAGE_SIZE, (first + count) * PAGE_SIZE)),
     new Uint8Array(4),
@@ -317,7 +372,8 @@ async function imageOf(frames: number, statics: number, scratch: number): Promis
 
 /** Uses all of the scratch: both compressors, objects that straddle, a sparse table that splits its leaves. */
 function useScratch(ram: Ram, keys: number): void {
-  const pageOf = (n: number): Uint8Array => Uint8Array.from({ length: PAGE_SIZE }, (_, i) => ((i * (n + 7)) % 251) & (i % 3 === 0 ? 0xff : 0x0f));
+  const pageOf = (n: number): Uint8Array =>
+    Uint8Array.from({ length: PAGE_SIZE }, (_, i) => ((i * (n + 7)) % 251) & (i % 3 === 0 ? 0xff : 0x0f));
   const table = ram.zpool('zsmalloc').pageTable('sparse');
   const into = new Uint8Array(PAGE_SIZE);
   for (let n = 0; n < keys; n++) table.put(n * 0x12345, pageOf(n), n % 2 === 0 ? ram.codec('lz4hc') : undefined);
@@ -338,7 +394,12 @@ function useScratch(ram: Ram, keys: number): void {
 
 describe('frames for static data and for scratch, by the boot frame', () => {
   test('a new RAM has those of this build, an image too', async () => {
-    for (const [frames, scratch] of [[64, 9], [240, 9], [256, 39], [512, 39]] as const) {
+    for (const [frames, scratch] of [
+      [64, 9],
+      [240, 9],
+      [256, 39],
+      [512, 39],
+    ] as const) {
       const ram = await Ram.create({ bytes: frames * PAGE_SIZE });
       expectSameBytes(ram.snapshot(), await imageOf(frames, 2, scratch));
       expectSameBytes(ram.snapshot(), await imageOf(frames, OWN, OWN));
@@ -347,7 +408,14 @@ describe('frames for static data and for scratch, by the boot frame', () => {
     }
   });
 
-  test.each([[512, 2, 40], [512, 5, 39], [512, 9, 64], [512, 60, 66], [128, 2, 10], [128, 7, 31]])('a RAM of %i frames, %i static, %i scratch works', async (frames, statics, scratch) => {
+  test.each([
+    [512, 2, 40],
+    [512, 5, 39],
+    [512, 9, 64],
+    [512, 60, 66],
+    [128, 2, 10],
+    [128, 7, 31],
+  ])('a RAM of %i frames, %i static, %i scratch works', async (frames, statics, scratch) => {
     const image = await imageOf(frames, statics, scratch);
     for (const build of BUILDS) {
       const { instance } = await made(frames, OWN, OWN, build);
@@ -355,15 +423,25 @@ describe('frames for static data and for scratch, by the boot frame', () => {
       const core = rams.core('test', ram);
       const buffer = frames < 256 ? 1 : 16;
       const end = 2 + statics + scratch;
-      expect([core.out.byteOffset, core.pageBuffer.byteOffset, core.pageBuffer.length, core.blockBuffer.byteOffset, core.blockBuffer.length].map((bytes) => bytes / PAGE_SIZE))
-        .toEqual([2 + statics, end - 2 * buffer - 1, buffer, end - buffer - 1, buffer + 1]);
+      expect(
+        [
+          core.out.byteOffset,
+          core.pageBuffer.byteOffset,
+          core.pageBuffer.length,
+          core.blockBuffer.byteOffset,
+          core.blockBuffer.length,
+        ].map((bytes) => bytes / PAGE_SIZE),
+      ).toEqual([2 + statics, end - 2 * buffer - 1, buffer, end - buffer - 1, buffer + 1]);
       expect(ram.stats().fixedFrames).toBe(end + Math.ceil(frames / 128) - 1);
       useScratch(ram, frames < 256 ? 40 : 300);
       const pool = ram.zpool('zbud', { name: 'after' });
       const handle = pool.malloc(100);
       expect(handle).toBeGreaterThan(0);
       // The static data is as it was.
-      expectSameBytes(core.bytes.slice(2 * PAGE_SIZE, (2 + statics) * PAGE_SIZE), instance.bytes.slice(2 * PAGE_SIZE, (2 + statics) * PAGE_SIZE));
+      expectSameBytes(
+        core.bytes.slice(2 * PAGE_SIZE, (2 + statics) * PAGE_SIZE),
+        instance.bytes.slice(2 * PAGE_SIZE, (2 + statics) * PAGE_SIZE),
+      );
       const after = ram.snapshot();
       const copy = await Ram.restore(after);
       expectSameBytes(copy.snapshot(), after);
@@ -374,29 +452,57 @@ describe('frames for static data and for scratch, by the boot frame', () => {
 
   test('too few for this build: EIO that names both numbers', async () => {
     for (const build of BUILDS) {
-      const { instance: { exports, bytes } } = await made(512, OWN, OWN, build);
+      const {
+        instance: { exports, bytes },
+      } = await made(512, OWN, OWN, build);
       // What the core says that it needs is what its data segments take.
       const needs = exports.ramCounter(RAM_STATIC_NEEDED);
-      expect(needs).toBe(Math.ceil((bytes.findLastIndex((byte, at) => byte !== 0 && at >= 2 * PAGE_SIZE) + 1) / PAGE_SIZE) - 2);
+      expect(needs).toBe(
+        Math.ceil((bytes.findLastIndex((byte, at) => byte !== 0 && at >= 2 * PAGE_SIZE) + 1) / PAGE_SIZE) - 2,
+      );
       expect(needs).toBeGreaterThan(0);
       await Ram.restore(await imageOf(512, needs, 39), build);
       const refused = (message: RegExp): object => ({ code: 'EIO', message: expect.stringMatching(message) as string });
-      await expect(Ram.restore(await imageOf(512, needs - 1, 39), build)).rejects.toMatchObject(refused(new RegExp(`has ${needs - 1} frames for static data, .* needs ${needs} `)));
-      await expect(Ram.restore(await imageOf(512, 2, 38), build)).rejects.toMatchObject(refused(/has 38 frames for scratch, .* needs 39 /));
-      await expect(Ram.restore(await imageOf(64, 2, 8), build)).rejects.toMatchObject(refused(/has 8 frames for scratch, .* needs 9 /));
-      await expect(Ram.restore(await imageOf(64, 0, 0), build)).rejects.toMatchObject(refused(/has 0 frames for static data, .*; the image has 0 frames for scratch, /));
+      await expect(Ram.restore(await imageOf(512, needs - 1, 39), build)).rejects.toMatchObject(
+        refused(new RegExp(`has ${needs - 1} frames for static data, .* needs ${needs} `)),
+      );
+      await expect(Ram.restore(await imageOf(512, 2, 38), build)).rejects.toMatchObject(
+        refused(/has 38 frames for scratch, .* needs 39 /),
+      );
+      await expect(Ram.restore(await imageOf(64, 2, 8), build)).rejects.toMatchObject(
+        refused(/has 8 frames for scratch, .* needs 9 /),
+      );
+      await expect(Ram.restore(await imageOf(64, 0, 0), build)).rejects.toMatchObject(
+        refused(/has 0 frames for static data, .*; the image has 0 frames for scratch, /),
+      );
     }
   });
 
   test('numbers that cannot be, and a boot frame whose check word is not theirs', async () => {
-    for (const [frames, statics, scratch] of [[512, 61, 66], [512, 128, 0], [512, 0xfffffffe, 39], [512, 2, 0xfffffffe], [64, 40, 22]] as const) {
+    for (const [frames, statics, scratch] of [
+      [512, 61, 66],
+      [512, 128, 0],
+      [512, 0xfffffffe, 39],
+      [512, 2, 0xfffffffe],
+      [64, 40, 22],
+    ] as const) {
       expect((await made(frames, statics, scratch)).result >>> 0).toBe(0xffffffea);
     }
     const image = await imageOf(512, 2, 39);
-    for (const [at, value] of [[72, 3], [12, 40], [72, 0], [72, 0xffffffff], [12, 0xffffffff], [64, 0]] as const) {
+    for (const [at, value] of [
+      [72, 3],
+      [12, 40],
+      [72, 0],
+      [72, 0xffffffff],
+      [12, 0xffffffff],
+      [64, 0],
+    ] as const) {
       const copy = image.slice();
       new DataView(copy.buffer).setUint32(32 + at, value, true);
-      await expect(Ram.restore(resealed(copy))).rejects.toMatchObject({ code: 'EIO', message: expect.stringContaining('boot frame') as string });
+      await expect(Ram.restore(resealed(copy))).rejects.toMatchObject({
+        code: 'EIO',
+        message: expect.stringContaining('boot frame') as string,
+      });
     }
   });
 });

@@ -54,7 +54,7 @@ export function parseBlock(block: Uint8Array): Sequence[] | undefined {
       return sequences;
     }
     if (ip + 2 > block.length) return undefined;
-    const offset = block[ip]! | block[ip + 1]! << 8;
+    const offset = block[ip]! | (block[ip + 1]! << 8);
     ip += 2;
     if (offset === 0 || offset > at + literals) return undefined;
     const length = readLength(token & 15);
@@ -97,7 +97,7 @@ export function randomBlock(random: (below: number) => number, outputMost: numbe
     const room = outputMost - at - literals;
     const last = room < 4 || random(12) === 0;
     const length = last ? 4 : Math.min(4 + pick(), room);
-    block.push(Math.min(literals, 15) << 4 | (last ? random(16) : Math.min(length - 4, 15)));
+    block.push((Math.min(literals, 15) << 4) | (last ? random(16) : Math.min(length - 4, 15)));
     pushLength(literals);
     for (let i = 0; i < literals; ++i) block.push(random(256));
     at += literals;
@@ -127,15 +127,18 @@ const makers: Record<string, (random: (below: number) => number, i: number) => s
   floats: (random, i) => [...new Uint8Array(Float64Array.of(Math.sin(i / 10) + random(4)).buffer)],
   pointers: (random) => [...new Uint8Array(Uint32Array.of(0x40000000 + random(4096) * 16, 0x7f3a).buffer)],
   random: (random) => [random(256)],
-  mixed: (random, i) => random(3) === 0
-    ? [...new Uint8Array(random(40)).fill(random(256))]
-    : random(2) === 0 ? WORDS[i % 7]! : [random(256), random(256), random(256)],
+  mixed: (random, i) =>
+    random(3) === 0
+      ? [...new Uint8Array(random(40)).fill(random(256))]
+      : random(2) === 0
+        ? WORDS[i % 7]!
+        : [random(256), random(256), random(256)],
 };
 
 /** `bytes` bytes of the kind. */
 export function generate(kind: string, bytes: number, seed: number): Uint8Array {
   if (kind === 'zero') return new Uint8Array(bytes);
-  if (kind === 'same') return Uint8Array.from({ length: bytes }, (_, i) => [0xEF, 0xBE, 0xAD, 0xDE][i & 3]!);
+  if (kind === 'same') return Uint8Array.from({ length: bytes }, (_, i) => [0xef, 0xbe, 0xad, 0xde][i & 3]!);
   const random = randomSource(seed);
   const out: number[] = [];
   for (let i = 0; out.length < bytes; ++i) {
@@ -150,7 +153,10 @@ export const KINDS = ['zero', 'same', ...Object.keys(makers)];
 
 /** Every kind at the sizes that matter: short ones, around the format's margins, a page, 64 KiB. */
 export function samples(): Sample[] {
-  const sizes = [1, 4, 5, 11, 12, 13, 14, 15, 16, 17, 31, 64, 100, 270, 511, 512, 1000, 2047, 2048, 4095, 4096, 16384, 65535, 65536];
-  return KINDS.flatMap((kind, k) => sizes.map((size) => (
-    { name: `${kind} ${size}`, data: generate(kind, size, 77 + k) })));
+  const sizes = [
+    1, 4, 5, 11, 12, 13, 14, 15, 16, 17, 31, 64, 100, 270, 511, 512, 1000, 2047, 2048, 4095, 4096, 16384, 65535, 65536,
+  ];
+  return KINDS.flatMap((kind, k) =>
+    sizes.map((size) => ({ name: `${kind} ${size}`, data: generate(kind, size, 77 + k) })),
+  );
 }

@@ -12,8 +12,8 @@ import { parseBlock } from './lz4-blocks.ts';
 export type Build = 'simd' | 'scalar';
 
 /** Results of -4095 … -1 as u32 are negative errnos. */
-export const ERRNO_MIN = 0xFFFFF000;
-export const EIO = 0xFFFFFFFB;
+export const ERRNO_MIN = 0xfffff000;
+export const EIO = 0xfffffffb;
 export const PAGE = 4096;
 export const TABLE_BYTES = 8192;
 /** The dense compressor's. */
@@ -42,7 +42,8 @@ const modules = new Map<Build, WebAssembly.Module>();
 /** A fresh instance on its own memory of `pages` times 64 KiB. */
 export function codecUnderTest(build: Build, pages = 8): Codec {
   let module = modules.get(build);
-  if (module === undefined) modules.set(build, (module = new WebAssembly.Module(fromBase64(build === 'simd' ? simd : scalar))));
+  if (module === undefined)
+    modules.set(build, (module = new WebAssembly.Module(fromBase64(build === 'simd' ? simd : scalar))));
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   const core = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
   return {
@@ -57,7 +58,7 @@ export function codecUnderTest(build: Build, pages = 8): Codec {
 // ── calls between fences ─────────────────────────────────────────────────────
 
 export const BUILDS: Build[] = ['simd', 'scalar'];
-const CANARY = 0xA5;
+const CANARY = 0xa5;
 const MARGIN = 64; // bytes looked at on either side of a buffer
 export const TABLE = FREE_FROM + MARGIN;
 /** Where the buffer lies that is not at the end of memory. */
@@ -88,27 +89,46 @@ export function fence(codec: Codec, at: number, bytes: number): () => void {
 export type Placement = 'source last' | 'destination last';
 export const PLACEMENTS: Placement[] = ['source last', 'destination last'];
 
-export function place(codec: Codec, placement: Placement, srcBytes: number, dstBytes: number): { src: number; dst: number } {
+export function place(
+  codec: Codec,
+  placement: Placement,
+  srcBytes: number,
+  dstBytes: number,
+): { src: number; dst: number } {
   const end = codec.bytes.length;
   return placement === 'source last' ? { src: end - srcBytes, dst: LOW } : { src: LOW, dst: end - dstBytes };
 }
 
 /** Compresses with fences, into `capacity`; undefined for "does not fit". */
 export function compress(
-  codec: Codec, data: Uint8Array, capacity = bound(data.length), placement: Placement = 'source last', dirt = 0x5A,
+  codec: Codec,
+  data: Uint8Array,
+  capacity = bound(data.length),
+  placement: Placement = 'source last',
+  dirt = 0x5a,
 ): Uint8Array | undefined {
   return compressWith(codec, codec.compress, TABLE_BYTES, data, capacity, placement, dirt);
 }
 
 /** The same with the dense compressor. */
 export function compressHc(
-  codec: Codec, data: Uint8Array, capacity = bound(data.length), placement: Placement = 'source last', dirt = 0x5A,
+  codec: Codec,
+  data: Uint8Array,
+  capacity = bound(data.length),
+  placement: Placement = 'source last',
+  dirt = 0x5a,
 ): Uint8Array | undefined {
   return compressWith(codec, codec.compressHc, WORK_BYTES, data, capacity, placement, dirt);
 }
 
 function compressWith(
-  codec: Codec, compressor: Codec['compress'], tableBytes: number, data: Uint8Array, capacity: number, placement: Placement, dirt: number,
+  codec: Codec,
+  compressor: Codec['compress'],
+  tableBytes: number,
+  data: Uint8Array,
+  capacity: number,
+  placement: Placement,
+  dirt: number,
 ): Uint8Array | undefined {
   const { src, dst } = place(codec, placement, data.length, capacity);
   const tableIntact = fence(codec, TABLE, tableBytes);
@@ -125,7 +145,10 @@ function compressWith(
 
 /** Decompresses with fences; undefined for EIO, which is the only error. */
 export function decompress(
-  codec: Codec, block: Uint8Array, capacity: number, placement: Placement = 'destination last',
+  codec: Codec,
+  block: Uint8Array,
+  capacity: number,
+  placement: Placement = 'destination last',
 ): Uint8Array | undefined {
   const { src, dst } = place(codec, placement, block.length, capacity);
   const dstIntact = fence(codec, dst, capacity);

@@ -2,7 +2,20 @@ import js from 'lz4js';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { KINDS, generate, randomBlock, randomSource, referenceDecode, samples } from './lz4-blocks.ts';
 import {
-  BUILDS, EIO, FREE_FROM, LOW, PAGE, PLACEMENTS, TABLE, bound, codecUnderTest, compress, decompress, equal, expectEndRules, expectExactFit,
+  BUILDS,
+  EIO,
+  FREE_FROM,
+  LOW,
+  PAGE,
+  PLACEMENTS,
+  TABLE,
+  bound,
+  codecUnderTest,
+  compress,
+  decompress,
+  equal,
+  expectEndRules,
+  expectExactFit,
 } from './lz4-harness.ts';
 import type { Codec } from './lz4-harness.ts';
 
@@ -100,7 +113,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     for (let offset = 1; offset <= 40; ++offset) {
       for (let length = 4; length <= 90; ++length) {
         const literals = offset + 3;
-        const block = [Math.min(literals, 15) << 4 | Math.min(length - 4, 15)];
+        const block = [(Math.min(literals, 15) << 4) | Math.min(length - 4, 15)];
         if (literals >= 15) block.push(literals - 15);
         for (let i = 0; i < literals; ++i) block.push(i + 1);
         block.push(offset, 0);
@@ -119,12 +132,12 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     const cases: [string, number[]][] = [
       ['empty', []],
       ['literals cut off', [0x50, 1, 2, 3, 4]],
-      ['literal length cut off', [0xF0]],
-      ['literal length cut off after 255', [0xF0, 255]],
+      ['literal length cut off', [0xf0]],
+      ['literal length cut off after 255', [0xf0, 255]],
       ['offset cut off', [0x10, 1, 1]],
       ['ends behind a match', [0x10, 1, 1, 0]],
-      ['match length cut off', [0x1F, 1, 1, 0]],
-      ['match length cut off after 255', [0x1F, 1, 1, 0, 255, 255]],
+      ['match length cut off', [0x1f, 1, 1, 0]],
+      ['match length cut off after 255', [0x1f, 1, 1, 0, 255, 255]],
       ['offset 0', [0x10, 1, 0, 0, 0x50, 1, 2, 3, 4, 5]],
       ['offset below the output', [0x10, 1, 2, 0, 0x50, 1, 2, 3, 4, 5]],
       ['match without output', [0x00, 1, 0, 0x50, 1, 2, 3, 4, 5]],
@@ -137,7 +150,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
       }
     }
     expect(codec.decompress(LOW, 0x1000001, LOW, 0)).toBe(EIO);
-    expect(codec.decompress(LOW, 0xFFFFFFFF, LOW, 0)).toBe(EIO);
+    expect(codec.decompress(LOW, 0xffffffff, LOW, 0)).toBe(EIO);
   });
 
   it('bears lengths that add up to almost 4 GiB', () => {
@@ -146,12 +159,12 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     const block = 1 << 24;
     big.bytes.fill(255, FREE_FROM, FREE_FROM + block);
     expect(big.decompress(FREE_FROM, block, src, 100)).toBe(EIO); // a literal run
-    big.bytes.set([0x1F, 1, 1, 0], FREE_FROM); // a match
+    big.bytes.set([0x1f, 1, 1, 0], FREE_FROM); // a match
     expect(big.decompress(FREE_FROM, block, src, 100)).toBe(EIO);
     // 15 + 255 * 16,843,009 + 1 = 2^32 + 15: in 32 bits a run of 15, which is there.
     const count = 16_843_009;
     big.bytes.fill(255, FREE_FROM, FREE_FROM + 1 + count);
-    big.bytes[FREE_FROM] = 0xF0;
+    big.bytes[FREE_FROM] = 0xf0;
     big.bytes[FREE_FROM + 1 + count] = 1;
     expect(big.decompress(FREE_FROM, 1 + count + 1 + 15, src, 100)).toBe(EIO);
   });
@@ -161,7 +174,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     for (let literals = 1; literals < 40; ++literals) {
       for (const length of [4, 18, 19, 60]) {
         for (const early of [0, 1, 2, 200]) {
-          const block = [Math.min(literals, 15) << 4 | Math.min(length - 4, 15)];
+          const block = [(Math.min(literals, 15) << 4) | Math.min(length - 4, 15)];
           if (literals >= 15) block.push(literals - 15);
           for (let i = 0; i < literals; ++i) block.push(i);
           block.push(literals + early, 0);
@@ -206,7 +219,9 @@ describe.each(BUILDS)('lz4, %s', (build) => {
 
   it('agrees with the reference on 20,000 damaged or random streams', () => {
     const random = randomSource(20260101);
-    const blocks = KINDS.flatMap((kind) => [30, 200, 900, PAGE].map((bytes) => compress(codec, generate(kind, bytes, bytes))!));
+    const blocks = KINDS.flatMap((kind) =>
+      [30, 200, 900, PAGE].map((bytes) => compress(codec, generate(kind, bytes, bytes))!),
+    );
     let accepted = 0;
     for (let i = 0; i < 20_000; ++i) {
       let block: Uint8Array;
@@ -220,7 +235,8 @@ describe.each(BUILDS)('lz4, %s', (build) => {
         }
       }
       const whole = referenceDecode(block, 1 << 20);
-      const capacity = whole === undefined || random(3) === 0 ? random(5000) : Math.max(0, whole.length + random(40) - 10);
+      const capacity =
+        whole === undefined || random(3) === 0 ? random(5000) : Math.max(0, whole.length + random(40) - 10);
       const expected = whole !== undefined && whole.length <= capacity ? whole : undefined;
       for (const placement of PLACEMENTS) {
         const got = decompress(codec, block, capacity, placement);
@@ -251,9 +267,9 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     const data = generate('mixed', PAGE, 8);
     const block = compress(codec, data)!;
     const table = 0x90000000;
-    for (const at of [0x80000000 - 2000, 0x80000000, 0xC0000000, 2 ** 32 - PAGE]) {
+    for (const at of [0x80000000 - 2000, 0x80000000, 0xc0000000, 2 ** 32 - PAGE]) {
       big.bytes.set(data, at);
-      for (const dst of [FREE_FROM, 0x7FFFFF00]) {
+      for (const dst of [FREE_FROM, 0x7fffff00]) {
         if (dst + 8192 > at && dst < at + PAGE) continue;
         const size = big.compress(at, PAGE, dst, 8192, table);
         expect(equal(big.bytes.subarray(dst, dst + size), block)).toBe(true);
@@ -270,7 +286,8 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     expect(big.compress(FREE_FROM, PAGE, last, block.length, table)).toBe(block.length);
     expect(big.decompress(last, block.length, FREE_FROM + PAGE, PAGE)).toBe(PAGE);
     expect(equal(big.bytes.subarray(FREE_FROM + PAGE, FREE_FROM + 2 * PAGE), data)).toBe(true);
-    for (const kind of KINDS) { // the search moves fast through what does not compress, and must not pass 2^32
+    for (const kind of KINDS) {
+      // the search moves fast through what does not compress, and must not pass 2^32
       for (const bytes of [13, 40, 600, 65536]) {
         const source = generate(kind, bytes, 6);
         big.bytes.set(source, 2 ** 32 - bytes);
@@ -278,14 +295,18 @@ describe.each(BUILDS)('lz4, %s', (build) => {
         expect(equal(big.bytes.subarray(FREE_FROM, FREE_FROM + size), compress(codec, source)!)).toBe(true);
       }
     }
-    for (const kind of KINDS) { // whole blocks and damaged ones, with each end at 2^32
+    for (const kind of KINDS) {
+      // whole blocks and damaged ones, with each end at 2^32
       const random = randomSource(1);
       for (let i = 0; i < 300; ++i) {
         const source = generate(kind, 1 + random(400), i + 1);
         const good = compress(codec, source)!;
         if (i % 2 === 1) good[random(good.length)] = random(256);
         const expected = decompress(codec, good, source.length);
-        const places: [number, number][] = [[2 ** 32 - good.length, FREE_FROM], [FREE_FROM, 2 ** 32 - source.length]];
+        const places: [number, number][] = [
+          [2 ** 32 - good.length, FREE_FROM],
+          [FREE_FROM, 2 ** 32 - source.length],
+        ];
         for (const [from, to] of places) {
           big.bytes.set(good, from);
           const size = big.decompress(from, good.length, to, source.length);
@@ -300,7 +321,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     const end = codec.bytes.length;
     for (const bytes of [64, 128, PAGE, 65536]) {
       const at = end - bytes;
-      for (const word of [0, 1, 0x01020304, 0xFFFFFFFF, 0x80000000]) {
+      for (const word of [0, 1, 0x01020304, 0xffffffff, 0x80000000]) {
         const words = new Uint32Array(bytes / 4).fill(word);
         codec.bytes.set(new Uint8Array(words.buffer), at);
         expect(codec.sameFilled(at, bytes)).toBe(true);
@@ -315,7 +336,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     for (const fill of [0, 0x77]) {
       codec.bytes.fill(fill, LOW, LOW + PAGE);
       for (let i = 0; i < PAGE; ++i) {
-        codec.bytes[LOW + i] = fill ^ 1 << (i & 7);
+        codec.bytes[LOW + i] = fill ^ (1 << (i & 7));
         expect(codec.sameFilled(LOW, PAGE)).toBe(false);
         codec.bytes[LOW + i] = fill;
       }

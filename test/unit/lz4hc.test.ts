@@ -3,11 +3,26 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { Ram, loadCodec } from '../../bindings/index.ts';
 import { KINDS, generate, parseBlock, randomSource, samples } from './lz4-blocks.ts';
 import {
-  BUILDS, FREE_FROM, LOW, PAGE, PLACEMENTS, TABLE, bound, codecUnderTest, compress, compressHc, decompress, equal, expectEndRules, expectExactFit,
+  BUILDS,
+  FREE_FROM,
+  LOW,
+  PAGE,
+  PLACEMENTS,
+  TABLE,
+  bound,
+  codecUnderTest,
+  compress,
+  compressHc,
+  decompress,
+  equal,
+  expectEndRules,
+  expectExactFit,
 } from './lz4-harness.ts';
 import type { Codec } from './lz4-harness.ts';
 
-const lz4js = js as { decompressBlock(src: Uint8Array, dst: Uint8Array, index: number, length: number, outIndex: number): number };
+const lz4js = js as {
+  decompressBlock(src: Uint8Array, dst: Uint8Array, index: number, length: number, outIndex: number): number;
+};
 
 /** `pattern` again and again, with a byte changed here and there. */
 function periodic(period: number, bytes: number, flaws: number, seed = period): Uint8Array {
@@ -61,7 +76,8 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
   it('gives back what it compressed, to any decoder', () => {
     for (const { name, data } of samples()) {
       const block = roundTrip(data, name);
-      for (const placement of PLACEMENTS) expect(equal(compressHc(codec, data, undefined, placement)!, block), name).toBe(true);
+      for (const placement of PLACEMENTS)
+        expect(equal(compressHc(codec, data, undefined, placement)!, block), name).toBe(true);
       expect(decompress(codec, block, data.length - 1), name).toBeUndefined();
       const out = new Uint8Array(data.length);
       expect(lz4js.decompressBlock(block, out, 0, block.length, 0), name).toBe(data.length);
@@ -78,7 +94,8 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     for (const kind of ['json', 'mixed', 'pointers']) {
       const data = generate(kind, 9000, 3);
       for (const around of [960, 1920, 1984, 3968, 4096, 5056, 8192]) {
-        for (let bytes = around - 14; bytes <= around + 14; ++bytes) roundTrip(data.subarray(0, bytes), `${kind} ${bytes}`);
+        for (let bytes = around - 14; bytes <= around + 14; ++bytes)
+          roundTrip(data.subarray(0, bytes), `${kind} ${bytes}`);
       }
     }
   });
@@ -90,14 +107,17 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
         expect(compressHc(codec, data)!.length, `${kind} ${bytes}`).toBeLessThan(compress(codec, data)!.length);
       }
     }
-    expect(compressHc(codec, generate('random', PAGE, 1))!.length).toBe(compress(codec, generate('random', PAGE, 1))!.length);
+    expect(compressHc(codec, generate('random', PAGE, 1))!.length).toBe(
+      compress(codec, generate('random', PAGE, 1))!.length,
+    );
   });
 
   it('finds the smallest block of short data, within 1 %', () => {
     let ours = 0;
     let least = 0;
     for (let seed = 1; seed <= 60; ++seed) {
-      const data = seed % 3 === 0 ? periodic(seed, 200 + seed, 12) : generate(KINDS[seed % KINDS.length]!, 100 + 4 * seed, seed);
+      const data =
+        seed % 3 === 0 ? periodic(seed, 200 + seed, 12) : generate(KINDS[seed % KINDS.length]!, 100 + 4 * seed, seed);
       const block = compressHc(codec, data)!.length;
       const best = smallest(data);
       expect(block, `seed ${seed}`).toBeGreaterThanOrEqual(best);
@@ -118,7 +138,8 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     const random = randomSource(9);
     for (const { name, data } of samples().filter((_, i) => i % 3 === 0)) {
       const block = compressHc(codec, data)!;
-      for (const dirt of [0, 255, random(256)]) expect(equal(compressHc(codec, data, undefined, 'source last', dirt)!, block), name).toBe(true);
+      for (const dirt of [0, 255, random(256)])
+        expect(equal(compressHc(codec, data, undefined, 'source last', dirt)!, block), name).toBe(true);
     }
   });
 
@@ -136,11 +157,21 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
         expect(roundTrip(periodic(period, bytes, 0), `period ${period}`).length).toBeLessThan(40 + bytes / 200);
         roundTrip(periodic(period, bytes, bytes / 50), `period ${period}, flawed`);
       }
-      for (const step of [61, 64, 67, 130]) { // runs that end and begin where matches count as long enough
-        roundTrip(Uint8Array.from({ length: bytes }, (_, i) => (i % step === 0 ? (i / step) & 255 : 0)), `runs of ${step}`);
+      for (const step of [61, 64, 67, 130]) {
+        // runs that end and begin where matches count as long enough
+        roundTrip(
+          Uint8Array.from({ length: bytes }, (_, i) => (i % step === 0 ? (i / step) & 255 : 0)),
+          `runs of ${step}`,
+        );
       }
-      roundTrip(Uint8Array.from({ length: bytes }, (_, i) => (i & (i >> 3)) & 1), 'two values');
-      roundTrip(Uint8Array.from({ length: bytes }, (_, i) => Math.floor(Math.sqrt(i)) & 1), 'runs that grow');
+      roundTrip(
+        Uint8Array.from({ length: bytes }, (_, i) => i & (i >> 3) & 1),
+        'two values',
+      );
+      roundTrip(
+        Uint8Array.from({ length: bytes }, (_, i) => Math.floor(Math.sqrt(i)) & 1),
+        'runs that grow',
+      );
     }
   });
 
@@ -150,7 +181,9 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     for (const at of [40, 3000, 4090, 4200, 30000, 65536 - 60]) {
       const data = noise.slice();
       data.set(data.subarray(0, 40), at);
-      const offsets = parseBlock(roundTrip(data, `match at ${at}`))!.filter(({ length }) => length >= 36).map(({ offset }) => offset);
+      const offsets = parseBlock(roundTrip(data, `match at ${at}`))!
+        .filter(({ length }) => length >= 36)
+        .map(({ offset }) => offset);
       if (at <= 3000) expect(offsets).toEqual([at]);
     }
   });
@@ -193,11 +226,15 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
 describe('lz4hc', () => {
   it('gives the same blocks with and without SIMD', () => {
     const [simd, scalar] = BUILDS.map((build) => codecUnderTest(build));
-    for (const { name, data } of samples()) expect(equal(compressHc(simd!, data)!, compressHc(scalar!, data)!), name).toBe(true);
+    for (const { name, data } of samples())
+      expect(equal(compressHc(simd!, data)!, compressHc(scalar!, data)!), name).toBe(true);
   });
 
   it('is a codec of every RAM, in the smallest for pages', async () => {
-    for (const [bytes, most] of [['256KiB', PAGE], ['1MiB', 65536]] as const) {
+    for (const [bytes, most] of [
+      ['256KiB', PAGE],
+      ['1MiB', 65536],
+    ] as const) {
       const ram = await Ram.create({ bytes });
       const [dense, fast, foreign] = [ram.codec('lz4hc'), ram.codec('lz4'), await loadCodec('lz4js')];
       expect([dense.name, fast.name]).toEqual(['lz4hc', 'lz4']);

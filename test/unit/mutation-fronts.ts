@@ -1,5 +1,14 @@
 /** Subjects of mutation-use.ts: a zswap or ramzswap over a store in memory, with pages of every kind. */
-import { MemoryStore, PAGE_SIZE, Ram, Ramzswap, Zswap, loadCodec, type AllocatorName, type Codec } from '../../bindings/index.ts';
+import {
+  MemoryStore,
+  PAGE_SIZE,
+  Ram,
+  Ramzswap,
+  Zswap,
+  loadCodec,
+  type AllocatorName,
+  type Codec,
+} from '../../bindings/index.ts';
 import { filledPage, pageOf, rawPage } from '../front/pages.ts';
 import { must, sameBytes } from '../harness.ts';
 import { allowing, type Loss, type Subject } from './mutation-use.ts';
@@ -105,7 +114,15 @@ class ZswapSubject implements Subject {
 
 export async function zswapSubject(allocator: AllocatorName, victims: 'entry' | 'page'): Promise<Subject> {
   const fresh = async (): Promise<Subject> => {
-    const zswap = await withoutChance(() => Zswap.create({ ram: Ram.createSync({ bytes: '1MiB' }), allocator, victims, store: new MemoryStore({ slots: 300 }), zpool: allocator === 'xcfmalloc' ? { reserve: 2 } : {} }));
+    const zswap = await withoutChance(() =>
+      Zswap.create({
+        ram: Ram.createSync({ bytes: '1MiB' }),
+        allocator,
+        victims,
+        store: new MemoryStore({ slots: 300 }),
+        zpool: allocator === 'xcfmalloc' ? { reserve: 2 } : {},
+      }),
+    );
     return new ZswapSubject(`zswap, ${allocator}, victims ${victims}`, zswap, fresh);
   };
   return fresh();
@@ -133,7 +150,13 @@ class RamzswapSubject implements Subject {
   }
 
   #write(index: number, page: Uint8Array): void {
-    if (allowing(['ENOMEM', 'ENOSPC'], () => { this.#device.writePage(index, page); return true; }) === true) this.#pages.set(index, page);
+    if (
+      allowing(['ENOMEM', 'ENOSPC'], () => {
+        this.#device.writePage(index, page);
+        return true;
+      }) === true
+    )
+      this.#pages.set(index, page);
   }
 
   #drop(index: number): void {
@@ -143,7 +166,13 @@ class RamzswapSubject implements Subject {
 
   #verify(loss: Loss): void {
     for (const [index, page] of this.#pages) {
-      if (isLost(loss, `page ${index}`, page, () => { this.#device.readPage(index, into); return true; })) this.#pages.delete(index);
+      if (
+        isLost(loss, `page ${index}`, page, () => {
+          this.#device.readPage(index, into);
+          return true;
+        })
+      )
+        this.#pages.delete(index);
     }
   }
 
@@ -182,10 +211,17 @@ class RamzswapSubject implements Subject {
 export async function ramzswapSubject(allocator: AllocatorName): Promise<Subject> {
   const deflate: Codec = await loadCodec('deflate');
   const fresh = async (): Promise<Subject> => {
-    const device = await withoutChance(() => Ramzswap.create({
-      ram: Ram.createSync({ bytes: '1MiB' }), disksize: 2000 * PAGE_SIZE, allocator, recompCodecs: [deflate], backing: new MemoryStore({ slots: 300 }), clock: () => 5,
-      zpool: allocator === 'xcfmalloc' ? { reserve: 2 } : {},
-    }));
+    const device = await withoutChance(() =>
+      Ramzswap.create({
+        ram: Ram.createSync({ bytes: '1MiB' }),
+        disksize: 2000 * PAGE_SIZE,
+        allocator,
+        recompCodecs: [deflate],
+        backing: new MemoryStore({ slots: 300 }),
+        clock: () => 5,
+        zpool: allocator === 'xcfmalloc' ? { reserve: 2 } : {},
+      }),
+    );
     return new RamzswapSubject(`ramzswap, ${allocator}`, device, fresh);
   };
   return fresh();

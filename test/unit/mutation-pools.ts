@@ -30,7 +30,12 @@ class PoolSubject implements Subject {
     this.title = `${row.title}, ${keys} keys`;
     this.ram = ram;
     this.#row = row;
-    this.#pool = createPool(ram, row, { evict: (handle, pool) => { this.#live.delete(handle); pool.free(handle); } });
+    this.#pool = createPool(ram, row, {
+      evict: (handle, pool) => {
+        this.#live.delete(handle);
+        pool.free(handle);
+      },
+    });
     this.#table = this.#pool.pageTable(keys);
     const draw = createDraw(seed);
     // A pool that has been, so that frames are on the free list.
@@ -83,7 +88,13 @@ class PoolSubject implements Subject {
       if (found === undefined) {
         this.#live.delete(handle);
       } else if (!sameBytes(found, bytes)) {
-        must(loss !== 'nothing' && lost++ === 0 && found.length === bytes.length && found.filter((byte, i) => byte !== bytes[i]).length <= 4, `object ${handle} has other bytes`);
+        must(
+          loss !== 'nothing' &&
+            lost++ === 0 &&
+            found.length === bytes.length &&
+            found.filter((byte, i) => byte !== bytes[i]).length <= 4,
+          `object ${handle} has other bytes`,
+        );
         this.#live.set(handle, found);
       }
     }
@@ -110,7 +121,11 @@ class PoolSubject implements Subject {
     this.#verify(loss);
     this.#verifyPages(loss, pages);
     for (let i = 0; i < 24; i++) {
-      this.#malloc(i % 4 === 0 ? this.#row.edges[draw() % this.#row.edges.length] as number : 1 + (draw() % 1500), 1000 + i, live);
+      this.#malloc(
+        i % 4 === 0 ? (this.#row.edges[draw() % this.#row.edges.length] as number) : 1 + (draw() % 1500),
+        1000 + i,
+        live,
+      );
       if (i % 2 === 0) {
         const handle = pick();
         pool.free(handle);
@@ -141,7 +156,13 @@ class PoolSubject implements Subject {
     this.ram.check();
     this.#verifyPages(loss, pages);
     for (const key of [...pages.keys()].slice(0, 3)) {
-      if (allowing(['ENOMEM'], () => { this.#table.put(key, pageOf(key + 1)); return true; }) === true) pages.set(key, pageOf(key + 1));
+      if (
+        allowing(['ENOMEM'], () => {
+          this.#table.put(key, pageOf(key + 1));
+          return true;
+        }) === true
+      )
+        pages.set(key, pageOf(key + 1));
     }
     for (const key of [...pages.keys()].slice(3, 5)) {
       must(this.#table.delete(key), `key ${key} is gone`);
@@ -173,5 +194,10 @@ class PoolSubject implements Subject {
 
 /** A pool of a row in a RAM of 1 or 2 MiB. */
 export async function poolSubject(row: AllocatorRow, keys: 'dense' | 'sparse', seed = 11): Promise<Subject> {
-  return new PoolSubject(await createRam('release', { bytes: row.allocator === 'zsmalloc' ? '2MiB' : '1MiB' }), { ...row, options: { ...row.options, ...(row.allocator === 'xcfmalloc' ? { reserve: 3 } : {}) } }, keys, seed);
+  return new PoolSubject(
+    await createRam('release', { bytes: row.allocator === 'zsmalloc' ? '2MiB' : '1MiB' }),
+    { ...row, options: { ...row.options, ...(row.allocator === 'xcfmalloc' ? { reserve: 3 } : {}) } },
+    keys,
+    seed,
+  );
 }

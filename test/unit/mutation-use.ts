@@ -17,7 +17,18 @@ import { createDraw } from '../models/trace.ts';
 import { EUCLEAN, entryOf } from '../raw.ts';
 
 /** Types of frames (assembly/mem/layout.ts). */
-export const TYPE = { table: 3, pool: 4, more: 5, slab: 6, handles: 7, data: 8, raw: 9, buffer: 10, index: 11, slots: 12 };
+export const TYPE = {
+  table: 3,
+  pool: 4,
+  more: 5,
+  slab: 6,
+  handles: 7,
+  data: 8,
+  raw: 9,
+  buffer: 10,
+  index: 11,
+  slots: 12,
+};
 
 /** What may be lost by a change that check() cannot see: nothing; what it names (an object, a key); or only bytes. */
 export type Loss = 'nothing' | 'object' | 'bytes';
@@ -75,11 +86,16 @@ export class Mutator {
 
   /** Addresses of all words that an image has, in places that may matter: of the contents of frames every nth. */
   addresses(contents: number): number[] {
-    return runsOf(this.#core).flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i)).flatMap((frame) => {
-      const type = this.#type(frame);
-      const step = type === TYPE.data || type === TYPE.raw ? contents : 1;
-      return Array.from({ length: Math.ceil(PAGE_SIZE / 4 / step) }, (_, i) => frame * PAGE_SIZE + 4 * ((i * step + frame) % (PAGE_SIZE / 4)));
-    });
+    return runsOf(this.#core)
+      .flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
+      .flatMap((frame) => {
+        const type = this.#type(frame);
+        const step = type === TYPE.data || type === TYPE.raw ? contents : 1;
+        return Array.from(
+          { length: Math.ceil(PAGE_SIZE / 4 / step) },
+          (_, i) => frame * PAGE_SIZE + 4 * ((i * step + frame) % (PAGE_SIZE / 4)),
+        );
+      });
   }
 
   #type(frame: number): number {
@@ -90,9 +106,17 @@ export class Mutator {
   values(address: number, draw: () => number): number[] {
     const at = address >>> 2;
     const word = this.#words[at] as number;
-    const others = [this.#words[at + 1] as number, this.#words[(address ^ 8) >>> 2] as number, this.#words[(address ^ 32) >>> 2] as number];
-    const flips = [1, 2, 4, 8, 0x10, 0x40, 0x100, 0x1000, 0x8000, 0x10000, 0x400000, 0x80000000].map((bit) => (word ^ bit) >>> 0);
-    const values = [0, 1, 0xffffffff, word + 1, word - 1, draw() * 256, ...others, ...flips].map((value) => value >>> 0);
+    const others = [
+      this.#words[at + 1] as number,
+      this.#words[(address ^ 8) >>> 2] as number,
+      this.#words[(address ^ 32) >>> 2] as number,
+    ];
+    const flips = [1, 2, 4, 8, 0x10, 0x40, 0x100, 0x1000, 0x8000, 0x10000, 0x400000, 0x80000000].map(
+      (bit) => (word ^ bit) >>> 0,
+    );
+    const values = [0, 1, 0xffffffff, word + 1, word - 1, draw() * 256, ...others, ...flips].map(
+      (value) => value >>> 0,
+    );
     return [...new Set(values)].filter((value) => value !== word);
   }
 
@@ -114,7 +138,13 @@ export class Mutator {
   async try(address: number, after: number): Promise<boolean> {
     const at = address >>> 2;
     const before = this.#words[at] as number;
-    const mutation: Mutation = { address, before, after, type: this.#type(Math.floor(address / PAGE_SIZE)), loss: this.#loss(address, before ^ after) };
+    const mutation: Mutation = {
+      address,
+      before,
+      after,
+      type: this.#type(Math.floor(address / PAGE_SIZE)),
+      loss: this.#loss(address, before ^ after),
+    };
     this.#words[at] = after;
     const result = this.#core.exports.ramCheck(this.#frames) >>> 0;
     if (result !== 0) {
@@ -125,7 +155,10 @@ export class Mutator {
     try {
       await this.use(mutation);
     } catch (cause) {
-      throw new Error(`${this.#subject.title}, ${told(mutation)}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new Error(
+        `${this.#subject.title}, ${told(mutation)}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     }
     return false;
   }
@@ -155,7 +188,12 @@ export class Mutator {
 
 /** Whether the frames of an image are the same in both. */
 function sameState(a: Uint8Array, b: Uint8Array, runs: readonly { first: number; count: number }[]): boolean {
-  return runs.every(({ first, count }) => sameBytes(a.subarray(first * PAGE_SIZE, (first + count) * PAGE_SIZE), b.subarray(first * PAGE_SIZE, (first + count) * PAGE_SIZE)));
+  return runs.every(({ first, count }) =>
+    sameBytes(
+      a.subarray(first * PAGE_SIZE, (first + count) * PAGE_SIZE),
+      b.subarray(first * PAGE_SIZE, (first + count) * PAGE_SIZE),
+    ),
+  );
 }
 
 export interface Figures {
@@ -176,7 +214,11 @@ export interface Extent {
 const MOST_FAULTS = 20;
 
 /** Changes words of a subject, one at a time. */
-export async function mutate(subject: Subject, seed: number, { values, contents, every = 1 }: Extent): Promise<Figures> {
+export async function mutate(
+  subject: Subject,
+  seed: number,
+  { values, contents, every = 1 }: Extent,
+): Promise<Figures> {
   const draw = createDraw(seed);
   const mutator = new Mutator(subject);
   const figures: Figures = { changes: 0, unseen: 0, faults: [] };

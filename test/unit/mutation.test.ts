@@ -18,7 +18,8 @@ const TYPE = { free: 1, table: 3, pool: 4, more: 5, slab: 6, handles: 7, data: 8
 
 /** Bits to flip in a word: each on its own would be slow and tell no more. */
 const FLIPS = [1, 2, 0x10, 0x100, 0x8000, 0x10000, 0x400000, 0x80000000];
-const notices = (raw: Raw, address: number, what: string, mask?: number): void => noticesFlips(raw, address, what, mask, FLIPS);
+const notices = (raw: Raw, address: number, what: string, mask?: number): void =>
+  noticesFlips(raw, address, what, mask, FLIPS);
 
 function populate(pool: Zpool, page?: Uint8Array): Handle[] {
   const handles = Array.from({ length: 90 }, (_, i) => pool.malloc(1 + ((i * 613) % 3300)));
@@ -31,7 +32,12 @@ function populate(pool: Zpool, page?: Uint8Array): Handle[] {
 async function image(): Promise<{ bytes: Uint8Array }> {
   const ram = await Ram.create({ bytes: '4MiB' });
   const noise = crypto.getRandomValues(new Uint8Array(PAGE_SIZE));
-  const pools = [ram.zpool('zbud'), ram.zpool('zbud', { layout: '2013' }), ram.zpool('zsmalloc'), ram.zpool('zsmalloc', { chainSize: 4, fullnessGroups: 4 })];
+  const pools = [
+    ram.zpool('zbud'),
+    ram.zpool('zbud', { layout: '2013' }),
+    ram.zpool('zsmalloc'),
+    ram.zpool('zsmalloc', { chainSize: 4, fullnessGroups: 4 }),
+  ];
   for (const pool of pools) populate(pool, noise);
   // Frames on the free list, several of them.
   const gone = ram.zpool('zbud');
@@ -71,7 +77,8 @@ describe('check() notices a change of', () => {
       const base = frame * PAGE_SIZE;
       if (type === TYPE.pool) {
         const kind = raw.word(base);
-        for (let at = 0; at < (kind === 1 ? 520 : 636); at += 4) notices(raw, base + at, `header of a pool of kind ${kind}`, at === 508 && kind === 3 ? 0xffffff : undefined);
+        for (let at = 0; at < (kind === 1 ? 520 : 636); at += 4)
+          notices(raw, base + at, `header of a pool of kind ${kind}`, at === 508 && kind === 3 ? 0xffffff : undefined);
       } else if (type === TYPE.more) {
         for (let record = 0; record < PAGE_SIZE; record += 128) {
           if (raw.word(base + record) === 0) continue;
@@ -104,7 +111,8 @@ describe('check() notices a change of', () => {
           if (!isFree) notices(raw, at + 4, 'record', 0x3fffff);
         } else {
           // Links, frames and the words of all slots, those that were never used too; nothing is left out.
-          for (let word = 0; word < (isFree ? 4 : bytes); word += 4) notices(raw, at + word, `descriptor${isFree ? ' (free)' : ''}, word ${word}`);
+          for (let word = 0; word < (isFree ? 4 : bytes); word += 4)
+            notices(raw, at + word, `descriptor${isFree ? ' (free)' : ''}, word ${word}`);
         }
       }
     }
@@ -155,7 +163,11 @@ async function expectNoFault(subject: Subject, contents: number, every: number):
 }
 
 describe('what check() does not notice does no harm in use:', () => {
-  const rows: [string, AllocatorRow, 'dense' | 'sparse'][] = allocators.map((row, i) => [row.title, row, i % 2 === 0 ? 'dense' : 'sparse']);
+  const rows: [string, AllocatorRow, 'dense' | 'sparse'][] = allocators.map((row, i) => [
+    row.title,
+    row,
+    i % 2 === 0 ? 'dense' : 'sparse',
+  ]);
 
   test.each(rows)('%s', async (_, row, keys) => {
     await expectNoFault(await poolSubject(row, keys), 256, row.allocator === 'zsmalloc' ? 16 : 4);
@@ -191,16 +203,28 @@ test('a page whose handle names nothing, or another page, is noticed', async () 
   const ram = await Ram.create({ bytes: '1MiB' });
   const pool = ram.zpool('zbud');
   const table = pool.pageTable('dense');
-  for (let key = 0; key < 8; key++) table.put(key, new Uint8Array(PAGE_SIZE).map((_, i) => (i < 100 ? key + i : 0)));
+  for (let key = 0; key < 8; key++)
+    table.put(
+      key,
+      new Uint8Array(PAGE_SIZE).map((_, i) => (i < 100 ? key + i : 0)),
+    );
   const raw = await rawOf(ram.snapshot());
-  const leaf = Array.from({ length: raw.word(20) }, (_, frame) => frame).find((frame) => (raw.word(entryOf(frame)) & 4095) === 11) as number;
+  const leaf = Array.from({ length: raw.word(20) }, (_, frame) => frame).find(
+    (frame) => (raw.word(entryOf(frame)) & 4095) === 11,
+  ) as number;
   for (let key = 0; key < 8; key++) {
     const at = leaf * PAGE_SIZE + 8 * key;
     for (const word of [at, at + 4]) noticesFlips(raw, word, `cell of key ${key}`);
     const other = raw.word(leaf * PAGE_SIZE + 8 * ((key + 1) % 8));
     noticesFlips(raw, at, `cell of key ${key}`, undefined, [(raw.word(at) ^ other) >>> 0]);
     // The generation of its frame makes the handle stale.
-    noticesFlips(raw, entryOf(raw.word(at) & 255) + 4, 'generation', undefined, [1, 0x10000].slice(raw.word(at) >>> 8 & 1, (raw.word(at) >>> 8 & 1) + 1));
+    noticesFlips(
+      raw,
+      entryOf(raw.word(at) & 255) + 4,
+      'generation',
+      undefined,
+      [1, 0x10000].slice((raw.word(at) >>> 8) & 1, ((raw.word(at) >>> 8) & 1) + 1),
+    );
   }
   expect(raw.check()).toBe(0);
 });

@@ -27,10 +27,21 @@ async function poolOf(build: Build, allocator: AllocatorName, ownerBytes = OWNER
   ram.close();
   const { core } = raw;
   core.page.set([111, 119, 110]);
-  return { raw, address: core.exports.zpoolCreate(kinds[allocator], ...optionWords('test', allocator, {}), ownerBytes, core.pageAddress, 3) >>> 0 };
+  return {
+    raw,
+    address:
+      core.exports.zpoolCreate(
+        kinds[allocator],
+        ...optionWords('test', allocator, {}),
+        ownerBytes,
+        core.pageAddress,
+        3,
+      ) >>> 0,
+  };
 }
 
-const ownerOf = ({ raw, address }: Pool, handle: number): number => raw.core.exports.zpoolOwner(address, handle | 0) >>> 0;
+const ownerOf = ({ raw, address }: Pool, handle: number): number =>
+  raw.core.exports.zpoolOwner(address, handle | 0) >>> 0;
 const words = ({ raw }: Pool, at: number): number[] => [0, 4, 8, 12].map((offset) => raw.word(at + offset));
 
 function mark({ raw }: Pool, at: number, mark: number): void {
@@ -40,38 +51,42 @@ function mark({ raw }: Pool, at: number, mark: number): void {
 const marked = (mark: number): number[] => [0, 1, 2, 3].map((i) => (mark * 4 + i) >>> 0);
 
 describe.each(builds)('owner bytes, %s', (build) => {
-  test.each(HAVE)('%s: zeros after malloc, then what the owner writes, wherever the object moves; gone with it', async (allocator) => {
-    const pool = await poolOf(build, allocator);
-    const { raw, address } = pool;
-    const { exports } = raw.core;
-    const used = exports.ramFree() >>> 0;
-    const draw = createDraw(3);
-    const live = new Map<number, { at: number; mark: number }>();
-    for (let step = 0; step < 6000; step++) {
-      if (draw() % 5 < 3 || live.size === 0) {
-        const handle = exports.zpoolMalloc(address, 1 + (draw() % 3000)) >>> 0;
-        if (handle >= 0xfffff000) continue;
-        const at = ownerOf(pool, handle);
-        expect(words(pool, at)).toEqual([0, 0, 0, 0]);
-        mark(pool, at, step);
-        live.set(handle, { at, mark: step });
-      } else {
-        const handle = [...live.keys()][draw() % live.size] as number;
-        expect(exports.zpoolFree(address, handle | 0)).toBe(0);
-        live.delete(handle);
-        expect(ownerOf(pool, handle)).toBe(0);
+  test.each(HAVE)(
+    '%s: zeros after malloc, then what the owner writes, wherever the object moves; gone with it',
+    async (allocator) => {
+      const pool = await poolOf(build, allocator);
+      const { raw, address } = pool;
+      const { exports } = raw.core;
+      const used = exports.ramFree() >>> 0;
+      const draw = createDraw(3);
+      const live = new Map<number, { at: number; mark: number }>();
+      for (let step = 0; step < 6000; step++) {
+        if (draw() % 5 < 3 || live.size === 0) {
+          const handle = exports.zpoolMalloc(address, 1 + (draw() % 3000)) >>> 0;
+          if (handle >= 0xfffff000) continue;
+          const at = ownerOf(pool, handle);
+          expect(words(pool, at)).toEqual([0, 0, 0, 0]);
+          mark(pool, at, step);
+          live.set(handle, { at, mark: step });
+        } else {
+          const handle = [...live.keys()][draw() % live.size] as number;
+          expect(exports.zpoolFree(address, handle | 0)).toBe(0);
+          live.delete(handle);
+          expect(ownerOf(pool, handle)).toBe(0);
+        }
+        if (step % 500 === 0) {
+          exports.zpoolCompact(address, 0x7fffffff);
+          expect(raw.check()).toBe(0);
+          for (const [handle, { at, mark }] of live)
+            expect([ownerOf(pool, handle), ...words(pool, at)]).toEqual([at, ...marked(mark)]);
+        }
       }
-      if (step % 500 === 0) {
-        exports.zpoolCompact(address, 0x7fffffff);
-        expect(raw.check()).toBe(0);
-        for (const [handle, { at, mark }] of live) expect([ownerOf(pool, handle), ...words(pool, at)]).toEqual([at, ...marked(mark)]);
-      }
-    }
-    expect(live.size).toBeGreaterThan(170); // more than a frame of records
-    for (const handle of live.keys()) exports.zpoolFree(address, handle | 0);
-    exports.zpoolRunDeferred(address, 1);
-    expect([exports.ramFree() >>> 0, raw.check()]).toEqual([used, 0]);
-  });
+      expect(live.size).toBeGreaterThan(170); // more than a frame of records
+      for (const handle of live.keys()) exports.zpoolFree(address, handle | 0);
+      exports.zpoolRunDeferred(address, 1);
+      expect([exports.ramFree() >>> 0, raw.check()]).toEqual([used, 0]);
+    },
+  );
 
   test.each(HAVE)('%s: owner bytes that look like a record are not one', async (allocator) => {
     const pool = await poolOf(build, allocator);
@@ -88,7 +103,7 @@ describe.each(builds)('owner bytes, %s', (build) => {
       }
     }
     const bits = 32 - Math.clz32(raw.frames - 1);
-    const frame = (records[0] as number) / PAGE_SIZE >>> 0;
+    const frame = ((records[0] as number) / PAGE_SIZE) >>> 0;
     let known = 0;
     for (let generation = 0; generation < 4; generation++) {
       for (let index = 0; index < PAGE_SIZE / 8; index++) {
@@ -103,10 +118,18 @@ describe.each(builds)('owner bytes, %s', (build) => {
 
   test('the others have no place for them, and no pool has another number of bytes: EINVAL, nothing changed', async () => {
     for (const allocator of [...HAVE, ...HAVE_NOT]) {
-      for (const bytes of (HAVE as readonly string[]).includes(allocator) ? [1, 8, 15, 17, 32, NEVER] : [OWNER_BYTES, 1, NEVER]) {
+      for (const bytes of (HAVE as readonly string[]).includes(allocator)
+        ? [1, 8, 15, 17, 32, NEVER]
+        : [OWNER_BYTES, 1, NEVER]) {
         const { raw, address } = await poolOf(build, allocator, bytes);
         const { exports } = raw.core;
-        expect([allocator, bytes, address, exports.zpoolNext(0), raw.check()]).toEqual([allocator, bytes, EINVAL, 0, 0]);
+        expect([allocator, bytes, address, exports.zpoolNext(0), raw.check()]).toEqual([
+          allocator,
+          bytes,
+          EINVAL,
+          0,
+          0,
+        ]);
       }
     }
   });
@@ -115,7 +138,12 @@ describe.each(builds)('owner bytes, %s', (build) => {
     for (const allocator of ALLOCATORS) {
       const pool = await poolOf(build, allocator, 0);
       const handle = pool.raw.core.exports.zpoolMalloc(pool.address, 100) >>> 0;
-      expect([allocator, ownerOf(pool, handle), ownerOf(pool, 0), ownerOf({ ...pool, address: 0 }, handle)]).toEqual([allocator, 0, 0, 0]);
+      expect([allocator, ownerOf(pool, handle), ownerOf(pool, 0), ownerOf({ ...pool, address: 0 }, handle)]).toEqual([
+        allocator,
+        0,
+        0,
+        0,
+      ]);
     }
   });
 });

@@ -2,8 +2,27 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { OUT_RULE, RULE_INDEX } from '../../assembly/abi.ts';
-import { ALLOCATORS, PAGE_SIZE, Ram, type Codec, type Handle, type PageTable, type PageTableKeys, type Zpool } from '../../bindings/index.ts';
-import { allocators, builds, createPool, createRam, expectBytes, fault, noise, outcome, sameBytes } from '../harness.ts';
+import {
+  ALLOCATORS,
+  PAGE_SIZE,
+  Ram,
+  type Codec,
+  type Handle,
+  type PageTable,
+  type PageTableKeys,
+  type Zpool,
+} from '../../bindings/index.ts';
+import {
+  allocators,
+  builds,
+  createPool,
+  createRam,
+  expectBytes,
+  fault,
+  noise,
+  outcome,
+  sameBytes,
+} from '../harness.ts';
 import { entryOf, rawOf } from '../raw.ts';
 
 const SHAPES: readonly PageTableKeys[] = ['dense', 'sparse'];
@@ -45,17 +64,27 @@ type Step =
 /** Keys that make leaves full, trees high and hashes long: near 0, near powers of the levels, and at the end. */
 function keys(shape: PageTableKeys): fc.Arbitrary<number> {
   const near = [0, 500, 511, 512, 1023, 524_287, 524_288, 2 ** 29 - 1, 2 ** 29, 2 ** 32 - 1];
-  const dense = fc.oneof({ weight: 4, arbitrary: fc.nat({ max: 40 }) }, { weight: 1, arbitrary: fc.constantFrom(...near) });
+  const dense = fc.oneof(
+    { weight: 4, arbitrary: fc.nat({ max: 40 }) },
+    { weight: 1, arbitrary: fc.constantFrom(...near) },
+  );
   if (shape === 'dense') return dense;
-  return fc.oneof({ weight: 3, arbitrary: dense }, { weight: 1, arbitrary: fc.constantFrom(2 ** 32, 2 ** 32 + 1, 5 * 2 ** 32, Number.MAX_SAFE_INTEGER) });
+  return fc.oneof(
+    { weight: 3, arbitrary: dense },
+    { weight: 1, arbitrary: fc.constantFrom(2 ** 32, 2 ** 32 + 1, 5 * 2 ** 32, Number.MAX_SAFE_INTEGER) },
+  );
 }
 
 function steps(shape: PageTableKeys): fc.Arbitrary<Step[]> {
   const seed = fc.nat({ max: 1000 });
-  const at = (kind: 'put' | 'get' | 'delete' | 'freeBehind'): fc.Arbitrary<Step> => fc.record({ kind: fc.constant(kind), key: keys(shape), seed });
+  const at = (kind: 'put' | 'get' | 'delete' | 'freeBehind'): fc.Arbitrary<Step> =>
+    fc.record({ kind: fc.constant(kind), key: keys(shape), seed });
   return fc.array(
     fc.oneof(
-      { weight: 10, arbitrary: at('put') }, { weight: 4, arbitrary: at('get') }, { weight: 6, arbitrary: at('delete') }, { weight: 1, arbitrary: at('freeBehind') },
+      { weight: 10, arbitrary: at('put') },
+      { weight: 4, arbitrary: at('get') },
+      { weight: 6, arbitrary: at('delete') },
+      { weight: 1, arbitrary: at('freeBehind') },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('fail' as const), after: fc.nat({ max: 5 }) }) },
       { weight: 1, arbitrary: fc.constantFrom<Step>({ kind: 'snapshot' }, { kind: 'compact' }, { kind: 'clear' }) },
     ),
@@ -75,126 +104,139 @@ function freeOne(pool: Zpool, table: PageTable, expected: Map<number, Uint8Array
 }
 
 describe.each(builds)('page tables, %s', (build) => {
-  describe.each(allocators.filter(({ title }) => /6\.1|zsmalloc chain 8|z3fold|xvmalloc|xcfmalloc/.test(title)).map((row) => [row.title, row] as const))('%s', (_, row) => {
+  describe.each(
+    allocators
+      .filter(({ title }) => /6\.1|zsmalloc chain 8|z3fold|xvmalloc|xcfmalloc/.test(title))
+      .map((row) => [row.title, row] as const),
+  )('%s', (_, row) => {
     test.each(SHAPES)('random calls against a Map, %s', async (shape) => {
-      await fc.assert(fc.asyncProperty(steps(shape), async (list) => {
-        let ram = await createRam(build, { bytes: '1MiB' });
-        let pool = createPool(ram, row, { name: 'pages' });
-        let table = pool.pageTable(shape);
-        const expected = new Map<number, Uint8Array>();
-        for (const step of list) {
-          switch (step.kind) {
-            case 'put': {
-              const page = pageOf(step.seed);
-              const result = outcome(() => table.put(step.key, page));
-              if (result === undefined) expected.set(step.key, page);
-              else expect(result).toBe('ENOMEM');
-              break;
+      await fc.assert(
+        fc.asyncProperty(steps(shape), async (list) => {
+          let ram = await createRam(build, { bytes: '1MiB' });
+          let pool = createPool(ram, row, { name: 'pages' });
+          let table = pool.pageTable(shape);
+          const expected = new Map<number, Uint8Array>();
+          for (const step of list) {
+            switch (step.kind) {
+              case 'put': {
+                const page = pageOf(step.seed);
+                const result = outcome(() => table.put(step.key, page));
+                if (result === undefined) expected.set(step.key, page);
+                else expect(result).toBe('ENOMEM');
+                break;
+              }
+              case 'get': {
+                const page = loaded(table, step.key);
+                const wanted = expected.get(step.key);
+                expect(page === undefined).toBe(wanted === undefined);
+                if (page !== undefined && wanted !== undefined) expectBytes(page, wanted);
+                expect(table.has(step.key)).toBe(wanted !== undefined);
+                break;
+              }
+              case 'delete':
+                expect(table.delete(step.key)).toBe(expected.delete(step.key));
+                break;
+              case 'freeBehind':
+                freeOne(pool, table, expected);
+                break;
+              case 'fail':
+                ram.failFrames(step.after, 1);
+                break;
+              case 'compact':
+                pool.compact();
+                break;
+              case 'clear':
+                table.clear();
+                expected.clear();
+                break;
+              case 'snapshot': {
+                const copy = await Ram.restore(ram.snapshot(), { build: build === 'checked' ? 'checked' : 'release' });
+                ram.close();
+                ram = copy;
+                pool = ram.openZpool('pages');
+                table = pool.pageTable();
+                expect(table.keysAre).toBe(shape);
+                break;
+              }
             }
-            case 'get': {
-              const page = loaded(table, step.key);
-              const wanted = expected.get(step.key);
-              expect(page === undefined).toBe(wanted === undefined);
-              if (page !== undefined && wanted !== undefined) expectBytes(page, wanted);
-              expect(table.has(step.key)).toBe(wanted !== undefined);
-              break;
-            }
-            case 'delete':
-              expect(table.delete(step.key)).toBe(expected.delete(step.key));
-              break;
-            case 'freeBehind':
-              freeOne(pool, table, expected);
-              break;
-            case 'fail':
-              ram.failFrames(step.after, 1);
-              break;
-            case 'compact':
-              pool.compact();
-              break;
-            case 'clear':
-              table.clear();
-              expected.clear();
-              break;
-            case 'snapshot': {
-              const copy = await Ram.restore(ram.snapshot(), { build: build === 'checked' ? 'checked' : 'release' });
-              ram.close();
-              ram = copy;
-              pool = ram.openZpool('pages');
-              table = pool.pageTable();
-              expect(table.keysAre).toBe(shape);
-              break;
-            }
+            ram.check();
           }
+          ram.failFrames(null);
+          expectSame(table, expected);
+          table.clear();
           ram.check();
-        }
-        ram.failFrames(null);
-        expectSame(table, expected);
-        table.clear();
-        ram.check();
-        expect(pool.stats().objects).toBe(0);
-        pool.runDeferred();
-        expect(pool.totalPages).toBe(row.idleFrames);
-        pool.destroy();
-        expect(ram.stats().usedFrames).toBe(0);
-        ram.close();
-      }), { numRuns: 40 });
+          expect(pool.stats().objects).toBe(0);
+          pool.runDeferred();
+          expect(pool.totalPages).toBe(row.idleFrames);
+          pool.destroy();
+          expect(ram.stats().usedFrames).toBe(0);
+          ram.close();
+        }),
+        { numRuns: 40 },
+      );
     });
   });
 
-  test.each(SHAPES)('many keys come and go, %s: every frame comes back, and check() holds on the way', async (shape) => {
-    const ram = await createRam(build, { bytes: '32MiB' });
-    const pool = ram.zpool('zbud');
-    const table = pool.pageTable(shape);
-    const count = 300_000;
-    const keyOf = (i: number): number => (shape === 'dense' ? i : (i % 7) * 2 ** 32 + i * 4099);
-    for (let i = 0; i < count; i++) {
-      table.put(keyOf(i), filled(i));
-      if (i % 50_000 === 0) ram.check();
-    }
-    ram.check();
-    expect(table.size).toBe(count);
-    const bytes = pool.stats().metadataBytes / count;
-    expect(bytes).toBeGreaterThan(8);
-    expect(bytes).toBeLessThan(shape === 'dense' ? 8.3 : 34);
-    for (let i = 0; i < count; i += 997) expectBytes(loaded(table, keyOf(i)) as Uint8Array, filled(i));
-    for (let i = 0; i < count; i += 2) expect(table.delete(keyOf(i))).toBe(true);
-    ram.check();
-    for (let i = 0; i < count; i += 331) expect(table.has(keyOf(i))).toBe(i % 2 === 1);
-    for (let i = 1; i < count; i += 2) {
-      table.delete(keyOf(i));
-      if (i % 50_001 === 0) ram.check();
-    }
-    ram.check();
-    expect(table.size).toBe(0);
-    expect(pool.stats().metadataBytes).toBe(PAGE_SIZE);
-  });
-
-  test.each(SHAPES)('failFrames at every n of a put that has to grow, %s: the old page stays, nothing leaks, it can be repeated', async (shape) => {
-    for (let keys = 0; keys < 3; keys++) {
-      for (let n = 0; ; n++) {
-        const ram = await createRam(build, { bytes: '1MiB' });
-        const pool = ram.zpool('zsmalloc');
-        const table = pool.pageTable(shape);
-        for (let i = 0; i < keys * 208; i++) table.put(i, filled(i));
-        const key = keys === 1 ? 2 ** 30 : 0;
-        const before = { used: ram.stats().usedFrames, size: table.size };
-        ram.failFrames(n, 1);
-        const result = outcome(() => table.put(key, pageOf(5)));
-        ram.failFrames(null);
-        ram.check();
-        if (result === undefined) {
-          expectBytes(loaded(table, key) as Uint8Array, pageOf(5));
-          break;
-        }
-        expect(result).toBe('ENOMEM');
-        expect({ used: ram.stats().usedFrames, size: table.size }).toEqual(before);
-        table.put(key, pageOf(5));
-        expectBytes(loaded(table, key) as Uint8Array, pageOf(5));
-        ram.check();
-        ram.close();
+  test.each(SHAPES)(
+    'many keys come and go, %s: every frame comes back, and check() holds on the way',
+    async (shape) => {
+      const ram = await createRam(build, { bytes: '32MiB' });
+      const pool = ram.zpool('zbud');
+      const table = pool.pageTable(shape);
+      const count = 300_000;
+      const keyOf = (i: number): number => (shape === 'dense' ? i : (i % 7) * 2 ** 32 + i * 4099);
+      for (let i = 0; i < count; i++) {
+        table.put(keyOf(i), filled(i));
+        if (i % 50_000 === 0) ram.check();
       }
-    }
-  });
+      ram.check();
+      expect(table.size).toBe(count);
+      const bytes = pool.stats().metadataBytes / count;
+      expect(bytes).toBeGreaterThan(8);
+      expect(bytes).toBeLessThan(shape === 'dense' ? 8.3 : 34);
+      for (let i = 0; i < count; i += 997) expectBytes(loaded(table, keyOf(i)) as Uint8Array, filled(i));
+      for (let i = 0; i < count; i += 2) expect(table.delete(keyOf(i))).toBe(true);
+      ram.check();
+      for (let i = 0; i < count; i += 331) expect(table.has(keyOf(i))).toBe(i % 2 === 1);
+      for (let i = 1; i < count; i += 2) {
+        table.delete(keyOf(i));
+        if (i % 50_001 === 0) ram.check();
+      }
+      ram.check();
+      expect(table.size).toBe(0);
+      expect(pool.stats().metadataBytes).toBe(PAGE_SIZE);
+    },
+  );
+
+  test.each(SHAPES)(
+    'failFrames at every n of a put that has to grow, %s: the old page stays, nothing leaks, it can be repeated',
+    async (shape) => {
+      for (let keys = 0; keys < 3; keys++) {
+        for (let n = 0; ; n++) {
+          const ram = await createRam(build, { bytes: '1MiB' });
+          const pool = ram.zpool('zsmalloc');
+          const table = pool.pageTable(shape);
+          for (let i = 0; i < keys * 208; i++) table.put(i, filled(i));
+          const key = keys === 1 ? 2 ** 30 : 0;
+          const before = { used: ram.stats().usedFrames, size: table.size };
+          ram.failFrames(n, 1);
+          const result = outcome(() => table.put(key, pageOf(5)));
+          ram.failFrames(null);
+          ram.check();
+          if (result === undefined) {
+            expectBytes(loaded(table, key) as Uint8Array, pageOf(5));
+            break;
+          }
+          expect(result).toBe('ENOMEM');
+          expect({ used: ram.stats().usedFrames, size: table.size }).toEqual(before);
+          table.put(key, pageOf(5));
+          expectBytes(loaded(table, key) as Uint8Array, pageOf(5));
+          ram.check();
+          ram.close();
+        }
+      }
+    },
+  );
 });
 
 describe('page tables', () => {
@@ -220,9 +262,12 @@ describe('page tables', () => {
     const { table: pages } = table(shape);
     for (const key of bad) {
       for (const [name, call] of Object.entries({
-        put: () => pages.put(key as never, new Uint8Array(PAGE_SIZE)), get: () => pages.get(key as never, new Uint8Array(PAGE_SIZE)),
-        has: () => pages.has(key as never), delete: () => pages.delete(key as never),
-      })) fault({ code: 'EINVAL', op: `pageTable.${name}`, says: 'key' }, call);
+        put: () => pages.put(key as never, new Uint8Array(PAGE_SIZE)),
+        get: () => pages.get(key as never, new Uint8Array(PAGE_SIZE)),
+        has: () => pages.has(key as never),
+        delete: () => pages.delete(key as never),
+      }))
+        fault({ code: 'EINVAL', op: `pageTable.${name}`, says: 'key' }, call);
     }
     expect(pages.size).toBe(0);
   });
@@ -233,7 +278,9 @@ describe('page tables', () => {
       fault({ code: 'EINVAL', op: 'pageTable.put', says: 'page' }, () => pages.put(1, page as never));
       fault({ code: 'EINVAL', op: 'pageTable.get', says: 'into' }, () => pages.get(1, page as never));
     }
-    fault({ code: 'EINVAL', op: 'pageTable.put', says: 'codec' }, () => pages.put(1, new Uint8Array(PAGE_SIZE), {} as never));
+    fault({ code: 'EINVAL', op: 'pageTable.put', says: 'codec' }, () =>
+      pages.put(1, new Uint8Array(PAGE_SIZE), {} as never),
+    );
     expect(pages.size).toBe(0);
   });
 
@@ -279,7 +326,13 @@ describe('page tables', () => {
     pages.put(8, filled(5), plain);
     expect(pages.get(8, into, plain)).toBe(true);
     expectBytes(into, filled(5));
-    const thrower: Codec = { name: 'thrower', compress: () => { throw new Error('no'); }, decompress: () => 12 };
+    const thrower: Codec = {
+      name: 'thrower',
+      compress: () => {
+        throw new Error('no');
+      },
+      decompress: () => 12,
+    };
     fault({ code: 'EIO', op: 'pageTable.put' }, () => pages.put(7, page, thrower));
     fault({ code: 'EIO', op: 'pageTable.get' }, () => pages.get(7, into, thrower));
     expect(pages.get(9, into, thrower)).toBe(false);
@@ -294,7 +347,15 @@ describe('page tables', () => {
 
   test('a codec that gives a rejected Promise: EIO, and the rejection is taken care of', async () => {
     const { pool, table: pages } = table();
-    const late = { name: 'late', compress: async () => { throw new Error('late'); }, decompress: async () => { throw new Error('late'); } } as unknown as Codec;
+    const late = {
+      name: 'late',
+      compress: async () => {
+        throw new Error('late');
+      },
+      decompress: async () => {
+        throw new Error('late');
+      },
+    } as unknown as Codec;
     fault({ code: 'EIO', op: 'pageTable.put', says: 'Promise' }, () => pages.put(1, pageOf(5), late));
     pages.put(1, pageOf(5));
     fault({ code: 'EIO', op: 'pageTable.get', says: 'Promise' }, () => pages.get(1, new Uint8Array(PAGE_SIZE), late));
@@ -302,58 +363,71 @@ describe('page tables', () => {
     expect(pool.stats().objects).toBe(1);
   });
 
-  test.each(ALLOCATORS)('a handle that was freed behind the table and has come round is not taken for the page, %s', (allocator) => {
-    const ram = Ram.createSync({ bytes: '4GiB' }); // handles come round soonest
-    const pool = ram.zpool(allocator);
-    const pages = pool.pageTable();
-    const live = (): Handle => {
-      const found: Handle[] = [];
-      pool.walk(({ objects }) => found.push(...objects.map(({ handle }) => handle)));
-      expect(found.length).toBe(1);
-      return found[0] as Handle;
-    };
-    const calls: Record<string, () => unknown> = {
-      get: () => loaded(pages, 1), has: () => pages.has(1), delete: () => pages.delete(1), put: () => pages.put(1, filled(7)), clear: () => undefined,
-    };
-    for (const [name, call] of Object.entries(calls)) {
+  test.each(ALLOCATORS)(
+    'a handle that was freed behind the table and has come round is not taken for the page, %s',
+    (allocator) => {
+      const ram = Ram.createSync({ bytes: '4GiB' }); // handles come round soonest
+      const pool = ram.zpool(allocator);
+      const pages = pool.pageTable();
+      const live = (): Handle => {
+        const found: Handle[] = [];
+        pool.walk(({ objects }) => found.push(...objects.map(({ handle }) => handle)));
+        expect(found.length).toBe(1);
+        return found[0] as Handle;
+      };
+      const calls: Record<string, () => unknown> = {
+        get: () => loaded(pages, 1),
+        has: () => pages.has(1),
+        delete: () => pages.delete(1),
+        put: () => pages.put(1, filled(7)),
+        clear: () => undefined,
+      };
+      for (const [name, call] of Object.entries(calls)) {
+        pages.put(1, pageOf(5));
+        const handle = live();
+        pool.free(handle);
+        let rounds = 0;
+        for (pages.put(2, pageOf(6)); live() !== handle && rounds < 20_000; rounds++) {
+          pages.delete(2);
+          pages.put(2, pageOf(6));
+        }
+        expect(live(), `after ${rounds} rounds`).toBe(handle);
+        const result = call();
+        if (name === 'get') expect(result).toBeUndefined();
+        if (name === 'has') expect(result).toBe(false);
+        expectBytes(loaded(pages, 2) as Uint8Array, pageOf(6), name);
+        ram.check();
+        pages.clear();
+        expect([pages.size, pool.stats().objects]).toEqual([0, 0]);
+      }
+      // The same handle for the same key again: the new page is not taken for the old one.
       pages.put(1, pageOf(5));
       const handle = live();
       pool.free(handle);
       let rounds = 0;
-      for (pages.put(2, pageOf(6)); live() !== handle && rounds < 20_000; rounds++) {
-        pages.delete(2);
-        pages.put(2, pageOf(6));
-      }
-      expect(live(), `after ${rounds} rounds`).toBe(handle);
-      const result = call();
-      if (name === 'get') expect(result).toBeUndefined();
-      if (name === 'has') expect(result).toBe(false);
-      expectBytes(loaded(pages, 2) as Uint8Array, pageOf(6), name);
-      ram.check();
-      pages.clear();
-      expect([pages.size, pool.stats().objects]).toEqual([0, 0]);
-    }
-    // The same handle for the same key again: the new page is not taken for the old one.
-    pages.put(1, pageOf(5));
-    const handle = live();
-    pool.free(handle);
-    let rounds = 0;
-    do {
-      if (rounds++ !== 0) pool.freePage(live() as never);
-      pages.put(1, pageOf(5));
-    } while (live() !== handle && rounds < 20_000);
-    expectBytes(loaded(pages, 1) as Uint8Array, pageOf(5));
-    ram.close();
-  });
+      do {
+        if (rounds++ !== 0) pool.freePage(live() as never);
+        pages.put(1, pageOf(5));
+      } while (live() !== handle && rounds < 20_000);
+      expectBytes(loaded(pages, 1) as Uint8Array, pageOf(5));
+      ram.close();
+    },
+  );
 
   test('ECLOSED after destroy and after close', () => {
     const { ram, pool, table: pages } = table();
     pool.destroy();
     const page = new Uint8Array(PAGE_SIZE);
     for (const [name, call] of Object.entries({
-      put: () => pages.put(1, page), get: () => pages.get(1, page), has: () => pages.has(1), delete: () => pages.delete(1),
-      clear: () => pages.clear(), size: () => pages.size, keys: () => [...pages.keys()],
-    })) fault({ code: 'ECLOSED', op: `pageTable.${name}` }, call);
+      put: () => pages.put(1, page),
+      get: () => pages.get(1, page),
+      has: () => pages.has(1),
+      delete: () => pages.delete(1),
+      clear: () => pages.clear(),
+      size: () => pages.size,
+      keys: () => [...pages.keys()],
+    }))
+      fault({ code: 'ECLOSED', op: `pageTable.${name}` }, call);
     const other = ram.zpool('zbud');
     const second = other.pageTable();
     ram.close();

@@ -8,14 +8,24 @@ import { errorOf } from '../harness.ts';
 const MIB = 2 ** 20;
 
 async function rejection(promise: Promise<unknown>): Promise<CompcacheError> {
-  const error: unknown = await promise.then(() => undefined, (reason: unknown) => reason);
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   expect(error).toBeInstanceOf(CompcacheError);
   return error as CompcacheError;
 }
 
 describe('creation', () => {
   test('bytes as numbers and sizes, rounded up to 64 KiB', async () => {
-    for (const [given, bytes] of [[undefined, 64 * MIB], [256 * 1024, 256 * 1024], ['256K', 256 * 1024], ['1MiB', MIB], ['1.5m', 1.5 * MIB], [300_000, 5 * 65536]] as const) {
+    for (const [given, bytes] of [
+      [undefined, 64 * MIB],
+      [256 * 1024, 256 * 1024],
+      ['256K', 256 * 1024],
+      ['1MiB', MIB],
+      ['1.5m', 1.5 * MIB],
+      [300_000, 5 * 65536],
+    ] as const) {
       const ram = await Ram.create(given === undefined ? {} : { bytes: given });
       expect(ram.stats().bytes).toBe(bytes);
       expect(ram.totalFrames).toBe(bytes / PAGE_SIZE);
@@ -43,7 +53,10 @@ describe('creation', () => {
 
   test('without SIMD create loads the scalar core, and createSync is ENODEV that says so', async () => {
     const expected = (await Ram.create({ bytes: '1MiB' })).snapshot();
-    expect(errorOf(() => Ram.createSync({ simd: false }))).toMatchObject({ code: 'ENODEV', message: expect.stringContaining('Ram.create') as string });
+    expect(errorOf(() => Ram.createSync({ simd: false }))).toMatchObject({
+      code: 'ENODEV',
+      message: expect.stringContaining('Ram.create') as string,
+    });
     expectSameBytes((await Ram.create({ bytes: '1MiB', simd: false })).snapshot(), expected);
     const { validate } = WebAssembly;
     WebAssembly.validate = () => false; // a host that has no SIMD
@@ -53,7 +66,10 @@ describe('creation', () => {
       expectSameBytes(ram.snapshot(), expected);
       expectSameBytes((await Ram.restore(expected)).snapshot(), expected);
       const device = await Ramzswap.create({ disksize: '64K' });
-      device.writePage(3, new Uint8Array(PAGE_SIZE).map((_, at) => at));
+      device.writePage(
+        3,
+        new Uint8Array(PAGE_SIZE).map((_, at) => at),
+      );
       device.check();
       await device.close();
       expectSameBytes(Ram.createSync({ bytes: '1MiB', module: await moduleFor('test', {}) }).snapshot(), expected);
@@ -83,11 +99,28 @@ describe('creation', () => {
     ram.close();
     const into = new Uint8Array(100);
     const calls = [
-      () => ram.check(), () => ram.zpool('zbud'), () => ram.pools(), () => ram.openZpool('zbud#1'), () => ram.snapshot(),
-      () => ram.snapshotChunks(), () => ram.stats(), () => ram.totalFrames, () => ram.freeFrames, () => ram.failFrames(null),
-      () => ram.codec('lz4'), () => codec.compress(into, into), () => pool.malloc(1), () => pool.free(handle),
-      () => pool.read(handle), () => pool.write(handle, into), () => pool.stats(), () => pool.totalPages,
-      () => pool.walk(() => undefined), () => pool.destroy(), () => pool.shrink(1), () => pool.compact(),
+      () => ram.check(),
+      () => ram.zpool('zbud'),
+      () => ram.pools(),
+      () => ram.openZpool('zbud#1'),
+      () => ram.snapshot(),
+      () => ram.snapshotChunks(),
+      () => ram.stats(),
+      () => ram.totalFrames,
+      () => ram.freeFrames,
+      () => ram.failFrames(null),
+      () => ram.codec('lz4'),
+      () => codec.compress(into, into),
+      () => pool.malloc(1),
+      () => pool.free(handle),
+      () => pool.read(handle),
+      () => pool.write(handle, into),
+      () => pool.stats(),
+      () => pool.totalPages,
+      () => pool.walk(() => undefined),
+      () => pool.destroy(),
+      () => pool.shrink(1),
+      () => pool.compact(),
     ];
     for (const call of calls) expect(errorOf(call)).toMatchObject({ code: 'ECLOSED', errno: -9 });
     pool.close();
@@ -181,9 +214,13 @@ describe('frames', () => {
 describe('high addresses', () => {
   /** 4 GiB, frames handed out from `first` on. */
   const top = (first: number): Promise<Ram> => Ram.create({ bytes: '4GiB', firstFrame: first });
-  const content = (length: number, seed: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + seed) & 255);
+  const content = (length: number, seed: number): Uint8Array =>
+    Uint8Array.from({ length }, (_, i) => (i * 31 + seed) & 255);
 
-  test.each([['across 2 GiB', 2 ** 19 - 40, 200], ['the very last frames', 2 ** 20 - 301, 297]])('%s', async (_, first, most) => {
+  test.each([
+    ['across 2 GiB', 2 ** 19 - 40, 200],
+    ['the very last frames', 2 ** 20 - 301, 297],
+  ])('%s', async (_, first, most) => {
     for (const allocator of ['zbud', 'zsmalloc'] as const) {
       const ram = await top(first);
       const pool = ram.zpool(allocator, { evict: (handle, owner) => owner.free(handle) });
@@ -207,13 +244,15 @@ describe('high addresses', () => {
       const copy = await Ram.restore(ram.snapshot());
       expectSameBytes(copy.snapshot(), ram.snapshot());
       expect(pool.shrink(3)).toBeGreaterThanOrEqual(3);
-      [...live.keys()].filter((_key, i) => i % 2 === 0).forEach((key) => {
-        try {
-          pool.free(key);
-        } catch {
-          // evicted
-        }
-      });
+      [...live.keys()]
+        .filter((_key, i) => i % 2 === 0)
+        .forEach((key) => {
+          try {
+            pool.free(key);
+          } catch {
+            // evicted
+          }
+        });
       pool.compact();
       ram.check();
       pool.destroy();

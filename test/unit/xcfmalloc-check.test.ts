@@ -26,7 +26,8 @@ async function populated(): Promise<{ raw: Raw; pool: number; handles: number[] 
   }
   // Blocks that are merged leave free descriptors.
   for (let i = 0; i < 60; i++) pool.free(live.splice(draw() % live.length, 1)[0] as Handle);
-  for (let i = 0; i < 2; i++) live.push(pool.storePage(Uint8Array.from({ length: PAGE_SIZE }, () => draw())) as unknown as Handle);
+  for (let i = 0; i < 2; i++)
+    live.push(pool.storePage(Uint8Array.from({ length: PAGE_SIZE }, () => draw())) as unknown as Handle);
   expect(pool.stats().spanning).toBeGreaterThan(10);
   ram.check();
   const raw = await rawOf(ram.snapshot());
@@ -36,7 +37,9 @@ async function populated(): Promise<{ raw: Raw; pool: number; handles: number[] 
 
 /** Frames by the type of their entry. */
 function framesOf(raw: Raw, ...types: number[]): number[] {
-  return Array.from({ length: raw.word(20) }, (_, frame) => frame).filter((frame) => types.includes(raw.word(entryOf(frame)) & 4095));
+  return Array.from({ length: raw.word(20) }, (_, frame) => frame).filter((frame) =>
+    types.includes(raw.word(entryOf(frame)) & 4095),
+  );
 }
 
 /** Addresses of the descriptors that were ever used. */
@@ -49,7 +52,9 @@ function recordsOf(raw: Raw): number[] {
 
 function noticesEntries(raw: Raw, ...types: number[]): number {
   const frames = framesOf(raw, ...types);
-  for (const frame of frames) for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, `entry of frame ${frame}, word ${at}`);
+  for (const frame of frames)
+    for (let at = 0; at < 32; at += 4)
+      if (at !== 4) notices(raw, entryOf(frame) + at, `entry of frame ${frame}, word ${at}`);
   return frames.length;
 }
 
@@ -104,7 +109,8 @@ describe('it notices a change of', () => {
       if (word >>> 31 === 1) continue;
       const isMapped = (word & 3) !== 0 && raw.word(record + 4) >>> 16 !== 0;
       const isIsolated = word >>> 8 === victim;
-      for (let at = 0; (isMapped || isIsolated) && at < RECORD; at += 4) notices(raw, record + at, `descriptor of state ${word & 3}, word ${at}`);
+      for (let at = 0; (isMapped || isIsolated) && at < RECORD; at += 4)
+        notices(raw, record + at, `descriptor of state ${word & 3}, word ${at}`);
     }
     for (const at of [28, 32]) notices(raw, pool + at, 'pool');
     expect(raw.word(entryOf(victim) + 12) & ISOLATED).toBe(ISOLATED);
@@ -118,17 +124,36 @@ test('it ends, and neither traps nor takes nonsense for sound', async () => {
   const draw = createDraw(5);
   const places = [
     ...recordsOf(raw).flatMap((record) => Array.from({ length: RECORD / 4 }, (_, i) => record + 4 * i)),
-    ...framesOf(raw, TYPE.data, TYPE.raw, TYPE.slab).flatMap((frame) => Array.from({ length: 8 }, (_, i) => entryOf(frame) + 4 * i)),
+    ...framesOf(raw, TYPE.data, TYPE.raw, TYPE.slab).flatMap((frame) =>
+      Array.from({ length: 8 }, (_, i) => entryOf(frame) + 4 * i),
+    ),
     ...Array.from({ length: 135 }, (_, i) => pool + 4 * i),
   ];
-  const interesting = [0, 1, 0x7fffffff, 0xffffffff, 0xfffff000, pool, raw.word(20) * PAGE_SIZE - 4, raw.core.bytes.length - 4, raw.core.bytes.length];
+  const interesting = [
+    0,
+    1,
+    0x7fffffff,
+    0xffffffff,
+    0xfffff000,
+    pool,
+    raw.word(20) * PAGE_SIZE - 4,
+    raw.core.bytes.length - 4,
+    raw.core.bytes.length,
+  ];
   for (let round = 0; round < 4000; round++) {
     const changed = new Map<number, number>();
     for (let i = 1 + (draw() % 12); i > 0; i--) {
       const at = places[draw() % places.length] as number;
       if (!changed.has(at)) changed.set(at, raw.word(at));
       const kind = draw() % 3;
-      raw.setWord(at, kind === 0 ? interesting[draw() % interesting.length] as number : kind === 1 ? places[draw() % places.length] as number : draw() * 251 + draw());
+      raw.setWord(
+        at,
+        kind === 0
+          ? (interesting[draw() % interesting.length] as number)
+          : kind === 1
+            ? (places[draw() % places.length] as number)
+            : draw() * 251 + draw(),
+      );
     }
     const result = raw.check();
     if (result !== 0) expect(result).toBe(EUCLEAN);

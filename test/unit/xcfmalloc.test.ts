@@ -3,7 +3,15 @@
  * README.md (R: maps, reclaim, errors), and random calls side by side with the model of test/models.
  */
 import { describe, expect, it } from 'vitest';
-import { CompcacheError, PAGE_SIZE, Ram, type Handle, type MapMode, type Zpool, type ZpoolOptions } from '../../bindings/index.ts';
+import {
+  CompcacheError,
+  PAGE_SIZE,
+  Ram,
+  type Handle,
+  type MapMode,
+  type Zpool,
+  type ZpoolOptions,
+} from '../../bindings/index.ts';
 import { createDraw, runChurn2, runT1, runT3, runT6, size1, type Draw, type TraceTarget } from '../models/trace.ts';
 import { XcfmallocModel } from '../models/xcfmalloc.ts';
 
@@ -49,7 +57,8 @@ function traceTarget(pool: Zpool): TraceTarget {
     malloc: (size) => pool.malloc(size),
     free: (handle) => pool.free(handle as Handle),
     placement: (handle) => placement(pool, handle as Handle),
-    where: (handle) => blocksOf(pool, handle as Handle).reduce((sum, { frame, offset }) => sum * 2 ** 26 + frame * 64 + offset / 64, 1),
+    where: (handle) =>
+      blocksOf(pool, handle as Handle).reduce((sum, { frame, offset }) => sum * 2 ** 26 + frame * 64 + offset / 64, 1),
     compact: () => pool.compact(),
     get pages() {
       return pool.totalPages;
@@ -78,7 +87,8 @@ function put(pool: Zpool, size: number, seed = size): Handle {
 function expectContent(pool: Zpool, handle: Handle, seed: number, size: number): void {
   const bytes = pool.read(handle);
   const expected = pattern(seed, size);
-  if (bytes.length !== size || bytes.some((byte, i) => byte !== expected[i])) throw new Error(`contents of object ${handle} differ`);
+  if (bytes.length !== size || bytes.some((byte, i) => byte !== expected[i]))
+    throw new Error(`contents of object ${handle} differ`);
 }
 
 /** expect().toEqual() takes a second for a megabyte. */
@@ -94,7 +104,10 @@ function freeAll(pool: Zpool, handles: Iterable<Handle>): void {
 function thinned(pool: Zpool, count: number, seed: number): Handle[] {
   const draw = createDraw(seed);
   const handles = Array.from({ length: count }, (_, i) => put(pool, size1(draw), i));
-  freeAll(pool, handles.filter((_, i) => i % 2 === 1));
+  freeAll(
+    pool,
+    handles.filter((_, i) => i % 2 === 1),
+  );
   return handles.filter((_, i) => i % 2 === 0);
 }
 
@@ -144,7 +157,12 @@ describe.each([
   it('S16, S8, C1-C7, I3-I6: T3', LONG, () => {
     const ram = ramWith('256MiB');
     const pool = poolIn(ram, { blocks });
-    expect(runT3(traceTarget(pool))).toMatchObject({ ...t3, compactFreed: t3.half - t3.compacted, compactAgain: 0, drained: 32 });
+    expect(runT3(traceTarget(pool))).toMatchObject({
+      ...t3,
+      compactFreed: t3.half - t3.compacted,
+      compactAgain: 0,
+      drained: 32,
+    });
     // I4: the second call moved nothing.
     expect(pool.stats()).toMatchObject({ ...copies, frames: 32, objects: 0, reserveFrames: 32 });
     ram.check();
@@ -211,14 +229,26 @@ describe('API', () => {
       expect(pool.size(handle)).toBe(size);
       expectContent(pool, handle, size, size);
     }
-    expect(pool).toMatchObject({ allocator: 'xcfmalloc', evictable: true, canSleepMapped: true, mallocSupportMovable: true });
+    expect(pool).toMatchObject({
+      allocator: 'xcfmalloc',
+      evictable: true,
+      canSleepMapped: true,
+      mallocSupportMovable: true,
+    });
     expect(pool.stats()).toMatchObject({ objects: 7, liveBytes: 1 + 52 + 53 + 116 + 117 + MAX - 1 + MAX, maps: 0 });
     ram.check();
   });
 
   it('options: blocks 1 or 2, reserve 0 to 1024', () => {
     const ram = ramWith();
-    for (const options of [{ blocks: 3 }, { blocks: 0 }, { reserve: 1025 }, { reserve: -1 }, { reserve: 1.5 }, { chainSize: 4 }]) {
+    for (const options of [
+      { blocks: 3 },
+      { blocks: 0 },
+      { reserve: 1025 },
+      { reserve: -1 },
+      { reserve: 1.5 },
+      { chainSize: 4 },
+    ]) {
       expect(codeOf(() => poolIn(ram, options as ZpoolOptions))).toBe('EINVAL');
     }
     expect(codeOf(() => ram.zpool('zbud', { reserve: 3 }))).toBe('EINVAL');
@@ -262,7 +292,8 @@ describe('API', () => {
     const ram = Ram.createSync({ bytes: '256KiB', limit: 30 * PAGE_SIZE });
     const pool = poolIn(ram);
     const handles: Handle[] = [];
-    while (codeOf(() => handles.push(put(pool, 1, handles.length))) === undefined) if (handles.length % 10 === 0) ram.check();
+    while (codeOf(() => handles.push(put(pool, 1, handles.length))) === undefined)
+      if (handles.length % 10 === 0) ram.check();
     // 64 blocks a frame and 32 bytes a block: two data frames to a frame of descriptors.
     expect(handles.length).toBeGreaterThan(19 * 64 - 64);
     expect(ram.freeFrames).toBe(0);
@@ -282,16 +313,24 @@ describe('API', () => {
     expect(second).toBeDefined();
     expect(pool.locate(a)).toEqual({ frame: first?.frame, offset: 12, blocks: [{ frame: first?.frame, offset: 0 }] });
     expect(pool.locate(c)).toMatchObject({ frame: first?.frame, offset: (first?.offset ?? 0) + 12 });
-    const frames = new Map<number, { objects: { handle: Handle; offset: number; bytes: number }[]; free: { offset: number; bytes: number }[] }>();
+    const frames = new Map<
+      number,
+      { objects: { handle: Handle; offset: number; bytes: number }[]; free: { offset: number; bytes: number }[] }
+    >();
     pool.walk(({ frame, objects, free }) => frames.set(frame, { objects, free }));
     expect(frames.size).toBe(pool.totalPages);
     expect(frames.get(first?.frame ?? 0)).toEqual({
       objects: [
-        { handle: a, offset: 12, bytes: 2036 }, { handle: b, offset: 2060, bytes: 1000 }, { handle: c, offset: 3084, bytes: 1012 },
+        { handle: a, offset: 12, bytes: 2036 },
+        { handle: b, offset: 2060, bytes: 1000 },
+        { handle: c, offset: 3084, bytes: 1012 },
       ],
       free: [],
     });
-    expect(frames.get(second?.frame ?? 0)).toEqual({ objects: [{ handle: c, offset: 12, bytes: 1988 }], free: [{ offset: 2048, bytes: 2048 }] });
+    expect(frames.get(second?.frame ?? 0)).toEqual({
+      objects: [{ handle: c, offset: 12, bytes: 1988 }],
+      free: [{ offset: 2048, bytes: 2048 }],
+    });
     expect(pool.stats()).toMatchObject({ spanning: 1, reserveFrames: 31 });
     expect(pool.stats().lists?.[31]).toBe(1);
   });
@@ -303,7 +342,15 @@ describe('API', () => {
     const handle = put(pool, 2500);
     expect(blocksOf(pool, handle).length).toBe(2);
     const bytes = pattern(2500, 2500);
-    for (const [at, length] of [[0, 2500], [0, 10], [1000, 100], [1010, 200], [1100, 1400], [2499, 1], [2500, 0]] as const) {
+    for (const [at, length] of [
+      [0, 2500],
+      [0, 10],
+      [1000, 100],
+      [1010, 200],
+      [1100, 1400],
+      [2499, 1],
+      [2500, 0],
+    ] as const) {
       const part = pattern(at + length, length);
       pool.write(handle, part, at);
       bytes.set(part, at);
@@ -322,10 +369,18 @@ describe('API', () => {
     const handles = [3000, 2500, 40].map((size) => put(pool, size));
     const bad: number[] = [0, 1, 0xffffffff, put(other, 100)];
     // Every descriptor near those of the objects: free blocks and second blocks among them.
-    for (const handle of handles) for (let by = -60; by <= 60; by++) if (!handles.includes((handle + by) as Handle)) bad.push((handle + by) >>> 0);
+    for (const handle of handles)
+      for (let by = -60; by <= 60; by++) if (!handles.includes((handle + by) as Handle)) bad.push((handle + by) >>> 0);
     for (const handle of handles) for (let bit = 20; bit < 32; bit++) bad.push((handle ^ (1 << bit)) >>> 0);
     for (const handle of bad as Handle[]) {
-      for (const call of [() => pool.free(handle), () => pool.size(handle), () => pool.map(handle, 'ro'), () => pool.read(handle), () => pool.locate(handle), () => pool.unmap(handle)]) {
+      for (const call of [
+        () => pool.free(handle),
+        () => pool.size(handle),
+        () => pool.map(handle, 'ro'),
+        () => pool.read(handle),
+        () => pool.locate(handle),
+        () => pool.unmap(handle),
+      ]) {
         expect(codeOf(call)).toBe('EINVAL');
       }
     }
@@ -372,7 +427,10 @@ describe('API', () => {
     const handles = thinned(pool, 400, 6);
     const copy = await Ram.restore(ram.snapshot());
     const twin = copy.openZpool('x');
-    for (const [r, p] of [[ram, pool], [copy, twin]] as const) {
+    for (const [r, p] of [
+      [ram, pool],
+      [copy, twin],
+    ] as const) {
       p.free(handles[3] as Handle);
       for (let i = 0; i < 50; i++) put(p, 100 + 13 * i);
       p.compact();
@@ -448,7 +506,11 @@ describe('maps', () => {
     ram.check();
   });
 
-  it.each([['rw', true], ['ro', false], ['wo', true]] as [MapMode, boolean][])('two blocks, %s: one buffer, written back at the last unmap: %s', (mode, kept) => {
+  it.each([
+    ['rw', true],
+    ['ro', false],
+    ['wo', true],
+  ] as [MapMode, boolean][])('two blocks, %s: one buffer, written back at the last unmap: %s', (mode, kept) => {
     const { ram, pool, two } = mappable();
     const used = ram.stats().usedFrames;
     const view = pool.map(two, mode);
@@ -516,7 +578,11 @@ describe('compaction', () => {
     expect(freed).toBeLessThanOrEqual(promised);
     expect(after.frames).toBe(before.frames - freed);
     expect(ram.freeFrames).toBeGreaterThanOrEqual(free + freed);
-    expect(after).toMatchObject({ liveBytes: before.liveBytes, objects: before.objects, reserveFrames: before.reserveFrames });
+    expect(after).toMatchObject({
+      liveBytes: before.liveBytes,
+      objects: before.objects,
+      reserveFrames: before.reserveFrames,
+    });
     expect(after.density).toBeGreaterThan(0.95);
     handles.forEach((handle, i) => {
       expectContent(pool, handle, 2 * i, pool.size(handle));
@@ -572,7 +638,10 @@ describe('compaction', () => {
     const pool = poolIn(ram);
     const handles: Handle[] = [];
     while (codeOf(() => handles.push(put(pool, 700 + (handles.length % 900), handles.length))) === undefined);
-    freeAll(pool, handles.filter((_, i) => i % 3 === 1));
+    freeAll(
+      pool,
+      handles.filter((_, i) => i % 3 === 1),
+    );
     ram.failFrames(0);
     const promised = pool.freeable();
     const freed = pool.compact();
@@ -667,7 +736,12 @@ describe('reclaim', () => {
     seen.length = 0;
     refuse = (handle) => handle === handles[8];
     expect(pool.shrink(10)).toBe(9);
-    expect(seen).toEqual([handles[8], handles[9], ...handles.slice(0, 8), ...Array<Handle>(8).fill(handles[8] as Handle)]);
+    expect(seen).toEqual([
+      handles[8],
+      handles[9],
+      ...handles.slice(0, 8),
+      ...Array<Handle>(8).fill(handles[8] as Handle),
+    ]);
     ram.check();
   });
 
@@ -737,7 +811,7 @@ describe('without frames', () => {
     const draw = createDraw(9);
     const live = new Map<Handle, number>();
     for (let round = 0; round < 3; round++) {
-      for (let refused = 0; refused < 20; ) {
+      for (let refused = 0; refused < 20;) {
         const size = 1 + (draw() % MAX);
         const before = ram.freeFrames === 0 ? ram.snapshot() : new Uint8Array();
         let handle: Handle | undefined;
@@ -882,7 +956,9 @@ class Pair {
   }
 
   compact(): Action {
-    const frames = new Map([...this.live].map((twin) => [twin, blocksOf(this.pool, twin.handle).map(({ frame }) => frame)]));
+    const frames = new Map(
+      [...this.live].map((twin) => [twin, blocksOf(this.pool, twin.handle).map(({ frame }) => frame)]),
+    );
     const victims = this.#draw() % 3 === 0 ? this.#draw() % 4 : 1e6;
     const promised = this.pool.freeable();
     const freed = this.pool.compact({ victims });
@@ -970,7 +1046,10 @@ class Pair {
     if (!all) return;
     model.check();
     expect(pool.stats()).toMatchObject({
-      liveBytes: model.liveBytes, objects: model.objects, spanning: model.objectsInTwoBlocks, reserveFrames: model.reserve,
+      liveBytes: model.liveBytes,
+      objects: model.objects,
+      spanning: model.objectsInTwoBlocks,
+      reserveFrames: model.reserve,
     });
     expect(pool.freeable()).toBe(model.freeable());
     for (const twin of this.live) {
@@ -1000,7 +1079,8 @@ describe.each([
       else if (kind < 4) pair.replay(pair.shrink(draw() % 4));
       else if (kind < 8 && twin !== undefined) pair.map(twin, (['ro', 'rw', 'wo'] as const)[draw() % 3] as MapMode);
       else if (kind < 16 && twin !== undefined && twin.maps.length !== 0) pair.unmap(twin);
-      else if (kind < 20) for (const mapped of [...pair.live].filter(({ maps }) => maps.length !== 0).slice(0, 3)) pair.unmap(mapped);
+      else if (kind < 20)
+        for (const mapped of [...pair.live].filter(({ maps }) => maps.length !== 0).slice(0, 3)) pair.unmap(mapped);
       else if (twin !== undefined && draw() % (2 * target) < pair.live.size) pair.replay(pair.free(twin));
       else pair.replay(pair.malloc());
       pair.compare(step % 10 === 0);

@@ -26,7 +26,10 @@ async function populated(): Promise<Raw> {
   const live: Handle[] = [];
   for (let i = 0; i < 330; i++) {
     const handle = pool.malloc(i % 2 === 0 ? 1 + (draw() % 2500) : 1 + (draw() % 100));
-    pool.write(handle, Uint8Array.from({ length: pool.size(handle) }, () => draw()));
+    pool.write(
+      handle,
+      Uint8Array.from({ length: pool.size(handle) }, () => draw()),
+    );
     live.push(handle);
     if (draw() % 3 === 0) pool.free(live.splice(draw() % live.length, 1)[0] as Handle);
   }
@@ -48,7 +51,9 @@ function handlesOf(raw: Raw, pool: number): number[] {
 
 /** Frames by the type of their entry. */
 function framesOf(raw: Raw, ...types: number[]): number[] {
-  return Array.from({ length: raw.word(20) }, (_, frame) => frame).filter((frame) => types.includes(raw.word(entryOf(frame)) & 4095));
+  return Array.from({ length: raw.word(20) }, (_, frame) => frame).filter((frame) =>
+    types.includes(raw.word(entryOf(frame)) & 4095),
+  );
 }
 
 test('it notices a change of every header and link of a block', async () => {
@@ -77,14 +82,17 @@ test('it notices a change of every header and link of a block', async () => {
 test('it notices a change of every word of an entry, of the pool and of a record', async () => {
   const raw = await populated();
   const frames = framesOf(raw, DATA, RAW);
-  for (const frame of frames) for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, 'entry');
+  for (const frame of frames)
+    for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, 'entry');
   const [pool = 0] = framesOf(raw, POOL);
   for (let at = 0; at < 2352; at += 4) notices(raw, pool * PAGE_SIZE + at, 'pool');
   const slabs = framesOf(raw, SLAB);
   expect(slabs.length).toBeGreaterThan(0);
   for (const frame of slabs) {
     const fresh = raw.word(entryOf(frame) + 12) >>> 16;
-    for (let at = 0; at < fresh; at += 4) if (at % 132 === 0 || raw.word(frame * PAGE_SIZE + at - (at % 132)) >>> 31 === 0) notices(raw, frame * PAGE_SIZE + at, 'record');
+    for (let at = 0; at < fresh; at += 4)
+      if (at % 132 === 0 || raw.word(frame * PAGE_SIZE + at - (at % 132)) >>> 31 === 0)
+        notices(raw, frame * PAGE_SIZE + at, 'record');
   }
   expect(raw.check()).toBe(0);
 });
@@ -111,10 +119,12 @@ test('it notices changes while objects are mapped and frames under reclaim', asy
     expect(fresh).toBeGreaterThan(10);
     for (let at = 0; at < fresh; at += 4) notices(raw, frame * PAGE_SIZE + at, 'record of a mapped object');
   }
-  for (const frame of framesOf(raw, DATA, RAW)) for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, 'entry');
+  for (const frame of framesOf(raw, DATA, RAW))
+    for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, 'entry');
   for (let at = 0; at < 96; at += 4) notices(raw, pool + at, 'pool');
   for (const victim of victims) raw.core.exports.zpoolRelease(pool, victim);
-  for (const [i, handle] of some.entries()) for (let maps = 0; maps <= i % 3; maps++) expect(exports.zpoolUnmap(pool, handle)).toBe(0);
+  for (const [i, handle] of some.entries())
+    for (let maps = 0; maps <= i % 3; maps++) expect(exports.zpoolUnmap(pool, handle)).toBe(0);
   expect(raw.check()).toBe(0);
   for (const handle of handles) exports.zpoolFree(pool, handle);
   expect(raw.check()).toBe(0);
@@ -135,8 +145,16 @@ test('it survives nonsense', async () => {
   for (let round = 0; round < 3_000; round++) {
     for (let changes = 1 + (draw() % 4); changes > 0; changes--) {
       const inEntry = draw() % 3 === 0;
-      const address = inEntry ? entryOf(draw() % bump) + 8 + 4 * (draw() % 6) : (places[draw() % places.length] as number) + 4 * (draw() % 1024);
-      const value = [draw() * 256 + draw(), draw() % 64, (places[draw() % places.length] as number) + 4 * (draw() % 1024), raw.word(address) ^ (1 << (draw() % 32)), entryOf(draw() % bump)][draw() % 5];
+      const address = inEntry
+        ? entryOf(draw() % bump) + 8 + 4 * (draw() % 6)
+        : (places[draw() % places.length] as number) + 4 * (draw() % 1024);
+      const value = [
+        draw() * 256 + draw(),
+        draw() % 64,
+        (places[draw() % places.length] as number) + 4 * (draw() % 1024),
+        raw.word(address) ^ (1 << (draw() % 32)),
+        entryOf(draw() % bump),
+      ][draw() % 5];
       raw.setWord(address, (value as number) >>> 0);
     }
     if (raw.check() === EUCLEAN) noticed += 1;

@@ -101,7 +101,11 @@ describe('golden traces', () => {
 
   it('X4, X9, X12, X15: T6', LONG, () => {
     expect(runT6(target)).toMatchObject({
-      filled: 2555, marks: [2577, 2580, 2546, 2528, 2613], peak: 2646, placement: 931153724, drained: 0,
+      filled: 2555,
+      marks: [2577, 2580, 2546, 2528, 2613],
+      peak: 2646,
+      placement: 931153724,
+      drained: 0,
     });
   });
 });
@@ -247,7 +251,7 @@ describe('handles', () => {
 
   it('nor among many objects, free blocks and merged ones', LONG, () => {
     const { tiny, of } = small();
-    const all = Array.from({ length: 60 }, (_, i) => of.malloc(1 + (i * 7) % 90));
+    const all = Array.from({ length: 60 }, (_, i) => of.malloc(1 + ((i * 7) % 90)));
     const { frame } = of.locate(all[0] as Handle);
     const live: Handle[] = [];
     for (const [i, handle] of all.entries()) {
@@ -320,7 +324,7 @@ describe('handles', () => {
   });
 
   it('4 GiB addresses: no handle is an error number', () => {
-    const high = Ram.createSync({ bytes: '4GiB', firstFrame: 0xFFFF0 });
+    const high = Ram.createSync({ bytes: '4GiB', firstFrame: 0xffff0 });
     const of = high.zpool('xvmalloc');
     for (let i = 0; i < 100; i++) {
       const live = [LARGEST, LARGEST, 3000, 500, 20, 1, 1, 1, 1, 1, 1, 1].map((size) => of.malloc(size));
@@ -376,7 +380,11 @@ describe('maps', () => {
     ram.check();
     expect(pool.stats().maps).toBe(201);
     // Unmapped in an order that takes from the middle, the end and the front.
-    const order = [...handles.filter((_, i) => i % 3 === 1), ...handles.filter((_, i) => i % 3 === 0), ...handles.filter((_, i) => i % 3 === 2)];
+    const order = [
+      ...handles.filter((_, i) => i % 3 === 1),
+      ...handles.filter((_, i) => i % 3 === 0),
+      ...handles.filter((_, i) => i % 3 === 2),
+    ];
     for (const handle of order) {
       expect(codeOf(() => pool.free(handle))).toBe('EBUSY');
       pool.unmap(handle);
@@ -555,7 +563,9 @@ describe('ENOMEM', () => {
     const of = tight.zpool('xvmalloc');
     of.malloc(LARGEST);
     expect(() => of.malloc(1)).toThrow('1 needed, 0 free');
-    expect(codeOf(() => of.storePage(Uint8Array.from({ length: PAGE_SIZE }, (_, i) => (i * i * 31) >> 3)))).toBe('ENOMEM');
+    expect(codeOf(() => of.storePage(Uint8Array.from({ length: PAGE_SIZE }, (_, i) => (i * i * 31) >> 3)))).toBe(
+      'ENOMEM',
+    );
     tight.check();
   });
 });
@@ -641,11 +651,12 @@ function coreSide(): Side {
   };
   const handleOf = (object: number): Handle => handles.get(object) ?? (0 as Handle);
   return {
-    malloc: (object, size) => attempt(() => {
-      const handle = of.malloc(size);
-      handles.set(object, handle);
-      objects.set(handle, object);
-    }),
+    malloc: (object, size) =>
+      attempt(() => {
+        const handle = of.malloc(size);
+        handles.set(object, handle);
+        objects.set(handle, object);
+      }),
     free: (object) => attempt(() => of.free(handleOf(object))),
     map: (object) => attempt(() => void of.map(handleOf(object), 'ro')),
     unmap: (object) => attempt(() => of.unmap(handleOf(object))),
@@ -710,15 +721,21 @@ class Script {
 
   shrink(draw: Draw): void {
     this.#depth += 1;
-    this.#note('shrink', 0, this.#side.shrink(1 + (draw() % 2), (object) => this.#evict(draw, object)));
+    this.#note(
+      'shrink',
+      0,
+      this.#side.shrink(1 + (draw() % 2), (object) => this.#evict(draw, object)),
+    );
     this.#depth -= 1;
   }
 
   #evict(draw: Draw, object: number): boolean {
     this.log.push(`evict ${object}`);
     switch (draw() % 12) {
-      case 0: return false;
-      case 1: return true;
+      case 0:
+        return false;
+      case 1:
+        return true;
       case 2:
         this.free(object);
         this.malloc(this.#sizeOf(draw));

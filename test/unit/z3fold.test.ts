@@ -6,7 +6,17 @@ import { describe, expect, test } from 'vitest';
 import { type CompcacheError, Ram, type Handle, type Zpool, type ZpoolOptions } from '../../bindings/index.ts';
 import { errorOf } from '../harness.ts';
 import {
-  createDraw, runE10, runE6, runE7, runE8, runE9, runT1, runT3, size1, type Draw, type TraceTarget,
+  createDraw,
+  runE10,
+  runE6,
+  runE7,
+  runE8,
+  runE9,
+  runT1,
+  runT3,
+  size1,
+  type Draw,
+  type TraceTarget,
 } from '../models/trace.ts';
 import type { EvictAnswer } from '../models/types.ts';
 import { Z3foldModel } from '../models/z3fold.ts';
@@ -98,7 +108,11 @@ describe('golden figures', () => {
     const { bench, target } = trace();
     const result = runT3(target, { drain: false });
     expect(result).toMatchObject({
-      full: 39860, freeMarks: [39858, 39823, 39482, 36003, 20585], half: 20585, placement: 419192144, liveBytes: 77783483,
+      full: 39860,
+      freeMarks: [39858, 39823, 39482, 36003, 20585],
+      half: 20585,
+      placement: 419192144,
+      liveBytes: 77783483,
     });
     expect(result.density.toFixed(4)).toBe('0.9225');
     bench.ram.check();
@@ -110,21 +124,26 @@ describe('golden figures', () => {
   test('section 3: first 24 of T1, size@offset', () => {
     const bench = new Bench();
     const draw = createDraw(1);
-    const seen = Array.from({ length: 24 }, () => size1(draw)).map((size) => `${size}@${bench.offset(bench.pool.malloc(size))}`);
+    const seen = Array.from({ length: 24 }, () => size1(draw)).map(
+      (size) => `${size}@${bench.offset(bench.pool.malloc(size))}`,
+    );
     expect(seen.join(' ')).toBe(
-      '1633@64 848@3200 2788@64 2602@64 2615@64 1963@64 1163@2880 1539@2496 3052@64 2234@64 '
-      + '2283@64 825@3264 2591@64 1151@2944 2815@64 1045@3008 1611@2432 1169@2880 2840@64 '
-      + '224@2688 1106@2944 2209@64 633@3456 843@1728',
+      '1633@64 848@3200 2788@64 2602@64 2615@64 1963@64 1163@2880 1539@2496 3052@64 2234@64 ' +
+        '2283@64 825@3264 2591@64 1151@2944 2815@64 1045@3008 1611@2432 1169@2880 2840@64 ' +
+        '224@2688 1106@2944 2209@64 633@3456 843@1728',
     );
   });
 
-  test.each([[10, 7, 49015], [100, 47, 7944954], [1_000, 397, 808090388], [10_000, 3969, 4028813064]])(
-    'section 3: T1 after %i mallocs', (count, pages, placement) => {
-      const { bench, target } = trace('32MiB');
-      expect(runT1(target, { drain: false }, count)).toMatchObject({ pages, placement });
-      bench.ram.check();
-    },
-  );
+  test.each([
+    [10, 7, 49015],
+    [100, 47, 7944954],
+    [1_000, 397, 808090388],
+    [10_000, 3969, 4028813064],
+  ])('section 3: T1 after %i mallocs', (count, pages, placement) => {
+    const { bench, target } = trace('32MiB');
+    expect(runT1(target, { drain: false }, count)).toMatchObject({ pages, placement });
+    bench.ram.check();
+  });
 
   test('section 3: moves in T3', () => {
     const { bench, target } = trace();
@@ -133,7 +152,8 @@ describe('golden figures', () => {
     const seen: string[] = [];
     for (let frees = 1; frees <= 10_000; frees++) {
       target.free(handles[2 * frees - 1] as number);
-      if ([10, 100, 1_000, 10_000].includes(frees)) seen.push(`${frees}: ${target.pages} ${bench.pool.stats().objectsMoved}`);
+      if ([10, 100, 1_000, 10_000].includes(frees))
+        seen.push(`${frees}: ${target.pages} ${bench.pool.stats().objectsMoved}`);
     }
     expect(seen).toEqual(['10: 39858 2', '100: 39823 37', '1000: 39482 377', '10000: 36003 3852']);
   });
@@ -141,7 +161,9 @@ describe('golden figures', () => {
   test('E6, churn then reclaim: Z9, Z10, Z16, Z19, Z20', () => {
     const { bench, target } = trace('64MiB');
     const r = runE6(target);
-    expect([r.before, r.after, r.evicted, r.evictionChecksum, r.placement, r.drained]).toEqual([8395, 7895, 756, 2860094559, 21458272, 0]);
+    expect([r.before, r.after, r.evicted, r.evictionChecksum, r.placement, r.drained]).toEqual([
+      8395, 7895, 756, 2860094559, 21458272, 0,
+    ]);
     expect(r.firstEvicted.slice(0, 4)).toEqual([3234, 11075, 14549, 15463]);
     bench.drain();
   });
@@ -149,30 +171,42 @@ describe('golden figures', () => {
   test('E7, refusals: Z5, Z20, Z21', () => {
     const { bench, target } = trace('32MiB');
     const r = runE7(target);
-    expect([r.filled, r.afterFirst, r.refilled, r.end, r.placement, r.drained]).toEqual([2026, 1669, 3380, 2880, 1248450312, 0]);
-    expect([r.first.ok, r.first.again, r.first.evicted, r.first.refused, r.first.evictionChecksum]).toEqual([357, 143, 1613, 2093, 103698420]);
-    expect([r.second.ok, r.second.again, r.second.evicted, r.second.evictionChecksum]).toEqual([500, 0, 2843, 2743844380]);
+    expect([r.filled, r.afterFirst, r.refilled, r.end, r.placement, r.drained]).toEqual([
+      2026, 1669, 3380, 2880, 1248450312, 0,
+    ]);
+    expect([r.first.ok, r.first.again, r.first.evicted, r.first.refused, r.first.evictionChecksum]).toEqual([
+      357, 143, 1613, 2093, 103698420,
+    ]);
+    expect([r.second.ok, r.second.again, r.second.evicted, r.second.evictionChecksum]).toEqual([
+      500, 0, 2843, 2743844380,
+    ]);
     bench.drain();
   });
 
   test('E8, thinned then reclaim: Z10, Z16, Z17, Z19', () => {
     const { bench, target } = trace('64MiB');
     const r = runE8(target);
-    expect([r.full, r.thinned, r.end, r.evicted, r.evictionChecksum, r.placement, r.drained]).toEqual([7889, 5381, 4881, 1153, 1348960099, 3022946448, 0]);
+    expect([r.full, r.thinned, r.end, r.evicted, r.evictionChecksum, r.placement, r.drained]).toEqual([
+      7889, 5381, 4881, 1153, 1348960099, 3022946448, 0,
+    ]);
     bench.drain();
   });
 
   test('E9, maps: Z4, Z7, Z15, Z18', () => {
     const { bench, target } = trace('64MiB');
     const r = runE9(target);
-    expect([r.full, r.freed, r.refilled, r.end, r.placement, r.drained]).toEqual([7964, 5197, 6739, 5224, 3594181300, 0]);
+    expect([r.full, r.freed, r.refilled, r.end, r.placement, r.drained]).toEqual([
+      7964, 5197, 6739, 5224, 3594181300, 0,
+    ]);
     bench.drain();
   });
 
   test('E10, headless too: Z2, Z20', () => {
     const { bench, target } = trace('32MiB');
     const r = runE10(target);
-    expect([r.full, r.thinned, r.end, r.evicted, r.evictionChecksum, r.placement, r.drained]).toEqual([5268, 3507, 3007, 923, 594116297, 1073843720, 0]);
+    expect([r.full, r.thinned, r.end, r.evicted, r.evictionChecksum, r.placement, r.drained]).toEqual([
+      5268, 3507, 3007, 923, 594116297, 1073843720, 0,
+    ]);
     bench.drain();
   });
 });
@@ -182,7 +216,12 @@ describe('golden figures', () => {
 describe('API', () => {
   test('properties, options', () => {
     const { ram, pool } = new Bench();
-    expect(pool).toMatchObject({ allocator: 'z3fold', evictable: true, canSleepMapped: true, mallocSupportMovable: true });
+    expect(pool).toMatchObject({
+      allocator: 'z3fold',
+      evictable: true,
+      canSleepMapped: true,
+      mallocSupportMovable: true,
+    });
     expect(codeOf(() => ram.zpool('z3fold', { deferred: 'never' as never }))).toBe('EINVAL');
     expect(codeOf(() => ram.zpool('z3fold', { layout: '6.1' }))).toBe('EINVAL');
     expect(codeOf(() => ram.zpool('zbud', { deferred: 'manual' }))).toBe('EINVAL');
@@ -205,7 +244,13 @@ describe('API', () => {
     expect(codeOf(() => other.free(handle))).toBe('EINVAL');
     for (const bad of [0, 1, handle + 1, handle ^ 0x80000000, 0xffffffff] as Handle[]) {
       if ((bad as number) === (headless as number)) continue;
-      for (const call of [() => pool.free(bad), () => pool.size(bad), () => pool.read(bad), () => pool.map(bad, 'ro'), () => pool.locate(bad)]) {
+      for (const call of [
+        () => pool.free(bad),
+        () => pool.size(bad),
+        () => pool.read(bad),
+        () => pool.map(bad, 'ro'),
+        () => pool.locate(bad),
+      ]) {
         expect(codeOf(call)).toBe('EINVAL');
       }
     }
@@ -239,15 +284,28 @@ describe('API', () => {
     const bench = new Bench();
     const { pool } = bench;
     const [buddied, headless] = bench.mallocs(3968, 3969) as [Handle, Handle];
-    expect([buddied, headless].map((handle) => [pool.size(handle), bench.offset(handle)])).toEqual([[3968, 64], [3969, 0]]);
+    expect([buddied, headless].map((handle) => [pool.size(handle), bench.offset(handle)])).toEqual([
+      [3968, 64],
+      [3969, 0],
+    ]);
     expect(bench.pages).toBe(2);
     // The gap of one chunk behind 3968 is open, the headless page has none.
     bench.mallocs(64, 64);
     expect(bench.pages).toBe(3);
     const contents = new Map<number, unknown>();
     pool.walk((each) => contents.set(each.frame, each));
-    expect(contents.get(bench.frame(headless))).toEqual({ frame: bench.frame(headless), objects: [{ handle: headless, offset: 0, bytes: 3969 }], free: [] });
-    expect(contents.get(bench.frame(buddied))).toMatchObject({ objects: [{ handle: buddied, offset: 64, bytes: 3968 }, { offset: 4032, bytes: 64 }], free: [] });
+    expect(contents.get(bench.frame(headless))).toEqual({
+      frame: bench.frame(headless),
+      objects: [{ handle: headless, offset: 0, bytes: 3969 }],
+      free: [],
+    });
+    expect(contents.get(bench.frame(buddied))).toMatchObject({
+      objects: [
+        { handle: buddied, offset: 64, bytes: 3968 },
+        { offset: 4032, bytes: 64 },
+      ],
+      free: [],
+    });
     const { lists } = pool.stats();
     expect(lists).toHaveLength(64);
     expect([lists?.[0], lists?.[62], lists?.reduce((sum, length) => sum + length)]).toEqual([1, 1, 2]);
@@ -262,7 +320,10 @@ describe('API', () => {
     bench.pool.free(last);
     bench.pool.walk(({ objects, free }) => {
       expect(objects).toEqual([{ handle: middle, offset: 704, bytes: 64 }]);
-      expect(free).toEqual([{ offset: 64, bytes: 640 }, { offset: 768, bytes: 3328 }]);
+      expect(free).toEqual([
+        { offset: 64, bytes: 640 },
+        { offset: 768, bytes: 3328 },
+      ]);
     });
   });
 
@@ -361,7 +422,13 @@ describe('placement and work', () => {
     const bench = new Bench();
     const { pool } = bench;
     const [victim] = bench.mallocs(3900) as [Handle];
-    const [, , middle, , other] = bench.mallocs(640, 640, 640, 3200, 640) as Handle[] as [Handle, Handle, Handle, Handle, Handle];
+    const [, , middle, , other] = bench.mallocs(640, 640, 640, 3200, 640) as Handle[] as [
+      Handle,
+      Handle,
+      Handle,
+      Handle,
+      Handle,
+    ];
     const [first] = [...frameOf(bench, middle)] as [Handle];
     const seen: unknown[] = [];
     bench.evict = (handle) => {
@@ -713,7 +780,10 @@ describe('reclaim', () => {
       const handle = pool.malloc(size);
       const seen: unknown[] = [];
       bench.evict = (offered) => {
-        seen.push(offered, codeOf(() => pool.shrink(1)));
+        seen.push(
+          offered,
+          codeOf(() => pool.shrink(1)),
+        );
         pool.free(offered);
         expect(codeOf(() => pool.shrink(1))).toBe('EINVAL');
       };
@@ -783,21 +853,24 @@ describe('compact', () => {
     return { bench, live };
   }
 
-  test.each([1, 2, 3, 4, 5])('gives back what it says, at most freeable(), keeps every byte; the second call 0 (seed %i)', (seed) => {
-    const { bench, live } = scattered(seed);
-    const { pool, ram } = bench;
-    const [before, most, moved] = [bench.pages, pool.freeable(), pool.stats().objectsMoved];
-    const freed = pool.compact();
-    ram.check();
-    expect(freed).toBeGreaterThan(20);
-    expect(most).toBeGreaterThanOrEqual(freed);
-    expect(bench.pages).toBe(before - freed);
-    expect(pool.stats().objectsMoved - moved).toBe(freed);
-    for (const [handle, bytes] of live) expect(pool.read(handle)).toEqual(bytes);
-    expect(pool.compact()).toBe(0);
-    ram.check();
-    bench.drain();
-  });
+  test.each([1, 2, 3, 4, 5])(
+    'gives back what it says, at most freeable(), keeps every byte; the second call 0 (seed %i)',
+    (seed) => {
+      const { bench, live } = scattered(seed);
+      const { pool, ram } = bench;
+      const [before, most, moved] = [bench.pages, pool.freeable(), pool.stats().objectsMoved];
+      const freed = pool.compact();
+      ram.check();
+      expect(freed).toBeGreaterThan(20);
+      expect(most).toBeGreaterThanOrEqual(freed);
+      expect(bench.pages).toBe(before - freed);
+      expect(pool.stats().objectsMoved - moved).toBe(freed);
+      for (const [handle, bytes] of live) expect(pool.read(handle)).toEqual(bytes);
+      expect(pool.compact()).toBe(0);
+      ram.check();
+      bench.drain();
+    },
+  );
 
   test('victims bounds the moves', () => {
     const { bench } = scattered(6);
@@ -837,45 +910,52 @@ describe('compact', () => {
 // ── failing frames ───────────────────────────────────────────────────────────
 
 describe('ENOMEM', () => {
-  test.each(['afterFree', 'manual'] as const)('at every request for a frame, %s: nothing changes, nothing is lost', (deferred) => {
-    for (let after = 0; after < 12; after++) {
-      const bench = new Bench({ deferred });
-      const { ram, pool } = bench;
-      const draw = createDraw(after + 1);
-      ram.failFrames(after);
-      const live: Handle[] = [];
-      let error: CompcacheError | undefined;
-      while (error === undefined) {
-        const size = draw() % 4 === 0 ? 4000 : size1(draw);
-        const before = [pool.stats(), ram.freeFrames, live.map((handle) => bench.offset(handle))];
-        try {
-          live.push(pool.malloc(size));
-        } catch (thrown) {
-          error = thrown as CompcacheError;
-          ram.check();
-          expect([pool.stats(), ram.freeFrames, live.map((handle) => bench.offset(handle))]).toEqual(before);
+  test.each(['afterFree', 'manual'] as const)(
+    'at every request for a frame, %s: nothing changes, nothing is lost',
+    (deferred) => {
+      for (let after = 0; after < 12; after++) {
+        const bench = new Bench({ deferred });
+        const { ram, pool } = bench;
+        const draw = createDraw(after + 1);
+        ram.failFrames(after);
+        const live: Handle[] = [];
+        let error: CompcacheError | undefined;
+        while (error === undefined) {
+          const size = draw() % 4 === 0 ? 4000 : size1(draw);
+          const before = [pool.stats(), ram.freeFrames, live.map((handle) => bench.offset(handle))];
+          try {
+            live.push(pool.malloc(size));
+          } catch (thrown) {
+            error = thrown as CompcacheError;
+            ram.check();
+            expect([pool.stats(), ram.freeFrames, live.map((handle) => bench.offset(handle))]).toEqual(before);
+          }
         }
+        expect(error).toMatchObject({ code: 'ENOMEM', errno: -12, op: 'zpool.malloc' });
+        // What needs no frame goes on: free, map, compaction, reclaim.
+        if (live.length > 2) pool.free(live.splice(1, 1)[0] as Handle);
+        if (live.length > 0) {
+          pool.map(live[0] as Handle, 'rw').fill(1);
+          pool.unmap(live[0] as Handle);
+        }
+        pool.compact();
+        ram.check();
+        ram.failFrames(null);
+        bench.mallocs(4096, 100, 2000);
+        bench.drain();
       }
-      expect(error).toMatchObject({ code: 'ENOMEM', errno: -12, op: 'zpool.malloc' });
-      // What needs no frame goes on: free, map, compaction, reclaim.
-      if (live.length > 2) pool.free(live.splice(1, 1)[0] as Handle);
-      if (live.length > 0) {
-        pool.map(live[0] as Handle, 'rw').fill(1);
-        pool.unmap(live[0] as Handle);
-      }
-      pool.compact();
-      ram.check();
-      ram.failFrames(null);
-      bench.mallocs(4096, 100, 2000);
-      bench.drain();
-    }
-  });
+    },
+  );
 
   test('a full RAM: every frame is used, and comes back', () => {
     const bench = new Bench({}, '256KiB');
     const { ram, pool } = bench;
     const free = ram.freeFrames;
-    expect(codeOf(() => { for (;;) pool.malloc(3000); })).toBe('ENOMEM');
+    expect(
+      codeOf(() => {
+        for (;;) pool.malloc(3000);
+      }),
+    ).toBe('ENOMEM');
     expect(bench.pages + pool.stats().metadataBytes / PAGE - 1).toBe(free);
     ram.check();
     expect(pool.shrink(3)).toBe(3);
@@ -968,7 +1048,9 @@ class Pair {
   /** A live object, or one that is gone. */
   any(): number {
     const ids = this.model.ids();
-    return ids.length === 0 || this.#draw() % 50 === 0 ? 1 + (this.#draw() % 5000) : (ids[this.#draw() % ids.length] as number);
+    return ids.length === 0 || this.#draw() % 50 === 0
+      ? 1 + (this.#draw() % 5000)
+      : (ids[this.#draw() % ids.length] as number);
   }
 
   /** In the model: draws what a callback does, and notes it. */
@@ -986,7 +1068,12 @@ class Pair {
     else if (extra === 4) act = (side) => side.unmap(other);
     else if (extra === 5) act = (side) => side.runDeferred();
     else if (extra === 6 && this.#depth < 3) act = (side) => void side.shrink(1);
-    else if (extra < 10) act = (side) => { side.free(other); side.free(other + 1); side.free(other + 2); };
+    else if (extra < 10)
+      act = (side) => {
+        side.free(other);
+        side.free(other + 1);
+        side.free(other + 2);
+      };
     if (extra === 2) {
       const born = this.model.malloc(size);
       act = (side) => side.malloc(born, size);
@@ -1052,7 +1139,11 @@ class Pair {
     const { model, handles } = this;
     const { pool, ram } = this.bench;
     ram.check();
-    expect([pool.totalPages, pool.stats().objects, pool.stats().liveBytes]).toEqual([model.pages, model.objects, model.liveBytes]);
+    expect([pool.totalPages, pool.stats().objects, pool.stats().liveBytes]).toEqual([
+      model.pages,
+      model.objects,
+      model.liveBytes,
+    ]);
     const frames = new Map<number, number>();
     for (const id of model.ids()) {
       const { frame, offset } = pool.locate(handles.get(id) as Handle);
@@ -1069,7 +1160,8 @@ class Pair {
     const live = new Set(this.model.ids());
     for (const [id, handle] of this.handles) {
       if (live.has(id)) {
-        if (this.bench.pool.read(handle).some((byte, i) => byte !== this.bytes.get(id)?.[i])) throw new Error(`bytes of object ${id}`);
+        if (this.bench.pool.read(handle).some((byte, i) => byte !== this.bytes.get(id)?.[i]))
+          throw new Error(`bytes of object ${id}`);
       } else {
         expect(codeOf(() => this.bench.pool.size(handle))).toBe('EINVAL');
         this.handles.delete(id);

@@ -25,7 +25,11 @@ interface Bench {
   lists(): Record<number, number>;
 }
 
-async function bench(build: Build, layout: '6.1' | '2013', evict?: (handle: Handle, pool: Zpool) => void | boolean): Promise<Bench> {
+async function bench(
+  build: Build,
+  layout: '6.1' | '2013',
+  evict?: (handle: Handle, pool: Zpool) => void | boolean,
+): Promise<Bench> {
   const ram = await createRam(build, { bytes: '1MiB' });
   const pool = ram.zpool('zbud', evict === undefined ? { layout, name: 'z' } : { layout, name: 'z', evict });
   return {
@@ -52,7 +56,8 @@ async function bench(build: Build, layout: '6.1' | '2013', evict?: (handle: Hand
       copy.close();
       return order;
     },
-    lists: () => Object.fromEntries((pool.stats().lists ?? []).flatMap((count, list) => (count > 0 ? [[list, count]] : []))),
+    lists: () =>
+      Object.fromEntries((pool.stats().lists ?? []).flatMap((count, list) => (count > 0 ? [[list, count]] : []))),
   };
 }
 
@@ -71,10 +76,18 @@ describe.each(builds)('zbud, %s', (build) => {
     );
   });
 
-  describe.each([['6.1', 63, 64, 3968], ['2013', 64, 0, 4096]] as const)('layout %s', (layout, usable, firstOffset, largest) => {
+  describe.each([
+    ['6.1', 63, 64, 3968],
+    ['2013', 64, 0, 4096],
+  ] as const)('layout %s', (layout, usable, firstOffset, largest) => {
     test('B1: FIRST from the left, LAST from the right, sizes in chunks', async () => {
       const { pool, offset, frame } = await bench(build, layout);
-      for (const [a, b] of [[1, 1], [64, 65], [1000, 2900], [1900, 1900]] as const) {
+      for (const [a, b] of [
+        [1, 1],
+        [64, 65],
+        [1000, 2900],
+        [1900, 1900],
+      ] as const) {
         const first = pool.malloc(a);
         const last = pool.malloc(b);
         expect(frame(last)).toBe(frame(first));
@@ -91,7 +104,8 @@ describe.each(builds)('zbud, %s', (build) => {
         const beside = pool.malloc((usable - chunks) * CHUNK);
         expect(frame(beside)).toBe(frame(first));
         pool.free(beside);
-        if ((usable - chunks) * CHUNK < largest) expect(frame(pool.malloc((usable - chunks) * CHUNK + 1))).not.toBe(frame(first));
+        if ((usable - chunks) * CHUNK < largest)
+          expect(frame(pool.malloc((usable - chunks) * CHUNK + 1))).not.toBe(frame(first));
       }
     });
 

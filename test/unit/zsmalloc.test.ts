@@ -43,7 +43,9 @@ class Lettered {
     const frames: number[] = [];
     this.pool.walk(({ frame }) => frames.push(frame));
     const fresh = frames.filter((frame) => !this.#letters.has(frame));
-    this.#letters = new Map(frames.flatMap((frame) => (this.#letters.has(frame) ? [[frame, this.#letters.get(frame) as string]] : [])));
+    this.#letters = new Map(
+      frames.flatMap((frame) => (this.#letters.has(frame) ? [[frame, this.#letters.get(frame) as string]] : [])),
+    );
     const letter = String.fromCharCode(65 + this.#next);
     if (fresh.length > 0) this.#next++;
     for (const frame of fresh) this.#letters.set(frame, letter);
@@ -160,7 +162,11 @@ class Lettered {
     this.#learn();
     this.ram.check();
     for (const handle of before.keys()) expectBytes(this.pool.read(handle), noise(this.size, handle));
-    return [...before].filter(([handle, was]) => this.name(handle) !== was).map(([handle, was]) => `${was}→${this.name(handle)}`).sort().join(' ');
+    return [...before]
+      .filter(([handle, was]) => this.name(handle) !== was)
+      .map(([handle, was]) => `${was}→${this.name(handle)}`)
+      .sort()
+      .join(' ');
   }
 
   /** The same without the writes, which would change the LRU. */
@@ -197,7 +203,11 @@ describe.each(builds)('zsmalloc, %s', (build) => {
       x.free(names);
       expect(x.groups()).toEqual(groups === 12 ? { 7: 3, 3: 1 } : { 1: 4 });
       expect(x.compact(4)).toBe(groups === 12 ? 'B0→A1 B1→D1 B4→D0 C3→A3' : 'A0→C2 A2→C4 A4→C0 B0→D1 B1→D0 B4→C1');
-      expect(x.pool.stats()).toMatchObject({ objectsMoved: groups === 12 ? 4 : 6, bytesMoved: (groups === 12 ? 4 : 6) * 1628, frames: 4 });
+      expect(x.pool.stats()).toMatchObject({
+        objectsMoved: groups === 12 ? 4 : 6,
+        bytesMoved: (groups === 12 ? 4 : 6) * 1628,
+        frames: 4,
+      });
       expect(x.compact(0)).toBe('');
     });
 
@@ -215,7 +225,10 @@ describe.each(builds)('zsmalloc, %s', (build) => {
       x.writeByMap('A0');
       expect(await x.lru()).toBe('A C B');
       const called: string[] = [];
-      const answer = (handle: Handle, name: string): Answer => (called.push(name), handle === x.handle('B2') ? 'keep' : 'free');
+      const answer = (handle: Handle, name: string): Answer => (
+        called.push(name),
+        handle === x.handle('B2') ? 'keep' : 'free'
+      );
       expect(x.reclaimOnce(answer)).toBe('EAGAIN');
       expect(called.splice(0)).toEqual(['B0', 'B2']);
       expect(await x.lru()).toBe('B A C');
@@ -390,8 +403,24 @@ describe.each(builds)('zsmalloc, %s', (build) => {
     };
     expect([1, 28, 29, 3260, 3261, 4093, 4096].map((size) => classOf(4, size))).toEqual([0, 0, 1, 202, 254, 254, 254]);
     expect([3628, 3629].map((size) => classOf(8, size))).toEqual([225, 254]);
-    const huge = [[1, 2045], [4, 3261], [5, 3405], [6, 3501], [7, 3581], [8, 3629], [9, 3677], [10, 3709], [11, 3741], [12, 3773], [13, 3789], [14, 3805], [15, 3837], [16, 3837]] as const;
-    for (const [chain, size] of huge) expect([chain, classOf(chain, size), classOf(chain, size - 1) < 254]).toEqual([chain, 254, true]);
+    const huge = [
+      [1, 2045],
+      [4, 3261],
+      [5, 3405],
+      [6, 3501],
+      [7, 3581],
+      [8, 3629],
+      [9, 3677],
+      [10, 3709],
+      [11, 3741],
+      [12, 3773],
+      [13, 3789],
+      [14, 3805],
+      [15, 3837],
+      [16, 3837],
+    ] as const;
+    for (const [chain, size] of huge)
+      expect([chain, classOf(chain, size), classOf(chain, size - 1) < 254]).toEqual([chain, 254, true]);
   });
 
   test('S1, S2, S5: where slots lie; the huge class begins at 0 and has no word', async () => {

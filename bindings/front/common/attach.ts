@@ -27,7 +27,12 @@ export function attached<T>(make: (undo: (step: () => void) => void) => T): T {
  * @returns its address
  * @throws ENOMEM without frames
  */
-export function createFront(op: string, core: Core, name: string, create: (epoch: number, name: number, nameBytes: number) => number): number {
+export function createFront(
+  op: string,
+  core: Core,
+  name: string,
+  create: (epoch: number, name: number, nameBytes: number) => number,
+): number {
   const utf8 = new TextEncoder().encode(name);
   core.page.set(utf8);
   const address = create(Math.floor(Math.random() * 2 ** 32), core.pageAddress, utf8.length) >>> 0;
@@ -40,7 +45,8 @@ const taken = new WeakSet<BackingStore>();
 
 /** Takes a store for one front end. @throws EBUSY when another has it */
 export function takeStore(op: string, store: BackingStore): void {
-  if (taken.has(store)) throw new CompcacheError('EBUSY', op, 'the backing store belongs to another front end: close that first');
+  if (taken.has(store))
+    throw new CompcacheError('EBUSY', op, 'the backing store belongs to another front end: close that first');
   taken.add(store);
 }
 

@@ -65,7 +65,13 @@ export class ForeignCodecs {
  * @param most the most bytes that the block may have
  * @returns the block, in memory of ours: of 0 bytes when it would be longer; undefined when the codec fails
  */
-export function compressed(op: string, codecs: readonly ForeignCodec[], number: number, page: Uint8Array, most: number): Uint8Array | undefined {
+export function compressed(
+  op: string,
+  codecs: readonly ForeignCodec[],
+  number: number,
+  page: Uint8Array,
+  most: number,
+): Uint8Array | undefined {
   const codec = codecs[number - FIRST_FOREIGN] as ForeignCodec;
   try {
     return codec.compress(op, page, most) ?? NO_BLOCK;

@@ -36,7 +36,12 @@ export function keptNames(names: readonly string[]): (string | [string, number])
 /** Requires that these names can be kept. ENOSPC. */
 export function requireNames(op: string, names: readonly string[]): void {
   const { length } = new TextEncoder().encode(JSON.stringify(keptNames(names)));
-  if (length > NAMES_BYTES) throw new CompcacheError('ENOSPC', op, `the names of ${names.length} codecs take ${length} bytes, ${NAMES_BYTES} are kept`);
+  if (length > NAMES_BYTES)
+    throw new CompcacheError(
+      'ENOSPC',
+      op,
+      `the names of ${names.length} codecs take ${length} bytes, ${NAMES_BYTES} are kept`,
+    );
 }
 
 /** The names that were kept. EINVAL for what keptNames does not give. */
@@ -44,7 +49,8 @@ export function namesOf(op: string, kept: unknown): string[] {
   const names: string[] = [];
   for (const run of Array.isArray(kept) ? (kept as unknown[]) : [undefined]) {
     const [name, times] = (Array.isArray(run) ? run : [run, 1]) as unknown[];
-    if (typeof name !== 'string' || name !== shortName(name)) throw new CompcacheError('EINVAL', op, 'codecs must be names');
+    if (typeof name !== 'string' || name !== shortName(name))
+      throw new CompcacheError('EINVAL', op, 'codecs must be names');
     requireRange(op, 'codecs', times, 1, CODECS_MAX - names.length);
     for (let n = 0; n < times; n++) names.push(name);
   }
@@ -62,7 +68,8 @@ export function takeCodecs(op: string, list: unknown): ForeignCodec[] {
   } catch (cause) {
     throw new CompcacheError('EINVAL', op, 'codecs cannot be read', { cause });
   }
-  if (codecs === undefined) throw new CompcacheError('EINVAL', op, `codecs must be an array of up to ${GIVEN_MAX} codecs, not ${show(list)}`);
+  if (codecs === undefined)
+    throw new CompcacheError('EINVAL', op, `codecs must be an array of up to ${GIVEN_MAX} codecs, not ${show(list)}`);
   return codecs.map((codec) => new ForeignCodec(op, codec));
 }
 
@@ -71,11 +78,16 @@ export function takeCodecs(op: string, list: unknown): ForeignCodec[] {
  * last of them for all that follow.
  * @throws EINVAL that names those that lack; ENODEV for one that this host lacks
  */
-export async function codecsNamed(op: string, names: readonly string[], given: readonly ForeignCodec[]): Promise<ForeignCodec[]> {
+export async function codecsNamed(
+  op: string,
+  names: readonly string[],
+  given: readonly ForeignCodec[],
+): Promise<ForeignCodec[]> {
   const byName = new Map<string, ForeignCodec[]>();
   for (const codec of given) byName.set(shortName(codec.name), [...(byName.get(shortName(codec.name)) ?? []), codec]);
   const lacking = names.filter((name) => !byName.has(name) && !(LOADABLE_CODECS as readonly string[]).includes(name));
-  if (lacking.length !== 0) throw new CompcacheError('EINVAL', op, `codecs must have ${[...new Set(lacking)].map(show).join(', ')}`);
+  if (lacking.length !== 0)
+    throw new CompcacheError('EINVAL', op, `codecs must have ${[...new Set(lacking)].map(show).join(', ')}`);
   const taken: ForeignCodec[] = [];
   for (const name of names) {
     let left = byName.get(name);

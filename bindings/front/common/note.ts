@@ -9,7 +9,8 @@ import type { Core } from '../../wasm.ts';
 export function keepNote(op: string, core: Core, front: number, note: object): void {
   const text = new TextEncoder().encode(JSON.stringify(note));
   if (text.length <= core.page.length) core.page.set(text);
-  if (core.exports.frontSetNote(front, text.length) >>> 0 >= ERRNO_MIN) throw new CompcacheError('ENOSPC', op, `the settings take ${text.length} bytes, 2040 are kept`);
+  if (core.exports.frontSetNote(front, text.length) >>> 0 >= ERRNO_MIN)
+    throw new CompcacheError('ENOSPC', op, `the settings take ${text.length} bytes, 2040 are kept`);
 }
 
 /** The note that was kept. @throws EIO where there is none, or none that can be read */
@@ -22,6 +23,7 @@ export function readNote(op: string, core: Core, front: number): Record<string, 
   } catch (cause) {
     throw new CompcacheError('EIO', op, 'the settings of the front end cannot be read', { cause });
   }
-  if (typeof note !== 'object' || note === null) throw new CompcacheError('EIO', op, 'the settings of the front end cannot be read');
+  if (typeof note !== 'object' || note === null)
+    throw new CompcacheError('EIO', op, 'the settings of the front end cannot be read');
   return note as Record<string, unknown>;
 }

@@ -16,20 +16,37 @@ export function requirePercent(op: string, what: string, value: unknown): assert
 }
 
 /** Requires a whole number of a range. EINVAL. */
-export function requireRange(op: string, what: string, value: unknown, least: number, most: number): asserts value is number {
+export function requireRange(
+  op: string,
+  what: string,
+  value: unknown,
+  least: number,
+  most: number,
+): asserts value is number {
   if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most) {
-    throw new CompcacheError('EINVAL', op, `${what} must be a whole number from ${least} to ${most}, not ${show(value)}`, { detail: { argument: what, least, most } });
+    throw new CompcacheError(
+      'EINVAL',
+      op,
+      `${what} must be a whole number from ${least} to ${most}, not ${show(value)}`,
+      { detail: { argument: what, least, most } },
+    );
   }
 }
 
 /** Requires true or false. EINVAL. */
 export function requireFlag(op: string, what: string, value: unknown): asserts value is boolean {
-  if (typeof value !== 'boolean') throw new CompcacheError('EINVAL', op, `${what} must be true or false, not ${show(value)}`, { detail: { argument: what } });
+  if (typeof value !== 'boolean')
+    throw new CompcacheError('EINVAL', op, `${what} must be true or false, not ${show(value)}`, {
+      detail: { argument: what },
+    });
 }
 
 /** Requires one of some words. EINVAL. */
 export function requireWord(op: string, what: string, value: unknown, words: readonly string[]): void {
-  if (!words.includes(value as string)) throw new CompcacheError('EINVAL', op, `${what} must be ${words.map(show).join(' or ')}, not ${show(value)}`, { detail: { argument: what } });
+  if (!words.includes(value as string))
+    throw new CompcacheError('EINVAL', op, `${what} must be ${words.map(show).join(' or ')}, not ${show(value)}`, {
+      detail: { argument: what },
+    });
 }
 
 /** A backing store as it was when it was checked: its mode and size are read once. */
@@ -73,19 +90,27 @@ export function requirePlace(op: string, options: Place): void {
   const { ram, maxInFlight, timeout } = options;
   if (ram !== undefined && !rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
   const both = RAM_KEYS.find((key) => ram !== undefined && options[key] !== undefined);
-  if (both !== undefined) throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
+  if (both !== undefined)
+    throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
   if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
   if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
 }
 
 /** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */
 export async function resolveCodec(op: string, codec: unknown): Promise<number | ForeignCodec> {
-  return codecNow(op, typeof codec === 'string' && !Object.hasOwn(CORE_CODECS, codec) ? await loadCodec(codec as LoadableCodec) : codec);
+  return codecNow(
+    op,
+    typeof codec === 'string' && !Object.hasOwn(CORE_CODECS, codec) ? await loadCodec(codec as LoadableCodec) : codec,
+  );
 }
 
 /** The same for what need not be loaded. EINVAL. */
 export function codecNow(op: string, codec: unknown): number | ForeignCodec {
   if (typeof codec !== 'string') return takeCodec(op, codec);
   if (Object.hasOwn(CORE_CODECS, codec)) return CORE_CODECS[codec as CoreCodecName];
-  throw new CompcacheError('EINVAL', op, `codec must be of the core (${Object.keys(CORE_CODECS).join(', ')}) or a Codec, which loadCodec gives; not ${show(codec)}`);
+  throw new CompcacheError(
+    'EINVAL',
+    op,
+    `codec must be of the core (${Object.keys(CORE_CODECS).join(', ')}) or a Codec, which loadCodec gives; not ${show(codec)}`,
+  );
 }

@@ -17,7 +17,14 @@ const LOOKS = 16;
  * @param next notes slot and generation of the next of those pages in the core; false at the end
  * @throws EINVAL for another store, and for one that does not give a slot
  */
-export async function requireSameStore(op: string, core: Core, front: number, io: StoreIo, slots: number, next: () => boolean): Promise<void> {
+export async function requireSameStore(
+  op: string,
+  core: Core,
+  front: number,
+  io: StoreIo,
+  slots: number,
+  next: () => boolean,
+): Promise<void> {
   const every = Math.max(1, Math.floor(slots / LOOKS));
   for (let nth = 0, looks = 0; looks < LOOKS && next(); nth++) {
     if (nth % every !== 0) continue;
@@ -30,7 +37,11 @@ export async function requireSameStore(op: string, core: Core, front: number, io
       result = core.exports.frontOpen(front, length, read.slot, read.generation) >>> 0;
     }
     if (result !== PAGE_SIZE && result !== DECOMPRESS) {
-      throw new CompcacheError('EINVAL', op, `the store is not the one that the front end had: slot ${read.slot} holds something else`);
+      throw new CompcacheError(
+        'EINVAL',
+        op,
+        `the store is not the one that the front end had: slot ${read.slot} holds something else`,
+      );
     }
   }
 }

@@ -38,7 +38,12 @@ export function readSlot(op: string, core: Core, io: StoreIo): SlotRead {
  * @returns the page, in a buffer that the next call may use; undefined when the slot does not hold what was written there
  */
 export function openSlot(
-  op: string, core: Core, address: number, { slot, generation, buffer }: SlotRead, length: number, decompress: () => Uint8Array,
+  op: string,
+  core: Core,
+  address: number,
+  { slot, generation, buffer }: SlotRead,
+  length: number,
+  decompress: () => Uint8Array,
 ): Uint8Array | undefined {
   copyIn(op, 'slot', core.blockBuffer, firstOf(buffer, length));
   const result = core.exports.frontOpen(address, length, slot, generation) >>> 0;

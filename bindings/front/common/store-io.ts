@@ -38,7 +38,13 @@ export class StoreIo {
   #waiting: { resolve: () => void; reject: (error: CompcacheError) => void }[] = [];
 
   /** @param isSync whether its mode was 'sync' when it was checked */
-  constructor(store: BackingStore, maxInFlight: number, timeout: number, changed: () => void, isSync = store.mode === 'sync') {
+  constructor(
+    store: BackingStore,
+    maxInFlight: number,
+    timeout: number,
+    changed: () => void,
+    isSync = store.mode === 'sync',
+  ) {
     this.store = store;
     this.isSync = isSync;
     this.maxInFlight = maxInFlight;
@@ -74,12 +80,14 @@ export class StoreIo {
 
   /** Waits until no call is under way but those that hang. */
   async idle(): Promise<void> {
-    while (this.#inFlight > this.#hung) await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
+    while (this.#inFlight > this.#hung)
+      await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
   }
 
   /** Waits until no call is under way at all, those that hang included. */
   async ended(): Promise<void> {
-    while (this.#inFlight !== 0) await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
+    while (this.#inFlight !== 0)
+      await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
   }
 
   #allHang(op: string): CompcacheError {
@@ -102,7 +110,10 @@ export class StoreIo {
       const value = inside(op, call);
       if (!isThenable(value)) return { value: value as T };
       const late = settled(() => value).then(nothing, nothing);
-      return { failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it gave a Promise"), late };
+      return {
+        failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it gave a Promise"),
+        late,
+      };
     } catch (cause) {
       return failed(op, cause);
     } finally {
@@ -178,7 +189,10 @@ function isThenable(value: unknown): value is Promise<never> {
 function failed(op: string, cause: unknown): Failure {
   const { code, message } = look(cause);
   if (code === 'ENOSPC') return { failure: new CompcacheError('ENOSPC', op, 'the backing store is full', { cause }) };
-  return { failure: new CompcacheError('EIO', op, `the backing store failed: ${message}`, { cause }), notFound: code === 'ENOENT' };
+  return {
+    failure: new CompcacheError('EIO', op, `the backing store failed: ${message}`, { cause }),
+    notFound: code === 'ENOENT',
+  };
 }
 
 /** Code and message of what was thrown. It may be anything, and may throw itself when it is looked at. */
@@ -201,6 +215,7 @@ function look(thrown: unknown): { code?: unknown; message: string } {
 export function bytesRead(op: string, outcome: Outcome<unknown>, into: Uint8Array): number | CompcacheError {
   if ('failure' in outcome) return outcome.failure;
   const length = lengthOf(into);
-  if (length === 0) return new CompcacheError('EIO', op, 'the backing store has detached the buffer that it was to read into');
+  if (length === 0)
+    return new CompcacheError('EIO', op, 'the backing store has detached the buffer that it was to read into');
   return isU32(outcome.value) ? Math.min(outcome.value, length) : length;
 }

@@ -49,7 +49,17 @@ export function start(state: State, op: string, given: RamzswapSettings): void {
   const slots = store?.slots ?? 0;
   const events = { changed: (): void => undefined };
   const { ram, maxInFlight = 32, timeout = 30_000 } = state.options;
-  const io = store && new StoreIo(store.source, maxInFlight, timeout, () => { events.changed(); }, store.isSync);
+  const io =
+    store &&
+    new StoreIo(
+      store.source,
+      maxInFlight,
+      timeout,
+      () => {
+        events.changed();
+      },
+      store.isSync,
+    );
   // Only now, since clock, options, codecs and store are the caller's: what follows asks none of them.
   requireUninitialised(state, op);
   if (ram !== undefined) rams.requireIdle(op, ram);

@@ -35,6 +35,11 @@ export function decompress({ codecs }: State, op: string, { core }: Device): Uin
 }
 
 /** The block of a page by a codec that is not of the core: of 0 bytes when it is too long; undefined when the codec fails. */
-export function compress({ codecs, most }: State, op: string, number: number, page: Uint8Array): Uint8Array | undefined {
+export function compress(
+  { codecs, most }: State,
+  op: string,
+  number: number,
+  page: Uint8Array,
+): Uint8Array | undefined {
   return compressed(op, codecs.foreign, number, page, most);
 }

@@ -22,7 +22,11 @@ export function memlimitOf({ device, settings, memlimit }: State): number {
 }
 
 /** Sets one that can be set until init; undefined takes it away. EBUSY, EINVAL. */
-export function setSetting<K extends keyof RamzswapSettings & keyof Settings>(state: State, key: K, value: RamzswapSettings[K]): void {
+export function setSetting<K extends keyof RamzswapSettings & keyof Settings>(
+  state: State,
+  key: K,
+  value: RamzswapSettings[K],
+): void {
   const op = `ramzswap.${key}`;
   requireUninitialised(state, op);
   const taken = takeSettings(op, { [key]: value });

@@ -23,7 +23,18 @@ import { recompressNow, recompressSoon, type RecompressOptions } from './recompr
 import type { WritebackSelection } from './selection.ts';
 import { codecName, takeRamzswapOptions, type RamzswapOptions, type RamzswapSettings } from './settings.ts';
 import { begin, live, newState, type State } from './state.ts';
-import { bdStat, blockState, ioStat, mmStat, ramzswapStats, type BdStat, type BlockState, type IoStat, type MmStat, type RamzswapStats } from './stats.ts';
+import {
+  bdStat,
+  blockState,
+  ioStat,
+  mmStat,
+  ramzswapStats,
+  type BdStat,
+  type BlockState,
+  type IoStat,
+  type MmStat,
+  type RamzswapStats,
+} from './stats.ts';
 import { runNow, runSoon } from './waiting.ts';
 import { markIdle, markIdleSoon, writebackNow, writebackSoon } from './writeback.ts';
 

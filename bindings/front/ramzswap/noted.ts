@@ -10,7 +10,15 @@ import { PAGE_SIZE, type Core } from '../../wasm.ts';
 import { shortName } from '../common/given-codecs.ts';
 import { keepNote, readNote } from '../common/note.ts';
 import { requirePlace, requireRange } from '../common/options.ts';
-import { PRIORITIES, codecName, pagesOf, takeSettings, type RamzswapOptions, type Settings, type TakenCodec } from './settings.ts';
+import {
+  PRIORITIES,
+  codecName,
+  pagesOf,
+  takeSettings,
+  type RamzswapOptions,
+  type Settings,
+  type TakenCodec,
+} from './settings.ts';
 import type { State } from './state.ts';
 
 /** What open finds in the RAM. */
@@ -30,14 +38,30 @@ export function keepSettings({ device, memlimit, budget, options: { maxInFlight,
   if (device === undefined) return;
   const { disksize, allocator = DEFAULT_ALLOCATOR, zpool, swapHeader, codec, recompCodecs = [] } = device.settings;
   const note: Record<keyof typeof KEYS, unknown> = {
-    disksize, memlimit, allocator, zpool, swapHeader, maxInFlight, timeout,
+    disksize,
+    memlimit,
+    allocator,
+    zpool,
+    swapHeader,
+    maxInFlight,
+    timeout,
     codecs: [codec, ...recompCodecs].map(keptCodec),
     writebackLimit: budget === Infinity ? undefined : budget,
   };
   keepNote(op, device.core, device.address, note);
 }
 
-const KEYS = { disksize: 0, memlimit: 0, allocator: 0, zpool: 0, swapHeader: 0, codecs: 0, writebackLimit: 0, maxInFlight: 0, timeout: 0 };
+const KEYS = {
+  disksize: 0,
+  memlimit: 0,
+  allocator: 0,
+  zpool: 0,
+  swapHeader: 0,
+  codecs: 0,
+  writebackLimit: 0,
+  maxInFlight: 0,
+  timeout: 0,
+};
 
 function keptCodec(codec: TakenCodec = 0): number | string {
   return typeof codec === 'number' ? codec : shortName(codecName(codec));
@@ -53,14 +77,33 @@ export function notedSettings(op: string, core: Core, address: number, allocator
   }
 }
 
-function taken(op: string, note: Partial<Record<keyof typeof KEYS, unknown>>, pages: number, poolAllocator: AllocatorName): Noted {
-  const { disksize, memlimit, allocator, zpool = {}, swapHeader, codecs, writebackLimit = Infinity, maxInFlight, timeout } = note;
+function taken(
+  op: string,
+  note: Partial<Record<keyof typeof KEYS, unknown>>,
+  pages: number,
+  poolAllocator: AllocatorName,
+): Noted {
+  const {
+    disksize,
+    memlimit,
+    allocator,
+    zpool = {},
+    swapHeader,
+    codecs,
+    writebackLimit = Infinity,
+    maxInFlight,
+    timeout,
+  } = note;
   const unknown = Object.keys(note).find((key) => !Object.hasOwn(KEYS, key));
   if (unknown !== undefined) throw new CompcacheError('EINVAL', op, `there is no setting '${unknown}'`);
-  if (pagesOf(op, disksize) !== pages) throw new CompcacheError('EINVAL', op, `the device has ${pages * PAGE_SIZE} bytes, not ${String(disksize)}`);
+  if (pagesOf(op, disksize) !== pages)
+    throw new CompcacheError('EINVAL', op, `the device has ${pages * PAGE_SIZE} bytes, not ${String(disksize)}`);
   if (allocator !== poolAllocator) throw new CompcacheError('EINVAL', op, `the pool is of ${poolAllocator}`);
   if (writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
-  const place = { ...(maxInFlight === undefined ? {} : { maxInFlight }), ...(timeout === undefined ? {} : { timeout }) } as Noted['place'];
+  const place = {
+    ...(maxInFlight === undefined ? {} : { maxInFlight }),
+    ...(timeout === undefined ? {} : { timeout }),
+  } as Noted['place'];
   requirePlace(op, place);
   const given = { disksize, memlimit, allocator, zpool, swapHeader } as Parameters<typeof takeSettings>[1];
   const settings = takeSettings(op, given);
@@ -69,8 +112,11 @@ function taken(op: string, note: Partial<Record<keyof typeof KEYS, unknown>>, pa
 }
 
 function codecsOf(op: string, codecs: unknown): (number | string)[] {
-  const whole = Array.isArray(codecs) && codecs.length >= 1 && codecs.length <= PRIORITIES
-    && codecs.every((codec) => typeof codec === 'string' || Object.values<unknown>(CORE_CODECS).includes(codec));
+  const whole =
+    Array.isArray(codecs) &&
+    codecs.length >= 1 &&
+    codecs.length <= PRIORITIES &&
+    codecs.every((codec) => typeof codec === 'string' || Object.values<unknown>(CORE_CODECS).includes(codec));
   if (!whole) throw new CompcacheError('EINVAL', op, `codecs must be 1 to ${PRIORITIES} names or numbers`);
   return codecs as (number | string)[];
 }

@@ -49,16 +49,34 @@ interface Found {
 /** Opens a device: the state of it. */
 export async function open(op: string, ram: Ram, name: string, given: RamzswapOpenOptions): Promise<State> {
   if (!rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
-  const { backing, codecs, clock = seconds } = takeOptions<RamzswapOpenOptions>(op, given, ['backing', 'codecs', 'clock']);
+  const {
+    backing,
+    codecs,
+    clock = seconds,
+  } = takeOptions<RamzswapOpenOptions>(op, given, ['backing', 'codecs', 'clock']);
   if (typeof clock !== 'function') throw new CompcacheError('EINVAL', op, 'clock must be a function');
   const time = timeOf(op, clock);
   const foreign = codecs === undefined ? [] : takeCodecs(op, codecs);
   const store = backing === undefined ? undefined : requireTakenStore(op, backing);
   const found = requireFound(op, ram, name, store);
-  const settings = { ...found.noted.settings, ...(await takenCodecs(op, found.noted.codecs, foreign)), ...(store === undefined ? {} : { backing: store.source }) };
+  const settings = {
+    ...found.noted.settings,
+    ...(await takenCodecs(op, found.noted.codecs, foreign)),
+    ...(store === undefined ? {} : { backing: store.source }),
+  };
   const events = { changed: (): void => undefined };
   const { maxInFlight = 32, timeout = 30_000 } = found.noted.place;
-  const io = store && new StoreIo(store.source, maxInFlight, timeout, () => { events.changed(); }, store.isSync);
+  const io =
+    store &&
+    new StoreIo(
+      store.source,
+      maxInFlight,
+      timeout,
+      () => {
+        events.changed();
+      },
+      store.isSync,
+    );
   requireStill(op, ram, name, found);
   if (io !== undefined) takeStore(op, io.store);
   try {
@@ -84,19 +102,27 @@ function requireFound(op: string, ram: Ram, name: string, store: TakenStore | un
   const [address] = front.pools;
   const allocator = pools.find((pool) => pool.address === address)?.allocator;
   const others = fronts.filter((other) => other.address !== front.address).flatMap((other) => other.pools);
-  if (address === undefined || allocator === undefined || others.includes(address)) throw new CompcacheError('EIO', op, 'the device has no pool of its own');
+  if (address === undefined || allocator === undefined || others.includes(address))
+    throw new CompcacheError('EIO', op, 'the device has no pool of its own');
   const noted = notedSettings(op, core, front.address, allocator);
   const figure = (which: number): number => core.exports.ramzFigure(front.address, which);
   const slots = figure(RAMZ_STORE);
-  if (store === undefined && figure(RAMZ_WRITTEN) !== 0) throw new CompcacheError('EINVAL', op, `${figure(RAMZ_WRITTEN)} pages are in a backing store: give it as backing`);
+  if (store === undefined && figure(RAMZ_WRITTEN) !== 0)
+    throw new CompcacheError('EINVAL', op, `${figure(RAMZ_WRITTEN)} pages are in a backing store: give it as backing`);
   if (store !== undefined && slots === 0) throw new CompcacheError('EINVAL', op, 'the device had no backing store');
-  if (store !== undefined && store.slots < slots) throw new CompcacheError('EINVAL', op, `the store has ${store.slots} slots, the one that the device had has ${slots}`);
+  if (store !== undefined && store.slots < slots)
+    throw new CompcacheError(
+      'EINVAL',
+      op,
+      `the store has ${store.slots} slots, the one that the device had has ${slots}`,
+    );
   return { front, core, pool: rams.poolAt(ram, address), noted, store };
 }
 
 /** Requires that the device rests still. EBUSY when another call has opened it, ENOENT when it was dropped, ECLOSED. */
 function requireStill(op: string, ram: Ram, name: string, { front }: Found): void {
-  if (rams.resting(op, ram, name, 'ramzswap') !== front) throw new CompcacheError('EBUSY', op, `${show(name)} is another one now`);
+  if (rams.resting(op, ram, name, 'ramzswap') !== front)
+    throw new CompcacheError('EBUSY', op, `${show(name)} is another one now`);
 }
 
 /** Requires that the store is the one that its pages are in. EINVAL. */
@@ -112,9 +138,18 @@ async function requireSame(op: string, { core, front }: Found, io: StoreIo): Pro
 }
 
 /** The codecs of a device, by priority. EINVAL for one that lacks, ENODEV for one that this host lacks. */
-async function takenCodecs(op: string, names: Noted['codecs'], foreign: readonly ForeignCodec[]): Promise<Pick<Settings, 'codec' | 'recompCodecs'>> {
+async function takenCodecs(
+  op: string,
+  names: Noted['codecs'],
+  foreign: readonly ForeignCodec[],
+): Promise<Pick<Settings, 'codec' | 'recompCodecs'>> {
   const taken: (number | ForeignCodec)[] = [];
-  for (const name of names) taken.push(typeof name === 'number' ? name : (foreign.find((codec) => shortName(codec.name) === name) ?? (await loaded(op, name))));
+  for (const name of names)
+    taken.push(
+      typeof name === 'number'
+        ? name
+        : (foreign.find((codec) => shortName(codec.name) === name) ?? (await loaded(op, name))),
+    );
   const [codec = CORE_CODECS.lz4, ...recompCodecs] = taken;
   return recompCodecs.length === 0 ? { codec } : { codec, recompCodecs };
 }
@@ -134,7 +169,12 @@ interface With {
 }
 
 /** Makes the device of what was found. Nothing in here fails; slots that are to be freed are told to the store last. */
-function wake(state: State, op: string, { front: { name, address }, front, core, pool, noted }: Found, { settings, time, io, events }: With): void {
+function wake(
+  state: State,
+  op: string,
+  { front: { name, address }, front, core, pool, noted }: Found,
+  { settings, time, io, events }: With,
+): void {
   const { ram } = state.options as { ram: Ram };
   const { exports } = core;
   const codecs = numbered(state, op, settings);

@@ -17,7 +17,11 @@ export function isObject({ state }: Found): boolean {
 /** The first from a page on. */
 export function nextPage({ front, address, core: { out } }: Device, index: number): Found | undefined {
   if (front.ramzNext(address, index) === 0) return undefined;
-  return { index: out[OUT_KEY_LOW] as number, state: out[OUT_PAGE_STATE] as number, bytes: out[OUT_PAGE_BYTES] as number };
+  return {
+    index: out[OUT_KEY_LOW] as number,
+    state: out[OUT_PAGE_STATE] as number,
+    bytes: out[OUT_PAGE_BYTES] as number,
+  };
 }
 
 /** All, in order, as long as the device lives. */

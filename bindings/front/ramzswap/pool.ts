@@ -21,7 +21,14 @@ export interface Offered {
 }
 
 /** One try to keep a page in the pool, as it is if need be: 0, or why not. */
-export function tryPool(state: State, op: string, device: Device, offered: Offered, asIs: boolean, turn?: Turn): number {
+export function tryPool(
+  state: State,
+  op: string,
+  device: Device,
+  offered: Offered,
+  asIs: boolean,
+  turn?: Turn,
+): number {
   let result = attempt(state, op, device, offered, asIs);
   // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
   if ((result === OVER_LIMIT || result === ENOMEM) && isFreeable(device)) {

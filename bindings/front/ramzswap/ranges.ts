@@ -53,7 +53,8 @@ export function write(state: State, call: Call, place: number, unit: number, byt
 function requireLength(state: State, op: string, what: string, bytes: Uint8Array, place: number, unit: number): number {
   requireBytes(op, what, bytes);
   const length = lengthOf(bytes);
-  if (length % unit !== 0) throw new CompcacheError('EINVAL', op, `${what} must have a multiple of ${unit} bytes, not ${length}`);
+  if (length % unit !== 0)
+    throw new CompcacheError('EINVAL', op, `${what} must have a multiple of ${unit} bytes, not ${length}`);
   requireRange(op, unit === SECTOR ? 'sector' : 'offset', place, 0, Math.floor(Number.MAX_SAFE_INTEGER / unit));
   const device = live(state, op);
   if (place * unit + length > device.pages * PAGE_SIZE) throw beyond(state, op, device);
@@ -61,14 +62,27 @@ function requireLength(state: State, op: string, what: string, bytes: Uint8Array
 }
 
 /** Does a range page by page: with the caller's array when it lies in one page, else with a view of ours. */
-function inParts(call: Call, what: string, offset: number, bytes: Uint8Array, all: number, one: (part: Part, bytes: Uint8Array) => Rest): Rest {
+function inParts(
+  call: Call,
+  what: string,
+  offset: number,
+  bytes: Uint8Array,
+  all: number,
+  one: (part: Part, bytes: Uint8Array) => Rest,
+): Rest {
   if (all === 0) return undefined;
   const part = partAt(offset, 0, all);
   return part.length === all ? one(part, bytes) : eachPart(call, offset, viewOf(call.op, what, bytes), all, one);
 }
 
-function* eachPart({ waits }: Call, offset: number, view: Uint8Array, all: number, one: (part: Part, view: Uint8Array) => Rest): Steps<void> {
-  for (let at = 0; at < all; ) {
+function* eachPart(
+  { waits }: Call,
+  offset: number,
+  view: Uint8Array,
+  all: number,
+  one: (part: Part, view: Uint8Array) => Rest,
+): Steps<void> {
+  for (let at = 0; at < all;) {
     const part = partAt(offset, at, all);
     const rest = one(part, view);
     if (rest !== undefined) yield* rest;

@@ -37,7 +37,8 @@ function* fetched(state: State, call: Call, index: number): Steps<Uint8Array> {
   for (;;) {
     const device = live(state, op);
     const io = device.io as StoreIo;
-    if (!io.isSync && !waits) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async twin');
+    if (!io.isSync && !waits)
+      throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async twin');
     if (io.isSync || io.hasRoom) {
       const [slot, generation] = notedPlace(device.core);
       const buffer = new Uint8Array(SLOT_BYTES);

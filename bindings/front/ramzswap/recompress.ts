@@ -1,5 +1,16 @@
 /** Compresses pages anew, by the further codecs. Those that are not of the core are foreign code, and may change all meanwhile. */
-import { DECOMPRESS, ENOENT, ENOMEM, FIRST_FOREIGN, HUGE, IDLE, INCOMPRESSIBLE, PRIORITY_MASK, PRIORITY_SHIFT, REPLACED } from '../../../assembly/abi.ts';
+import {
+  DECOMPRESS,
+  ENOENT,
+  ENOMEM,
+  FIRST_FOREIGN,
+  HUGE,
+  IDLE,
+  INCOMPRESSIBLE,
+  PRIORITY_MASK,
+  PRIORITY_SHIFT,
+  REPLACED,
+} from '../../../assembly/abi.ts';
 import { CompcacheError, requireU32, takeOptions } from '../../errors.ts';
 import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
@@ -84,7 +95,8 @@ function* recompressed(state: State, op: string, { device, wanted }: Run, slices
       }
       if (verdict === undefined) break;
       if (verdict === 'smaller') smaller += 1;
-      else if (verdict === 'never' && tries.at(-1) === last && (priority === undefined || last === 1)) device.front.ramzGiveUp(device.address, page.index);
+      else if (verdict === 'never' && tries.at(-1) === last && (priority === undefined || last === 1))
+        device.front.ramzGiveUp(device.address, page.index);
     }
     if (slices?.isOver === true) yield* wait(slices.turn());
     if (live(state, op) !== device) break;
@@ -100,7 +112,11 @@ function triesAgain(device: Device, page: Found, tries: number[], wanted: Wanted
 }
 
 /** What options mean for the device as it is. EINVAL. */
-function requireWanted({ codecs, most }: State, op: string, { type, threshold, maxPages = Infinity, priority }: RecompressOptions): Wanted {
+function requireWanted(
+  { codecs, most }: State,
+  op: string,
+  { type, threshold, maxPages = Infinity, priority }: RecompressOptions,
+): Wanted {
   if (type !== undefined) requireWord(op, 'type', type, ['idle', 'huge', 'huge_idle']);
   if (threshold !== undefined) requireRange(op, 'threshold', threshold, 1, most);
   if (maxPages !== Infinity) requireU32(op, 'maxPages', maxPages);
@@ -125,12 +141,20 @@ function range(first: number, last: number): number[] {
 }
 
 /** Tries codecs on a page. */
-function tryPage(state: State, op: string, device: Device, index: number, priorities: readonly number[], threshold: number): Verdict {
+function tryPage(
+  state: State,
+  op: string,
+  device: Device,
+  index: number,
+  priorities: readonly number[],
+  threshold: number,
+): Verdict {
   const { front, address } = device;
   let verdict: 'never' | 'not now' = 'never';
   for (const priority of priorities) {
     let result = DECOMPRESS;
-    if (codecNumber(state, priority) < FIRST_FOREIGN) result = front.ramzRecompress(address, index, priority, threshold) >>> 0;
+    if (codecNumber(state, priority) < FIRST_FOREIGN)
+      result = front.ramzRecompress(address, index, priority, threshold) >>> 0;
     if (result === DECOMPRESS) result = tryWith(state, op, device, index, priority, threshold);
     if (result === REPLACED) {
       replaced(state, index);

@@ -5,9 +5,19 @@ import { requireRange } from '../common/options.ts';
 import type { Found } from './pages.ts';
 
 /** What writeback takes. */
-export type WritebackSelection = 'idle' | 'huge' | 'huge_idle' | 'incompressible' | { pages: readonly (number | readonly [first: number, last: number])[] };
+export type WritebackSelection =
+  | 'idle'
+  | 'huge'
+  | 'huge_idle'
+  | 'incompressible'
+  | { pages: readonly (number | readonly [first: number, last: number])[] };
 
-const MASKS: Record<string, number> = { idle: IDLE, huge: HUGE, huge_idle: HUGE | IDLE, incompressible: INCOMPRESSIBLE };
+const MASKS: Record<string, number> = {
+  idle: IDLE,
+  huge: HUGE,
+  huge_idle: HUGE | IDLE,
+  incompressible: INCOMPRESSIBLE,
+};
 
 type Range = [first: unknown, last: unknown];
 
@@ -24,7 +34,12 @@ export function takeSelection(op: string, selection: unknown): TakenSelection {
     if (CompcacheError.made(cause)) throw cause;
     throw new CompcacheError('EINVAL', op, 'selection cannot be read', { cause });
   }
-  if (ranges === undefined) throw new CompcacheError('EINVAL', op, `selection must be ${Object.keys(MASKS).map(show).join(', ')} or { pages }, not ${show(selection)}`);
+  if (ranges === undefined)
+    throw new CompcacheError(
+      'EINVAL',
+      op,
+      `selection must be ${Object.keys(MASKS).map(show).join(', ')} or { pages }, not ${show(selection)}`,
+    );
   return ranges;
 }
 

@@ -55,7 +55,16 @@ export interface RamzswapOptions extends RamzswapSettings, Omit<RamOptions, 'fir
   clock?: () => number;
 }
 
-export const SETTINGS = ['disksize', 'memlimit', 'allocator', 'zpool', 'codec', 'recompCodecs', 'backing', 'swapHeader'] as const;
+export const SETTINGS = [
+  'disksize',
+  'memlimit',
+  'allocator',
+  'zpool',
+  'codec',
+  'recompCodecs',
+  'backing',
+  'swapHeader',
+] as const;
 
 /** A codec that was taken: a number for one of the core, a codec outside it, or the name of one that must be loaded. */
 export type TakenCodec = number | ForeignCodec | string;
@@ -74,15 +83,26 @@ export interface Settings {
 
 /** The options of create, without the settings, which are by themselves. EINVAL. */
 export function takeRamzswapOptions(op: string, given: unknown): { options: RamzswapOptions; settings: Settings } {
-  const options = takeOptions<RamzswapOptions>(op, given, [...SETTINGS, ...RAM_KEYS, 'ram', 'maxInFlight', 'timeout', 'clock']);
+  const options = takeOptions<RamzswapOptions>(op, given, [
+    ...SETTINGS,
+    ...RAM_KEYS,
+    'ram',
+    'maxInFlight',
+    'timeout',
+    'clock',
+  ]);
   requirePlace(op, options);
   const { clock } = options;
-  if (clock !== undefined && typeof clock !== 'function') throw new CompcacheError('EINVAL', op, 'clock must be a function');
+  if (clock !== undefined && typeof clock !== 'function')
+    throw new CompcacheError('EINVAL', op, 'clock must be a function');
   return { options, settings: takeSettings(op, options) };
 }
 
 /** Settings that were read from the caller's object, checked, and copied as deep as they go. EINVAL. */
-export function takeSettings(op: string, { disksize, memlimit, allocator, zpool, codec, recompCodecs, backing, swapHeader }: RamzswapSettings): Settings {
+export function takeSettings(
+  op: string,
+  { disksize, memlimit, allocator, zpool, codec, recompCodecs, backing, swapHeader }: RamzswapSettings,
+): Settings {
   const taken: Settings = {};
   if (disksize !== undefined) {
     pagesOf(op, disksize);
@@ -130,6 +150,11 @@ export function codecName(codec: TakenCodec = 0): string {
 export function pagesOf(op: string, disksize: unknown): number {
   const bytes = parseBytes(op, 'disksize', disksize);
   const pages = Math.ceil(bytes / PAGE_SIZE);
-  if (pages === 0 || pages > PAGES_MAX) throw new CompcacheError('EINVAL', op, `disksize must be from 1 to ${PAGES_MAX * PAGE_SIZE} bytes, not ${show(disksize)}`);
+  if (pages === 0 || pages > PAGES_MAX)
+    throw new CompcacheError(
+      'EINVAL',
+      op,
+      `disksize must be from 1 to ${PAGES_MAX * PAGE_SIZE} bytes, not ${show(disksize)}`,
+    );
   return pages;
 }

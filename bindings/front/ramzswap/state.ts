@@ -93,17 +93,47 @@ export interface State {
 
 /** What is counted of I/O. */
 export function noCounters() {
-  return { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0, bdReads: 0, bdWrites: 0, compacted: 0 };
+  return {
+    numReads: 0,
+    numWrites: 0,
+    failedReads: 0,
+    failedWrites: 0,
+    invalidIo: 0,
+    notifyFree: 0,
+    discard: 0,
+    bdReads: 0,
+    bdWrites: 0,
+    compacted: 0,
+  };
 }
 
-export function newState(options: RamzswapOptions, created: Settings, module: WebAssembly.Module | undefined, loaded: ReadonlyMap<unknown, ForeignCodec>): State {
+export function newState(
+  options: RamzswapOptions,
+  created: Settings,
+  module: WebAssembly.Module | undefined,
+  loaded: ReadonlyMap<unknown, ForeignCodec>,
+): State {
   return {
-    options, created, module, loaded,
+    options,
+    created,
+    module,
+    loaded,
     clock: options.clock ?? seconds,
-    moving: new Map(), turns: new Turns(), active: new Set(),
-    settings: created, device: undefined,
-    codecs: { numbers: [], foreign: [] }, most: 0, memlimit: 0, budget: Infinity, counters: noCounters(),
-    busy: false, resetting: false, changes: 0, closed: false, closing: undefined,
+    moving: new Map(),
+    turns: new Turns(),
+    active: new Set(),
+    settings: created,
+    device: undefined,
+    codecs: { numbers: [], foreign: [] },
+    most: 0,
+    memlimit: 0,
+    budget: Infinity,
+    counters: noCounters(),
+    busy: false,
+    resetting: false,
+    changes: 0,
+    closed: false,
+    closing: undefined,
   };
 }
 
@@ -121,7 +151,8 @@ export function begin(state: State, op: string, waits: boolean): Call {
 /** What a clock says. What it throws is thrown. EINVAL. */
 export function timeOf(op: string, clock: () => number): number {
   const time: unknown = clock();
-  if (isPromise(time) || typeof time !== 'number' || !Number.isFinite(time)) throw new CompcacheError('EINVAL', op, `clock must give a finite number, not ${show(time)}`);
+  if (isPromise(time) || typeof time !== 'number' || !Number.isFinite(time))
+    throw new CompcacheError('EINVAL', op, `clock must give a finite number, not ${show(time)}`);
   return time;
 }
 

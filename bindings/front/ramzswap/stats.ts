@@ -1,7 +1,23 @@
 /** The statistics of a ramzswap, from the core's figures and what was counted. Reads only. */
 import {
-  ENTRY, FILL, HUGE, IDLE, INCOMPRESSIBLE, KIND_MASK, PRIORITY_MASK, PRIORITY_SHIFT, RAMZ_BYTES, RAMZ_FRAMES, RAMZ_GOOD, RAMZ_HUGE, RAMZ_HUGE_EVER,
-  RAMZ_OBJECTS, RAMZ_PEAK, RAMZ_SAME, RAMZ_WRITTEN, WRITTEN,
+  ENTRY,
+  FILL,
+  HUGE,
+  IDLE,
+  INCOMPRESSIBLE,
+  KIND_MASK,
+  PRIORITY_MASK,
+  PRIORITY_SHIFT,
+  RAMZ_BYTES,
+  RAMZ_FRAMES,
+  RAMZ_GOOD,
+  RAMZ_HUGE,
+  RAMZ_HUGE_EVER,
+  RAMZ_OBJECTS,
+  RAMZ_PEAK,
+  RAMZ_SAME,
+  RAMZ_WRITTEN,
+  WRITTEN,
 } from '../../../assembly/abi.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { allPages } from './pages.ts';
@@ -80,14 +96,29 @@ export interface BlockState {
 
 /** ramzswap's record. */
 export function ramzswapStats({ counters, memlimit }: State, device: Device): RamzswapStats {
-  const { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard, bdReads, bdWrites } = counters;
+  const { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard, bdReads, bdWrites } =
+    counters;
   const figures = figuresOf(device);
   return {
-    disksize: device.pages * PAGE_SIZE, memlimit,
-    numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard,
-    pagesSame: figures.same, pagesStored: figures.stored, pagesUsed: figures.frames, goodCompress: figures.good, pagesExpand: figures.huge,
-    origDataSize: figures.stored * PAGE_SIZE, comprDataSize: figures.bytes, memUsedTotal: figures.frames * PAGE_SIZE,
-    bdevNumReads: bdReads, bdevNumWrites: bdWrites,
+    disksize: device.pages * PAGE_SIZE,
+    memlimit,
+    numReads,
+    numWrites,
+    failedReads,
+    failedWrites,
+    invalidIo,
+    notifyFree,
+    discard,
+    pagesSame: figures.same,
+    pagesStored: figures.stored,
+    pagesUsed: figures.frames,
+    goodCompress: figures.good,
+    pagesExpand: figures.huge,
+    origDataSize: figures.stored * PAGE_SIZE,
+    comprDataSize: figures.bytes,
+    memUsedTotal: figures.frames * PAGE_SIZE,
+    bdevNumReads: bdReads,
+    bdevNumWrites: bdWrites,
   };
 }
 
@@ -122,14 +153,21 @@ export function* blockState(state: State): Generator<BlockState> {
     const object = kind === ENTRY;
     const recompressed = object && ((page >>> PRIORITY_SHIFT) & PRIORITY_MASK) !== 0;
     const flags = [
-      kind === FILL ? 's' : '.', kind === WRITTEN ? 'w' : '.', object && (page & HUGE) !== 0 ? 'h' : '.', object && (page & IDLE) !== 0 ? 'i' : '.',
-      recompressed ? 'r' : '.', object && (page & INCOMPRESSIBLE) !== 0 ? 'n' : '.',
+      kind === FILL ? 's' : '.',
+      kind === WRITTEN ? 'w' : '.',
+      object && (page & HUGE) !== 0 ? 'h' : '.',
+      object && (page & IDLE) !== 0 ? 'i' : '.',
+      recompressed ? 'r' : '.',
+      object && (page & INCOMPRESSIBLE) !== 0 ? 'n' : '.',
     ];
     yield { index, accessTime: front.ramzSecond(address, page) >>> 0, flags: flags.join(''), bytes };
   }
 }
 
-function figuresOf({ front, address }: Device): Record<'stored' | 'same' | 'huge' | 'written' | 'hugeEver' | 'peak' | 'bytes' | 'good' | 'frames', number> {
+function figuresOf({
+  front,
+  address,
+}: Device): Record<'stored' | 'same' | 'huge' | 'written' | 'hugeEver' | 'peak' | 'bytes' | 'good' | 'frames', number> {
   const figure = (which: number): number => front.ramzFigure(address, which);
   const same = figure(RAMZ_SAME);
   const written = figure(RAMZ_WRITTEN);

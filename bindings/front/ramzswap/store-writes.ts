@@ -19,11 +19,23 @@ export function compose(op: string, device: Device, index: number, page: Uint8Ar
 /** The job of what the core has composed in the block buffer. */
 export function composed({ core, blockAddress }: Device, index: number, length: number): Job {
   const { out, bytes } = core;
-  return { index, slot: out[OUT_SLOT] as number, generation: out[OUT_GENERATION] as number, bytes: bytes.slice(blockAddress, blockAddress + length) };
+  return {
+    index,
+    slot: out[OUT_SLOT] as number,
+    generation: out[OUT_GENERATION] as number,
+    bytes: bytes.slice(blockAddress, blockAddress + length),
+  };
 }
 
 /** Ends the write of a page that is new: unless a later one was first, the page is in the store now. EIO, ENOSPC, ENOMEM. */
-export function endComing(state: State, op: string, device: Device, job: Job, outcome: Outcome<unknown>, turn: Turn): void {
+export function endComing(
+  state: State,
+  op: string,
+  device: Device,
+  job: Job,
+  outcome: Outcome<unknown>,
+  turn: Turn,
+): void {
   const newest = state.turns.isComing(job.index, turn);
   requireSame(state, op, device);
   if ('failure' in outcome) {

@@ -46,7 +46,11 @@ export class Turns {
 
   /** Waits until no write of the page is before this one, or this one was taken out. */
   async untilFirst(index: number, turn: Turn): Promise<void> {
-    for (let turns = this.#coming.get(index); turns?.includes(turn) === true && turns[0] !== turn; turns = this.#coming.get(index)) {
+    for (
+      let turns = this.#coming.get(index);
+      turns?.includes(turn) === true && turns[0] !== turn;
+      turns = this.#coming.get(index)
+    ) {
       await Promise.race([(turns[0] as Turn).over, turn.over]);
     }
   }

@@ -111,7 +111,8 @@ function* move(state: State, op: string, run: Run, slices: Slices | undefined): 
     if (io.isSync) {
       endMove(state, op, run, job, io.now(op, write));
     } else {
-      const moving = io.soon(op, write)
+      const moving = io
+        .soon(op, write)
         .then((outcome) => endMove(state, op, run, job, outcome))
         .finally(() => active.delete(moving));
       active.add(moving);
@@ -137,7 +138,8 @@ function* candidates(state: State, { device, wanted }: Run): Generator<number | 
   for (let bucket = sizes.length - 1; bucket >= 0; bucket--) {
     if (sizes[bucket] === 0) continue;
     for (const page of allPages(state)) {
-      if (isObject(page) && bucketOf(page) === bucket && wanted(page) && !state.moving.has(page.index)) yield page.index;
+      if (isObject(page) && bucketOf(page) === bucket && wanted(page) && !state.moving.has(page.index))
+        yield page.index;
       else if (++looked % LOOKS === 0) yield undefined;
       if (state.device !== device || state.closed) return;
     }
@@ -156,7 +158,8 @@ function beginMove(state: State, op: string, run: Run, index: number): Job | und
     return undefined;
   }
   const length = device.front.ramzOut(device.address, index) >>> 0;
-  if (codeOf(length) === 'ENOSPC' && length >= ERRNO_MIN) run.failure = new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
+  if (codeOf(length) === 'ENOSPC' && length >= ERRNO_MIN)
+    run.failure = new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
   if (length >= ERRNO_MIN) return undefined;
   const job = composed(device, index, length);
   spend(state, op, 1);
@@ -179,7 +182,10 @@ function endMove(state: State, op: string, run: Run, job: Job, outcome: Outcome<
   if (unchanged) state.moving.delete(job.index);
   if ('failure' in outcome) run.failure ??= outcome.failure;
   else state.counters.bdWrites += 1;
-  const moved = unchanged && !('failure' in outcome) && device.front.ramzWritten(device.address, job.index, job.slot, job.generation) === 0;
+  const moved =
+    unchanged &&
+    !('failure' in outcome) &&
+    device.front.ramzWritten(device.address, job.index, job.slot, job.generation) === 0;
   if (moved) run.moved += 1;
   else {
     spend(state, op, -1);

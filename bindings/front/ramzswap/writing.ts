@@ -30,13 +30,21 @@ export function put(state: State, call: Call, index: number, page: Uint8Array): 
   const refused = keep(state, call, device, index, page);
   if (refused === undefined) return undefined;
   const io = device.io as StoreIo;
-  if (!io.isSync && !call.waits) throw new CompcacheError('EAGAIN', call.op, 'the page is for an asynchronous store: use the …Async twin');
+  if (!io.isSync && !call.waits)
+    throw new CompcacheError('EAGAIN', call.op, 'the page is for an asynchronous store: use the …Async twin');
   const sending = send(state, call.op, device, refused, state.turns.enqueue(index));
   return io.isSync ? sending : whileActive(state.active, sending);
 }
 
 /** Keeps a page in the pool. What is returned is for the store, which there is then. ENOMEM, EIO. */
-function keep(state: State, { op, time }: Call, device: Device, index: number, given: Uint8Array, turn?: Turn): Refused | undefined {
+function keep(
+  state: State,
+  { op, time }: Call,
+  device: Device,
+  index: number,
+  given: Uint8Array,
+  turn?: Turn,
+): Refused | undefined {
   const isForeign = codecNumber(state, 0) >= FIRST_FOREIGN;
   const page = isForeign ? copyOf(op, 'page', given) : given; // the codec may do to it what it likes
   const now = secondOf(device, time);
@@ -51,10 +59,16 @@ function keep(state: State, { op, time }: Call, device: Device, index: number, g
 /** Requires that a page which cannot be kept is for the store. ENOMEM, EIO. */
 function requireStore(state: State, op: string, device: Device, result: number): void {
   if (result === CODEC_FAILED) throw new CompcacheError('EIO', op, 'the codec failed');
-  if (result !== OVER_LIMIT && result !== POOR && result !== ENOMEM) throw new CompcacheError(codeOf(result), op, `page beyond the device`);
+  if (result !== OVER_LIMIT && result !== POOR && result !== ENOMEM)
+    throw new CompcacheError(codeOf(result), op, `page beyond the device`);
   if (device.io !== undefined) return;
   const bytes = zpools.frameCounts(device.pool).frames * PAGE_SIZE;
-  if (result === OVER_LIMIT) throw new CompcacheError('ENOMEM', op, `memlimit is ${state.memlimit} bytes, the pool has ${bytes}: 1 frame needed, 0 free`);
+  if (result === OVER_LIMIT)
+    throw new CompcacheError(
+      'ENOMEM',
+      op,
+      `memlimit is ${state.memlimit} bytes, the pool has ${bytes}: 1 frame needed, 0 free`,
+    );
   throw noFrame(op, device.core, codeOf(result));
 }
 
@@ -104,12 +118,20 @@ function keepAfterAll(state: State, op: string, device: Device, refused: Refused
  * Writes a part of a page, which is in memory of ours if the call waits: the rest is what the writes before have left. With an
  * asynchronous store those are waited for; then nothing may come between reading the page and putting it back. EAGAIN.
  */
-export function* patch(state: State, call: Call, index: number, part: Uint8Array, from: number, length: number): Steps<void> {
+export function* patch(
+  state: State,
+  call: Call,
+  index: number,
+  part: Uint8Array,
+  from: number,
+  length: number,
+): Steps<void> {
   const { op } = call;
   const { turns } = state;
   const isQueued = live(state, op).io?.isSync === false && call.waits;
   if (!isQueued) {
-    if (turns.has(index)) throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
+    if (turns.has(index))
+      throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
     const rest = put(state, call, index, patched(op, yield* pageOf(state, call, index), part, from, length));
     if (rest !== undefined) yield* rest;
     return;

@@ -17,7 +17,15 @@ import { codecNow, requireRange } from '../common/options.ts';
 import { close, create } from './life.ts';
 import { load, loadAsync } from './load.ts';
 import { pageOut, pageOutAsync } from './page-out.ts';
-import { requireSetting, requireZswapOptions, tellSettings, type Setting, type SettingValues, type TakenZswapOptions, type ZswapOptions } from './settings.ts';
+import {
+  requireSetting,
+  requireZswapOptions,
+  tellSettings,
+  type Setting,
+  type SettingValues,
+  type TakenZswapOptions,
+  type ZswapOptions,
+} from './settings.ts';
 import { open, type ZswapOpenOptions } from './reopen.ts';
 import { requireKey, type State } from './state.ts';
 import type { ZswapStats } from './stats.ts';

@@ -32,7 +32,13 @@ export async function create(op: string, options: TakenZswapOptions): Promise<St
 }
 
 /** Makes one in the core. @param undo notes how to undo what was done, should a later step fail */
-function made(op: string, ram: Ram, codec: number | ForeignCodec, options: TakenZswapOptions, undo: (step: () => void) => void): State {
+function made(
+  op: string,
+  ram: Ram,
+  codec: number | ForeignCodec,
+  options: TakenZswapOptions,
+  undo: (step: () => void) => void,
+): State {
   const { store, allocator = DEFAULT_ALLOCATOR } = options;
   const name = rams.freshName(op, ram, 'zswap');
   const core = rams.core(op, ram);
@@ -40,7 +46,9 @@ function made(op: string, ram: Ram, codec: number | ForeignCodec, options: Taken
   const settings = settingsOf(options);
   const victims = settings.victims === 'page' ? VICTIM_PAGE : VICTIM_ENTRY;
   const shape = SHAPES[options.index ?? 'sparse'];
-  const address = createFront(op, core, name, (epoch, at, bytes) => exports.zswapCreate(victims, shape, store?.slots ?? 0, epoch, at, bytes));
+  const address = createFront(op, core, name, (epoch, at, bytes) =>
+    exports.zswapCreate(victims, shape, store?.slots ?? 0, epoch, at, bytes),
+  );
   undo(() => void exports.zpoolDestroy(address));
   exports.zswapSetBudget(address, options.writebackLimit ?? Infinity);
   const pools = new Pools({ ram, core, name, address }, allocator, options.zpool);
@@ -62,7 +70,15 @@ interface Events {
 
 /** The calls of a store, before there is a state of whom they are. */
 export function ioOf({ source, isSync }: TakenStore, { maxInFlight, timeout }: SettingValues, events: Events): StoreIo {
-  return new StoreIo(source, maxInFlight, timeout, () => { events.changed(); }, isSync);
+  return new StoreIo(
+    source,
+    maxInFlight,
+    timeout,
+    () => {
+      events.changed();
+    },
+    isSync,
+  );
 }
 
 /** It is there from now on. */

@@ -27,7 +27,14 @@ export function load(state: State, op: string, type: number, offset: number, int
   return true;
 }
 
-function loadOtherwise(state: State, op: string, type: number, offset: number, into: Uint8Array, result: number): boolean {
+function loadOtherwise(
+  state: State,
+  op: string,
+  type: number,
+  offset: number,
+  into: Uint8Array,
+  result: number,
+): boolean {
   if (result !== IN_STORE) return give(state, op, type, offset, into, result);
   const io = state.io as StoreIo;
   if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
@@ -36,7 +43,13 @@ function loadOtherwise(state: State, op: string, type: number, offset: number, i
 }
 
 /** Loads a page, and waits for an asynchronous store. */
-export async function loadAsync(state: State, op: string, type: number, offset: number, into: Uint8Array): Promise<boolean> {
+export async function loadAsync(
+  state: State,
+  op: string,
+  type: number,
+  offset: number,
+  into: Uint8Array,
+): Promise<boolean> {
   requireKey(op, type, offset);
   requirePage(op, 'into', into);
   const view = viewOf(op, 'into', into);
@@ -60,11 +73,20 @@ function look(state: State, op: string, type: number, offset: number, into: Uint
  * @param result what the core has just said of it
  * @param most tries, in each of which the store may have moved the page
  */
-function* fetch(state: State, op: string, type: number, offset: number, into: Uint8Array, result: number, most: number): Steps<boolean> {
+function* fetch(
+  state: State,
+  op: string,
+  type: number,
+  offset: number,
+  into: Uint8Array,
+  result: number,
+  most: number,
+): Steps<boolean> {
   for (let tries = 0; result === IN_STORE;) {
     const io = state.io as StoreIo;
     if (io.hasRoom) {
-      if (tries === most) throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
+      if (tries === most)
+        throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
       tries += 1;
       const read = readSlot(op, state.core, io);
       const outcome = (yield read.outcome) as Outcome<unknown>;
@@ -88,10 +110,17 @@ function give(state: State, op: string, type: number, offset: number, into: Uint
   if (result === 0) return false;
   const { calls, core } = state;
   switch (result) {
-    case PAGE_SIZE: copyOut(op, 'into', into, core.page); break;
-    case DECOMPRESS: copyOut(op, 'into', into, state.decompressed(op)); break;
-    case BEING_WRITTEN: copyOut(op, 'into', into, state.direct.get(core.out[OUT_JOB] as number) as Uint8Array); break;
-    default: throw state.failure(op, result);
+    case PAGE_SIZE:
+      copyOut(op, 'into', into, core.page);
+      break;
+    case DECOMPRESS:
+      copyOut(op, 'into', into, state.decompressed(op));
+      break;
+    case BEING_WRITTEN:
+      copyOut(op, 'into', into, state.direct.get(core.out[OUT_JOB] as number) as Uint8Array);
+      break;
+    default:
+      throw state.failure(op, result);
   }
   // A codec that has called back may have put another page there: that one stays.
   if (state.settings.exclusiveLoads && state.calls === calls) state.lose(type, offset);
@@ -103,7 +132,15 @@ function isIn({ front, address }: State, type: number, offset: number, { slot, g
 }
 
 /** Gives out what was read of a slot. A slot that holds something else, or nothing, has lost the page: it goes. EIO. */
-function deliver(state: State, op: string, type: number, offset: number, into: Uint8Array, read: SlotRead, outcome: Outcome<unknown>): void {
+function deliver(
+  state: State,
+  op: string,
+  type: number,
+  offset: number,
+  into: Uint8Array,
+  read: SlotRead,
+  outcome: Outcome<unknown>,
+): void {
   const { calls } = state;
   const length = bytesRead(op, outcome, read.buffer);
   if (length instanceof CompcacheError) {
@@ -115,7 +152,11 @@ function deliver(state: State, op: string, type: number, offset: number, into: U
   if (page === undefined) {
     state.figures.count('readFail');
     state.lose(type, offset);
-    throw new CompcacheError('EIO', op, `slot ${read.slot} of the store does not hold what was written there: the page is lost`);
+    throw new CompcacheError(
+      'EIO',
+      op,
+      `slot ${read.slot} of the store does not hold what was written there: the page is lost`,
+    );
   }
   copyOut(op, 'into', into, page);
   if (state.settings.exclusiveLoads && state.calls === calls) state.lose(type, offset);

@@ -48,9 +48,15 @@ const PERCENTS = ['maxPoolPercent', 'acceptThresholdPercent'] as const;
 const NUMBERS = ['maxInFlight', 'timeout'] as const;
 
 function taken(op: string, note: object): Noted {
-  const { allocator, zpool, codecs, ...settings } = takeOptions<Noted & SettingValues>(
-    op, note, [...FLAGS, ...PERCENTS, ...NUMBERS, 'victims', 'allocator', 'zpool', 'codecs'],
-  );
+  const { allocator, zpool, codecs, ...settings } = takeOptions<Noted & SettingValues>(op, note, [
+    ...FLAGS,
+    ...PERCENTS,
+    ...NUMBERS,
+    'victims',
+    'allocator',
+    'zpool',
+    'codecs',
+  ]);
   for (const key of FLAGS) requireFlag(op, key, settings[key]);
   for (const key of PERCENTS) requirePercent(op, key, settings[key]);
   for (const key of NUMBERS) if (settings[key] === undefined) throw new CompcacheError('EINVAL', op, `${key} lacks`);

@@ -20,12 +20,23 @@ export function pageOut(state: State, storing: Storing, op: string, offset: numb
   if (page === undefined) return;
   state.live(op);
   const io = state.io as StoreIo;
-  if (!io.isSync) throw new CompcacheError('EAGAIN', op, `the page is for an asynchronous store: use ${op.slice(op.indexOf('.') + 1)}Async`);
+  if (!io.isSync)
+    throw new CompcacheError(
+      'EAGAIN',
+      op,
+      `the page is for an asynchronous store: use ${op.slice(op.indexOf('.') + 1)}Async`,
+    );
   runSync(send(state, op, io, pend(state, op, 0, offset, page)));
 }
 
 /** The same, which waits. */
-export async function pageOutAsync(state: State, storing: Storing, op: string, offset: number, given: Uint8Array): Promise<void> {
+export async function pageOutAsync(
+  state: State,
+  storing: Storing,
+  op: string,
+  offset: number,
+  given: Uint8Array,
+): Promise<void> {
   const page = storing.offer(op, 0, offset, given, true);
   if (page === undefined) return;
   state.live(op);
@@ -83,7 +94,11 @@ function end(state: State, op: string, job: Job, outcome: Outcome<unknown>): voi
 }
 
 /** Tells the core how it ended with a pending page. */
-function forget(state: State, { offset, type, job, slot, generation }: Pending & Pick<Job, 'slot' | 'generation'>, how: number): void {
+function forget(
+  state: State,
+  { offset, type, job, slot, generation }: Pending & Pick<Job, 'slot' | 'generation'>,
+  how: number,
+): void {
   state.direct.delete(job);
   if (!state.isGone) state.front.zswapDirectEnd(state.address, offset, type, job, slot, generation, how);
 }

@@ -44,7 +44,11 @@ export class Pools {
   #drained: Uint32Array;
 
   /** There is none yet: use() makes the first, and takeOver() takes those that lie in the RAM. */
-  constructor(place: Place, allocator: AllocatorName = DEFAULT_ALLOCATOR, options: Omit<ZpoolOptions, 'name' | 'evict'> = {}) {
+  constructor(
+    place: Place,
+    allocator: AllocatorName = DEFAULT_ALLOCATOR,
+    options: Omit<ZpoolOptions, 'name' | 'evict'> = {},
+  ) {
     const { core, address } = place;
     this.#place = place;
     this.#front = core.exports;
@@ -82,7 +86,8 @@ export class Pools {
 
   /** Makes the pool with that allocator and codec the current one. @throws ENOMEM, EBUSY, ENOSPC: nothing changes then */
   use(op: string, allocator: AllocatorName, codec: number | ForeignCodec): void {
-    if (typeof codec !== 'number' && !this.codecs.has(this.codecs.numberOf(op, codec))) requireNames(op, [...this.codecs.names, shortName(codec.name)]);
+    if (typeof codec !== 'number' && !this.codecs.has(this.codecs.numberOf(op, codec)))
+      requireNames(op, [...this.codecs.names, shortName(codec.name)]);
     this.#current = this.#take(op, allocator, codec);
   }
 
@@ -103,7 +108,8 @@ export class Pools {
       if (pool === 0) continue;
       const at = pools.findIndex((one) => one.address === pool);
       const once = found.every(([, other]) => other !== at);
-      if (!once || others.has(pool) || !this.codecs.has(codec)) throw new CompcacheError('EIO', op, 'the pools in the RAM make no sense');
+      if (!once || others.has(pool) || !this.codecs.has(codec))
+        throw new CompcacheError('EIO', op, 'the pools in the RAM make no sense');
       found.push([index, at, { pool: rams.poolAt(ram, pool), allocator: (pools[at] as PoolIn).allocator, codec }]);
     }
     for (const [index, , used] of found.sort(([, a], [, b]) => a - b)) this.#used.set(index, used);
@@ -157,7 +163,8 @@ export class Pools {
   /** Frames that compaction would give back, where asking costs little. */
   get freeable(): number {
     let frames = 0;
-    for (const { pool, allocator } of this.#used.values()) if (rowOf(allocator).knowsFreeable) frames += this.#front.zpoolFreeable(zpools.address(pool)) >>> 0;
+    for (const { pool, allocator } of this.#used.values())
+      if (rowOf(allocator).knowsFreeable) frames += this.#front.zpoolFreeable(zpools.address(pool)) >>> 0;
     return frames;
   }
 

@@ -69,10 +69,16 @@ export async function open(op: string, ram: Ram, name: string, given: ZswapOpenO
 function requireFits(op: string, { core, front, store }: Found): void {
   const pages = core.exports.zswapFigure(front.address, ZSWAP_WRITTEN) >>> 0;
   const slots = core.exports.zswapFigure(front.address, ZSWAP_STORE_SLOTS) >>> 0;
-  if (store === undefined && pages !== 0) throw new CompcacheError('EINVAL', op, `${pages} pages are in a backing store: give it as store`);
+  if (store === undefined && pages !== 0)
+    throw new CompcacheError('EINVAL', op, `${pages} pages are in a backing store: give it as store`);
   if (store === undefined) return;
   if (slots === 0) throw new CompcacheError('EINVAL', op, 'the zswap had no backing store');
-  if (store.slots < slots) throw new CompcacheError('EINVAL', op, `the store has ${store.slots} slots, the one that the zswap had has ${slots}`);
+  if (store.slots < slots)
+    throw new CompcacheError(
+      'EINVAL',
+      op,
+      `the store has ${store.slots} slots, the one that the zswap had has ${slots}`,
+    );
 }
 
 async function attach(op: string, found: Found, given: readonly ForeignCodec[]): Promise<State> {

@@ -8,7 +8,14 @@ import type { Ram } from '../../ram.ts';
 import type { AllocatorName, Codec, RamOptions, ZpoolOptions } from '../../types.ts';
 import type { CoreExports } from '../../wasm.ts';
 import {
-  RAM_KEYS, requireFlag, requirePercent, requirePlace, requireRange, requireTakenStore, requireWord, type TakenStore,
+  RAM_KEYS,
+  requireFlag,
+  requirePercent,
+  requirePlace,
+  requireRange,
+  requireTakenStore,
+  requireWord,
+  type TakenStore,
 } from '../common/options.ts';
 
 export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
@@ -57,8 +64,23 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
 }
 
 const OWN = [
-  'ram', 'allocator', 'zpool', 'codec', 'enabled', 'maxPoolPercent', 'acceptThresholdPercent', 'sameFilled', 'exclusiveLoads', 'victims',
-  'incompressible', 'index', 'store', 'writebackCompressed', 'writebackLimit', 'maxInFlight', 'timeout',
+  'ram',
+  'allocator',
+  'zpool',
+  'codec',
+  'enabled',
+  'maxPoolPercent',
+  'acceptThresholdPercent',
+  'sameFilled',
+  'exclusiveLoads',
+  'victims',
+  'incompressible',
+  'index',
+  'store',
+  'writebackCompressed',
+  'writebackLimit',
+  'maxInFlight',
+  'timeout',
 ] as const;
 /** Options of zswap that were checked. */
 export interface TakenZswapOptions extends Omit<ZswapOptions, 'store'> {
@@ -80,11 +102,14 @@ export function requireZswapOptions(op: string, given: ZswapOptions): TakenZswap
     if (options[key] !== undefined) requireFlag(op, key, options[key]);
   }
   if (options.victims !== undefined) requireWord(op, 'victims', options.victims, ['entry', 'page']);
-  if (options.incompressible !== undefined) requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
+  if (options.incompressible !== undefined)
+    requireWord(op, 'incompressible', options.incompressible, ['keep', 'refuse']);
   if (options.index !== undefined) requireWord(op, 'index', options.index, ['sparse', 'dense']);
-  if (options.index === 'dense' && options.victims === 'page') throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
+  if (options.index === 'dense' && options.victims === 'page')
+    throw new CompcacheError('EINVAL', op, "index 'dense' needs victims 'entry'");
   if (options.zpool !== undefined) options.zpool = takeOptions<ZpoolOptions>(op, options.zpool, ALLOCATOR_OPTIONS);
-  if (writebackLimit !== undefined && writebackLimit !== Infinity) requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
+  if (writebackLimit !== undefined && writebackLimit !== Infinity)
+    requireRange(op, 'writebackLimit', writebackLimit, 0, Number.MAX_SAFE_INTEGER);
   const { store, ...others } = options;
   return store === undefined ? others : { ...others, store: requireTakenStore(op, store) };
 }
@@ -138,7 +163,11 @@ export function settingsOf(options: TakenZswapOptions): SettingValues {
 }
 
 /** Tells the core those settings that it has to know. */
-export function tellSettings({ maxPoolPercent, acceptThresholdPercent, sameFilled, keep }: SettingValues, front: CoreExports, address: number): void {
+export function tellSettings(
+  { maxPoolPercent, acceptThresholdPercent, sameFilled, keep }: SettingValues,
+  front: CoreExports,
+  address: number,
+): void {
   front.zswapSet(address, maxPoolPercent, acceptThresholdPercent, sameFilled ? 1 : 0, keep ? 1 : 0);
 }
 

@@ -21,7 +21,8 @@ const TYPE_MAX = RAW_KEYS - 1;
 /** Requires the type and offset of a page. EINVAL. */
 export function requireKey(op: string, type: number, offset: number): void {
   if (!isU32(offset)) requireU32(op, 'offset', offset);
-  if (!isU32(type) || type > TYPE_MAX) throw new CompcacheError('EINVAL', op, `type must be a whole number from 0 to ${TYPE_MAX}, not ${show(type)}`);
+  if (!isU32(type) || type > TYPE_MAX)
+    throw new CompcacheError('EINVAL', op, `type must be a whole number from 0 to ${TYPE_MAX}, not ${show(type)}`);
 }
 
 /** What a zswap is made of: its place in the core, with its pools, and its store. */
@@ -138,10 +139,14 @@ export class State {
   /** The error for a result of the core. */
   failure(op: string, result: number): CompcacheError {
     switch (codeOf(result)) {
-      case 'ENOMEM': return noFrame(op, this.core);
-      case 'ENOSPC': return noSlot(op);
-      case 'EINVAL': return new CompcacheError('EINVAL', op, "index 'dense' has only type 0");
-      default: return new CompcacheError(codeOf(result), op, 'the page does not decompress');
+      case 'ENOMEM':
+        return noFrame(op, this.core);
+      case 'ENOSPC':
+        return noSlot(op);
+      case 'EINVAL':
+        return new CompcacheError('EINVAL', op, "index 'dense' has only type 0");
+      default:
+        return new CompcacheError(codeOf(result), op, 'the page does not decompress');
     }
   }
 }

@@ -1,8 +1,24 @@
 /** What a zswap counts: names, and the numbers that the core has for them. It only asks the core, and adds to its counters. */
 import {
-  DECOMPRESS_FAIL, DUPLICATE_ENTRY, POOL_LIMIT_HIT, READ_FAIL, REJECT_ALLOC_FAIL, REJECT_COMPRESS_FAIL, REJECT_COMPRESS_POOR,
-  REJECT_KMEMCACHE_FAIL, REJECT_RECLAIM_FAIL, WRITEBACK_FAIL, WRITTEN_BACK, ZSWAP_IN_FLIGHT, ZSWAP_LIMIT, ZSWAP_POOL_FRAMES, ZSWAP_RAW,
-  ZSWAP_SAME_FILLED, ZSWAP_SLOTS, ZSWAP_STORED, ZSWAP_WRITTEN,
+  DECOMPRESS_FAIL,
+  DUPLICATE_ENTRY,
+  POOL_LIMIT_HIT,
+  READ_FAIL,
+  REJECT_ALLOC_FAIL,
+  REJECT_COMPRESS_FAIL,
+  REJECT_COMPRESS_POOR,
+  REJECT_KMEMCACHE_FAIL,
+  REJECT_RECLAIM_FAIL,
+  WRITEBACK_FAIL,
+  WRITTEN_BACK,
+  ZSWAP_IN_FLIGHT,
+  ZSWAP_LIMIT,
+  ZSWAP_POOL_FRAMES,
+  ZSWAP_RAW,
+  ZSWAP_SAME_FILLED,
+  ZSWAP_SLOTS,
+  ZSWAP_STORED,
+  ZSWAP_WRITTEN,
 } from '../../../assembly/abi.ts';
 import { PAGE_SIZE, type CoreExports } from '../../wasm.ts';
 
@@ -98,7 +114,9 @@ export class Figures {
 
   /** @param pools how many zpools there are */
   all(pools: number): ZswapStats {
-    const counters = Object.fromEntries(Object.entries(COUNTERS).map(([name, which]) => [name, this.of(which)])) as Record<Counter, number>;
+    const counters = Object.fromEntries(
+      Object.entries(COUNTERS).map(([name, which]) => [name, this.of(which)]),
+    ) as Record<Counter, number>;
     return {
       ...counters,
       storedPages: this.of(ZSWAP_STORED),

@@ -43,7 +43,8 @@ export class Storing {
     let page = state.pools.isForeign ? copyOf(op, 'page', given) : given;
     let result = this.#attempt(op, type, offset, page);
     const lacksRoom = result === FULL || result === ENOMEM || result === ENOENT;
-    if (page === given && result !== 0 && (again || (lacksRoom && state.io?.isSync === true))) page = copyOf(op, 'page', given);
+    if (page === given && result !== 0 && (again || (lacksRoom && state.io?.isSync === true)))
+      page = copyOf(op, 'page', given);
     if (lacksRoom) result = this.#retry(op, type, offset, page, result);
     if (result !== 0) this.#refused(op, result);
     else this.#pay(op);
@@ -68,7 +69,8 @@ export class Storing {
     const block = pools.codecs.compressed(op, codec, page, front.zswapMost(address) >>> 0);
     // It was foreign code: it may have closed this, or made another pool the current one.
     state.live(op);
-    if (block === undefined || codec !== pools.codec || block.length > front.zswapMost(address) >>> 0) return CODEC_FAILED;
+    if (block === undefined || codec !== pools.codec || block.length > front.zswapMost(address) >>> 0)
+      return CODEC_FAILED;
     if (block.length === 0) state.core.page.set(page);
     else state.core.blockBuffer.set(block);
     return front.zswapPut(address, offset, type, block.length) >>> 0;
@@ -86,7 +88,12 @@ export class Storing {
     let last = result;
     for (let step = 0; step < STEPS; step++) {
       const before = figures.frames;
-      const run = this.#writeback.shrink(op, last === FULL ? Math.min(Math.max(before - figures.of(ZSWAP_LIMIT) + 1, 1), STEP_FRAMES) : ZSPAGE_FRAMES << step);
+      const run = this.#writeback.shrink(
+        op,
+        last === FULL
+          ? Math.min(Math.max(before - figures.of(ZSWAP_LIMIT) + 1, 1), STEP_FRAMES)
+          : ZSPAGE_FRAMES << step,
+      );
       state.live(op);
       if (run.moved === 0 && figures.frames >= before) return last === FULL ? RECLAIM_FAILED : last;
       state.front.zswapAccept(state.address);
@@ -110,13 +117,25 @@ export class Storing {
   #refused(op: string, result: number): void {
     const { figures } = this.#state;
     switch (result) {
-      case FULL: break; // poolLimitHit, or the limit was hit before and is not yet left by enough
-      case POOR: figures.count('rejectCompressPoor'); break;
-      case CODEC_FAILED: figures.count('rejectCompressFail'); break;
-      case RECLAIM_FAILED: figures.count('rejectReclaimFail'); break;
-      case ENOENT: figures.count('rejectKmemcacheFail'); break;
-      case ENOMEM: figures.count('rejectAllocFail'); break;
-      default: throw this.#state.failure(op, result);
+      case FULL:
+        break; // poolLimitHit, or the limit was hit before and is not yet left by enough
+      case POOR:
+        figures.count('rejectCompressPoor');
+        break;
+      case CODEC_FAILED:
+        figures.count('rejectCompressFail');
+        break;
+      case RECLAIM_FAILED:
+        figures.count('rejectReclaimFail');
+        break;
+      case ENOENT:
+        figures.count('rejectKmemcacheFail');
+        break;
+      case ENOMEM:
+        figures.count('rejectAllocFail');
+        break;
+      default:
+        throw this.#state.failure(op, result);
     }
   }
 }

@@ -39,7 +39,8 @@ export class Writeback {
 
   /** The same for a synchronous call. @throws EAGAIN with an asynchronous store */
   requireSync(op: string, what: string, value: number): void {
-    if (!this.require(op, what, value).isSync) throw new CompcacheError('EAGAIN', op, `the store is asynchronous: use ${op.slice(6)}Async`);
+    if (!this.require(op, what, value).isSync)
+      throw new CompcacheError('EAGAIN', op, `the store is asynchronous: use ${op.slice(6)}Async`);
   }
 
   /** Moves so many pages, of at least one. @returns pages moved @throws what the store has failed with, when none was */
@@ -83,7 +84,13 @@ export class Writeback {
     const writes = new Writes(state, io, op, run);
     state.running += 1;
     try {
-      while (run.moved < entries && run.tries < TRIES && run.failure === undefined && state.budget.left > 0 && !state.isOver) {
+      while (
+        run.moved < entries &&
+        run.tries < TRIES &&
+        run.failure === undefined &&
+        state.budget.left > 0 &&
+        !state.isOver
+      ) {
         const job = this.#beginEntry(op, run);
         if (job === undefined) break;
         writes.make(job);
@@ -98,7 +105,8 @@ export class Writeback {
   startShrinking(op: string, frames: number): void {
     const state = this.#state;
     if (this.#background !== undefined || state.budget.left === 0) return;
-    this.#background = state.active.track(runAsync(this.#move(op, { entries: Infinity, frames, victims: COMPACTED })))
+    this.#background = state.active
+      .track(runAsync(this.#move(op, { entries: Infinity, frames, victims: COMPACTED })))
       .then((run) => {
         if (run.moved === 0 && !state.isOver) state.figures.count('rejectReclaimFail');
       })
@@ -109,8 +117,12 @@ export class Writeback {
   /** The same behind the caller's back, one run at a time. */
   #startPaying(op: string, entries: number): void {
     if (this.#background !== undefined) return;
-    this.#background = this.#state.active.track(runAsync(this.#move(op, { entries, frames: Infinity, victims: 0 })))
-      .then(() => undefined, () => undefined)
+    this.#background = this.#state.active
+      .track(runAsync(this.#move(op, { entries, frames: Infinity, victims: 0 })))
+      .then(
+        () => undefined,
+        () => undefined,
+      )
       .finally(() => (this.#background = undefined));
   }
 
@@ -126,7 +138,9 @@ export class Writeback {
     const writes = new Writes(state, io, op, run);
     if (io.isSync) state.running += 1;
     try {
-      yield* state.settings.victims === 'page' ? this.#movePages(op, progress, run, writes) : this.#moveEntries(op, io, progress, run, writes);
+      yield* state.settings.victims === 'page'
+        ? this.#movePages(op, progress, run, writes)
+        : this.#moveEntries(op, io, progress, run, writes);
     } catch (error) {
       run.failure ??= error as CompcacheError;
     } finally {
@@ -197,7 +211,8 @@ export class Writeback {
     if (progress.goal.frames === Infinity || !progress.isDue(run.moved)) return true;
     if (progress.reached(figures.frames)) return false;
     if (settings.victims === 'page') return true;
-    if (progress.reached(figures.frames - pools.freeable) || progress.compactionIsDue(run.moved)) pools.compact(progress.goal.victims);
+    if (progress.reached(figures.frames - pools.freeable) || progress.compactionIsDue(run.moved))
+      pools.compact(progress.goal.victims);
     return !progress.reached(figures.frames);
   }
 

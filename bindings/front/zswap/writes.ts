@@ -3,7 +3,14 @@
  * is told how that ended. The store is foreign code, and so is the codec where pages are written as they are.
  */
 import {
-  OUT_GENERATION, OUT_JOB, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_SLOT, WRITE_DONE, WRITE_FAILED, WRITE_LATE,
+  OUT_GENERATION,
+  OUT_JOB,
+  OUT_KEY_HIGH,
+  OUT_KEY_LOW,
+  OUT_SLOT,
+  WRITE_DONE,
+  WRITE_FAILED,
+  WRITE_LATE,
 } from '../../../assembly/abi.ts';
 import { ERRNO_MIN, codeOf } from '../../errors.ts';
 import { wait, type Steps } from '../../steps.ts';
@@ -56,7 +63,13 @@ function preparePage(state: State, op: string, record: number): boolean {
 }
 
 /** A write whose slot the core has composed, with a copy of the slot. */
-export function jobOf({ core, blockAddress, budget }: State, offset: number, type: number, job: number, length: number): Job {
+export function jobOf(
+  { core, blockAddress, budget }: State,
+  offset: number,
+  type: number,
+  job: number,
+  length: number,
+): Job {
   const { out, bytes } = core;
   return {
     offset,
@@ -117,7 +130,10 @@ export class Writes {
   make(job: Job): void {
     const io = this.#io;
     if (io.isSync) {
-      this.#ended(job, io.now(this.#op, () => io.store.write(job.slot, job.bytes)));
+      this.#ended(
+        job,
+        io.now(this.#op, () => io.store.write(job.slot, job.bytes)),
+      );
       return;
     }
     this.#size += 1;
@@ -137,7 +153,8 @@ export class Writes {
     const { front, address, isGone, budget, frees } = this.#state;
     if (isGone) return;
     const run = this.#run;
-    const moved = front.zswapWriteEnd(address, job.offset, job.type, job.job, job.slot, job.generation, doneBy(outcome)) !== 0;
+    const moved =
+      front.zswapWriteEnd(address, job.offset, job.type, job.job, job.slot, job.generation, doneBy(outcome)) !== 0;
     run.tries = moved ? 0 : run.tries + 1;
     if (moved) run.moved += 1;
     else budget.giveBack(job.budget);

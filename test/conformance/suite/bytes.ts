@@ -3,7 +3,18 @@ import { expect, test } from 'vitest';
 import { changesNothing, expectBytes, fault, mixedSizes, noise, put, putAll } from '../../harness.ts';
 import type { Subject } from './subject.ts';
 
-const NOT_BYTES = [null, 'abc', 5, [1, 2], {}, new ArrayBuffer(4), new Uint16Array(2), new Int8Array(2), new Uint8ClampedArray(2), new DataView(new ArrayBuffer(4))];
+const NOT_BYTES = [
+  null,
+  'abc',
+  5,
+  [1, 2],
+  {},
+  new ArrayBuffer(4),
+  new Uint16Array(2),
+  new Int8Array(2),
+  new Uint8ClampedArray(2),
+  new DataView(new ArrayBuffer(4)),
+];
 const NOT_OFFSETS = [-1, 0.5, NaN, Infinity, 2 ** 32, '1', null, {}, 1n];
 
 function detached(length: number): Uint8Array {
@@ -27,7 +38,16 @@ export function bytes(subject: Subject): void {
     const { ram, pool } = await subject.fresh();
     for (const { handle, bytes: content } of putAll(pool, mixedSizes(row, 80))) {
       const size = content.length;
-      for (const [at, length] of [[0, 0], [size, 0], [0, 1], [size - 1, 1], [0, size], [size >> 1, size - (size >> 1)], [size >> 2, size >> 2], [size >> 1, 1]] as const) {
+      for (const [at, length] of [
+        [0, 0],
+        [size, 0],
+        [0, 1],
+        [size - 1, 1],
+        [0, size],
+        [size >> 1, size - (size >> 1)],
+        [size >> 2, size >> 2],
+        [size >> 1, 1],
+      ] as const) {
         const part = noise(length, at + length + 7);
         pool.write(handle, part, at);
         content.set(part, at);
@@ -40,7 +60,10 @@ export function bytes(subject: Subject): void {
 
   test('every pair of offset and length of one object that straddles, if any does', async () => {
     const { pool } = await subject.fresh();
-    const stored = putAll(pool, Array.from({ length: 12 }, () => Math.min(row.largest, 1630)));
+    const stored = putAll(
+      pool,
+      Array.from({ length: 12 }, () => Math.min(row.largest, 1630)),
+    );
     for (const { handle, bytes: content } of stored) {
       for (let at = 0; at < content.length; at += 181) {
         for (let length = 0; length <= content.length - at; length += 173) {
@@ -59,8 +82,19 @@ export function bytes(subject: Subject): void {
     const { handle } = put(pool, 100);
     putAll(pool, [100, row.largest]);
     changesNothing(ram, () => {
-      for (const [length, at] of [[101, 0], [1, 100], [100, 1], [0, 101], [1, 2 ** 32 - 1], [50, 51], [5000, 0], [200, 2 ** 32 - 100]] as const) {
-        fault({ code: 'ERANGE', op: 'zpool.write', says: '100 bytes' }, () => pool.write(handle, new Uint8Array(length), at));
+      for (const [length, at] of [
+        [101, 0],
+        [1, 100],
+        [100, 1],
+        [0, 101],
+        [1, 2 ** 32 - 1],
+        [50, 51],
+        [5000, 0],
+        [200, 2 ** 32 - 100],
+      ] as const) {
+        fault({ code: 'ERANGE', op: 'zpool.write', says: '100 bytes' }, () =>
+          pool.write(handle, new Uint8Array(length), at),
+        );
       }
     });
   });
@@ -69,10 +103,14 @@ export function bytes(subject: Subject): void {
     const { ram, pool } = await subject.fresh();
     const { handle } = put(pool, 100);
     changesNothing(ram, () => {
-      for (const bad of [...NOT_BYTES, undefined]) fault({ code: 'EINVAL', op: 'zpool.write', says: 'bytes' }, () => pool.write(handle, bad as never));
-      for (const bad of NOT_BYTES) fault({ code: 'EINVAL', op: 'zpool.read', says: 'into' }, () => pool.read(handle, bad as never));
+      for (const bad of [...NOT_BYTES, undefined])
+        fault({ code: 'EINVAL', op: 'zpool.write', says: 'bytes' }, () => pool.write(handle, bad as never));
+      for (const bad of NOT_BYTES)
+        fault({ code: 'EINVAL', op: 'zpool.read', says: 'into' }, () => pool.read(handle, bad as never));
       for (const at of NOT_OFFSETS) {
-        fault({ code: 'EINVAL', op: 'zpool.write', says: 'at must' }, () => pool.write(handle, new Uint8Array(1), at as number));
+        fault({ code: 'EINVAL', op: 'zpool.write', says: 'at must' }, () =>
+          pool.write(handle, new Uint8Array(1), at as number),
+        );
         fault({ code: 'EINVAL', op: 'zpool.read', says: 'at must' }, () => pool.read(handle, undefined, at as number));
       }
     });
@@ -125,10 +163,13 @@ export function bytes(subject: Subject): void {
       expect(pool.read(handle, undefined, size).length).toBe(0);
       expect(pool.read(handle, new Uint8Array(0), size).length).toBe(0);
       const short = new Uint8Array(size - 1).fill(5);
-      fault({ code: 'ERANGE', op: 'zpool.read', says: `into has ${size - 1} bytes, ${size} are needed` }, () => pool.read(handle, short));
+      fault({ code: 'ERANGE', op: 'zpool.read', says: `into has ${size - 1} bytes, ${size} are needed` }, () =>
+        pool.read(handle, short),
+      );
       expect(short.every((byte) => byte === 5)).toBe(true);
       expectBytes(pool.read(handle, short, 1), content.subarray(1));
-      for (const at of [size + 1, 5000, 2 ** 32 - 1]) fault({ code: 'ERANGE', op: 'zpool.read', says: `at is ${at}` }, () => pool.read(handle, undefined, at));
+      for (const at of [size + 1, 5000, 2 ** 32 - 1])
+        fault({ code: 'ERANGE', op: 'zpool.read', says: `at is ${at}` }, () => pool.read(handle, undefined, at));
     }
     ram.check();
   });

@@ -45,7 +45,8 @@ const RAM_CALLS: Record<string, (ram: Ram) => unknown> = {
 };
 
 function poolIsClosed(pool: Zpool): void {
-  for (const [name, call] of Object.entries(POOL_CALLS)) fault({ code: 'ECLOSED', op: `zpool.${name}` }, () => call(pool));
+  for (const [name, call] of Object.entries(POOL_CALLS))
+    fault({ code: 'ECLOSED', op: `zpool.${name}` }, () => call(pool));
   fault({ code: 'ECLOSED', op: 'zpool.totalBytes' }, () => pool.totalBytes);
   fault({ code: 'ECLOSED', op: 'zpool.shrink' }, () => pool.shrink(0));
   fault({ code: 'ECLOSED', op: 'zpool.storePage' }, () => pool.storePage(PAGE.slice().fill(1, 0, 5)));
@@ -95,7 +96,8 @@ export function closing(subject: Subject): void {
       const codec = ram.codec('lz4');
       const chunks = ram.snapshotChunks()[Symbol.iterator]();
       end(ram);
-      for (const [name, call] of Object.entries(RAM_CALLS)) fault({ code: 'ECLOSED', op: `ram.${name}` }, () => call(ram));
+      for (const [name, call] of Object.entries(RAM_CALLS))
+        fault({ code: 'ECLOSED', op: `ram.${name}` }, () => call(ram));
       poolIsClosed(pool);
       fault({ code: 'ECLOSED', op: 'codec.compress' }, () => codec.compress(PAGE, PAGE));
       fault({ code: 'ECLOSED', op: 'codec.decompress' }, () => codec.decompress(PAGE, PAGE));

@@ -2,7 +2,19 @@
 import { expect, test } from 'vitest';
 import { CompcacheError, Ram } from '../../../bindings/index.ts';
 import type { EvictCallback, Handle, Zpool } from '../../../bindings/index.ts';
-import { changesNothing, createPool, expectIntact, fault, mixedSizes, otherRow, objectFrames, outcome, put, putAll, rejected } from '../../harness.ts';
+import {
+  changesNothing,
+  createPool,
+  expectIntact,
+  fault,
+  mixedSizes,
+  otherRow,
+  objectFrames,
+  outcome,
+  put,
+  putAll,
+  rejected,
+} from '../../harness.ts';
 import type { Stored } from '../../harness.ts';
 import type { Subject } from './subject.ts';
 
@@ -25,12 +37,15 @@ export function evict(subject: Subject): void {
   /** Objects that each have a frame of their own. */
   async function scene(count: number, callback: EvictCallback): Promise<Scene> {
     const called: Handle[] = [];
-    const { ram, pool } = await subject.fresh({}, {
-      evict: (handle, from) => {
-        called.push(handle);
-        return callback(handle, from);
+    const { ram, pool } = await subject.fresh(
+      {},
+      {
+        evict: (handle, from) => {
+          called.push(handle);
+          return callback(handle, from);
+        },
       },
-    });
+    );
     const alone = Array.from({ length: count }, (_, i) => put(pool, row.largest, i));
     expect(pool.totalPages).toBe(row.framesFilled(count));
     return { ram, pool, alone, called };
@@ -79,7 +94,8 @@ export function evict(subject: Subject): void {
     const { ram, pool, called } = await scene(2, frees);
     changesNothing(ram, () => {
       expect(pool.shrink(0)).toBe(0);
-      for (const pages of [-1, 0.5, NaN, 2 ** 32, '1', null, undefined, 1n]) fault({ code: 'EINVAL', op: 'zpool.shrink', says: 'pages' }, () => pool.shrink(pages as number));
+      for (const pages of [-1, 0.5, NaN, 2 ** 32, '1', null, undefined, 1n])
+        fault({ code: 'EINVAL', op: 'zpool.shrink', says: 'pages' }, () => pool.shrink(pages as number));
     });
     expect(called).toEqual([]);
   });
@@ -148,7 +164,12 @@ export function evict(subject: Subject): void {
   });
 
   test('throws or refuses after it has freed: the frame came back', async () => {
-    for (const end of [() => false, () => { throw new Error('late'); }] as EvictCallback[]) {
+    for (const end of [
+      () => false,
+      () => {
+        throw new Error('late');
+      },
+    ] as EvictCallback[]) {
       const { ram, pool, alone, called } = await scene(3, (handle, from) => {
         from.free(handle);
         return end(handle, from);
@@ -168,7 +189,9 @@ export function evict(subject: Subject): void {
       } catch (thrown) {
         error = thrown;
       }
-      const codes = [error, (error as CompcacheError).cause].map((one) => (one instanceof CompcacheError ? one.code : undefined));
+      const codes = [error, (error as CompcacheError).cause].map((one) =>
+        one instanceof CompcacheError ? one.code : undefined,
+      );
       expect(codes).toContain('EINVAL');
       expectIntact(pool, alone);
       ram.check();
@@ -185,13 +208,16 @@ export function evict(subject: Subject): void {
 
   test('a victim with several objects: a refusal stops the visit; what was freed before stays freed', async () => {
     const called: Handle[] = [];
-    const { ram, pool } = await subject.fresh({}, {
-      evict: (handle, from) => {
-        called.push(handle);
-        if (called.length === 2) return false;
-        return from.free(handle);
+    const { ram, pool } = await subject.fresh(
+      {},
+      {
+        evict: (handle, from) => {
+          called.push(handle);
+          if (called.length === 2) return false;
+          return from.free(handle);
+        },
       },
-    });
+    );
     const [first, second] = putAll(pool, [1900, 1900]) as [Stored, Stored];
     if (row.isAlone) {
       expect(pool.locate(first.handle).frame).not.toBe(pool.locate(second.handle).frame);
@@ -220,14 +246,17 @@ export function evict(subject: Subject): void {
     first.ram.check();
 
     const called: Handle[] = [];
-    const { ram, pool } = await subject.fresh({}, {
-      evict: (handle, from) => {
-        called.push(handle);
-        for (const { handle: each } of pair) from.free(each);
-        ram.check();
-        fault({ code: 'EINVAL', op: 'zpool.free' }, () => from.free(handle));
+    const { ram, pool } = await subject.fresh(
+      {},
+      {
+        evict: (handle, from) => {
+          called.push(handle);
+          for (const { handle: each } of pair) from.free(each);
+          ram.check();
+          fault({ code: 'EINVAL', op: 'zpool.free' }, () => from.free(handle));
+        },
       },
-    });
+    );
     const pair = putAll(pool, [1900, 1900]);
     expect(pool.shrink(1)).toBeGreaterThan(0);
     expect(called.length).toBe(1);
@@ -248,18 +277,24 @@ export function evict(subject: Subject): void {
       ram.check();
     });
     expect(pool.shrink(2)).toBeGreaterThanOrEqual(2);
-    expectIntact(pool, [...made.filter(({ handle }) => typeof outcome(() => pool.size(handle)) === 'number'), ...alone.slice(2)]);
+    expectIntact(pool, [
+      ...made.filter(({ handle }) => typeof outcome(() => pool.size(handle)) === 'number'),
+      ...alone.slice(2),
+    ]);
     ram.check();
   });
 
   test('allocates until ENOMEM inside the callback', async () => {
-    const { ram, pool } = await subject.fresh({ bytes: '256KiB' }, {
-      evict: (handle, from) => {
-        while (outcome(() => from.malloc(row.largest)) !== 'ENOMEM');
-        from.free(handle);
-        ram.check();
+    const { ram, pool } = await subject.fresh(
+      { bytes: '256KiB' },
+      {
+        evict: (handle, from) => {
+          while (outcome(() => from.malloc(row.largest)) !== 'ENOMEM');
+          from.free(handle);
+          ram.check();
+        },
       },
-    });
+    );
     put(pool, row.largest);
     expect(pool.shrink(1)).toBe(1);
     ram.check();
@@ -296,18 +331,21 @@ export function evict(subject: Subject): void {
   });
 
   test('compacts: the victim does not take part, the rest is intact', async () => {
-    const { ram, pool } = await subject.fresh({}, {
-      evict: (handle, from) => {
-        const place = from.locate(handle);
-        from.compact();
-        ram.check();
-        if (live.has(handle)) expect(from.locate(handle)).toEqual(place);
-        live.delete(handle);
-        from.free(handle);
-        from.compact();
-        ram.check();
+    const { ram, pool } = await subject.fresh(
+      {},
+      {
+        evict: (handle, from) => {
+          const place = from.locate(handle);
+          from.compact();
+          ram.check();
+          if (live.has(handle)) expect(from.locate(handle)).toEqual(place);
+          live.delete(handle);
+          from.free(handle);
+          from.compact();
+          ram.check();
+        },
       },
-    });
+    );
     const stored = putAll(pool, mixedSizes(row, 80));
     const live = new Map(stored.map((one) => [one.handle, one]));
     stored.forEach(({ handle }, i) => {

@@ -2,7 +2,21 @@
 import { expect, test } from 'vitest';
 import type { Handle, PageEntry, Ram, Zpool } from '../../../bindings/index.ts';
 import {
-  allocators, changesNothing, createPool, expectBytes, expectIntact, fault, freeAll, mixedSizes, noise, objectFrames, otherRow, outcome, picture, put, putAll,
+  allocators,
+  changesNothing,
+  createPool,
+  expectBytes,
+  expectIntact,
+  fault,
+  freeAll,
+  mixedSizes,
+  noise,
+  objectFrames,
+  otherRow,
+  outcome,
+  picture,
+  put,
+  putAll,
   putUntilFull,
 } from '../../harness.ts';
 import type { Stored } from '../../harness.ts';
@@ -47,7 +61,11 @@ export function frames(subject: Subject): void {
       const sizes = mixedSizes(row, 4000);
       const stored = putUntilFull(pool, (i) => sizes[i] as number);
       counts.push(stored.length);
-      changesNothing(ram, () => fault({ code: 'ENOMEM', op: 'zpool.malloc', says: ENOMEM_SAYS }, () => pool.malloc(sizes[stored.length] as number)));
+      changesNothing(ram, () =>
+        fault({ code: 'ENOMEM', op: 'zpool.malloc', says: ENOMEM_SAYS }, () =>
+          pool.malloc(sizes[stored.length] as number),
+        ),
+      );
       expectIntact(pool, stored);
       freeAll(pool, handlesOf(stored));
       expect([ram.stats().usedFrames, pool.totalPages, pool.stats().objects]).toEqual([usedFrames, row.idleFrames, 0]);
@@ -228,17 +246,20 @@ export function frames(subject: Subject): void {
   test('failFrames at every n of a shrink whose callback allocates: nothing is lost, and it can be repeated', async () => {
     for (let n = 0; n < 12; n++) {
       let live: Stored[] = [];
-      const { ram, pool } = await subject.fresh({}, {
-        ...row.frugal,
-        evict: (handle, from) => {
-          for (const size of [row.largest, 100]) {
-            const made = outcome(() => put(from, size, live.length));
-            if (made !== 'ENOMEM') live.push(made as Stored);
-          }
-          from.free(handle);
-          live = live.filter((one) => one.handle !== handle);
+      const { ram, pool } = await subject.fresh(
+        {},
+        {
+          ...row.frugal,
+          evict: (handle, from) => {
+            for (const size of [row.largest, 100]) {
+              const made = outcome(() => put(from, size, live.length));
+              if (made !== 'ENOMEM') live.push(made as Stored);
+            }
+            from.free(handle);
+            live = live.filter((one) => one.handle !== handle);
+          },
         },
-      });
+      );
       const { usedFrames } = ram.stats();
       live = putAll(pool, mixedSizes(row, 30));
       for (const times of [1, undefined, null]) {
@@ -266,7 +287,8 @@ export function frames(subject: Subject): void {
     expect(attempt()).toBe(true);
     for (const bad of [-1, 0.5, NaN, 2 ** 32, '1', undefined]) {
       fault({ code: 'EINVAL', op: 'ram.failFrames', says: 'after' }, () => ram.failFrames(bad as number));
-      if (bad !== undefined) fault({ code: 'EINVAL', op: 'ram.failFrames', says: 'times' }, () => ram.failFrames(0, bad as number));
+      if (bad !== undefined)
+        fault({ code: 'EINVAL', op: 'ram.failFrames', says: 'times' }, () => ram.failFrames(0, bad as number));
     }
     expect(attempt()).toBe(true);
   });

@@ -2,7 +2,18 @@
 import { expect, test } from 'vitest';
 import type { Handle, PageEntry, Ram, Zpool } from '../../../bindings/index.ts';
 import {
-  allocators, changesNothing, createPool, expectIntact, fault, freeAll, mixedSizes, noise, otherRow, picture, put, putAll,
+  allocators,
+  changesNothing,
+  createPool,
+  expectIntact,
+  fault,
+  freeAll,
+  mixedSizes,
+  noise,
+  otherRow,
+  picture,
+  put,
+  putAll,
 } from '../../harness.ts';
 import type { Subject } from './subject.ts';
 
@@ -27,7 +38,26 @@ function refused(pool: Zpool, handle: unknown): void {
   }
 }
 
-const NO_HANDLES = [NaN, Infinity, -Infinity, 0.5, -0.5, -1, -100, 2 ** 32, 2 ** 53, '1', '', null, undefined, {}, [], true, 5n, Symbol('h')];
+const NO_HANDLES = [
+  NaN,
+  Infinity,
+  -Infinity,
+  0.5,
+  -0.5,
+  -1,
+  -100,
+  2 ** 32,
+  2 ** 53,
+  '1',
+  '',
+  null,
+  undefined,
+  {},
+  [],
+  true,
+  5n,
+  Symbol('h'),
+];
 
 export function handles(subject: Subject): void {
   const { row } = subject;
@@ -42,7 +72,17 @@ export function handles(subject: Subject): void {
     changesNothing(ram, () => {
       for (const handle of NO_HANDLES) refused(pool, handle);
       for (const handle of live.slice(0, 5)) {
-        for (const near of [handle + 0.5, handle + 2 ** 32, handle - 2 ** 32, handle + 2 ** 33, -handle, String(handle), [handle], BigInt(handle)]) refused(pool, near);
+        for (const near of [
+          handle + 0.5,
+          handle + 2 ** 32,
+          handle - 2 ** 32,
+          handle + 2 ** 33,
+          -handle,
+          String(handle),
+          [handle],
+          BigInt(handle),
+        ])
+          refused(pool, near);
       }
     });
   });
@@ -60,7 +100,8 @@ export function handles(subject: Subject): void {
           if (!given.has(near)) fault({ code: 'EINVAL', op: 'zpool.size' }, () => pool.size(near as Handle));
         }
       }
-      for (let low = 0; low < 4096; low++) if (!given.has(low)) fault({ code: 'EINVAL', op: 'zpool.free' }, () => pool.free(low as Handle));
+      for (let low = 0; low < 4096; low++)
+        if (!given.has(low)) fault({ code: 'EINVAL', op: 'zpool.free' }, () => pool.free(low as Handle));
     });
   });
 
@@ -68,7 +109,10 @@ export function handles(subject: Subject): void {
     const { ram, pool, live } = await populated();
     live.forEach((handle, i) => i % 2 === 0 && pool.free(handle));
     changesNothing(ram, () => live.forEach((handle, i) => i % 2 === 0 && refused(pool, handle)));
-    freeAll(pool, live.filter((_, i) => i % 2 === 1));
+    freeAll(
+      pool,
+      live.filter((_, i) => i % 2 === 1),
+    );
     live.forEach((handle) => refused(pool, handle));
     expect(pool.totalPages).toBe(row.idleFrames);
     ram.check();
@@ -131,7 +175,8 @@ export function handles(subject: Subject): void {
         for (const handle of first) expect(old.has(handle)).toBe(false);
         first.forEach((handle, i) => i % 2 === 0 && pool.free(handle));
         let nth = round;
-        for (const handle of old) if (nth++ % 40 === 0) fault({ code: 'EINVAL', op: 'zpool.size' }, () => pool.size(handle));
+        for (const handle of old)
+          if (nth++ % 40 === 0) fault({ code: 'EINVAL', op: 'zpool.size' }, () => pool.size(handle));
         for (const handle of first) old.add(handle);
         pool.destroy();
       }

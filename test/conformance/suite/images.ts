@@ -3,7 +3,19 @@ import { expect, test } from 'vitest';
 import { Ram } from '../../../bindings/index.ts';
 import type { Handle, Zpool } from '../../../bindings/index.ts';
 import {
-  ALL_BUILDS, buildOptions, createPool, expectBytes, fault, mixedSizes, noise, otherRow, outcome, picture, put, putAll, rejected,
+  ALL_BUILDS,
+  buildOptions,
+  createPool,
+  expectBytes,
+  fault,
+  mixedSizes,
+  noise,
+  otherRow,
+  outcome,
+  picture,
+  put,
+  putAll,
+  rejected,
 } from '../../harness.ts';
 import { createDraw } from '../../models/trace.ts';
 import type { Subject } from './subject.ts';
@@ -41,10 +53,21 @@ function goOn(ram: Ram, pool: Zpool, seed: number, steps: number): unknown[] {
       if (live.includes(handle)) stale.push(...live.splice(live.indexOf(handle), 1));
     } else if (kind === 6) {
       const handle = pick();
-      log.push(outcome(() => pool.write(handle, noise(1 + (draw() % 500), step))), outcome(() => pool.locate(handle)));
+      log.push(
+        outcome(() => pool.write(handle, noise(1 + (draw() % 500), step))),
+        outcome(() => pool.locate(handle)),
+      );
     } else if (kind === 7) {
       const handle = pick();
-      log.push(outcome(() => [...pool.map(handle, 'rw').fill(step & 255).subarray(0, 5)]), outcome(() => pool.unmap(handle)));
+      log.push(
+        outcome(() => [
+          ...pool
+            .map(handle, 'rw')
+            .fill(step & 255)
+            .subarray(0, 5),
+        ]),
+        outcome(() => pool.unmap(handle)),
+      );
     } else if (kind === 8) {
       log.push(['stale', ...stale.slice(-9).map((handle) => outcome(() => pool.free(handle)))]);
     } else if (step % 3 === 0) {
@@ -110,11 +133,16 @@ export function images(subject: Subject): void {
     for (const name of names) put(subject.pool(ram, { name, evict: () => false }), 500);
     ram.failFrames(50);
     const copy = await Ram.restore(ram.snapshot(), buildOptions(subject.build));
-    expect(copy.pools().map(({ name, allocator }) => [name, allocator])).toEqual(names.map((name) => [name, row.allocator]));
+    expect(copy.pools().map(({ name, allocator }) => [name, allocator])).toEqual(
+      names.map((name) => [name, row.allocator]),
+    );
     expect(copy.pools().map((pool) => pool.stats())).toEqual(ram.pools().map((pool) => pool.stats()));
     expect(copy.freeFrames).toBe(ram.freeFrames);
     expect(copy.openZpool('日本')).toBe(copy.pools()[1]);
-    expect(copy.openZpool('日本')).toMatchObject({ canSleepMapped: row.canSleepMapped, mallocSupportMovable: row.movable });
+    expect(copy.openZpool('日本')).toMatchObject({
+      canSleepMapped: row.canSleepMapped,
+      mallocSupportMovable: row.movable,
+    });
     fault({ code: 'EINVAL', op: 'zpool.shrink' }, () => copy.openZpool('日本').shrink(1));
     fault({ code: 'EEXIST', op: 'ram.zpool' }, () => subject.pool(copy, { name: '日本' }));
     expect(subject.pool(copy).name).toBe(subject.pool(ram).name);
@@ -146,7 +174,8 @@ export function images(subject: Subject): void {
   test('EIO for an image that is cut off or has one bit changed', async () => {
     const { ram } = await populated();
     const image = ram.snapshot();
-    for (const length of [0, 3, 4, 27, 28, 100, 4096, image.length - 1]) await rejected({ code: 'EIO', op: 'Ram.restore', says: 'image' }, Ram.restore(image.subarray(0, length)));
+    for (const length of [0, 3, 4, 27, 28, 100, 4096, image.length - 1])
+      await rejected({ code: 'EIO', op: 'Ram.restore', says: 'image' }, Ram.restore(image.subarray(0, length)));
     await rejected({ code: 'EIO', op: 'Ram.restore' }, Ram.restore(Uint8Array.from([...image, 0])));
     for (let i = 0; i < 40; i++) {
       const damaged = image.slice();
@@ -154,6 +183,7 @@ export function images(subject: Subject): void {
       damaged[at] = (damaged[at] as number) ^ (1 << (i & 7));
       await rejected({ code: 'EIO', op: 'Ram.restore' }, Ram.restore(damaged));
     }
-    for (const bad of [null, 'abc', new ArrayBuffer(8), [1, 2]]) await rejected({ code: 'EINVAL', op: 'Ram.restore', says: 'image' }, Ram.restore(bad as never));
+    for (const bad of [null, 'abc', new ArrayBuffer(8), [1, 2]])
+      await rejected({ code: 'EINVAL', op: 'Ram.restore', says: 'image' }, Ram.restore(bad as never));
   });
 }

@@ -16,16 +16,16 @@ import { Subject } from './subject.ts';
 
 const FEATURES: Record<string, (subject: Subject) => void> = {
   'a pool': pool,
-  'sizes': sizes,
+  sizes: sizes,
   'write and read': bytes,
-  'maps': maps,
-  'handles': handles,
-  'frames': frames,
-  'evict': evict,
-  'images': images,
+  maps: maps,
+  handles: handles,
+  frames: frames,
+  evict: evict,
+  images: images,
   'statistics and walk': statistics,
-  'pages': pages,
-  'closing': closing,
+  pages: pages,
+  closing: closing,
 };
 
 /** Declares the whole suite for one allocator in one build. */

@@ -21,7 +21,12 @@ export function maps(subject: Subject): void {
   const { row } = subject;
 
   /** Objects of all kinds, those that straddle among them where there are any. */
-  async function populated(): Promise<{ ram: Awaited<ReturnType<Subject['ram']>>; pool: Zpool; stored: Stored[]; split: Set<Handle> }> {
+  async function populated(): Promise<{
+    ram: Awaited<ReturnType<Subject['ram']>>;
+    pool: Zpool;
+    stored: Stored[];
+    split: Set<Handle>;
+  }> {
     const { ram, pool } = await subject.fresh();
     const stored = putAll(pool, [...mixedSizes(row, 40), 1630, 1630, 1630, 1630, 1630, 1630, 1, row.largest]);
     return { ram, pool, stored, split: straddling(pool) };
@@ -66,7 +71,14 @@ export function maps(subject: Subject): void {
 
   test('two maps of one object share its bytes; they are written back at the last unmap if any map was rw or wo', async () => {
     const { ram, pool, stored } = await populated();
-    const orders: [MapMode, MapMode][] = [['ro', 'rw'], ['rw', 'ro'], ['ro', 'wo'], ['wo', 'ro'], ['rw', 'rw'], ['ro', 'ro']];
+    const orders: [MapMode, MapMode][] = [
+      ['ro', 'rw'],
+      ['rw', 'ro'],
+      ['ro', 'wo'],
+      ['wo', 'ro'],
+      ['rw', 'rw'],
+      ['ro', 'ro'],
+    ];
     for (const { handle, bytes } of stored) {
       for (const [first, second] of orders) {
         const a = pool.map(handle, first);
@@ -143,7 +155,8 @@ export function maps(subject: Subject): void {
     const { ram, pool, stored } = await populated();
     const { handle } = stored[0] as Stored;
     changesNothing(ram, () => {
-      for (const mode of NOT_MODES) fault({ code: 'EINVAL', op: 'zpool.map', says: 'mode' }, () => pool.map(handle, mode as MapMode));
+      for (const mode of NOT_MODES)
+        fault({ code: 'EINVAL', op: 'zpool.map', says: 'mode' }, () => pool.map(handle, mode as MapMode));
       fault({ code: 'EINVAL', op: 'zpool.unmap' }, () => pool.unmap(handle));
     });
   });

@@ -29,7 +29,10 @@ export function pages(subject: Subject): void {
 
   test('what was stored is loaded: pages from all compressible to not at all', async () => {
     const { ram, pool } = await subject.fresh();
-    const stored = Array.from({ length: 70 }, (_, i) => partly(Math.min(PAGE_SIZE, i * 60), i)).map((page) => ({ page, entry: pool.storePage(page) }));
+    const stored = Array.from({ length: 70 }, (_, i) => partly(Math.min(PAGE_SIZE, i * 60), i)).map((page) => ({
+      page,
+      entry: pool.storePage(page),
+    }));
     ram.check();
     for (const { page, entry } of stored) expectBytes(load(pool, entry), page);
     expect(pool.stats().objects).toBe(69); // the first one is same-filled
@@ -100,9 +103,13 @@ export function pages(subject: Subject): void {
 
   test('raw pages are in the LRU with all others, and in the pages of the pool', async () => {
     const called: Handle[] = [];
-    const { ram, pool } = await subject.fresh({}, { evict: (handle, from) => (called.push(handle), from.freePage(handle as number as PageEntry)) });
+    const { ram, pool } = await subject.fresh(
+      {},
+      { evict: (handle, from) => (called.push(handle), from.freePage(handle as number as PageEntry)) },
+    );
     const handles: Handle[] = [];
-    for (let i = 0; i < 9; i++) handles.push(i % 3 === 0 ? put(pool, row.largest, i).handle : (pool.storePage(raw(i)) as number as Handle));
+    for (let i = 0; i < 9; i++)
+      handles.push(i % 3 === 0 ? put(pool, row.largest, i).handle : (pool.storePage(raw(i)) as number as Handle));
     expect(pool.totalPages).toBe(row.framesFilled(9));
     pool.map(handles[1] as Handle, 'ro');
     expect(pool.shrink(3)).toBe(3);
@@ -138,7 +145,9 @@ export function pages(subject: Subject): void {
       for (const content of [new Uint8Array(size), new Uint8Array(size).fill(0xff), noise(size, size)]) {
         const handle = pool.malloc(size);
         pool.write(handle, content);
-        changesNothing(ram, () => fault({ code: 'EIO', op: 'zpool.loadPage' }, () => load(pool, handle as number as PageEntry)));
+        changesNothing(ram, () =>
+          fault({ code: 'EIO', op: 'zpool.loadPage' }, () => load(pool, handle as number as PageEntry)),
+        );
       }
     }
     // A block of another length of source is no page either.
@@ -155,7 +164,15 @@ export function pages(subject: Subject): void {
     const gone = pool.storePage(partly(600, 1));
     pool.freePage(gone);
     changesNothing(ram, () => {
-      for (const bytes of [new Uint8Array(4095), new Uint8Array(4097), new Uint8Array(0), null, 'x', new ArrayBuffer(4096), undefined]) {
+      for (const bytes of [
+        new Uint8Array(4095),
+        new Uint8Array(4097),
+        new Uint8Array(0),
+        null,
+        'x',
+        new ArrayBuffer(4096),
+        undefined,
+      ]) {
         fault({ code: 'EINVAL', op: 'zpool.storePage', says: 'page' }, () => pool.storePage(bytes as Uint8Array));
         fault({ code: 'EINVAL', op: 'zpool.loadPage', says: 'into' }, () => pool.loadPage(entry, bytes as Uint8Array));
       }
@@ -165,7 +182,9 @@ export function pages(subject: Subject): void {
       }
       for (const codec of [null, 'lz4', {}, 5]) {
         fault({ code: 'EINVAL', op: 'zpool.storePage', says: 'codec' }, () => pool.storePage(raw(1), codec as never));
-        fault({ code: 'EINVAL', op: 'zpool.loadPage', says: 'codec' }, () => pool.loadPage(entry, raw(1), codec as never));
+        fault({ code: 'EINVAL', op: 'zpool.loadPage', says: 'codec' }, () =>
+          pool.loadPage(entry, raw(1), codec as never),
+        );
       }
     });
   });
@@ -188,11 +207,23 @@ export function pages(subject: Subject): void {
     const { ram, pool } = await subject.fresh();
     const entry = pool.storePage(partly(9, 1));
     const answers = [NaN, -1, 0.5, PAGE_SIZE, 5000, 2 ** 32 + 1, Infinity, '12', null, undefined, 12n, {}];
-    const faulty: Codec[] = answers.map((answer) => ({ name: String(answer), compress: () => answer as number, decompress: () => (answer === PAGE_SIZE ? 17 : (answer as number)) }));
+    const faulty: Codec[] = answers.map((answer) => ({
+      name: String(answer),
+      compress: () => answer as number,
+      decompress: () => (answer === PAGE_SIZE ? 17 : (answer as number)),
+    }));
     const tooMuch = (_: Uint8Array, dst: Uint8Array): number => (dst.set(new Uint8Array(dst.length + 1)), 100);
-    const fails = (): never => { throw new TypeError('broken'); };
-    const detaches = (_: Uint8Array, dst: Uint8Array): number => (structuredClone(dst.buffer, { transfer: [dst.buffer] }), 100);
-    faulty.push({ name: 'too much', compress: tooMuch, decompress: tooMuch }, { name: 'throws', compress: fails, decompress: fails });
+    const fails = (): never => {
+      throw new TypeError('broken');
+    };
+    const detaches = (_: Uint8Array, dst: Uint8Array): number => (
+      structuredClone(dst.buffer, { transfer: [dst.buffer] }),
+      100
+    );
+    faulty.push(
+      { name: 'too much', compress: tooMuch, decompress: tooMuch },
+      { name: 'throws', compress: fails, decompress: fails },
+    );
     faulty.push({ name: 'detaches', compress: detaches, decompress: () => 100 });
     for (const codec of faulty) {
       changesNothing(ram, () => {
@@ -209,7 +240,11 @@ export function pages(subject: Subject): void {
 
   test('a codec that runs out of frames, or writes beyond the block it claims', async () => {
     const { ram, pool } = await subject.fresh();
-    const short: Codec = { name: 'short', compress: (_, dst) => (dst.fill(9), 3), decompress: (src, dst) => (dst.fill(src.length), dst.length) };
+    const short: Codec = {
+      name: 'short',
+      compress: (_, dst) => (dst.fill(9), 3),
+      decompress: (src, dst) => (dst.fill(src.length), dst.length),
+    };
     const entry = pool.storePage(partly(9, 1), short);
     expect(pool.size(entry as number as Handle)).toBe(3);
     expectBytes(load(pool, entry, short), new Uint8Array(PAGE_SIZE).fill(3));
@@ -217,7 +252,9 @@ export function pages(subject: Subject): void {
     const big: Codec = { ...short, compress: () => Math.min(row.largest, PAGE_SIZE - 1) };
     ram.failFrames(0);
     for (let i = 0; i < row.idleFrames; i++) pool.storePage(partly(9, 1), big);
-    changesNothing(ram, () => fault({ code: 'ENOMEM', op: 'zpool.storePage' }, () => pool.storePage(partly(9, 1), big)));
+    changesNothing(ram, () =>
+      fault({ code: 'ENOMEM', op: 'zpool.storePage' }, () => pool.storePage(partly(9, 1), big)),
+    );
     ram.failFrames(null);
     ram.check();
   });
@@ -237,7 +274,9 @@ export function pages(subject: Subject): void {
       const done = work();
       pool.compact();
       before.push(pool.storePage(partly(700, 1003), restless), pool.storePage(raw(1004), restless));
-      [partly(1000, 1001), partly(3000, 1002), partly(700, 1003), raw(1004)].forEach((page, i) => expectBytes(load(pool, before[i] as PageEntry, i === 1 ? undefined : restless), page));
+      [partly(1000, 1001), partly(3000, 1002), partly(700, 1003), raw(1004)].forEach((page, i) =>
+        expectBytes(load(pool, before[i] as PageEntry, i === 1 ? undefined : restless), page),
+      );
       before.forEach((entry) => pool.freePage(entry));
       depth = 0;
       return done;
@@ -248,23 +287,41 @@ export function pages(subject: Subject): void {
       decompress: (src, dst) => meanwhile(() => inner.decompress(src, dst)),
     };
     const before = pool.stats().objects;
-    const entries = [partly(600, 50), partly(2600, 51), raw(52)].map((page) => ({ page, entry: pool.storePage(page, restless) }));
+    const entries = [partly(600, 50), partly(2600, 51), raw(52)].map((page) => ({
+      page,
+      entry: pool.storePage(page, restless),
+    }));
     expect(pool.stats().objects).toBe(before + 3);
     for (const { page, entry } of entries) {
       expectBytes(load(pool, entry, restless), page);
       expectBytes(load(pool, entry), page);
     }
-    for (let i = 1; i < 40; i += 2) expectBytes(load(pool, others[i] as PageEntry), partly(lengths[i % 4] as number, i));
+    for (let i = 1; i < 40; i += 2)
+      expectBytes(load(pool, others[i] as PageEntry), partly(lengths[i % 4] as number, i));
     ram.check();
   });
 
   test('a codec that ends the pool or the RAM: ECLOSED', async () => {
     const { ram, pool } = await subject.fresh();
-    const ends = (end: () => void): Codec => ({ name: 'ends', compress: () => (end(), 100), decompress: () => PAGE_SIZE });
-    fault({ code: 'ECLOSED', op: 'zpool.storePage' }, () => pool.storePage(partly(9, 1), ends(() => pool.destroy())));
+    const ends = (end: () => void): Codec => ({
+      name: 'ends',
+      compress: () => (end(), 100),
+      decompress: () => PAGE_SIZE,
+    });
+    fault({ code: 'ECLOSED', op: 'zpool.storePage' }, () =>
+      pool.storePage(
+        partly(9, 1),
+        ends(() => pool.destroy()),
+      ),
+    );
     expect(ram.stats().usedFrames).toBe(0);
     ram.check();
-    fault({ code: 'ECLOSED', op: 'zpool.storePage' }, () => subject.pool(ram).storePage(partly(9, 1), ends(() => ram.close())));
+    fault({ code: 'ECLOSED', op: 'zpool.storePage' }, () =>
+      subject.pool(ram).storePage(
+        partly(9, 1),
+        ends(() => ram.close()),
+      ),
+    );
   });
 
   test('until the RAM is full, and again', async () => {
@@ -273,12 +330,14 @@ export function pages(subject: Subject): void {
     for (let round = 0; round < 2; round++) {
       const entries: PageEntry[] = [];
       for (;;) {
-        const entry = outcome(() => pool.storePage(partly((entries.length * 997) % 4500 % PAGE_SIZE, entries.length + 1)));
+        const entry = outcome(() =>
+          pool.storePage(partly(((entries.length * 997) % 4500) % PAGE_SIZE, entries.length + 1)),
+        );
         if (entry === 'ENOMEM') break;
         entries.push(entry as PageEntry);
       }
       ram.check();
-      entries.forEach((entry, i) => expectBytes(load(pool, entry), partly((i * 997) % 4500 % PAGE_SIZE, i + 1)));
+      entries.forEach((entry, i) => expectBytes(load(pool, entry), partly(((i * 997) % 4500) % PAGE_SIZE, i + 1)));
       for (const entry of entries) pool.freePage(entry);
       pool.runDeferred();
       counts.push(entries.length);

@@ -7,14 +7,34 @@ import type { Subject } from './subject.ts';
 
 /** Which allocator an option belongs to. */
 const OWNERS: Record<string, string> = {
-  layout: 'zbud', chainSize: 'zsmalloc', chainRule: 'zsmalloc', fullnessGroups: 'zsmalloc', deferred: 'z3fold', blocks: 'xcfmalloc', reserve: 'xcfmalloc',
+  layout: 'zbud',
+  chainSize: 'zsmalloc',
+  chainRule: 'zsmalloc',
+  fullnessGroups: 'zsmalloc',
+  deferred: 'z3fold',
+  blocks: 'xcfmalloc',
+  reserve: 'xcfmalloc',
 };
 
 /** Values that an option cannot have. */
 const BAD_OPTIONS: object[] = [
-  { layout: '6.2' }, { layout: 6.1 }, { chainSize: 0 }, { chainSize: 17 }, { chainSize: 1.5 }, { chainSize: '8' }, { chainRule: 'best' },
-  { fullnessGroups: 8 }, { fullnessGroups: '4' }, { deferred: 'never' }, { deferred: true }, { blocks: 0 }, { blocks: 3 }, { blocks: '1' },
-  { reserve: -1 }, { reserve: 0.5 }, { reserve: '32' },
+  { layout: '6.2' },
+  { layout: 6.1 },
+  { chainSize: 0 },
+  { chainSize: 17 },
+  { chainSize: 1.5 },
+  { chainSize: '8' },
+  { chainRule: 'best' },
+  { fullnessGroups: 8 },
+  { fullnessGroups: '4' },
+  { deferred: 'never' },
+  { deferred: true },
+  { blocks: 0 },
+  { blocks: 3 },
+  { blocks: '1' },
+  { reserve: -1 },
+  { reserve: 0.5 },
+  { reserve: '32' },
 ];
 
 export function pool(subject: Subject): void {
@@ -23,7 +43,10 @@ export function pool(subject: Subject): void {
   test('capabilities', async () => {
     const { pool } = await subject.fresh();
     expect(pool).toMatchObject({
-      allocator: row.allocator, evictable: true, canSleepMapped: row.canSleepMapped, mallocSupportMovable: row.movable,
+      allocator: row.allocator,
+      evictable: true,
+      canSleepMapped: row.canSleepMapped,
+      mallocSupportMovable: row.movable,
     });
   });
 
@@ -32,7 +55,17 @@ export function pool(subject: Subject): void {
     expect([pool.totalPages, pool.totalBytes]).toEqual([row.idleFrames, row.idleFrames * PAGE_SIZE]);
     expect([pool.compact(), pool.freeable(), pool.shrink(0)]).toEqual([0, 0, 0]);
     pool.runDeferred();
-    expect(pool.stats()).toMatchObject({ liveBytes: 0, objects: 0, frames: row.idleFrames, density: 0, densityWithMetadata: 0, objectsMoved: 0, bytesMoved: 0, spanning: 0, maps: 0 });
+    expect(pool.stats()).toMatchObject({
+      liveBytes: 0,
+      objects: 0,
+      frames: row.idleFrames,
+      density: 0,
+      densityWithMetadata: 0,
+      objectsMoved: 0,
+      bytesMoved: 0,
+      spanning: 0,
+      maps: 0,
+    });
     pool.walk(({ objects }) => expect(objects).toEqual([]));
     ram.check();
   });
@@ -54,13 +87,19 @@ export function pool(subject: Subject): void {
   test('compact({ victims }) is a budget, and a number', async () => {
     const { ram, pool } = await subject.fresh();
     const stored = putAll(pool, mixedSizes(row, 90));
-    freeAll(pool, stored.filter((_, i) => i % 2 === 0).map(({ handle }) => handle));
+    freeAll(
+      pool,
+      stored.filter((_, i) => i % 2 === 0).map(({ handle }) => handle),
+    );
     changesNothing(ram, () => {
       expect(pool.compact({ victims: 0 })).toBe(0);
       for (const victims of [-1, 0.5, NaN, 2 ** 32, '1']) {
-        fault({ code: 'EINVAL', op: 'zpool.compact', says: 'victims' }, () => pool.compact({ victims: victims as number }));
+        fault({ code: 'EINVAL', op: 'zpool.compact', says: 'victims' }, () =>
+          pool.compact({ victims: victims as number }),
+        );
       }
-      for (const options of [null, 5, 'all']) fault({ code: 'EINVAL', op: 'zpool.compact', says: 'options' }, () => pool.compact(options as never));
+      for (const options of [null, 5, 'all'])
+        fault({ code: 'EINVAL', op: 'zpool.compact', says: 'options' }, () => pool.compact(options as never));
     });
     const promised = pool.freeable();
     let freed = 0;
@@ -76,7 +115,8 @@ export function pool(subject: Subject): void {
     expect(subject.pool(ram).name).toBe(`${row.allocator}#2`);
     expect(subject.pool(ram, { name: `${row.allocator}#3` }).name).toBe(`${row.allocator}#3`);
     expect(subject.pool(ram).name).toBe(`${row.allocator}#4`);
-    for (const name of ['a', 'x'.repeat(64), 'ä'.repeat(32), '日'.repeat(21), '🐧'.repeat(16)]) expect(subject.pool(ram, { name }).name).toBe(name);
+    for (const name of ['a', 'x'.repeat(64), 'ä'.repeat(32), '日'.repeat(21), '🐧'.repeat(16)])
+      expect(subject.pool(ram, { name }).name).toBe(name);
     changesNothing(ram, () => {
       for (const name of ['', 'x'.repeat(65), 'ä'.repeat(33), '🐧'.repeat(17), 5, {}]) {
         fault({ code: 'EINVAL', op: 'ram.zpool', says: 'name' }, () => subject.pool(ram, { name: name as string }));
@@ -96,20 +136,35 @@ export function pool(subject: Subject): void {
   test('options: an unknown one, a bad value or one of another allocator is EINVAL', async () => {
     const { ram } = await subject.fresh();
     const own = Object.keys(row.options);
-    const good = { layout: '6.1', chainSize: 8, chainRule: 'bytes', fullnessGroups: 12, deferred: 'manual', blocks: 2, reserve: 1 };
-    const foreign = Object.entries(good).filter(([key]) => OWNERS[key] !== row.allocator).map(([key, value]) => ({ [key]: value }));
+    const good = {
+      layout: '6.1',
+      chainSize: 8,
+      chainRule: 'bytes',
+      fullnessGroups: 12,
+      deferred: 'manual',
+      blocks: 2,
+      reserve: 1,
+    };
+    const foreign = Object.entries(good)
+      .filter(([key]) => OWNERS[key] !== row.allocator)
+      .map(([key, value]) => ({ [key]: value }));
     const bad = BAD_OPTIONS.filter((options) => OWNERS[Object.keys(options)[0] as string] === row.allocator);
     expect(own.every((key) => OWNERS[key] === row.allocator)).toBe(true);
     changesNothing(ram, () => {
       for (const options of [...foreign, ...bad, { nosuch: 1 }, { evict: 5 }, { evict: null }]) {
-        fault({ code: 'EINVAL', op: 'ram.zpool', says: Object.keys(options)[0] as string }, () => ram.zpool(row.allocator, options as ZpoolOptions));
+        fault({ code: 'EINVAL', op: 'ram.zpool', says: Object.keys(options)[0] as string }, () =>
+          ram.zpool(row.allocator, options as ZpoolOptions),
+        );
       }
-      for (const options of [null, 5, 'zbud']) fault({ code: 'EINVAL', op: 'ram.zpool', says: 'options' }, () => ram.zpool(row.allocator, options as never));
+      for (const options of [null, 5, 'zbud'])
+        fault({ code: 'EINVAL', op: 'ram.zpool', says: 'options' }, () => ram.zpool(row.allocator, options as never));
       for (const name of ['slab', '', 'toString', '__proto__', null, undefined, 5]) {
         fault({ code: 'EINVAL', op: 'ram.zpool', says: 'allocator' }, () => ram.zpool(name as AllocatorName));
       }
       for (const evict of [5, 'free', null]) {
-        fault({ code: 'EINVAL', op: 'ram.openZpool', says: 'evict' }, () => ram.openZpool(`${row.allocator}#1`, { evict: evict as never }));
+        fault({ code: 'EINVAL', op: 'ram.openZpool', says: 'evict' }, () =>
+          ram.openZpool(`${row.allocator}#1`, { evict: evict as never }),
+        );
       }
     });
     expect(ram.zpool(row.allocator, { ...row.options, evict: undefined, name: undefined } as never).name).toMatch('#');

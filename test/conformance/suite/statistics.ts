@@ -12,12 +12,15 @@ export function statistics(subject: Subject): void {
 
   test('equal a recount by walking, after objects and raw pages came, were mapped, freed, evicted and moved', async () => {
     let live: Stored[] = [];
-    const { ram, pool } = await subject.fresh({ bytes: '16MiB' }, {
-      evict: (handle, from) => {
-        from.free(handle);
-        live = live.filter((one) => one.handle !== handle);
+    const { ram, pool } = await subject.fresh(
+      { bytes: '16MiB' },
+      {
+        evict: (handle, from) => {
+          from.free(handle);
+          live = live.filter((one) => one.handle !== handle);
+        },
       },
-    });
+    );
     const draw = createDraw(5);
     for (let step = 1; step <= 1500; step++) {
       const kind = draw() % 16;
@@ -51,8 +54,16 @@ export function statistics(subject: Subject): void {
     pool.compact();
     const after = recount(pool).parts;
     // What lies elsewhere than before; z3fold does not count what it moves inside a frame.
-    const moved = live.map(({ handle }) => (after.get(handle) ?? []).filter(({ frame, offset }) =>
-      !(before.parts.get(handle) ?? []).some((old) => old.frame === frame && (row.allocator === 'z3fold' || old.offset === offset)))).filter(({ length }) => length > 0);
+    const moved = live
+      .map(({ handle }) =>
+        (after.get(handle) ?? []).filter(
+          ({ frame, offset }) =>
+            !(before.parts.get(handle) ?? []).some(
+              (old) => old.frame === frame && (row.allocator === 'z3fold' || old.offset === offset),
+            ),
+        ),
+      )
+      .filter(({ length }) => length > 0);
     const objectsMoved = pool.stats().objectsMoved - before.stats.objectsMoved;
     const bytesMoved = pool.stats().bytesMoved - before.stats.bytesMoved;
     const bytes = moved.flat().reduce((sum, part) => sum + part.bytes, 0);
@@ -100,9 +111,11 @@ export function statistics(subject: Subject): void {
     pool.runDeferred();
     expect(pool.totalPages).toBe(row.idleFrames);
     put(pool, 100);
-    expect(() => pool.walk(() => {
-      throw new RangeError('mine');
-    })).toThrow(RangeError);
+    expect(() =>
+      pool.walk(() => {
+        throw new RangeError('mine');
+      }),
+    ).toThrow(RangeError);
     ram.check();
   });
 

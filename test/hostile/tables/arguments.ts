@@ -1,5 +1,12 @@
 /** Arguments of calls: mostly the right ones in a hostile form, now and then wrong ones. */
-import { PAGE_SIZE, type Codec, type CompcacheError, type Handle, type Zpool, type ZpoolOptions } from '../../../bindings/index.ts';
+import {
+  PAGE_SIZE,
+  type Codec,
+  type CompcacheError,
+  type Handle,
+  type Zpool,
+  type ZpoolOptions,
+} from '../../../bindings/index.ts';
 import { viewOf } from '../../../bindings/bytes.ts';
 import { hostileCodec, oddCodec } from '../actors.ts';
 import { hostileBytes } from '../buffers.ts';
@@ -82,11 +89,16 @@ export function requireBelongs(name: string, of: Owned<unknown>, into: Uint8Arra
 export function codec(world: World, mayLie: boolean): Codec | undefined {
   const { dice, codecs } = world;
   switch (dice.below(8)) {
-    case 0: return oddCodec(world);
-    case 1: return hostileCodec(world, mayLie);
-    case 2: return codecs.length === 0 ? undefined : dice.of(codecs);
-    case 3: return hostileCodec(world, false);
-    default: return undefined;
+    case 0:
+      return oddCodec(world);
+    case 1:
+      return hostileCodec(world, mayLie);
+    case 2:
+      return codecs.length === 0 ? undefined : dice.of(codecs);
+    case 3:
+      return hostileCodec(world, false);
+    default:
+      return undefined;
   }
 }
 
@@ -104,7 +116,13 @@ export function adoptPool(world: World, pool: Zpool): Zpool {
 /** A pool that may be attacked; made if there is none. */
 export function poolBox(world: World): PoolBox {
   world.pools = world.pools.filter((box) => isLive(box.pool));
-  if (world.pools.length === 0) adoptPool(world, world.ram.zpool(world.dice.of(['zbud', 'z3fold', 'zsmalloc', 'xvmalloc', 'xcfmalloc'] as const), { evict: evict(world) as never }));
+  if (world.pools.length === 0)
+    adoptPool(
+      world,
+      world.ram.zpool(world.dice.of(['zbud', 'z3fold', 'zsmalloc', 'xvmalloc', 'xcfmalloc'] as const), {
+        evict: evict(world) as never,
+      }),
+    );
   return world.dice.of(world.pools);
 }
 
@@ -122,11 +140,17 @@ export function handle(world: World, box: PoolBox): Handle {
   const { dice, witness } = world;
   const known = box.handles.length > 0;
   switch (dice.below(10)) {
-    case 0: return oddNumber(world) as Handle;
-    case 1: return dice.of(witness.handles);
-    case 2: return (dice.of([box, ...world.pools]).handles[0] ?? dice.word()) as Handle;
-    case 3: return (known ? dice.of(box.handles) + 2 ** 32 : dice.word()) as Handle;
-    case 4: return (known ? dice.of(box.handles) ^ (1 << dice.below(31)) : 1) as Handle;
-    default: return (known ? dice.of(box.handles) : dice.below(5)) as Handle;
+    case 0:
+      return oddNumber(world) as Handle;
+    case 1:
+      return dice.of(witness.handles);
+    case 2:
+      return (dice.of([box, ...world.pools]).handles[0] ?? dice.word()) as Handle;
+    case 3:
+      return (known ? dice.of(box.handles) + 2 ** 32 : dice.word()) as Handle;
+    case 4:
+      return (known ? dice.of(box.handles) ^ (1 << dice.below(31)) : 1) as Handle;
+    default:
+      return (known ? dice.of(box.handles) : dice.below(5)) as Handle;
   }
 }
