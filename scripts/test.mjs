@@ -71,6 +71,7 @@ const env = { ...process.env, ...Object.fromEntries(needed.map((wanted) => [want
 step('build', process.execPath, ['scripts/build.mjs']);
 step('types', bin('tsc'), ['-p', 'tsconfig.json']);
 step('lint', bin('eslint'), ['.', '--max-warnings', '0']);
+step('format', bin('prettier'), ['--check', '.']);
 
 console.log('\n── tests');
 const folder = mkdtempSync(join(tmpdir(), 'compcache-test-'));

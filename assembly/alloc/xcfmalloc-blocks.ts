@@ -487,7 +487,8 @@ export function carve(pool: usize, free: usize, units: u32): usize {
 
 /** The units of a block as bits. */
 /* @inline */ export function unitMask(word: u32, units: u32): u64 {
-  return (ALL_FREE >> (<u64>(UNITS - units))) << (<u64>(word >> PLACE_SHIFT));
+  const run = ALL_FREE >> ((UNITS - units) as u64);
+  return run << ((word >> PLACE_SHIFT) as u64);
 }
 
 /** Makes a block of a frame a used one: its place and state as a word, its bytes. */

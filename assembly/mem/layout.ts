@@ -164,7 +164,8 @@ export const RECORD_FREE: u32 = 0x80000000;
 
 /** Address of the frame that a table entry describes. */
 /* @inline */ export function frameAround(entry: usize): usize {
-  return (entry & ~SECTION_BYTES) + ((entry & (<usize>PAGE_MASK)) << (<usize>(PAGE_SHIFT - ENTRY_SHIFT)));
+  const index = entry & (PAGE_MASK as usize);
+  return (entry & ~SECTION_BYTES) + (index << ((PAGE_SHIFT - ENTRY_SHIFT) as usize));
 }
 
 /** The frame that a table entry describes. */
