@@ -23,6 +23,26 @@ export type PageTableKeys = 'dense' | 'sparse';
 /** Numbers of the shapes in the core. */
 export const SHAPES: Record<PageTableKeys, number> = { dense: DENSE, sparse: SPARSE };
 
+/**
+ * The keys that a table is wanted for, default those it has, or 'dense' for a new one.
+ * @param shape the shape of the pool's table in the core, 0 for none; called once `keys` is checked
+ * @throws EINVAL for other keys than there are, EEXIST when the table of pool `name` has others
+ */
+export function wantedKeys(
+  op: string,
+  keys: PageTableKeys | undefined,
+  shape: () => number,
+  name: string,
+): PageTableKeys {
+  if (keys !== undefined && keys !== 'dense' && keys !== 'sparse')
+    throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
+  const has = shape();
+  const is = (Object.keys(SHAPES) as PageTableKeys[]).find((each) => SHAPES[each] === has);
+  if (is !== undefined && keys !== undefined && keys !== is)
+    throw new CompcacheError('EEXIST', op, `the page table of pool ${show(name)} is ${is}`);
+  return keys ?? is ?? 'dense';
+}
+
 /** What this package may do with page tables and callers may not. @internal */
 export interface PageTableAccess {
   make<Pool>(pool: Pool, pages: PagesOf, core: Core, address: number, keysAre: PageTableKeys): PageTableOf<Pool>;

@@ -1,13 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Ram: simulated RAM, one instance of the core on one memory. */
 import {
-  FRAMES_MAX,
-  FRAMES_MIN,
   NAME_BYTES,
   NEVER,
-  NO_LIMIT,
-  OUT_RULE,
-  OUT_RULE_FRAME,
   RAM_FIXED,
   RAM_FRAMES,
   RAM_HIGH_WATER,
@@ -23,9 +18,10 @@ import { CORE_CODECS, CoreCodec, type CoreCodecName } from './codec/core.ts';
 import { DISPOSE } from './dispose.ts';
 import { CompcacheError, ERRNO_MIN, MAKER, requireMaker, requireU32, show, takeOptions } from './errors.ts';
 import { contentsOf, decodeName, destroyFront, type FrontIn, type FrontKind } from './fronts.ts';
-import { imageChunks, loadImage, parseImage, runsOf, type ParsedImage } from './image.ts';
-import { ruleOf } from './rules.ts';
-import { parseBytes } from './sizes.ts';
+import { imageChunks, loadImage, parseImage } from './image.ts';
+import type { FrontEnd, RamAccess } from './ram-access.ts';
+import { RAM_OPTIONS, limitFrames, memoryBytes } from './ram-options.ts';
+import { requireWhole, unclean } from './ram-restore.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
 import { PAGE_SIZE, attach, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
@@ -33,65 +29,8 @@ import { callbacks, type Owner } from './zpool-reclaim.ts';
 import { noFrame } from './zpool-errors.ts';
 import { zpools, type Zpool } from './zpool.ts';
 
-const MIN_BYTES = FRAMES_MIN * PAGE_SIZE;
-const MAX_BYTES = FRAMES_MAX * PAGE_SIZE;
-const WASM_PAGE = 65536;
-
-/** Bytes of the memory that the options ask for. */
-function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
-  const bytes = parseBytes(op, 'bytes', options.bytes === undefined ? otherwise : options.bytes);
-  if (bytes < MIN_BYTES || bytes > MAX_BYTES)
-    throw new CompcacheError('EINVAL', op, `bytes must be from 256 KiB to 4 GiB, not ${bytes}`);
-  return Math.ceil(bytes / WASM_PAGE) * WASM_PAGE;
-}
-
-/** Frames that the option `limit` allows. */
-function limitFrames(op: string, options: RamOptions, bytes: number): number {
-  if (options.limit === undefined) return NO_LIMIT;
-  const limit = parseBytes(op, 'limit', options.limit);
-  if (limit > bytes) throw new CompcacheError('EINVAL', op, `limit must not exceed bytes (${bytes}), but is ${limit}`);
-  return Math.floor(limit / PAGE_SIZE);
-}
-
-/** A front end that has frames of a RAM. Not exported from the package. */
-export interface FrontEnd {
-  readonly name: string;
-  /** Its own frames, those of its pools aside. */
-  ownFrames(): number;
-  /** Whether it has work under way that no image can hold. */
-  isBusy(): boolean;
-}
-
-/** What the front ends of this package may do with a RAM and callers may not. @internal */
-export interface RamAccess {
-  is(value: unknown): value is Ram;
-  /** The instance of the core. @throws ECLOSED */
-  core(op: string, ram: Ram): Core;
-  /** @throws EBUSY inside an evict callback */
-  requireIdle(op: string, ram: Ram): void;
-  /** Notes that a front end has come or gone. */
-  noteFront(ram: Ram, front: FrontEnd, present: boolean): void;
-  /** A name for a pool or front end that is not taken: 'kind#n', n counting those of this RAM. */
-  freshName(op: string, ram: Ram, kind: string): string;
-  /** isClosed, close and check, whatever properties a caller has given the object. */
-  isClosed(ram: Ram): boolean;
-  close(ram: Ram): void;
-  check(ram: Ram): void;
-  /** A pool that belongs to a front end. @throws as ram.zpool */
-  heldPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
-  /** A front end of a restored RAM that nobody has opened. @throws ENOENT; EINVAL for another kind; EBUSY when it is open */
-  resting(op: string, ram: Ram, name: unknown, kind: FrontKind): FrontIn;
-  /** It is open from now on: noteFront is told of it next. */
-  wake(ram: Ram, front: FrontIn): void;
-  /** The pool object of an address in this RAM. */
-  poolAt(ram: Ram, address: number): Zpool;
-}
-
 /** Not exported from the package. @internal */
-export let rams: RamAccess;
-
-/** Options of a RAM. */
-export const RAM_OPTIONS: readonly (keyof RamOptions)[] = ['bytes', 'limit', 'build', 'simd', 'module', 'firstFrame'];
+export let rams: RamAccess<Ram>;
 
 // The symbol's name is computed (dispose.ts), so TypeScript must be told of the method.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -340,7 +279,7 @@ export class Ram {
     if (address >= ERRNO_MIN) {
       throw noFrame(op, core, 'ENOMEM', 'no frame for the pool');
     }
-    const pool = zpools.make(this.#owner, core, address, allocator, name, options.evict);
+    const pool = zpools.make({ owner: this.#owner, core, address, allocator, name, evict: options.evict });
     this.#pools.set(name, pool);
     return pool;
   }
@@ -349,7 +288,7 @@ export class Ram {
   #open(): boolean {
     const { pools, fronts } = contentsOf(this.#core);
     for (const { name, address, allocator } of pools)
-      this.#pools.set(name, zpools.make(this.#owner, this.#core, address, allocator, name));
+      this.#pools.set(name, zpools.make({ owner: this.#owner, core: this.#core, address, allocator, name }));
     for (const front of fronts) this.#resting.set(front.name, front);
     const held = new Set(fronts.flatMap((front) => front.pools));
     for (const pool of this.#pools.values()) if (held.has(zpools.address(pool))) zpools.hold(pool);
@@ -497,27 +436,4 @@ export class Ram {
       owners,
     };
   }
-}
-
-/** Refuses an image that has more frames, other frames, or things under way that no image can have. EIO. */
-function requireWhole(op: string, core: Core, image: ParsedImage): void {
-  const counter = (which: number): number => core.exports.ramCounter(which) >>> 0;
-  const sameRuns = JSON.stringify(runsOf(core)) === JSON.stringify(image.runs);
-  if (
-    counter(RAM_FRAMES) !== image.totalFrames ||
-    counter(RAM_MAPS) !== 0 ||
-    counter(RAM_ISOLATED) !== 0 ||
-    !sameRuns
-  ) {
-    throw new CompcacheError('EIO', op, 'the image has frames or work under way that no image has');
-  }
-}
-
-/** What ramCheck has found. */
-function unclean(op: string, core: Core): CompcacheError {
-  const rule = core.out[OUT_RULE] as number;
-  const frame = core.out[OUT_RULE_FRAME] as number;
-  return new CompcacheError('EUCLEAN', op, `frame ${frame}: ${ruleOf(rule)} (rule ${rule})`, {
-    detail: { frame, rule },
-  });
 }

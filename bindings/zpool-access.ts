@@ -4,16 +4,20 @@ import type { EvictCallbackOf } from './plain-types.ts';
 import type { Core } from './wasm.ts';
 import type { Owner } from './zpool-reclaim.ts';
 
+/** What a pool object is made of. */
+export interface ZpoolParts<Zpool> {
+  owner: Owner;
+  core: Core;
+  /** Where its header lies. */
+  address: number;
+  allocator: AllocatorName;
+  name: string;
+  evict?: EvictCallbackOf<Zpool> | undefined;
+}
+
 /** What this package may do with pools and callers may not. @internal */
 export interface ZpoolAccess<Zpool> {
-  make(
-    owner: Owner,
-    core: Core,
-    address: number,
-    allocator: AllocatorName,
-    name: string,
-    evict?: EvictCallbackOf<Zpool>,
-  ): Zpool;
+  make(parts: ZpoolParts<Zpool>): Zpool;
   /** Where its header lies; 0 once it is gone. */
   address(pool: Zpool): number;
   /** Makes it a front end's: every change by others is EBUSY from now on. */

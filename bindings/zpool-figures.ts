@@ -19,7 +19,9 @@ import {
   WALK_OFFSET,
 } from '../assembly/abi.ts';
 import { rowOf, type AllocatorName } from './allocators.ts';
+import { CompcacheError, show } from './errors.ts';
 import type { FrameContents, Handle, ZpoolStats } from './plain-types.ts';
+import { isPromise } from './promises.ts';
 import type { Core } from './wasm.ts';
 
 /** stats() of a pool that is there. */
@@ -64,7 +66,7 @@ function tablesOf(
 }
 
 /** What the core's walk has just found in a frame. */
-export function contentsOf({ exports, memory, out }: Core, frame: number): FrameContents {
+function contentsOf({ exports, memory, out }: Core, frame: number): FrameContents {
   const objects = new Uint32Array(
     memory.buffer,
     exports.blockBuffer() >>> 0,
@@ -87,6 +89,25 @@ export function contentsOf({ exports, memory, out }: Core, frame: number): Frame
       bytes: free[at + WALK_FREE_BYTES] as number,
     })),
   };
+}
+
+/**
+ * zpool.walk: visits every frame of objects, in frame order.
+ * @param next the first such frame from one on, 0 for none. It is asked before each visit, so a pool that was closed is refused
+ * @throws what visit throws; EINVAL for one that is no function or gives a Promise
+ */
+export function walkFrames(
+  op: string,
+  visit: (contents: FrameContents) => void,
+  next: (frame: number) => number,
+  core: () => Core,
+): void {
+  if (typeof visit !== 'function')
+    throw new CompcacheError('EINVAL', op, `visit must be a function, not ${show(visit)}`);
+  for (let frame = next(0); frame !== 0; frame = next(frame)) {
+    if (isPromise(visit(contentsOf(core(), frame))))
+      throw new CompcacheError('EINVAL', op, 'visit returned a Promise; it must be synchronous');
+  }
 }
 
 /** Where records of so many words each begin, which lie one behind the other. */

@@ -1,38 +1,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Zpool: one pool of one allocator in a RAM. */
-import {
-  COUNT_FRAMES,
-  MODE_RO,
-  MODE_RW,
-  MODE_WO,
-  NO_LIMIT,
-  OUT_CURSOR,
-  OUT_FILL,
-  OUT_LENGTH,
-  OUT_OFFSET,
-  OUT_PLACE_A,
-  OUT_PLACE_B,
-  OUT_SECOND,
-  OUT_SIZE,
-} from '../assembly/abi.ts';
+import { COUNT_FRAMES, NO_LIMIT, OUT_CURSOR, OUT_FILL, OUT_SIZE } from '../assembly/abi.ts';
 import { rowOf, type AllocatorName } from './allocators.ts';
-import { copyIn, copyOf, copyOut, firstOf, lengthOf, requireBytes } from './bytes.ts';
-import { requirePage, takeCodec, type ForeignCodec } from './codec/foreign.ts';
+import { copyIn, copyOut, lengthOf, requireBytes } from './bytes.ts';
+import { requirePage, takeCodec } from './codec/foreign.ts';
 import { DISPOSE } from './dispose.ts';
-import {
-  CompcacheError,
-  ERRNO_MIN,
-  MAKER,
-  codeOf,
-  isU32,
-  requireMaker,
-  requireU32,
-  show,
-  takeOptions,
-} from './errors.ts';
-import { SHAPES, pageTables, type PageTableKeys, type PageTableOf } from './page-table.ts';
-import { isPromise } from './promises.ts';
-import { sameFilledEntry, sameFilledWord } from './same-filled.ts';
+import { CompcacheError, ERRNO_MIN, MAKER, codeOf, isU32, requireMaker, requireU32, show } from './errors.ts';
+import { SHAPES, pageTables, wantedKeys, type PageTableKeys, type PageTableOf } from './page-table.ts';
+import { sameFilledEntry } from './same-filled.ts';
 import type {
   Codec,
   EvictCallbackOf,
@@ -44,9 +19,11 @@ import type {
   ZpoolOptionsOf,
   ZpoolStats,
 } from './plain-types.ts';
-import type { ZpoolAccess } from './zpool-access.ts';
+import type { ZpoolAccess, ZpoolParts } from './zpool-access.ts';
+import { loadWith, pagesOf, storeWith, type PoolNow } from './zpool-codec.ts';
 import { failureOf, notAHandle } from './zpool-errors.ts';
-import { contentsOf, figuresOf } from './zpool-figures.ts';
+import { figuresOf, walkFrames } from './zpool-figures.ts';
+import { copyRange, locationAt, modeNumber, requireRead, takeVictims } from './zpool-objects.ts';
 import { reclaim, type Owner } from './zpool-reclaim.ts';
 import { PAGE_SIZE, closedCore, type Core } from './wasm.ts';
 
@@ -57,7 +34,6 @@ export type ZpoolOptions = ZpoolOptionsOf<Zpool>;
 /** The page table of a pool. */
 export type PageTable = PageTableOf<Zpool>;
 
-const MODES: Record<MapMode, number> = { ro: MODE_RO, rw: MODE_RW, wo: MODE_WO };
 /** Not exported from the package. @internal */
 export let zpools: ZpoolAccess<Zpool>;
 
@@ -85,16 +61,15 @@ export class Zpool {
   #own: number;
   #evict: EvictCallback | undefined;
   #pages: PageTable | undefined;
+  /** For codecs that are not of the core. */
+  readonly #now: PoolNow = {
+    core: () => this.#core,
+    own: () => this.#own,
+    read: (op, handle) => this.#read(op, handle, undefined, 0),
+    refusal: (op, result, what) => this.#refusal(op, result, what),
+  };
 
-  private constructor(
-    maker: unknown,
-    owner: Owner,
-    core: Core,
-    address: number,
-    allocator: AllocatorName,
-    name: string,
-    evict: EvictCallback | undefined,
-  ) {
+  private constructor(maker: unknown, { owner, core, address, allocator, name, evict }: ZpoolParts<Zpool>) {
     requireMaker(maker, 'Zpool', 'ram.zpool');
     this.#owner = owner;
     this.#core = core;
@@ -107,8 +82,7 @@ export class Zpool {
 
   static {
     zpools = {
-      make: (owner, core, address, allocator, name, evict) =>
-        new Zpool(MAKER, owner, core, address, allocator, name, evict),
+      make: (parts) => new Zpool(MAKER, parts),
       address: (pool) => pool.#address,
       hold: (pool) => void (pool.#own = 0),
       compact: (op, pool, victims = NO_LIMIT) =>
@@ -237,29 +211,11 @@ export class Zpool {
 
   #read(op: string, handle: number, into: Uint8Array | undefined, at: number): Uint8Array {
     const size = this.#size(op, handle);
-    const length = size - at;
-    if (length < 0 || (into !== undefined && lengthOf(into) < length)) {
-      throw new CompcacheError(
-        'ERANGE',
-        op,
-        length < 0
-          ? `at is ${at}, the object has ${size} bytes`
-          : `into has ${lengthOf(into as Uint8Array)} bytes, ${length} are needed`,
-      );
-    }
+    requireRead(op, size, at, into);
     const core = this.#core;
-    const address = core.exports.zpoolRange(this.#address, handle | 0, at, length, 0) >>> 0;
-    if (address >= ERRNO_MIN) throw this.#failure(op, address, handle);
-    const target = into ?? new Uint8Array(length);
-    const second = core.out[OUT_SECOND] as number;
-    if (second === 0) {
-      copyOut(op, 'into', target, core.bytes.subarray(address, address + length));
-    } else {
-      const first = core.out[OUT_LENGTH] as number;
-      copyOut(op, 'into', target, core.bytes.subarray(address, address + first));
-      copyOut(op, 'into', target, core.bytes.subarray(second, second + length - first), first);
-    }
-    return firstOf(target, length);
+    const from = core.exports.zpoolRange(this.#address, handle | 0, at, size - at, 0) >>> 0;
+    if (from >= ERRNO_MIN) throw this.#failure(op, from, handle);
+    return copyRange(op, core, from, size - at, into);
   }
 
   /**
@@ -274,9 +230,7 @@ export class Zpool {
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
     if (!isU32(handle)) notAHandle('zpool.map', handle);
-    const number = typeof mode === 'string' && Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
-    if (number === undefined)
-      throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
+    const number = modeNumber(mode);
     const core = this.#core;
     const address = core.exports.zpoolMap(this.#own, handle | 0, number) >>> 0;
     if (address >= ERRNO_MIN) throw this.#refusal('zpool.map', address, handle);
@@ -296,12 +250,7 @@ export class Zpool {
     const { out, exports } = this.#core;
     const frame = exports.zpoolLocate(this.#address, handle) >>> 0;
     if (frame >= ERRNO_MIN) throw this.#failure('zpool.locate', frame, handle);
-    return rowOf(this.#allocator).location(
-      frame,
-      out[OUT_OFFSET] as number,
-      out[OUT_PLACE_A] as number,
-      out[OUT_PLACE_B] as number,
-    );
+    return locationAt(this.#allocator, frame, out);
   }
 
   // ── pages ──────────────────────────────────────────────────────────────────
@@ -320,29 +269,12 @@ export class Zpool {
     const taken = takeCodec(op, codec);
     requirePage(op, 'page', page);
     this.#requireOwn(op);
-    if (typeof taken !== 'number') return this.#storeWith(op, page, taken);
+    if (typeof taken !== 'number') return storeWith(this.#now, op, page, taken);
     const core = this.#core;
     copyIn(op, 'page', core.page, page);
     const entry = core.exports.pageStore(this.#own, taken) >>> 0;
     if (entry >= ERRNO_MIN) throw this.#refusal(op, entry, PAGE_SIZE);
     return (entry === 0 ? sameFilledEntry(core.out[OUT_FILL] as number) : entry) as PageEntry;
-  }
-
-  /** The two-step path of a codec that is not of the core: it compresses, then malloc and write. */
-  #storeWith(op: string, given: Uint8Array, codec: ForeignCodec): PageEntry {
-    const page = copyOf(op, 'page', given);
-    const word = sameFilledWord(page);
-    if (word !== undefined) return sameFilledEntry(word);
-    const most = Math.min(this.#core.exports.zpoolMax(this.#own) >>> 0, PAGE_SIZE - 1);
-    const bytes = codec.compress(op, page, most) ?? page;
-    // The codec may have closed the pool or the RAM: the core refuses then.
-    const { exports, page: buffer } = this.#core;
-    const handle =
-      (bytes !== page ? exports.zpoolMalloc(this.#own, bytes.length) : exports.zpoolMallocRaw(this.#own)) >>> 0;
-    if (handle >= ERRNO_MIN) throw this.#refusal(op, handle, bytes.length);
-    buffer.set(bytes);
-    exports.zpoolWrite(this.#own, handle | 0, 0, bytes.length);
-    return handle as PageEntry;
   }
 
   /**
@@ -363,22 +295,11 @@ export class Zpool {
       exports.pageFill(-1 - entry);
     } else {
       if (!isU32(entry)) notAHandle(op, entry);
-      if (typeof taken !== 'number') return this.#loadWith(op, entry, into, taken);
+      if (typeof taken !== 'number') return loadWith(this.#now, op, entry, into, taken);
       const result = exports.pageLoad(this.#address, entry | 0) >>> 0;
       if (result !== PAGE_SIZE) throw this.#failure(op, result, entry);
     }
     copyOut(op, 'into', into, page);
-  }
-
-  #loadWith(op: string, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void {
-    const stored = this.#read(op, entry, undefined, 0);
-    copyOut(op, 'into', into, stored.length === PAGE_SIZE ? stored : codec.decompress(op, stored));
-  }
-
-  #loadAny(op: string, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void {
-    if (entry >= 0) return this.#loadWith(op, entry, into, codec);
-    this.#core.exports.pageFill(-1 - entry);
-    copyOut(op, 'into', into, this.#core.page);
   }
 
   /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */
@@ -399,23 +320,15 @@ export class Zpool {
    */
   pageTable(keys?: PageTableKeys): PageTable {
     const op = 'zpool.pageTable';
-    if (keys !== undefined && keys !== 'dense' && keys !== 'sparse')
-      throw new CompcacheError('EINVAL', op, `keys must be 'dense' or 'sparse', not ${show(keys)}`);
-    this.#requireOwn(op);
-    const { exports } = this.#core;
-    const shape = exports.tableKind(this.#address);
-    const is = (Object.keys(SHAPES) as PageTableKeys[]).find((name) => SHAPES[name] === shape);
-    const wanted = keys ?? is ?? 'dense';
-    if (is !== undefined && is !== wanted)
-      throw new CompcacheError('EEXIST', op, `the page table of pool ${show(this.#name)} is ${is}`);
+    const shape = (): number => {
+      this.#requireOwn(op);
+      return this.#core.exports.tableKind(this.#address);
+    };
+    const wanted = wantedKeys(op, keys, shape, this.#name);
     this.#number(op, this.#core.exports.tableOpen(this.#address, SHAPES[wanted]));
     return (this.#pages ??= pageTables.make(
       this as Zpool,
-      {
-        name: this.#name,
-        storeWith: (storing, page, codec) => this.#storeWith(storing, page, codec),
-        loadWith: (loading, entry, into, codec) => this.#loadAny(loading, entry, into, codec),
-      },
+      pagesOf(this.#now, this.#name),
       this.#core,
       this.#address,
       wanted,
@@ -442,10 +355,8 @@ export class Zpool {
     const evict = this.#evict;
     if (evict === undefined) throw new CompcacheError('EINVAL', 'zpool.shrink', 'the pool has no evict callback');
     const { exports, out } = this.#core;
-    return reclaim(
-      { exports, out, address: this.#own, owner: this.#owner, evict: (handle) => evict(handle, this) },
-      pages,
-    );
+    const call = (handle: Handle): unknown => evict(handle, this);
+    return reclaim({ exports, out, address: this.#own, owner: this.#owner, evict: call }, pages);
   }
 
   /**
@@ -457,9 +368,7 @@ export class Zpool {
    */
   compact(options?: { victims?: number }): number {
     const op = 'zpool.compact';
-    const { victims = NO_LIMIT } =
-      options === undefined ? {} : takeOptions<{ victims?: number }>(op, options, ['victims']);
-    requireU32(op, 'victims', victims);
+    const victims = takeVictims(op, options);
     this.#requireOwn(op);
     return this.#number(op, this.#core.exports.zpoolCompact(this.#own, victims));
   }
@@ -507,14 +416,12 @@ export class Zpool {
    */
   walk(visit: (contents: FrameContents) => void): void {
     const op = 'zpool.walk';
-    if (typeof visit !== 'function')
-      throw new CompcacheError('EINVAL', op, `visit must be a function, not ${show(visit)}`);
-    for (let frame = 0; ;) {
-      frame = this.#number(op, this.#core.exports.zpoolWalk(this.#address, frame));
-      if (frame === 0) return;
-      if (isPromise(visit(contentsOf(this.#core, frame))))
-        throw new CompcacheError('EINVAL', op, 'visit returned a Promise; it must be synchronous');
-    }
+    walkFrames(
+      op,
+      visit,
+      (frame) => this.#number(op, this.#core.exports.zpoolWalk(this.#address, frame)),
+      () => this.#core,
+    );
   }
 
   // ── end ────────────────────────────────────────────────────────────────────

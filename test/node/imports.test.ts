@@ -63,9 +63,9 @@ const BINDINGS = [
   /^assembly\/(abi|alloc\/index)$/,
   /^bindings\/(errors|allocators|bytes|nested|promises|steps|plain-types|sizes|rules|dispose|base64|generated\/.*)$/,
   /^bindings\/(wasm|scalar|checked)$/,
-  /^bindings\/(builds|image|codec\/.*)$/,
+  /^bindings\/(builds|image|ram-options|codec\/.*)$/,
   /^bindings\/(zpool(-\w+)?|same-filled|page-table|pages|types|fronts)$/,
-  /^bindings\/ram$/,
+  /^bindings\/ram(-\w+)?$/,
   /^bindings\/(front|cache|backing|adapters)\//,
   /^bindings\/index$/,
 ];

@@ -4,7 +4,8 @@ import { CORE_CODECS, type CoreCodecName } from '../../codec/core.ts';
 import { takeCodec, type ForeignCodec } from '../../codec/foreign.ts';
 import { loadCodec, type LoadableCodec } from '../../codec/index.ts';
 import { CompcacheError, show } from '../../errors.ts';
-import { RAM_OPTIONS, rams, type Ram } from '../../ram.ts';
+import { RAM_OPTIONS } from '../../ram-options.ts';
+import { rams, type Ram } from '../../ram.ts';
 import type { RamOptions } from '../../types.ts';
 
 /** Options of a RAM of its own. */

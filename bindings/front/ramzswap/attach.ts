@@ -5,7 +5,8 @@
 import { FRAMES_MAX } from '../../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR, optionWords } from '../../allocators.ts';
 import { takeOptions } from '../../errors.ts';
-import { Ram, rams, type FrontEnd } from '../../ram.ts';
+import type { FrontEnd } from '../../ram-access.ts';
+import { Ram, rams } from '../../ram.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
 import { createFront, leaveStore, takeStore } from '../common/attach.ts';

@@ -4,7 +4,8 @@
  */
 import { RAW_KEYS, ZSWAP_IN_FLIGHT } from '../../../assembly/abi.ts';
 import { CompcacheError, codeOf, isU32, requireU32, show } from '../../errors.ts';
-import { rams, type FrontEnd, type Ram } from '../../ram.ts';
+import type { FrontEnd } from '../../ram-access.ts';
+import { rams, type Ram } from '../../ram.ts';
 import type { Core, CoreExports } from '../../wasm.ts';
 import { noFrame } from '../../zpool-errors.ts';
 import { ActiveCalls } from '../common/active.ts';
