@@ -32,9 +32,9 @@ export interface RamAccess<Ram> {
   /** A pool that belongs to a front end. @throws as ram.zpool */
   heldPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
   /** A front end of a restored RAM that nobody has opened. @throws ENOENT; EINVAL for another kind; EBUSY when it is open */
-  resting(op: string, ram: Ram, name: unknown, kind: FrontKind): FrontIn;
+  unopened(op: string, ram: Ram, name: unknown, kind: FrontKind): FrontIn;
   /** It is open from now on: noteFront is told of it next. */
-  wake(ram: Ram, front: FrontIn): void;
+  opened(ram: Ram, front: FrontIn): void;
   /** The pool object of an address in this RAM. */
   poolAt(ram: Ram, address: number): Zpool;
 }

@@ -113,7 +113,7 @@ import {
   poolCreate,
   poolNumber,
   poolOption,
-  sealPool,
+  writePoolChecksum,
   setPoolOption,
 } from '../mem/pool';
 import { blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
@@ -126,7 +126,7 @@ import { objectFree as zpoolFree } from '../page/store';
 import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolRange, zpoolSize } from '../zpool';
 import { KIND_BITS, SLOTS, compose, objectIn, objectOut, slotCodecOf } from './backed';
 import { SLOT_RAW, slotData } from './slot';
-import { slotDoom, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
+import { slotToFree, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
 import { isFull, limitOf, nextVictim, zswapFrames } from './zswap-limit';
 import {
   COUNTERS,
@@ -197,7 +197,7 @@ export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, na
     zpoolDestroy(front);
     return ENOMEM;
   }
-  sealPool(front);
+  writePoolChecksum(front);
   poolNumber();
   return <u32>front;
 }
@@ -209,7 +209,7 @@ export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32,
   frontAt(front).thresholdPercent = thresholdPercent;
   frontAt(front).flags =
     (frontAt(front).flags & LIMIT_FLAGS) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
-  sealPool(front);
+  writePoolChecksum(front);
   return 0;
 }
 
@@ -229,7 +229,7 @@ export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
   if (index == NO_POOL) return ENOSPC;
   usedAt(front, index).pool = pool;
   usedAt(front, index).codec = codec;
-  sealPool(front);
+  writePoolChecksum(front);
   const before = frontAt(front).current;
   frontAt(front).current = index;
   if (before != NO_POOL && before != index && usedAt(front, before).entries == 0) frontAt(front).drained += 1;
@@ -248,7 +248,7 @@ export function zswapDrained(front: usize): u32 {
     if (usedAt(front, index).pool == 0 || index == frontAt(front).current || usedAt(front, index).entries != 0)
       continue;
     memory.fill(front + POOLS + <usize>index * POOL_BYTES, 0, POOL_BYTES);
-    sealPool(front);
+    writePoolChecksum(front);
     return index;
   }
   frontAt(front).drained = 0;
@@ -297,7 +297,7 @@ function release(front: usize, cell: usize): void {
     frontAt(front).sameFilledPages -= 1;
   } else if (kind == WRITTEN) {
     frontAt(front).written -= 1;
-    slotDoom(front + SLOTS, value);
+    slotToFree(front + SLOTS, value);
   } else {
     frontAt(front).pending -= 1;
   }
@@ -634,7 +634,7 @@ export function zswapWriteEnd(
     zswapCount(front, WRITTEN_BACK);
     return 1;
   }
-  if (end != WRITE_LATE) slotDoom(front + SLOTS, slot);
+  if (end != WRITE_LATE) slotToFree(front + SLOTS, slot);
   if (ours) {
     const record = valueOf(cell);
     loseJob(front, record);
@@ -699,7 +699,7 @@ export function zswapDirectEnd(
     setCell(front, cell, offset, WRITTEN, slot, generation);
     return 1;
   }
-  if (end != WRITE_LATE && slot != NO_SLOT) slotDoom(front + SLOTS, slot);
+  if (end != WRITE_LATE && slot != NO_SLOT) slotToFree(front + SLOTS, slot);
   if (cell != 0) remove(front, cell, offset, type);
   return 0;
 }
