@@ -9,7 +9,7 @@ export default tseslint.config(
       'node_modules/',
       'bindings/generated/',
       'assembly/',
-      'test/contributor/single.ts',
+      'test/contributor/files/',
       'coverage/',
       'test/generated/',
     ],
