@@ -105,6 +105,7 @@ export {
 } from './front/zswap';
 export { zswapCount } from './front/zswap-layout';
 export { zswapAccept, zswapExcess, zswapFrames } from './front/zswap-limit';
+export { zswapVictimEnd, zswapVictimKeep, zswapVictimTake, zswapVictims } from './front/zswap-victim';
 export {
   ramzBegin,
   ramzCodec,

@@ -31,6 +31,7 @@
  *   304 entries with a job 308 pools to destroy   312 what records add up to (check())
  *   320 slot map          352 counters           416 pools: address, codec, entries
  *  1184 budget: pages that may still be written back (f64)
+ *  1192 victim that is kept (zswap-victim.ts)
  *
  * Two ways to choose what to write (FRONT_VICTIMS):
  *   entry  the least recently used record, second chance: one that was loaded
@@ -128,6 +129,7 @@ import { KIND_BITS, SLOTS, compose, objectIn, objectOut, slotCodecOf } from './b
 import { SLOT_RAW, slotData } from './slot';
 import { slotDoom, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
 import { isFull, limitOf, nextVictim, zswapFrames } from './zswap-limit';
+import { victimShrinks } from './zswap-victim';
 import {
   COUNTERS,
   FRONT_VICTIMS,
@@ -272,6 +274,7 @@ export function loseJob(front: usize, record: usize): void {
 function dropRecord(front: usize, record: usize): void {
   const flags = recordAt(record).flags;
   zpoolFree(poolOf(record, front), recordAt(record).handle);
+  victimShrinks(front, flags & POOL_MASK);
   if ((flags & RAW) != 0) {
     frontAt(front).raw -= 1;
     if (prefix(front) != 0) {

@@ -129,6 +129,7 @@ export class Writes {
   /** Writes to the store. */
   make(job: Job): void {
     const io = this.#io;
+    this.#run.writes += 1;
     if (io.isSync) {
       this.#ended(
         job,
