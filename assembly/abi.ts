@@ -240,9 +240,6 @@ export const POOLS_OF_ZSWAP = 64 as u32;
 export const VICTIM_ENTRY = 0 as u32;
 export const VICTIM_PAGE = 1 as u32;
 
-/** The most entries that a store writes back to pay what it owes. */
-export const OWED_MOST = 16 as u32;
-
 // zswapCount and zswapFigure: counters.
 export const POOL_LIMIT_HIT = 0 as u32;
 export const WRITTEN_BACK = 1 as u32;

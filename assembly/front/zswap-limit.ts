@@ -14,17 +14,17 @@
  * the accept threshold: PAYING says so. Without a store pages are refused that
  * long: REACHED_FULL.
  *
- * Where victims are pages, what a store owes is when it takes one more victim: it
- * writes that to its end, but no more than OWED_MOST entries in all. A victim with
- * more is kept (zswap-victim.ts), and the next stores owe at least one entry, so
- * that they go on with it.
+ * Where victims are pages, a store takes one more victim until it has paid, and
+ * writes the last one to its end, but no more than 8 entries in all, or as many as
+ * it owes. What is left of the victim is kept (zswap-victim.ts), and the next
+ * stores owe at least one entry, so that they go on with it.
  *
  * What is written next is found by passing over records that were used. So that
  * no store has to pass over all of them, each one above the accept threshold
  * passes over some in advance: what the next victims would have done, in the same
  * order.
  */
-import { OUT_OWED, OWED_MOST, POOL_LIMIT_HIT } from '../abi';
+import { OUT_OWED, POOL_LIMIT_HIT } from '../abi';
 import { listTail, listToFront } from '../base/list';
 import { framesFree } from '../mem/frame';
 import { BOOT_FRAMES, boot } from '../mem/layout';
@@ -47,6 +47,8 @@ import {
   zswapCount,
 } from './zswap-layout';
 
+/** The most entries that a store owes. */
+const OWED_MOST: u32 = 16;
 /** What it owes when the limit was reached, until the accept threshold. */
 const OWED_PAYING: u32 = 8;
 /** Records that a store passes over in advance. */

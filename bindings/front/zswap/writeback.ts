@@ -3,7 +3,7 @@
  * both kinds of stores: with a synchronous one nothing in it has to be waited for. Store and codec are foreign code, which may
  * call back, close the zswap, or write back themselves.
  */
-import { DUPLICATE_ENTRY, NO_LIMIT, OWED_MOST, ZSWAP_ENTRIES, ZSWAP_POOL_FRAMES } from '../../../assembly/abi.ts';
+import { DUPLICATE_ENTRY, NO_LIMIT, ZSWAP_ENTRIES, ZSWAP_POOL_FRAMES } from '../../../assembly/abi.ts';
 import { CompcacheError, requireU32 } from '../../errors.ts';
 import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import type { StoreIo } from '../common/store-io.ts';
@@ -14,6 +14,8 @@ import { Writes, begin, type Job } from './writes.ts';
 
 /** Entries that a frame may hold, roughly. */
 const ENTRIES_PER_FRAME = 4;
+/** Entries that a store may write to bring a victim by page to its end, though it owes fewer. */
+const STEP = 8;
 /** Frames or zspages that are emptied at once while a page waits. */
 const COMPACTED = 8;
 
@@ -81,7 +83,7 @@ export class Writeback {
   #payPages(op: string, entries: number): void {
     // What is kept while nothing may be written would be taken up by every store in vain.
     if (this.#state.budget.left <= 0) this.#state.front.zswapVictimEnd(this.#state.address);
-    else runSync(this.#move(op, { entries, frames: Infinity, victims: 0 }, OWED_MOST));
+    else runSync(this.#move(op, { entries, frames: Infinity, victims: 0 }, Math.max(entries, STEP)));
   }
 
   /** #move for a few entries in one of many stores, without what that does for others. */
