@@ -11,7 +11,7 @@ import { stateOf, tableNext } from '../page/table';
 import { zpoolDestroy } from '../zpool';
 import { KIND_BITS, SLOTS } from './backed';
 import { slotKeep, slotsDoomAll } from './slot-map';
-import { loseJob, remove } from './zswap';
+import { loseJob, remove } from './zswap-entries';
 import {
   LINKS,
   PENDING,
