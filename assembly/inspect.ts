@@ -20,7 +20,7 @@ import {
 } from './abi';
 import { EINVAL, isError } from './base/errno';
 import * as alloc from './generated/dispatch';
-import { bootCheckWord, frameEnd, freeNext, hasGeometry, lastSection } from './mem/frame';
+import { bootChecksum, frameEnd, freeNext, hasGeometry, lastSection } from './mem/frame';
 import {
   BOOT_BUMP,
   BOOT_CHECK,
@@ -69,7 +69,7 @@ import {
   isPool,
   kindOf,
   poolAt,
-  poolCheckWord,
+  poolChecksum,
   poolOption,
 } from './mem/pool';
 import { blockBuffer, out } from './mem/scratch';
@@ -89,7 +89,7 @@ import {
   broken,
 } from './mem/verify';
 import { walkStart } from './mem/walk';
-import { isDoubted, stateOf, tableNext, tableShape } from './page/table';
+import { mustVerify, stateOf, tableNext, tableShape } from './page/table';
 import { tableCheck } from './page/table-check';
 import { zpoolSpan } from './zpool';
 import { ramzCheck } from './front/ramzswap-check';
@@ -225,7 +225,7 @@ export function ramCheck(frames: u32): u32 {
 /** Magic, geometry, words that nothing else confirms, rest zero. */
 function bootCheck(frames: u32): u32 {
   if (!hasGeometry(frames)) return broken(RULE_BOOT, 0);
-  if (boot(BOOT_CHECK) != bootCheckWord()) return broken(RULE_BOOT_CHECK, 0);
+  if (boot(BOOT_CHECK) != bootChecksum()) return broken(RULE_BOOT_CHECK, 0);
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);
   if (first < fixedFrames() || first >= frameEnd() || bump < first || bump > frameEnd()) return broken(RULE_BUMP, 0);
@@ -354,7 +354,7 @@ function poolFramesCheck(count: u32): u32 {
 function poolCheck(pool: usize): u32 {
   const frame = <u32>(pool >> PAGE_SHIFT);
   if (
-    poolAt(pool).check != poolCheckWord(pool) ||
+    poolAt(pool).check != poolChecksum(pool) ||
     poolAt(pool).nameBytes - 1 >= NAME_BYTES ||
     !(poolAt(pool).objectsMoved >= 0 && poolAt(pool).bytesMoved >= 0)
   )
@@ -383,7 +383,7 @@ function poolCheck(pool: usize): u32 {
 /** Whether each handle of a page table is that of an object, unless one may have been freed behind its back. For a pool that is sound. */
 function hasPages(pool: usize): bool {
   const root = pool + POOL_INDEX;
-  if (tableShape(root) == 0 || isDoubted(root)) return true;
+  if (tableShape(root) == 0 || mustVerify(root)) return true;
   let place: u32 = 0;
   for (let cell = tableNext(root, 0); cell != 0; cell = tableNext(root, place)) {
     place = out(OUT_PLACE) + 1;

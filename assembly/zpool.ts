@@ -26,7 +26,7 @@ import {
   poolCreate,
   poolNumber,
   poolUnlink,
-  sealPool,
+  writePoolChecksum,
 } from './mem/pool';
 import { out, pageBuffer, setOut } from './mem/scratch';
 import { slabFrames } from './mem/slab';
@@ -55,7 +55,7 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, ownerBytes: u32, 
     giveFramesBack(pool);
     return result;
   }
-  sealPool(pool);
+  writePoolChecksum(pool);
   poolNumber();
   return <u32>pool;
 }

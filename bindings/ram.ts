@@ -80,9 +80,9 @@ export interface RamAccess {
   /** A pool that belongs to a front end. @throws as ram.zpool */
   heldPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
   /** A front end of a restored RAM that nobody has opened. @throws ENOENT; EINVAL for another kind; EBUSY when it is open */
-  resting(op: string, ram: Ram, name: unknown, kind: FrontKind): FrontIn;
+  unopened(op: string, ram: Ram, name: unknown, kind: FrontKind): FrontIn;
   /** It is open from now on: noteFront is told of it next. */
-  wake(ram: Ram, front: FrontIn): void;
+  opened(ram: Ram, front: FrontIn): void;
   /** The pool object of an address in this RAM. */
   poolAt(ram: Ram, address: number): Zpool;
 }
@@ -112,7 +112,7 @@ export class Ram {
   /** Front ends that are open. */
   readonly #fronts = new Set<FrontEnd>();
   /** Those of the image that nobody has opened yet. */
-  readonly #resting = new Map<string, FrontIn>();
+  readonly #unopened = new Map<string, FrontIn>();
   #closed = false;
 
   private constructor(maker: unknown, core: Core) {
@@ -143,8 +143,8 @@ export class Ram {
         zpools.hold(pool);
         return pool;
       },
-      resting: (op, ram, name, kind) => ram.#restingOne(op, name, kind),
-      wake: (ram, { name }) => void ram.#resting.delete(name),
+      unopened: (op, ram, name, kind) => ram.#unopenedOne(op, name, kind),
+      opened: (ram, { name }) => void ram.#unopened.delete(name),
       poolAt: (ram, address) => [...ram.#pools.values()].find((pool) => zpools.address(pool) === address) as Zpool,
     };
   }
@@ -236,7 +236,7 @@ export class Ram {
     this.#core = closedCore();
     this.#pools.forEach((pool) => zpools.orphan(pool));
     this.#pools.clear();
-    this.#resting.clear();
+    this.#unopened.clear();
   }
 
   [DISPOSE](): void {
@@ -261,7 +261,7 @@ export class Ram {
   #freshName(op: string, kind: string): string {
     const taken = new Set([
       ...this.#pools.keys(),
-      ...this.#resting.keys(),
+      ...this.#unopened.keys(),
       ...[...this.#fronts].map((front) => front.name),
     ]);
     let n = (this.#live(op).exports.ramCounter(RAM_POOLS) >>> 0) + 1;
@@ -350,19 +350,19 @@ export class Ram {
     const { pools, fronts } = contentsOf(this.#core);
     for (const { name, address, allocator } of pools)
       this.#pools.set(name, zpools.make(this.#owner, this.#core, address, allocator, name));
-    for (const front of fronts) this.#resting.set(front.name, front);
+    for (const front of fronts) this.#unopened.set(front.name, front);
     const held = new Set(fronts.flatMap((front) => front.pools));
     for (const pool of this.#pools.values()) if (held.has(zpools.address(pool))) zpools.hold(pool);
     return new Set([...pools, ...fronts].map(({ name }) => name)).size === pools.length + fronts.length;
   }
 
-  #restingOne(op: string, name: unknown, kind?: FrontKind): FrontIn {
+  #unopenedOne(op: string, name: unknown, kind?: FrontKind): FrontIn {
     this.#live(op);
     this.#idle(op);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     if ([...this.#fronts].some((front) => front.name === name))
       throw new CompcacheError('EBUSY', op, `${show(name)} is open`);
-    const front = this.#resting.get(name);
+    const front = this.#unopened.get(name);
     if (front === undefined) throw new CompcacheError('ENOENT', op, `no front end ${show(name)}`);
     if (kind !== undefined && front.kind !== kind)
       throw new CompcacheError('EINVAL', op, `${show(name)} is a ${front.kind}`);
@@ -381,10 +381,10 @@ export class Ram {
    */
   dropFront(name: string): void {
     const op = 'ram.dropFront';
-    const front = this.#restingOne(op, name);
+    const front = this.#unopenedOne(op, name);
     if (destroyFront(this.#core, front) !== 0)
       throw new CompcacheError('EBUSY', op, `an object of a pool of ${show(name)} is mapped`);
-    this.#resting.delete(name);
+    this.#unopened.delete(name);
     for (const [key, pool] of this.#pools) {
       if (!front.pools.includes(zpools.address(pool))) continue;
       zpools.orphan(pool);
@@ -478,7 +478,7 @@ export class Ram {
     const owners: RamStats['owners'] = Object.fromEntries([
       ...[...this.#pools].map(([name, pool]) => [name, zpools.frameCounts(pool)] as const),
       ...[...this.#fronts].map((front) => [front.name, { frames: 0, metadataFrames: front.ownFrames() }] as const),
-      ...[...this.#resting.values()].map(
+      ...[...this.#unopened.values()].map(
         ({ name, address }) =>
           [name, { frames: 0, metadataFrames: exports.zpoolMetadataFrames(address) >>> 0 }] as const,
       ),

@@ -146,7 +146,7 @@ export interface CoreExports {
   frontSettled(front: number, slot: number): void;
   frontOpen(front: number, bytes: number, slot: number, generation: number): number;
   zswapIsIn(front: number, offset: number, type: number, slot: number, generation: number): number;
-  frontDoomedAt(front: number): number;
+  frontToFreeAt(front: number): number;
   frontFreeing(front: number): number;
   frontFreed(front: number, slot: number): void;
   ramzCreate(pages: number, slots: number, epoch: number, name: number, nameBytes: number): number;

@@ -50,7 +50,7 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /** The image with its checksum made right again. */
-export function resealed(image: Uint8Array): Uint8Array {
+export function withChecksum(image: Uint8Array): Uint8Array {
   const copy = image.slice();
   new DataView(copy.buffer).setUint32(copy.length - 4, crc32c(copy.subarray(0, copy.length - 4)), true);
   return copy;

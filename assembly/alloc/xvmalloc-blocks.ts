@@ -6,11 +6,11 @@
  *           bit  12 FREE    13 PREVIOUS_FREE    14..23 offset of the block before, / 4
  *           bits 24..31 generation (used)
  *   entry   8 starts: six u16, USED | data offset / 4 << 5 | padded size / 128 of a used block, or 0.
- *             Once there was a seventh: u16 CROWDED, u16 0, u32 address of a crowd record, u32 0.
- *             FRAME_RAW: USED, or 0 once its page is freed under reclaim, then RAW_LANE
+ *             Once there was a seventh: u16 HAS_BITMAP, u16 0, u32 address of a start bitmap, u32 0.
+ *             FRAME_RAW: USED, or 0 once its page is freed under reclaim, then RAW_FIELD
  *          20 link of the mapped objects
  *          24 links: LRU; both 0 under reclaim
- *   crowd   record of 132 bytes: frame, then a bit for each data offset / 4
+ *   bitmap   record of 132 bytes: frame, then a bit for each data offset / 4
  *   map     record of 12 bytes: frame, link, count
  *   count   key << 18 | maps << 2 | INLINE; key: data offset / 4, 4 bits made from it above
  *   link    0, the address of a map record, or the count of the last (or only) mapped object
@@ -19,7 +19,7 @@
  * Starts. A handle names a place in a frame, and what lies there may be payload
  * that looks like a header. So the entry knows where used blocks begin, exactly,
  * in the line that malloc and free need anyway. A frame that ever held more than
- * six objects has a crowd record until it goes back. The size beside a start says
+ * six objects has a start bitmap until it goes back. The size beside a start says
  * where a free will ask for the block on the right, so that this line comes
  * together with that of the block itself, not after it. In the same way as starts one mapped
  * object is counted in the entry, and further ones of that frame in records.
@@ -61,16 +61,16 @@ export const PREVIOUS: usize = 4; // links of a free block
 export const NEXT: usize = 8;
 export const LIST_MASKS: usize = POOL_TABLES + 4 * 508; // u64 x 8
 
-export const LANES: usize = 8;
-export const LANES_END: usize = 20;
+export const FIELDS: usize = 8;
+export const FIELDS_END: usize = 20;
 export const USED: u32 = 0x8000;
 const START_SHIFT: u32 = 5;
 const HINT_MASK: u32 = 31;
 const HINT_UNIT: u32 = 7; // bytes, as a power of two
-export const CROWDED: u32 = 1;
-export const RAW_LANE: u32 = 0x10000; // what the second lane of a raw page holds
-export const CROWD_BYTES: u32 = 132;
-export const NONE: u32 = 0x400; // instead of a start; what an empty lane reads as
+export const HAS_BITMAP: u32 = 1;
+export const RAW_FIELD: u32 = 0x10000; // what the second field of a raw page holds
+export const START_BITMAP_BYTES: u32 = 132;
+export const NONE: u32 = 0x400; // instead of a start; what an empty field reads as
 
 export const MAPPED: usize = 20;
 export const INLINE: u32 = 2;
@@ -141,107 +141,109 @@ export function ownEntry(pool: usize, frame: u32): usize {
 
 // ── starts ───────────────────────────────────────────────────────────────────
 
-/* @inline */ export function isCrowded(entry: usize): bool {
-  return <u32>load<u16>(entry, LANES) == CROWDED;
+/* @inline */ export function hasStartBitmap(entry: usize): bool {
+  return <u32>load<u16>(entry, FIELDS) == HAS_BITMAP;
 }
 
-/* @inline */ export function crowdOf(entry: usize): usize {
-  return <usize>load<u32>(entry, LANES + 4);
+/* @inline */ export function startBitmapOf(entry: usize): usize {
+  return <usize>load<u32>(entry, FIELDS + 4);
 }
 
-/** In each u16 of `lanes` that is zero but for the size and the lowest bit of the start: its highest bit. Above the lowest such one it may say so wrongly. */
-/* @inline */ function zeroLanes(lanes: u64): u64 {
-  return ((lanes & 0xffc0ffc0ffc0ffc0) - 0x0001000100010001) & ~lanes & 0x8000800080008000;
+/** In each u16 of `fields` that is zero but for the size and the lowest bit of the start: its highest bit. Above the lowest such one it may say so wrongly. */
+/* @inline */ function zeroFields(fields: u64): u64 {
+  return ((fields & 0xffc0ffc0ffc0ffc0) - 0x0001000100010001) & ~fields & 0x8000800080008000;
 }
 
-/** The lane of the start in a granule, with the size left aside (`value` is USED and that start, or 0 for an empty lane); the lanes' end for none. Four lanes at once, since which it is cannot be predicted. */
-/* @inline */ export function laneOf(entry: usize, value: u32): usize {
+/** The field of the start in a granule, with the size left aside (`value` is USED and that start, or 0 for an empty field); the fields' end for none. Four fields at once, since which it is cannot be predicted. */
+/* @inline */ export function startFieldOf(entry: usize, value: u32): usize {
   const values = <u64>value * 0x0001000100010001;
-  const low = zeroLanes(load<u64>(entry, LANES) ^ values);
-  const high = zeroLanes(load<u64>(entry, LANES + 4) ^ values);
+  const low = zeroFields(load<u64>(entry, FIELDS) ^ values);
+  const high = zeroFields(load<u64>(entry, FIELDS + 4) ^ values);
   const at = low != 0 ? ctz<u64>(low) >> 3 : (ctz<u64>(high) >> 3) + 4;
-  return entry + LANES + <usize>(at & ~1);
+  return entry + FIELDS + <usize>(at & ~1);
 }
 
 /** What is searched for the start in a granule. */
-/* @inline */ export function granuleLane(granule: u32): u32 {
+/* @inline */ export function granuleField(granule: u32): u32 {
   return USED | (granule << (START_SHIFT + 1));
 }
 
 /** Start of the object whose data begin in an 8-byte granule of the frame, NONE for none. */
 export function startIn(entry: usize, granule: u32): u32 {
-  return isCrowded(entry) ? startInCrowd(entry, granule) : startAt(entry, laneOf(entry, granuleLane(granule)));
+  return hasStartBitmap(entry)
+    ? startInBitmap(entry, granule)
+    : startAt(entry, startFieldOf(entry, granuleField(granule)));
 }
 
-/** startIn for a crowded frame. */
-export function startInCrowd(entry: usize, granule: u32): u32 {
+/** startIn for a frame with a start bitmap. */
+export function startInBitmap(entry: usize, granule: u32): u32 {
   const start = granule << 1;
-  const bits = (load<u32>(crowdOf(entry) + <usize>((start >> 5) << 2), 4) >> (start & 31)) & 3;
+  const bits = (load<u32>(startBitmapOf(entry) + <usize>((start >> 5) << 2), 4) >> (start & 31)) & 3;
   return bits - 1 < 2 ? start | (bits >> 1) : NONE;
 }
 
-/** The start in a lane that laneOf has found, NONE at the lanes' end. */
-/* @inline */ export function startAt(entry: usize, lane: usize): u32 {
-  return lane < entry + LANES_END ? startOfLane(lane) : NONE;
+/** The start in a field that startFieldOf has found, NONE at the fields' end. */
+/* @inline */ export function startAt(entry: usize, field: usize): u32 {
+  return field < entry + FIELDS_END ? startOfField(field) : NONE;
 }
 
-/** The start in a lane, NONE in an empty one. */
-/* @inline */ function startOfLane(lane: usize): u32 {
-  return ((<u32>load<u16>(lane)) >> START_SHIFT) ^ NONE;
+/** The start in a field, NONE in an empty one. */
+/* @inline */ function startOfField(field: usize): u32 {
+  return ((<u32>load<u16>(field)) >> START_SHIFT) ^ NONE;
 }
 
 /** The lowest start from `from` on, NONE for none. */
 export function nextStart(entry: usize, from: u32): u32 {
   let next = NONE;
-  if (isCrowded(entry)) {
+  if (hasStartBitmap(entry)) {
     while (from < 1024 && startIn(entry, from >> 1) != from) from += 1;
     return from < 1024 ? from : next;
   }
-  const end = entry + LANES_END;
-  for (entry += LANES; entry < end; entry += 2) {
-    const start = startOfLane(entry);
+  const end = entry + FIELDS_END;
+  for (entry += FIELDS; entry < end; entry += 2) {
+    const start = startOfField(entry);
     if (start >= from && start < next) next = start;
   }
   return next;
 }
 
-export function flipStart(crowd: usize, start: u32): void {
-  const at = crowd + <usize>((start >> 5) << 2);
+export function flipStart(bitmap: usize, start: u32): void {
+  const at = bitmap + <usize>((start >> 5) << 2);
   store<u32>(at, load<u32>(at, 4) ^ (1 << (start & 31)), 4);
 }
 
-/** The lane of a used block, given its size padded to 4. */
-/* @inline */ export function laneFor(start: u32, rounded: u32): u32 {
+/** The field of a used block, given its size padded to 4. */
+/* @inline */ export function startFieldFor(start: u32, rounded: u32): u32 {
   return USED | (start << START_SHIFT) | (rounded >> HINT_UNIT);
 }
 
-/** Fetches the two lines in one of which, by its lane, a block of a frame probably ends. Nothing depends on what is there. */
-/* @inline */ export function fetchEnd(base: usize, lane: u32): void {
-  const near = ((lane >> START_SHIFT) << 2) + ((lane & HINT_MASK) << HINT_UNIT);
+/** Fetches the two lines in one of which, by its field, a block of a frame probably ends. Nothing depends on what is there. */
+/* @inline */ export function fetchEnd(base: usize, field: u32): void {
+  const near = ((field >> START_SHIFT) << 2) + ((field & HINT_MASK) << HINT_UNIT);
   load<u32>(base + <usize>((near + 28) & PAGE_MASK));
   load<u32>(base + <usize>((near + 92) & PAGE_MASK));
 }
 
 /** False, and nothing is changed, when there is no frame for a record. */
 export function addStart(pool: usize, entry: usize, data: usize, rounded: u32): bool {
-  if (!isCrowded(entry)) {
-    let lane = laneOf(entry, 0);
-    if (lane < entry + LANES_END) {
-      store<u16>(lane, <u16>laneFor(startOf(data), rounded));
+  if (!hasStartBitmap(entry)) {
+    let field = startFieldOf(entry, 0);
+    if (field < entry + FIELDS_END) {
+      store<u16>(field, <u16>startFieldFor(startOf(data), rounded));
       return true;
     }
-    const crowd = slabAlloc(pool + POOL_DESCRIPTORS);
-    if (crowd == 0) return false;
-    memory.fill(crowd, 0, CROWD_BYTES);
-    store<u32>(crowd, frameAt(data));
-    for (lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
-      flipStart(crowd, startOfLane(lane));
-      store<u16>(lane, 0);
+    const bitmap = slabAlloc(pool + POOL_DESCRIPTORS);
+    if (bitmap == 0) return false;
+    memory.fill(bitmap, 0, START_BITMAP_BYTES);
+    store<u32>(bitmap, frameAt(data));
+    for (field = entry + FIELDS; field < entry + FIELDS_END; field += 2) {
+      flipStart(bitmap, startOfField(field));
+      store<u16>(field, 0);
     }
-    store<u32>(entry, CROWDED, LANES);
-    store<u32>(entry, <u32>crowd, LANES + 4);
+    store<u32>(entry, HAS_BITMAP, FIELDS);
+    store<u32>(entry, <u32>bitmap, FIELDS + 4);
   }
-  flipStart(crowdOf(entry), startOf(data));
+  flipStart(startBitmapOf(entry), startOf(data));
   return true;
 }
 

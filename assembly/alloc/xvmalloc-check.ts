@@ -29,15 +29,15 @@ import {
   listLength,
 } from '../mem/verify';
 import {
-  CROWDED,
-  CROWD_BYTES,
+  HAS_BITMAP,
+  START_BITMAP_BYTES,
   FREE,
   GENERATION_SHIFT,
   HEADER,
   INLINE,
   KEY_SHIFT,
-  LANES,
-  LANES_END,
+  FIELDS,
+  FIELDS_END,
   LISTS,
   LIST_MASKS,
   LRU_LINKS,
@@ -53,19 +53,19 @@ import {
   PREVIOUS_FREE,
   PREVIOUS_MASK,
   PREVIOUS_SHIFT,
-  RAW_LANE,
+  RAW_FIELD,
   SIZE_MASK,
   USED,
   WHOLE,
   blockEnd,
-  crowdOf,
+  startBitmapOf,
   frameAt,
-  granuleLane,
-  isCrowded,
+  granuleField,
+  hasStartBitmap,
   isIsolated,
   isRaw,
-  laneFor,
-  laneOf,
+  startFieldFor,
+  startFieldOf,
   listCell,
   listMask,
   mapKey,
@@ -102,7 +102,7 @@ export function check(pool: usize): u32 {
   if ((load<u64>(pool, POOL_OPTIONS) | load<u64>(pool, POOL_OPTIONS + 8)) != 0 || poolAt(pool).tableFrames != 1) {
     return broken(RULE_POOL, poolFrame);
   }
-  let result = slabCheck(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
+  let result = slabCheck(pool + POOL_DESCRIPTORS, START_BITMAP_BYTES, FRAME_SLAB);
   if (result == 0) result = slabCheck(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
   if (result != 0) return result;
   memory.copy(scratchBase() + ((<usize>COPY) << 2), pool, COPY_BYTES);
@@ -127,12 +127,12 @@ export function check(pool: usize): u32 {
 
 /** X1..X3: blocks that tile the frame, and exactly the starts of the used ones. */
 function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
-  if (isCrowded(entry)) {
+  if (hasStartBitmap(entry)) {
     if (
-      load<u32>(entry, LANES) != CROWDED ||
-      load<u32>(entry, LANES + 8) != 0 ||
-      !isRecord(crowdOf(entry), (<u32>pool) | FRAME_SLAB, CROWD_BYTES) ||
-      load<u32>(crowdOf(entry)) != frame
+      load<u32>(entry, FIELDS) != HAS_BITMAP ||
+      load<u32>(entry, FIELDS + 8) != 0 ||
+      !isRecord(startBitmapOf(entry), (<u32>pool) | FRAME_SLAB, START_BITMAP_BYTES) ||
+      load<u32>(startBitmapOf(entry)) != frame
     )
       return false;
     met(CROWDS, 1);
@@ -146,7 +146,7 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
   if ((genA(entry) & most) == most) return false;
   if (isRaw(entry)) {
     if (start != NONE) metObject(PAGE_SIZE);
-    return (load<u32>(entry, LANES) & ~USED) == RAW_LANE && load<u64>(entry, LANES + 4) == 0;
+    return (load<u32>(entry, FIELDS) & ~USED) == RAW_FIELD && load<u64>(entry, FIELDS + 4) == 0;
   }
   const base = frameAddress(frame);
   let used: u32 = 0;
@@ -164,7 +164,10 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
       before |= PREVIOUS_FREE;
     } else {
       if (size == 0 || generation >= most || start != (at + HEADER) >> 2) return false;
-      if (!isCrowded(entry) && <u32>load<u16>(laneOf(entry, granuleLane(start >> 1))) != laneFor(start, roundUp(size)))
+      if (
+        !hasStartBitmap(entry) &&
+        <u32>load<u16>(startFieldOf(entry, granuleField(start >> 1))) != startFieldFor(start, roundUp(size))
+      )
         return false;
       start = nextStart(entry, start + 1);
       used += 1;
@@ -173,17 +176,17 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
     at += HEADER + roundUp(size);
   } while (at < PAGE_SIZE);
   if (at != PAGE_SIZE || start != NONE) return false;
-  if (isCrowded(entry)) return crowdStarts(crowdOf(entry)) == used;
-  for (let lane = entry + LANES; lane < entry + LANES_END; lane += 2) {
-    used -= <u32>(load<u16>(lane) != 0);
+  if (hasStartBitmap(entry)) return bitmapStarts(startBitmapOf(entry)) == used;
+  for (let field = entry + FIELDS; field < entry + FIELDS_END; field += 2) {
+    used -= <u32>(load<u16>(field) != 0);
   }
   return used == 0;
 }
 
-/** Starts in a crowd record: all bits, also two of one granule, of which startIn sees neither. */
-function crowdStarts(crowd: usize): u32 {
+/** Starts in a start bitmap: all bits, also two of one granule, of which startIn sees neither. */
+function bitmapStarts(bitmap: usize): u32 {
   let starts: u32 = 0;
-  for (let at: usize = 4; at < CROWD_BYTES; at += 4) starts += popcnt<u32>(load<u32>(crowd + at));
+  for (let at: usize = 4; at < START_BITMAP_BYTES; at += 4) starts += popcnt<u32>(load<u32>(bitmap + at));
   return starts;
 }
 

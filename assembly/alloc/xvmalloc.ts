@@ -90,13 +90,13 @@ import { slabAlloc, slabFrames, slabFree, slabInit } from '../mem/slab';
 import { locateWhole, spanWhole } from '../mem/span';
 import { walkFree, walkObject } from '../mem/walk';
 import {
-  CROWD_BYTES,
+  START_BITMAP_BYTES,
   FREE,
   GENERATION_SHIFT,
   HEADER,
   INLINE,
   KEY_SHIFT,
-  LANES,
+  FIELDS,
   LISTS,
   LRU_LINKS,
   MAPPED,
@@ -112,27 +112,27 @@ import {
   PREVIOUS_FREE,
   PREVIOUS_MASK,
   PREVIOUS_SHIFT,
-  RAW_LANE,
+  RAW_FIELD,
   SIZE_MASK,
   USED,
   WHOLE,
   addStart,
   age,
   blockEnd,
-  crowdOf,
+  startBitmapOf,
   entryAt,
   fetchEnd,
   find,
   flipStart,
   frameAt,
   generationOf,
-  granuleLane,
+  granuleField,
   handleEntry,
   handleOf,
-  isCrowded,
+  hasStartBitmap,
   isIsolated,
   isRaw,
-  laneOf,
+  startFieldOf,
   listCell,
   makeHandle,
   mapKey,
@@ -147,7 +147,7 @@ import {
   roundUp,
   sizeAt,
   startAt,
-  startInCrowd,
+  startInBitmap,
   startOf,
 } from './xvmalloc-blocks';
 
@@ -163,7 +163,7 @@ export function initFrames(a: u32, b: u32, c: u32): u32 {
 /** EINVAL for options, of which there are none, and for owner bytes: there is no record to keep them in. */
 export function init(pool: usize, a: u32, b: u32, c: u32, ownerBytes: u32): u32 {
   if ((a | b | c | ownerBytes) != 0) return EINVAL;
-  slabInit(pool + POOL_DESCRIPTORS, CROWD_BYTES, FRAME_SLAB);
+  slabInit(pool + POOL_DESCRIPTORS, START_BITMAP_BYTES, FRAME_SLAB);
   slabInit(pool + POOL_HANDLES, MAP_BYTES, FRAME_HANDLES);
   return 0;
 }
@@ -194,7 +194,7 @@ function takeFrame(pool: usize, type: u32): usize {
 
 /** X17: an empty frame that is off the LRU goes back. */
 function releaseFrame(pool: usize, entry: usize): void {
-  if (isCrowded(entry)) slabFree(pool + POOL_DESCRIPTORS, crowdOf(entry));
+  if (hasStartBitmap(entry)) slabFree(pool + POOL_DESCRIPTORS, startBitmapOf(entry));
   poolAt(pool).frames -= 1;
   frameFree(frameOf(entry));
 }
@@ -255,12 +255,12 @@ export function mallocRaw(pool: usize): u32 {
   const data = takeFrame(pool, FRAME_RAW);
   if (data == 0) return noFrame();
   const entry = entryAt(data);
-  store<u32>(entry, RAW_LANE | USED, LANES);
+  store<u32>(entry, RAW_FIELD | USED, FIELDS);
   countObject(pool, PAGE_SIZE);
   return handleOf(data);
 }
 
-/** EINVAL for a handle that is not live here, EBUSY while it is mapped. It is resolved here, since the lane is wanted again. */
+/** EINVAL for a handle that is not live here, EBUSY while it is mapped. It is resolved here, since the field is wanted again. */
 export function free(pool: usize, handle: u32): u32 {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
@@ -268,18 +268,18 @@ export function free(pool: usize, handle: u32): u32 {
   const granule = handle & 511;
   const entry = handleEntry(pool, frame, granule);
   if (entry == 0) return EINVAL;
-  const lane = isCrowded(entry) ? <usize>0 : laneOf(entry, granuleLane(granule));
-  const start = lane == 0 ? startInCrowd(entry, granule) : startAt(entry, lane);
+  const field = hasStartBitmap(entry) ? <usize>0 : startFieldOf(entry, granuleField(granule));
+  const start = field == 0 ? startInBitmap(entry, granule) : startAt(entry, field);
   if (start == NONE) return EINVAL;
   const data = frameAddress(frame) + <usize>(start << 2);
-  if (lane != 0) fetchEnd(frameAddress(frame), load<u16>(lane));
+  if (field != 0) fetchEnd(frameAddress(frame), load<u16>(field));
   const generation = generationOf(entry, data);
   if (generation != handle >> 9) return EINVAL;
   if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, start) != 0) return EBUSY;
   uncountObject(pool, sizeAt(data));
   age(entry, generation);
-  if (lane == 0) flipStart(crowdOf(entry), start);
-  else store<u16>(lane, 0);
+  if (field == 0) flipStart(startBitmapOf(entry), start);
+  else store<u16>(field, 0);
   if ((start == 0 || freeBlock(pool, data - HEADER)) && !isIsolated(entry)) {
     listRemove(pool + POOL_LRU, entry, LRU_LINKS);
     releaseFrame(pool, entry);

@@ -27,7 +27,7 @@ import { gather, scatter } from '../mem/span';
 import { codecDecompress } from '../codec/buffers';
 import { zpoolRange, zpoolSize, zpoolTableFrames } from '../zpool';
 import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
-import { SLOT_USED, slotDoom, slotFreed, slotFreeing, slotMapFrames, slotState, slotsDoomedAt } from './slot-map';
+import { SLOT_USED, slotToFree, slotFreed, slotFreeing, slotMapFrames, slotState, slotsToFreeAt } from './slot-map';
 
 /** Bits of a cell's state for its kind (ENTRY and so on): those of KIND_MASK. */
 export const KIND_BITS: u32 = 4;
@@ -99,8 +99,8 @@ export function frontOpen(front: usize, bytes: u32, slot: u32, generation: u32):
 }
 
 /** Address of the number of slots to be freed at the store, for a view of it. EINVAL. */
-export function frontDoomedAt(front: usize): u32 {
-  return isFrontEnd(front) ? <u32>slotsDoomedAt(front + SLOTS) : EINVAL;
+export function frontToFreeAt(front: usize): u32 {
+  return isFrontEnd(front) ? <u32>slotsToFreeAt(front + SLOTS) : EINVAL;
 }
 
 /** A slot to be freed at the store, then frontFreed; NO_SLOT for none. */
@@ -115,5 +115,5 @@ export function frontFreed(front: usize, slot: u32): void {
 
 /** A write that nobody waits for has ended, or leads to nothing: its slot is doomed. */
 export function frontSettled(front: usize, slot: u32): void {
-  if (isFrontEnd(front) && slotState(front + SLOTS, slot) == SLOT_USED) slotDoom(front + SLOTS, slot);
+  if (isFrontEnd(front) && slotState(front + SLOTS, slot) == SLOT_USED) slotToFree(front + SLOTS, slot);
 }

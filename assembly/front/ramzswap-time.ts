@@ -14,7 +14,7 @@
  * A clock that goes back is no fault: times before `since` are told in units.
  */
 import { ENTRY, KIND_MASK, OUT_KEY_LOW, TIME_END } from '../abi';
-import { POOL_INDEX, sealPool } from '../mem/pool';
+import { POOL_INDEX, writePoolChecksum } from '../mem/pool';
 import { out } from '../mem/scratch';
 import { stateOf, tableNext } from '../page/table';
 import { TIME_SHIFT, deviceAt, setState } from './ramzswap-layout';
@@ -52,5 +52,5 @@ function moveOn(front: usize, since: u32): void {
     if (index == 0) break;
   }
   deviceAt(front).since = since;
-  sealPool(front);
+  writePoolChecksum(front);
 }

@@ -88,7 +88,7 @@ import {
   poolAt,
   poolCreate,
   poolNumber,
-  sealPool,
+  writePoolChecksum,
 } from '../mem/pool';
 import { blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
 import { stateOf, tableFind, tableMake, tableNext, tableRemove, tableStart } from '../page/table';
@@ -100,7 +100,7 @@ import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolRounded, zpoolSize } fr
 import { addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
 import { secondOf, timed } from './ramzswap-time';
 import { SLOT_RAW, slotData } from './slot';
-import { slotDoom, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
+import { slotToFree, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
 
 // ── flags ────────────────────────────────────────────────────────────────────
 
@@ -153,7 +153,7 @@ export function ramzCreate(pages: u32, slots: u32, epoch: u32, name: usize, name
     zpoolDestroy(front);
     return ENOMEM;
   }
-  sealPool(front);
+  writePoolChecksum(front);
   poolNumber();
   return <u32>front;
 }
@@ -164,7 +164,7 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
   deviceAt(front).pool = <u32>pool;
   deviceAt(front).most = most;
   deviceAt(front).limit = limit;
-  sealPool(front);
+  writePoolChecksum(front);
   notePeak(front);
   return 0;
 }
@@ -173,7 +173,7 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
 export function ramzCodec(front: usize, priority: u32, codec: u32): u32 {
   if (!isDevice(front) || priority > PRIORITY_MASK) return EINVAL;
   store<u32>(front + 360 + <usize>(priority << 2), codec);
-  sealPool(front);
+  writePoolChecksum(front);
   return 0;
 }
 
@@ -193,7 +193,7 @@ function release(front: usize, cell: usize): void {
     deviceAt(front).same -= 1;
   } else if (kind == WRITTEN) {
     deviceAt(front).written -= 1;
-    slotDoom(front + SLOTS, value);
+    slotToFree(front + SLOTS, value);
   }
 }
 

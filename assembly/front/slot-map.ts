@@ -38,7 +38,7 @@ import { RULE_SLOTS, broken } from '../mem/verify';
 
 export const SLOT_FREE: u32 = 0;
 export const SLOT_USED: u32 = 1;
-export const SLOT_DOOMED: u32 = 2;
+export const SLOT_TO_FREE: u32 = 2;
 export const SLOT_FREEING: u32 = 3;
 
 const MAP_BITS: u32 = 14;
@@ -53,9 +53,9 @@ class Root {
   top: u32;
   frames: u32;
   taken: u32;
-  doomed: u32;
+  toFree: u32;
   freeHint: u32;
-  doomedHint: u32;
+  toFreeHint: u32;
 }
 
 
@@ -64,7 +64,7 @@ class MapEntry {
   owner: u32;
   generations: u32;
   taken: u32;
-  doomed: u32;
+  toFree: u32;
   place: u32;
 }
 
@@ -122,8 +122,8 @@ export function slotMapStart(root: usize, slots: u32): bool {
 }
 
 /** Address of the number of doomed slots. */
-export function slotsDoomedAt(root: usize): usize {
-  return root + offsetof<Root>('doomed');
+export function slotsToFreeAt(root: usize): usize {
+  return root + offsetof<Root>('toFree');
 }
 
 /** Slots that the map is for; 0 for none that has begun. */
@@ -154,11 +154,11 @@ function setState(root: usize, slot: u32, state: u32): void {
   const before = (load<u32>(word) >> shift) & 3;
   store<u32>(word, load<u32>(word) ^ ((before ^ state) << shift));
   const taken = (state != SLOT_FREE ? 1 : 0) - (before != SLOT_FREE ? 1 : 0);
-  const doomed = (state == SLOT_DOOMED ? 1 : 0) - (before == SLOT_DOOMED ? 1 : 0);
+  const toFree = (state == SLOT_TO_FREE ? 1 : 0) - (before == SLOT_TO_FREE ? 1 : 0);
   mapEntry(frame).taken += taken;
-  mapEntry(frame).doomed += doomed;
+  mapEntry(frame).toFree += toFree;
   rootAt(root).taken += taken;
-  rootAt(root).doomed += doomed;
+  rootAt(root).toFree += toFree;
 }
 
 /** The first slot of a state in a map from `from` on, NO_SLOT for none. */
@@ -189,7 +189,7 @@ function find(root: usize, from: u32, state: u32): u32 {
     if (nth >= maps) nth -= maps;
     const frame = mapFrame(root, nth);
     if (frame == 0) continue;
-    const has = state == SLOT_FREE ? mapSlots(root, nth) - mapEntry(frame).taken : mapEntry(frame).doomed;
+    const has = state == SLOT_FREE ? mapSlots(root, nth) - mapEntry(frame).taken : mapEntry(frame).toFree;
     if (has == 0) continue;
     const slot = seek(root, nth, step == 0 ? from : nth << MAP_BITS, state);
     if (slot != NO_SLOT) return slot;
@@ -216,17 +216,17 @@ export function slotTake(root: usize): u32 {
 }
 
 /** A used slot is not needed any more. */
-export function slotDoom(root: usize, slot: u32): void {
-  setState(root, slot, SLOT_DOOMED);
-  rootAt(root).doomedHint = slot;
+export function slotToFree(root: usize, slot: u32): void {
+  setState(root, slot, SLOT_TO_FREE);
+  rootAt(root).toFreeHint = slot;
 }
 
 /** A doomed slot, from now on being freed; NO_SLOT for none. */
 export function slotFreeing(root: usize): u32 {
-  if (rootAt(root).doomed == 0) return NO_SLOT;
-  const slot = find(root, rootAt(root).doomedHint, SLOT_DOOMED);
+  if (rootAt(root).toFree == 0) return NO_SLOT;
+  const slot = find(root, rootAt(root).toFreeHint, SLOT_TO_FREE);
   setState(root, slot, SLOT_FREEING);
-  rootAt(root).doomedHint = slot + 1;
+  rootAt(root).toFreeHint = slot + 1;
   return slot;
 }
 
@@ -240,21 +240,21 @@ export function slotFreed(root: usize, slot: u32): void {
 /** Dooms every slot that is not free: who knows of one that is in use says so with slotKeep. */
 export function slotsDoomAll(root: usize): void {
   if (rootAt(root).top == 0) return;
-  rootAt(root).doomed = 0;
+  rootAt(root).toFree = 0;
   for (let nth: u32 = 0; nth < rootAt(root).frames - 1; nth++) {
     const frame = mapFrame(root, nth);
     for (let word = frameAddress(frame); word < frameAddress(frame + 1); word += 4) {
       const states = load<u32>(word);
-      store<u32>(word, ((states | (states >> 1)) & 0x55555555) << 1); // SLOT_DOOMED in each pair that is not SLOT_FREE
+      store<u32>(word, ((states | (states >> 1)) & 0x55555555) << 1); // SLOT_TO_FREE in each pair that is not SLOT_FREE
     }
-    mapEntry(frame).doomed = mapEntry(frame).taken;
-    rootAt(root).doomed += mapEntry(frame).taken;
+    mapEntry(frame).toFree = mapEntry(frame).taken;
+    rootAt(root).toFree += mapEntry(frame).taken;
   }
 }
 
 /** A doomed slot is in use all the same. */
 export function slotKeep(root: usize, slot: u32): void {
-  if (slotState(root, slot) == SLOT_DOOMED) setState(root, slot, SLOT_USED);
+  if (slotState(root, slot) == SLOT_TO_FREE) setState(root, slot, SLOT_USED);
 }
 
 // ── check ────────────────────────────────────────────────────────────────────
@@ -271,7 +271,7 @@ export function slotMapCheck(root: usize): u32 {
   const top = rootAt(root).top;
   if (frames != rootAt(root).frames || (frames == 0) != (top == 0)) return broken(RULE_SLOTS, home);
   if (top == 0)
-    return rootAt(root).slots == 0 && rootAt(root).taken == 0 && rootAt(root).doomed == 0
+    return rootAt(root).slots == 0 && rootAt(root).taken == 0 && rootAt(root).toFree == 0
       ? 0
       : broken(RULE_SLOTS, home);
   if (!frameExists(top) || entryOwner(entryOf(top)) != owner || mapEntry(top).place != 0)
@@ -279,7 +279,7 @@ export function slotMapCheck(root: usize): u32 {
   if (rootAt(root).slots == 0 || rootAt(root).slots > SLOTS_MAX || frames < 2 || frames - 1 > mapsOf(root))
     return broken(RULE_SLOTS, home);
   let taken: u32 = 0;
-  let doomed: u32 = 0;
+  let toFree: u32 = 0;
   for (let nth: u32 = 0; nth < MAPS; nth++) {
     const frame = mapFrame(root, nth);
     if (nth >= frames - 1) {
@@ -291,20 +291,20 @@ export function slotMapCheck(root: usize): u32 {
     const result = mapCheck(root, nth, frame);
     if (result != 0) return result;
     taken += mapEntry(frame).taken;
-    doomed += mapEntry(frame).doomed;
+    toFree += mapEntry(frame).toFree;
   }
-  return taken == rootAt(root).taken && doomed == rootAt(root).doomed ? 0 : broken(RULE_SLOTS, home);
+  return taken == rootAt(root).taken && toFree == rootAt(root).toFree ? 0 : broken(RULE_SLOTS, home);
 }
 
 function mapCheck(root: usize, nth: u32, frame: u32): u32 {
   let taken: u32 = 0;
-  let doomed: u32 = 0;
+  let toFree: u32 = 0;
   const slots = mapSlots(root, nth);
   for (let slot: u32 = 0; slot < MAP_SLOTS; slot++) {
     const state = (load<u32>(wordOf(frame, slot)) >> ((slot & 15) << 1)) & 3;
     if (state != SLOT_FREE) taken += 1;
-    if (state == SLOT_DOOMED) doomed += 1;
+    if (state == SLOT_TO_FREE) toFree += 1;
     if (slot >= slots && state != SLOT_FREE) return broken(RULE_SLOTS, frame);
   }
-  return taken == mapEntry(frame).taken && doomed == mapEntry(frame).doomed ? 0 : broken(RULE_SLOTS, frame);
+  return taken == mapEntry(frame).taken && toFree == mapEntry(frame).toFree ? 0 : broken(RULE_SLOTS, frame);
 }

@@ -40,7 +40,7 @@ import { pageFill, pageLoad } from '../page/path';
 import { objectFree as zpoolFree } from '../page/store';
 import { zpoolMalloc, zpoolMallocRaw, zpoolMax } from '../zpool';
 import { KIND_BITS, SLOTS, objectIn, objectOut } from './backed';
-import { slotDoom } from './slot-map';
+import { slotToFree } from './slot-map';
 import { isFull } from './zswap-limit';
 import { victimShrinks } from './zswap-victim';
 import {
@@ -112,7 +112,7 @@ export function release(front: usize, cell: usize): void {
     frontAt(front).sameFilledPages -= 1;
   } else if (kind == WRITTEN) {
     frontAt(front).written -= 1;
-    slotDoom(front + SLOTS, value);
+    slotToFree(front + SLOTS, value);
   } else {
     frontAt(front).pending -= 1;
   }

@@ -30,7 +30,7 @@ import { stateOf, tableFind, tableMake } from '../page/table';
 import { zpoolRange, zpoolSize } from '../zpool';
 import { SLOTS, compose, slotCodecOf } from './backed';
 import { SLOT_RAW, slotData } from './slot';
-import { slotDoom, slotTake } from './slot-map';
+import { slotToFree, slotTake } from './slot-map';
 import { blockOf, dropRecord, isKey, loseJob, pageOf, release, remove } from './zswap-entries';
 import { nextVictim } from './zswap-limit';
 import {
@@ -160,7 +160,7 @@ export function zswapWriteEnd(
     zswapCount(front, WRITTEN_BACK);
     return 1;
   }
-  if (end != WRITE_LATE) slotDoom(front + SLOTS, slot);
+  if (end != WRITE_LATE) slotToFree(front + SLOTS, slot);
   if (ours) {
     const record = valueOf(cell);
     loseJob(front, record);
@@ -225,7 +225,7 @@ export function zswapDirectEnd(
     setCell(front, cell, offset, WRITTEN, slot, generation);
     return 1;
   }
-  if (end != WRITE_LATE && slot != NO_SLOT) slotDoom(front + SLOTS, slot);
+  if (end != WRITE_LATE && slot != NO_SLOT) slotToFree(front + SLOTS, slot);
   if (cell != 0) remove(front, cell, offset, type);
   return 0;
 }

@@ -92,7 +92,7 @@ import {
   poolCreate,
   poolNumber,
   poolOption,
-  sealPool,
+  writePoolChecksum,
   setPoolOption,
 } from '../mem/pool';
 import { setOut } from '../mem/scratch';
@@ -154,7 +154,7 @@ export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, na
     zpoolDestroy(front);
     return ENOMEM;
   }
-  sealPool(front);
+  writePoolChecksum(front);
   poolNumber();
   return <u32>front;
 }
@@ -166,7 +166,7 @@ export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32,
   frontAt(front).thresholdPercent = thresholdPercent;
   frontAt(front).flags =
     (frontAt(front).flags & LIMIT_FLAGS) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
-  sealPool(front);
+  writePoolChecksum(front);
   return 0;
 }
 
@@ -186,7 +186,7 @@ export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
   if (index == NO_POOL) return ENOSPC;
   usedAt(front, index).pool = pool;
   usedAt(front, index).codec = codec;
-  sealPool(front);
+  writePoolChecksum(front);
   const before = frontAt(front).current;
   frontAt(front).current = index;
   if (before != NO_POOL && before != index && usedAt(front, before).entries == 0) frontAt(front).drained += 1;
@@ -205,7 +205,7 @@ export function zswapDrained(front: usize): u32 {
     if (usedAt(front, index).pool == 0 || index == frontAt(front).current || usedAt(front, index).entries != 0)
       continue;
     memory.fill(front + POOLS + <usize>index * POOL_BYTES, 0, POOL_BYTES);
-    sealPool(front);
+    writePoolChecksum(front);
     return index;
   }
   frontAt(front).drained = 0;

@@ -103,7 +103,7 @@ function frameCapacity(): u32 {
 }
 
 /** What the words that nothing else can confirm add up to; kept in BOOT_CHECK. */
-export function bootCheckWord(): u32 {
+export function bootChecksum(): u32 {
   let sum = rotl<u32>(boot(BOOT_VERSION) ^ MAGIC, 3);
   sum = rotl<u32>(sum ^ boot(BOOT_FRAMES), 3);
   sum = rotl<u32>(sum ^ boot(BOOT_SCRATCH), 3);
@@ -115,8 +115,8 @@ export function bootCheckWord(): u32 {
   return rotl<u32>(sum ^ boot(BOOT_SERIAL), 3);
 }
 
-export function sealBoot(): void {
-  setBoot(BOOT_CHECK, bootCheckWord());
+export function writeBootChecksum(): void {
+  setBoot(BOOT_CHECK, bootChecksum());
 }
 
 /** Whether static data and scratch of these sizes leave frames to hand out. */
@@ -140,7 +140,7 @@ export function hasGeometry(frames: u32): bool {
 
 /** The same, and its check word is right: what must be known before anything else is read. */
 export function isBoot(frames: u32): bool {
-  return hasGeometry(frames) && boot(BOOT_CHECK) == bootCheckWord();
+  return hasGeometry(frames) && boot(BOOT_CHECK) == bootChecksum();
 }
 
 /** Frames that the data segments of this build take. */
@@ -178,7 +178,7 @@ export function frameInit(frames: u32, limit: u32, first: u32, statics: u32, scr
   setBoot(BOOT_FAIL_TIMES, NEVER);
   for (let frame: u32 = 0; frame < fixed; frame++) store<u32>(entryOf(frame), FRAME_FIXED);
   store<u32>(entryOf(TABLE_INDEX), FRAME_TABLE);
-  sealBoot();
+  writeBootChecksum();
   enterSection(first);
   return 0;
 }
@@ -201,7 +201,7 @@ function enterSection(bump: u32): void {
 export function frameFail(after: u32, times: u32): void {
   setBoot(BOOT_FAIL_AFTER, after);
   setBoot(BOOT_FAIL_TIMES, after == NEVER ? NEVER : times);
-  sealBoot();
+  writeBootChecksum();
 }
 
 /** Counts one request; whether it has to fail. */
@@ -209,7 +209,7 @@ function injected(): bool {
   const after = boot(BOOT_FAIL_AFTER);
   if (after != 0) {
     setBoot(BOOT_FAIL_AFTER, after - 1);
-    sealBoot();
+    writeBootChecksum();
     return false;
   }
   const times = boot(BOOT_FAIL_TIMES);
@@ -341,7 +341,7 @@ export function frameCounter(which: u32): u32 {
 /** Sets the limit on frames in use, or NO_LIMIT. */
 export function frameLimit(frames: u32): void {
   setBoot(BOOT_LIMIT, frames);
-  sealBoot();
+  writeBootChecksum();
 }
 
 /** The first frame at or behind `frame` that belongs into an image: boot, tables in use, owned frames. NO_FRAME at the end. */

@@ -35,7 +35,7 @@ import {
   frameExists,
   setBoot,
 } from './layout';
-import { frameAlloc, sealBoot } from './frame';
+import { frameAlloc, writeBootChecksum } from './frame';
 import { listPrevious, listPush, listRemove, listTail } from '../base/list';
 
 export { FRONT_KINDS_FROM, NAME_BYTES, RAMZSWAP, ZSWAP } from '../abi';
@@ -120,7 +120,7 @@ function movesWord(pool: usize): u32 {
 }
 
 /** What the words that nothing else can confirm add up to. */
-export function poolCheckWord(pool: usize): u32 {
+export function poolChecksum(pool: usize): u32 {
   let sum: u32 = rotl<u32>(load<u32>(pool), 5);
   for (let at: usize = 92; at < POOL_TABLES; at += 4) {
     if (at == INDEX_COUNTS) at = INDEX_END;
@@ -171,11 +171,11 @@ function writebackWord(pool: usize): u32 {
 /** Counts the pool among those ever created: default names come from that. */
 export function poolNumber(): void {
   setBoot(BOOT_SERIAL, boot(BOOT_SERIAL) + 1);
-  sealBoot();
+  writeBootChecksum();
 }
 
-export function sealPool(pool: usize): void {
-  poolAt(pool).check = poolCheckWord(pool);
+export function writePoolChecksum(pool: usize): void {
+  poolAt(pool).check = poolChecksum(pool);
 }
 
 /** Counts objects moved by compaction and their payload. */

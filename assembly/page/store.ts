@@ -20,7 +20,7 @@
  */
 import { DENSE, FILL, HANDLE, OUT_FILL, OUT_KEY_LOW, OUT_LENGTH, OUT_PLACE, OUT_SIZE, OUT_VALUE, SPARSE } from '../abi';
 import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, isError } from '../base/errno';
-import { POOL_INDEX, isPool, poolAt, sealPool } from '../mem/pool';
+import { POOL_INDEX, isPool, poolAt, writePoolChecksum } from '../mem/pool';
 import { gatherBuffer, out, setOut } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { needed } from '../mem/frame';
@@ -29,9 +29,9 @@ import { pageFill, pageLoad, pageStore } from './path';
 import {
   STATE_BITS,
   cellSet,
-  isDoubted,
+  mustVerify,
   stateOf,
-  tableDoubt,
+  startVerifying,
   tableFind,
   tableKeys,
   tableMake,
@@ -69,7 +69,7 @@ export function tableCount(pool: usize): u32 {
 }
 
 /** 30 bits that tell blocks apart; four sums side by side, since each waits for its multiplication. */
-function sealOf(from: usize, bytes: u32): u32 {
+function blockHash(from: usize, bytes: u32): u32 {
   let a: u64 = bytes;
   let b: u64 = 1;
   let c: u64 = 2;
@@ -92,7 +92,7 @@ function sealOf(from: usize, bytes: u32): u32 {
 }
 
 /** The state of a cell that holds this object; 0 when there is none. */
-function sealed(pool: usize, handle: u32): u32 {
+function stateOfObject(pool: usize, handle: u32): u32 {
   const address = zpoolSpan(pool, handle, 0);
   if (isError(address)) return 0;
   const bytes = out(OUT_SIZE);
@@ -101,18 +101,20 @@ function sealed(pool: usize, handle: u32): u32 {
     block = gatherBuffer();
     gather(block, address, bytes);
   }
-  return HANDLE | (sealOf(block, bytes) << STATE_BITS);
+  return HANDLE | (blockHash(block, bytes) << STATE_BITS);
 }
 
 /** Whether a cell has a page: a fill word, or an object that is still what was put there. */
-function isWhole(pool: usize, cell: usize): bool {
-  return !isDoubted(pool + POOL_INDEX) || stateOf(cell) == FILL || stateOf(cell) == sealed(pool, load<u32>(cell));
+function isCurrent(pool: usize, cell: usize): bool {
+  return (
+    !mustVerify(pool + POOL_INDEX) || stateOf(cell) == FILL || stateOf(cell) == stateOfObject(pool, load<u32>(cell))
+  );
 }
 
 /** Frees what a cell holds. 0; EBUSY while it is mapped. */
 function release(pool: usize, cell: usize): u32 {
   const state = stateOf(cell);
-  if (state == 0 || state == FILL || !isWhole(pool, cell)) return 0;
+  if (state == 0 || state == FILL || !isCurrent(pool, cell)) return 0;
   return zpoolFree(pool, load<u32>(cell)) == EBUSY ? EBUSY : 0;
 }
 
@@ -121,7 +123,7 @@ function release(pool: usize, cell: usize): u32 {
 /** zpoolFree for those outside: the page table may have had the object. */
 export function objectFree(pool: usize, handle: u32): u32 {
   const result = zpoolFree(pool, handle);
-  if (result == 0) tableDoubt(pool + POOL_INDEX);
+  if (result == 0) startVerifying(pool + POOL_INDEX);
   return result;
 }
 
@@ -132,7 +134,7 @@ export function objectFree(pool: usize, handle: u32): u32 {
 export function tableSet(pool: usize, low: u32, high: u32, value: u32, state: u32): u32 {
   const root = rootOf(pool);
   if (root == 0 || (high != 0 && tableShape(root) == DENSE)) return EINVAL;
-  if (state == HANDLE) state = sealed(pool, value);
+  if (state == HANDLE) state = stateOfObject(pool, value);
   else if (state != FILL) state = 0;
   if (state == 0) return EINVAL;
   const cell = tableMake(root, low, high);
@@ -164,7 +166,7 @@ export function tableGet(pool: usize, low: u32, high: u32): u32 {
   if (root == 0) return EINVAL;
   const cell = tableFind(root, low, high);
   if (cell == 0) return ENOENT;
-  if (!isWhole(pool, cell)) {
+  if (!isCurrent(pool, cell)) {
     tableRemove(root, cell, low);
     return ENOENT;
   }
@@ -217,6 +219,6 @@ export function tableOpen(pool: usize, shape: u32): u32 {
   const root = pool + POOL_INDEX;
   if (tableShape(root) != 0) return tableShape(root) == shape ? 0 : EEXIST;
   tableStart(root, shape);
-  sealPool(pool);
+  writePoolChecksum(pool);
   return 0;
 }

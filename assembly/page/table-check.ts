@@ -47,7 +47,7 @@ export function tableCheck(root: usize): u32 {
   const shape = rootAt(root).shape;
   if (frames != rootAt(root).frames || shape > SPARSE || (shape == 0 && frames != 0)) return broken(RULE_INDEX, home);
   if ((rootAt(root).keys == 0) != (rootAt(root).top == 0)) return broken(RULE_INDEX, home);
-  if (rootAt(root).doubted > (rootAt(root).keys == 0 ? 0 : 1)) return broken(RULE_INDEX, home);
+  if (rootAt(root).mustVerify > (rootAt(root).keys == 0 ? 0 : 1)) return broken(RULE_INDEX, home);
   if (rootAt(root).top == 0)
     return frames == 0 && (rootAt(root).height | rootAt(root).deepest | rootAt(root).sum) == 0
       ? 0

@@ -20,7 +20,7 @@ export class Root {
   keys: u32;
   frames: u32;
   deepest: u32;
-  doubted: u32;
+  mustVerify: u32;
   sum: u32;
 }
 

@@ -68,12 +68,12 @@ export function tableStart(root: usize, shape: u32): void {
 }
 
 /** Notes that cells may be out of date from now on. */
-/* @inline */ export function tableDoubt(root: usize): void {
-  if (rootAt(root).keys != 0) rootAt(root).doubted = 1;
+/* @inline */ export function startVerifying(root: usize): void {
+  if (rootAt(root).keys != 0) rootAt(root).mustVerify = 1;
 }
 
-/* @inline */ export function isDoubted(root: usize): bool {
-  return rootAt(root).doubted != 0;
+/* @inline */ export function mustVerify(root: usize): bool {
+  return rootAt(root).mustVerify != 0;
 }
 
 // ── cells ────────────────────────────────────────────────────────────────────
@@ -111,7 +111,7 @@ export function tableRemove(root: usize, cell: usize, low: u32): void {
   invariant(stateOf(cell) != 0);
   rootAt(root).sum ^= term(root, cell, low);
   rootAt(root).keys -= 1;
-  if (rootAt(root).keys == 0) rootAt(root).doubted = 0;
+  if (rootAt(root).keys == 0) rootAt(root).mustVerify = 0;
   if (rootAt(root).shape == DENSE) denseRemove(root, cell, low);
   else sparseRemove(root, cell - 8);
 }

@@ -11,10 +11,10 @@
  */
 import type { Socket } from 'node:net';
 import { CompcacheError } from '../../bindings/index.ts';
-import { Breath } from './breath.ts';
+import { TimeSlice } from './time-slice.ts';
 import type { BlockDevice } from './device.ts';
-import { Flight, type Budget } from './flight.ts';
-import { Inbox } from './inbox.ts';
+import { Requests, type Budget } from './requests.ts';
+import { ReceiveBuffer } from './receive-buffer.ts';
 import { negotiate, type Export } from './negotiation.ts';
 import {
   BLOCK_SIZE,
@@ -29,7 +29,7 @@ import {
   type NbdError,
   type Request,
 } from './protocol.ts';
-import type { Guest } from './places.ts';
+import type { LimitedClient } from './client-limit.ts';
 import { endSocket } from './send.ts';
 
 /** The most bytes that the device is asked for at a time. */
@@ -61,15 +61,15 @@ export interface ConnectionOptions {
   report: (error: unknown) => void;
 }
 
-export class Connection implements Guest {
+export class Connection implements LimitedClient {
   /** Resolves when the connection is closed and no request of it is under way. */
   readonly done: Promise<void>;
   readonly #socket: Socket;
-  readonly #inbox: Inbox;
+  readonly #received: ReceiveBuffer;
   readonly #device: BlockDevice;
   readonly #options: ConnectionOptions;
-  readonly #flight: Flight;
-  readonly #breath = new Breath();
+  readonly #requests: Requests;
+  readonly #slice = new TimeSlice();
   #hasChosen = false;
   #exportSize: number | undefined;
   /** When the kernel took a reply last, or the first of those that it has not taken was sent. */
@@ -80,12 +80,12 @@ export class Connection implements Guest {
     this.#socket = socket;
     this.#options = options;
     this.#device = options.offered.device;
-    this.#flight = new Flight(options.budget);
+    this.#requests = new Requests(options.budget);
     socket.on('error', () => {}); // 'close' follows
-    socket.on('close', () => this.#flight.close());
+    socket.on('close', () => this.#requests.close());
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    this.#inbox = new Inbox(socket);
+    this.#received = new ReceiveBuffer(socket);
     this.done = this.#run();
   }
 
@@ -100,14 +100,14 @@ export class Connection implements Guest {
 
   /** Since when it has said nothing; undefined once it has chosen the export. */
   get idleSince(): number | undefined {
-    return this.#hasChosen ? undefined : this.#inbox.heardAt;
+    return this.#hasChosen ? undefined : this.#received.heardAt;
   }
 
   /** Ends when what is under way is answered. Requests that are met from now on are refused: the server goes. */
   stop(): void {
     this.#isStopping = true;
     if (this.#exportSize === undefined) this.#socket.destroy();
-    else this.#inbox.stop();
+    else this.#received.stop();
   }
 
   /** Ends it now. */
@@ -132,7 +132,7 @@ export class Connection implements Guest {
     try {
       return await negotiate({
         socket: this.#socket,
-        inbox: this.#inbox,
+        received: this.#received,
         offered,
         refusal,
         chosen: () => (this.#hasChosen = true),
@@ -156,8 +156,8 @@ export class Connection implements Guest {
       if (performance.now() - (this.#unfinishedSince ?? Infinity) > PATIENCE * stallTimeout) socket.destroy();
     }, stallTimeout);
     try {
-      while (await this.#nextRequest()) await this.#breath.take();
-      await this.#flight.landed();
+      while (await this.#nextRequest()) await this.#slice.yield();
+      await this.#requests.landed();
     } finally {
       clearInterval(timer);
     }
@@ -165,35 +165,35 @@ export class Connection implements Guest {
 
   /** Since when the client owes the rest of a request, or has not taken a reply; undefined when neither is so. */
   get #unfinishedSince(): number | undefined {
-    return this.#inbox.midwaySince ?? (this.#socket.writableLength > 0 ? this.#repliedAt : undefined);
+    return this.#received.midwaySince ?? (this.#socket.writableLength > 0 ? this.#repliedAt : undefined);
   }
 
   /** Takes a request and starts it; false when there will be no other. */
   async #nextRequest(): Promise<boolean> {
-    this.#inbox.begin();
-    const header = await this.#inbox.next(REQUEST_BYTES);
+    this.#received.begin();
+    const header = await this.#received.next(REQUEST_BYTES);
     const request = header && parseRequest(header);
     // Of what is no request the end cannot be found.
     if (request === undefined || request.command === COMMAND.DISC) return false;
     const refused = this.#refusal(request);
     const bytes = refused === NBD_ERROR.NONE && hasPayload(request) ? request.length : 0;
-    if (!(await this.#flight.enter(bytes))) return false;
+    if (!(await this.#requests.enter(bytes))) return false;
     const payload = await this.#takePayload(request, refused);
     if (payload === undefined) {
-      this.#flight.leave(bytes);
+      this.#requests.leave(bytes);
       return false;
     }
-    void this.#answer(request, refused, payload).finally(() => this.#flight.leave(bytes));
+    void this.#answer(request, refused, payload).finally(() => this.#requests.leave(bytes));
     return true;
   }
 
   /** The payload of a write, thrown away where it is refused; nothing for others; undefined when the client has gone. */
   async #takePayload({ command, length }: Request, refused: NbdError): Promise<Uint8Array | undefined> {
     if (command !== COMMAND.WRITE) return NOTHING;
-    this.#inbox.goOn();
-    if (refused !== NBD_ERROR.NONE) return (await this.#inbox.skip(length)) ? NOTHING : undefined;
+    this.#received.goOn();
+    if (refused !== NBD_ERROR.NONE) return (await this.#received.skip(length)) ? NOTHING : undefined;
     const payload = Buffer.allocUnsafeSlow(length);
-    return (await this.#inbox.fill(payload)) ? payload : undefined;
+    return (await this.#received.fill(payload)) ? payload : undefined;
   }
 
   /** Why a request cannot be what it says; NONE when it can. */
@@ -284,7 +284,7 @@ export class Connection implements Guest {
       const pending = step(at, from, to);
       if (pending !== undefined) await pending;
       from = to;
-      if (from < length) await this.#breath.take();
+      if (from < length) await this.#slice.yield();
     }
   }
 

@@ -15,7 +15,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { CompcacheError, type ErrorCode } from '../../bindings/index.ts';
 import { isSocketPath, listen, requireSocketPath } from './listener.ts';
-import { Places, type Guest } from './places.ts';
+import { ClientLimit, type LimitedClient } from './client-limit.ts';
 import { endSocket, send } from './send.ts';
 
 const MAX_LINE = 64 * 1024;
@@ -57,7 +57,7 @@ export async function serveControl({
 }: ControlServerOptions): Promise<ControlServer> {
   const op = 'control.serve';
   requireSocketPath(op, path);
-  const places = new Places<Conversation>(MAX_CONNECTIONS);
+  const places = new ClientLimit<Conversation>(MAX_CONNECTIONS);
   const listener = await listen(
     op,
     { path },
@@ -86,7 +86,7 @@ export async function serveControl({
 }
 
 /** Tells a client that there is no place for it, and ends. */
-function turnAway(socket: Socket): Guest {
+function turnAway(socket: Socket): LimitedClient {
   socket.on('error', () => {}); // 'close' follows
   const answer: Answer = refusal('EBUSY', `all ${MAX_CONNECTIONS} places are taken: ask again later`);
   return {
@@ -97,7 +97,7 @@ function turnAway(socket: Socket): Guest {
 }
 
 /** One client of the control socket. */
-class Conversation implements Guest {
+class Conversation implements LimitedClient {
   readonly done: Promise<void>;
   readonly #socket: Socket;
   readonly #idleTimeout: number;

@@ -8,7 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import type { BlockDevice } from './device.ts';
-import type { Inbox } from './inbox.ts';
+import type { ReceiveBuffer } from './receive-buffer.ts';
 import {
   BLOCK_SIZE,
   EXPORT_FLAGS,
@@ -38,7 +38,7 @@ export interface Export {
 
 export interface Negotiation {
   socket: Socket;
-  inbox: Inbox;
+  received: ReceiveBuffer;
   offered: Export;
   /** Why the client cannot have the export, if it cannot. */
   refusal: string | undefined;
@@ -63,9 +63,9 @@ type Outcome = 'next' | 'end' | { size: number };
  * @returns the bytes of the export as the client was told, or undefined when there will be no transmission
  */
 export async function negotiate(negotiation: Negotiation): Promise<number | undefined> {
-  const { socket, inbox } = negotiation;
+  const { socket, received } = negotiation;
   await send(socket, u64(INIT_PASSWD), u64(OPTION_MAGIC), u16(HANDSHAKE_FLAGS));
-  const flags = await inbox.next(4);
+  const flags = await received.next(4);
   if (flags === undefined) return undefined;
   const session: Session = { ...negotiation, clientFlags: flags.readUInt32BE(0) };
   if ((session.clientFlags & ~HANDSHAKE_FLAGS) !== 0) return undefined;
@@ -77,8 +77,8 @@ export async function negotiate(negotiation: Negotiation): Promise<number | unde
 }
 
 async function nextOption(session: Session): Promise<Outcome> {
-  const { inbox, clientFlags } = session;
-  const header = await inbox.next(OPTION_HEADER_BYTES);
+  const { received, clientFlags } = session;
+  const header = await received.next(OPTION_HEADER_BYTES);
   if (header === undefined || header.readBigUInt64BE(0) !== OPTION_MAGIC) return 'end';
   const option = header.readUInt32BE(8);
   const length = header.readUInt32BE(12);
@@ -86,10 +86,10 @@ async function nextOption(session: Session): Promise<Outcome> {
   if (option === OPTION.EXPORT_NAME) return exportName(session, length);
   if ((clientFlags & HANDSHAKE.FIXED_NEWSTYLE) === 0) return 'end';
   if (length > MAX_OPTION_BYTES)
-    return (await inbox.skip(length))
+    return (await received.skip(length))
       ? refuse(session, option, isKnown(option) ? REPLY.ERR_TOO_BIG : REPLY.ERR_UNSUP)
       : 'end';
-  const data = await inbox.next(length);
+  const data = await received.next(length);
   return data === undefined ? 'end' : answer(session, { option, data });
 }
 
@@ -122,11 +122,11 @@ async function turnAway(session: Session, option: number, reason: string): Promi
 }
 
 async function exportName(
-  { socket, inbox, offered, refusal, chosen, clientFlags }: Session,
+  { socket, received, offered, refusal, chosen, clientFlags }: Session,
   length: number,
 ): Promise<Outcome> {
   if (length > MAX_STRING || refusal !== undefined) return 'end';
-  const name = await inbox.next(length);
+  const name = await received.next(length);
   if (name === undefined || !isOffered(offered, name)) return 'end';
   const { size } = offered.device;
   chosen();

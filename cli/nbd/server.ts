@@ -5,14 +5,14 @@
  * authentication and no TLS: who can connect can read and write everything.
  *
  * There are at most `maxConnections`, and all of them together hold 160 MiB of payload at most, whatever their clients do
- * (flight.ts). Who comes when all places are taken gets that of a client that has not chosen the export yet (places.ts).
+ * (requests.ts). Who comes when all places are taken gets that of a client that has not chosen the export yet (client-limit.ts).
  */
 import { CompcacheError } from '../../bindings/index.ts';
 import { Connection } from './connection.ts';
 import type { BlockDevice } from './device.ts';
-import { Budget } from './flight.ts';
+import { Budget } from './requests.ts';
 import { listen, requireSocketPath, type Endpoint, type Listener } from './listener.ts';
-import { Places } from './places.ts';
+import { ClientLimit } from './client-limit.ts';
 import { MAX_STRING } from './protocol.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -75,7 +75,7 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
   const offered = { device, name: exportName, description };
   const shared = { offered, negotiationTimeout, stallTimeout, report, budget: new Budget(maxConnections) };
   const refusal = `all ${maxConnections} places are taken: no more clients can use this device now`;
-  const places = new Places<Connection>(maxConnections);
+  const places = new ClientLimit<Connection>(maxConnections);
   const listener = await listen(
     OP,
     takeEndpoint(options),
@@ -104,7 +104,7 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
 
 async function close(
   listener: Listener,
-  places: Places<Connection>,
+  places: ClientLimit<Connection>,
   device: BlockDevice,
   timeout: number,
 ): Promise<void> {

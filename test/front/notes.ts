@@ -10,7 +10,7 @@ export const MAX_NAME = 64;
 /** Puts what `edit` makes of the note of a zswap in its place; undefined: no note. Gives the note that was there. */
 export function editNote(ram: Ram, name: string, edit: (note: Note) => unknown): Note {
   const core = rams.core('test', ram);
-  const { address } = rams.resting('test', ram, name, 'zswap');
+  const { address } = rams.unopened('test', ram, name, 'zswap');
   const before = readNote('test', core, address);
   const text = new TextEncoder().encode(JSON.stringify(edit(before)) ?? '');
   core.page.set(text);

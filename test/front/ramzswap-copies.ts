@@ -40,7 +40,7 @@ export async function copied(
   const back = await Ram.restore(ram.snapshot(), buildOptions(build));
   const copy = store?.copy();
   const second =
-    rams.core('copied', back).exports.ramzLastSecond(rams.resting('copied', back, name, 'ramzswap').address) >>> 0;
+    rams.core('copied', back).exports.ramzLastSecond(rams.unopened('copied', back, name, 'ramzswap').address) >>> 0;
   try {
     const other = await served(
       Ramzswap.open(back, name, { clock, codecs, ...(copy === undefined ? {} : { backing: copy as BackingStore }) }),

@@ -430,7 +430,7 @@ describe('open', () => {
     const ram = await restored(device);
     const name = nameIn(ram);
     const core = rams.core(OP, ram);
-    const front = rams.resting(OP, ram, name, 'ramzswap').address;
+    const front = rams.unopened(OP, ram, name, 'ramzswap').address;
     const set = (text: string): void => {
       const bytes = new TextEncoder().encode(text);
       core.page.set(bytes);
@@ -482,7 +482,7 @@ describe('open', () => {
     const ram = await restored(device);
     const name = nameIn(ram);
     const core = rams.core(OP, ram);
-    const front = rams.resting(OP, ram, name, 'ramzswap').address;
+    const front = rams.unopened(OP, ram, name, 'ramzswap').address;
     const opened = await Ramzswap.open(ram, name, { codecs: [trimmer] });
     core.exports.ramzCodec(front, 0, 200);
     fault({ code: 'EIO', op: 'ramzswap.readPage' }, () => opened.readPage(4, new Uint8Array(PAGE_SIZE)));

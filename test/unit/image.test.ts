@@ -8,7 +8,7 @@ import { runsOf } from '../../bindings/image.ts';
 import { rams } from '../../bindings/ram.ts';
 import type { RamOptions } from '../../bindings/types.ts';
 import { instantiate, reserve, type Instance } from '../../bindings/wasm.ts';
-import { EUCLEAN, crc32c, entryOf, rawOf, resealed } from '../raw.ts';
+import { EUCLEAN, crc32c, entryOf, rawOf, withChecksum } from '../raw.ts';
 
 const BUILDS = [{ simd: true }, { simd: false }, { build: 'checked' }] as const;
 
@@ -201,7 +201,7 @@ describe('what is no image is EIO', () => {
     for (const [at, value] of lies) {
       const copy = image.slice();
       new DataView(copy.buffer).setUint32(at, value, true);
-      expect(await codeOf(Ram.restore(resealed(copy)))).toBe('EIO');
+      expect(await codeOf(Ram.restore(withChecksum(copy)))).toBe('EIO');
     }
   });
 
@@ -211,7 +211,7 @@ describe('what is no image is EIO', () => {
     expect(view.getUint32(8, true)).toBe(2);
     view.setUint32(8, 1, true);
     const refused = { code: 'EIO', message: expect.stringMatching(/layout 1.*layout 2/) as string };
-    await expect(Ram.restore(resealed(image))).rejects.toMatchObject(refused);
+    await expect(Ram.restore(withChecksum(image))).rejects.toMatchObject(refused);
     // Nothing behind that word is read: what another layout has there is not known.
     await expect(Ram.restore(image.fill(0xff, 12))).rejects.toMatchObject(refused);
     await expect(Ram.restore(image.slice(0, 28))).rejects.toMatchObject(refused);
@@ -224,7 +224,7 @@ describe('what is no image is EIO', () => {
     for (let at = 8; at < PAGE_SIZE; at += 4) raw.setWord(at, 0xffffffff);
     expect([raw.check(), raw.core.out[OUT_RULE]]).toEqual([EUCLEAN, 1]);
     new DataView(image.buffer).setUint32(32 + 4, 1, true);
-    await expect(Ram.restore(resealed(image))).rejects.toMatchObject({
+    await expect(Ram.restore(withChecksum(image))).rejects.toMatchObject({
       code: 'EIO',
       message: expect.stringContaining('boot frame') as string,
     });
@@ -233,7 +233,7 @@ describe('what is no image is EIO', () => {
   test('the checksum of the core is CRC-32C', async () => {
     expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283);
     const image = (await used()).ram.snapshot();
-    expectSameBytes(resealed(image), image);
+    expectSameBytes(withChecksum(image), image);
   });
 
   test('well-checksummed tables that do not hold together: never a trap, a loop or a silent wrong RAM', async () => {
@@ -295,7 +295,7 @@ describe('what is no image is EIO', () => {
       header.setUint32(20, runs + 1, true);
       header.setUint32(last + 8, first, true);
       header.setUint32(last + 12, count, true);
-      expect(await codeOf(Ram.restore(resealed(longer)))).toBe('EIO');
+      expect(await codeOf(Ram.restore(withChecksum(longer)))).toBe('EIO');
     }
     const raw = await rawOf(image);
     const boot = 24 + 8 * runs;
@@ -306,7 +306,7 @@ describe('what is no image is EIO', () => {
     ] as const) {
       const copy = image.slice();
       new DataView(copy.buffer).setUint32(boot + at, value, true);
-      expect(await codeOf(Ram.restore(resealed(copy)))).toBe('EIO');
+      expect(await codeOf(Ram.restore(withChecksum(copy)))).toBe('EIO');
     }
     expect(raw.check()).toBe(0);
   });
@@ -367,7 +367,7 @@ async function imageOf(frames: number, statics: number, scratch: number): Promis
     new Uint8Array(4),
   ];
   const image = new Uint8Array(await new Blob(parts).arrayBuffer());
-  return resealed(image);
+  return withChecksum(image);
 }
 
 /** Uses all of the scratch: both compressors, objects that straddle, a sparse table that splits its leaves. */
@@ -499,7 +499,7 @@ describe('frames for static data and for scratch, by the boot frame', () => {
     ] as const) {
       const copy = image.slice();
       new DataView(copy.buffer).setUint32(32 + at, value, true);
-      await expect(Ram.restore(resealed(copy))).rejects.toMatchObject({
+      await expect(Ram.restore(withChecksum(copy))).rejects.toMatchObject({
         code: 'EIO',
         message: expect.stringContaining('boot frame') as string,
       });

@@ -11,7 +11,7 @@ export class SlotFrees {
   readonly #front: CoreExports;
   readonly #address: number;
   /** One word of the RAM: slots that are doomed. */
-  readonly #doomed: Uint32Array;
+  readonly #toFree: Uint32Array;
   readonly #isGone: () => boolean;
   #frees = 0;
   #hung = 0;
@@ -20,7 +20,7 @@ export class SlotFrees {
   /** @param isGone whether the front end at that address is gone */
   constructor(io: StoreIo, core: Core, address: number, isGone: () => boolean) {
     this.#io = io;
-    this.#doomed = new Uint32Array(core.memory.buffer, core.exports.frontDoomedAt(address) >>> 0, 1);
+    this.#toFree = new Uint32Array(core.memory.buffer, core.exports.frontToFreeAt(address) >>> 0, 1);
     this.#front = core.exports;
     this.#address = address;
     this.#isGone = isGone;
@@ -29,7 +29,7 @@ export class SlotFrees {
   /** Begins freeing what is doomed, as far as calls may be made now. */
   drain(): void {
     const io = this.#io;
-    while (this.#doomed[0] !== 0 && !this.#isGone() && io.hasRoom) {
+    while (this.#toFree[0] !== 0 && !this.#isGone() && io.hasRoom) {
       const slot = this.#front.frontFreeing(this.#address) >>> 0;
       if (slot === NO_SLOT) return;
       if (io.isSync) {
@@ -70,7 +70,7 @@ export class SlotFrees {
 
   /** Waits until a slot that is to be freed is free. False when there is none, or all that there are hang. */
   async freed(): Promise<boolean> {
-    if (this.#isGone() || this.#io.allHang || (this.#frees === this.#hung && this.#doomed[0] === 0)) return false;
+    if (this.#isGone() || this.#io.allHang || (this.#frees === this.#hung && this.#toFree[0] === 0)) return false;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
     return true;
   }

@@ -16,7 +16,7 @@ import { numbered } from './codecs.ts';
 import { usePool } from './configure.ts';
 import { release } from './ending.ts';
 import { swapHeader } from './header.ts';
-import { keepSettings } from './noted.ts';
+import { keepSettings } from './note.ts';
 import { SETTINGS, pagesOf, takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
 import { begin, noCounters, requireUninitialised, type Codecs, type Device, type State } from './state.ts';
 import { runNow } from './waiting.ts';
@@ -139,7 +139,7 @@ export function joined(state: State, { settings, pages, start, io, events }: Pla
   const end: FrontEnd = {
     name,
     ownFrames: () => core.exports.zpoolMetadataFrames(address) >>> 0,
-    isBusy: () => state.moving.size + state.turns.size !== 0,
+    isBusy: () => state.moving.size + state.writeQueue.size !== 0,
   };
   // A write that hangs may still strike a slot.
   const leave = (): void => {

@@ -4,13 +4,13 @@
  */
 import type { Outcome } from '../common/store-io.ts';
 import { isGone, type Device, type Job, type State } from './state.ts';
-import type { Turn } from './turns.ts';
+import type { QueuedWrite } from './write-queue.ts';
 
-/** A page has been written: writes of it that were begun before that turn, or all, lead to nothing. */
-export function changed(state: State, { frees }: Device, index: number, turn?: Turn): void {
+/** A page has been written: writes of it that were begun before that one, or all, lead to nothing. */
+export function changed(state: State, { frees }: Device, index: number, queued?: QueuedWrite): void {
   state.changes += 1;
   if (state.moving.size !== 0) state.moving.delete(index);
-  if (state.turns.size !== 0) state.turns.takeOut(index, turn);
+  if (state.writeQueue.size !== 0) state.writeQueue.cancel(index, queued);
   frees?.drain();
 }
 
@@ -24,7 +24,7 @@ export function replaced(state: State, index: number): void {
 export function drop(state: State, { front, address }: Device, index: number): number {
   state.changes += 1;
   state.moving.delete(index);
-  state.turns.takeOut(index);
+  state.writeQueue.cancel(index);
   return front.ramzDrop(address, index);
 }
 

@@ -3,7 +3,7 @@ import { parseBytes } from '../../sizes.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
 import { requireRange } from '../common/options.ts';
-import { keepSettings } from './noted.ts';
+import { keepSettings } from './note.ts';
 import { takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
 import { live, requireOpen, requireUninitialised, type Device, type State } from './state.ts';
 

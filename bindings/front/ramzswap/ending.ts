@@ -112,7 +112,7 @@ export function release(state: State, op: string): void {
   }
   state.device = undefined;
   state.moving.clear();
-  state.turns.takeOutRange(0, Infinity);
+  state.writeQueue.cancelRange(0, Infinity);
   device?.leave();
 }
 

@@ -23,7 +23,7 @@ export function discard(state: State, index: number, count: number): number {
     freed += drop(state, device, at);
   }
   // Writes that are under way are for pages that do not hold anything yet.
-  state.turns.takeOutRange(index, index + count);
+  state.writeQueue.cancelRange(index, index + count);
   state.counters.discard += freed;
   device.frees?.drain();
   return freed;

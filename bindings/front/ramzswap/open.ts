@@ -19,7 +19,7 @@ import { requireTakenStore, resolveCodec, type TakenStore } from '../common/opti
 import { requireSameStore } from '../common/recognise.ts';
 import { StoreIo } from '../common/store-io.ts';
 import { begun, joined } from './attach.ts';
-import { notedSettings, type Noted } from './noted.ts';
+import { notedSettings, type Noted } from './note.ts';
 import { numbered } from './codecs.ts';
 import type { Settings } from './settings.ts';
 import { newState, seconds, timeOf, type State } from './state.ts';
@@ -88,7 +88,7 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
     throw error;
   }
   const state = newState({ ...found.noted.place, ram, clock }, settings, undefined, new Map());
-  wake(state, op, found, { settings, time, io, events });
+  goOn(state, op, found, { settings, time, io, events });
   return state;
 }
 
@@ -96,7 +96,7 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
 
 /** The device of that name, when store and RAM fit each other as far as numbers tell. ENOENT, EBUSY, EINVAL, EIO. */
 function requireFound(op: string, ram: Ram, name: string, store: TakenStore | undefined): Found {
-  const front = rams.resting(op, ram, name, 'ramzswap');
+  const front = rams.unopened(op, ram, name, 'ramzswap');
   const core = rams.core(op, ram);
   const { pools, fronts } = contentsOf(core);
   const [address] = front.pools;
@@ -121,7 +121,7 @@ function requireFound(op: string, ram: Ram, name: string, store: TakenStore | un
 
 /** Requires that the device rests still. EBUSY when another call has opened it, ENOENT when it was dropped, ECLOSED. */
 function requireStill(op: string, ram: Ram, name: string, { front }: Found): void {
-  if (rams.resting(op, ram, name, 'ramzswap') !== front)
+  if (rams.unopened(op, ram, name, 'ramzswap') !== front)
     throw new CompcacheError('EBUSY', op, `${show(name)} is another one now`);
 }
 
@@ -169,7 +169,7 @@ interface With {
 }
 
 /** Makes the device of what was found. Nothing in here fails; slots that are to be freed are told to the store last. */
-function wake(
+function goOn(
   state: State,
   op: string,
   { front: { name, address }, front, core, pool, noted }: Found,
@@ -180,7 +180,7 @@ function wake(
   const codecs = numbered(state, op, settings);
   const start = Math.floor(time) - (exports.ramzLastSecond(address) >>> 0);
   exports.ramzSettle(address);
-  rams.wake(ram, front);
+  rams.opened(ram, front);
   const plan = { settings, pages: noted.pages, slots: exports.ramzFigure(address, RAMZ_STORE), start, io, events };
   const device = joined(state, plan, { ram, core, front: exports, address, pool, name });
   begun(state, device, codecs);

@@ -9,7 +9,7 @@ import { changed } from './changes.ts';
 import { CODEC_FAILED, codecNumber, compress } from './codecs.ts';
 import type { Slices } from './slices.ts';
 import { live, type Device, type State } from './state.ts';
-import type { Turn } from './turns.ts';
+import type { QueuedWrite } from './write-queue.ts';
 
 /** A page for the pool. */
 export interface Offered {
@@ -27,7 +27,7 @@ export function tryPool(
   device: Device,
   offered: Offered,
   asIs: boolean,
-  turn?: Turn,
+  queued?: QueuedWrite,
 ): number {
   let result = attempt(state, op, device, offered, asIs);
   // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
@@ -35,7 +35,7 @@ export function tryPool(
     compactPool(state, op, device);
     result = attempt(state, op, device, offered, asIs);
   }
-  if (result === 0) changed(state, device, offered.index, turn);
+  if (result === 0) changed(state, device, offered.index, queued);
   return result;
 }
 

@@ -14,7 +14,7 @@ import type { Zpool } from '../../zpool.ts';
 import type { SlotFrees } from '../common/slot-frees.ts';
 import type { StoreIo } from '../common/store-io.ts';
 import type { RamzswapOptions, Settings } from './settings.ts';
-import { Turns } from './turns.ts';
+import { WriteQueue } from './write-queue.ts';
 
 /** What there is while the device is initialised. */
 export interface Device {
@@ -70,7 +70,7 @@ export interface State {
   /** Writes of pages as they were, by page: whoever changes the page takes its write out. */
   readonly moving: Map<number, Job>;
   /** Writes of new pages that wait: a later write that ends before them takes them out. */
-  readonly turns: Turns;
+  readonly writeQueue: WriteQueue;
   /** Calls that wait. */
   readonly active: Set<Promise<unknown>>;
   settings: Settings;
@@ -120,7 +120,7 @@ export function newState(
     loaded,
     clock: options.clock ?? seconds,
     moving: new Map(),
-    turns: new Turns(),
+    writeQueue: new WriteQueue(),
     active: new Set(),
     settings: created,
     device: undefined,

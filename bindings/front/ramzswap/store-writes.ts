@@ -5,7 +5,7 @@ import { noFrame } from '../../zpool-errors.ts';
 import type { Outcome } from '../common/store-io.ts';
 import { changed, settle } from './changes.ts';
 import { requireSame, type Device, type Job, type State } from './state.ts';
-import type { Turn } from './turns.ts';
+import type { QueuedWrite } from './write-queue.ts';
 
 /** Takes a slot and composes a new page for it, which is memory of ours. ENOSPC. */
 export function compose(op: string, device: Device, index: number, page: Uint8Array): Job {
@@ -28,15 +28,15 @@ export function composed({ core, blockAddress }: Device, index: number, length: 
 }
 
 /** Ends the write of a page that is new: unless a later one was first, the page is in the store now. EIO, ENOSPC, ENOMEM. */
-export function endComing(
+export function endQueued(
   state: State,
   op: string,
   device: Device,
   job: Job,
   outcome: Outcome<unknown>,
-  turn: Turn,
+  queued: QueuedWrite,
 ): void {
-  const newest = state.turns.isComing(job.index, turn);
+  const newest = state.writeQueue.isQueued(job.index, queued);
   requireSame(state, op, device);
   if ('failure' in outcome) {
     settle(state, device, job, outcome);
@@ -44,7 +44,7 @@ export function endComing(
   }
   state.counters.bdWrites += 1;
   const result = newest ? device.front.ramzWritten(device.address, job.index, job.slot, job.generation) >>> 0 : 0;
-  if (newest && result === 0) changed(state, device, job.index, turn);
+  if (newest && result === 0) changed(state, device, job.index, queued);
   else settle(state, device, job, outcome);
   if (result !== 0) throw noFrame(op, device.core, codeOf(result));
 }

@@ -9,7 +9,7 @@ import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import type { Outcome, StoreIo } from '../common/store-io.ts';
 import { settle } from './changes.ts';
-import { keepSettings } from './noted.ts';
+import { keepSettings } from './note.ts';
 import { allPages, isObject, type Found } from './pages.ts';
 import { takeSelection, wantedBy, type WritebackSelection } from './selection.ts';
 import { Slices } from './slices.ts';

@@ -14,8 +14,8 @@ import { CODEC_FAILED, codecNumber } from './codecs.ts';
 import { tryPool, type Offered } from './pool.ts';
 import { pageOf } from './reading.ts';
 import { isGone, live, requireSame, secondOf, type Call, type Device, type State } from './state.ts';
-import { compose, endComing } from './store-writes.ts';
-import type { Turn } from './turns.ts';
+import { compose, endQueued } from './store-writes.ts';
+import type { QueuedWrite } from './write-queue.ts';
 import { answer, untilRoom, whileActive, type Rest } from './waiting.ts';
 
 /** A page that the pool has not taken, in memory of ours. */
@@ -32,7 +32,7 @@ export function put(state: State, call: Call, index: number, page: Uint8Array): 
   const io = device.io as StoreIo;
   if (!io.isSync && !call.waits)
     throw new CompcacheError('EAGAIN', call.op, 'the page is for an asynchronous store: use the …Async twin');
-  const sending = send(state, call.op, device, refused, state.turns.enqueue(index));
+  const sending = send(state, call.op, device, refused, state.writeQueue.enqueue(index));
   return io.isSync ? sending : whileActive(state.active, sending);
 }
 
@@ -43,14 +43,15 @@ function keep(
   device: Device,
   index: number,
   given: Uint8Array,
-  turn?: Turn,
+  queued?: QueuedWrite,
 ): Refused | undefined {
   const isForeign = codecNumber(state, 0) >= FIRST_FOREIGN;
   const page = isForeign ? copyOf(op, 'page', given) : given; // the codec may do to it what it likes
   const now = secondOf(device, time);
-  let result = tryPool(state, op, device, { index, page, now }, false, turn);
+  let result = tryPool(state, op, device, { index, page, now }, false, queued);
   // A device that had a store when it was made, and none since it was opened again.
-  if (result === POOR && device.io === undefined) result = tryPool(state, op, device, { index, page, now }, true, turn);
+  if (result === POOR && device.io === undefined)
+    result = tryPool(state, op, device, { index, page, now }, true, queued);
   if (result === 0) return undefined;
   requireStore(state, op, device, result);
   return { index, page: isForeign ? page : copyOf(op, 'page', given), now, isPoor: result === POOR };
@@ -76,21 +77,21 @@ function requireStore(state: State, op: string, device: Device, result: number):
  * Sends a page to the store: to an asynchronous one when the writes of that page before it have ended, and as soon as there is
  * room. One that was taken out leads to nothing.
  */
-function* send(state: State, op: string, device: Device, refused: Refused, turn: Turn): Steps<void> {
+function* send(state: State, op: string, device: Device, refused: Refused, queued: QueuedWrite): Steps<void> {
   const { index, page } = refused;
   const io = device.io as StoreIo;
   try {
     for (;;) {
       if (!io.isSync) {
-        yield* wait(state.turns.untilFirst(index, turn));
+        yield* wait(state.writeQueue.untilFirst(index, queued));
         yield* untilRoom(io, op);
-        if (!state.turns.isComing(index, turn)) return;
+        if (!state.writeQueue.isQueued(index, queued)) return;
         requireSame(state, op, device);
       }
       try {
         const job = compose(op, device, index, page);
         const outcome = yield* answer(io, op, () => io.store.write(job.slot, job.bytes));
-        endComing(state, op, device, job, outcome, turn);
+        endQueued(state, op, device, job, outcome, queued);
         return;
       } catch (error) {
         const full = CompcacheError.made(error) && error.code === 'ENOSPC' && error.cause === undefined;
@@ -98,9 +99,9 @@ function* send(state: State, op: string, device: Device, refused: Refused, turn:
       }
     }
   } catch (error) {
-    if (!keepAfterAll(state, op, device, refused, turn)) throw error;
+    if (!keepAfterAll(state, op, device, refused, queued)) throw error;
   } finally {
-    state.turns.leave(index, turn);
+    state.writeQueue.leave(index, queued);
   }
 }
 
@@ -108,10 +109,10 @@ function* send(state: State, op: string, device: Device, refused: Refused, turn:
  * What becomes of a page that the store has not taken: one that does not compress is kept as it is, one that a later write has
  * replaced leads to nothing. False when it has failed.
  */
-function keepAfterAll(state: State, op: string, device: Device, refused: Refused, turn: Turn): boolean {
+function keepAfterAll(state: State, op: string, device: Device, refused: Refused, queued: QueuedWrite): boolean {
   if (isGone(state, device)) return false;
-  if (!state.turns.isComing(refused.index, turn)) return true;
-  return refused.isPoor && tryPool(state, op, device, refused, true, turn) === 0;
+  if (!state.writeQueue.isQueued(refused.index, queued)) return true;
+  return refused.isPoor && tryPool(state, op, device, refused, true, queued) === 0;
 }
 
 /**
@@ -127,26 +128,26 @@ export function* patch(
   length: number,
 ): Steps<void> {
   const { op } = call;
-  const { turns } = state;
+  const { writeQueue } = state;
   const isQueued = live(state, op).io?.isSync === false && call.waits;
   if (!isQueued) {
-    if (turns.has(index))
+    if (writeQueue.has(index))
       throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
     const rest = put(state, call, index, patched(op, yield* pageOf(state, call, index), part, from, length));
     if (rest !== undefined) yield* rest;
     return;
   }
-  const turn = turns.enqueue(index);
+  const queued = writeQueue.enqueue(index);
   try {
-    if (!turns.isFirst(index, turn)) yield* wait(turns.untilFirst(index, turn));
+    if (!writeQueue.isFirst(index, queued)) yield* wait(writeQueue.untilFirst(index, queued));
     const whole = yield* pageOf(state, call, index);
-    if (!turns.isComing(index, turn)) return;
+    if (!writeQueue.isQueued(index, queued)) return;
     const page = patched(op, whole, part, from, length);
     const device = live(state, op);
-    const refused = keep(state, call, device, index, page, turn);
-    if (refused !== undefined) yield* send(state, op, device, refused, turn);
+    const refused = keep(state, call, device, index, page, queued);
+    if (refused !== undefined) yield* send(state, op, device, refused, queued);
   } finally {
-    turns.leave(index, turn);
+    writeQueue.leave(index, queued);
   }
 }
 

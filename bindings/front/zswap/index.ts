@@ -14,7 +14,7 @@ import type { Ram } from '../../ram.ts';
 import { runAsync, runSync } from '../../steps.ts';
 import type { AllocatorName, Codec } from '../../types.ts';
 import { codecNow, requireRange } from '../common/options.ts';
-import { close, create } from './life.ts';
+import { close, create } from './lifecycle.ts';
 import { load, loadAsync } from './load.ts';
 import { pageOut, pageOutAsync } from './page-out.ts';
 import {

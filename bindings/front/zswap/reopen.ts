@@ -15,7 +15,7 @@ import { codecsNamed, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, type TakenStore } from '../common/options.ts';
 import { requireSameStore } from '../common/recognise.ts';
 import type { StoreIo } from '../common/store-io.ts';
-import { begun, ioOf } from './life.ts';
+import { begun, ioOf } from './lifecycle.ts';
 import { notedSettings, type Noted } from './note.ts';
 import { Pools } from './pools.ts';
 import { State } from './state.ts';
@@ -52,7 +52,7 @@ export async function open(op: string, ram: Ram, name: string, given: ZswapOpenO
   const options = takeOptions<ZswapOpenOptions>(op, given, ['store', 'codecs']);
   const store = options.store === undefined ? undefined : requireTakenStore(op, options.store);
   const codecs = options.codecs === undefined ? [] : takeCodecs(op, options.codecs);
-  const front = rams.resting(op, ram, name, 'zswap');
+  const front = rams.unopened(op, ram, name, 'zswap');
   const core = rams.core(op, ram);
   if (opening.has(front)) throw new CompcacheError('EBUSY', op, `${show(front.name)} is being opened`);
   const found = { front, ram, core, noted: notedSettings(op, core, front.address), store };
@@ -103,7 +103,7 @@ async function attach(op: string, found: Found, given: readonly ForeignCodec[]):
   core.exports.zswapSettle(address);
   // Without a store nothing would go on with it.
   if (io === undefined) core.exports.zswapVictimEnd(address);
-  rams.wake(ram, front);
+  rams.opened(ram, front);
   begun(state, events);
   state.settle();
   return state;
@@ -111,7 +111,7 @@ async function attach(op: string, found: Found, given: readonly ForeignCodec[]):
 
 /** Requires that the zswap rests still. ENOENT when it was dropped meanwhile, ECLOSED, EBUSY inside an evict callback. */
 function requireStill(op: string, { ram, front }: Found): void {
-  rams.resting(op, ram, front.name, 'zswap');
+  rams.unopened(op, ram, front.name, 'zswap');
 }
 
 /** Requires that the store is the one that its pages are in. EINVAL. */

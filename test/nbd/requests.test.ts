@@ -1,6 +1,6 @@
 /** The memory that the connections of a server share: how much it is, who gets it, and that it comes back. */
 import { describe, expect, test } from 'vitest';
-import { Budget, Flight } from '../../cli/nbd/flight.ts';
+import { Budget, Requests } from '../../cli/nbd/requests.ts';
 
 const MIB = 2 ** 20;
 
@@ -14,24 +14,24 @@ describe('the budget', () => {
 
   test('is never more than 160 MiB, whatever is asked for and given back', async () => {
     const budget = new Budget(64);
-    const flights = Array.from({ length: 64 }, () => new Flight(budget));
-    const under: { flight: number; bytes: number }[] = [];
+    const connections = Array.from({ length: 64 }, () => new Requests(budget));
+    const under: { requests: number; bytes: number }[] = [];
     const waits = new Set<number>();
     let x = 7;
     const random = (below: number): number => (x = (Math.imul(x, 1664525) + 1013904223) >>> 0) % below;
     for (let step = 0; step < 20_000; step++) {
-      const flight = random(64);
-      if (random(3) > 0 && !waits.has(flight)) {
+      const requests = random(64);
+      if (random(3) > 0 && !waits.has(requests)) {
         const bytes = Math.floor(32 * MIB * (random(1000) / 1000) ** 4);
-        waits.add(flight);
-        void (flights[flight] as Flight).enter(bytes).then((granted) => {
+        waits.add(requests);
+        void (connections[requests] as Requests).enter(bytes).then((granted) => {
           expect(granted).toBe(true);
-          waits.delete(flight);
-          under.push({ flight, bytes });
+          waits.delete(requests);
+          under.push({ requests, bytes });
         });
       } else if (under.length > 0) {
-        const [gone] = under.splice(random(under.length), 1) as [{ flight: number; bytes: number }];
-        (flights[gone.flight] as Flight).leave(gone.bytes);
+        const [gone] = under.splice(random(under.length), 1) as [{ requests: number; bytes: number }];
+        (connections[gone.requests] as Requests).leave(gone.bytes);
       }
       await Promise.resolve();
       expect(under.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThanOrEqual(160 * MIB);
@@ -39,31 +39,31 @@ describe('the budget', () => {
     while (under.length > 0 || waits.size > 0) {
       const gone = under.pop();
       if (gone === undefined) throw new Error('somebody waits for nothing');
-      (flights[gone.flight] as Flight).leave(gone.bytes);
+      (connections[gone.requests] as Requests).leave(gone.bytes);
       await turn();
     }
-    for (let i = 0; i < 3; i++) expect(await isGranted((flights[i] as Flight).enter(32 * MIB))).toBe(true);
+    for (let i = 0; i < 3; i++) expect(await isGranted((connections[i] as Requests).enter(32 * MIB))).toBe(true);
   });
 
   test('gives everybody a request of a mebibyte, and the stock to those who wait for it in their order', async () => {
     const budget = new Budget(64);
-    const flights = Array.from({ length: 64 }, () => new Flight(budget));
-    for (const flight of flights.slice(0, 3)) expect(await isGranted(flight.enter(32 * MIB))).toBe(true);
+    const connections = Array.from({ length: 64 }, () => new Requests(budget));
+    for (const requests of connections.slice(0, 3)) expect(await isGranted(requests.enter(32 * MIB))).toBe(true);
     const order: number[] = [];
-    const waiting = flights.slice(3, 6).map((flight, i) => flight.enter(32 * MIB).then(() => order.push(i)));
-    for (const flight of flights.slice(6)) expect(await isGranted(flight.enter(MIB))).toBe(true);
+    const waiting = connections.slice(3, 6).map((requests, i) => requests.enter(32 * MIB).then(() => order.push(i)));
+    for (const requests of connections.slice(6)) expect(await isGranted(requests.enter(MIB))).toBe(true);
     await turn();
     expect(order).toEqual([]);
-    for (let i = 0; i < 3; i++) flights[i]?.leave(32 * MIB);
+    for (let i = 0; i < 3; i++) connections[i]?.leave(32 * MIB);
     await Promise.all(waiting);
     expect(order).toEqual([0, 1, 2]);
   });
 
-  test('lets go of a flight that is closed while it waits', async () => {
+  test('lets go of a requests that is closed while it waits', async () => {
     const budget = new Budget(64);
-    const flights = Array.from({ length: 5 }, () => new Flight(budget));
-    for (const flight of flights.slice(0, 3)) await flight.enter(32 * MIB);
-    const [third, fourth] = [flights[3] as Flight, flights[4] as Flight];
+    const connections = Array.from({ length: 5 }, () => new Requests(budget));
+    for (const requests of connections.slice(0, 3)) await requests.enter(32 * MIB);
+    const [third, fourth] = [connections[3] as Requests, connections[4] as Requests];
     const entry = third.enter(32 * MIB);
     const next = fourth.enter(3 * MIB);
     expect(await isGranted(next)).toBe(false);

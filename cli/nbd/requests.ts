@@ -20,7 +20,7 @@ const RESERVE = 2 ** 20;
 const RESERVES = 2 * MAX_BYTES;
 
 interface Waiter {
-  flight: Flight;
+  requests: Requests;
   bytes: number;
   granted: () => void;
 }
@@ -56,10 +56,10 @@ export class Budget {
   grant(): void {
     let isHeld = false; // for somebody who came first
     for (const waiter of this.#waiting) {
-      const { flight, bytes } = waiter;
-      if (!flight.hasRoom(bytes)) continue;
-      const need = flight.needOf(bytes);
-      if (need > 0 && (isHeld || (!flight.isEmpty && flight.borrowed + need > this.#stock - need))) continue;
+      const { requests, bytes } = waiter;
+      if (!requests.hasRoom(bytes)) continue;
+      const need = requests.needOf(bytes);
+      if (need > 0 && (isHeld || (!requests.isEmpty && requests.borrowed + need > this.#stock - need))) continue;
       if (need > this.#stock) {
         isHeld = true;
         continue;
@@ -72,7 +72,7 @@ export class Budget {
 }
 
 /** What one connection has under way. */
-export class Flight {
+export class Requests {
   readonly #budget: Budget;
   #requests = 0;
   #bytes = 0;
@@ -118,7 +118,7 @@ export class Flight {
         resolve(isGranted);
       };
       const waiter: Waiter = {
-        flight: this,
+        requests: this,
         bytes,
         granted: () => {
           this.#hold(bytes);

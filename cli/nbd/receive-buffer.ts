@@ -20,7 +20,7 @@ interface Chunk {
   to: number;
 }
 
-export class Inbox {
+export class ReceiveBuffer {
   readonly #socket: Socket;
   readonly #chunks: Chunk[] = [];
   #held = 0;

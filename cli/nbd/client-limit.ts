@@ -8,7 +8,7 @@
 /** The most clients that are being told so at a time. They give way to each other. */
 const MAX_TURNED_AWAY = 16;
 
-export interface Guest {
+export interface LimitedClient {
   /** Resolves when it is gone. */
   readonly done: Promise<void>;
   /** Since when it has been idle (performance.now()); undefined while it may not be dropped. */
@@ -17,10 +17,10 @@ export interface Guest {
   destroy(): void;
 }
 
-export class Places<T extends Guest> {
+export class ClientLimit<T extends LimitedClient> {
   readonly #max: number;
   readonly #guests = new Set<T>();
-  readonly #turnedAway = new Set<Guest>();
+  readonly #turnedAway = new Set<LimitedClient>();
 
   constructor(max: number) {
     this.#max = max;
@@ -32,25 +32,25 @@ export class Places<T extends Guest> {
   }
 
   /** Those who are just being told that there is none. */
-  get turnedAway(): readonly Guest[] {
+  get turnedAway(): readonly LimitedClient[] {
     return [...this.#turnedAway];
   }
 
   /** Gives a newcomer a place by `take`, or has it told by `turnAway` that there is none. */
-  admit(take: () => T, turnAway: () => Guest): void {
+  admit(take: () => T, turnAway: () => LimitedClient): void {
     if (this.#guests.size < this.#max || dropIdlest(this.#guests)) return keep(this.#guests, take());
     if (this.#turnedAway.size >= MAX_TURNED_AWAY) dropIdlest(this.#turnedAway);
     keep(this.#turnedAway, turnAway());
   }
 }
 
-function keep<T extends Guest>(guests: Set<T>, guest: T): void {
+function keep<T extends LimitedClient>(guests: Set<T>, guest: T): void {
   guests.add(guest);
   void guest.done.then(() => guests.delete(guest));
 }
 
 /** Drops the one that has been idle the longest; false when none may be dropped. */
-function dropIdlest<T extends Guest>(guests: Set<T>): boolean {
+function dropIdlest<T extends LimitedClient>(guests: Set<T>): boolean {
   let idlest: T | undefined;
   for (const guest of guests) {
     if (guest.idleSince !== undefined && guest.idleSince < (idlest?.idleSince ?? Infinity)) idlest = guest;

@@ -1,15 +1,15 @@
 /**
- * Lets events in between pieces of a connection's work, so that its requests do not keep other clients waiting: after some
- * milliseconds whoever wants to go on waits for a turn of the event loop, one for each.
+ * The time that the work of one connection may take before other clients have their turn. After that the next piece of work
+ * waits for one turn of the event loop.
  */
 const SLICE_MS = 4;
 
-export class Breath {
+export class TimeSlice {
   #since = performance.now();
   readonly #waiting: (() => void)[] = [];
 
-  /** After each piece of work. */
-  async take(): Promise<void> {
+  /** Called after each piece of work: waits when the time is over. */
+  async yield(): Promise<void> {
     if (this.#waiting.length === 0 && performance.now() - this.#since < SLICE_MS) return;
     await new Promise<void>((resolve) => {
       if (this.#waiting.push(resolve) === 1) setImmediate(() => this.#next());
