@@ -78,8 +78,9 @@ export const OUT_PAGE_STATE = 22 as u32; // ramzswap: state of the page
 export const OUT_PAGE_BYTES = 23 as u32; // ramzswap: bytes of its object, 0 for none
 export const OUT_ENTRIES = 24 as u32; // zswap: entries in one of its pools
 export const OUT_OWED = 25 as u32; // zswap: entries that a store is to write back
+export const OUT_POOL = 26 as u32; // zswap: number of the pool of a victim
 /** Words that all of these take. */
-export const OUT_WORDS = 26 as u32;
+export const OUT_WORDS = 27 as u32;
 
 // ── rules that check() finds broken; bindings/rules.ts has a sentence for each ─
 

@@ -76,35 +76,32 @@ export { frontNote, frontSetNote } from './front/note';
 export { zswapBudget, zswapDestroy, zswapSetBudget, zswapSettle, zswapWritten } from './front/zswap-restore';
 export { ramzBacked, ramzDestroy, ramzLastSecond, ramzPool, ramzSettle } from './front/ramzswap-restore';
 export { frontToFreeAt, frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
+export { zswapCreate, zswapDrained, zswapDrainedAt, zswapFigure, zswapSet, zswapUse, zswapUsed } from './front/zswap';
 export {
   zswapBegin,
-  zswapCreate,
-  zswapDirect,
-  zswapDirectEnd,
-  zswapDrained,
-  zswapDrainedAt,
-  zswapFigure,
-  zswapForeign,
   zswapHas,
   zswapInvalidate,
   zswapInvalidateArea,
   zswapIsIn,
   zswapLoad,
   zswapMost,
+  zswapPut,
+  zswapStore,
+} from './front/zswap-entries';
+export {
+  zswapDirect,
+  zswapDirectEnd,
+  zswapForeign,
   zswapOwner,
   zswapPass,
   zswapPend,
-  zswapPut,
-  zswapSet,
-  zswapStore,
-  zswapUse,
-  zswapUsed,
   zswapVictim,
   zswapWrite,
   zswapWriteEnd,
-} from './front/zswap';
+} from './front/zswap-writeback';
 export { zswapCount } from './front/zswap-layout';
 export { zswapAccept, zswapExcess, zswapFrames } from './front/zswap-limit';
+export { zswapVictimEnd, zswapVictimKeep, zswapVictimTake, zswapVictims } from './front/zswap-victim';
 export {
   ramzBegin,
   ramzCodec,

@@ -6,7 +6,6 @@ import {
   RAM_FIXED,
   RAM_FRAMES,
   RAM_HIGH_WATER,
-  RAM_ISOLATED,
   RAM_LIMIT,
   RAM_MAPS,
   RAM_POOLS,
@@ -21,7 +20,7 @@ import { contentsOf, decodeName, destroyFront, type FrontIn, type FrontKind } fr
 import { imageChunks, loadImage, parseImage } from './image.ts';
 import type { FrontEnd, RamAccess } from './ram-access.ts';
 import { RAM_OPTIONS, limitFrames, memoryBytes } from './ram-options.ts';
-import { requireWhole, unclean } from './ram-restore.ts';
+import { isolatedNow, requireWhole, unclean } from './ram-restore.ts';
 import type { AllocatorName, Codec, EvictCallback, RamOptions, RamStats, ZpoolOptions } from './types.ts';
 import { PAGE_SIZE, attach, closedCore, instantiate, reserve, type Core } from './wasm.ts';
 import { kindOf, optionWords, requireAllocator, takeZpoolOptions } from './allocators.ts';
@@ -240,7 +239,7 @@ export class Ram {
   #still(op: string): Core {
     const core = this.#live(op);
     this.#idle(op);
-    if (core.exports.ramCounter(RAM_MAPS) !== 0 || core.exports.ramCounter(RAM_ISOLATED) !== 0) {
+    if (core.exports.ramCounter(RAM_MAPS) !== 0 || isolatedNow(core) !== 0) {
       throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
     }
     if ([...this.#fronts].some((front) => front.isBusy()))

@@ -105,6 +105,10 @@ export interface CoreExports {
   zswapInvalidate(front: number, offset: number, type: number): number;
   zswapInvalidateArea(front: number, type: number): number;
   zswapVictim(front: number): number;
+  zswapVictimKeep(front: number, index: number, victim: number, cursor: number): void;
+  zswapVictimTake(front: number): number;
+  zswapVictimEnd(front: number): void;
+  zswapVictims(): number;
   zswapOwner(front: number, index: number, handle: number): number;
   zswapForeign(front: number, record: number): number;
   zswapPass(front: number, record: number): void;

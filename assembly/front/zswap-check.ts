@@ -14,7 +14,7 @@ import {
 } from '../abi';
 import { isError } from '../base/errno';
 import { FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
-import { BUDGET, FRONT_KINDS_FROM, POOL_DESCRIPTORS, POOL_LRU, isPool, poolAt } from '../mem/pool';
+import { BUDGET, FRONT_KINDS_FROM, POOL_DESCRIPTORS, POOL_LRU, VICTIM_END, isPool, poolAt } from '../mem/pool';
 import { blockBuffer, out } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { slabCheck, slabNext, slabUsed } from '../mem/slab';
@@ -49,6 +49,7 @@ import {
   usedAt,
   valueOf,
 } from './zswap-layout';
+import { victimIsSound } from './zswap-victim';
 
 /** Verifies a zswap whose pools have passed their own checks. 0 or EUCLEAN. */
 export function zswapCheck(front: usize): u32 {
@@ -91,9 +92,10 @@ function headerCheck(front: usize): u32 {
   }
   const budget = load<f64>(front + BUDGET);
   if (!(budget >= 0) || floor<f64>(budget) != budget) return broken(RULE_FRONT, home);
-  for (let at = BUDGET + 8; at < NOTE; at += 4) {
+  for (let at = VICTIM_END; at < NOTE; at += 4) {
     if (load<u32>(front + at) != 0) return broken(RULE_FRONT, home);
   }
+  if (!victimIsSound(front)) return broken(RULE_FRONT, home);
   return entries == frontAt(front).entries && entries == slabUsed(front + POOL_DESCRIPTORS)
     ? 0
     : broken(RULE_FRONT, home);

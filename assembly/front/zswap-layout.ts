@@ -1,6 +1,6 @@
 /** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
 import { COUNTER_COUNT, KIND_MASK, VICTIM_PAGE, POOLS_OF_ZSWAP } from '../abi';
-import { POOL_INDEX, ZSWAP, kindOf, poolOption } from '../mem/pool';
+import { POOL_INDEX, VICTIM, ZSWAP, kindOf, poolOption } from '../mem/pool';
 import { cellSet, stateOf, tableFind, termOf } from '../page/table';
 import { KIND_BITS } from './backed';
 
@@ -63,6 +63,14 @@ export class Used {
 
 
 @unmanaged
+export class Victim {
+  frame: u32;
+  index: u32;
+  cursor: u32;
+}
+
+
+@unmanaged
 export class Record {
   flags: u32;
   offset: u32;
@@ -83,6 +91,11 @@ export class Record {
 
 /* @inline */ export function usedAt(front: usize, index: u32): Used {
   return changetype<Used>(front + POOLS + <usize>index * POOL_BYTES);
+}
+
+/** The victim that is kept (zswap-victim.ts). */
+/* @inline */ export function victimAt(front: usize): Victim {
+  return changetype<Victim>(front + VICTIM);
 }
 
 /* @inline */ export function indexOf(front: usize): usize {

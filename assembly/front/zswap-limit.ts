@@ -14,6 +14,11 @@
  * the accept threshold: PAYING says so. Without a store pages are refused that
  * long: REACHED_FULL.
  *
+ * Where victims are pages, a store takes one more victim until it has paid, and
+ * writes the last one to its end, but no more than 8 entries in all, or as many as
+ * it owes. What is left of the victim is kept (zswap-victim.ts), and the next
+ * stores owe at least one entry, so that they go on with it.
+ *
  * What is written next is found by passing over records that were used. So that
  * no store has to pass over all of them, each one above the accept threshold
  * passes over some in advance: what the next victims would have done, in the same
@@ -38,6 +43,7 @@ import {
   prefix,
   recordAt,
   usedAt,
+  victimAt,
   zswapCount,
 } from './zswap-layout';
 
@@ -93,15 +99,16 @@ export function isFull(front: usize): bool {
 /** Entries that a store is to write back with so many frames. */
 function owed(front: usize, frames: u32, limit: u32): u32 {
   const target = targetOf(front, limit);
+  const kept = <u32>(victimAt(front).frame != 0);
   if (frames <= target) {
     frontAt(front).flags &= ~PAYING;
-    return 0;
+    return kept;
   }
   if (prefix(front) == 0) nextVictim(front, AGED);
   const room = (limit - target) / 2;
   const mark = limit - room;
   const due: u32 = frames <= mark ? 0 : min(1 + ((frames - mark) * (OWED_MOST - 1)) / max(room, 1), OWED_MOST);
-  return (frontAt(front).flags & PAYING) != 0 ? max(due, OWED_PAYING) : due;
+  return (frontAt(front).flags & PAYING) != 0 ? max(due, OWED_PAYING) : max(due, kept);
 }
 
 /**

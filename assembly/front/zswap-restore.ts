@@ -11,7 +11,7 @@ import { stateOf, tableNext } from '../page/table';
 import { zpoolDestroy } from '../zpool';
 import { KIND_BITS, SLOTS } from './backed';
 import { slotKeep, slotsDoomAll } from './slot-map';
-import { loseJob, remove } from './zswap';
+import { loseJob, remove } from './zswap-entries';
 import {
   LINKS,
   PENDING,
@@ -25,6 +25,7 @@ import {
   usedAt,
   valueOf,
 } from './zswap-layout';
+import { zswapVictimEnd } from './zswap-victim';
 
 /**
  * What was under way when the image was made counts as not done: an entry whose write had not ended is an entry again, a page that
@@ -87,6 +88,7 @@ export function zswapSetBudget(front: usize, left: f64): void {
 /** Destroys a zswap with its pools. 0; EINVAL; EBUSY while an object of one is mapped or a victim isolated, and nothing changes. */
 export function zswapDestroy(front: usize): u32 {
   if (!isFront(front)) return EINVAL;
+  zswapVictimEnd(front);
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
     const pool = <usize>usedAt(front, index).pool;
     if (pool != 0 && (poolAt(pool).maps != 0 || poolAt(pool).isolated != 0)) return EBUSY;

@@ -52,6 +52,8 @@ const INDEX_COUNTS: usize = 180; // what changes in it
 const INDEX_END: usize = 208;
 const POOL_LINKS: usize = 20;
 export const BUDGET: usize = 1184; // of a zswap: pages that may still be written back (f64)
+export const VICTIM: usize = 1192; // of a zswap: the victim that is kept (front/zswap-victim.ts), three words
+export const VICTIM_END: usize = 1204;
 
 
 @unmanaged
@@ -130,7 +132,7 @@ export function poolChecksum(pool: usize): u32 {
 /**
  * What the settings of a front end add up to, 0 for an allocator: words of its header that nothing else confirms, and that
  * change only when somebody sets them. (Of all: limits, epoch, slots. Of a ramzswap also its pool, its limit, its codecs and the
- * second from which times are exact; of a zswap address and codec of its pools, and its budget.)
+ * second from which times are exact; of a zswap address and codec of its pools, its budget, and the victim that it keeps.)
  */
 function settingsWord(pool: usize): u32 {
   const kind = poolAt(pool).kind;
@@ -149,14 +151,16 @@ function settingsWord(pool: usize): u32 {
       sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at);
       sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at, 4);
     }
-    sum ^= budgetWord(pool);
+    sum ^= writebackWord(pool);
   }
   return sum;
 }
 
-/** What the budget of a zswap adds to that. */
-function budgetWord(pool: usize): u32 {
-  return load<u32>(pool + BUDGET) ^ rotl<u32>(load<u32>(pool + BUDGET, 4), 13);
+/** What the budget of a zswap and its victim add to that. */
+function writebackWord(pool: usize): u32 {
+  let sum: u32 = 0;
+  for (let at = BUDGET; at < VICTIM_END; at += 4) sum = rotl<u32>(sum, 13) ^ load<u32>(pool + at);
+  return sum;
 }
 
 /** Frames of the page table. */
@@ -184,9 +188,18 @@ export function countMoves(pool: usize, objects: f64, bytes: f64): void {
 
 /** Sets the budget of a zswap: it changes with every page that is written back. */
 export function setBudget(pool: usize, left: f64): void {
-  const before = budgetWord(pool);
+  const before = writebackWord(pool);
   store<f64>(pool + BUDGET, left);
-  poolAt(pool).check ^= before ^ budgetWord(pool);
+  poolAt(pool).check ^= before ^ writebackWord(pool);
+}
+
+/** Sets the victim that a zswap keeps: its frame (0: none), the number of its pool, and where the walk over its objects goes on. */
+export function setVictim(pool: usize, frame: u32, index: u32, cursor: u32): void {
+  const before = writebackWord(pool);
+  store<u32>(pool + VICTIM, frame);
+  store<u32>(pool + VICTIM, index, 4);
+  store<u32>(pool + VICTIM, cursor, 8);
+  poolAt(pool).check ^= before ^ writebackWord(pool);
 }
 
 /** Takes a header frame and puts the pool on the RAM's list. 0 when there is no frame. */

@@ -4,6 +4,7 @@ import { copyIn, copyOut, lengthOf } from '../bytes.ts';
 import { DISPOSE } from '../dispose.ts';
 import { CompcacheError, takeOptions } from '../errors.ts';
 import { closedStore, emptySlot, requireContent, requireRoom, requireSlot, takeSlots } from './arguments.ts';
+import { noteOwn } from './own.ts';
 import { Pieces } from './pieces.ts';
 import type { BackingStore } from './types.ts';
 
@@ -38,6 +39,7 @@ export class MemoryStore implements BackingStore {
   constructor(options: MemoryStoreOptions = {}) {
     this.#slots = takeSlots('MemoryStore', takeOptions<MemoryStoreOptions>('MemoryStore', options, ['slots']).slots);
     if (this.#slots !== undefined) this.slots = this.#slots;
+    noteOwn(this, MemoryStore.prototype);
   }
 
   /** Slots in use; 0 after close. */

@@ -37,6 +37,8 @@ export interface Latency {
   p50: number;
   p90: number;
   p99: number;
+  /** 99.9 of a hundred calls took no longer. */
+  p999: number;
   max: number;
 }
 
@@ -305,5 +307,5 @@ export function latencyOf(milliseconds: readonly number[]): Latency | null {
   if (milliseconds.length === 0) return null;
   const sorted = Float64Array.from(milliseconds).sort();
   const rank = (share: number): number => (sorted[Math.ceil(share * sorted.length) - 1] as number) * 1000;
-  return { count: sorted.length, p50: rank(0.5), p90: rank(0.9), p99: rank(0.99), max: rank(1) };
+  return { count: sorted.length, p50: rank(0.5), p90: rank(0.9), p99: rank(0.99), p999: rank(0.999), max: rank(1) };
 }

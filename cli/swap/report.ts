@@ -47,7 +47,7 @@ export function toText(report: SwapReport): string {
     settings(report),
     '',
     table,
-    'µs: 50% / 90% / 99% / the longest',
+    'µs: 50% / 90% / 99% / 99.9% / the longest',
     ...rejects,
   ];
   return `${lines.join('\n')}\n`;
@@ -70,7 +70,7 @@ function settings({ codec, ramBytes, store, maxPoolPercent, acceptThresholdPerce
 function latency(value: Latency | null): string {
   return value === null
     ? '-'
-    : [value.p50, value.p90, value.p99, value.max]
+    : [value.p50, value.p90, value.p99, value.p999, value.max]
         .map((one) => (one >= 100 ? whole(Math.round(one)) : fixed(one, 1)))
         .join(' / ');
 }

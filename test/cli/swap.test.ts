@@ -204,9 +204,16 @@ describe('figures', () => {
 
   it('percentiles are nearest ranks, in microseconds', () => {
     expect(latencyOf([])).toBeNull();
-    expect(latencyOf([2])).toEqual({ count: 1, p50: 2000, p90: 2000, p99: 2000, max: 2000 });
+    expect(latencyOf([2])).toEqual({ count: 1, p50: 2000, p90: 2000, p99: 2000, p999: 2000, max: 2000 });
     const hundred = Array.from({ length: 100 }, (_, n) => ((n * 37) % 100) + 1);
-    expect(latencyOf(hundred)).toEqual({ count: 100, p50: 50_000, p90: 90_000, p99: 99_000, max: 100_000 });
+    expect(latencyOf(hundred)).toEqual({
+      count: 100,
+      p50: 50_000,
+      p90: 90_000,
+      p99: 99_000,
+      p999: 100_000,
+      max: 100_000,
+    });
   });
 });
 
@@ -362,7 +369,7 @@ describe.concurrent('output', () => {
         'writtenBytes',
       ]);
       expect(Object.keys(result.latency)).toEqual(['store', 'hit', 'read']);
-      expect(Object.keys(result.latency.store ?? {})).toEqual(['count', 'p50', 'p90', 'p99', 'max']);
+      expect(Object.keys(result.latency.store ?? {})).toEqual(['count', 'p50', 'p90', 'p99', 'p999', 'max']);
       expect(result).toMatchObject({ different: 0, firstDifferent: null });
     }
   });

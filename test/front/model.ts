@@ -25,6 +25,10 @@ export const PAGE_SIZE = 4096;
 const TYPES = 3;
 /** An armed fault injector of frames is switched off after so many actions. */
 const ARMED = 12;
+/** The most entries that a store writes back to pay what it owes. */
+const OWED_MOST = 16;
+/** Free frames with which no allocation fails. */
+const ROOM = 24;
 
 export type CodecName = 'lz4' | 'lz4hc' | 'deflate' | 'trimmer';
 
@@ -521,9 +525,20 @@ export class FrontMachine {
     const { type, offset } = history;
     const before = this.#zswap.stats();
     const fill = this.#alone(page) && this.#zswap.sameFilled;
+    const paysOnly = this.#paysOnly(before);
+    const { write } = this.#store.calls;
     const accepted = this.#zswap.store(type, offset, page);
+    const writes = this.#store.calls.write - write;
+    if (paysOnly && this.#zswap.stats().poolLimitHit === 0)
+      must(writes <= OWED_MOST, `a store has written ${writes} entries`);
     this.#put(history, accepted ? page : undefined, accepted && fill);
     if (!accepted && this.#zswap.enabled && this.#depth === 0) this.#requireCounter(before);
+  }
+
+  /** Whether a store has nothing else to write for than what it owes: room was never short, and nothing calls back. */
+  #paysOnly(before: ZswapStats): boolean {
+    const alone = this.#depth === 0 && this.#store.inside === undefined && this.#trimmer.inside === undefined;
+    return alone && this.#armed === 0 && before.poolLimitHit === 0 && this.#ram.stats().freeFrames >= ROOM;
   }
 
   /** A refused page is counted, but where the limit was hit before and is not yet left by enough. */

@@ -23,10 +23,17 @@ export function notedPlace({ out }: Core): [slot: number, generation: number] {
   return [out[OUT_SLOT] as number, out[OUT_GENERATION] as number];
 }
 
-/** Begins to read the slot that the core has noted. There must be room for a call. */
-export function readSlot(op: string, core: Core, io: StoreIo): SlotRead {
+/**
+ * Begins to read the slot that the core has noted. There must be room for a call.
+ * @param buffer to read into, at least SLOT_BYTES: nobody else uses it until the slot was opened
+ */
+export function readSlot(
+  op: string,
+  core: Core,
+  io: StoreIo,
+  buffer: Uint8Array = new Uint8Array(SLOT_BYTES),
+): SlotRead {
   const [slot, generation] = notedPlace(core);
-  const buffer = new Uint8Array(SLOT_BYTES);
   return { slot, generation, buffer, outcome: io.call(op, () => io.store.read(slot, buffer)) };
 }
 

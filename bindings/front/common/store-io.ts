@@ -10,6 +10,7 @@
  * looked at once, in here, before the call has ended for its caller. So nothing foreign runs between the end of a call and
  * what its caller makes of it.
  */
+import { ownMethods } from '../../backing/own.ts';
 import type { BackingStore, MaybePromise } from '../../backing/types.ts';
 import { lengthOf } from '../../bytes.ts';
 import { CompcacheError, isU32, show } from '../../errors.ts';
@@ -35,6 +36,7 @@ export class StoreIo {
   /** Synchronous calls on the stack. */
   #depth = 0;
   #hung = 0;
+  readonly #own: ReturnType<typeof ownMethods>;
   #waiting: { resolve: () => void; reject: (error: CompcacheError) => void }[] = [];
 
   /** @param isSync whether its mode was 'sync' when it was checked */
@@ -50,6 +52,12 @@ export class StoreIo {
     this.maxInFlight = maxInFlight;
     this.#timeout = timeout;
     this.#changed = changed;
+    this.#own = isSync ? ownMethods(store) : undefined;
+  }
+
+  /** Whether a call of that method has no use for its array when it returns: it may be memory of ours. It returns at once. */
+  lends(method: 'read' | 'write'): boolean {
+    return this.#own !== undefined && this.store[method] === this.#own[method];
   }
 
   /** Calls under way, hung ones included. */

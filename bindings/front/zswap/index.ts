@@ -273,9 +273,9 @@ export class Zswap {
   /**
    * Stores a page, in place of an older one of the same key.
    *
-   * When the limit is reached, a synchronous store takes the coldest pages first, down to the accept threshold, at most 256
-   * frames of them in this call and the rest in those that follow; with an asynchronous one that begins in the background, and
-   * pages are refused until it has come so far.
+   * With a backing store, it writes a few of the coldest pages there when the limit is near (`acceptThresholdPercent`), at most 16.
+   * A limit that is reached all the same makes room for this page only, with a synchronous store; with an asynchronous one the
+   * page is refused, and room is made in the background.
    * @param type of the area, 0 … 4294967039 (0 with index 'dense')
    * @param offset of the page in it, 0 … 4294967295
    * @param page 4096 bytes

@@ -128,6 +128,7 @@ function release(op: string, state: State): void {
     rams.close(ram);
     return;
   }
+  front.zswapVictimEnd(address);
   for (const pool of pools) zpools.destroy(op, pool);
   front.zpoolDestroy(address);
 }

@@ -39,7 +39,8 @@ function loadOtherwise(
   const io = state.io as StoreIo;
   if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
   // Inside a call of the store there is one try: eight each would be eight to the power of their depth.
-  return runSync(fetch(state, op, type, offset, into, result, io.isAtWork ? 1 : TRIES));
+  const buffer = io.lends('read') ? state.slotBuffer : undefined;
+  return runSync(fetch(state, op, type, offset, into, result, io.isAtWork ? 1 : TRIES, buffer));
 }
 
 /** Loads a page, and waits for an asynchronous store. */
@@ -72,6 +73,7 @@ function look(state: State, op: string, type: number, offset: number, into: Uint
  * Loads a page, from the store while it is there.
  * @param result what the core has just said of it
  * @param most tries, in each of which the store may have moved the page
+ * @param buffer to read slots into; an own one each unless given
  */
 function* fetch(
   state: State,
@@ -81,6 +83,7 @@ function* fetch(
   into: Uint8Array,
   result: number,
   most: number,
+  buffer?: Uint8Array,
 ): Steps<boolean> {
   for (let tries = 0; result === IN_STORE;) {
     const io = state.io as StoreIo;
@@ -88,7 +91,7 @@ function* fetch(
       if (tries === most)
         throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
       tries += 1;
-      const read = readSlot(op, state.core, io);
+      const read = readSlot(op, state.core, io, buffer);
       const outcome = (yield read.outcome) as Outcome<unknown>;
       state.live(op);
       requireUnshrunk(op, 'into', into, PAGE_SIZE);

@@ -142,6 +142,11 @@ export class Pools {
 
   // ── giving frames back ─────────────────────────────────────────────────────
 
+  /** The pool with that number. There is one. */
+  at(index: number): Zpool {
+    return (this.#used.get(index) as Used).pool;
+  }
+
   /** The pool to reclaim from: the oldest that drains, else the current one. */
   toReclaim(): [index: number, pool: Zpool] | undefined {
     const { core, address } = this.#place;

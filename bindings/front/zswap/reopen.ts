@@ -101,6 +101,8 @@ async function attach(op: string, found: Found, given: readonly ForeignCodec[]):
     throw error;
   }
   core.exports.zswapSettle(address);
+  // Without a store nothing would go on with it.
+  if (io === undefined) core.exports.zswapVictimEnd(address);
   rams.opened(ram, front);
   begun(state, events);
   state.settle();

@@ -17,6 +17,8 @@ export interface Goal {
 /** How far it came. */
 export interface Run {
   moved: number;
+  /** Writes that were made, whatever became of them. */
+  writes: number;
   tries: number;
   failure: CompcacheError | undefined;
 }

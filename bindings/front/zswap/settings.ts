@@ -34,7 +34,7 @@ export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
   /**
    * Without a store: once that limit was reached, pages are accepted again at this percentage of it, 0 … 100; 100: at once.
    * With one, each store() above the middle between this and the limit writes 1 to 16 entries back, so that the limit is hardly
-   * ever reached; if it is, 8 or more each until this percentage. 100: nothing is written before the limit. Default 90.
+   * ever reached; if it is, 8 or more each until this percentage. A zspage with more (victims 'page') is written by several. 100: nothing is written before the limit. Default 90.
    */
   acceptThresholdPercent?: number;
   /** Whether a page of equal 32-bit words is kept as that word, without memory of the pool. Default true. */

@@ -3,6 +3,7 @@
  * the zswap in the core and ends it; reopen.ts finds it in a restored RAM. Of foreign code this calls a codec, to decompress.
  */
 import { RAW_KEYS, ZSWAP_IN_FLIGHT } from '../../../assembly/abi.ts';
+import { SLOT_BYTES } from '../../backing/types.ts';
 import { CompcacheError, codeOf, isU32, requireU32, show } from '../../errors.ts';
 import type { FrontEnd } from '../../ram-access.ts';
 import { rams, type Ram } from '../../ram.ts';
@@ -55,6 +56,8 @@ export class State {
   readonly frontEnd: FrontEnd;
   /** Calls that wait for the store and have things to put back when it has answered. */
   readonly active = new ActiveCalls();
+  /** For synchronous reads of a store that keeps nothing. */
+  readonly slotBuffer = new Uint8Array(SLOT_BYTES);
   /** Pages on their way to the store that are not in the pool, by job. */
   readonly direct = new Map<number, Uint8Array>();
   /** A closed one, once all was given back. */

@@ -1,8 +1,8 @@
 /**
- * Victims by page: the least recently used frame or zspage of a pool is taken off the lists, all its objects are written to the
- * store, and it is freed if it is empty then, else put back.
+ * Victims by page: the least recently used frame or zspage of a pool is taken off the lists, its objects are written to the store,
+ * and it is freed if it is empty then, else put back. A store that writes only some of its objects keeps it for those that follow.
  */
-import { OUT_CURSOR } from '../../../assembly/abi.ts';
+import { OUT_CURSOR, OUT_POOL } from '../../../assembly/abi.ts';
 import { ERRNO_MIN } from '../../errors.ts';
 import type { Steps } from '../../steps.ts';
 import { zpools, type Zpool } from '../../zpool.ts';
@@ -16,43 +16,67 @@ interface Victim {
   index: number;
   pool: Zpool;
   victim: number;
-  /** The objects in it. */
-  handles: number[];
+  /** Where the walk over its objects goes on. */
+  cursor: number;
 }
 
-/** Moves one victim to the store. False when there is none, or nothing goes any more. */
-export function* movePage(state: State, op: string, run: Run, writes: Writes): Steps<boolean> {
-  const page = isolate(state);
+/**
+ * Moves one victim to the store, that which is kept first.
+ * @param most writes of the run: a victim with more objects is kept then. Fewer than Infinity only with a synchronous store
+ * @returns false when there is no victim, nothing goes any more, or the run has made its writes
+ */
+export function* movePage(state: State, op: string, run: Run, writes: Writes, most: number): Steps<boolean> {
+  const page = kept(state) ?? isolate(state);
   if (page === undefined) return false;
+  let keep = false;
   try {
-    for (const handle of page.handles) {
+    for (;;) {
       if (!writes.hasRoom) yield* writes.room();
       if (run.failure !== undefined || state.isOver) break;
       const { calls } = state;
+      const { cursor } = page;
+      const handle = nextOf(state, page);
+      if (handle === 0) break;
+      if (run.writes >= most) {
+        page.cursor = cursor;
+        keep = true;
+        break;
+      }
       const job = beginOf(state, op, page.index, handle, run);
       if (job !== undefined) writes.make(job);
       else if (state.calls !== calls) break; // a codec has called back: look at all anew
     }
   } finally {
     if (writes.size !== 0) yield* writes.all();
-    release(state, page, run);
+    if (keep) state.front.zswapVictimKeep(state.address, page.index, page.victim, page.cursor);
+    else release(state, page, run);
   }
-  return run.failure === undefined;
+  return run.failure === undefined && !keep;
 }
 
+/** The victim that is kept. The caller has it now. */
+function kept({ core, front, address, pools }: State): Victim | undefined {
+  const victim = front.zswapVictimTake(address) >>> 0;
+  if (victim === 0) return undefined;
+  const index = core.out[OUT_POOL] as number;
+  return { index, pool: pools.at(index), victim, cursor: core.out[OUT_CURSOR] as number };
+}
+
+/** Takes the next victim. */
 function isolate({ core, pools }: State): Victim | undefined {
   const found = pools.toReclaim();
   if (found === undefined) return undefined;
   const [index, pool] = found;
-  const { exports } = core;
-  const victim = exports.zpoolIsolate(zpools.address(pool)) >>> 0;
-  if (victim === 0 || victim >= ERRNO_MIN) return undefined;
-  const handles: number[] = [];
-  for (let cursor = 0; ; cursor = core.out[OUT_CURSOR] as number) {
-    const handle = exports.zpoolVictimNext(zpools.address(pool), victim, cursor) >>> 0;
-    if (handle === 0 || handle >= ERRNO_MIN) return { index, pool, victim, handles };
-    handles.push(handle);
-  }
+  const victim = core.exports.zpoolIsolate(zpools.address(pool)) >>> 0;
+  return victim === 0 || victim >= ERRNO_MIN ? undefined : { index, pool, victim, cursor: 0 };
+}
+
+/** The next object of a victim, 0 at the end. */
+function nextOf({ core }: State, page: Victim): number {
+  const handle = core.exports.zpoolVictimNext(zpools.address(page.pool), page.victim, page.cursor) >>> 0;
+  if (handle >= ERRNO_MIN) return 0;
+  page.cursor = core.out[OUT_CURSOR] as number;
+  return handle;
 }
 
 /** Begins the write of an object of a victim; undefined when it is none of ours, or has gone meanwhile. */

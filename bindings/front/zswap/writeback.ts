@@ -14,6 +14,8 @@ import { Writes, begin, type Job } from './writes.ts';
 
 /** Entries that a frame may hold, roughly. */
 const ENTRIES_PER_FRAME = 4;
+/** Entries that a store may write to bring a victim by page to its end, though it owes fewer. */
+const STEP = 8;
 /** Frames or zspages that are emptied at once while a page waits. */
 const COMPACTED = 8;
 
@@ -73,14 +75,21 @@ export class Writeback {
     const state = this.#state;
     const io = state.io as StoreIo;
     if (!io.isSync) this.#startPaying(op, entries);
-    else if (state.settings.victims === 'page') runSync(this.#move(op, { entries, frames: Infinity, victims: 0 }));
+    else if (state.settings.victims === 'page') this.#payPages(op, entries);
     else this.#payEntries(op, io, entries);
+  }
+
+  /** Takes victims until so many entries have moved. The last one may be left to the next stores. */
+  #payPages(op: string, entries: number): void {
+    // What is kept while nothing may be written would be taken up by every store in vain.
+    if (this.#state.budget.left <= 0) this.#state.front.zswapVictimEnd(this.#state.address);
+    else runSync(this.#move(op, { entries, frames: Infinity, victims: 0 }, Math.max(entries, STEP)));
   }
 
   /** #move for a few entries in one of many stores, without what that does for others. */
   #payEntries(op: string, io: StoreIo, entries: number): void {
     const state = this.#state;
-    const run: Run = { moved: 0, tries: 0, failure: undefined };
+    const run: Run = { moved: 0, writes: 0, tries: 0, failure: undefined };
     const writes = new Writes(state, io, op, run);
     state.running += 1;
     try {
@@ -128,18 +137,19 @@ export class Writeback {
 
   // ── one run ────────────────────────────────────────────────────────────────
 
-  /** Writes back until the goal is reached or no more goes. There is a store. */
-  *#move(op: string, goal: Goal): Steps<Run> {
+  /** Writes back until the goal is reached, no more goes, or so many writes were made (with victims by page). There is a store. */
+  *#move(op: string, goal: Goal, most = Infinity): Steps<Run> {
     const state = this.#state;
     const io = state.io as StoreIo;
     // One that store or codec have begun inside another has one try: eight each would be eight to the power of their depth.
-    const run: Run = { moved: 0, tries: io.isSync && state.running !== 0 ? TRIES - 1 : 0, failure: undefined };
+    const tries = io.isSync && state.running !== 0 ? TRIES - 1 : 0;
+    const run: Run = { moved: 0, writes: 0, tries, failure: undefined };
     const progress = new Progress(goal, state.figures.frames);
     const writes = new Writes(state, io, op, run);
     if (io.isSync) state.running += 1;
     try {
       yield* state.settings.victims === 'page'
-        ? this.#movePages(op, progress, run, writes)
+        ? this.#movePages(op, progress, run, writes, most)
         : this.#moveEntries(op, io, progress, run, writes);
     } catch (error) {
       run.failure ??= error as CompcacheError;
@@ -153,8 +163,8 @@ export class Writeback {
     return run;
   }
 
-  *#movePages(op: string, progress: Progress, run: Run, writes: Writes): Steps<void> {
-    while (this.#wants(progress, run, 0)) if (!(yield* movePage(this.#state, op, run, writes))) return;
+  *#movePages(op: string, progress: Progress, run: Run, writes: Writes, most: number): Steps<void> {
+    while (this.#wants(progress, run, 0)) if (!(yield* movePage(this.#state, op, run, writes, most))) return;
   }
 
   *#moveEntries(op: string, io: StoreIo, progress: Progress, run: Run, writes: Writes): Steps<void> {

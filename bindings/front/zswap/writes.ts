@@ -62,15 +62,16 @@ function preparePage(state: State, op: string, record: number): boolean {
   }
 }
 
-/** A write whose slot the core has composed, with a copy of the slot. */
+/** A write whose slot the core has composed, with a copy of the slot, or the slot itself where the store keeps nothing of it. */
 export function jobOf(
-  { core, blockAddress, budget }: State,
+  { core, blockAddress, budget, io }: State,
   offset: number,
   type: number,
   job: number,
   length: number,
 ): Job {
   const { out, bytes } = core;
+  const end = blockAddress + length;
   return {
     offset,
     type,
@@ -78,7 +79,7 @@ export function jobOf(
     slot: out[OUT_SLOT] as number,
     generation: out[OUT_GENERATION] as number,
     budget: budget.number,
-    bytes: bytes.slice(blockAddress, blockAddress + length),
+    bytes: io?.lends('write') === true ? bytes.subarray(blockAddress, end) : bytes.slice(blockAddress, end),
   };
 }
 
@@ -99,13 +100,16 @@ export function noteFailure(state: State, { slot }: Job, outcome: Outcome<unknow
   });
 }
 
+const NONE = new Set<never>();
+
 /** The writes of one run, as many at a time as the store takes. With a synchronous store each has ended when it was made. */
 export class Writes {
   readonly #state: State;
   readonly #io: StoreIo;
   readonly #op: string;
   readonly #run: Run;
-  readonly #underWay = new Set<Promise<void>>();
+  /** None with a synchronous store. */
+  readonly #underWay: Set<Promise<void>>;
   /** Less than those in the set: a write has ended before its promise is known to have. */
   #size = 0;
 
@@ -114,6 +118,7 @@ export class Writes {
     this.#io = io;
     this.#op = op;
     this.#run = run;
+    this.#underWay = io.isSync ? NONE : new Set();
   }
 
   /** Those that have not ended. */
@@ -129,6 +134,7 @@ export class Writes {
   /** Writes to the store. */
   make(job: Job): void {
     const io = this.#io;
+    this.#run.writes += 1;
     if (io.isSync) {
       this.#ended(
         job,

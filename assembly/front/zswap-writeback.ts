@@ -1,0 +1,236 @@
+/**
+ * Writing pages of a zswap to its store: which record is next, and the two ends of a write, between which the caller asks the
+ * store. Nothing is assumed about what happens in between: the second end looks everything up again.
+ */
+import {
+  DECOMPRESS,
+  ENTRY,
+  FIRST_FOREIGN,
+  NO_SLOT,
+  OUT_BLOCK_BYTES,
+  OUT_BLOCK_CODEC,
+  OUT_GENERATION,
+  OUT_JOB,
+  OUT_KEY_HIGH,
+  OUT_KEY_LOW,
+  OUT_SLOT,
+  RAW_KEYS,
+  WRITE_DONE,
+  WRITE_LATE,
+  WRITTEN,
+  WRITTEN_BACK,
+} from '../abi';
+import { EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, isError } from '../base/errno';
+import { listAppend, listRemove, listToFront } from '../base/list';
+import { PAGE_SIZE } from '../mem/layout';
+import { POOL_LRU } from '../mem/pool';
+import { blockBuffer, out, pageBuffer, setOut } from '../mem/scratch';
+import { gather } from '../mem/span';
+import { stateOf, tableFind, tableMake } from '../page/table';
+import { zpoolRange, zpoolSize } from '../zpool';
+import { SLOTS, compose, slotCodecOf } from './backed';
+import { SLOT_RAW, slotData } from './slot';
+import { slotToFree, slotTake } from './slot-map';
+import { blockOf, dropRecord, isKey, loseJob, pageOf, release, remove } from './zswap-entries';
+import { nextVictim } from './zswap-limit';
+import {
+  KEY_BYTES,
+  LINKS,
+  PENDING,
+  POOL_COUNT,
+  RAW,
+  REFERENCED,
+  cellOf,
+  frontAt,
+  indexOf,
+  isFront,
+  kindOfCell,
+  poolIndex,
+  prefix,
+  recordAt,
+  setCell,
+  usedAt,
+  valueOf,
+  zswapCount,
+} from './zswap-layout';
+
+/**
+ * Takes the next victim by entry: the least recently used record, where one that
+ * is referenced is passed over once.
+ * @returns the record, for zswapWrite; 0 when there is none without a job
+ */
+export function zswapVictim(front: usize): u32 {
+  return isFront(front) && prefix(front) == 0 ? <u32>nextVictim(front, <u32>-1) : 0;
+}
+
+/** The record of an object of one of the pools, 0 for an object that is not ours or has a job. */
+export function zswapOwner(front: usize, index: u32, handle: u32): u32 {
+  if (!isFront(front) || prefix(front) == 0 || index >= POOL_COUNT) return 0;
+  const pool = <usize>usedAt(front, index).pool;
+  let record: u32 = 0;
+  const raw = tableFind(indexOf(front), handle, RAW_KEYS | index);
+  if (raw != 0) {
+    record = valueOf(raw);
+  } else {
+    const size = zpoolSize(pool, handle);
+    if (isError(size) || size <= KEY_BYTES) return 0;
+    const key = blockBuffer();
+    gather(key, zpoolRange(pool, handle, 0, KEY_BYTES, 0), KEY_BYTES);
+    const cell = cellOf(front, load<u32>(key), load<u32>(key, 4));
+    if (cell == 0 || kindOfCell(cell) != ENTRY) return 0;
+    record = valueOf(cell);
+  }
+  return recordAt(record).handle == handle && poolIndex(record) == index && recordAt(record).job == 0 ? record : 0;
+}
+
+/** A new number that is not 0; what it is compared with lasts less long than it takes to come round. */
+function nextJob(front: usize): u32 {
+  frontAt(front).lastJob = max<u32>(frontAt(front).lastJob + 1, 1);
+  return frontAt(front).lastJob;
+}
+
+/**
+ * Begins the write of an entry: takes a slot and composes it in the block buffer.
+ * @param raw 1: the page as it is, not its block. By a codec that is not of the core, the page buffer must hold it
+ * @returns bytes of the slot; for zswapWriteEnd OUT_JOB, OUT_SLOT, OUT_GENERATION, and the key of the page in OUT_KEY_LOW
+ *   and OUT_KEY_HIGH. ENOSPC no free slot, EIO the entry cannot be read
+ */
+export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
+  const codec = usedAt(front, poolIndex(record)).codec;
+  let kind = slotCodecOf(codec);
+  let length: u32;
+  if ((recordAt(record).flags & RAW) != 0) raw = 1;
+  if (raw != 0) {
+    if (codec < FIRST_FOREIGN || (recordAt(record).flags & RAW) != 0) {
+      if (pageOf(front, record) != PAGE_SIZE) return EIO;
+    }
+    memory.copy(slotData(), pageBuffer(), PAGE_SIZE);
+    kind = SLOT_RAW;
+    length = PAGE_SIZE;
+  } else {
+    length = blockOf(front, record, slotData());
+    if (isError(length)) return EIO;
+  }
+  const slot = slotTake(front + SLOTS);
+  if (slot == NO_SLOT) return ENOSPC;
+  const bytes = compose(front, kind, length, slot);
+  if (prefix(front) == 0) listRemove(front + POOL_LRU, record, LINKS);
+  recordAt(record).job = nextJob(front);
+  frontAt(front).inFlight += 1;
+  setOut(OUT_JOB, recordAt(record).job);
+  setOut(OUT_KEY_LOW, recordAt(record).offset);
+  setOut(OUT_KEY_HIGH, recordAt(record).type);
+  return bytes;
+}
+
+/** The page of an entry that is by a foreign codec: bytes of its block in the block buffer, OUT_BLOCK_CODEC; 0 when it is not. EIO. */
+export function zswapForeign(front: usize, record: usize): u32 {
+  if (!isFront(front)) return EIO;
+  const result =
+    (recordAt(record).flags & RAW) != 0 || usedAt(front, poolIndex(record)).codec < FIRST_FOREIGN
+      ? 0
+      : pageOf(front, record);
+  return result == DECOMPRESS ? out(OUT_BLOCK_BYTES) : result;
+}
+
+/**
+ * Ends a write of an entry.
+ * @param end WRITE_DONE: the slot holds it now. WRITE_FAILED: the slot may hold anything. WRITE_LATE: it may still happen,
+ *   and the slot stays taken until frontSettled
+ * @returns 1: the page is in the store and no more in the pool. 0: it stays where it is or has gone meanwhile; the slot
+ *   is doomed
+ */
+export function zswapWriteEnd(
+  front: usize,
+  offset: u32,
+  type: u32,
+  job: u32,
+  slot: u32,
+  generation: u32,
+  end: u32,
+): u32 {
+  if (!isFront(front)) return 0;
+  const cell = cellOf(front, offset, type);
+  const ours = cell != 0 && kindOfCell(cell) == ENTRY && recordAt(valueOf(cell)).job == job;
+  if (ours && end == WRITE_DONE) {
+    dropRecord(front, valueOf(cell));
+    // A raw key that went may have moved the cell.
+    setCell(front, cellOf(front, offset, type), offset, WRITTEN, slot, generation);
+    frontAt(front).written += 1;
+    zswapCount(front, WRITTEN_BACK);
+    return 1;
+  }
+  if (end != WRITE_LATE) slotToFree(front + SLOTS, slot);
+  if (ours) {
+    const record = valueOf(cell);
+    loseJob(front, record);
+    recordAt(record).flags &= ~REFERENCED;
+    if (prefix(front) == 0) listAppend(front + POOL_LRU, record, LINKS);
+  }
+  return 0;
+}
+
+/**
+ * A page that was refused is to go to the store: it is pending from now on, in place of what was there. The caller keeps it.
+ * @returns its job; EINVAL, ENOMEM no frame for the index
+ */
+export function zswapPend(front: usize, offset: u32, type: u32): u32 {
+  if (!isKey(front, offset, type)) return EINVAL;
+  let cell = tableMake(indexOf(front), offset, type);
+  if (cell == 0) return ENOMEM;
+  if (stateOf(cell) != 0) {
+    release(front, cell);
+    cell = cellOf(front, offset, type);
+  }
+  setCell(front, cell, offset, PENDING, nextJob(front), 0);
+  frontAt(front).pending += 1;
+  return valueOf(cell);
+}
+
+/** The cell of a page that is pending with this job, 0 when it was replaced or has gone. */
+function pendingCell(front: usize, offset: u32, type: u32, job: u32): usize {
+  const cell = cellOf(front, offset, type);
+  return cell != 0 && kindOfCell(cell) == PENDING && valueOf(cell) == job ? cell : 0;
+}
+
+/**
+ * Begins the write of a pending page, which is in the page buffer.
+ * @returns bytes of the slot; for zswapDirectEnd OUT_SLOT and OUT_GENERATION. ENOENT it was replaced or has gone;
+ *   ENOSPC no free slot; EINVAL
+ */
+export function zswapDirect(front: usize, offset: u32, type: u32, job: u32): u32 {
+  if (!isFront(front)) return EINVAL;
+  if (pendingCell(front, offset, type, job) == 0) return ENOENT;
+  const slot = slotTake(front + SLOTS);
+  if (slot == NO_SLOT) return ENOSPC;
+  memory.copy(slotData(), pageBuffer(), PAGE_SIZE);
+  return compose(front, SLOT_RAW, PAGE_SIZE, slot);
+}
+
+/** Ends it, or gives it up (slot NO_SLOT). 1: the page is in the store. 0: it has gone, or was replaced meanwhile; the slot is doomed. */
+export function zswapDirectEnd(
+  front: usize,
+  offset: u32,
+  type: u32,
+  job: u32,
+  slot: u32,
+  generation: u32,
+  end: u32,
+): u32 {
+  if (!isFront(front)) return 0;
+  const cell = pendingCell(front, offset, type, job);
+  if (cell != 0 && end == WRITE_DONE) {
+    frontAt(front).pending -= 1;
+    frontAt(front).written += 1;
+    setCell(front, cell, offset, WRITTEN, slot, generation);
+    return 1;
+  }
+  if (end != WRITE_LATE && slot != NO_SLOT) slotToFree(front + SLOTS, slot);
+  if (cell != 0) remove(front, cell, offset, type);
+  return 0;
+}
+
+/** An entry that cannot be written is passed over: it goes to the front of the LRU. */
+export function zswapPass(front: usize, record: usize): void {
+  if (isFront(front) && prefix(front) == 0) listToFront(front + POOL_LRU, record, LINKS);
+}
