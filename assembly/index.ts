@@ -1,8 +1,9 @@
 /**
- * The export surface of the core: no logic, numbers only.
+ * The exports of the core. This file has no logic.
  *
- * Every function returns a u32 (JavaScript sees it signed and shifts it back);
- * a value >= 0xFFFFF000 is a negative errno.
+ * Every function takes and returns numbers. The result is a u32 (JavaScript gets it
+ * as a signed number and converts it with `>>> 0`); a value >= 0xFFFFF000 is a
+ * negative errno.
  */
 import { crc32c } from './base/crc';
 import { blockBuffer, blockBufferBytes, crcTables, pageBuffer, pageBufferBytes, scratchBase } from './mem/scratch';
@@ -130,7 +131,7 @@ export {
 // ── codecs and checksums ─────────────────────────────────────────────────────
 export { codecCompress, codecDecompress } from './codec/buffers';
 
-/** CRC-32C over memory, continued from `crc` (0 to start). */
+/** CRC-32C of `bytes` bytes at `from`, continued from `crc` (0 at the start). */
 export function checksum(from: usize, bytes: u32, crc: u32): u32 {
   return crc32c(crcTables(), from, bytes, crc);
 }

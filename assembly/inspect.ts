@@ -1,9 +1,9 @@
 /**
- * Inspection: what looks at a RAM and changes nothing.
+ * Inspection: functions that read a RAM and change nothing.
  *
  * The check of every structure, the walk over the contents of frames, the tables
- * of an allocator, counters, images. It is a third of all code, and none of it is
- * hot: the checks may be as thorough as they like.
+ * of an allocator, and counters. This code never runs in a store or load, so the
+ * checks can be thorough.
  */
 import {
   COUNT_FRAMES,
@@ -102,19 +102,21 @@ export function zpoolNext(pool: usize): u32 {
   return kindOf(pool) == 0 ? EINVAL : poolAt(pool).next;
 }
 
-/** Frame of an object's data; offset in OUT_OFFSET, what else the allocator says in OUT_PLACE_A and OUT_PLACE_B. EINVAL. */
+/**
+ * Frame of the data of an object; offset in OUT_OFFSET, more from the allocator in OUT_PLACE_A and OUT_PLACE_B. EINVAL.
+ */
 export function zpoolLocate(pool: usize, handle: u32): u32 {
   return alloc.locate(kindOf(pool), pool, handle);
 }
 
 // ── statistics ──────────────────────────────────────────────────────
 
-/** Frames of tables, descriptors, records, buffers and page table that a pool owns. EINVAL. */
+/** Frames of tables, descriptors, handle records, map buffers and page table that a pool owns. EINVAL. */
 export function zpoolMetadataFrames(pool: usize): u32 {
   return isPool(pool) ? metadataFrames(pool) + bufferFrames(pool) : EINVAL;
 }
 
-/** Buffers of mapped objects: not counted anywhere, because a map is brief. */
+/** Frames of map buffers. No counter has them, because a map is brief. */
 function bufferFrames(pool: usize): u32 {
   if (poolAt(pool).maps == 0) return 0;
   const bump = boot(BOOT_BUMP);
@@ -125,7 +127,7 @@ function bufferFrames(pool: usize): u32 {
   return frames;
 }
 
-/** One counter, COUNT_FRAMES and so on. -1 for no pool. */
+/** One counter of a pool: COUNT_FRAMES and so on. -1 for no pool. */
 export function zpoolCounter(pool: usize, which: u32): f64 {
   if (kindOf(pool) == 0) return -1;
   switch (which) {
@@ -144,7 +146,7 @@ export function zpoolCounter(pool: usize, which: u32): f64 {
   }
 }
 
-/** What a pool is: one word, IDENTITY_KIND and so on. EINVAL. */
+/** One word about a pool: IDENTITY_KIND and so on. EINVAL. */
 export function zpoolIdentity(pool: usize, word: u32): u32 {
   const kind = kindOf(pool);
   if (kind == 0) return EINVAL;
@@ -162,24 +164,24 @@ export function zpoolIdentity(pool: usize, word: u32): u32 {
 
 // ── walk ──────────────────────────────────────────────────────
 
-/** Objects that straddle two frames. EINVAL. */
+/** Number of objects that lie in two frames. EINVAL. */
 export function zpoolSpanning(pool: usize): u32 {
   return alloc.spanning(kindOf(pool), pool);
 }
 
-/** Rows of the allocator's own table. EINVAL. */
+/** Number of rows of the allocator's table. EINVAL. */
 export function zpoolTables(pool: usize): u32 {
   return alloc.tables(kindOf(pool), pool);
 }
 
-/** One of them, as words in the block buffer. EINVAL. */
+/** Writes one row of the allocator's table into the block buffer. 0; EINVAL. */
 export function zpoolTable(pool: usize, nth: u32): u32 {
   return alloc.table(kindOf(pool), pool, nth, blockBuffer());
 }
 
 /**
- * The pool's first frame of objects behind `frame` (0: from the start), 0 at the
- * end. Its contents are in the scratch buffers (mem/walk.ts). EINVAL.
+ * The next frame with objects of a pool after `frame` (0: the first one), 0 at the
+ * end. Puts its contents into the scratch buffers (mem/walk.ts). EINVAL.
  */
 export function zpoolWalk(pool: usize, frame: u32): u32 {
   const kind = kindOf(pool);
@@ -196,9 +198,9 @@ export function zpoolWalk(pool: usize, frame: u32): u32 {
 }
 
 /**
- * The first key of a pool's page table at or behind a place (0: the first); 1
- * with the key in OUT_KEY_LOW and OUT_KEY_HIGH and its place in OUT_PLACE; 0 at the
- * end. EINVAL.
+ * Finds the first key in the page table of a pool from a position on (0: the start).
+ * Returns 1, the key in OUT_KEY_LOW and OUT_KEY_HIGH, its position in OUT_PLACE; 0 at
+ * the end. EINVAL.
  */
 export function tableSeek(pool: usize, place: u32): u32 {
   if (!isPool(pool)) return EINVAL;
@@ -208,10 +210,10 @@ export function tableSeek(pool: usize, place: u32): u32 {
 // ── check ────────────────────────────────────────────────────────────────────
 
 /**
- * Walks every structure of the RAM. 0, or EUCLEAN with the rule that is broken
- * and the frame where in the scratch words. Survives any contents: it is also
- * what decides whether an image from outside is a RAM.
+ * Verifies every structure of the RAM. It survives any contents, because it also
+ * decides whether an image from outside is accepted.
  * @param frames 4 KiB frames of the memory
+ * @returns 0, or EUCLEAN with the broken rule in OUT_RULE and its frame in OUT_RULE_FRAME
  */
 export function ramCheck(frames: u32): u32 {
   let result = bootCheck(frames);
@@ -222,7 +224,7 @@ export function ramCheck(frames: u32): u32 {
   return result;
 }
 
-/** Magic, geometry, words that nothing else confirms, rest zero. */
+/** Verifies the boot frame: magic, geometry, checksum, and zeros in the rest. */
 function bootCheck(frames: u32): u32 {
   if (!hasGeometry(frames)) return broken(RULE_BOOT, 0);
   if (boot(BOOT_CHECK) != bootChecksum()) return broken(RULE_BOOT_CHECK, 0);
@@ -235,7 +237,7 @@ function bootCheck(frames: u32): u32 {
   return 0;
 }
 
-/** Owner word of every frame, and that what is free or was never used is empty. */
+/** Verifies the owner word of every frame, and that the frame entries of free and unused frames are empty. */
 function entriesCheck(): u32 {
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);
@@ -275,13 +277,13 @@ function entriesCheck(): u32 {
   return beyondBumpCheck(bump);
 }
 
-/** Entries behind the bump mark, in the section it has reached, were never written. */
+/** Verifies that the frame entries from the bump mark to the end of its section were never written. */
 function beyondBumpCheck(bump: u32): u32 {
   const last = min(bump, frameEnd() - 1);
   return areEmpty(bump, min((last | SECTION_MASK) + 1, boot(BOOT_FRAMES))) ? 0 : broken(RULE_BUMP, bump);
 }
 
-/** Whether the entries of these frames of one section were never written, that of its table aside. */
+/** True when the frame entries of these frames of one section were never written, apart from that of its table. */
 function areEmpty(from: u32, end: u32): bool {
   for (let frame = from; frame < end; frame++) {
     if (frame != tableOf(frame) && !isEmpty(entryOf(frame), 0)) return false;
@@ -289,7 +291,7 @@ function areEmpty(from: u32, end: u32): bool {
   return true;
 }
 
-/** Whether an entry is zero from byte `at` on. */
+/** True when a frame entry is zero from byte `at` on. */
 function isEmpty(entry: usize, at: u32): bool {
   for (; at < 32; at += 4) {
     if (load<u32>(entry + <usize>at) != 0) return false;
@@ -297,7 +299,7 @@ function isEmpty(entry: usize, at: u32): bool {
   return true;
 }
 
-/** The list of free frames holds each of them once. */
+/** Verifies that the free list holds each free frame once. */
 function freeListCheck(): u32 {
   let left = boot(BOOT_FREE_COUNT);
   let frame = boot(BOOT_FREE_HEAD);
@@ -309,7 +311,7 @@ function freeListCheck(): u32 {
   return frame == 0 ? 0 : broken(RULE_FREE_LIST, frame);
 }
 
-/** The list of pools, then each pool. */
+/** Verifies the list of pools, and each pool. */
 function poolsCheck(): u32 {
   const count = boot(BOOT_POOL_COUNT);
   let pool = boot(BOOT_POOL_HEAD);
@@ -332,7 +334,7 @@ function poolsCheck(): u32 {
   return poolFramesCheck(count);
 }
 
-/** The front ends, whose entries name objects of pools that are sound. */
+/** Verifies the front ends, after all pools: their entries refer to objects of pools. */
 function frontsCheck(): u32 {
   for (let pool = boot(BOOT_POOL_HEAD); pool != 0; pool = poolAt(pool).next) {
     const kind = poolAt(pool).kind;
@@ -342,7 +344,7 @@ function frontsCheck(): u32 {
   return 0;
 }
 
-/** As many pool headers as pools on the list. */
+/** Verifies that there are as many pool headers as pools on the list. */
 function poolFramesCheck(count: u32): u32 {
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
@@ -359,7 +361,7 @@ function poolCheck(pool: usize): u32 {
     !(poolAt(pool).objectsMoved >= 0 && poolAt(pool).bytesMoved >= 0)
   )
     return broken(RULE_POOL, frame);
-  // Frames of types that the allocator has none of would otherwise be looked at by nobody.
+  // No other check looks at a frame whose type the allocator does not use.
   const kind = poolAt(pool).kind;
   const isFront = kind == ZSWAP || kind == RAMZSWAP;
   if (!isFront && !alloc.exists(kind)) return broken(RULE_POOL, frame);
@@ -375,12 +377,15 @@ function poolCheck(pool: usize): u32 {
   }
   if (tables != poolAt(pool).tableFrames) return broken(RULE_POOL_COUNT, frame);
   let result = tableCheck(pool + POOL_INDEX);
-  if (isFront || result != 0) return result; // front ends once all pools have been looked at (frontsCheck)
+  if (isFront || result != 0) return result; // frontsCheck verifies front ends after all pools
   result = alloc.check(kind, pool);
   return result == 0 && !hasPages(pool) ? broken(RULE_INDEX, frame) : result;
 }
 
-/** Whether each handle of a page table is that of an object, unless one may have been freed behind its back. For a pool that is sound. */
+/**
+ * True when each handle in the page table of a pool is that of an object. Always true while handles must be verified
+ * (mustVerify): then an object may be gone. The pool itself must be verified.
+ */
 function hasPages(pool: usize): bool {
   const root = pool + POOL_INDEX;
   if (tableShape(root) == 0 || mustVerify(root)) return true;

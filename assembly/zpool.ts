@@ -1,15 +1,15 @@
 /**
  * zpool: one API over the allocators.
  *
- * A zpool is the address of a pool header. What an allocator does is said in
- * alloc/index.ts; here is what pools do whatever their allocator. Every function
- * validates the pool it is given, so a wrong number, and the pool of a front end,
- * gets EINVAL; handles are validated by the allocators. What only looks at pools
- * is in inspect.ts.
+ * A zpool is the address of a pool header. alloc/index.ts describes what an allocator
+ * does; this file has the part that is the same for all allocators. Every function
+ * validates its pool argument, so a wrong number, or the header of a front end, gives
+ * EINVAL. The allocators validate handles. inspect.ts has the functions that only read
+ * pools.
  *
- * Reclaim is steps, so that a front end can wait for an asynchronous store in
- * between: isolate a victim (a frame, or the first frame of a zspage), list its
- * live handles, release it. The loop over them (shrink) is the caller's.
+ * Reclaim is done in steps, so that a front end can wait for an asynchronous store in
+ * between: isolate a victim (a frame, or the first frame of a zspage), list its live
+ * handles, release it. The caller has to write the loop over these steps (shrink).
  */
 import { MODE_RO, MODE_WO, OUT_LENGTH, OUT_SECOND, OUT_SIZE } from './abi';
 import { EBUSY, EINVAL, ENOMEM, ERANGE, isError } from './base/errno';
@@ -36,12 +36,12 @@ import { scatter } from './mem/span';
 
 /**
  * Creates a pool.
- * @param kind of the allocator (alloc/index.ts)
- * @param a, b, c its options
- * @param ownerBytes 0, or 16 beside each object for the owner of the pool
+ * @param kind kind of the allocator (alloc/index.ts)
+ * @param a, b, c options of the allocator
+ * @param ownerBytes bytes beside each object for the owner of the pool: 0 or 16
  * @param name address of the name, UTF-8
- * @param nameBytes 1..64; that the name is free is the caller's to see to
- * @returns the pool; EINVAL, also where the allocator has no owner bytes; ENOMEM
+ * @param nameBytes bytes of the name, 1..64. The caller must make sure that no other pool has this name.
+ * @returns the pool; EINVAL, also when the allocator cannot have owner bytes; ENOMEM without enough frames
  */
 export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, ownerBytes: u32, name: usize, nameBytes: u32): u32 {
   if (!alloc.exists(kind) || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
@@ -60,7 +60,7 @@ export function zpoolCreate(kind: u32, a: u32, b: u32, c: u32, ownerBytes: u32, 
   return <u32>pool;
 }
 
-/** Takes a pool off the list and gives back every frame that it owns. */
+/** Takes a pool off the list of pools and frees every frame that it owns. */
 function giveFramesBack(pool: usize): void {
   const kind = poolAt(pool).kind;
   const bump = boot(BOOT_BUMP);
@@ -83,41 +83,49 @@ export function zpoolDestroy(pool: usize): u32 {
 
 // ── objects ──────────────────────────────────────────────────────────────────
 
-/** @returns the handle; EINVAL size 0 (or no pool), ENOSPC beyond the largest object, ENOMEM no frame */
+/**
+ * Allocates an object.
+ * @returns its handle; EINVAL for size 0 or no pool, ENOSPC above zpoolMax, ENOMEM without a frame
+ */
 export function zpoolMalloc(pool: usize, size: u32): u32 {
   return alloc.malloc(kindOf(pool), pool, size);
 }
 
-/** The largest object in bytes. EINVAL. */
+/** Bytes of the largest object. EINVAL. */
 export function zpoolMax(pool: usize): u32 {
   return alloc.largest(kindOf(pool), pool);
 }
 
-/** Bytes above which zram calls an object huge. EINVAL. */
+/** Objects above this size in bytes are huge in zram. EINVAL. */
 export function zpoolHugeSize(pool: usize): u32 {
   return alloc.hugeSize(kindOf(pool), pool);
 }
 
-/** Bytes that a pool sets aside for an object of `size` bytes, 1 to its largest: what two sizes differ by. EINVAL. */
+/**
+ * Bytes that a pool sets aside for an object of `size` bytes (1 to zpoolMax). Two sizes with the same result take the
+ * same room. EINVAL.
+ */
 export function zpoolRounded(pool: usize, size: u32): u32 {
   return alloc.rounded(kindOf(pool), pool, size);
 }
 
 /**
- * An object of 4096 bytes for a page that is kept as it is: in the allocator
- * where that holds one, else in a frame of its own that belongs to the pool.
- * EINVAL, ENOMEM.
+ * Allocates an object of 4096 bytes for a raw page. When the allocator has no such
+ * objects, it is a frame of the pool by itself. Returns the handle; EINVAL, ENOMEM.
  */
 export function zpoolMallocRaw(pool: usize): u32 {
   return alloc.mallocRaw(kindOf(pool), pool);
 }
 
-/** EINVAL never allocated, freed, foreign; EBUSY mapped. Nothing changes then. */
+/**
+ * Frees an object. 0; EINVAL for a handle of no live object of the pool, EBUSY while the object is mapped. After an
+ * error nothing has changed.
+ */
 /* @inline */ export function zpoolFree(pool: usize, handle: u32): u32 {
   return alloc.free(kindOf(pool), pool, handle);
 }
 
-/** Address of the owner bytes of an object; 0 where there are none. */
+/** Address of the owner bytes of an object; 0 when there are none. */
 export function zpoolOwner(pool: usize, handle: u32): u32 {
   return <u32>alloc.ownerOf(kindOf(pool), pool, handle);
 }
@@ -129,18 +137,18 @@ export function zpoolSize(pool: usize, handle: u32): u32 {
 }
 
 /**
- * Where the bytes of an object lie, for a copy in or out.
- * @param writing 1: the copy goes in. It counts as a write for the LRU.
- * @returns address of the first byte; OUT_LENGTH bytes lie there, what is left
- *   of OUT_SIZE begins at OUT_SECOND (0: nothing). EINVAL.
+ * The span of an object (mem/span.ts), for a copy in or out.
+ * @param writing 1 for a copy in: it counts as a write for the LRU
+ * @returns address of the first byte; OUT_LENGTH bytes lie there, the rest of the
+ *   OUT_SIZE bytes begins at OUT_SECOND (0: no rest). EINVAL.
  */
 export function zpoolSpan(pool: usize, handle: u32, writing: u32): u32 {
   return alloc.span(kindOf(pool), pool, handle, writing != 0);
 }
 
 /**
- * Like zpoolSpan for `length` bytes from byte `at` of the object; OUT_LENGTH and
- * OUT_SECOND are those of the part. ERANGE, and no LRU changes, when it does not fit.
+ * Like zpoolSpan, for `length` bytes from byte `at` of the object on. OUT_LENGTH and
+ * OUT_SECOND describe this part. ERANGE when the object is shorter; then the LRU is unchanged.
  */
 export function zpoolRange(pool: usize, handle: u32, at: u32, length: u32, writing: u32): u32 {
   let address = zpoolSpan(pool, handle, 0);
@@ -162,7 +170,10 @@ export function zpoolRange(pool: usize, handle: u32, at: u32, length: u32, writi
   return address;
 }
 
-/** Copies `length` bytes of the page buffer into an object, from its byte `at` on. EINVAL; ERANGE when they do not fit. Nothing is written then. */
+/**
+ * Copies `length` bytes of the page buffer into an object, from byte `at` of the object on.
+ * 0; EINVAL; ERANGE when they do not fit. After an error nothing is written.
+ */
 export function zpoolWrite(pool: usize, handle: u32, at: u32, length: u32): u32 {
   const address = zpoolRange(pool, handle, at, length, 1);
   if (isError(address)) return address;
@@ -170,7 +181,7 @@ export function zpoolWrite(pool: usize, handle: u32, at: u32, length: u32): u32 
   return 0;
 }
 
-/** Copies a whole object in, as a write. EINVAL. */
+/** Copies the bytes at `from` into an object, all of it. It counts as a write for the LRU. 0; EINVAL. */
 export function zpoolCopyIn(pool: usize, handle: u32, from: usize): u32 {
   const address = zpoolSpan(pool, handle, 1);
   if (isError(address)) return address;
@@ -181,59 +192,74 @@ export function zpoolCopyIn(pool: usize, handle: u32, from: usize): u32 {
 /**
  * Maps an object.
  * @param mode MODE_RO, MODE_RW or MODE_WO
- * @returns address of its OUT_SIZE bytes until unmap; EINVAL, EBUSY too many
- *   maps, ENOMEM no frame for the buffer of a straddling object
+ * @returns address of its OUT_SIZE bytes, valid until unmap; EINVAL, EBUSY for too many
+ *   maps, ENOMEM without a frame for a map buffer
  */
 export function zpoolMap(pool: usize, handle: u32, mode: u32): u32 {
   if (mode > MODE_WO) return EINVAL;
   return alloc.map(kindOf(pool), pool, handle, mode != MODE_RO, mode == MODE_WO);
 }
 
-/** EINVAL also for an object that is not mapped. */
+/** Ends one map of an object. 0; EINVAL, also for an object that is not mapped. */
 export function zpoolUnmap(pool: usize, handle: u32): u32 {
   return alloc.unmap(kindOf(pool), pool, handle);
 }
 
 // ── compaction ───────────────────────────────────────────────────────────────
 
-/** Frames given back; 0 where objects cannot move. @param victims budget. EINVAL. */
+/**
+ * Compacts a pool.
+ * @param victims the most frames or zspages to empty
+ * @returns frames freed; 0 when objects cannot move; EINVAL
+ */
 export function zpoolCompact(pool: usize, victims: u32): u32 {
   return alloc.compact(kindOf(pool), pool, victims);
 }
 
-/** A part of a compaction, from `cursor` on (0: the beginning): frames given back, and where to go on in OUT_CURSOR, 0 at the end. @param most at least 2. EINVAL. */
+/**
+ * One step of a compaction.
+ * @param cursor 0 for the first step, then OUT_CURSOR of the step before
+ * @param most limit of one step: zspages to empty, or frames to look at; at least 2
+ * @returns frames freed; the next cursor in OUT_CURSOR, 0 after the last step; EINVAL
+ */
 export function zpoolCompactFrom(pool: usize, cursor: u32, most: u32): u32 {
   if (most < 2) return EINVAL;
   return alloc.compactFrom(kindOf(pool), pool, cursor, most);
 }
 
-/** Frames that zpoolCompact would give back. EINVAL. */
+/** Frames that zpoolCompact may free; never fewer than it does free. EINVAL. */
 export function zpoolFreeable(pool: usize): u32 {
   return alloc.freeable(kindOf(pool), pool);
 }
 
 // ── reclaim ───────────────────────────────────────────────────
 
-/** Takes the least recently used victim off all lists: its frame number, 0 when nothing is evictable. EINVAL. */
+/**
+ * Takes the least recently used frame or zspage off all lists, as a victim. Returns its frame number, 0 when nothing is
+ * evictable. EINVAL.
+ */
 export function zpoolIsolate(pool: usize): u32 {
   return alloc.isolate(kindOf(pool), pool);
 }
 
-/** The next live handle of a victim from `cursor` on, 0 for none; the cursor behind it in OUT_CURSOR. EINVAL. */
+/** The next live handle of a victim from `cursor` on, 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function zpoolVictimNext(pool: usize, victim: u32, cursor: u32): u32 {
   return alloc.victimNext(kindOf(pool), pool, victim, cursor);
 }
 
-/** Ends a reclaim: frames given back, or 0 and the victim is at the front of the LRU again. EINVAL. */
+/**
+ * Ends the reclaim of a victim. Returns the frames freed; a victim that still has objects goes to the front of the LRU.
+ * EINVAL.
+ */
 export function zpoolRelease(pool: usize, victim: u32): u32 {
   return alloc.release(kindOf(pool), pool, victim);
 }
 
 /**
- * Does the work that was put off; only z3fold has any.
- * @param force 1: now. 0: a reclaim (isolate, release, as often as it takes) has
- *   ended; does what had to wait for that, unless the pool puts all work off
- *   until it is asked for. EINVAL.
+ * Does the deferred work; only z3fold has any.
+ * @param force 1: does all of it. 0: at the end of a reclaim (any number of isolate and
+ *   release); does the work that waited for the end, unless an option of the pool defers all work.
+ * @returns 0; EINVAL
  */
 export function zpoolRunDeferred(pool: usize, force: u32): u32 {
   return alloc.runDeferred(kindOf(pool), pool, force);
@@ -241,7 +267,10 @@ export function zpoolRunDeferred(pool: usize, force: u32): u32 {
 
 // ── figures ──────────────────────────────────────────────────────────────────
 
-/** Frames of tables, descriptors, records and page table: all but those of objects and buffers of maps. EINVAL. */
+/**
+ * Frames of tables, descriptors, handle records and page table: all frames apart from those of objects and map buffers.
+ * EINVAL.
+ */
 export function zpoolTableFrames(pool: usize): u32 {
   const descriptors = alloc.descriptorFrames(kindOf(pool), pool);
   if (isError(descriptors)) return descriptors;

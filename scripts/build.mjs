@@ -1,17 +1,18 @@
 // Builds the package.
-//   node scripts/build.mjs core   the wasm builds and their inlined forms (what tests need); one of them: core release, core checked …
-//   node scripts/build.mjs        that, and the JavaScript in dist/
+//   node scripts/build.mjs core           the wasm builds, and TypeScript files that contain them (tests need these)
+//   node scripts/build.mjs core release   one wasm build: release, scalar or checked
+//   node scripts/build.mjs                the wasm builds, and the JavaScript in dist/
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { makeDispatch } from './dispatch.mjs';
 
-/** Frames for data segments in a new RAM, from frame 2 on. */
+/** Frames of static data (data segments) in a new RAM, from frame 2 on. */
 const STATIC_FRAMES = Number(
   /^export const STATIC_FRAMES: u32 = (\d+);/m.exec(readFileSync('assembly/mem/layout.ts', 'utf8'))?.[1],
 );
-const TRANSFORM = ['--transform', './scripts/inline.mjs']; // asc takes no relative path from asconfig.json
+const TRANSFORM = ['--transform', './scripts/inline.mjs']; // not in asconfig.json: asc accepts no relative path there
 const CODEC_OPTIONS = [
   '-O3',
   '--shrinkLevel',
@@ -24,7 +25,7 @@ const CODEC_OPTIONS = [
   '--memoryBase',
   '8192',
 ];
-/** Targets of asconfig.json, and the module that each makes. */
+/** The targets in asconfig.json, each with the name of its module. */
 const TARGETS = { release: 'core', scalar: 'core-scalar', checked: 'core-checked' };
 const resolve = createRequire(import.meta.url).resolve;
 
@@ -36,7 +37,7 @@ function run(module, args) {
   }
 }
 
-/** End of the last data segment: it must stay within the static frames. */
+/** End address of the last data segment. It must be within the frames of static data. */
 async function staticEnd(file) {
   const memory = new WebAssembly.Memory({ initial: 4, maximum: 65536 });
   await WebAssembly.instantiate(readFileSync(file), { env: { memory, abort() {} } });
@@ -46,7 +47,7 @@ async function staticEnd(file) {
   return bytes.findLastIndex((byte) => byte !== 0) + 1;
 }
 
-/** A module as a TypeScript file, so that it runs where there are no files. */
+/** Writes a TypeScript file that contains a module, so that the module runs where there is no file system. */
 function inline(file, wasm) {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(
@@ -55,7 +56,7 @@ function inline(file, wasm) {
   );
 }
 
-/** The codec by itself, its functions exported on any buffers: for its tests. */
+/** Builds modules with the codecs only, for the codec tests: their functions take any addresses. */
 function buildCodec(asc) {
   for (const [name, flag] of [
     ['codec-simd', '--enable'],
@@ -80,7 +81,7 @@ function buildCodec(asc) {
   }
 }
 
-/** @param only a target of asconfig.json; undefined: all, and the codecs by themselves */
+/** @param only a target of asconfig.json; undefined for all targets and the codec modules */
 async function buildCore(only) {
   const asc = join(dirname(resolve('assemblyscript/package.json')), 'bin/asc.js');
   mkdirSync('build', { recursive: true });
@@ -90,7 +91,7 @@ async function buildCore(only) {
   for (const [target, name] of Object.entries(TARGETS)) {
     if (only !== undefined && target !== only) continue;
     const file = `build/${name}.wasm`;
-    rmSync(file, { force: true }); // a failed asc would leave the old one in place
+    rmSync(file, { force: true }); // when asc fails, no old file must remain
     run(asc, ['assembly/index.ts', '--target', target, ...TRANSFORM]);
     const end = await staticEnd(file);
     if (!(end <= (2 + STATIC_FRAMES) * 4096))
@@ -110,7 +111,7 @@ function buildJavaScript() {
   for (const name of Object.values(TARGETS)) copyFileSync(`build/${name}.wasm`, `dist/${name}.wasm`);
 }
 
-/** The published types know no `u32`: to TypeScript each is a number. */
+/** Replaces `u32`, `usize` and `bool` in a file of the published types by the types of TypeScript. */
 function plainNumbers(file) {
   const types = readFileSync(file, 'utf8');
   const plain = types.replaceAll(/: (u32|usize)\b/g, ': number').replaceAll(/: bool\b/g, ': boolean');

@@ -1,6 +1,6 @@
-// `npm run test:hosts`: what differs between JavaScript hosts, on those that npm can install. Each runs test/hosts/program.ts and
-// reads what the hosts before it have written; then the suites of codecs and of Keyv run on a Node that has zstd and that Keyv 6
-// is made for.
+// `npm run test:hosts`: tests on other JavaScript hosts that npm can install. Each host runs test/hosts/program.ts and
+// reads the files that the hosts before it have written. Then the tests of codecs and of Keyv run on Node 24, which has
+// zstd and which Keyv 6 needs.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

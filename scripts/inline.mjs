@@ -1,5 +1,6 @@
-// A transform of asc: a function with the comment `/* @inline */` right before it is inlined, as with the decorator @inline, which
-// TypeScript (and so every editor) takes for an error before a function. A comment that stands before no function fails the build.
+// A transform for asc: inlines each function that has the comment `/* @inline */` directly before it. The comment
+// replaces the decorator @inline, because TypeScript (and so every editor) reports a decorator before a function as an
+// error. The build fails when such a comment is not before a function.
 import { Node, NodeKind } from 'assemblyscript';
 import { Transform } from 'assemblyscript/transform';
 
@@ -21,7 +22,7 @@ export default class Inline extends Transform {
         marked += 1;
       }
       if (marked !== source.text.split(MARK).length - 1)
-        throw new Error(`${source.normalizedPath}: ${MARK} before what is no function`);
+        throw new Error(`${source.normalizedPath}: ${MARK} is not before a function`);
     }
   }
 }

@@ -1,4 +1,5 @@
-// The main job on a machine that has nothing but Node: an estimate of the pages of the Node executable. Arguments are passed on.
+// `npm start`: a demonstration that needs only Node. It estimates how well the pages of the Node executable compress.
+// Arguments are passed on to `estimate`.
 import { spawnSync } from 'node:child_process';
 
 const { status } = spawnSync(

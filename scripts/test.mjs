@@ -1,4 +1,5 @@
-// The whole check: build, types, lint, tests in Node (some with a Redis server) and in Chromium. Ends with "N passed, N failed".
+// The whole check: build, types, lint, tests in Node (some with a Redis server) and in Chromium. Ends with "N passed, N
+// failed".
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +17,8 @@ const REDIS = {
   debian: 'redis-server',
   paths: ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'],
 };
-// The NBD clients and file system tools of test/nbd/programs.ts. The tests are told where each is: NBDINFO_PROGRAM and so on.
+// The NBD clients and file system tools of test/nbd/programs.ts. Environment variables tell the tests their paths:
+// NBDINFO_PROGRAM and so on.
 const FOLDERS = ['/usr/bin', '/usr/sbin', '/bin', '/sbin', '/usr/local/bin', '/usr/local/sbin', '/opt/homebrew/bin'];
 const NBD_PROGRAMS = Object.entries({
   'libnbd-bin': ['nbdinfo', 'nbdcopy'],
@@ -45,7 +47,10 @@ function step(title, command, args, options) {
   process.exit(1);
 }
 
-/** A program of these paths: the one that a variable names, one that is installed, or that of Debian's package where we may install it. */
+/**
+ * Path of a program: from its variable, one of `paths` that exists, or a Debian package that is installed now (as
+ * root).
+ */
 function program({ name, variable, paths, debian }) {
   const found = [process.env[variable], ...paths].find((path) => path && existsSync(path));
   if (found) return found;
@@ -83,7 +88,7 @@ const passed = run(
 );
 const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : { numPassedTests: 0, numFailedTests: 0 };
 rmSync(folder, { recursive: true, force: true });
-// A suite that did not load has no failed test of its own.
+// A test file that did not load has no failed test, so `failed` is at least 1 when vitest failed.
 const failed = Math.max(counts.numFailedTests, passed ? 0 : 1);
 console.log(`${counts.numPassedTests} passed, ${failed} failed`);
 process.exit(passed && counts.numPassedTests > 0 ? 0 : 1);

@@ -1,36 +1,36 @@
 /**
- * Blocks of xcfmalloc: their layout, lists, cutting and merging. The allocator
- * is in xcfmalloc.ts, the compaction in xcfmalloc-compact.ts, the check in
+ * Blocks of xcfmalloc: layout, lists, splitting and merging. The allocator is in
+ * xcfmalloc.ts, the compaction in xcfmalloc-compact.ts, the check in
  * xcfmalloc-check.ts.
  *
- *   descriptor of a block, free or used: 32 bytes in a slab
- *    0 frame << 8 | unit << 2 | state         (bit 31 is the slab's)
- *    4 u16 bytes: extent of a free block, data + 12 of a used one (S2)
- *    6 u16 maps, of an object's first block
- *    8 free: links of the list      used: 8 the object's other block, 0 for none
- *                                        12 buffer frame while mapped through one (mem/map-buffers.ts)
- *   16 block on the left in the frame        20 block on the right, 0 at the ends
- *   24 frees of objects that began here, since its slab frame began   28 the same again
+ *   block descriptor (for free and used blocks): 32 bytes in a slab
+ *    0 frame << 8 | unit << 2 | state         (bit 31 belongs to the slab)
+ *    4 u16 bytes: all bytes of a free block, data + 12 of a used one (S2)
+ *    6 u16 maps, in the first block of an object
+ *    8 free: links of the list      used: 8 the other block of the object, 0 for none
+ *                                        12 buffer frame while the object is mapped through one (mem/map-buffers.ts)
+ *   16 left neighbour in the frame           20 right neighbour, 0 at the ends
+ *   24 number of frees of objects whose first block this was, since the slab frame was taken   28 the same number again
  *
- *   entry of a data frame
+ *   frame entry of a data frame
  *    8 first block
  *   12 blocks of mapped objects | isolated << 8 | next frame in the order of a compaction << 12
- *   16 links: LRU                            24 u64: free units
+ *   16 links: LRU                            24 u64: free units, as bits
  *
- *   pool  lists of free blocks by units (mem/bitmap-lists.ts); the last is the reserve
+ *   pool  lists of free blocks by units (mem/bitmap-lists.ts); the last list is the reserve
  *         520 frames of the reserve    524 used units, 64 for a raw page
- *         528 frames given back since a victim was isolated
+ *         528 frames freed since a victim was isolated
  *         532 bits of a frame number    536 generation of all ones
  *
- * The neighbours of a block are named by its descriptor. So the header that S1
- * gives every block is kept free, since the geometry (and so every figure)
- * depends on it, but nothing is stored there: cutting and merging touch
- * descriptors, never a cold frame. And the entry knows which units are free, so
- * the descriptors of neighbours are not touched unless there is one to merge.
+ * The descriptor of a block links to its neighbours. So the header that S1 gives
+ * every block stays unused. It exists because the geometry (and so every figure)
+ * depends on it. Splitting and merging touch descriptors only, never a cold frame.
+ * And the frame entry tells which units are free, so a free touches the descriptor
+ * of a neighbour only when there is one to merge.
  */
 import { RESERVE_LIST, XCF_UNIT } from '../abi';
 import { listPush, listRemove, toFront } from '../base/list';
-import { listBit, listCell, listHead, listMask, putOnList, setListMask, takeOffList } from '../mem/bitmap-lists';
+import { listBit, listAt, listHead, listMask, putOnList, setListMask, takeOffList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree } from '../mem/frame';
 import {
   FRAME_DATA,
@@ -53,27 +53,27 @@ import { slabAlloc, slabFree, slabFrames, slabUsed } from '../mem/slab';
 
 export { RESERVE_LIST } from '../abi';
 
-export const BLOCK_BYTES: u32 = 32; // of a descriptor
+export const BLOCK_BYTES: u32 = 32; // bytes of a descriptor
 export const BLOCK_SHIFT: u32 = 5;
 const BLOCKS_A_FRAME: u32 = 128; // descriptors in a slab frame
 export const INDEX_BITS: u32 = 7;
 export const HEADER: u32 = 12; // S1
 export const UNIT: u32 = XCF_UNIT;
 export const UNIT_SHIFT: u32 = 6;
-export const UNITS: u32 = 64; // of a frame; also the number of lists
+export const UNITS: u32 = 64; // units of a frame; also the number of lists
 export const RESERVE_MAX: u32 = 1024; // frames
 
-// States of a block. FIRST and RAW are what handles stand for: bit 0.
+// States of a block. Bit 0 is set in the blocks that handles refer to: FIRST and RAW.
 export const FREE: u32 = 0;
 export const FIRST: u32 = 1;
 export const SECOND: u32 = 2;
-export const RAW: u32 = 3; // a page kept as it is: the whole frame, no header
+export const RAW: u32 = 3; // a raw page: the whole frame, no header
 const STATE: u32 = 3;
 const PLACE_SHIFT: u32 = 2;
 
 export const LIST_LINKS: usize = 8;
 export const LRU_LINKS: usize = 16;
-// In the pool.
+// Offsets in the pool header.
 const RESERVE: usize = 520;
 const USED_UNITS: usize = 524;
 const GIVEN: usize = 528;
@@ -106,7 +106,7 @@ export class DataEntry {
   free: u64;
 }
 
-// In the state of a data frame.
+// In the state word of the frame entry of a data frame.
 export const ISOLATED: u32 = 0x100;
 const MAPPED: u32 = 0xff;
 export const ORDER_SHIFT: u32 = 12;
@@ -123,7 +123,7 @@ export const ALL_FREE: u64 = 0xffffffffffffffff;
   return changetype<DataEntry>(entry);
 }
 
-/** Frames of the reserve. */
+/** Number of frames in the reserve. */
 /* @inline */ export function reserveFrames(pool: usize): u32 {
   return load<u32>(pool, RESERVE);
 }
@@ -144,23 +144,23 @@ export const ALL_FREE: u64 = 0xffffffffffffffff;
   return (dataAt(entry).state & ISOLATED) != 0;
 }
 
-/** Blocks of mapped objects in a frame. */
+/** Number of blocks of mapped objects in a frame. */
 /* @inline */ export function mappedBlocks(entry: usize): u32 {
   return dataAt(entry).state & MAPPED;
 }
 
-/** Used units of a frame. */
+/** Number of used units in a frame. */
 /* @inline */ export function unitsUsed(entry: usize): u32 {
   return UNITS - <u32>popcnt<u64>(dataAt(entry).free);
 }
 
-/** Free blocks of a frame: no two of them meet. So who looks for them need not walk further, nor at all in a full frame. */
+/** Number of free blocks in a frame; no two of them are neighbours. A search for them can stop after so many. */
 /* @inline */ export function freeBlocks(entry: usize): u32 {
   const free = dataAt(entry).free;
   return <u32>popcnt<u64>(free & ~(free << 1));
 }
 
-/** Frames given back since a victim was isolated, which no release has counted yet. */
+/** Frames freed since a victim was isolated that no release has counted yet. */
 /* @inline */ export function givenFrames(pool: usize): u32 {
   return load<u32>(pool, GIVEN);
 }
@@ -169,12 +169,12 @@ export const ALL_FREE: u64 = 0xffffffffffffffff;
   store<u32>(pool, frames, GIVEN);
 }
 
-/** Most blocks of an object: option word 0. */
+/** The most blocks of an object: option word 0. */
 /* @inline */ export function blocksOption(pool: usize): u32 {
   return load<u32>(pool, POOL_OPTIONS);
 }
 
-/** Frames that the reserve is held at: option word 1. */
+/** Number of frames that the reserve should have: option word 1. */
 /* @inline */ export function reserveOption(pool: usize): u32 {
   return load<u32>(pool, POOL_OPTIONS + 4);
 }
@@ -183,7 +183,7 @@ export const ALL_FREE: u64 = 0xffffffffffffffff;
   return blockAt(block).word & STATE;
 }
 
-/** S2: units that so many bytes take. */
+/** S2: units that `bytes` bytes take. */
 /* @inline */ export function unitsIn(bytes: u32): u32 {
   return (bytes + (UNIT - 1)) >> UNIT_SHIFT;
 }
@@ -192,17 +192,17 @@ export const ALL_FREE: u64 = 0xffffffffffffffff;
   return unitsIn(blockAt(block).bytes);
 }
 
-/** Frame that a block's first word names. */
+/** The frame in the first word of a descriptor. */
 /* @inline */ export function frameIn(word: u32): u32 {
   return word >> 8;
 }
 
-/** Word of a free block at a place. */
+/** The first word of the descriptor of a free block at this unit. */
 /* @inline */ export function wordAt(frame: u32, unit: u32): u32 {
   return (frame << 8) | (unit << PLACE_SHIFT);
 }
 
-/** Address of the first byte of the block that a word places: its header. */
+/** Address of the header of a block, given the first word of its descriptor. */
 export function addressIn(word: u32): usize {
   return frameAddress(frameIn(word)) + <usize>((word & 0xfc) << (UNIT_SHIFT - PLACE_SHIFT));
 }
@@ -216,43 +216,44 @@ export function addressIn(word: u32): usize {
   return <u32>blockAt(block).bytes - headerOf(block);
 }
 
-/** The first block of the object that a used block belongs to. */
+/** The first block of the object of a used block. */
 /* @inline */ export function firstOf(block: usize): usize {
   return stateOf(block) == SECOND ? <usize>blockAt(block).other : block;
 }
 
-/** Whether a frame is one of the pool's with objects: FRAME_DATA or FRAME_RAW. */
+/** True when a frame is one of the pool with objects: FRAME_DATA or FRAME_RAW. */
 /* @inline */ export function hasObjects(pool: usize, entry: usize): bool {
   return ((entryOwner(entry) ^ (<u32>pool)) | 1) == (FRAME_DATA | FRAME_RAW);
 }
 
-/** Table entry of a block's frame. */
+/** Frame entry of the frame of a block. */
 /* @inline */ export function entryFor(block: usize): usize {
   return entryOf(frameIn(blockAt(block).word));
 }
 
 // ── generations ──────────────────────────────────────────────────────────────
-// The generation of a handle is genA of the slab frame, as it was when that
-// began, plus the frees of the record since. genB is as far ahead of genA as the
-// most frees of any record, so that the next life of the frame can go on beyond.
-// Both only ever move forward, as in the hands of every other owner of a frame.
+// The generation of a handle is genA of the slab frame (constant while the pool
+// has the frame) plus the number of frees of the record. genB - genA is the highest
+// number of frees of any record of the frame, so that the next owner of the frame
+// can begin above all these generations. As in every other frame, genA and genB are
+// only incremented.
 
-/** Bits of a frame number, as the pool keeps them. */
+/** Bits of a frame number, as the pool header stores them. */
 /* @inline */ export function bitsOfFrame(pool: usize): u32 {
   return load<u32>(pool, FRAME_BITS);
 }
 
-/** The generation of all ones, which no handle has: that keeps handles below the error numbers. */
+/** The generation of all ones. No handle has it, which keeps handles below the error numbers. */
 /* @inline */ export function generationMask(pool: usize): u32 {
   return load<u32>(pool, GENERATION_MASK);
 }
 
-/** Generation of the object that begins, or would begin, at a descriptor. */
+/** Generation of the object whose first block has this descriptor, or the next one that would have it. */
 /* @inline */ export function generationOf(pool: usize, entry: usize, block: usize): u32 {
   return (genA(entry) + blockAt(block).frees) & generationMask(pool);
 }
 
-/** Those two words, as the RAM's geometry demands them. */
+/** Those two words of the header, as the size of the RAM demands them. */
 function handleLayout(): u64 {
   const bits = frameBits();
   const generation = min<u32>(16, 32 - INDEX_BITS - bits);
@@ -267,40 +268,40 @@ export function setHandleLayout(pool: usize): void {
   return load<u64>(pool, FRAME_BITS) == handleLayout();
 }
 
-/** The most frees of a record of a slab frame. */
+/** The highest number of frees of a record of a slab frame. */
 /* @inline */ function mostFrees(entry: usize): u32 {
   return (genB(entry) - genA(entry)) & 0xffff;
 }
 
-/** Whether a record of a slab frame has more frees than any had; the count ends at 65535. */
-/* @inline */ export function isMore(entry: usize, frees: u32): bool {
+/** True when a record has more frees than any record of its slab frame had before. False once that number is 65535. */
+/* @inline */ export function isNewMaximum(entry: usize, frees: u32): bool {
   const most = mostFrees(entry);
   return frees > most && most != 0xffff;
 }
 
-/** A slab frame begins: at the later of the two counters. */
+/** Called for a new slab frame: sets both counters to the later of the two. */
 function slabBegins(entry: usize): void {
   if (mostFrees(entry) < 0x8000) setGenA(entry, genB(entry));
   else setGenB(entry, genA(entry));
 }
 
-/** A slab frame is given back: its next life begins beyond all generations of this one. */
+/** Called before a slab frame is freed: moves both counters above all generations of its records. */
 export function slabEnds(entry: usize): void {
   setGenA(entry, genB(entry) + 1);
   setGenB(entry, genA(entry));
 }
 
-/** One free more: the generation of a record moves on. */
-/* @inline */ export function grow(entry: usize, block: usize): void {
+/** Increments the generation of a record. */
+/* @inline */ export function countFree(entry: usize, block: usize): void {
   const frees = blockAt(block).frees + 1;
   blockAt(block).frees = frees;
   blockAt(block).freesAgain = frees;
-  if (isMore(entry, frees)) setGenB(entry, genB(entry) + 1);
+  if (isNewMaximum(entry, frees)) setGenB(entry, genB(entry) + 1);
 }
 
 // ── lists (S5, S6) ───────────────────────────────────────────────────────────
 
-/** S6: at the head. */
+/** S6: puts a free block at the head of its list. */
 /* @inline */ function push(pool: usize, block: usize): void {
   const list = unitsOf(block) - 1;
   putOnList(pool, list, block, LIST_LINKS);
@@ -317,10 +318,10 @@ export function delist(pool: usize, block: usize): void {
   if (list == RESERVE_LIST) setReserveFrames(pool, reserveFrames(pool) - 1);
 }
 
-/** delist for the head of a list; its links stay. */
+/** delist for the first block of a list. The links of the block keep their values. */
 /* @inline */ export function pop(pool: usize, block: usize, units: u32): void {
   const next = <usize>blockAt(block).buffer;
-  store<u32>(listCell(pool, units - 1), <u32>next);
+  store<u32>(listAt(pool, units - 1), <u32>next);
   if (next != 0) blockAt(next).other = blockAt(block).other;
   else setListMask(pool, listMask(pool) & ~listBit(units - 1));
   if (units == UNITS) setReserveFrames(pool, reserveFrames(pool) - 1);
@@ -339,12 +340,12 @@ export function enlistFrame(pool: usize, entry: usize, on: bool): void {
 
 // ── frames and descriptors ───────────────────────────────────────────────────
 
-/** A descriptor: its first word is 0, its maps are 0, its frees are its own. 0 without a frame. */
+/** Takes a descriptor: its first word and its maps are 0, and it has its number of frees. 0 without a frame. */
 function takeRecord(pool: usize): usize {
   const record = slabAlloc(pool + POOL_DESCRIPTORS);
   if (record != 0) {
     const entry = entryOf(<u32>(record >> PAGE_SHIFT));
-    // The first record of a frame that has just begun.
+    // This is the first record of a new slab frame.
     if (load<u32>(entry + SLAB_USED) == (BLOCK_BYTES | (BLOCK_BYTES << 16))) slabBegins(entry);
   }
   return record;
@@ -356,7 +357,7 @@ export function dropRecord(pool: usize, record: usize): void {
   slabFree(pool + POOL_DESCRIPTORS, record);
 }
 
-/** Takes a frame from the RAM into the reserve: its only block, 0 without a frame or a descriptor. */
+/** Takes a frame from the RAM into the reserve. Returns its only block, 0 without a frame or a descriptor. */
 export function takeFrame(pool: usize): usize {
   const frame = frameAlloc((<u32>pool) | FRAME_DATA);
   if (frame == 0) return 0;
@@ -376,40 +377,43 @@ export function takeFrame(pool: usize): usize {
   return block;
 }
 
-/** Gives a frame that is off all lists back to the RAM. */
+/** Frees a frame that is off all lists. A reclaim counts it. */
 export function giveFrame(pool: usize, frame: u32): void {
   if (poolAt(pool).isolated != 0) setGivenFrames(pool, givenFrames(pool) + 1);
   dropFrame(pool, frame);
 }
 
-/** The same for a frame that nobody has emptied: a reclaim does not count it. */
+/** Frees a frame that is off all lists and that never held an object. A reclaim does not count it. */
 function dropFrame(pool: usize, frame: u32): void {
   poolAt(pool).frames -= 1;
   frameFree(frame);
 }
 
-/** S7: fills the reserve as far as the RAM has frames. */
-export function topUp(pool: usize, frames: u32): void {
+/** S7: fills the reserve up to `frames` frames, as far as the RAM has frames. */
+export function fillReserve(pool: usize, frames: u32): void {
   while (reserveFrames(pool) < frames && takeFrame(pool) != 0);
 }
 
-/** Takes a frame out of the reserve; it is the caller's to give back, with its descriptor. */
+/** Takes a frame out of the reserve and returns its block. The caller has to free the frame and the descriptor. */
 function takeReserve(pool: usize): usize {
   const block = listHead(pool, RESERVE_LIST);
   delist(pool, block);
   return block;
 }
 
-/** Gives a frame of the reserve back that no eviction has brought; its descriptor is left over. */
-function shed(pool: usize): usize {
+/**
+ * Frees a frame of the reserve; a reclaim does not count it. Returns its descriptor, which the caller can use or free.
+ */
+function dropReserve(pool: usize): usize {
   const block = takeReserve(pool);
   dropFrame(pool, frameIn(blockAt(block).word));
   return block;
 }
 
 /**
- * S8. And when the last object is gone, the descriptors of the reserve may lie
- * in many slab frames: then the reserve is made anew, so that those come back.
+ * S8: frees the frames that the reserve has too many. When no object is left, the
+ * descriptors of the reserve may be spread over many slab frames: then all frames of
+ * the reserve are freed and taken again, so that these slab frames are freed.
  */
 export function trim(pool: usize): void {
   const keep = min(reserveFrames(pool), reserveOption(pool));
@@ -422,41 +426,43 @@ export function trim(pool: usize): void {
     giveFrame(pool, frameIn(blockAt(block).word));
     dropRecord(pool, block);
   }
-  topUp(pool, keep);
-}
-
-/** After a request that failed: the frames that it took, all of them in the reserve, go back. */
-export function trimTo(pool: usize, frames: u32): void {
-  while (poolAt(pool).frames > frames) dropRecord(pool, shed(pool));
+  fillReserve(pool, keep);
 }
 
 /**
- * A descriptor for the rest of a cut. Where the RAM has no frame for one, a
- * frame of the reserve is given back and its descriptor used.
+ * Frees the frames that a failed request has taken, until the pool has `frames` frames. All of them are in the reserve.
+ */
+export function trimTo(pool: usize, frames: u32): void {
+  while (poolAt(pool).frames > frames) dropRecord(pool, dropReserve(pool));
+}
+
+/**
+ * A descriptor for the rest of a split block. When the RAM has no frame for one, a
+ * frame of the reserve is freed and its descriptor used.
  */
 function restRecord(pool: usize): usize {
   const record = takeRecord(pool);
-  return record != 0 || reserveFrames(pool) == 0 ? record : shed(pool);
+  return record != 0 || reserveFrames(pool) == 0 ? record : dropReserve(pool);
 }
 
-// ── cutting and merging ──────────────────────────────────────────────────────
+// ── splitting and merging ────────────────────────────────────────────────────
 
-/** Makes two blocks of a frame neighbours; `left` 0: `right` is the first block. */
-/* @inline */ function join(entry: usize, left: usize, right: usize): void {
+/** Makes two blocks of a frame neighbours. With `left` 0, `right` becomes the first block of the frame. */
+/* @inline */ function linkBlocks(entry: usize, left: usize, right: usize): void {
   blockAt(right).left = <u32>left;
   if (left != 0) blockAt(left).right = <u32>right;
   else dataAt(entry).first = <u32>right;
 }
 
-/** Puts a block between a block and what is on that one's left. */
+/** Inserts a block between `right` and its left neighbour. */
 export function insertLeft(entry: usize, block: usize, right: usize): void {
-  join(entry, blockAt(right).left, block);
+  linkBlocks(entry, blockAt(right).left, block);
   blockAt(right).left = <u32>block;
   blockAt(block).right = <u32>right;
 }
 
-/** Takes a block out from between its neighbours; it is not the first one. */
-export function takeOut(block: usize): void {
+/** Takes a block out from between its neighbours. It must not be the first block. */
+export function unlinkBlock(block: usize): void {
   const left = <usize>blockAt(block).left;
   const right = <usize>blockAt(block).right;
   blockAt(left).right = <u32>right;
@@ -464,12 +470,12 @@ export function takeOut(block: usize): void {
 }
 
 /**
- * S12: takes the low `units` of a listed free block off its list; what is left
- * keeps the descriptor and goes to the head of its own list, so that those of
- * freed objects come round as late as can be. Returns the block taken, still of
- * state FREE; 0 without a descriptor, and nothing has changed.
+ * S12: takes the low `units` units of a free block that is on a list. The rest keeps the
+ * descriptor and goes to the head of its own list, so that the descriptors of freed
+ * objects are reused as late as possible. Returns the block for the low units, still
+ * FREE; 0 without a descriptor, and then nothing has changed.
  */
-export function carve(pool: usize, free: usize, units: u32): usize {
+export function splitBlock(pool: usize, free: usize, units: u32): usize {
   const rest = unitsOf(free) - units;
   delist(pool, free);
   if (rest == 0) return free;
@@ -491,8 +497,8 @@ export function carve(pool: usize, free: usize, units: u32): usize {
   return run << ((word >> PLACE_SHIFT) as u64);
 }
 
-/** Makes a block of a frame a used one: its place and state as a word, its bytes. */
-/* @inline */ export function fill(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
+/** Marks a block of a frame as used. @param word the first word of its descriptor: place and state */
+/* @inline */ export function markUsed(pool: usize, entry: usize, block: usize, word: u32, bytes: u32): void {
   const units = unitsIn(bytes);
   blockAt(block).word = word;
   blockAt(block).bytes = <u16>bytes;
@@ -500,26 +506,26 @@ export function carve(pool: usize, free: usize, units: u32): usize {
   addUsedUnits(pool, units);
 }
 
-/** Makes a block that carve() gave a used one, and its frame the most recently used. */
+/** Marks a block that is off its list as used, and puts its frame at the front of the LRU. */
 export function occupy(pool: usize, block: usize, state: u32, bytes: u32, other: usize): void {
   const entry = entryOf(frameIn(blockAt(block).word));
   if (dataAt(entry).free != ALL_FREE) toFront(pool + POOL_LRU, entry, LRU_LINKS);
   else listPush(pool + POOL_LRU, entry, LRU_LINKS);
-  fill(pool, entry, block, blockAt(block).word | state, bytes);
+  markUsed(pool, entry, block, blockAt(block).word | state, bytes);
   blockAt(block).other = <u32>other;
   blockAt(block).buffer = 0;
 }
 
-/** Merges a free block with a free one on its right, which is off its list. */
-function absorb(pool: usize, left: usize, right: usize): void {
+/** Merges a free block with its right neighbour, which is free and off its list. */
+function mergeRight(pool: usize, left: usize, right: usize): void {
   blockAt(left).bytes += blockAt(right).bytes;
-  takeOut(right);
+  unlinkBlock(right);
   dropRecord(pool, right);
 }
 
 /**
- * S16: makes a used block free and merges it with free neighbours. In an
- * isolated frame free blocks are on no list.
+ * S16: frees a block and merges it with free neighbours. The free blocks of an
+ * isolated frame are on no list.
  */
 export function releaseBlock(pool: usize, block: usize): void {
   const word = blockAt(block).word;
@@ -528,7 +534,7 @@ export function releaseBlock(pool: usize, block: usize): void {
   const mask = unitMask(word, units);
   const listed = !isIsolated(entry);
   const free = dataAt(entry).free;
-  dataAt(entry).owner = (<u32>pool) | FRAME_DATA; // a raw page is one no more
+  dataAt(entry).owner = (<u32>pool) | FRAME_DATA; // also when it was a raw page
   dataAt(entry).free = free | mask;
   addUsedUnits(pool, 0 - units);
   blockAt(block).word = word & ~STATE;
@@ -536,12 +542,12 @@ export function releaseBlock(pool: usize, block: usize): void {
   if ((free & (mask << 1)) != 0) {
     const right = <usize>blockAt(block).right;
     if (listed) delist(pool, right);
-    absorb(pool, block, right);
+    mergeRight(pool, block, right);
   }
   if ((free & (mask >> 1)) != 0) {
     const left = <usize>blockAt(block).left;
     if (listed) delist(pool, left);
-    absorb(pool, left, block);
+    mergeRight(pool, left, block);
     block = left;
   }
   if (!listed) {

@@ -1,6 +1,6 @@
 /**
- * The check of an xcfmalloc pool. What it verifies is drawn in
- * xcfmalloc-blocks.ts; the allocator is in xcfmalloc.ts.
+ * The check of an xcfmalloc pool. xcfmalloc-blocks.ts shows the layout that it
+ * verifies; the allocator is in xcfmalloc.ts.
  */
 import { listNext } from '../base/list';
 import { listHead, soundLength } from '../mem/bitmap-lists';
@@ -62,7 +62,7 @@ import {
   hasHandleLayout,
   hasObjects,
   isIsolated,
-  isMore,
+  isNewMaximum,
   reserveFrames,
   reserveOption,
   stateOf,
@@ -73,8 +73,9 @@ import {
 } from './xcfmalloc-blocks';
 
 /**
- * A copy of the pool's header, in scratch, from which all that is found in its
- * frames is taken away: what remains is zero. Three words are counters instead.
+ * A copy of the pool header, in scratch. The check subtracts everything that it finds
+ * in the frames, so the counters must be zero at the end. Three words are used as
+ * counters of the check instead.
  */
 @unmanaged
 class Rest {
@@ -90,8 +91,8 @@ class Rest {
 }
 
 /**
- * Verifies every block, frame, list and counter of the pool. 0 or EUCLEAN; trusts nothing it reads.
- * (Where `|` stands for `||` it is the shorter code, and nothing depends on the order.)
+ * Verifies every block, frame, list and counter of the pool. Returns 0 or EUCLEAN. It trusts nothing that it reads.
+ * (`|` in place of `||` makes shorter code here; the order of these tests does not matter.)
  */
 export function check(pool: usize): u32 {
   const copy = pageBuffer();
@@ -108,7 +109,7 @@ export function check(pool: usize): u32 {
     0
   ) {
     let result = slabCheck(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_SLAB);
-    if (result == 0) result = spareCheck(pool);
+    if (result == 0) result = freeDescriptorsCheck(pool);
     memory.copy(copy, pool, PAGE_SIZE);
     memory.fill(copy + offsetof<Rest>('listed'), 0, 12);
     const bump = boot(BOOT_BUMP);
@@ -142,12 +143,15 @@ export function check(pool: usize): u32 {
   return broken(rule, <u32>(pool >> PAGE_SHIFT));
 }
 
-/** Whether an address from anywhere is that of a descriptor in use. */
+/** True when an address (from anywhere) is that of a descriptor in use. */
 function isBlock(pool: usize, block: usize): bool {
   return isRecord(block, (<u32>pool) | FRAME_SLAB, BLOCK_BYTES);
 }
 
-/** One frame: blocks tile it, no two free ones meet, and its entry says what they add up to. */
+/**
+ * True when blocks fill a frame without gaps, no two free blocks are neighbours, and the frame entry matches the
+ * blocks.
+ */
 function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
   const entry = dataAt(at);
   const rest = changetype<Rest>(copy);
@@ -205,8 +209,11 @@ function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
   );
 }
 
-/** Descriptors that are free in their slab: what the next block that takes one relies on. */
-function spareCheck(pool: usize): u32 {
+/**
+ * Verifies the free descriptors in the slab: their maps and frees, which the next block with such a descriptor relies
+ * on.
+ */
+function freeDescriptorsCheck(pool: usize): u32 {
   const bump = boot(BOOT_BUMP);
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const slab = entryOf(frame);
@@ -214,25 +221,25 @@ function spareCheck(pool: usize): u32 {
     const fresh = <u32>load<u16>(slab + SLAB_FRESH);
     for (let at: u32 = 0; at < fresh; at += BLOCK_BYTES) {
       const block = frameAddress(frame) + <usize>at;
-      if ((blockAt(block).word & RECORD_FREE) != 0 && (<u32>blockAt(block).maps != 0 || !hasAge(slab, block)))
+      if ((blockAt(block).word & RECORD_FREE) != 0 && (<u32>blockAt(block).maps != 0 || !hasValidFrees(slab, block)))
         return broken(RULE_SLAB_FREE, frame);
     }
   }
   return 0;
 }
 
-/** Whether both counters of a descriptor's frees agree, and none is beyond what its slab frame has seen. */
-/* @inline */ function hasAge(slab: usize, block: usize): bool {
+/** True when both counts of the frees of a descriptor agree, and are not above the highest count of the slab frame. */
+/* @inline */ function hasValidFrees(slab: usize, block: usize): bool {
   const frees = blockAt(block).frees;
-  return blockAt(block).freesAgain == frees && !isMore(slab, frees);
+  return blockAt(block).freesAgain == frees && !isNewMaximum(slab, frees);
 }
 
-/** A block by itself: its size, its age, its object's other block, its buffer. */
+/** True when the descriptor of a block is correct: size, frees, the other block of the object, the buffer. */
 function isSound(pool: usize, block: usize, state: u32): bool {
   const bytes = <u32>blockAt(block).bytes;
   const maps = <u32>blockAt(block).maps;
   const slab = entryOf(<u32>(block >> PAGE_SHIFT));
-  if (!hasAge(slab, block)) return false;
+  if (!hasValidFrees(slab, block)) return false;
   if ((state & FIRST) != 0 && generationOf(pool, slab, block) == generationMask(pool)) return false;
   if (state == FREE) return ((bytes % UNIT) | maps) == 0;
   if (state == RAW) return ((<u64>(bytes ^ PAGE_SIZE)) | load<u64>(block, LIST_LINKS)) == 0;
@@ -240,7 +247,7 @@ function isSound(pool: usize, block: usize, state: u32): bool {
   const buffer = blockAt(block).buffer;
   if (bytes <= HEADER) return false;
   if (other == 0) return (buffer | (state ^ FIRST)) == 0;
-  // S13: the first of two blocks is used to its end.
+  // S13: the first of two blocks is full.
   if (
     !isBlock(pool, other) ||
     (<u32>(blocksOption(pool) == 1)) |
@@ -253,7 +260,7 @@ function isSound(pool: usize, block: usize, state: u32): bool {
   return isBufferOf(pool, buffer, block);
 }
 
-/** Every buffer has its object. */
+/** True when a buffer belongs to an object. */
 function bufferCheck(pool: usize, frame: u32): bool {
   const first = bufferObject(frame);
   return (
@@ -264,7 +271,7 @@ function bufferCheck(pool: usize, frame: u32): bool {
   );
 }
 
-/** Each free block of a frame that is not isolated is on the list of its units. */
+/** True when each free block is on the list of its units; only the free blocks of isolated frames are on no list. */
 function listsCheck(pool: usize, left: u32): bool {
   let length: u32 = 0;
   for (let list: u32 = 0; list < UNITS; list++) {

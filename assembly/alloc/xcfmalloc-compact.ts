@@ -1,28 +1,28 @@
 /**
- * Compaction of xcfmalloc: sparse frames are emptied into the holes of fuller
- * ones, block by block. Never shipped by the original; the algorithm, its
- * bounds and the figures it must reach are rules C1..C9 and I1..I7 of
+ * Compaction of xcfmalloc: moves the blocks of sparse frames into the holes (free
+ * blocks) of fuller frames. The original never had it. The algorithm, its bounds
+ * and the figures that it must reach are rules C1..C9 and I1..I7 of
  * docs/rules/xvmalloc-xcfmalloc.md.
  *
- * A pass threads the frames that have a used block through their entries,
- * emptiest first (C1), rebuilds the lists so that at the head of each is a hole
- * of the fullest frame (C2), and then takes one frame after the other as victim:
- * all of its blocks are given places, or the plan is undone to the last link.
+ * A pass links the frames that have a used block through their frame entries, the
+ * emptiest first (C1). It rebuilds the lists, so that the first hole of each list
+ * is in the fullest frame (C2). Then it takes one frame after the other as victim:
+ * either all its blocks get new places, or the whole plan is undone, links included.
  *
- * No frame and no descriptor is ever needed: a block that moves keeps its
- * descriptor, so that its handle stays valid, and so leaves over the one of a
- * hole that it fills; a hole that it does not fill keeps its own. A second block
- * takes the descriptor of the hole that its first has filled.
+ * Compaction needs no frame and no new descriptor. A block that moves keeps its
+ * descriptor, so its handle stays valid. When it fills a hole, the descriptor of the
+ * hole is left over; a hole that it does not fill keeps its descriptor. When a block
+ * is divided in two, its second part takes the descriptor of the hole that the first
+ * part has filled.
  *
- * While a victim is planned, places are taken from the front of holes, and a
- * log in scratch says which:
- *   0 hole   4 block to be moved, 0 for a hole of the victim's own
- *   8 the hole's links before   16 its word before: the place   20 bytes (S2)
- * At most 64 blocks with two places each and their frame's holes: 128 records.
+ * A plan takes places from the front of holes, and notes each in a log in scratch:
+ *   0 hole   4 block to move, 0 for a hole of the victim itself
+ *   8 the links of the hole before   16 the word of the hole before: the place   20 bytes (S2)
+ * The log has at most 128 steps: 64 blocks with two places each, and the holes of their frame.
  */
 import { OUT_CURSOR } from '../abi';
 import { listNext, listRemove, listRestore } from '../base/list';
-import { listBit, listCell, listHead, listMask, listsFrom, setListMask } from '../mem/bitmap-lists';
+import { listBit, listAt, listHead, listMask, listsFrom, setListMask } from '../mem/bitmap-lists';
 import { BOOT_BUMP, BOOT_FIRST, FRAME_DATA, boot, entryOf, entryOwner, frameOf } from '../mem/layout';
 import { POOL_LRU, POOL_TABLES, countMoves, poolAt } from '../mem/pool';
 import { WORK_MOVED, WORK_PAYLOAD, out, pageBuffer, setOut } from '../mem/scratch';
@@ -47,7 +47,7 @@ import {
   enlist,
   enlistFrame,
   entryFor,
-  fill,
+  markUsed,
   freeBlocks,
   giveFrame,
   insertLeft,
@@ -55,7 +55,7 @@ import {
   mappedBlocks,
   reserveFrames,
   stateOf,
-  takeOut,
+  unlinkBlock,
   unitsIn,
   unitsOf,
   unitsUsed,
@@ -75,37 +75,40 @@ class Step {
 
 // ── order (C1, C2) ───────────────────────────────────────────────────────────
 
-/** Where the log begins in the page buffer, behind the cells of the order: the first frame with so many used units. */
+/**
+ * Offset of the log in the page buffer. Before it lie the heads of the order: a word for each number of used units,
+ * with the first frame that has so many.
+ */
 const LOG: usize = 512;
 
-/* @inline */ function orderCell(cells: usize, units: u32): usize {
-  return cells + ((<usize>units) << 2);
+/* @inline */ function orderHead(heads: usize, units: u32): usize {
+  return heads + ((<usize>units) << 2);
 }
 
-/** C1: frames by used units, those with equally many by number. */
-function orderFrames(pool: usize, cells: usize): void {
+/** C1: orders the frames by used units; frames with equally many by number. */
+function orderFrames(pool: usize, heads: usize): void {
   const first = boot(BOOT_FIRST);
-  memory.fill(cells, 0, LOG);
+  memory.fill(heads, 0, LOG);
   for (let frame = boot(BOOT_BUMP); frame-- > first;) {
     const entry = entryOf(frame);
     if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA) || isIsolated(entry)) continue;
-    const cell = orderCell(cells, unitsUsed(entry));
-    dataAt(entry).state |= load<u32>(cell) << ORDER_SHIFT;
-    store<u32>(cell, frame);
+    const head = orderHead(heads, unitsUsed(entry));
+    dataAt(entry).state |= load<u32>(head) << ORDER_SHIFT;
+    store<u32>(head, frame);
   }
 }
 
-/** The frame behind this one in the order. */
+/** The next frame in the order. */
 /* @inline */ function orderNext(entry: usize): u32 {
   return dataAt(entry).state >> ORDER_SHIFT;
 }
 
-/** C2: all holes anew at the heads of their lists, those of the fullest frames last; the reserve stays. */
-function rebuildLists(pool: usize, cells: usize): void {
+/** C2: rebuilds all lists apart from the reserve. The holes of the fullest frames come last, so they are the heads. */
+function rebuildLists(pool: usize, heads: usize): void {
   memory.fill(pool + POOL_TABLES, 0, 4 * <usize>RESERVE_LIST);
   setListMask(pool, listMask(pool) & listBit(RESERVE_LIST));
   for (let units: u32 = 1; units < UNITS; units++) {
-    let frame = load<u32>(orderCell(cells, units));
+    let frame = load<u32>(orderHead(heads, units));
     while (frame != 0) {
       const entry = entryOf(frame);
       enlistFrame(pool, entry, true);
@@ -116,7 +119,7 @@ function rebuildLists(pool: usize, cells: usize): void {
 
 // ── plan (C4) ────────────────────────────────────────────────────────────────
 
-/** Notes that `block` will have so many bytes at the front of a hole, and takes that off the hole. Returns the end of the log. */
+/** Takes `bytes` bytes from the front of a hole for `block`, and notes it in the log. Returns the end of the log. */
 function take(pool: usize, hole: usize, block: usize, bytes: u32, log: usize): usize {
   const step = changetype<Step>(log);
   const rest = unitsOf(hole) - unitsIn(bytes);
@@ -134,12 +137,12 @@ function take(pool: usize, hole: usize, block: usize, bytes: u32, log: usize): u
   return log + offsetof<Step>();
 }
 
-/** Whether a step has used its hole up: only then the hole still is where the step found it. */
+/** True when a step has used up its hole: only then the word of the hole is still the one in the log. */
 /* @inline */ function isExact(step: Step): bool {
   return blockAt(step.hole).word == step.word;
 }
 
-/** C5: takes back the steps from the last to the first. */
+/** C5: undoes the steps, from the last to the first. */
 function undo(pool: usize, start: usize, log: usize): void {
   while (log != start) {
     log -= offsetof<Step>();
@@ -151,12 +154,12 @@ function undo(pool: usize, start: usize, log: usize): void {
       blockAt(hole).bytes += <u16>(unitsIn(step.bytes) << UNIT_SHIFT);
     }
     const list = unitsOf(hole) - 1;
-    listRestore(listCell(pool, list), hole, LIST_LINKS, step.links);
+    listRestore(listAt(pool, list), hole, LIST_LINKS, step.links);
     setListMask(pool, listMask(pool) | listBit(list));
   }
 }
 
-/** The smallest hole for so many bytes that is not `other`, the first of its list or next to it; 0 for none. */
+/** The smallest hole for `bytes` bytes that is not `other`: the first or second of its list. 0 for none. */
 function holeFor(pool: usize, holes: u64, bytes: u32, other: usize): usize {
   const fitting = listsFrom(holes, unitsIn(bytes) - 1);
   if (fitting == 0) return 0;
@@ -168,7 +171,7 @@ function holeFor(pool: usize, holes: u64, bytes: u32, other: usize): usize {
   return larger != 0 ? listHead(pool, <u32>ctz<u64>(larger)) : 0;
 }
 
-/** C4: finds a block of the victim its one or two places. Returns the end of the log, 0 without a place. */
+/** C4: finds one or two places for a block of the victim. Returns the end of the log, 0 without a place. */
 function plan(pool: usize, block: usize, log: usize): usize {
   const bytes = <u32>blockAt(block).bytes;
   const units = unitsIn(bytes);
@@ -192,21 +195,23 @@ function plan(pool: usize, block: usize, log: usize): usize {
 
 // ── commit (C6) ──────────────────────────────────────────────────────────────
 
-/** Makes a descriptor that of a used block at the place of a step. Returns the descriptor that this leaves over, 0 for none. */
-function settle(pool: usize, block: usize, state: u32, step: Step): usize {
+/**
+ * Inserts a block at the place of a step and marks it as used. Returns the descriptor that is left over, 0 for none.
+ */
+function insertAt(pool: usize, block: usize, state: u32, step: Step): usize {
   const hole = <usize>step.hole;
   const entry = entryFor(hole);
   let spare: usize = 0;
   insertLeft(entry, block, hole);
   if (isExact(step)) {
-    takeOut(hole);
+    unlinkBlock(hole);
     spare = hole;
   }
-  fill(pool, entry, block, step.word | state, step.bytes);
+  markUsed(pool, entry, block, step.word | state, step.bytes);
   return spare;
 }
 
-/** Carries a plan out; counts blocks moved in WORK_MOVED, their payload in WORK_PAYLOAD. */
+/** Carries out a plan. Adds the blocks moved to WORK_MOVED, their payload to WORK_PAYLOAD. */
 function commit(pool: usize, at: usize, end: usize): void {
   let moved = out(WORK_MOVED);
   let payload = out(WORK_PAYLOAD);
@@ -219,7 +224,7 @@ function commit(pool: usize, at: usize, end: usize): void {
     let moving = block;
     let state = SECOND;
     if (block != last || block == 0) {
-      // The hole of the victim, or what the last block left over.
+      // Free the descriptor of a hole of the victim, or the one that the last block has left over.
       if (block == 0) spare = step.hole;
       if (spare != 0) dropRecord(pool, spare);
       spare = 0;
@@ -228,7 +233,7 @@ function commit(pool: usize, at: usize, end: usize): void {
       from = addressIn(blockAt(block).word) + HEADER;
       moved += 1;
     } else {
-      // The second place of a block: its first has filled a hole.
+      // The second place of a block. Its first place has filled a hole, whose descriptor is spare.
       moving = spare;
       blockAt(block).other = <u32>moving;
       blockAt(moving).other = <u32>block;
@@ -238,7 +243,7 @@ function commit(pool: usize, at: usize, end: usize): void {
     memory.copy(addressIn(step.word) + HEADER, from, length);
     from += length;
     payload += length;
-    spare = settle(pool, moving, state, step);
+    spare = insertAt(pool, moving, state, step);
     last = block;
   }
   if (spare != 0) dropRecord(pool, spare);
@@ -246,8 +251,11 @@ function commit(pool: usize, at: usize, end: usize): void {
   setOut(WORK_PAYLOAD, payload);
 }
 
-/** One victim: all of its blocks find a place and its frame goes back to the RAM, or nothing has changed. Frames given back. */
-function emptyOut(pool: usize, entry: usize): u32 {
+/**
+ * Empties one victim and frees its frame, or changes nothing when a block finds no place. Returns the frames freed: 1
+ * or 0.
+ */
+function emptyFrame(pool: usize, entry: usize): u32 {
   const start = pageBuffer() + LOG;
   let log = start;
   let holes = freeBlocks(entry);
@@ -274,21 +282,21 @@ function emptyOut(pool: usize, entry: usize): u32 {
 
 // ── API ──────────────────────────────────────────────────────────────────────
 
-/** C1..C3: one pass over all frames. */
+/** C1..C3: one pass over all frames. Returns the frames freed, at most `most`. */
 function compactPass(pool: usize, most: u32): u32 {
   let freed: u32 = 0;
   setOut(WORK_MOVED, 0);
   setOut(WORK_PAYLOAD, 0);
-  const cells = pageBuffer();
-  orderFrames(pool, cells);
-  rebuildLists(pool, cells);
+  const heads = pageBuffer();
+  orderFrames(pool, heads);
+  rebuildLists(pool, heads);
   for (let units: u32 = 0; units <= UNITS; units++) {
-    let frame = load<u32>(orderCell(cells, units));
+    let frame = load<u32>(orderHead(heads, units));
     while (frame != 0) {
       const entry = entryOf(frame);
       frame = orderNext(entry);
       dataAt(entry).state &= (1 << ORDER_SHIFT) - 1;
-      if (units != 0 && freed < most && mappedBlocks(entry) == 0) freed += emptyOut(pool, entry);
+      if (units != 0 && freed < most && mappedBlocks(entry) == 0) freed += emptyFrame(pool, entry);
     }
   }
   countMoves(pool, <f64>out(WORK_MOVED), <f64>out(WORK_PAYLOAD));
@@ -296,9 +304,9 @@ function compactPass(pool: usize, most: u32): u32 {
 }
 
 /**
- * C7: passes until one gives no frame back.
+ * C7: passes until a pass frees no frame.
  * @param victims the most frames to empty
- * @returns frames given back
+ * @returns frames freed
  */
 export function compact(pool: usize, victims: u32): u32 {
   let freed: u32 = 0;
@@ -310,15 +318,15 @@ export function compact(pool: usize, victims: u32): u32 {
   return freed;
 }
 
-/** Used units up to which a frame is emptied in each of the four rounds of compactFrom. */
+/** Each of the four rounds of compactFrom empties frames up to so many more used units. */
 const ROUND_UNITS: u32 = UNITS / 4;
 /** The round in a cursor, above the number of the frame. */
 const ROUND_SHIFT: u32 = 24;
 
 /**
- * C10: the same in parts, of so many frames each. Nothing is put in order, since the pool changes between the parts: four
- * rounds over all frames, each of which empties fuller ones than the one before, into the holes that are first on their lists.
- * The cursor is a round and the number of a frame.
+ * C10: compact in steps of `most` frames. The frames are not ordered, since the pool may change between two steps.
+ * Instead, there are four rounds over all frames. Each round empties fuller frames than the one before, into the holes
+ * that are first on their lists. The cursor is a round and a frame number.
  */
 export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
   const bump = boot(BOOT_BUMP);
@@ -333,7 +341,7 @@ export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
     const entry = entryOf(frame);
     if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA) || isIsolated(entry)) continue;
     const units = unitsUsed(entry);
-    if (units > least && units <= least + ROUND_UNITS && mappedBlocks(entry) == 0) freed += emptyOut(pool, entry);
+    if (units > least && units <= least + ROUND_UNITS && mappedBlocks(entry) == 0) freed += emptyFrame(pool, entry);
   }
   countMoves(pool, <f64>out(WORK_MOVED), <f64>out(WORK_PAYLOAD));
   const isLast = end >= bump && least + ROUND_UNITS >= UNITS;
@@ -342,8 +350,8 @@ export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
 }
 
 /**
- * C9: frames outside the reserve (a victim that was emptied is one until its reclaim ends), less those that their used
- * units would fill. Never less than compact() gives back.
+ * C9: frames that compact() may free; never fewer than it does free. It is the number of frames outside the reserve
+ * (with emptied victims, until their reclaim ends), less the frames that their used units would fill.
  */
 export function freeable(pool: usize): u32 {
   return poolAt(pool).frames - reserveFrames(pool) - (usedUnits(pool) + (UNITS - 1)) / UNITS;

@@ -1,16 +1,16 @@
 /**
  * xcfmalloc: objects in one or two relocatable blocks.
  *
- * What it is. A scatter-gather allocator. Frames are tiled by blocks of whole
- * 64-byte units; an object is a chain of up to two blocks, which may lie in
- * different frames, so the small holes that other allocators lose are used up.
- * Every block, free or used, has a descriptor outside the frames, and a handle
- * stands for the descriptor of an object's first block: so blocks can be moved,
- * and compact() empties sparse frames into the holes of fuller ones.
+ * What it is. A scatter-gather allocator. Blocks of whole 64-byte units fill a frame
+ * without gaps. An object has one or two blocks, which may be in different frames, so
+ * it can use small holes that other allocators lose. Every block, free or used, has a
+ * descriptor outside the data frames, and a handle refers to the descriptor of the
+ * first block of an object. So blocks can move, and compact() moves the blocks of
+ * sparse frames into the holes of fuller ones.
  *
- * What it is not. Frugal with metadata (a descriptor for every block, free ones
- * too), nor made for maps in place: an object in two blocks is mapped through a
- * buffer. And a pool is never empty: it holds a reserve of wholly free frames.
+ * What it is not. It needs much metadata: a descriptor for every block, free ones
+ * included. An object in two blocks cannot be mapped in place; it is mapped through a
+ * buffer. And a pool always has frames: it holds a reserve of free frames.
  *
  *   ┌────┬──────────────┬────┬─────────────────┬────┬───────┬────┬──────────────┐
  *   │ 12 │ A, all of it │ 12 │ free, 7 units   │ 12 │ B, 1st│ 12 │ C            │
@@ -20,54 +20,53 @@
  *   │ 12 │ B, 2nd │ 12 │ free, 58 units           ◄─────┘                       │
  *   └────┴────────┴────┴────────────────────────────────────────────────────────┘
  *
- * Each block pays 12 bytes of header (S1): kept free, since the geometry depends
- * on it, but what it held is in the descriptors. They, the entries and the lists
- * are drawn in xcfmalloc-blocks.ts. The free blocks of u units are on list u - 1;
- * the last list, of the wholly free frames, is the reserve. A malloc first tops
- * the reserve up from the RAM, then takes an exactly fitting block, else (for
- * the first of two blocks) the largest smaller one, else the smallest larger
- * one, whose low units it keeps. A free merges each block with its neighbours,
- * then gives back what the reserve has too much of.
+ * Each block has a header of 12 bytes (S1). It stays unused: it exists because the
+ * geometry depends on it, and its contents are in the descriptor instead.
+ * xcfmalloc-blocks.ts shows the layout of descriptors, frame entries and lists. The free
+ * blocks of u units are on list u - 1. The last list, of free frames, is the reserve. A
+ * malloc first fills the reserve from the RAM. Then it takes a block that fits exactly,
+ * else (for the first of two blocks) the largest smaller one, else the low units of the
+ * smallest larger one. A free merges each block with its free neighbours, then frees the
+ * frames that the reserve has too many.
  *
- * A frame of type FRAME_RAW is one page kept as it is (page/path.ts): a block
- * of 64 units without a header. It is taken as any other wholly free frame is.
+ * A frame of type FRAME_RAW is one raw page (page/path.ts): a block of 64 units
+ * without a header. It comes from the reserve, like any other free frame.
  *
  * An object in two blocks is mapped through a buffer (mem/map-buffers.ts), which
  * belongs to the descriptor of its first block.
  *
- * Handle: generation | index of the descriptor in its slab frame, 7 bits | that
- * frame, from the high bits down. The generation has 11 bits at 64 MiB, 7 at
- * 1 GiB, 5 at 4 GiB, never more than 16: a stale handle is refused until objects
- * that began at this descriptor were freed 2^11 (or 2^7, 2^5) times more, less
- * one; descriptors come round in FIFO order within their frame.
+ * Handle: generation | index of the descriptor in its slab frame, 7 bits | slab frame,
+ * from the high bits down. The generation has 11 bits at 64 MiB, 7 at 1 GiB, 5 at
+ * 4 GiB, never more than 16. So a stale handle is refused until objects with the same
+ * first descriptor were freed 2^11 - 1 (or 2^7 - 1, 2^5 - 1) times more; the
+ * descriptors of a slab frame are reused in FIFO order.
  *
- * Vital statistics: largest object 4084; overhead an object at most 63 + 12
- * bytes a block in the frame and 32 a descriptor; malloc and free O(1); density
- * 0.969 on uniform sizes, and compact() brings a half freed pool back to that.
- * Maps of one object: 65535.
+ * Vital statistics: largest object 4084 bytes; overhead for each block at most 63 + 12
+ * bytes in the frame and 32 for the descriptor; malloc and free O(1); density 0.969 on
+ * uniform sizes, and after half of the objects were freed, compact() restores it.
+ * At most 65535 maps of one object.
  *
- * Options: word 0 the most blocks of an object, 2, or 1 as the text of 2011 is
- * written; word 1 the frames of the reserve, 32, at most 1024. With 0 a malloc
- * that finds no block takes one frame for itself.
+ * Option word 0: the most blocks of an object, 2, or 1 as in the text of 2011. Option
+ * word 1: the frames of the reserve, 32, at most 1024. With 0, a malloc that finds no
+ * block takes one frame for itself.
  *
  * Source: xcfmalloc v1, posted to linux-mm in September 2011, never merged;
- * rules S1..S17 of docs/rules/xvmalloc-xcfmalloc.md. Four defects of the
- * original are its figures and stay: the one-unit holes that (b) of S11 leaves
- * alone, the reserve that every malloc tops up, the 12-byte header (a debug
- * sentinel is in it), and, in blocks 1, the single block. The others are
- * absent: destroy gives back everything, a request without a descriptor fails
- * before anything has changed, totals count the reserve. Ours: handles that are
- * validated, maps, raw pages, a reserve that yields a frame when a descriptor
- * needs one, reclaim, and the compaction that the original announced
- * (xcfmalloc-compact.ts).
+ * rules S1..S17 of docs/rules/xvmalloc-xcfmalloc.md. Four defects of the original stay,
+ * since the figures depend on them: the one-unit holes that (b) of S11 does not use,
+ * the reserve that every malloc fills, the 12-byte header (it contains a debug
+ * sentinel), and, with option word 0 = 1, the single block. The other defects are
+ * absent: destroy frees everything, a request without a descriptor fails before it
+ * changes anything, totals include the reserve. Differences: validated handles, maps,
+ * raw pages, a reserve that gives up a frame when a descriptor needs one, reclaim, and
+ * the compaction that the original announced (xcfmalloc-compact.ts).
  *
- * Reclaim. Frames are on the LRU in the order in which malloc last placed a
- * block in them; free, map, write and compaction do not touch it; the reserve is
- * no candidate. The free blocks of an isolated frame are off the lists, so what
- * a callback allocates lies elsewhere; when the frame is kept they return, each
- * to the head of its list, in address order. An emptied one goes back to the
- * RAM, not to the reserve. The second blocks of what was evicted lie elsewhere
- * and may empty frames as well: release counts all frames that went back.
+ * Reclaim. The LRU has the frames in the order of the last malloc that placed a block in
+ * each; free, map, write and compaction do not change it. The frames of the reserve are
+ * never victims. The free blocks of an isolated frame are off the lists, so the objects
+ * that a callback allocates go to other frames. When the frame is not freed at the end,
+ * its free blocks return to the heads of their lists, in address order. A victim without
+ * objects is freed; it does not go to the reserve. The second blocks of evicted objects
+ * are in other frames, which may become empty as well: release counts all freed frames.
  */
 import { OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
@@ -127,7 +126,7 @@ import {
   blockAt,
   blocksOption,
   bytesIn,
-  carve,
+  splitBlock,
   dataAt,
   dropRecord,
   enlist,
@@ -138,7 +137,7 @@ import {
   generationMask,
   generationOf,
   givenFrames,
-  grow,
+  countFree,
   hasObjects,
   headerOf,
   isIsolated,
@@ -152,7 +151,7 @@ import {
   slabEnds,
   stateOf,
   takeFrame,
-  topUp,
+  fillReserve,
   trim,
   trimTo,
   unitsIn,
@@ -168,7 +167,7 @@ const MAPS_MAX: u32 = 0xffff;
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
-/** S3. */
+/** S3: bytes of an object. */
 function sizeOf(first: usize): u32 {
   const second = <usize>blockAt(first).other;
   return bytesIn(first) + (second != 0 ? bytesIn(second) : 0);
@@ -196,7 +195,7 @@ function dataOf(block: usize): u32 {
   if (entryOwner(entry) != ((<u32>pool) | FRAME_SLAB)) return 0;
   const rest = handle >> bits;
   const block = frameAddress(frame) + <usize>((rest & ((1 << INDEX_BITS) - 1)) << BLOCK_SHIFT);
-  // A record that was never used is zero: a free block.
+  // A record that was never used is zero, like a free block.
   if ((blockAt(block).word & (RECORD_FREE | FIRST)) != FIRST) return 0;
   return generationOf(pool, entry, block) == rest >> INDEX_BITS ? block : 0;
 }
@@ -208,29 +207,35 @@ export function frameEnds(entry: usize): void {
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
-/** The reserve takes what there is: no frames are needed. */
+/** None: init fills the reserve only as far as there are frames. */
 export function initFrames(a: u32, b: u32, c: u32): u32 {
   return 0;
 }
 
-/** Fills the reserve as far as the RAM has frames. EINVAL for options out of range, and for owner bytes: a descriptor has no byte left. */
+/**
+ * Fills the reserve, as far as the RAM has frames. EINVAL for options out of range, and for owner bytes: a descriptor
+ * has no byte left.
+ */
 export function init(pool: usize, blocks: u32, reserve: u32, c: u32, ownerBytes: u32): u32 {
   if (blocks - 1 > 1 || reserve > RESERVE_MAX || (c | ownerBytes) != 0) return EINVAL;
   setPoolOption(pool, 0, blocks);
   setPoolOption(pool, 1, reserve);
   setHandleLayout(pool);
   slabInit(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_SLAB);
-  topUp(pool, reserveOption(pool));
+  fillReserve(pool, reserveOption(pool));
   return 0;
 }
 
-/** S11: the free block to take for `units`, on its list; 0 without a frame. @param split a smaller one will do */
+/**
+ * S11: chooses a free block for `units` units; it stays on its list. 0 without a frame.
+ * @param split true when it may be smaller
+ */
 function select(pool: usize, units: u32, split: bool): usize {
   const mask = listMask(pool);
   const fitting = listsFrom(mask, units - 1);
   const best = <u32>ctz<u64>(fitting);
   if (split && best != units - 1) {
-    // (b): from list 1 up only.
+    // (b) of S11: list 0 is not used.
     const smaller = mask & (listBit(units - 1) - 1) & ~listBit(0);
     if (smaller != 0) return listHead(pool, 63 - <u32>clz<u64>(smaller));
   }
@@ -250,36 +255,36 @@ export function rounded(pool: usize, size: u32): u32 {
   return unitsIn(size) << UNIT_SHIFT;
 }
 
-/** S10..S15. EINVAL size 0, ENOSPC above 4084, ENOMEM without a frame. */
+/** S10..S15. EINVAL for size 0, ENOSPC above 4084, ENOMEM without a frame. */
 export function malloc(pool: usize, size: u32): u32 {
   if (size == 0) return EINVAL;
   if (size > SIZE_MAX) return ENOSPC;
   return place(pool, size, size + HEADER, FIRST);
 }
 
-/** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
+/** A whole frame for a raw page. ENOMEM without a frame. */
 export function mallocRaw(pool: usize): u32 {
   return place(pool, PAGE_SIZE, PAGE_SIZE, RAW);
 }
 
-/** Places an object of `size` bytes. @param rest its bytes with the header of a block */
+/** Places an object of `size` bytes. @param rest `size` and the bytes of the block header @param state FIRST or RAW */
 function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
   const frames = poolAt(pool).frames;
   let first: usize = 0;
   let length: u32 = 0;
   let block: usize = 0;
-  if (reserveFrames(pool) < reserveOption(pool)) topUp(pool, reserveOption(pool));
+  if (reserveFrames(pool) < reserveOption(pool)) fillReserve(pool, reserveOption(pool));
   while (true) {
     const units = unitsIn(rest);
     block = select(pool, units, first == 0 && state == FIRST && blocksOption(pool) == 2);
     if (block != 0) {
       const extent = unitsOf(block);
       if (extent > units) {
-        block = carve(pool, block, units);
+        block = splitBlock(pool, block, units);
       } else {
         pop(pool, block, extent);
         if (extent < units) {
-          // S13: the first of two blocks is used whole.
+          // S13: the first of two blocks is used completely.
           first = block;
           length = extent << UNIT_SHIFT;
           rest -= length - HEADER;
@@ -306,16 +311,16 @@ function place(pool: usize, size: u32, rest: u32, state: u32): u32 {
   }
   countObject(pool, size);
   const slab = entryOf(<u32>(first >> PAGE_SHIFT));
-  if (generationOf(pool, slab, first) == generationMask(pool)) grow(slab, first);
+  if (generationOf(pool, slab, first) == generationMask(pool)) countFree(slab, first);
   return handleOf(pool, first);
 }
 
-/** S16, S8. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
+/** S16, S8. EINVAL for a number that is no live handle of the pool, EBUSY while the object is mapped. */
 export function free(pool: usize, handle: u32): u32 {
   const first = resolve(pool, handle);
   if (first == 0) return EINVAL;
   if (blockAt(first).maps != 0) return EBUSY;
-  grow(entryOf(<u32>(first >> PAGE_SHIFT)), first);
+  countFree(entryOf(<u32>(first >> PAGE_SHIFT)), first);
   let second = <usize>blockAt(first).other;
   uncountObject(pool, 0);
   for (let block = first; block != 0; second = 0) {
@@ -327,7 +332,10 @@ export function free(pool: usize, handle: u32): u32 {
   return 0;
 }
 
-/** Address of the first byte; OUT_LENGTH bytes there, the rest of OUT_SIZE at OUT_SECOND (0: no rest). */
+/**
+ * The span of an object, without its buffer: address of the first byte, OUT_LENGTH bytes there, the rest of OUT_SIZE at
+ * OUT_SECOND (0: no rest).
+ */
 function parts(first: usize): u32 {
   const second = <usize>blockAt(first).other;
   setOut(OUT_SIZE, sizeOf(first));
@@ -337,9 +345,9 @@ function parts(first: usize): u32 {
 }
 
 /**
- * The bytes of an object where they lie; see parts(). While it is mapped
- * through a buffer, that is where its bytes are. EINVAL.
- * @param writing the access changes the object
+ * The span of an object; see parts(). While the object is mapped through a buffer, its
+ * bytes are in the buffer. EINVAL.
+ * @param writing true when the access changes the object
  */
 export function span(pool: usize, handle: u32, writing: bool): u32 {
   const first = resolve(pool, handle);
@@ -349,15 +357,15 @@ export function span(pool: usize, handle: u32, writing: bool): u32 {
   return buffer == 0 ? address : bufferSpan(buffer, out(OUT_SIZE), writing);
 }
 
-/** There are none. */
+/** There are no owner bytes. */
 export function ownerOf(pool: usize, handle: u32): usize {
   return 0;
 }
 
 /**
- * S17: frame of the first block; offset of its data in OUT_OFFSET, of its header
- * that less 12 (a raw page: less 0). Of the second block frame, 0 for none, and
- * offset of the header in OUT_PLACE_A and OUT_PLACE_B. EINVAL.
+ * S17: the place of an object. Returns the frame of its first block; offset of the data in
+ * OUT_OFFSET (the header is 12 bytes before; a raw page has none). The frame of the second
+ * block is in OUT_PLACE_A, 0 for none, the offset of its header in OUT_PLACE_B. EINVAL.
  */
 export function locate(pool: usize, handle: u32): u32 {
   const first = resolve(pool, handle);
@@ -372,7 +380,9 @@ export function locate(pool: usize, handle: u32): u32 {
 
 // ── mapping ──────────────────────────────────────────────────────────────────
 
-/** Notes in the frames of an object's blocks that it is mapped (by 1), or no longer (by -1). */
+/**
+ * Changes the count of mapped blocks in the frames of an object: by 1 when it is mapped, by -1 after its last unmap.
+ */
 function mapBlocks(first: usize, by: u32): void {
   for (let block = first; block != 0; block = stateOf(block) == FIRST ? <usize>blockAt(block).other : 0) {
     const entry = dataAt(entryFor(block));
@@ -381,11 +391,11 @@ function mapBlocks(first: usize, by: u32): void {
 }
 
 /**
- * Address of all the object's bytes in one piece until unmap; size in OUT_SIZE.
+ * Maps an object: all its bytes are in one piece until unmap; size in OUT_SIZE.
  * An object in two blocks is mapped through a buffer frame, one for all its maps.
  * @param writable rw or wo: the buffer is written back at the last unmap
- * @param discard wo: the buffer starts as zeros
- * @returns EINVAL, ENOMEM without a frame for the buffer, EBUSY at 65535 maps
+ * @param discard wo: the buffer starts with zeros
+ * @returns the address; EINVAL, ENOMEM without a frame for the buffer, EBUSY at 65535 maps
  */
 export function map(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
   const first = resolve(pool, handle);
@@ -428,9 +438,11 @@ export function unmap(pool: usize, handle: u32): u32 {
 
 // ── reclaim ──────────────────────────────────────────────────────────────────
 
-/** Takes the least recently used frame without a block of a mapped object off all lists. Its frame number, 0 for none. */
+/**
+ * Takes the least recently used frame without a block of a mapped object off all lists. Returns its number, 0 for none.
+ */
 export function isolate(pool: usize): u32 {
-  // While a frame is on the LRU, its state is the count of those blocks.
+  // While a frame is on the LRU, its state word is the count of blocks of mapped objects.
   const entry = victimTake(pool, LRU_LINKS, offsetof<DataEntry>('state'));
   if (entry == 0) return 0;
   dataAt(entry).state = ISOLATED;
@@ -438,7 +450,7 @@ export function isolate(pool: usize): u32 {
   return frameOf(entry);
 }
 
-/** Entry of a victim of this pool, 0 for any other number. */
+/** Frame entry of a victim of this pool, 0 for any other number. */
 function victimEntry(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
@@ -446,9 +458,9 @@ function victimEntry(pool: usize, victim: u32): usize {
 }
 
 /**
- * The handle of the first object that has a block of a victim at or behind unit
- * `cursor` (0: from the start), 0 for none; the next cursor in OUT_CURSOR. An object
- * with both blocks there is met once, at the lower one. EINVAL.
+ * The handle of the first object with a block in a victim, from unit `cursor` on (0: from
+ * the start), 0 for none; the next cursor in OUT_CURSOR. An object with both blocks in the
+ * victim is reported once, at the lower block. EINVAL.
  */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
@@ -458,7 +470,7 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
     const at = blockAt(block).word - base;
     if (stateOf(block) == FREE || at < wordAt(0, cursor)) continue;
     const other = <usize>blockAt(block).other;
-    // Met already when its other block is in this frame, too, and lower.
+    // Already reported when the other block is in this frame too, and lower.
     if (other != 0 && blockAt(other).word - base < at) continue;
     setOut(OUT_CURSOR, (at >> 2) + 1);
     return handleOf(pool, firstOf(block));
@@ -467,9 +479,9 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
 }
 
 /**
- * Ends the reclaim of a victim: it goes back to the RAM when it is empty, else
- * to the front of the LRU. Returns the frames that the pool gave back since the
- * victim was isolated and that no release has counted yet. EINVAL.
+ * Ends the reclaim of a victim. Its frame is freed when it is empty; otherwise it goes
+ * to the front of the LRU. Returns the frames that the pool has freed since the victim
+ * was isolated and that no release has counted yet. EINVAL.
  */
 export function release(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
@@ -492,19 +504,22 @@ export function release(pool: usize, victim: u32): u32 {
   return given;
 }
 
-/** Nothing is put off. */
+/** There is no deferred work. */
 export function runDeferred(pool: usize, force: u32): u32 {
   return 0;
 }
 
 // ── statistics ───────────────────────────────────────────────────────────────
 
-/** The lists. */
+/** A row for each list. */
 export function tables(pool: usize): u32 {
   return LISTS;
 }
 
-/** One word: free blocks on a list, of list + 1 units; the last is the reserve. EINVAL beyond it. */
+/**
+ * A row has one word: the number of free blocks on a list, of list + 1 units; the last list is the reserve. EINVAL
+ * after it.
+ */
 export function table(pool: usize, nth: u32, to: usize): u32 {
   if (nth >= LISTS) return EINVAL;
   store<u32>(to, nodesOnList(pool, nth, LIST_LINKS));
@@ -519,7 +534,7 @@ export function ownsFrames(): u32 {
   return (1 << FRAME_SLAB) | (1 << FRAME_DATA) | (1 << FRAME_RAW) | (1 << FRAME_BUFFER);
 }
 
-/** Objects in two blocks. */
+/** Number of objects in two blocks. */
 export function spanning(pool: usize): u32 {
   const cache = pool + POOL_DESCRIPTORS;
   let spanning: u32 = 0;
@@ -531,7 +546,9 @@ export function spanning(pool: usize): u32 {
 
 // ── walk ─────────────────────────────────────────────────────────────────────
 
-/** Reports what lies in a frame: an object in two blocks appears once for each, with the part that lies there. */
+/**
+ * Reports the contents of a frame. An object in two blocks appears once for each block, with the part in that block.
+ */
 export function walk(pool: usize, frame: u32): void {
   for (let block = <usize>dataAt(entryOf(frame)).first; block != 0; block = blockAt(block).right) {
     if (stateOf(block) == FREE) walkFree((<u32>addressIn(blockAt(block).word)) & PAGE_MASK, blockAt(block).bytes);

@@ -1,5 +1,5 @@
 /**
- * The check of an xvmalloc pool. What it verifies is drawn in xvmalloc-blocks.ts;
+ * The check of an xvmalloc pool. xvmalloc-blocks.ts shows the layout that it verifies;
  * the allocator is in xvmalloc.ts.
  */
 import {
@@ -66,7 +66,7 @@ import {
   isRaw,
   startFieldFor,
   startFieldOf,
-  listCell,
+  listAt,
   listMask,
   mapKey,
   mapLink,
@@ -80,7 +80,8 @@ import {
   startOf,
 } from './xvmalloc-blocks';
 
-// Words of the result area: a copy of the pool's header, whose counters are counted down, and how many free blocks were met that are listed.
+// Words of the result area: a copy of the pool header, whose counters are counted down, and the number of free blocks
+// that must be on a list.
 const COPY: u32 = 64;
 const COPY_BYTES: usize = 72;
 const LISTED: u32 = COPY + <u32>(COPY_BYTES >> 2);
@@ -90,13 +91,16 @@ const LIVE_BYTES: u32 = COPY + 3;
 const MAPS: u32 = COPY + 7;
 const VICTIMS: u32 = COPY + 8;
 const MAP_RECORDS: u32 = COPY + <u32>((POOL_HANDLES + 8) >> 2);
-const CROWDS: u32 = COPY + <u32>((POOL_DESCRIPTORS + 8) >> 2);
+const START_BITMAPS: u32 = COPY + <u32>((POOL_DESCRIPTORS + 8) >> 2);
 
-function met(counter: u32, number: u32): void {
+function countDown(counter: u32, number: u32): void {
   setOut(counter, out(counter) - number);
 }
 
-/** Verifies every frame, block, list, record and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
+/**
+ * Verifies every frame, block, list, record and counter of the pool. Returns 0 or EUCLEAN. It trusts nothing that it
+ * reads.
+ */
 export function check(pool: usize): u32 {
   const poolFrame = frameAt(pool);
   if ((load<u64>(pool, POOL_OPTIONS) | load<u64>(pool, POOL_OPTIONS + 8)) != 0 || poolAt(pool).tableFrames != 1) {
@@ -111,12 +115,15 @@ export function check(pool: usize): u32 {
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = ownEntry(pool, frame);
     if (entry == 0) continue;
-    met(FRAMES, 1);
+    countDown(FRAMES, 1);
     if (!frameIsSound(pool, entry, frame)) return broken(RULE_OBJECT, frame);
     if (!mapsAreSound(pool, entry, frame)) return broken(RULE_MAPS, frame);
   }
-  // Nothing may be left. (Of the records too: each names its frame and was met there.)
-  if ((out(FRAMES) | out(OBJECTS) | out(LIVE_BYTES) | out(MAPS) | out(VICTIMS) | out(MAP_RECORDS) | out(CROWDS)) != 0) {
+  // All counters must be 0 now. (Also those of the records: each record belongs to a frame and was counted there.)
+  if (
+    (out(FRAMES) | out(OBJECTS) | out(LIVE_BYTES) | out(MAPS) | out(VICTIMS) | out(MAP_RECORDS) | out(START_BITMAPS)) !=
+    0
+  ) {
     return broken(RULE_POOL_COUNT, poolFrame);
   }
   const onLru = poolAt(pool).frames - poolAt(pool).isolated;
@@ -125,7 +132,7 @@ export function check(pool: usize): u32 {
   return listsCheck(pool, poolFrame);
 }
 
-/** X1..X3: blocks that tile the frame, and exactly the starts of the used ones. */
+/** X1..X3: true when the blocks fill the frame without gaps, and the starts are exactly those of the used blocks. */
 function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
   if (hasStartBitmap(entry)) {
     if (
@@ -135,22 +142,22 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
       load<u32>(startBitmapOf(entry)) != frame
     )
       return false;
-    met(CROWDS, 1);
+    countDown(START_BITMAPS, 1);
   }
   let start = nextStart(entry, 0);
   if (isIsolated(entry)) {
     if (load<u32>(entry, LRU_LINKS + 4) != 0) return false;
-    met(VICTIMS, 1);
+    countDown(VICTIMS, 1);
   } else if (start == NONE) return false;
   const most = mask();
   if ((genA(entry) & most) == most) return false;
   if (isRaw(entry)) {
-    if (start != NONE) metObject(PAGE_SIZE);
+    if (start != NONE) countDownObject(PAGE_SIZE);
     return (load<u32>(entry, FIELDS) & ~USED) == RAW_FIELD && load<u64>(entry, FIELDS + 4) == 0;
   }
   const base = frameAddress(frame);
   let used: u32 = 0;
-  let before: u32 = 0; // what a header must say of the block before
+  let before: u32 = 0; // the bits about the previous block that the header must have
   let at: u32 = 0;
   do {
     const header = load<u32>(base + <usize>at);
@@ -171,7 +178,7 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
         return false;
       start = nextStart(entry, start + 1);
       used += 1;
-      metObject(size);
+      countDownObject(size);
     }
     at += HEADER + roundUp(size);
   } while (at < PAGE_SIZE);
@@ -183,32 +190,32 @@ function frameIsSound(pool: usize, entry: usize, frame: u32): bool {
   return used == 0;
 }
 
-/** Starts in a start bitmap: all bits, also two of one granule, of which startIn sees neither. */
+/** Number of starts in a start bitmap. It also counts two bits of one granule; startIn finds neither of these. */
 function bitmapStarts(bitmap: usize): u32 {
   let starts: u32 = 0;
   for (let at: usize = 4; at < START_BITMAP_BYTES; at += 4) starts += popcnt<u32>(load<u32>(bitmap + at));
   return starts;
 }
 
-function metObject(size: u32): void {
-  met(OBJECTS, 1);
-  met(LIVE_BYTES, size);
+function countDownObject(size: u32): void {
+  countDown(OBJECTS, 1);
+  countDown(LIVE_BYTES, size);
 }
 
-/** The mapped objects of a frame whose starts are sound: each is live and there once. */
+/** True when each mapped object of a frame is live and counted once. The starts of the frame must be verified. */
 function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
   let link = entry + MAPPED;
   while (load<u32>(link) != 0) {
     const record = load<u32>(link);
     if ((record & INLINE) == 0) {
       if (!isRecord(record, (<u32>pool) | FRAME_HANDLES, MAP_BYTES) || load<u32>(record) != frame) return false;
-      met(MAP_RECORDS, 1);
+      countDown(MAP_RECORDS, 1);
     }
     const word = mapWord(link);
     const map = load<u32>(word);
     const start = (map >> KEY_SHIFT) & 1023;
     if (map >> KEY_SHIFT != mapKey(start)) return false;
-    // The search ends here at the latest; earlier when the object, or the record, was met before.
+    // mapLink finds this link, or an earlier one when the object, or the record, occurs twice.
     if (
       (map & (ONE_MAP - 1)) != INLINE ||
       (map & MAPS_MASK) == 0 ||
@@ -216,18 +223,20 @@ function mapsAreSound(pool: usize, entry: usize, frame: u32): bool {
       mapLink(entry, start) != link
     )
       return false;
-    met(MAPS, (map & MAPS_MASK) / ONE_MAP);
+    countDown(MAPS, (map & MAPS_MASK) / ONE_MAP);
     if (word == link) break;
     link = <usize>record + MAP_NEXT;
   }
   return true;
 }
 
-/** X4, X5: every free block of 32 bytes or more is on its list, and the masks say which lists have one. */
+/**
+ * X4, X5: verifies that every free block of 32 bytes or more is on its list, and that the bitmap of the lists is right.
+ */
 function listsCheck(pool: usize, poolFrame: u32): u32 {
   let left = out(LISTED);
   for (let list: u32 = 0; list < LISTS; list++) {
-    const first = <usize>load<u32>(listCell(pool, list), POOL_TABLES);
+    const first = <usize>load<u32>(listAt(pool, list), POOL_TABLES);
     let last: u32 = 0;
     for (let block = first; block != 0; block = load<u32>(block, NEXT)) {
       if (left == 0 || !isFreeBlock(pool, block, list) || load<u32>(block, PREVIOUS) != last)
@@ -241,7 +250,7 @@ function listsCheck(pool: usize, poolFrame: u32): u32 {
   return left == 0 && load<u64>(pool, LIST_MASKS + 56) >> 60 == 0 ? 0 : broken(RULE_LIST, poolFrame);
 }
 
-/** Whether an address is that of a free block of this list in a frame whose blocks are sound. */
+/** True when an address is that of a free block of this list. All frames must be verified. */
 function isFreeBlock(pool: usize, block: usize, list: u32): bool {
   const entry = ownEntry(pool, frameAt(block));
   if (entry == 0 || isRaw(entry) || (block & 3) != 0) return false;
@@ -249,7 +258,7 @@ function isFreeBlock(pool: usize, block: usize, list: u32): bool {
   const size = header & SIZE_MASK;
   if ((header & FREE) == 0 || size == WHOLE || (size - MIN_LISTED) >> 3 != list) return false;
   if (offsetIn(block) == 0) return true;
-  // It begins where a used block ends (X3), and which those are is known.
+  // A free block begins where a used block ends (X3), and the starts tell which blocks are used.
   const previous = (block & ~(<usize>PAGE_MASK)) + <usize>((header & PREVIOUS_MASK) >> PREVIOUS_SHIFT);
   const start = startOf(previous) + 1;
   return startIn(entry, (start >> 1) & 511) == start && blockEnd(previous, load<u32>(previous)) == block;

@@ -2,15 +2,16 @@
  * xvmalloc: blocks of any size inside a frame.
  *
  * What it is. The allocator of the first ramzswap: boundary tags and segregated
- * free lists in the manner of TLSF, but never across a frame. A frame is tiled
- * with blocks; a request takes the low end of a free block that is surely large
- * enough, a freed block merges with its free neighbours, and a frame that is
- * one free block goes back at once. Dense on mixed sizes, and every step O(1).
+ * free lists as in TLSF, but no block crosses the border of a frame. Blocks fill a
+ * frame without gaps. A request takes the low end of a free block that is certainly
+ * large enough, a freed block is merged with its free neighbours, and a frame is
+ * freed as soon as it is one free block. It is dense on mixed sizes, and every step
+ * is O(1).
  *
- * What it is not. Good with objects above half a frame: two never share one,
- * and what is left beside them waits for smaller requests. It cannot move
- * objects, so a hole stays until a neighbour is freed (both were the reasons
- * for its successors).
+ * What it is not. It is not good with objects above half a frame: two of them never
+ * share a frame, and the room beside them is for smaller requests only. It cannot
+ * move objects, so a hole stays until a neighbour is freed. (These were the two
+ * reasons for its successors.)
  *
  *   0    4              h    h+4                        k    k+4         4096
  *   ┌────┬───────────┬──┬────┬──────────┬──────┬···─────┬────┬───────────┬──┐
@@ -18,40 +19,40 @@
  *   └────┴───────────┴──┴────┴──────────┴──────┴···─────┴────┴───────────┴──┘
  *   used, padded to 4    free: on list (size - 32) / 8   used
  *
- * What headers, entries and records hold, and how the entry knows where used
- * blocks begin, is in xvmalloc-blocks.ts.
+ * xvmalloc-blocks.ts shows the layout of headers, frame entries and records, and how
+ * a frame entry stores where used blocks begin.
  *
- * Handle: generation | 8-byte granule that the data begin in (9 bits) | frame,
- * from the high bits down; two used blocks begin at least 8 bytes apart, so a
- * granule names one at most. The generation is the frame's (genA) at the malloc;
- * each free in the frame moves that on, and past the freed block's. So a stale
- * handle stays refused until its frame has seen some 2^g frees since the
- * handle was given out, g = min(8, 23 - bits of a frame number): 256 up to
- * 128 MiB of RAM, 32 at 1 GiB, 8 at 4 GiB; and then still unless an object begins
- * at that very place. Destroying a pool counts as a free in each of its frames.
+ * Handle: generation | granule (8 bytes) where the data begin, 9 bits | frame, from
+ * the high bits down. Two used blocks begin at least 8 bytes apart, so at most one
+ * begins in a granule. The generation is genA of the frame at the time of the
+ * malloc; each free in the frame increments genA, until it differs from the
+ * generation of the freed block. So a stale handle is refused until its frame has
+ * had about 2^g frees since the malloc, g = min(8, 23 - bits of a frame number): 256
+ * up to 128 MiB of RAM, 32 at 1 GiB, 8 at 4 GiB. After that it is accepted only if an
+ * object begins in the same granule. The destruction of a pool counts as a free in
+ * each of its frames.
  *
- * A frame of type FRAME_RAW is one page kept as it is (page/path.ts); its
- * generation is the frame's.
+ * A frame of type FRAME_RAW is one raw page (page/path.ts); its generation is genA.
  *
- * Reclaim (ours; the original had none). The LRU has the frames in the order of
- * the last malloc into each. A victim is off the LRU and else as it was: its
- * free blocks keep their places in the lists, but malloc passes over them; frees
- * merge as ever; the frame goes back with its release, if nothing is left.
+ * Reclaim (the original has none). The LRU has the frames in the order of the last
+ * malloc in each. A victim is off the LRU. Otherwise it stays as it was: its free
+ * blocks stay on their lists, but malloc skips them, and frees merge blocks as usual.
+ * `release` frees the frame if no object is left.
  *
- * Vital statistics: largest object 4088; 4 bytes an object and up to 3 of
- * padding, beside the frame table nothing for a frame of up to six objects, 132
- * bytes for others; malloc and free O(1) (while a frame is under reclaim: plus
- * the free blocks of victims met). ENOMEM also where a seventh object of a frame
- * or a second mapped one lacks a frame for its record.
+ * Vital statistics: largest object 4088 bytes; overhead for each object 4 bytes and up
+ * to 3 of padding; for each frame nothing beside the frame table, or 132 bytes if it
+ * had more than six objects; malloc and free O(1) (while a frame is isolated: plus the
+ * free blocks of victims that malloc skips). ENOMEM also when there is no frame for the
+ * start bitmap (seventh object of a frame) or the map record (second mapped object).
  *
- * Source: the xvmalloc of the ramzswap v3 patches (2009), as it still was in
- * Linux 2.6.39, drivers/staging/zram/xvmalloc.c. Rules X1..X19 are those of
- * docs/rules/xvmalloc-xcfmalloc.md. Of the historic defects one is kept, since
- * the figures are made of it: a block of 4-mod-8 size is invisible to a request
- * of its own size (X8). Gone are: requests of 4089..4092 that grew the pool and
- * failed, one error code for everything, destroy that leaked, double frees seen
- * only until the block was merged. Different: the search scans one level of
- * 8 words, a cache line or two, where the original had two levels.
+ * Source: the xvmalloc of the ramzswap v3 patches (2009), still the same in Linux
+ * 2.6.39, drivers/staging/zram/xvmalloc.c. Rules X1..X19 are those of
+ * docs/rules/xvmalloc-xcfmalloc.md. One historic defect stays, since the figures
+ * depend on it: a request does not find a block of exactly its own size when that size
+ * is 4 modulo 8 (X8). These defects are absent: requests of 4089..4092 that grew the
+ * pool and failed, one error code for everything, a destroy that leaked, double frees
+ * that were detected only until the block was merged. A difference: the search scans
+ * one level of 8 words, one or two cache lines; the original has two levels.
  */
 import { OUT_CURSOR } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
@@ -117,7 +118,7 @@ import {
   USED,
   WHOLE,
   addStart,
-  age,
+  advanceGeneration,
   blockEnd,
   startBitmapOf,
   entryAt,
@@ -133,7 +134,7 @@ import {
   isIsolated,
   isRaw,
   startFieldOf,
-  listCell,
+  listAt,
   makeHandle,
   mapKey,
   mapLink,
@@ -155,12 +156,12 @@ export { check } from './xvmalloc-check';
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
-/** No frames but the header. */
+/** None: a pool takes only its header frame. */
 export function initFrames(a: u32, b: u32, c: u32): u32 {
   return 0;
 }
 
-/** EINVAL for options, of which there are none, and for owner bytes: there is no record to keep them in. */
+/** EINVAL for options, since there are none, and for owner bytes: there are no records for them. */
 export function init(pool: usize, a: u32, b: u32, c: u32, ownerBytes: u32): u32 {
   if ((a | b | c | ownerBytes) != 0) return EINVAL;
   slabInit(pool + POOL_DESCRIPTORS, START_BITMAP_BYTES, FRAME_SLAB);
@@ -176,12 +177,12 @@ export function hugeSize(pool: usize): u32 {
   return MAX_SIZE;
 }
 
-/** The lists of free blocks are 8 bytes apart. */
+/** Free lists are for sizes in steps of 8 bytes. */
 export function rounded(pool: usize, size: u32): u32 {
   return (size + 7) & ~7;
 }
 
-/** Address of a new frame, at the front of the LRU; 0 when there is none. */
+/** Takes a frame and puts it at the front of the LRU. Returns its address, 0 without a frame. */
 function takeFrame(pool: usize, type: u32): usize {
   const frame = frameAlloc((<u32>pool) | type);
   if (frame == 0) return 0;
@@ -192,7 +193,7 @@ function takeFrame(pool: usize, type: u32): usize {
   return frameAddress(frame);
 }
 
-/** X17: an empty frame that is off the LRU goes back. */
+/** X17: frees an empty frame that is off the LRU. */
 function releaseFrame(pool: usize, entry: usize): void {
   if (hasStartBitmap(entry)) slabFree(pool + POOL_DESCRIPTORS, startBitmapOf(entry));
   poolAt(pool).frames -= 1;
@@ -209,7 +210,7 @@ function noFrame(): u32 {
   return ENOMEM;
 }
 
-/** X9..X15. EINVAL size 0, ENOSPC beyond 4088, ENOMEM without a frame. */
+/** X9..X15. EINVAL for size 0, ENOSPC above 4088, ENOMEM without a frame. */
 export function malloc(pool: usize, size: u32): u32 {
   if (size == 0) return EINVAL;
   if (size > MAX_SIZE) return ENOSPC;
@@ -236,7 +237,7 @@ export function malloc(pool: usize, size: u32): u32 {
     relist(pool, last, rest, true);
     flag = PREVIOUS_FREE;
   }
-  tellNext(block + HEADER + room, last, flag); // X12, X13
+  setPrevious(block + HEADER + room, last, flag); // X12, X13
   const generation = genA(entry) & mask();
   store<u32>(block, size | (header & PREVIOUS_MASK) | (generation << GENERATION_SHIFT));
   toFront(pool + POOL_LRU, entry, LRU_LINKS);
@@ -244,13 +245,16 @@ export function malloc(pool: usize, size: u32): u32 {
   return makeHandle(generation, block + HEADER);
 }
 
-/** Tells the block at `next`, if that is not the frame's end, which one is before it and whether that is free. */
-function tellNext(next: usize, block: usize, free: u32): void {
+/**
+ * Stores in the header of the block at `next` where its previous block is, and if that is free. Nothing at the end of
+ * the frame.
+ */
+function setPrevious(next: usize, block: usize, free: u32): void {
   if (offsetIn(next) == 0) return;
   store<u32>(next, (load<u32>(next) & ~(PREVIOUS_MASK | PREVIOUS_FREE)) | (offsetIn(block) << PREVIOUS_SHIFT) | free);
 }
 
-/** A whole frame for a page that is kept as it is. ENOMEM without a frame. */
+/** A frame of type FRAME_RAW for a raw page. ENOMEM without a frame. */
 export function mallocRaw(pool: usize): u32 {
   const data = takeFrame(pool, FRAME_RAW);
   if (data == 0) return noFrame();
@@ -260,7 +264,10 @@ export function mallocRaw(pool: usize): u32 {
   return handleOf(data);
 }
 
-/** EINVAL for a handle that is not live here, EBUSY while it is mapped. It is resolved here, since the field is wanted again. */
+/**
+ * EINVAL for a number that is no live handle of the pool, EBUSY while the object is mapped. It does not call `resolve`,
+ * since it needs the field again.
+ */
 export function free(pool: usize, handle: u32): u32 {
   const bits = frameBits();
   const frame = handle & ((1 << bits) - 1);
@@ -277,7 +284,7 @@ export function free(pool: usize, handle: u32): u32 {
   if (generation != handle >> 9) return EINVAL;
   if (load<u32>(entry, MAPPED) != 0 && mapLink(entry, start) != 0) return EBUSY;
   uncountObject(pool, sizeAt(data));
-  age(entry, generation);
+  advanceGeneration(entry, generation);
   if (field == 0) flipStart(startBitmapOf(entry), start);
   else store<u16>(field, 0);
   if ((start == 0 || freeBlock(pool, data - HEADER)) && !isIsolated(entry)) {
@@ -287,7 +294,7 @@ export function free(pool: usize, handle: u32): u32 {
   return 0;
 }
 
-/** X16..X18. Whether the frame is one free block now; that is on no list. */
+/** X16..X18: frees a block and merges it. True when the frame is one free block now; that block is on no list. */
 function freeBlock(pool: usize, block: usize): bool {
   let header = load<u32>(block);
   let next = blockEnd(block, header);
@@ -305,16 +312,16 @@ function freeBlock(pool: usize, block: usize): bool {
   store<u32>(block, size | FREE | (header & PREVIOUS_MASK));
   if (size == WHOLE) return true;
   relist(pool, block, size, true);
-  tellNext(next, block, PREVIOUS_FREE);
+  setPrevious(next, block, PREVIOUS_FREE);
   return false;
 }
 
-/** There are none. */
+/** There are no owner bytes. */
 export function ownerOf(pool: usize, handle: u32): usize {
   return 0;
 }
 
-/** Address of an object's first byte. EINVAL. */
+/** Address of the first byte of an object. EINVAL. */
 export function span(pool: usize, handle: u32, writing: bool): u32 {
   const data = resolve(pool, handle);
   if (data == 0) return EINVAL;
@@ -328,7 +335,7 @@ export function locate(pool: usize, handle: u32): u32 {
 
 // ── mapping ──────────────────────────────────────────────────────────────────
 
-/** Like span, and counts the map. EBUSY at 65535 maps of one object; ENOMEM for the second mapped object of a frame. */
+/** Like span, and counts the map. EBUSY at 65535 maps of one object; ENOMEM without a frame for a map record. */
 export function map(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
   const data = resolve(pool, handle);
   if (data == 0) return EINVAL;
@@ -379,7 +386,7 @@ export function unmap(pool: usize, handle: u32): u32 {
 
 // ── compaction ───────────────────────────────────────────────────────────────
 
-/** Objects stay where they are. */
+/** Objects cannot move. */
 export function compact(pool: usize, victims: u32): u32 {
   return 0;
 }
@@ -395,18 +402,21 @@ export function freeable(pool: usize): u32 {
 
 // ── reclaim ──────────────────────────────────────────────────────────────────
 
-/** Takes the least recently used frame without a mapped object off the LRU. Its frame number, 0 for none. */
+/** Takes the least recently used frame without a mapped object off the LRU. Returns its number, 0 for none. */
 export function isolate(pool: usize): u32 {
   return frameOf(victimTake(pool, LRU_LINKS, MAPPED));
 }
 
-/** The entry of a victim of this pool, 0 for any other number. */
+/** The frame entry of a victim of this pool, 0 for any other number. */
 function victimEntry(pool: usize, victim: u32): usize {
   const entry = ownEntry(pool, victim);
   return entry != 0 && isIsolated(entry) ? entry : 0;
 }
 
-/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
+/**
+ * The first live handle of a victim from a cursor on (0: from the start), 0 for none; the next cursor in OUT_CURSOR.
+ * EINVAL.
+ */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
@@ -415,7 +425,7 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   return start == NONE ? 0 : handleOf(frameAddress(victim) + <usize>(start << 2));
 }
 
-/** Ends the reclaim of a victim: frames given back (1), or 0 and it is at the front of the LRU again. EINVAL. */
+/** Ends the reclaim of a victim. Returns 1 when its frame is freed, 0 when it goes to the front of the LRU. EINVAL. */
 export function release(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
@@ -430,7 +440,7 @@ export function release(pool: usize, victim: u32): u32 {
 
 // ── statistics and walk ──────────────────────────────────────────────────────
 
-/** Nothing is put off. */
+/** There is no deferred work. */
 export function runDeferred(pool: usize, force: u32): u32 {
   return 0;
 }
@@ -448,19 +458,21 @@ export function spanning(pool: usize): u32 {
   return 0;
 }
 
-/** The lists. */
+/** A row for each list. */
 export function tables(pool: usize): u32 {
   return LISTS;
 }
 
-/** One word: free blocks on a list, those of 32 + 8 · list bytes and 4 more. EINVAL beyond the last. */
+/**
+ * A row has one word: the number of free blocks on a list, of 32 + 8 · list bytes or 4 more. EINVAL after the last row.
+ */
 export function table(pool: usize, nth: u32, to: usize): u32 {
   if (nth >= LISTS) return EINVAL;
-  store<u32>(to, listCount(listCell(pool, nth) + POOL_TABLES, PREVIOUS));
+  store<u32>(to, listCount(listAt(pool, nth) + POOL_TABLES, PREVIOUS));
   return 0;
 }
 
-/** Reports what lies in a frame of the pool to mem/walk.ts. */
+/** Reports the contents of a frame of the pool to mem/walk.ts. */
 export function walk(pool: usize, frame: u32): void {
   const entry = entryOf(frame);
   let block = frameAddress(frame);

@@ -1,5 +1,5 @@
 /**
- * The check of a z3fold pool. What it verifies is drawn in z3fold-frame.ts; the
+ * The check of a z3fold pool. z3fold-frame.ts shows the layout that it verifies; the
  * allocator is in z3fold.ts.
  */
 import { listNext } from '../base/list';
@@ -59,7 +59,9 @@ import {
   taken,
 } from './z3fold-frame';
 
-/** Verifies every frame, record, list and counter of the pool. 0 or EUCLEAN; trusts nothing it reads. */
+/**
+ * Verifies every frame, record, list and counter of the pool. Returns 0 or EUCLEAN. It trusts nothing that it reads.
+ */
 export function check(pool: usize): u32 {
   const poolFrame = <u32>(pool >> PAGE_SHIFT);
   if (poolOption(pool, 0) > 1 || (poolOption(pool, 1) | poolOption(pool, 2)) != 0) {
@@ -89,7 +91,8 @@ export function check(pool: usize): u32 {
     bytes += recordSize(record);
     maps += recordMaps(record);
   }
-  // Each buddy has a record that names it, each frame a descriptor: with equal numbers of them none is left over.
+  // Each buddy has its own handle record, each frame its own descriptor. When the numbers are equal, there are no
+  // others.
   const found = poolAt(pool);
   if (
     ((frames ^ found.frames) |
@@ -109,7 +112,7 @@ export function check(pool: usize): u32 {
   return listsCheck(pool, poolFrame, listed);
 }
 
-/** The rule that one frame breaks, lists aside; 0 for none. */
+/** The rule that one frame breaks, apart from list rules; 0 for none. */
 function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
   const descriptor = descriptorOf(entry);
   if (!isRecord(descriptor, (<u32>pool) | FRAME_SLAB, DESCRIPTOR_BYTES) || load<u32>(descriptor, 12) != frame)
@@ -120,7 +123,7 @@ function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
   const isIsolated = (state & ISOLATED) != 0;
   if (isIsolated && load<u64>(entry, LRU_LINKS) != 0) return RULE_ENTRY;
   if (listOf(entry) == NO_LIST && load<u64>(entry, LINKS) != 0) return RULE_ENTRY;
-  // An empty frame is held by its reclaim or its work only, a closed one has no work to wait for.
+  // Only an isolated or a pending frame can be empty. A closed frame is never pending.
   if (isPending ? isClosed(shape) : !isIsolated && shape == 0) return RULE_OBJECT;
   const first = chunksIn(shape, FIRST);
   const middle = chunksIn(shape, MIDDLE);
@@ -154,7 +157,7 @@ function brokenRule(pool: usize, entry: usize, frame: u32): u32 {
   return (state & GUESTS) == guests ? 0 : RULE_OBJECT;
 }
 
-/** Each frame is on the list where it belongs. */
+/** Verifies that each frame is on the right list. */
 function listsCheck(pool: usize, poolFrame: u32, listed: u32): u32 {
   for (let list: u32 = 0; list < LISTS; list++) {
     const length = soundLength(pool, list, LINKS, listed, (<u32>pool) | FRAME_DATA, 0);

@@ -1,17 +1,20 @@
 /**
  * Frames of z3fold: their layout, buddies and lists. The allocator is in z3fold.ts.
  *
- *   entry   8 shape: chunks of FIRST, of MIDDLE, of LAST, start of MIDDLE in chunks
- *             (0 without one), from the low byte up; always read and written whole
- *          12 descriptor | guests (0..3) | PENDING 4 | ISOLATED 8
- *          16 links: list of the gap, or deferred work      24 links: LRU
+ *   frame entry    8 shape: chunks of FIRST, of MIDDLE, of LAST, start of MIDDLE in chunks
+ *                    (0 without MIDDLE), from the low byte up; always read and written as one word
+ *                 12 descriptor | number of guests (0..3) | PENDING 4 | ISOLATED 8
+ *                 16 links: gap list, or list of deferred work      24 links: LRU
  *   descriptor, in a slab: 16 bytes
- *           0, 4, 8 address >> 3 of the handle record of FIRST, MIDDLE, LAST, 0 for none
- *          12 frame
- *   record  word 0 (mem/handle.ts): frame << 8 | first chunk << 2 | buddy, and bit 29
- *           for a guest; so an access needs nothing else
- *   pool  lists by gap in chunks (mem/bitmap-lists.ts; with the links of an entry at the
- *             same place as in zbud, so that inspect.ts has one function for their lengths)
+ *                  0, 4, 8 address >> 3 of the handle record of FIRST, MIDDLE, LAST, 0 for none
+ *                 12 frame
+ *   handle record  word 0 (mem/handle.ts): frame << 8 | first chunk << 2 | buddy, and bit 29 for
+ *                  a guest; an access to the object needs nothing else
+ *   pool           gap lists, by chunks (mem/bitmap-lists.ts). The links in the frame entry have the
+ *                  same offset as in zbud.
+ *
+ * A guest is an object that was moved into the frame from another one; the kernel counts guests as
+ * `foreign_handles`.
  */
 import { listBit, listHead, listMask, listsFrom, putOnList, takeOffList } from '../mem/bitmap-lists';
 import { recordMaps, recordWord, setRecordWord } from '../mem/handle';
@@ -21,10 +24,10 @@ import { entryOf, frameOf } from '../mem/layout';
 
 export const CHUNK: u32 = 64;
 export const CHUNK_SHIFT: u32 = 6;
-export const CHUNKS: u32 = 64; // of a frame
-export const HEADER: u32 = 1; // of them
-export const BUDDY_MAX: u32 = 62; // more make a headless frame: Z2
-export const SLIDE_MIN: i32 = 3; // Z15
+export const CHUNKS: u32 = 64; // chunks of a frame
+export const HEADER: u32 = 1; // chunks of the header
+export const BUDDY_MAX: u32 = 62; // most chunks of a buddy; a larger object makes a headless frame (Z2)
+export const SLIDE_MIN: i32 = 3; // chunks; Z15
 export const START_SHIFT: u32 = 24;
 const ALL_TAKEN: u32 = 0x808080;
 
@@ -33,7 +36,7 @@ export const MIDDLE: u32 = 1;
 export const LAST: u32 = 2;
 export const BUDDIES: u32 = 3;
 
-// In the entry.
+// In word 12 of the frame entry.
 export const GUESTS: u32 = 3;
 export const PENDING: u32 = 4;
 export const ISOLATED: u32 = 8;
@@ -42,12 +45,12 @@ export const LINKS: usize = 16;
 export const LRU_LINKS: usize = 24;
 export const DESCRIPTOR_BYTES: u32 = 16;
 
-// In a record's word.
+// In word 0 of a handle record.
 export const GUEST: u32 = 1 << 29;
 
-// Of the lists.
-export const WORK: u32 = 63; // list of deferred work
-export const NO_LIST: u32 = 64;
+// Numbers of lists.
+export const WORK: u32 = 63; // the list of deferred work
+export const NO_LIST: u32 = 64; // in place of a list
 
 // ── accessors ────────────────────────────────────────────────────────────────
 
@@ -72,12 +75,12 @@ export const NO_LIST: u32 = 64;
   return shape >> START_SHIFT;
 }
 
-/** Whether no object fits or belongs into a frame: three are there, or a headless one. */
+/** True when a frame takes no further object: it has three, or a headless one. */
 export function isClosed(shape: u32): bool {
   return chunksIn(shape, FIRST) > BUDDY_MAX || taken(shape) == ALL_TAKEN;
 }
 
-/** Bit 7, 15, 23 for each place that is taken: no byte is above 64. */
+/** Bit 7, 15, 23 for FIRST, MIDDLE, LAST in use. (No byte of a shape is above 64.) */
 /* @inline */ export function taken(shape: u32): u32 {
   return (shape + 0x7f7f7f) & ALL_TAKEN;
 }
@@ -104,17 +107,17 @@ export function recordIn(entry: usize, buddy: u32): usize {
   store<u32>(descriptorOf(entry) + ((<usize>buddy) << 2), (<u32>record) >> 3);
 }
 
-/** Entry of the frame of an object. */
+/** Frame entry of the frame of an object, given word 0 of its record. */
 /* @inline */ export function entryOfWord(word: u32): usize {
   return entryOf((word & ~GUEST) >> 8);
 }
 
-/** Address of an object's first byte. */
+/** Address of the first byte of an object. */
 /* @inline */ export function addressOf(record: usize): usize {
   return <usize>(((recordWord(record) & ~GUEST) >> 2) << CHUNK_SHIFT);
 }
 
-/** Makes a buddy and its handle record know each other. */
+/** Links a buddy and its handle record to each other. */
 export function bind(entry: usize, buddy: u32, chunk: u32, record: usize, guest: u32): void {
   setRecord(entry, buddy, record);
   setRecordWord(record, guest | (frameOf(entry) << 8) | (chunk << 2) | buddy);
@@ -127,7 +130,7 @@ export function isMapped(entry: usize): bool {
   return false;
 }
 
-/** Empties a place. */
+/** Removes a buddy from the frame entry and descriptor. */
 export function clear(entry: usize, buddy: u32): void {
   setRecord(entry, buddy, 0);
   setShape(entry, shapeOf(entry) & (buddy == MIDDLE ? 0xff00ff : ~(0xff << (buddy << 3))));
@@ -135,7 +138,7 @@ export function clear(entry: usize, buddy: u32): void {
 
 // ── lists ────────────────────────────────────────────────────────────────────
 
-/** The list on which a frame belongs: that of its gap (Z4, Z5), of deferred work, or none. */
+/** The list for a frame: a gap list (Z4, Z5), the list of deferred work, or NO_LIST. */
 export function listOf(entry: usize): u32 {
   const state = stateOf(entry);
   const shape = shapeOf(entry);
@@ -154,7 +157,7 @@ export function enlist(pool: usize, entry: usize): void {
   if (list != NO_LIST) putOnList(pool, list, entry, LINKS);
 }
 
-/** Takes a frame off a list. */
+/** Takes a frame off a list; NO_LIST means none. */
 export function takeOff(pool: usize, entry: usize, list: u32): void {
   if (list != NO_LIST) takeOffList(pool, list, entry, LINKS);
 }
@@ -163,7 +166,7 @@ export function delist(pool: usize, entry: usize): void {
   takeOff(pool, entry, listOf(entry));
 }
 
-/** Z6: takes the best fitting frame off its list; 0 for none. */
+/** Z6: takes the best fitting frame off its list. Returns its frame entry, 0 for none. */
 export function search(pool: usize, chunks: u32): usize {
   const fitting = listsFrom(listMask(pool) & ~listBit(WORK), chunks);
   if (fitting == 0) return 0;

@@ -1,16 +1,16 @@
 /**
- * z3fold: up to three buddies a frame, and it tidies up by itself.
+ * z3fold: up to three buddies in a frame, compacted after each free.
  *
- * What it is. zbud with a third place: FIRST left-justified, LAST
- * right-justified, MIDDLE directly behind FIRST when both ends are taken. A free
- * is followed by work on its frame: a lone object moves into another frame and
- * its own goes back; a MIDDLE slides against its one neighbour when that joins
- * gaps of three chunks or more. So a pool stays dense after half of it was freed
- * without anybody calling compact().
+ * What it is. zbud with a third buddy: FIRST at the start of a frame, LAST at its
+ * end, MIDDLE directly after FIRST when both ends are in use. A free is followed by
+ * work on its frame: a lone object moves into another frame, and its own frame is
+ * freed; a MIDDLE with one neighbour slides next to it, when this moves it by three
+ * chunks or more. So a pool stays dense after half of its objects were freed, without
+ * a call of compact().
  *
- * What it is not. Cheap to free from: the work copies payloads. And not able to
- * evict everything: a frame that holds a guest (an object moved in from another
- * frame) is passed over by reclaim until that guest is freed.
+ * What it is not. A free is not cheap: the work copies payloads. And reclaim cannot
+ * evict everything: it skips a frame that holds a guest (an object that was moved in
+ * from another frame; the kernel says "foreign handle") until the guest is freed.
  *
  *   ┌────────┬──────────────┬──────────────┬········┬─────────────┐
  *   │ header │ FIRST  ───►  │ MIDDLE       │  gap   │  ◄──  LAST  │   63 chunks of 64 bytes
@@ -20,70 +20,70 @@
  *   │ headless: one object of 3969..4096 bytes, no header         │   a FIRST of 63 or 64 chunks
  *   └─────────────────────────────────────────────────────────────┘
  *
- * The header chunk is kept free, because the geometry (and so every figure)
- * depends on it, but nothing is stored there. What a free or a malloc asks of a
- * frame lies in the frame table, and the way from a buddy to its handle record in
- * a descriptor: with that in the header, each of them stored into a cold frame,
- * which cost 15 % of a free+malloc pair.
+ * The header chunk stays unused. It exists because the geometry (and so every figure)
+ * depends on it. The state that malloc and free need is in the frame table, and the
+ * links from buddies to handle records are in a descriptor. With these links in the
+ * header chunk, malloc and free would each write to a cold frame: 15 % of the time of
+ * a free+malloc pair.
  *
- * What entry, descriptor and record hold is drawn in z3fold-frame.ts.
+ * z3fold-frame.ts shows the layout of frame entry, descriptor and handle record.
  *
- * An empty frame is never looked for, so the list of gap 63 is free to hold the
- * deferred work: pushed at the head, done from the tail.
+ * No request looks for an empty frame, so the gap list 63 can hold the deferred work
+ * instead: pushed at the head, done from the tail.
  *
- * A full or headless frame is on no list. A pending frame is on that of deferred
- * work instead of its gap's, from where a search could only have dropped it (Z11).
+ * A full or headless frame is on no list. A pending frame is on the list of deferred
+ * work and not on a gap list, where a search could only skip it (Z11).
  *
- * The original's handle is a slot in a table of four that belongs to the frame
- * where the object was born and outlives that frame when the object moves (Z23).
- * Ours is a record in a slab of the pool, 8 bytes an object, given back by the
- * free; there are no tables that a dead frame or a refused eviction could leak.
+ * In the kernel, a handle is a slot in a table of four. The table belongs to the first
+ * frame of the object and outlives that frame when the object moves (Z23). Here, a
+ * handle is a record in a slab of the pool, 8 bytes for each object, and the free of
+ * the object frees it. There are no tables that a freed frame or a refused eviction
+ * could leak.
  *
- * Vital statistics: largest object 4096; overhead 8 bytes an object, 16 a frame
- * and the header chunk; malloc O(1), free O(1) and at most one copy of at most 62
- * chunks; isolate walks over the frames at the LRU's end that are mapped or have
+ * Vital statistics: largest object 4096 bytes; overhead 8 bytes for each object, 16 for
+ * each frame, and the header chunk; malloc O(1), free O(1) plus at most one copy of up
+ * to 62 chunks; isolate skips frames at the end of the LRU that have mapped objects or
  * guests; density 0.95 on uniform sizes, 0.92 after every second object was freed.
  *
- * Options: word 0, when deferred work is done: 0 after each free, at once unless
- * a victim is isolated (then by zpoolRunDeferred, which ends a reclaim: Z13); 1
- * only in runDeferred and compact. In either, a frame that was full is worked on
- * inside the free (Z12).
+ * Option word 0, when the deferred work is done. 0: after each free, unless a victim is
+ * isolated (then zpoolRunDeferred does it at the end of the reclaim: Z13). 1: only in
+ * runDeferred and compact. In both cases, the free of an object in a full frame does
+ * the work at once (Z12).
  *
  * Source: Linux mm/z3fold.c of 6.1, 32-bit geometry; rules Z1..Z24 of
- * docs/rules/zbud-z3fold.md, cited below. Differences: real map counts (the
- * original's MIDDLE has one bit, its page two); a frame with a mapped object is
- * no victim; there is a compact(); when every frame has guests or maps shrink
- * gives EINVAL, nothing evictable, where Z19 has EAGAIN. Of its defects none:
- * no table leaks (6 a, b); a frame emptied by reclaim is released although work
- * is pending (6 c); an isolated frame is no candidate again (6 d); also for a
- * headless page what is left decides, not the handler's answer (6 e). As in the
- * original, unmap asks for no work (6 f).
+ * docs/rules/zbud-z3fold.md, cited below. Differences: real map counts (the kernel has
+ * one bit for MIDDLE, two for the page); a frame with a mapped object is no victim;
+ * there is a compact(); when every frame has guests or maps, shrink gives EINVAL
+ * (nothing evictable), where Z19 has EAGAIN. The defects of the kernel are absent: no
+ * table leaks (6 a, b); a frame that reclaim has emptied is freed although work is
+ * pending (6 c); an isolated frame is not isolated again (6 d); also for a headless
+ * page, the objects that are left decide, not the result of the handler (6 e). As in
+ * the kernel, unmap causes no work (6 f).
  *
- * Compaction. A lone object that found no room when it became lone, or was mapped
- * then, is looked at by no free again; compact() does. First the deferred work,
- * all of it. Then, in the order of frame numbers, the work of a free (Z14, steps
- * 4 to 6) on each frame that at its turn holds exactly one object, buddied, that
- * hosts no guest and is no victim: so the object goes where Z16 finds room, and
- * its frame back; else it is compacted in its frame, which becomes the head of
- * its list. There is one such round.
+ * Compaction. When a lone object finds no room, or is mapped at that time, no later free
+ * looks at it again; compact() does. First compact() does all deferred work. Then it does
+ * the work of a free (Z14, steps 4 to 6) in the order of frame numbers, on each frame
+ * that then has exactly one object, no guest, is not headless and no victim. The object
+ * moves where Z16 finds room, and its frame is freed; otherwise it is compacted in its
+ * frame, which goes to the head of its list. There is one such round.
  */
 import { OUT_CURSOR } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
 import { listPrevious, listPush, listRemove, listTail, toFront } from '../base/list';
-import { LISTS, listCell, listMask, nodesOnList } from '../mem/bitmap-lists';
+import { LISTS, listAt, listMask, nodesOnList } from '../mem/bitmap-lists';
 import { frameAlloc, frameFree, needed } from '../mem/frame';
 import {
   MAPS_MAX,
   addRecordMaps,
-  handleEnd,
+  handleFree,
   handleFor,
   handleFrameEnds,
   handleInit,
   handleOf,
   handleOwner,
-  handleReady,
+  handleReserve,
   handleRecord,
-  handleUnready,
+  handleUnreserve,
   recordMaps,
   recordSize,
   recordTake,
@@ -170,7 +170,7 @@ export { check } from './z3fold-check';
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
-/** Puts an object into a frame that has room for it: Z7, Z8. @param guest GUEST or 0 */
+/** Puts an object into a frame that has room for it (Z7, Z8). @param guest GUEST or 0 */
 function place(entry: usize, record: usize, chunks: u32, guest: u32): void {
   let shape = shapeOf(entry);
   const first = chunksIn(shape, FIRST);
@@ -191,7 +191,9 @@ function place(entry: usize, record: usize, chunks: u32, guest: u32): void {
   bind(entry, buddy, chunk, record, guest);
 }
 
-/** An empty frame with its descriptor, at the front of the LRU; 0 without a frame for either. */
+/**
+ * Takes a frame with its descriptor, and puts it at the front of the LRU. Returns its frame entry, 0 without a frame.
+ */
 function takeFrame(pool: usize): usize {
   const descriptor = slabAlloc(pool + POOL_DESCRIPTORS);
   if (descriptor == 0) return 0;
@@ -209,7 +211,7 @@ function takeFrame(pool: usize): usize {
   return entry;
 }
 
-/** Takes an empty frame off the LRU and gives it back. */
+/** Takes an empty frame off the LRU and frees it. */
 function releaseFrame(pool: usize, entry: usize): void {
   slabFree(pool + POOL_DESCRIPTORS, descriptorOf(entry));
   listRemove(pool + POOL_LRU, entry, LRU_LINKS);
@@ -217,7 +219,10 @@ function releaseFrame(pool: usize, entry: usize): void {
   frameFree(frameOf(entry));
 }
 
-/** Z16: moves the lone object of a frame that is off its list to another frame; false when it is mapped or none has room. */
+/**
+ * Z16: moves the lone object of a frame, which is on no list, to another frame. False when it is mapped or no frame has
+ * room.
+ */
 function moveAway(pool: usize, entry: usize): bool {
   const shape = shapeOf(entry);
   const buddy = ctz<u32>(taken(shape)) >> 3;
@@ -237,7 +242,7 @@ function moveAway(pool: usize, entry: usize): bool {
   return true;
 }
 
-/** Whether the one object of a frame may move, maps aside: Z14.4. */
+/** True when a frame has one object, which may move unless it is mapped (Z14.4). */
 function isLone(entry: usize): bool {
   const shape = shapeOf(entry);
   return (
@@ -245,7 +250,7 @@ function isLone(entry: usize): bool {
   );
 }
 
-/** Z15: MIDDLE slides against its one neighbour, or becomes FIRST when it has none. */
+/** Z15: moves MIDDLE next to its one neighbour, or makes it FIRST when it has none. */
 function compactInFrame(entry: usize): void {
   const shape = shapeOf(entry);
   const first = chunksIn(shape, FIRST);
@@ -268,8 +273,8 @@ function compactInFrame(entry: usize): void {
   memory.copy(addressOf(record), from, recordSize(record));
 }
 
-/** Z14: the work on a frame that is on no list. */
-function work(pool: usize, entry: usize): void {
+/** Z14: does the work on a frame that is on no list. */
+function doWork(pool: usize, entry: usize): void {
   if ((stateOf(entry) & ISOLATED) != 0) return;
   if (shapeOf(entry) == 0 || (isLone(entry) && moveAway(pool, entry))) {
     releaseFrame(pool, entry);
@@ -279,34 +284,35 @@ function work(pool: usize, entry: usize): void {
   enlist(pool, entry);
 }
 
-/** Whether a free is followed by the work that it asks for: Z13. */
+/** True when a free does its work at once (Z13). */
 /* @inline */ function worksNow(pool: usize): bool {
   return (poolOption(pool, 0) | poolAt(pool).isolated) == 0;
 }
 
 /**
  * Does the deferred work, oldest first (Z13).
- * @param force 0: the end of a reclaim; the work waits if the option says so or another victim is isolated
+ * @param force 0 at the end of a reclaim: the work waits further if the option says so, or if another victim is
+ *   isolated
  */
 export function runDeferred(pool: usize, force: u32): u32 {
   if (force == 0 && !worksNow(pool)) return 0;
   while (hasWork(pool)) {
-    const entry = listTail(listCell(pool, WORK), LINKS);
+    const entry = listTail(listAt(pool, WORK), LINKS);
     takeOff(pool, entry, WORK);
     setState(entry, stateOf(entry) & ~PENDING);
-    work(pool, entry);
+    doWork(pool, entry);
   }
   return 0;
 }
 
 // ── API ──────────────────────────────────────────────────────────────────────
 
-/** No frames but the header. */
+/** None: a pool takes only its header frame. */
 export function initFrames(a: u32, b: u32, c: u32): u32 {
   return 0;
 }
 
-/** @param deferred 0 after each free, 1 only when asked for. EINVAL. */
+/** @param deferred when deferred work is done: 0 after each free, 1 in runDeferred and compact. EINVAL. */
 export function init(pool: usize, deferred: u32, b: u32, c: u32, ownerBytes: u32): u32 {
   if (deferred > 1 || (b | c) != 0 || !handleInit(pool, ownerBytes)) return EINVAL;
   setPoolOption(pool, 0, deferred);
@@ -332,19 +338,19 @@ export function rounded(pool: usize, size: u32): u32 {
   return chunksOf(size) << CHUNK_SHIFT;
 }
 
-/** Z9. EINVAL size 0, ENOSPC above 4096, ENOMEM without a frame. */
+/** Z9. EINVAL for size 0, ENOSPC above 4096, ENOMEM without a frame. */
 export function malloc(pool: usize, size: u32): u32 {
   if (size - 1 >= PAGE_SIZE) return size == 0 ? EINVAL : ENOSPC;
   const chunks = chunksOf(size);
   let entry: usize = 0;
-  if (slabRoom(pool + POOL_HANDLES) == 0 && !handleReady(pool)) return noFrame();
+  if (slabRoom(pool + POOL_HANDLES) == 0 && !handleReserve(pool)) return noFrame();
   if (chunks <= BUDDY_MAX) entry = search(pool, chunks);
   if (entry != 0) {
     toFront(pool + POOL_LRU, entry, LRU_LINKS);
   } else {
     entry = takeFrame(pool);
     if (entry == 0) {
-      handleUnready(pool);
+      handleUnreserve(pool);
       return noFrame();
     }
   }
@@ -356,7 +362,7 @@ export function malloc(pool: usize, size: u32): u32 {
   return handle;
 }
 
-/** An object as any other. */
+/** An object like any other. */
 export function mallocRaw(pool: usize): u32 {
   return malloc(pool, PAGE_SIZE);
 }
@@ -366,12 +372,12 @@ function noFrame(): u32 {
   return ENOMEM;
 }
 
-/** Z10, Z12. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
+/** Z10, Z12. EINVAL for a number that is no live handle of the pool, EBUSY while the object is mapped. */
 export function free(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
   if (recordMaps(record) != 0) return EBUSY;
-  // Only when a reclaim was left without its end.
+  // Only after a reclaim that did not call runDeferred at its end.
   if (hasWork(pool)) runDeferred(pool, 0);
   const word = recordWord(record);
   const entry = entryOfWord(word);
@@ -379,12 +385,12 @@ export function free(pool: usize, handle: u32): u32 {
   const wasClosed = isClosed(shapeOf(entry));
   if ((state & HELD) == 0) delist(pool, entry);
   uncountObject(pool, recordSize(record));
-  handleEnd(pool, record);
+  handleFree(pool, record);
   clear(entry, word & 3);
   setState(entry, state - (word & GUEST) / GUEST);
   if ((state & HELD) != 0) return 0;
   if (wasClosed || worksNow(pool) || shapeOf(entry) == 0) {
-    work(pool, entry);
+    doWork(pool, entry);
   } else {
     setState(entry, stateOf(entry) | PENDING);
     enlist(pool, entry);
@@ -392,12 +398,12 @@ export function free(pool: usize, handle: u32): u32 {
   return 0;
 }
 
-/** In the object's handle record. */
+/** The owner bytes are in the handle record. */
 export function ownerOf(pool: usize, handle: u32): usize {
   return handleOwner(pool, handle);
 }
 
-/** Address of an object's first byte. EINVAL. */
+/** Address of the first byte of an object. EINVAL. */
 export function span(pool: usize, handle: u32, writing: bool): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
@@ -419,7 +425,7 @@ export function map(pool: usize, handle: u32, writable: bool, discard: bool): u3
   return span(pool, handle, false);
 }
 
-/** EINVAL also for an object that is not mapped. Asks for no work: Z18. */
+/** EINVAL also for an object that is not mapped. Causes no work (Z18). */
 export function unmap(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0 || recordMaps(record) == 0) return EINVAL;
@@ -431,11 +437,11 @@ export function unmap(pool: usize, handle: u32): u32 {
 // ── compaction ───────────────────────────────────────────────────────────────
 
 /**
- * See the top of the file. One round is enough: a gap only gets smaller in it, but
- * for a lone MIDDLE that becomes FIRST, and what found no room before does not fit
- * beside that either (or it would have moved to where the other is).
- * @param victims the most frames to give back after the deferred work
- * @returns frames given back
+ * See the top of the file. One round is enough: gaps only get smaller in a round, except
+ * when a lone MIDDLE becomes FIRST. An object that found no room before does not fit
+ * beside that FIRST either: otherwise FIRST would have moved to the frame of that object.
+ * @param victims the most frames to free after the deferred work
+ * @returns frames freed
  */
 export function compact(pool: usize, victims: u32): u32 {
   const before = poolAt(pool).frames;
@@ -443,37 +449,36 @@ export function compact(pool: usize, victims: u32): u32 {
   const bump = boot(BOOT_BUMP);
   const left = poolAt(pool).frames;
   for (let frame = boot(BOOT_FIRST); frame < bump && left - poolAt(pool).frames < victims; frame++) {
-    gather(pool, entryOf(frame));
+    compactFrame(pool, entryOf(frame));
   }
   return before - poolAt(pool).frames;
 }
 
-/** The same in parts, of so many frames each; the cursor is the number of a frame. The work that was put off is done in the first. */
+/** compact in steps of `most` frames. The cursor is a frame number. The first step does the deferred work. */
 export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
   const before = poolAt(pool).frames;
   if (cursor == 0) runDeferred(pool, 1);
   const bump = boot(BOOT_BUMP);
   const first = max(cursor, boot(BOOT_FIRST));
   const end = bump - min(first, bump) > most ? first + most : bump;
-  for (let frame = first; frame < end; frame++) gather(pool, entryOf(frame));
+  for (let frame = first; frame < end; frame++) compactFrame(pool, entryOf(frame));
   setOut(OUT_CURSOR, end < bump ? end : 0);
   return before - poolAt(pool).frames;
 }
 
-/** Moves the object of a frame with a single one, where there is room elsewhere. */
-/* @inline */ function gather(pool: usize, entry: usize): void {
+/** Does the work on a frame with a lone object. */
+/* @inline */ function compactFrame(pool: usize, entry: usize): void {
   if (entryOwner(entry) != ((<u32>pool) | FRAME_DATA) || !isLone(entry)) return;
   delist(pool, entry);
-  work(pool, entry);
+  doWork(pool, entry);
 }
 
 /**
- * Frames that compact() may give back, never fewer than it does: those with
- * nothing left (their work, or their reclaim, still to end) and those with a lone
- * object that compact() would look at, mapped or not, if a frame on a list has a
- * gap for it. That may be its own, whose gap is what FIRST and LAST leave; a lone
- * MIDDLE always counts, and while there is deferred work, which can make room, all
- * do. One pass over the frame table.
+ * Frames that compact() may free; never fewer than it does free. One pass over the frame
+ * table. It counts empty frames (pending or isolated ones), and frames with a lone object,
+ * mapped or not, when some frame on a gap list has room for the object. That frame may be
+ * its own, with the gap that FIRST and LAST leave. A lone MIDDLE always counts. While there
+ * is deferred work, every lone object counts, since the work can make room.
  */
 export function freeable(pool: usize): u32 {
   const mask = hasWork(pool) ? ~0 : listMask(pool);
@@ -491,7 +496,10 @@ export function freeable(pool: usize): u32 {
 
 // ── reclaim (Z19..Z22) ───────────────────────────────────────────────────────
 
-/** Z19: takes the least recently used frame without a guest or a mapped object off all lists. Its number, 0 for none. */
+/**
+ * Z19: takes the least recently used frame without a guest or a mapped object off all lists. Returns its number, 0 for
+ * none.
+ */
 export function isolate(pool: usize): u32 {
   const first = <usize>load<u32>(pool + POOL_LRU);
   let entry = listTail(pool + POOL_LRU, LRU_LINKS);
@@ -506,14 +514,17 @@ export function isolate(pool: usize): u32 {
   return frameOf(entry);
 }
 
-/** The entry of a victim of this pool; 0 for any other number. */
+/** The frame entry of a victim of this pool; 0 for any other number. */
 function victimEntry(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
   return entryOwner(entry) == ((<u32>pool) | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
-/** Z20: MIDDLE, FIRST, LAST; the first that is live at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
+/**
+ * Z20: the first live handle of a victim from a cursor on (0: from the start), 0 for none; the next cursor in
+ * OUT_CURSOR. The order is MIDDLE, FIRST, LAST. EINVAL.
+ */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const entry = victimEntry(pool, victim);
   if (entry == 0) return EINVAL;
@@ -527,9 +538,9 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
 }
 
 /**
- * Z21: ends the reclaim of a victim: frames given back (1), or 0 and it is at
- * the front of the LRU again. EINVAL. The caller ends the whole of its reclaim
- * with zpoolRunDeferred.
+ * Z21: ends the reclaim of a victim. Returns 1 when its frame is freed, 0 when it goes to
+ * the front of the LRU. EINVAL. After all its victims, the caller must call
+ * zpoolRunDeferred.
  */
 export function release(pool: usize, victim: u32): u32 {
   const entry = victimEntry(pool, victim);
@@ -562,12 +573,15 @@ export function spanning(pool: usize): u32 {
   return 0;
 }
 
-/** The lists. */
+/** A row for each list. */
 export function tables(pool: usize): u32 {
   return LISTS;
 }
 
-/** One word: frames on a list, by free chunks; on the last, those with deferred work. EINVAL beyond it. */
+/**
+ * A row has one word: the number of frames on a gap list; in the last row, on the list of deferred work. EINVAL after
+ * it.
+ */
 export function table(pool: usize, nth: u32, to: usize): u32 {
   if (nth >= LISTS) return EINVAL;
   store<u32>(to, nodesOnList(pool, nth, LINKS));
@@ -576,7 +590,7 @@ export function table(pool: usize, nth: u32, to: usize): u32 {
 
 // ── walk ─────────────────────────────────────────────────────────────────────
 
-/** Reports what lies in a frame of the pool to mem/walk.ts. */
+/** Reports the contents of a frame of the pool to mem/walk.ts. */
 export function walk(pool: usize, frame: u32): void {
   const entry = entryOf(frame);
   const shape = shapeOf(entry);

@@ -1,15 +1,14 @@
 /**
- * zbud: two buddies a frame.
+ * zbud: two buddies in a frame.
  *
- * What it is. The simplest allocator for compressed pages: at most two objects
- * share a frame, the FIRST left-justified, the LAST right-justified. What is
- * free in a frame is one gap between them, so nothing ever has to be moved or
- * coalesced, and freeing an object gives a whole frame back at least every
- * second time. That makes eviction predictable: one victim frame, one or two
- * objects.
+ * What it is. The simplest allocator for compressed pages. At most two objects
+ * share a frame: FIRST at its start, LAST at its end. The free bytes of a frame are
+ * one gap between them. So no object ever has to move, no free ranges have to be
+ * merged, and on average at least every second free gives a frame back. Reclaim is
+ * predictable: a victim frame has one or two objects.
  *
- * What it is not. Dense: the density floor is one object a frame, the ceiling
- * two. Objects of more than half a frame never share.
+ * What it is not. It is not dense: a frame has one or two objects, and objects of
+ * more than half a frame never share one.
  *
  *   layout '6.1'    ┌────────┬───────────────┬·················┬────────────────┐
  *   (63 chunks)     │ header │ FIRST  ───►   │       gap       │   ◄───   LAST  │
@@ -19,37 +18,36 @@
  *   (64 chunks)     │ FIRST  ───►   │        gap        │    ◄───   LAST  │
  *                   └───────────────┴···················┴─────────────────┘
  *
- * Sizes count in chunks of 64 bytes. The header chunk of layout '6.1' is kept
- * free, because the geometry (and so every figure) depends on it, but nothing
- * is stored there: all metadata lies in the frame table, where a free or a
- * search does not touch a cold frame.
+ * Sizes are counted in chunks of 64 bytes. The header chunk of layout '6.1' stays
+ * unused. It exists because the geometry (and so every figure) depends on it. All
+ * metadata is in the frame table, so a free or a search touches no cold frame.
  *
- *   entry   8 size of FIRST (bit 15: isolated)   10 size of LAST
- *          12 maps of FIRST                      14 maps of LAST
- *          16 links: list of the gap             24 links: LRU
- *   pool   lists by gap in chunks (mem/bitmap-lists.ts)
+ *   frame entry   8 size of FIRST (bit 15: isolated)   10 size of LAST
+ *                12 maps of FIRST                      14 maps of LAST
+ *                16 links: gap list                    24 links: LRU
+ *   pool         gap lists, by chunks (mem/bitmap-lists.ts)
  *
- * A full frame is on no list: a request never looks for one, and the order of
- * full frames shows nowhere. So a free and the malloc that follows touch one
- * frame each and its two neighbours on the LRU.
+ * A full frame is on no gap list: no request looks for one, and the order of full
+ * frames has no effect. So a free and the next malloc touch one frame entry each,
+ * and its two neighbours on the LRU.
  *
- * A frame of type FRAME_RAW is one page kept as it is (page/path.ts): a FIRST
- * of 4096 bytes at offset 0, on the LRU, on no gap list.
+ * A frame of type FRAME_RAW is one raw page (page/path.ts): a FIRST of 4096 bytes
+ * at offset 0, on the LRU, on no gap list.
  *
- * Handle: generation | FIRST or LAST | frame, from the high bits down; the frame
- * lies lowest in the handles of every allocator (mem/handle.ts says why). The
- * generation (genA for FIRST, genB for LAST, mem/generation.ts) has 16 bits up to
- * 128 MiB of RAM, 11 at 4 GiB: a stale handle is refused until its place was
- * freed 2^16 or 2^11 times more.
+ * Handle: generation | FIRST or LAST | frame, from the high bits down. Handles of
+ * every allocator have the frame in the lowest bits (see mem/handle.ts). The
+ * generation (genA for FIRST, genB for LAST; mem/generation.ts) has 16 bits up to
+ * 128 MiB of RAM, 11 at 4 GiB. So a stale handle is refused until the same buddy of
+ * the frame was freed 2^16 or 2^11 times more.
  *
- * Vital statistics: largest object 3968 ('6.1') or 4096 ('2013'); overhead 0
- * bytes an object beside the frame table (and the header chunk); malloc and
- * free O(1): the best fit is found with one count of trailing zeros.
+ * Vital statistics: largest object 3968 bytes ('6.1') or 4096 ('2013'); overhead: the
+ * frame table and the header chunk, 0 bytes for each object; malloc and free O(1): one
+ * count of trailing zeros finds the best fit.
  *
  * Source: Linux mm/zbud.c of 6.1 and the zbud patch v11 of 2013-05; rules
  * B1..B9 of docs/rules/zbud-z3fold.md, cited below. Differences: handles are
- * validated, maps counted, destroy gives everything back; the historic destroy
- * leaked live frames, and free took any number.
+ * validated, maps are counted, destroy frees everything. The historic destroy
+ * leaked live frames, and the historic free accepted any number.
  */
 import { OUT_CURSOR } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
@@ -131,7 +129,7 @@ const SIZE_MASK: u32 = 0x1fff;
 const FIRST: u32 = 0;
 const LAST: u32 = 1;
 
-/** Options: word 0 is the number of header chunks, 1 for '6.1' and 0 for '2013'. */
+/** Option word 0: the number of header chunks, 1 for '6.1' and 0 for '2013'. */
 /* @inline */ function headerChunks(pool: usize): u32 {
   return poolOption(pool, 0);
 }
@@ -167,12 +165,12 @@ const LAST: u32 = 1;
   return (entryOwner(entry) & PAGE_MASK) == FRAME_RAW;
 }
 
-/** Free chunks of a frame: B1. */
+/** Free chunks of a frame (B1). */
 /* @inline */ function gapOf(pool: usize, entry: usize): u32 {
   return LISTS - headerChunks(pool) - chunksOf(sizeOf(entry, FIRST)) - chunksOf(sizeOf(entry, LAST));
 }
 
-/** Where the data of a buddy begin in the frame. */
+/** Offset of the data of a buddy in its frame. */
 /* @inline */ function offsetOf(pool: usize, entry: usize, buddy: u32): u32 {
   if (buddy == LAST) return PAGE_SIZE - (chunksOf(sizeOf(entry, LAST)) << CHUNK_SHIFT);
   return isRaw(entry) ? 0 : headerChunks(pool) << CHUNK_SHIFT;
@@ -184,7 +182,9 @@ const LAST: u32 = 1;
   return generationMask(min<u32>(16, 31 - frameBits()));
 }
 
-/** Generation counter of a place: genA for FIRST, genB for LAST, found without asking which, since nothing predicts that. */
+/**
+ * Generation counter of a buddy: genA for FIRST, genB for LAST. There is no branch, since it could not be predicted.
+ */
 /* @inline */ function counterOf(entry: usize, buddy: u32): u32 {
   return <u32>load<u16>(entry + ((<usize>buddy) << 1), 4);
 }
@@ -193,8 +193,8 @@ const LAST: u32 = 1;
   return counterOf(entry, buddy) & mask();
 }
 
-/** The place is freed: what was given out for it is stale. */
-/* @inline */ function age(entry: usize, buddy: u32): void {
+/** Increments the generation of a buddy that is freed: its handle is stale now. */
+/* @inline */ function advanceGeneration(entry: usize, buddy: u32): void {
   store<u16>(entry + ((<usize>buddy) << 1), <u16>advanced(counterOf(entry, buddy), mask()), 4);
 }
 
@@ -202,7 +202,7 @@ function handleOf(entry: usize, buddy: u32): u32 {
   return (((generationOf(entry, buddy) << 1) | buddy) << frameBits()) | frameOf(entry);
 }
 
-/** FIRST or LAST, as a handle says. */
+/** The buddy that a handle stands for: FIRST or LAST. */
 /* @inline */ function buddyOf(handle: u32): u32 {
   return (handle >> frameBits()) & 1;
 }
@@ -221,17 +221,17 @@ function resolve(pool: usize, handle: u32): usize {
 
 // ── lists ────────────────────────────────────────────────────────────────────
 
-/** The list on which a frame with an object belongs: 0, which is none, when both places are taken (B2, B5). */
+/** The gap list for a frame with an object. 0 when both buddies are in use: such a frame is on no list (B2, B5). */
 function listOf(pool: usize, entry: usize): u32 {
   return sizeOf(entry, FIRST) != 0 && sizeOf(entry, LAST) != 0 ? 0 : gapOf(pool, entry);
 }
 
-/** Puts a frame on a list. */
+/** Puts a frame on a gap list; 0 means none. */
 /* @inline */ function enlistAt(pool: usize, entry: usize, list: u32): void {
   if (list != 0) putOnList(pool, list, entry, GAP_LINKS);
 }
 
-/** Takes a frame off a list. */
+/** Takes a frame off a gap list; 0 means none. */
 /* @inline */ function delistAt(pool: usize, entry: usize, list: u32): void {
   if (list != 0) takeOffList(pool, list, entry, GAP_LINKS);
 }
@@ -246,12 +246,15 @@ function delist(pool: usize, entry: usize): void {
 
 // ── algorithm ────────────────────────────────────────────────────────────────
 
-/** No frames but the header. */
+/** None: a pool takes only its header frame. */
 export function initFrames(a: u32, b: u32, c: u32): u32 {
   return 0;
 }
 
-/** @param headers header chunks: 1 (layout '6.1') or 0 ('2013'). EINVAL, also for owner bytes: there is no record to keep them in. */
+/**
+ * @param headers header chunks: 1 (layout '6.1') or 0 ('2013'). EINVAL, also for owner bytes: there are no records for
+ *   them.
+ */
 export function init(pool: usize, headers: u32, b: u32, c: u32, ownerBytes: u32): u32 {
   if (headers > 1 || (b | c | ownerBytes) != 0) return EINVAL;
   setPoolOption(pool, 0, headers);
@@ -293,16 +296,16 @@ function releaseFrame(pool: usize, entry: usize): void {
 /** Called for each frame of a pool that is destroyed: the handles of live objects go stale. */
 export function frameEnds(entry: usize): void {
   if (entryType(entry) < FRAME_DATA) return;
-  age(entry, FIRST);
-  age(entry, LAST);
+  advanceGeneration(entry, FIRST);
+  advanceGeneration(entry, LAST);
 }
 
-/** B2..B5. EINVAL size 0, ENOSPC beyond the largest object, ENOMEM without a frame. */
+/** B2..B5. EINVAL for size 0, ENOSPC above the largest size, ENOMEM without a frame. */
 export function malloc(pool: usize, size: u32): u32 {
   if (size == 0) return EINVAL;
   if (size > largest(pool)) return ENOSPC;
   const chunks = chunksOf(size);
-  const fitting = listsAbove(listMask(pool), chunks - 1); // 64 chunks fit nowhere
+  const fitting = listsAbove(listMask(pool), chunks - 1); // no list for 64 chunks
   let entry: usize;
   let buddy = FIRST;
   if (fitting != 0) {
@@ -323,7 +326,7 @@ export function malloc(pool: usize, size: u32): u32 {
   return handleOf(entry, buddy);
 }
 
-/** A whole frame for a page that is kept as it is, where an object is smaller. ENOMEM without a frame. */
+/** An object of 4096 bytes: in layout '6.1' a frame of type FRAME_RAW. ENOMEM without a frame. */
 export function mallocRaw(pool: usize): u32 {
   if (headerChunks(pool) == 0) return malloc(pool, PAGE_SIZE);
   const entry = takeFrame(pool, FRAME_RAW);
@@ -334,26 +337,26 @@ export function mallocRaw(pool: usize): u32 {
   return handleOf(entry, FIRST);
 }
 
-/** B6. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
+/** B6. EINVAL for a number that is no live handle of the pool, EBUSY while the object is mapped. */
 export function free(pool: usize, handle: u32): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
   const buddy = buddyOf(handle);
   if (mapsOf(entry, buddy) != 0) return EBUSY;
   uncountObject(pool, sizeOf(entry, buddy));
-  age(entry, buddy);
+  advanceGeneration(entry, buddy);
   const other = sizeOf(entry, buddy ^ 1);
   if (other == 0) {
     freeLast(pool, entry);
   } else {
     setSize(entry, buddy, 0);
-    // It was full, so on no list.
+    // The frame was full, so it was on no list.
     if (!isIsolated(entry)) enlistAt(pool, entry, LISTS - headerChunks(pool) - chunksOf(other));
   }
   return 0;
 }
 
-/** Frees the only object of a frame, and the frame unless that is under reclaim. */
+/** Frees the only object of a frame, and the frame itself unless it is isolated. */
 function freeLast(pool: usize, entry: usize): void {
   if (!isIsolated(entry)) {
     if (!isRaw(entry)) delist(pool, entry);
@@ -364,12 +367,12 @@ function freeLast(pool: usize, entry: usize): void {
   }
 }
 
-/** There are none. */
+/** There are no owner bytes. */
 export function ownerOf(pool: usize, handle: u32): usize {
   return 0;
 }
 
-/** Address of an object's first byte. EINVAL. */
+/** Address of the first byte of an object. EINVAL. */
 export function span(pool: usize, handle: u32, writing: bool): u32 {
   const entry = resolve(pool, handle);
   if (entry == 0) return EINVAL;
@@ -405,7 +408,7 @@ export function unmap(pool: usize, handle: u32): u32 {
 
 // ── compaction ───────────────────────────────────────────────────────────────
 
-/** Objects stay where they are. */
+/** Objects cannot move. */
 export function compact(pool: usize, victims: u32): u32 {
   return 0;
 }
@@ -421,7 +424,7 @@ export function freeable(pool: usize): u32 {
 
 // ── reclaim (B7) ─────────────────────────────────────────────────────────────
 
-/** Takes the least recently used frame without a mapped object off all lists. Its frame number, 0 for none. */
+/** Takes the least recently used frame without a mapped object off all lists. Returns its number, 0 for none. */
 export function isolate(pool: usize): u32 {
   const entry = victimTake(pool, LRU_LINKS, MAPS);
   if (entry == 0) return 0;
@@ -430,14 +433,17 @@ export function isolate(pool: usize): u32 {
   return frameOf(entry);
 }
 
-/** Whether a number from outside names a victim of this pool. */
+/** True when a number (from anywhere) is that of a victim of this pool. */
 function isVictim(pool: usize, victim: u32): bool {
   if (!frameExists(victim)) return false;
   const owner = entryOwner(entryOf(victim));
   return (owner == ((<u32>pool) | FRAME_DATA) || owner == ((<u32>pool) | FRAME_RAW)) && isIsolated(entryOf(victim));
 }
 
-/** The first live handle of a victim at or behind a cursor (0: from the start), 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
+/**
+ * The first live handle of a victim from a cursor on (0: from the start), 0 for none; the next cursor in OUT_CURSOR.
+ * EINVAL.
+ */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   if (!isVictim(pool, victim)) return EINVAL;
   const entry = entryOf(victim);
@@ -450,7 +456,7 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   return 0;
 }
 
-/** Ends the reclaim of a victim: frames given back (1), or 0 and it is at the front of the LRU again. EINVAL. */
+/** Ends the reclaim of a victim. Returns 1 when its frame is freed, 0 when it goes to the front of the LRU. EINVAL. */
 export function release(pool: usize, victim: u32): u32 {
   if (!isVictim(pool, victim)) return EINVAL;
   const entry = entryOf(victim);
@@ -465,7 +471,7 @@ export function release(pool: usize, victim: u32): u32 {
   return 0;
 }
 
-/** Nothing is put off. */
+/** There is no deferred work. */
 export function runDeferred(pool: usize, force: u32): u32 {
   return 0;
 }
@@ -486,19 +492,19 @@ export function spanning(pool: usize): u32 {
   return 0;
 }
 
-/** The lists. */
+/** A row for each list. */
 export function tables(pool: usize): u32 {
   return LISTS;
 }
 
-/** One word: frames on a list. EINVAL beyond the last. */
+/** A row has one word: the number of frames on a list. EINVAL after the last row. */
 export function table(pool: usize, nth: u32, to: usize): u32 {
   if (nth >= LISTS) return EINVAL;
   store<u32>(to, listLengthOf(pool, nth));
   return 0;
 }
 
-/** Frames with so many free chunks, or, for 0, the full ones. */
+/** Number of frames with `list` free chunks; for 0, of full frames. */
 function listLengthOf(pool: usize, list: u32): u32 {
   if (list != 0) return nodesOnList(pool, list, GAP_LINKS);
   let full: u32 = 0;
@@ -512,7 +518,7 @@ function listLengthOf(pool: usize, list: u32): u32 {
 
 // ── walk ─────────────────────────────────────────────────────────────────────
 
-/** Reports what lies in a frame of the pool to mem/walk.ts. */
+/** Reports the contents of a frame of the pool to mem/walk.ts. */
 export function walk(pool: usize, frame: u32): void {
   const entry = entryOf(frame);
   for (let buddy = FIRST; buddy <= LAST; buddy++) {
@@ -532,7 +538,7 @@ export function check(pool: usize): u32 {
   if (headerChunks(pool) > 1 || poolOption(pool, 1) != 0 || poolOption(pool, 2) != 0 || poolOption(pool, 3) != 0) {
     return broken(RULE_POOL, poolFrame);
   }
-  // No descriptors, no handle records: the caches are empty.
+  // There are no descriptors and no handle records, so the caches are empty.
   for (let at = POOL_HANDLES; at < POOL_DESCRIPTORS + 16; at += 4) {
     if (load<u32>(pool + at) != 0) return broken(RULE_POOL, poolFrame);
   }
@@ -580,7 +586,7 @@ export function check(pool: usize): u32 {
   return <u32>(pool >> 12);
 }
 
-/** Sizes, gap and flags of one frame, links aside. */
+/** True when sizes, gap and flags of one frame are correct. */
 function entryIsSound(pool: usize, entry: usize): bool {
   const first = <u32>load<u16>(entry, 8);
   const last = <u32>load<u16>(entry, 10);
@@ -588,14 +594,14 @@ function entryIsSound(pool: usize, entry: usize): bool {
   const firstSize = first & SIZE_MASK;
   if (firstSize == 0 && last == 0 && (first & ISOLATED) == 0) return false;
   if (generationOf(entry, FIRST) == mask() || generationOf(entry, LAST) == mask()) return false;
-  // Where an object may have 4096 bytes, no page needs a raw frame (zpoolMallocRaw).
+  // In layout '2013' the largest object has 4096 bytes, so there is no frame of type FRAME_RAW (mallocRaw).
   if (isRaw(entry))
     return headerChunks(pool) != 0 && (firstSize == PAGE_SIZE || (firstSize == 0 && isIsolated(entry))) && last == 0;
   if (firstSize > largest(pool) || last > largest(pool)) return false;
   return chunksOf(firstSize) + chunksOf(last) <= LISTS - headerChunks(pool);
 }
 
-/** Each frame that is not isolated is on the LRU, and on the list of its gap unless that is 0. */
+/** Verifies that each frame that is not isolated is on the LRU, and on the right gap list unless it is full. */
 function zbudListsCheck(pool: usize, poolFrame: u32, onLru: u32, listed: u32): u32 {
   for (let list: u32 = 0; list < LISTS; list++) {
     const length = soundLength(pool, list, GAP_LINKS, list == 0 ? 0 : listed, (<u32>pool) | FRAME_DATA, 0);

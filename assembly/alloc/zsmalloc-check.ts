@@ -1,5 +1,5 @@
 /**
- * The check of a zsmalloc pool. What it verifies is drawn in zsmalloc-zspage.ts;
+ * The check of a zsmalloc pool. zsmalloc-zspage.ts shows the layout that it verifies;
  * the allocator is in zsmalloc.ts.
  */
 import { listNext } from '../base/list';
@@ -104,7 +104,10 @@ import {
   zspageIn,
 } from './zsmalloc-zspage';
 
-/** Verifies classes, zspages, slots, records, buffers, lists and counters. 0 or EUCLEAN; trusts nothing it reads. */
+/**
+ * Verifies classes, zspages, slots, records, buffers, lists and counters. Returns 0 or EUCLEAN. It trusts nothing that
+ * it reads.
+ */
 export function check(pool: usize): u32 {
   const poolFrame = <u32>(pool >> PAGE_SHIFT);
   const chain = poolOption(pool, 0);
@@ -126,7 +129,7 @@ export function check(pool: usize): u32 {
   return result;
 }
 
-/** The class table is what options demand, and each class adds up. */
+/** Verifies that the class table is the one that belongs to the options. */
 function classesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32 {
   const frames = classFrames(chain, rule);
   if (poolAt(pool).tableFrames != 1 + frames) return broken(RULE_POOL, poolFrame);
@@ -151,9 +154,9 @@ function classesCheck(pool: usize, poolFrame: u32, chain: u32, rule: u32): u32 {
   return layClasses(pool, chain, rule, true) ? 0 : broken(RULE_CLASS, poolFrame);
 }
 
-/** Every zspage with its frames and slots; then what they add up to, class by class, and the lists. */
+/** Verifies every zspage with its frames and slots, then the counters and lists of each class. */
 function zspagesCheck(pool: usize, poolFrame: u32): u32 {
-  const sums = blockBuffer(); // allocated and used of each class
+  const sums = blockBuffer(); // allocated and used objects of each class
   const count = load<u32>(pool + CLASS_COUNT);
   memory.fill(sums, 0, <usize>(count << 3));
   let isolated: u32 = 0;
@@ -175,7 +178,7 @@ function zspagesCheck(pool: usize, poolFrame: u32): u32 {
     else listed += 1;
     if ((state & ON_LRU) != 0) onLru += 1;
   }
-  // Each zspage has a descriptor that names it: with equal numbers none is left over.
+  // Each zspage has its own descriptor. When the numbers are equal, there are no other descriptors.
   for (let index: u32 = 0; index < SLAB_COUNT; index++) descriptors -= slabUsed(slabAt(pool, index));
   if (descriptors != 0 || frames != poolAt(pool).frames || isolated != poolAt(pool).isolated)
     return broken(RULE_POOL_COUNT, poolFrame);
@@ -192,7 +195,8 @@ function zspagesCheck(pool: usize, poolFrame: u32): u32 {
       if (length == UNSOUND) return broken(RULE_LIST, classFrame);
       if ((length != 0) != ((((<u32>sizeClass(cls).groups) >> group) & 1) != 0)) return broken(RULE_LIST, classFrame);
       for (let zspage = ringNext(ring); zspage != ring; zspage = ringNext(zspage)) {
-        // The word of a further frame is 0, and group 0 is never left with one.
+        // The frame entry of a frame that is not the first of its zspage has word 0. Group 0 is always empty after a
+        // call.
         if (ordinalOf(zspage) != ordinal || groupOf(zspage) != group || group == 0)
           return broken(RULE_LIST, frameOf(zspage));
       }
@@ -216,7 +220,7 @@ function zspagesCheck(pool: usize, poolFrame: u32): u32 {
   return 0;
 }
 
-/** One zspage, whose descriptor is one and names it: state, frames, slots. */
+/** Verifies one zspage (state, frames, slots) whose descriptor is already verified. */
 function zspageCheck(pool: usize, zspage: usize, classes: u32): u32 {
   const where = frameOf(zspage);
   const page = zspageAt(zspage);
@@ -249,7 +253,7 @@ function zspageCheck(pool: usize, zspage: usize, classes: u32): u32 {
   return slotsCheck(pool, zspage, cls);
 }
 
-/** The slots of a zspage whose frames are sound. */
+/** Verifies the slots of a zspage whose frames are already verified. */
 function slotsCheck(pool: usize, zspage: usize, cls: usize): u32 {
   const where = frameOf(zspage);
   const page = zspageAt(zspage);
@@ -269,7 +273,7 @@ function slotsCheck(pool: usize, zspage: usize, cls: usize): u32 {
     const record = <usize>(word & ~TAGS);
     if (!isRecord(record, (<u32>pool) | FRAME_HANDLES, recordBytes(pool))) return broken(RULE_SLOT, where);
     const place = locationOf(zspage, slot) | (tag == TAG_DEFERRED ? DEFERRED : 0);
-    if (placeOf(pool, record) != place) return broken(RULE_SLOT, where);
+    if (wordOfRecord(pool, record) != place) return broken(RULE_SLOT, where);
     if (classFor(pool, recordSize(record)) != cls) return broken(RULE_HANDLE, where);
     if (tag == TAG_USED) used += 1;
     if (recordMaps(record) != 0) mapped += 1;
@@ -282,7 +286,7 @@ function slotsCheck(pool: usize, zspage: usize, cls: usize): u32 {
   }
   if (used != inuseOf(zspage)) return broken(RULE_ZSPAGE, where);
   if (mapped != <u32>page.mapped) return broken(RULE_MAPS, where);
-  // A list that ends after exactly `free` steps visited no slot twice.
+  // A list that ends after exactly `free` steps has visited no slot twice.
   let slot = freedOf(zspage);
   for (; free != 0; free--) {
     if (slot >= fresh) return broken(RULE_SLOT, where);
@@ -293,15 +297,18 @@ function slotsCheck(pool: usize, zspage: usize, cls: usize): u32 {
   return slot == NONE ? 0 : broken(RULE_SLOT, where);
 }
 
-/** Word 0 of a record with its buffer, if it has one, looked through; all ones when that is not sound. */
-function placeOf(pool: usize, record: usize): u32 {
+/**
+ * Word 0 of a record; while it has a buffer, the word in the frame entry of the buffer. All ones when the buffer is
+ * wrong.
+ */
+function wordOfRecord(pool: usize, record: usize): u32 {
   const word = recordWord(record);
   if ((word & BUFFERED) == 0) return word;
   const frame = word & ~BUFFERED;
   return recordMaps(record) != 0 && isBufferOf(pool, frame, record) ? bufferWord(frame) : 0xffffffff;
 }
 
-/** Every data frame has a descriptor, every further one is in its chain once; every buffer has its record. */
+/** Verifies that every data frame has a descriptor and is in its zspage, and that every buffer has its record. */
 function framesCheck(pool: usize, poolFrame: u32): u32 {
   const classes = load<u32>(pool + CLASS_COUNT);
   const bump = boot(BOOT_BUMP);
@@ -336,7 +343,7 @@ function framesCheck(pool: usize, poolFrame: u32): u32 {
   return frames == poolAt(pool).frames ? 0 : broken(RULE_POOL_COUNT, poolFrame);
 }
 
-/** Every record that is in use belongs to one slot, and they add up to the pool's counters. */
+/** Verifies that every used record belongs to one slot, and that the counters of the pool are right. */
 function recordsCheck(pool: usize, poolFrame: u32): u32 {
   const cache = pool + POOL_HANDLES;
   let objects: u32 = 0;
@@ -344,7 +351,7 @@ function recordsCheck(pool: usize, poolFrame: u32): u32 {
   let maps: u32 = 0;
   for (let record = slabNext(cache, 0); record != 0; record = slabNext(cache, record)) {
     const where = <u32>(record >> PAGE_SHIFT);
-    const place = placeOf(pool, record);
+    const place = wordOfRecord(pool, record);
     const deferred = (place & DEFERRED) != 0;
     const frame = (place & ~DEFERRED) >> 8;
     if (!frameExists(frame) || entryOwner(entryOf(frame)) != ((<u32>pool) | FRAME_DATA))

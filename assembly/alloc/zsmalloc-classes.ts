@@ -1,20 +1,21 @@
 /**
  * zsmalloc: the table of size classes.
  *
- * 255 candidates, 32 to 4096 bytes in steps of 16. For each the chain length is
- * chosen (how many frames make up a zspage), then candidates that give the same
- * (frames, objects) as the next larger kept one are merged into it (C1..C9).
- * The result is a map from candidate to class and one 128-byte record a class:
+ * There are 255 candidates, 32 to 4096 bytes in steps of 16. For each candidate a
+ * chain length is chosen (the number of frames in a zspage). Then a candidate is
+ * merged into the next larger class when both have the same number of frames and
+ * objects (C1..C9). The result is a map from candidate to class, and a structure of
+ * 128 bytes for each class:
  *
- *   0 u16 object bytes    2 u8 class index (the largest merged)   3 u8 frames
- *   4 u16 objects (N)     6 u16 fullness groups that have a zspage (bit set)
+ *   0 u16 object bytes    2 u8 class index (the largest candidate)   3 u8 frames
+ *   4 u16 objects (N)     6 u16 fullness groups that are not empty, as bits
  *   8 allocated objects  12 used objects
- *  16 rings, one a fullness group: 12, each two links (base/list.ts)
- * 112 10 << 20 / N, rounded up: times the objects of a zspage it is the zspage's
- *     group without a division (N <= 256, so the rounding never shows)
+ *  16 rings, one for each fullness group: 12, each two links (base/list.ts)
+ * 112 10 << 20 / N, rounded up: multiplied by the objects in use, it gives the group
+ *     of a zspage without a division (N <= 256, so the rounding has no effect)
  *
- * A map of 255 bytes in the pool's header, 119 classes (four frames) with the
- * default chain of 8, 192 at most (chain 16).
+ * The map has 255 bytes in the pool header. The default chain of 8 gives 119 classes
+ * (four frames); the most is 192 (chain 16).
  */
 import { ZS_WORD } from '../abi';
 import { PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
@@ -25,21 +26,21 @@ export const CLASS_BYTES: u32 = 128;
 const CLASS_SHIFT: u32 = 7;
 const SIZE_MIN: u32 = 32;
 const STEP_SHIFT: u32 = 4;
-export const WORD: u32 = ZS_WORD; // bytes of a slot's word
+export const WORD: u32 = ZS_WORD; // unused bytes at the start of a slot (in the kernel: the handle)
 
 export const SCALE_SHIFT: u32 = 20;
 
-// In the pool's header:
-export const CLASS_MAP: usize = POOL_TABLES; // u8 a candidate: ordinal of its class
+// In the pool header:
+export const CLASS_MAP: usize = POOL_TABLES; // a u8 for each candidate: ordinal of its class in the class table
 export const CLASS_COUNT: usize = POOL_TABLES + 256; // u32
-export const CLASS_FRAMES: usize = POOL_TABLES + 260; // up to CLASS_FRAMES_MAX addresses of frames of class records
+export const CLASS_FRAMES: usize = POOL_TABLES + 260; // addresses of its frames, up to CLASS_FRAMES_MAX
 
 export const CLASS_FRAMES_MAX: u32 = 6;
 export const GROUPS: u32 = 12;
 const SCALE: usize = 112;
 export const CLASS_END: u32 = 116; // zero from here
 
-/** Chain rules. */
+/** Rules that choose the chain length. */
 const RULE_BYTES: u32 = 0;
 export const RULE_PERCENT: u32 = 1;
 
@@ -60,7 +61,7 @@ export class SizeClass {
   return load<u32>(cls, SCALE);
 }
 
-/** C2, C3: frames of a zspage for objects of this size. */
+/** C2, C3: frames in a zspage for objects of this size. */
 function chainPages(size: u32, chain: u32, rule: u32): u32 {
   if (rule == RULE_BYTES && (size & (size - 1)) == 0) return 1;
   let best: u32 = 1;
@@ -89,14 +90,14 @@ function chainPages(size: u32, chain: u32, rule: u32): u32 {
   return SIZE_MIN + (index << STEP_SHIFT);
 }
 
-/** C6: candidate for a request; the word is added for huge objects too. */
+/** C6: the candidate for a request. WORD is added for huge objects too. */
 /* @inline */ export function classIndex(bytes: u32): u32 {
   const slot = bytes + WORD;
   if (slot <= SIZE_MIN) return 0;
   return min<u32>(CLASSES - 1, (slot - SIZE_MIN + 15) >> STEP_SHIFT);
 }
 
-/** Classes that are kept for this chain and rule. */
+/** Number of classes for this chain and rule. */
 function countClasses(chain: u32, rule: u32): u32 {
   let count: u32 = 0;
   let lastPages: u32 = 0;
@@ -112,30 +113,30 @@ function countClasses(chain: u32, rule: u32): u32 {
   return count;
 }
 
-/** Frames of class records that a pool needs. */
+/** Frames that the class table of a pool needs. */
 export function classFrames(chain: u32, rule: u32): u32 {
   return (countClasses(chain, rule) * CLASS_BYTES + PAGE_SIZE - 1) >> PAGE_SHIFT;
 }
 
-/** Record of a class by its ordinal. */
+/** Address of a class, by its ordinal. */
 /* @inline */ export function classAt(pool: usize, ordinal: u32): usize {
   const at = <usize>(ordinal << CLASS_SHIFT);
   return <usize>load<u32>(pool + CLASS_FRAMES + ((at >> PAGE_SHIFT) << 2)) + (at & (PAGE_SIZE - 1));
 }
 
-/** Ordinal of the class with this record: the map at its index says. */
+/** Ordinal of a class, by its address. */
 /* @inline */ export function ordinalFor(pool: usize, cls: usize): u32 {
   return <u32>load<u8>(pool + CLASS_MAP + <usize>changetype<SizeClass>(cls).index);
 }
 
-/** Record of the class that serves a request. */
+/** Address of the class for a request. */
 /* @inline */ export function classFor(pool: usize, bytes: u32): usize {
   return classAt(pool, load<u8>(pool + CLASS_MAP + <usize>classIndex(bytes)));
 }
 
 /**
- * C5: lays out map and records, ordinal 0 the largest class; or, to verify, compares what is there with it.
- * The frames of the records are in place (zero, when laying out). Returns false for a difference.
+ * C5: writes the map and the class table, the largest class first (ordinal 0). With `verify`, compares them instead.
+ * The frames of the class table must exist; they are zeros before the write. Returns false for a difference.
  */
 export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bool {
   let ordinal: u32 = 0xffffffff;
@@ -148,26 +149,27 @@ export function layClasses(pool: usize, chain: u32, rule: u32, verify: bool): bo
     const objects = (pages << PAGE_SHIFT) / size;
     if (pages != lastPages || objects != lastObjects) {
       ordinal += 1;
-      same = lay(classAt(pool, ordinal), size | ((<u32>index) << 16) | (pages << 24), verify) && same;
+      same = storeOrCompare(classAt(pool, ordinal), size | ((<u32>index) << 16) | (pages << 24), verify) && same;
       const record = changetype<SizeClass>(classAt(pool, ordinal));
       if (!verify) record.objects = <u16>objects;
       same = same && record.objects == objects;
       if (!verify) ringsInit(classAt(pool, ordinal));
-      same = lay(classAt(pool, ordinal) + SCALE, ((10 << SCALE_SHIFT) + objects - 1) / objects, verify) && same;
+      same =
+        storeOrCompare(classAt(pool, ordinal) + SCALE, ((10 << SCALE_SHIFT) + objects - 1) / objects, verify) && same;
     }
     if (!verify) store<u8>(pool + CLASS_MAP + <usize>index, <u8>ordinal);
     same = same && <u32>load<u8>(pool + CLASS_MAP + <usize>index) == ordinal;
     lastPages = pages;
     lastObjects = objects;
   }
-  return lay(pool + CLASS_COUNT, ordinal + 1, verify) && same;
+  return storeOrCompare(pool + CLASS_COUNT, ordinal + 1, verify) && same;
 }
 
-// A list is a ring: a node that stands for its head is in it, too, so that a node
-// is taken out without a question. Nodes have their links at RING_LINKS.
+// A list is a ring that includes a node for the head. So a node can be taken out
+// without a branch. Nodes have their links at RING_LINKS.
 export const RING_LINKS: usize = 16;
 
-/** The node that stands for the head of a group's list. */
+/** The node that stands for the head of the list of a group. */
 /* @inline */ export function ringOf(cls: usize, group: u32): usize {
   return cls + <usize>(group << 3);
 }
@@ -179,8 +181,8 @@ function ringsInit(cls: usize): void {
   }
 }
 
-/** Stores a word, or compares it. */
-function lay(at: usize, word: u32, verify: bool): bool {
+/** Stores a word; with `verify`, compares it instead. */
+function storeOrCompare(at: usize, word: u32, verify: bool): bool {
   if (!verify) store<u32>(at, word);
   return load<u32>(at) == word;
 }

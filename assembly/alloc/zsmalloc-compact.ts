@@ -1,6 +1,6 @@
 /**
- * Compaction of zsmalloc: objects of sparse zspages move into fuller ones of
- * their class. Rules K and J of docs/rules/zsmalloc.md; the allocator is in
+ * Compaction of zsmalloc: objects of sparse zspages move into fuller zspages of the
+ * same class. Rules K and J of docs/rules/zsmalloc.md; the allocator is in
  * zsmalloc.ts.
  */
 import { OUT_CURSOR } from '../abi';
@@ -31,12 +31,12 @@ import {
   zspageFree,
 } from './zsmalloc-zspage';
 
-/** K1. */
+/** K1: frames that compaction of a class may free. */
 /* @inline */ export function classFreeable(cls: usize): u32 {
   return ((sizeClass(cls).allocated - sizeClass(cls).used) / <u32>sizeClass(cls).objects) * <u32>sizeClass(cls).pages;
 }
 
-/** Frames that compact() would give back; never less than it does. */
+/** Frames that compact() may free; never fewer than it does free. */
 export function freeable(pool: usize): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   let frames: u32 = 0;
@@ -44,7 +44,7 @@ export function freeable(pool: usize): u32 {
   return frames;
 }
 
-/** Copies bytes of a zspage, run to run, over frame borders of both. */
+/** Copies bytes from one zspage to another, across the frame borders of both. */
 function copyRun(target: usize, targetAt: u32, source: usize, sourceAt: u32, bytes: u32): void {
   while (bytes != 0) {
     const room = min(PAGE_SIZE - (targetAt & PAGE_MASK), PAGE_SIZE - (sourceAt & PAGE_MASK));
@@ -60,7 +60,7 @@ function copyRun(target: usize, targetAt: u32, source: usize, sourceAt: u32, byt
   }
 }
 
-/** Moves the object of one slot: K2.3. Returns its payload bytes. */
+/** Moves the object of one slot (K2.3). Returns its size in bytes. */
 function moveObject(cls: usize, source: usize, slot: u32, target: usize): u32 {
   const record = <usize>(slotWord(source, cls, slot) & ~TAGS);
   const size = recordSize(record);
@@ -79,8 +79,8 @@ function moveObject(cls: usize, source: usize, slot: u32, target: usize): u32 {
 }
 
 /**
- * Moves the objects of `source` from slot `from` on into `target`, until that is
- * full or no object is left. Returns the slot at which it stopped (N: none left).
+ * Moves the objects of `source` from slot `from` on into `target`, until `target` is
+ * full or no object is left. Returns the slot where it stopped (N: no object is left).
  */
 function moveObjects(pool: usize, cls: usize, source: usize, from: u32, target: usize): u32 {
   const fresh = freshOf(source);
@@ -98,9 +98,9 @@ function moveObjects(pool: usize, cls: usize, source: usize, from: u32, target: 
 }
 
 /**
- * Empties sparse zspages into fuller ones, class by class.
+ * Moves the objects of sparse zspages into fuller ones, class by class.
  * @param victims the most zspages to take as a source
- * @returns frames given back
+ * @returns frames freed
  */
 export function compact(pool: usize, victims: u32): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
@@ -110,7 +110,10 @@ export function compact(pool: usize, victims: u32): u32 {
   return freed;
 }
 
-/** The same in parts, of so many sources each. The cursor is the number of the class behind the one to go on with. */
+/**
+ * compact in steps of `most` source zspages. The cursor is the ordinal of the class where the next step begins, plus
+ * one.
+ */
 export function compactFrom(pool: usize, cursor: u32, most: u32): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   let freed: u32 = 0;
@@ -126,8 +129,8 @@ function compactClass(pool: usize, ordinal: u32): u32 {
   return twelveGroups(pool) ? compactTwelve(pool, cls) : compactFour(pool, cls);
 }
 
-/** Takes one from the budget; false when it is used up. */
-function budget(): bool {
+/** Takes one source from the budget. False when the budget is used up. */
+function takeFromBudget(): bool {
   const left = out(WORK_BUDGET);
   if (left == 0) return false;
   setOut(WORK_BUDGET, left - 1);
@@ -138,7 +141,7 @@ function budget(): bool {
 function compactTwelve(pool: usize, cls: usize): u32 {
   let freed: u32 = 0;
   let target: usize = 0;
-  while (classFreeable(cls) != 0 && budget()) {
+  while (classFreeable(cls) != 0 && takeFromBudget()) {
     if (target == 0) {
       target = fullest(pool, cls);
       if (target == 0) break;
@@ -163,7 +166,7 @@ function compactTwelve(pool: usize, cls: usize): u32 {
   return freed;
 }
 
-/** Takes the head of the fuller of the two lists off it: J1. */
+/** Takes a zspage with room off the list of its group: the head of the fuller of the two lists (J1). */
 function takeTarget(pool: usize, cls: usize): usize {
   const target = fullest(pool, cls);
   if (target != 0) delist(cls, target);
@@ -177,7 +180,7 @@ function compactFour(pool: usize, cls: usize): u32 {
     const source = emptiest(pool, cls);
     if (source == 0) return freed;
     delist(cls, source);
-    if (classFreeable(cls) == 0 || zspageAt(source).mapped != 0 || !budget()) {
+    if (classFreeable(cls) == 0 || zspageAt(source).mapped != 0 || !takeFromBudget()) {
       enlist(pool, cls, source);
       return freed;
     }

@@ -1,5 +1,5 @@
 /**
- * What looks at a zsmalloc pool and changes nothing: statistics and the walk over
+ * Functions that read a zsmalloc pool and change nothing: statistics and the walk over
  * the contents of a frame. The allocator is in zsmalloc.ts.
  */
 import {
@@ -47,7 +47,7 @@ export function ownsFrames(): u32 {
   return (1 << FRAME_SLAB) | (1 << FRAME_HANDLES) | (1 << FRAME_DATA) | (1 << FRAME_BUFFER);
 }
 
-/** Classes of the pool. */
+/** A row for each size class. */
 export function tables(pool: usize): u32 {
   return load<u32>(pool + CLASS_COUNT);
 }
@@ -56,7 +56,7 @@ function setRow(row: usize, word: u32, value: u32): void {
   store<u32>(row + ((<usize>word) << 2), value);
 }
 
-/** One class, smallest first, as a row at `to` (ROW_INDEX and so on). EINVAL beyond the last. */
+/** Writes one class, the smallest first, as a row at `to` (ROW_INDEX and so on). EINVAL after the last row. */
 export function table(pool: usize, nth: u32, to: usize): u32 {
   const count = load<u32>(pool + CLASS_COUNT);
   if (nth >= count) return EINVAL;
@@ -85,7 +85,7 @@ export function table(pool: usize, nth: u32, to: usize): u32 {
   return 0;
 }
 
-/** Zspages of a class that are under reclaim: they are in no group. */
+/** Number of isolated zspages of a class. They are in no group. */
 function isolatedOf(pool: usize, ordinal: u32): u32 {
   if (poolAt(pool).isolated == 0) return 0;
   let count: u32 = 0;
@@ -95,7 +95,7 @@ function isolatedOf(pool: usize, ordinal: u32): u32 {
   return count;
 }
 
-/** Objects whose slot straddles two frames: S5. */
+/** Objects whose slot straddles two frames (S5). */
 export function spanning(pool: usize): u32 {
   let spanning: u32 = 0;
   for (let zspage = nextZspage(pool, 0); zspage != 0; zspage = nextZspage(pool, zspage)) {
@@ -111,7 +111,9 @@ export function spanning(pool: usize): u32 {
 
 // ── walk ─────────────────────────────────────────────────────────────────────
 
-/** Reports what lies in a frame: a straddling object appears in both frames, with its part in each. */
+/**
+ * Reports the contents of a frame. A straddling object appears in both of its frames, with the part that lies there.
+ */
 export function walk(pool: usize, frame: u32): void {
   const zspage = zspageIn(descriptorOf(entryOf(frame)));
   const cls = classOf(pool, zspage);

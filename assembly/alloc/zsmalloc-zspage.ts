@@ -1,20 +1,21 @@
 /**
- * Zspages of zsmalloc: their layout, fullness groups and lists, slots. The
- * allocator is in zsmalloc.ts.
+ * Zspages of zsmalloc: layout, fullness groups and their lists, slots. The allocator
+ * is in zsmalloc.ts. A slot is room for one object in a zspage.
  *
- *   record  word 0 (mem/handle.ts): first frame of the zspage << 8 | slot
- *   entry of the first frame: what is called a zspage below
+ *   handle record  word 0 (mem/handle.ts): first frame of the zspage << 8 | slot
+ *   frame entry of the first frame; its address stands for the zspage in the code below
  *     8 u16 objects in use   10 u8 class   11 u8 fullness group | LRU 0x10 | isolated 0x20
- *    12 u16 last freed slot (or NONE)      14 u16 fresh mark: slots from here were never used
+ *    12 u16 last freed slot (or NONE)      14 u16 fresh mark: slots from here on were never used
  *    16 links: list of the group           24 descriptor          28 u16 objects mapped
- *   entry of a further frame: 24 descriptor, rest zero
- *   descriptor, in the slab of its size (32, 64 ... 512, 1364 bytes)
- *     0 first frame   4 links: LRU   12 further frames, then a word for each slot:
+ *   frame entry of another frame of the zspage: 24 descriptor, rest zero
+ *   zspage descriptor, in the slab of its size (32, 64 ... 512, 1364 bytes)
+ *     0 first frame   4 links: LRU   12 the other frames, then a word for each slot:
  *       handle record | 1 allocated, next free slot << 2 free, handle record | 2 freed under reclaim
- *   pool  256 class map, class records (zsmalloc-classes.ts)   540 slabs of descriptors
+ *   pool  256 class map and class table (zsmalloc-classes.ts)   540 slabs of descriptors
  *
- * While a straddling object is mapped its record names a buffer frame instead
- * (mem/map-buffers.ts), and the word of that buffer is what the record held.
+ * While a straddling object is mapped, its record has the number of a buffer frame
+ * instead (mem/map-buffers.ts). The frame entry of the buffer then holds word 0 of
+ * the record.
  */
 import { invariant } from '../base/debug';
 import { listNext, listPrevious, listPush, listRemove, listToFront } from '../base/list';
@@ -47,12 +48,12 @@ const GROUP_MASK: u32 = 0x0f;
 export const ON_LRU: u32 = 0x10;
 export const ISOLATED: u32 = 0x20;
 export const LRU_LINKS: usize = 4; // in a descriptor
-const FRAMES: usize = 8; // further frames of a descriptor, as if the first were one of them
-const SLABS: usize = 540; // in the pool
+const FRAMES: usize = 8; // offset in a descriptor: 4 bytes before the second frame, so that frame n is at FRAMES + 4 n
+const SLABS: usize = 540; // in the pool header
 export const SLAB_COUNT: u32 = 6;
 const CACHE_BYTES: usize = 16;
-const SMALLEST_SHIFT: u32 = 5; // of the descriptors
-const LARGEST: u32 = 1364;
+const SMALLEST_SHIFT: u32 = 5; // bytes of the smallest descriptors, log2
+const LARGEST: u32 = 1364; // bytes of the largest descriptors
 export const TAG_USED: u32 = 1;
 export const TAG_DEFERRED: u32 = 2;
 export const TAGS: u32 = 3;
@@ -83,7 +84,7 @@ class Zspage {
   return changetype<SizeClass>(record);
 }
 
-// word and slots are read and written whole: a word that was written in parts is slow to read.
+// `word` and `slots` are always read and written as a whole: a word that was written in parts is slow to read.
 
 /* @inline */ export function inuseOf(zspage: usize): u32 {
   return zspageAt(zspage).word & LOW;
@@ -122,9 +123,9 @@ class Zspage {
 }
 
 /**
- * Which slab has the descriptors of a class. Sizes of powers of two take the least memory: with a slab for each exact size, each
- * of which begins a frame of its own, the pages of five programs took 281 frames of descriptors instead of 185 at 20,000 pages,
- * and 201 instead of 32 at 300.
+ * The slab for the descriptors of a class. Sizes that are powers of two take the least memory. With a slab for each
+ * exact size (and so at least one frame for each), the pages of five programs took 281 frames of descriptors instead of
+ * 185 at 20,000 pages, and 201 instead of 32 at 300.
  */
 export function slabOf(pool: usize, cls: usize): usize {
   const bytes = <u32>FRAMES + 4 * (<u32>sizeClass(cls).pages + <u32>sizeClass(cls).objects);
@@ -165,12 +166,12 @@ export function frameInChain(zspage: usize, place: u32): u32 {
   return load<u32>(place == 0 ? descriptor : descriptor + FRAMES + ((<usize>place) << 2));
 }
 
-/** S5. */
+/** True when a slot lies in two frames (S5). */
 /* @inline */ export function straddles(size: u32, slot: u32): bool {
   return ((slot * size) & PAGE_MASK) + size > PAGE_SIZE;
 }
 
-/** Where the word of a slot lies: S2. */
+/** Address of the word of a slot (S2). */
 /* @inline */ export function wordAt(zspage: usize, cls: usize, slot: u32): usize {
   return descriptorOf(zspage) + FRAMES + ((<usize>(<u32>sizeClass(cls).pages + slot)) << 2);
 }
@@ -183,12 +184,12 @@ export function frameInChain(zspage: usize, place: u32): u32 {
   store<u32>(wordAt(zspage, cls, slot), word);
 }
 
-/** Word 0 of the record of an object: S4. */
+/** Word 0 of the record of the object in a slot (S4). */
 /* @inline */ export function locationOf(zspage: usize, slot: u32): u32 {
   return (frameOf(zspage) << 8) | slot;
 }
 
-/** Where a live object is, also while it is mapped through a buffer. */
+/** The location of a live object, also while it is mapped through a buffer. */
 export function location(record: usize): u32 {
   const word = recordWord(record);
   return (word & BUFFERED) != 0 ? bufferWord(word & ~BUFFERED) : word;
@@ -208,7 +209,7 @@ export function location(record: usize): u32 {
   return twelveGroups(pool) ? 11 : 3;
 }
 
-/** G1, G2. */
+/** G1, G2: the group of a zspage with `inuse` objects. */
 export function groupFor(pool: usize, cls: usize, inuse: u32): u32 {
   const objects = <u32>sizeClass(cls).objects;
   if (inuse == 0) return 0;
@@ -217,7 +218,7 @@ export function groupFor(pool: usize, cls: usize, inuse: u32): u32 {
   return inuse <= (3 * objects) / 4 ? 1 : 2;
 }
 
-/** Of a zspage with an object. */
+/** groupFor with twelve groups, for a zspage that is not empty. */
 /* @inline */ function groupOfTwelve(cls: usize, inuse: u32): u32 {
   return 1 + ((inuse * scaleOf(cls)) >> SCALE_SHIFT);
 }
@@ -235,7 +236,7 @@ export function groupFor(pool: usize, cls: usize, inuse: u32): u32 {
 }
 
 /** Makes two nodes of a ring neighbours. */
-/* @inline */ function join(left: usize, right: usize): void {
+/* @inline */ function linkNodes(left: usize, right: usize): void {
   store<u32>(left, <u32>right, RING_LINKS + 4);
   store<u32>(right, <u32>left, RING_LINKS);
 }
@@ -250,26 +251,27 @@ export function enlist(pool: usize, cls: usize, zspage: usize): void {
   const group = groupFor(pool, cls, inuse);
   const ring = ringOf(cls, group);
   let left = ring;
-  // V1: behind the head, unless that has no more objects.
+  // V1: after the first zspage of the list, if that one has more objects.
   if (!twelveGroups(pool) && !isEmpty(ring) && inuse < inuseOf(ringNext(ring))) left = ringNext(ring);
   setState(zspage, (stateOf(zspage) & ~GROUP_MASK) | group);
-  join(zspage, ringNext(left));
-  join(left, zspage);
+  linkNodes(zspage, ringNext(left));
+  linkNodes(left, zspage);
   sizeClass(cls).groups = <u16>((<u32>sizeClass(cls).groups) | ((<u32>1) << group));
 }
 
 export function delist(cls: usize, zspage: usize): void {
   const group = groupOf(zspage);
   const ring = ringOf(cls, group);
-  join(ringPrevious(zspage), ringNext(zspage));
+  linkNodes(ringPrevious(zspage), ringNext(zspage));
   store<u64>(zspage, 0, RING_LINKS);
   sizeClass(cls).groups = <u16>((<u32>sizeClass(cls).groups) & ~((<u32>isEmpty(ring)) << group));
 }
 
 /**
- * L4: gives a zspage its new first word. If its group did not change it keeps its place.
- * Whether that is so can hardly be predicted, and would be known late when the
- * zspage is cold: so all is done in either case, and there is no question.
+ * L4: stores the new `word` of a zspage and moves it to the list of its new group. When
+ * the group is the same, the zspage stays where it is. There is no branch for this: it
+ * could hardly be predicted, and its condition would be known late when the zspage is
+ * cold. So the same stores happen in both cases.
  */
 /* @inline */ export function regroup(pool: usize, cls: usize, zspage: usize, word: u32): void {
   if (!twelveGroups(pool)) return regroupFour(pool, cls, zspage, word);
@@ -280,7 +282,7 @@ export function delist(cls: usize, zspage: usize): void {
   const right = ringNext(zspage);
   const ring = ringOf(cls, group);
   const first = ringNext(ring);
-  // What is not to change is written where the zspage lies itself, which is no other cold line.
+  // A store that must have no effect goes to the zspage itself, so it touches no other cold line.
   store<u32>(select<usize>(left, zspage, moves), <u32>right, RING_LINKS + 4);
   store<u32>(select<usize>(right, zspage, moves), <u32>left, RING_LINKS);
   store<u32>(select<usize>(first, zspage, moves), <u32>zspage, RING_LINKS);
@@ -300,18 +302,18 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
   enlist(pool, cls, zspage);
 }
 
-/** The groups of a class that have a zspage with a free slot. */
+/** The groups of a class that have a zspage with a free slot, as bits. */
 /* @inline */ function openGroups(pool: usize, cls: usize): u32 {
   return (<u32>sizeClass(cls).groups) & ((1 << fullGroup(pool)) - 1);
 }
 
-/** Head of the fullest list that is not full, 0 when there is none: M1. */
+/** First zspage of the fullest group, apart from full zspages; 0 for none (M1). */
 /* @inline */ export function fullest(pool: usize, cls: usize): usize {
   const groups = openGroups(pool, cls);
   return groups == 0 ? 0 : ringNext(ringOf(cls, 31 - clz<u32>(groups)));
 }
 
-/** Head of the emptiest list, 0 when there is none. */
+/** First zspage of the emptiest group, 0 for none. */
 /* @inline */ export function emptiest(pool: usize, cls: usize): usize {
   const groups = openGroups(pool, cls);
   return groups == 0 ? 0 : ringNext(ringOf(cls, ctz<u32>(groups)));
@@ -319,7 +321,7 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
 
 // ── slots and zspages ────────────────────────────────────────────────────────
 
-/** F2: takes the last freed slot, else the next one never used. */
+/** F2: takes the last freed slot, else the first one that was never used. */
 /* @inline */ export function takeSlot(zspage: usize, cls: usize): u32 {
   if (!ASC_NO_ASSERT) invariant(inuseOf(zspage) < sizeClass(cls).objects);
   const slots = zspageAt(zspage).slots;
@@ -333,14 +335,16 @@ function regroupFour(pool: usize, cls: usize, zspage: usize, word: u32): void {
   return slot;
 }
 
-/** F2: the slot becomes the head of the free list. */
+/** F2: puts a slot at the head of the free list. */
 /* @inline */ export function giveSlot(zspage: usize, cls: usize, slot: u32): void {
   const slots = zspageAt(zspage).slots;
   setSlotWord(zspage, cls, slot, (slots & LOW) << NEXT_SHIFT);
   zspageAt(zspage).slots = (slots & ~LOW) | slot;
 }
 
-/** M3: a zspage of k frames, on the list of the empty ones; 0 without a frame, and nothing is kept then. */
+/**
+ * M3: creates a zspage and puts it on the list of group 0. Returns 0 without enough frames; then nothing has changed.
+ */
 export function zspageCreate(pool: usize, cls: usize): usize {
   const pages = <u32>sizeClass(cls).pages;
   const slab = slabOf(pool, cls);
@@ -365,13 +369,13 @@ export function zspageCreate(pool: usize, cls: usize): usize {
   return zspage;
 }
 
-/** Gives a descriptor and its first `pages` frames back. */
+/** Frees a descriptor and its first `pages` frames. */
 function freeFrames(slab: usize, descriptor: usize, pages: u32): void {
   while (pages-- > 0) frameFree(load<u32>(pages == 0 ? descriptor : descriptor + FRAMES + ((<usize>pages) << 2)));
   slabFree(slab, descriptor);
 }
 
-/** D1: frames and descriptor of an empty zspage that is off its group's list go back. Returns the frames. */
+/** D1: frees an empty zspage that is on no group list, with its descriptor. Returns the number of frames. */
 export function zspageFree(pool: usize, zspage: usize): u32 {
   const cls = classOf(pool, zspage);
   const pages = <u32>sizeClass(cls).pages;
@@ -383,7 +387,7 @@ export function zspageFree(pool: usize, zspage: usize): u32 {
   return pages;
 }
 
-/** U2, U5: a write puts the zspage at the front of the LRU, unless it is under reclaim. */
+/** U2, U5: puts a zspage at the front of the LRU after a write, unless it is isolated. */
 export function touch(pool: usize, zspage: usize): void {
   const state = stateOf(zspage);
   if ((state & ISOLATED) != 0) return;
@@ -395,12 +399,12 @@ export function touch(pool: usize, zspage: usize): void {
   listPush(pool + POOL_LRU, descriptorOf(zspage), LRU_LINKS);
 }
 
-/** Where the payload of a slot begins in its zspage. */
+/** Offset of the payload of a slot in its zspage. */
 /* @inline */ export function payloadAt(cls: usize, slot: u32): u32 {
   return slot * <u32>sizeClass(cls).size + (isHuge(cls) ? 0 : WORD);
 }
 
-/** The pool's first zspage in a frame behind that of `zspage` (0: from the start), 0 at the end. */
+/** The next zspage of the pool after `zspage` (0: the first one), in the order of first frames; 0 at the end. */
 export function nextZspage(pool: usize, zspage: usize): usize {
   const bump = boot(BOOT_BUMP);
   for (let frame = zspage == 0 ? boot(BOOT_FIRST) : frameOf(zspage) + 1; frame < bump; frame++) {
@@ -410,7 +414,7 @@ export function nextZspage(pool: usize, zspage: usize): usize {
   return 0;
 }
 
-/** Where a frame is in the chain of its zspage; beyond the chain for one that is not there. */
+/** Index of a frame in its zspage; `pages` or more when it is not in the zspage. */
 export function placeIn(zspage: usize, pages: u32, frame: u32): u32 {
   let place: u32 = 0;
   while (place < pages && frameInChain(zspage, place) != frame) place += 1;

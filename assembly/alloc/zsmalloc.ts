@@ -1,11 +1,12 @@
 /**
- * zsmalloc: slots of one size packed across chained frames.
+ * zsmalloc: slots of one size, packed across chained frames.
  *
- * What it is. The densest of the five for compressed pages. A zspage is a chain
- * of 1..16 frames seen as one run of bytes and cut into N slots of its class's
- * size; a slot may straddle two frames, so almost nothing is lost at frame ends.
- * Handles go through a table of records (mem/handle.ts), so objects can be moved
- * and compact() can empty sparse zspages into fuller ones.
+ * What it is. The densest of the five allocators for compressed pages. A zspage is a
+ * chain of 1..16 frames, used as one run of bytes and divided into N slots of its
+ * class size. A slot is room for one object. It may straddle two frames, so almost
+ * nothing is lost at the end of a frame. Handles are records (mem/handle.ts), so
+ * objects can move, and compact() can move the objects of sparse zspages into fuller
+ * ones.
  *
  *   zspage of class 1632, 2 frames, 5 slots
  *   ┌──────────────┬──────────────┬───────╫───────┬──────────────┬────────────┬──┐
@@ -14,37 +15,37 @@
  *   0            1632           3264     4096    4896          6528        8160  8192
  *   slot: [ 4 bytes | payload, slack ]
  *
- * The 4 bytes are kept free, since the geometry (and so every figure) depends on
- * them, but nothing is stored there: the words of slots are in the descriptor of
- * their zspage. In the slot each free and each malloc would touch a cold line of a
- * cold page, which was a fifth of what they cost. What both ask of a zspage lies in the
- * table entry of its first frame, so the way there is record, entry, class: they are
- * drawn in zsmalloc-zspage.ts.
+ * The 4 bytes stay unused. They exist because the geometry (and so every figure)
+ * depends on them. The word of a slot is in the descriptor of its zspage instead: in
+ * the slot, each malloc and free would touch a cold line of a cold frame, which was a
+ * fifth of their time. The state of a zspage that malloc and free need is in the frame
+ * entry of its first frame. So they go from handle record to frame entry to class; see
+ * zsmalloc-zspage.ts for the layout.
  *
- * A fresh zspage is not written: its slots are handed out in ascending order
- * from the fresh mark once the list of freed slots (last freed first) is empty,
- * which is the same order as a list made of all of them (F1, F2).
+ * A new zspage is not written: its slots are handed out in ascending order from the
+ * fresh mark on, once the list of freed slots (last freed first) is empty. This is the
+ * same order as with a free list of all slots (F1, F2).
  *
- * Each fullness group of a class has a list, that of the full ones too, though
- * nothing looks there (G3): so a zspage that changes its group always leaves a
- * list and joins one.
+ * Each fullness group of a class has a list, the group of full zspages too, though
+ * nothing looks for these (G3). So a zspage that changes its group always moves from
+ * one list to another.
  *
- * Vital statistics: largest object 4096; overhead an object 4 (in the slot) + 4
- * (word) + 8 (record) + at most 15 (class step) bytes; a zspage 8 and 4 a frame, its
- * descriptor rounded up to the next size; malloc and free O(1); density 0.97 on
- * uniform sizes at chain 8.
+ * Vital statistics: largest object 4096 bytes; overhead for each object 4 (in the slot) +
+ * 4 (word) + 8 (record) + at most 15 (class step) bytes; for each zspage 8 bytes and 4 for
+ * each frame, with the descriptor rounded up to the next size; malloc and free O(1);
+ * density 0.97 on uniform sizes at chain 8.
  *
  * Options: word 0 chain 1..16, word 1 chain rule, word 2 fullness groups. 12
- * groups come with insertion at the head and the compaction of 6.4, 4 groups
- * with "second place" insertion and the compaction of 6.1 (V1).
+ * groups mean insertion at the head and the compaction of 6.4; 4 groups mean
+ * insertion at the head or second place, and the compaction of 6.1 (V1).
  *
  * Source: Linux mm/zsmalloc.c of 6.1 (percent rule, 4 groups), 6.4 and 6.12
  * (bytes rule, 12 groups; the LRU as in 6.2..6.4). Rule numbers (C, S, F, G, L,
  * M, D, K, J, U, E, P, Q) are those of docs/rules/zsmalloc.md.
- * Ours: validated handles, map counts, and of the defects of the historic
- * writeback patches none: freed handles under reclaim are released when the
- * reclaim of that zspage ends, a victim is chosen by LRU over all classes, full
- * zspages are candidates.
+ * Differences: handles are validated, maps are counted. The defects of the historic
+ * writeback patches are absent: the handles of objects freed under reclaim are
+ * released when the reclaim of their zspage ends, one LRU over all classes chooses
+ * the victim, and full zspages can be victims.
  */
 import { OUT_CURSOR, OUT_LENGTH, OUT_OFFSET, OUT_PLACE_A, OUT_PLACE_B, OUT_SECOND, OUT_SIZE } from '../abi';
 import { EBUSY, EINVAL, ENOMEM, ENOSPC } from '../base/errno';
@@ -55,15 +56,15 @@ import {
   DEFERRED,
   MAPS_MAX,
   addRecordMaps,
-  handleEnd,
+  handleFree,
   handleFor,
   handleFrameEnds,
   handleInit,
   handleOf,
   handleOwner,
-  handleReady,
+  handleReserve,
   handleRecord,
-  handleUnready,
+  handleUnreserve,
   recordMaps,
   recordSize,
   recordTake,
@@ -160,12 +161,12 @@ export { check } from './zsmalloc-check';
 
 // ── API ──────────────────────────────────────────────────────────────────────
 
-/** Frames of class records; 0 for options out of range. */
+/** Frames of the class table; 0 for options out of range. */
 export function initFrames(chain: u32, rule: u32, groups: u32): u32 {
   return chain < 1 || chain > CHAIN_MAX || rule > RULE_PERCENT ? 0 : classFrames(chain, rule);
 }
 
-/** Class records go to frames of their own. EINVAL for options out of range, ENOMEM without a frame. */
+/** Creates the class table, in frames of its own. EINVAL for options out of range, ENOMEM without a frame. */
 export function init(pool: usize, chain: u32, rule: u32, groups: u32, ownerBytes: u32): u32 {
   if (initFrames(chain, rule, groups) == 0 || (groups != 12 && groups != 4) || !handleInit(pool, ownerBytes))
     return EINVAL;
@@ -193,7 +194,7 @@ export function largest(pool: usize): u32 {
   return PAGE_SIZE;
 }
 
-/** zs_huge_class_size: the largest class with two or more slots a zspage, without the word of a slot. */
+/** zs_huge_class_size: the size of the largest class with two or more slots in a zspage, less WORD. */
 export function hugeSize(pool: usize): u32 {
   for (let ordinal: u32 = 0; ordinal < load<u32>(pool + CLASS_COUNT); ordinal++) {
     const cls = classAt(pool, ordinal);
@@ -202,12 +203,12 @@ export function hugeSize(pool: usize): u32 {
   return 0;
 }
 
-/** Bytes of the class, its word included. */
+/** Size of the class in bytes, WORD included. */
 export function rounded(pool: usize, size: u32): u32 {
   return sizeClass(classFor(pool, size)).size;
 }
 
-/** M1..M4. EINVAL size 0, ENOSPC above 4096, ENOMEM without a frame. */
+/** M1..M4. EINVAL for size 0, ENOSPC above 4096, ENOMEM without a frame. */
 export function malloc(pool: usize, size: u32): u32 {
   if (size - 1 >= PAGE_SIZE) return size == 0 ? EINVAL : ENOSPC;
   const cls = classFor(pool, size);
@@ -226,29 +227,32 @@ export function malloc(pool: usize, size: u32): u32 {
   return handleFor(record, size);
 }
 
-/** An object as any other. */
+/** An object like any other. */
 export function mallocRaw(pool: usize): u32 {
   return malloc(pool, PAGE_SIZE);
 }
 
-/** In the object's handle record. */
+/** The owner bytes are in the handle record. */
 export function ownerOf(pool: usize, handle: u32): usize {
   return handleOwner(pool, handle);
 }
 
-/** Readies a handle record and, unless there is one with room, a zspage. 0 without a frame, and nothing has changed. */
+/**
+ * Makes room for a handle record and, if `zspage` is 0, creates a zspage. Returns 0 without a frame; then nothing has
+ * changed.
+ */
 function makeRoom(pool: usize, cls: usize, zspage: usize): usize {
   let frames = slabNeeds(pool + POOL_HANDLES);
   if (zspage == 0) frames += slabNeeds(slabOf(pool, cls)) + <u32>sizeClass(cls).pages;
-  if (!frameRoom(frames) || !handleReady(pool)) return 0;
+  if (!frameRoom(frames) || !handleReserve(pool)) return 0;
   if (zspage == 0) {
     zspage = zspageCreate(pool, cls);
-    if (zspage == 0) handleUnready(pool);
+    if (zspage == 0) handleUnreserve(pool);
   }
   return zspage;
 }
 
-/** D1, E5. EINVAL for a handle that is not live here, EBUSY while it is mapped. */
+/** D1, E5. EINVAL for a number that is no live handle of the pool, EBUSY while the object is mapped. */
 export function free(pool: usize, handle: u32): u32 {
   const record = handleRecord(pool, handle);
   if (record == 0) return EINVAL;
@@ -260,31 +264,31 @@ export function free(pool: usize, handle: u32): u32 {
   sizeClass(cls).used -= 1;
   const word = zspageAt(zspage).word - 1;
   if ((word & (ISOLATED << STATE_SHIFT)) != 0) {
-    // The record stays until the reclaim of its zspage ends, so that the handle is not given out anew.
+    // The record stays in use until the reclaim of its zspage ends, so that the handle is not given to another object.
     zspageAt(zspage).word = word;
     setSlotWord(zspage, cls, slotOf(place), (<u32>record) | TAG_DEFERRED);
     setRecordWord(record, place | DEFERRED);
     return 0;
   }
   giveSlot(zspage, cls, slotOf(place));
-  handleEnd(pool, record);
-  if ((word & LOW) == 0) zspageEnds(pool, zspage, word);
+  handleFree(pool, record);
+  if ((word & LOW) == 0) freeLastObject(pool, zspage, word);
   else regroup(pool, cls, zspage, word);
   return 0;
 }
 
-/** The last object of a zspage is freed. */
-function zspageEnds(pool: usize, zspage: usize, word: u32): void {
+/** Frees a zspage whose last object is freed. */
+function freeLastObject(pool: usize, zspage: usize, word: u32): void {
   zspageAt(zspage).word = word;
   delist(classOf(pool, zspage), zspage);
   zspageFree(pool, zspage);
 }
 
 /**
- * The bytes of an object where they lie: address of the first, OUT_LENGTH bytes
- * there, the rest at OUT_SECOND (0: all in one frame), OUT_SIZE in all. While
- * the object is mapped through a buffer, that is where its bytes are.
- * @param writing the access changes the object: U4
+ * The span of an object: address of its first byte, OUT_LENGTH bytes there, the rest
+ * of the OUT_SIZE bytes at OUT_SECOND (0: all in one frame). While the object is mapped
+ * through a buffer, its bytes are in the buffer.
+ * @param writing true when the access changes the object (U4)
  */
 export function span(pool: usize, handle: u32, writing: bool): u32 {
   const record = handleRecord(pool, handle);
@@ -299,7 +303,7 @@ export function span(pool: usize, handle: u32, writing: bool): u32 {
   return payload(classOf(pool, zspage), zspage, slotOf(place), size);
 }
 
-/** Splits the payload of a slot into its one or two parts; see span. */
+/** Divides the payload of a slot into its one or two parts; see span. */
 function payload(cls: usize, zspage: usize, slot: u32, size: u32): u32 {
   const at = payloadAt(cls, slot);
   const room = PAGE_SIZE - (at & PAGE_MASK);
@@ -309,7 +313,7 @@ function payload(cls: usize, zspage: usize, slot: u32, size: u32): u32 {
 }
 
 /**
- * P1, Q2: where an object lies. Frame; offset of the data in OUT_OFFSET,
+ * P1, Q2: the place of an object. Returns its frame; offset of the data in OUT_OFFSET,
  * class index in OUT_PLACE_A, slot in OUT_PLACE_B. EINVAL.
  */
 export function locate(pool: usize, handle: u32): u32 {
@@ -322,19 +326,19 @@ export function locate(pool: usize, handle: u32): u32 {
   setOut(OUT_OFFSET, at & PAGE_MASK);
   setOut(OUT_PLACE_A, sizeClass(cls).index);
   setOut(OUT_PLACE_B, slotOf(place));
-  // The frame in which the slot begins: its word and its data are never parted.
+  // This is also the frame where the slot begins: WORD and the first data byte are never in different frames.
   return frameInChain(zspage, at >> PAGE_SHIFT);
 }
 
 // ── mapping (P1) ─────────────────────────────────────────────────────────────
 
 /**
- * Address of all the object's bytes in one piece until unmap; size in OUT_SIZE.
+ * Maps an object: all its bytes are in one piece until unmap; size in OUT_SIZE.
  * A straddling object is mapped through a buffer frame, one for all its maps.
  * @param writable rw or wo: the buffer is written back at the last unmap
- * @param discard wo: the buffer starts as zeros, and the zspage moves to the
+ * @param discard wo: the buffer starts with zeros, and the zspage moves to the
  *   front of the LRU (U2)
- * @returns EINVAL, ENOMEM without a frame for the buffer, EBUSY at 1023 maps
+ * @returns the address; EINVAL, ENOMEM without a frame for the buffer, EBUSY at 1023 maps
  */
 export function map(pool: usize, handle: u32, writable: bool, discard: bool): u32 {
   const record = handleRecord(pool, handle);
@@ -345,7 +349,7 @@ export function map(pool: usize, handle: u32, writable: bool, discard: bool): u3
   const cls = classOf(pool, zspage);
   const size = recordSize(record);
   let address = payload(cls, zspage, slotOf(place), size);
-  // S5: by the slot, not by the payload.
+  // S5: what counts is the slot, not the payload.
   if (straddles(sizeClass(cls).size, slotOf(place))) {
     if ((recordWord(record) & BUFFERED) == 0 && !attachBuffer(pool, record, place, address, discard)) return ENOMEM;
     const buffer = recordWord(record) & ~BUFFERED;
@@ -360,7 +364,7 @@ export function map(pool: usize, handle: u32, writable: bool, discard: bool): u3
   return address;
 }
 
-/** Takes a buffer for a straddling object whose payload() has just been split. */
+/** Takes a buffer for a straddling object. `payload` must have set the words of its span. */
 function attachBuffer(pool: usize, record: usize, place: u32, address: u32, discard: bool): bool {
   const frame = bufferTake(pool, record, place, address, recordSize(record), discard);
   if (frame != 0) setRecordWord(record, BUFFERED | frame);
@@ -387,7 +391,10 @@ export function unmap(pool: usize, handle: u32): u32 {
 
 // ── reclaim (E) ──────────────────────────────────────────────────────────────
 
-/** E2: takes the least recently written zspage without a mapped object off all lists. Its first frame, 0 for none. */
+/**
+ * E2: takes the least recently written zspage without a mapped object off all lists. Returns its first frame, 0 for
+ * none.
+ */
 export function isolate(pool: usize): u32 {
   const first = <usize>load<u32>(pool + POOL_LRU);
   let descriptor = listTail(pool + POOL_LRU, LRU_LINKS);
@@ -403,15 +410,15 @@ export function isolate(pool: usize): u32 {
   return load<u32>(descriptor);
 }
 
-/** The zspage of a victim's number; 0 for any other. */
+/** The zspage of a victim, by its first frame; 0 for any other number. */
 function victimZspage(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
-  // The word of a further frame is 0.
+  // `word` is 0 in the frame entries of the other frames of a zspage.
   return entryOwner(entry) == ((<u32>pool) | FRAME_DATA) && (stateOf(entry) & ISOLATED) != 0 ? entry : 0;
 }
 
-/** E3: the first live handle of a victim at or behind slot `cursor`, 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
+/** E3: the first live handle of a victim from slot `cursor` on, 0 for none; the next cursor in OUT_CURSOR. EINVAL. */
 export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
@@ -427,7 +434,9 @@ export function victimNext(pool: usize, victim: u32, cursor: u32): u32 {
   return 0;
 }
 
-/** E6..E9: ends the reclaim of a victim. Frames given back, or 0 and it is at the front of the LRU again. EINVAL. */
+/**
+ * E6..E9: ends the reclaim of a victim. Returns the frames freed, or 0 when it goes to the front of the LRU. EINVAL.
+ */
 export function release(pool: usize, victim: u32): u32 {
   const zspage = victimZspage(pool, victim);
   if (zspage == 0) return EINVAL;
@@ -441,20 +450,20 @@ export function release(pool: usize, victim: u32): u32 {
   return 0;
 }
 
-/** E9: ascending over all slots that are not allocated; the records of E5 are let go. */
+/** E9: makes a new free list of all free slots, in ascending order, and frees the records of E5. */
 function rebuildFreeList(pool: usize, cls: usize, zspage: usize): void {
   let head = NONE;
   for (let slot = freshOf(zspage); slot-- > 0;) {
     const word = slotWord(zspage, cls, slot);
     if ((word & TAG_USED) != 0) continue;
-    if ((word & TAGS) == TAG_DEFERRED) handleEnd(pool, <usize>(word & ~TAGS));
+    if ((word & TAGS) == TAG_DEFERRED) handleFree(pool, <usize>(word & ~TAGS));
     setSlotWord(zspage, cls, slot, head << NEXT_SHIFT);
     head = slot;
   }
   setFreed(zspage, head);
 }
 
-/** Nothing is put off. */
+/** There is no deferred work. */
 export function runDeferred(pool: usize, force: u32): u32 {
   return 0;
 }

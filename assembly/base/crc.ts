@@ -1,14 +1,14 @@
 /**
  * CRC-32C (Castagnoli), four bytes a step.
  *
- * The checksum of images and, later, of stored slots. Four tables of 256 words
- * are made once per instance, in scratch (a table in a data segment would cost
- * 4 KiB of module).
+ * This is the checksum of images and of slots in a backing store. Its four tables
+ * of 256 words are computed once for each instance, in scratch. Tables in a data
+ * segment would make the module 4 KiB larger.
  */
 
 const POLYNOMIAL: u32 = 0x82f63b78;
 
-/** Fills 4 KiB of tables. */
+/** Computes the tables: 4 KiB at `tables`. */
 export function crcInit(tables: usize): void {
   for (let i: u32 = 0; i < 256; i++) {
     let crc = i;
@@ -29,7 +29,7 @@ export function crcInit(tables: usize): void {
   return load<u32>(tables + (table << 10) + ((<usize>(index & 0xff)) << 2));
 }
 
-/** Continues a checksum over `bytes` bytes; start with 0. */
+/** Continues the checksum `crc` over `bytes` bytes at `from`. The first call takes 0. */
 export function crc32c(tables: usize, from: usize, bytes: u32, crc: u32): u32 {
   crc = ~crc;
   while (bytes >= 4) {

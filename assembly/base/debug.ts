@@ -1,10 +1,10 @@
 /**
  * Assertions of the checked build.
  *
- * `invariant(x)` traps in `core-checked.wasm` when x is false and is gone,
- * operand and all, from the release builds (asc's --noAssert alone would still
- * evaluate the operand). It guards the core's own logic, never a caller's
- * argument: those get an errno in every build.
+ * `invariant(x)` traps in `core-checked.wasm` when x is false. The release builds
+ * contain neither the call nor its operand (asc's --noAssert alone would still
+ * evaluate the operand). It tests the core's own logic, never an argument of a
+ * caller: a wrong argument gets an errno in every build.
  */
 
 /* @inline */ export function invariant(holds: bool): void {

@@ -2,19 +2,19 @@
  * LZ4 block codec
  * ===============
  *
- * Compresses one page (or any block of up to 64 KiB) into one LZ4 block and back, inside linear
- * memory. Numbers in, numbers out: addresses and byte counts, no objects, no state. Two calls may run
+ * Compresses one page (or any bytes up to 64 KiB) into one LZ4 block, and decompresses it, inside linear
+ * memory. Arguments and results are addresses and byte counts; the codec has no state. Two calls may run
  * at the same time on different buffers and, for compression, different tables.
  *
- * It is not the LZ4 *frame* format (no magic, no checksum, no stored length), not a streaming coder
- * (each block stands alone, there is no dictionary), and not the high-compression search (lz4hc.ts
- * has the same format and another search). A block does not know the size that it decodes to: the
- * caller keeps it, or gives a capacity and takes the returned length.
+ * It does not implement the LZ4 *frame* format (no magic, no checksum, no stored length), streaming (each
+ * block stands alone, there is no dictionary), or high compression (lz4hc.ts writes the same format with
+ * another search). A block does not contain its decompressed size: the caller must know it, or pass a
+ * capacity and use the returned length.
  *
  * The format
  * ----------
- * A block is a list of sequences, each a run of literal bytes and then one match, a copy of bytes that
- * were already produced:
+ * A block is a list of sequences. A sequence is a run of literal bytes, then one match: a copy of earlier
+ * output.
  *
  *    token          more literal length   literals    offset       more match length
  *   ┌───────┬───────┬───────────────────┬───────────┬────────────┬───────────────────┐
@@ -22,47 +22,52 @@
  *   └───────┴───────┴───────────────────┴───────────┴────────────┴───────────────────┘
  *     high    low     when lit is 15                  1 … 65535    when len is 15
  *
- * A nibble of 15 is continued by bytes that are added up until one is not 255. The match length is
- * `len + 4`. A match may overlap the bytes that it produces (offset 1 repeats one byte). The block ends
- * inside a sequence, after its literals. An encoder moreover keeps two rules, on which native decoders
- * rely for their wide copies: the last 5 bytes are literals, and the last match starts at least 12
- * bytes before the end.
+ * After a nibble of 15, length bytes follow; all are added up, and the first one that is not 255 is the
+ * last. The match length is `len + 4`. A match may overlap its own output (offset 1 repeats one byte).
+ * The last sequence ends after its literals. An encoder keeps two more rules, because native decoders
+ * rely on them for their wide copies: the last 5 bytes are literals, and the last match starts at least
+ * 12 bytes before the end.
  *
  * Vital statistics
  * ----------------
- *   scratch            8 KiB: 4,096 u16 positions, cleared on entry
+ *   scratch            8 KiB: 4,096 u16 positions, cleared at the start of each call
  *   block, source      0 … 65,536 bytes; worst case n + n/255 + 16 bytes of block, ratio at best 255:1
  *   block, decoder     up to 16 MiB of input, any output capacity
  *   static data        256 bytes with SIMD, 64 without, never written
- *   speed              a page of program memory in 3 to 4 µs, 0.86 to 0.92 of native liblz4's time, and back
- *                      in 0.9 to 1.1 µs, 0.75 to 0.84 of it (0.79 to 0.87 without SIMD); a zero page in 0.25
- *                      and 0.09 µs; blocks close together, since gaps between them cost up to 30 %
- *                      (2-core EPYC, Node 20; liblz4 1.9.2 called through the `lz4` package)
+ *   speed              compresses a page of program memory in 3 to 4 µs (0.86 to 0.92 of the time of native
+ *                      liblz4), decompresses it in 0.9 to 1.1 µs (0.75 to 0.84 of that time; 0.79 to 0.87
+ *                      without SIMD); a zero page in 0.25 and 0.09 µs. Measured with blocks close together:
+ *                      gaps between them cost up to 30 % (2-core EPYC, Node 20; liblz4 1.9.2 called through
+ *                      the `lz4` package)
  *
  * Trade-offs
  * ----------
- * * One candidate per hash, greedy, no chains: 180 to 240 sequences a page of program memory, bound by
- *   branch misses and not by the work. So lengths up to 16 are counted without a branch.
- * * Memory is made of 8-byte words, and words that differ mostly do so in their low bytes. So behind a
- *   match, before any search, one comparison asks whether it goes on at the same offset after a gap of
- *   one or two bytes. A quarter to a half of the matches are found so: a tenth less time, 3 % less output. A gap
- *   of three saves 3 % more time, but other programs than those of the corpora pay up to 2 % of output for it.
- * * A gap of two gives way to a match that the table has behind one byte, where that reaches further.
- *   Taken always, it costs programs that are mostly small records of pointers (a Redis server) 1 to 4 % of
- *   output. The question is put so that its answer is nearly always no, since to predict it is what
- *   counts: 1 to 2 % of time. Asked for any match in the table it costs all the time that was won.
- * * The hash takes 42 bits, a quarter of the sixth byte, though 4 bytes are enough for a match: it misses
- *   short matches and finds longer ones. 40 bits: 0.3 % less output on memory pages, 1.4 % less on text, for
- *   1 % and 5 % more time. 44 bits: 0.3 % and 0.6 % more, for 1 % and 2 % less.
- * * u16 positions: hence the 64 KiB limit. A table that needs no clearing (epochs) costs more in the
- *   search than the 30 to 60 ns of `memory.fill`.
- * * The decoder is written twice. The loop in `lz4Decompress` handles sequences whose wide copies
- *   stay inside both buffers; it never fails, it only stops, with nothing of the sequence taken.
- *   `decodeStrict` decides everything else: ends, errors, tiny blocks. So that alone is the definition,
- *   and the loop before it could be deleted without changing a result.
- * * Nothing slow hangs on where a match or a run ends: `decodeStrict` copies in wide steps too, and
- *   finishes with a narrower or overlapping one.
- * * Every branch on ASC_FEATURE_SIMD is decided by the compiler. Both builds give the same bytes.
+ * * The search is greedy and tries one candidate for each hash, no chains. A page of program memory gives
+ *   180 to 240 sequences, and branch misses cost more than the work itself. So lengths up to 16 are
+ *   counted without a branch.
+ * * Memory consists of 8-byte words, and two similar words mostly differ in their low bytes. So after a
+ *   match, and before any search, one comparison tests whether the match continues at the same offset
+ *   after a gap of one or two bytes. This finds a quarter to a half of all matches: 10 % less time, 3 %
+ *   less output. A gap of three would save 3 % more time, but programs outside the corpora would pay up
+ *   to 2 % of output for it.
+ * * A gap of two is not used when the table has a match after one byte that reaches further. If it were
+ *   always used, programs that consist of small records with pointers (a Redis server) would pay 1 to 4 %
+ *   of output. The test is made so that its result is nearly always "no": a predictable branch is what
+ *   counts, and the test costs 1 to 2 % of time. A test for any match in the table would cost all the
+ *   time that gaps save.
+ * * The hash covers 42 bits (5 bytes and a quarter of the sixth), though 4 bytes are enough for a match:
+ *   it misses short matches and finds longer ones. 40 bits give 0.3 % less output on memory pages and
+ *   1.4 % less on text, for 1 % and 5 % more time. 44 bits give 0.3 % and 0.6 % more output, for 1 % and
+ *   2 % less time.
+ * * Positions are u16: this is the reason for the 64 KiB limit. A table that needs no clearing (epochs)
+ *   costs more in the search than the 30 to 60 ns of `memory.fill`.
+ * * The decoder is written twice. The loop in `lz4Decompress` handles sequences whose wide copies stay
+ *   inside both buffers. It never fails: at any other sequence it stops, and leaves the whole sequence to
+ *   `decodeStrict`, which handles ends, errors and tiny blocks. `decodeStrict` alone defines the result;
+ *   without the loop the results would be the same.
+ * * The ends of matches and runs are not slow either: `decodeStrict` copies in wide steps too, and its
+ *   last step is narrower or overlaps the one before.
+ * * The compiler decides every branch on ASC_FEATURE_SIMD. Both builds give the same bytes.
  *
  * Source of the design: the published description of the LZ4 block format.
  */
@@ -83,37 +88,39 @@ import {
 
 // ── Constants ────────────────────────────────────────────────────────────────
 
-/** Longest block accepted for decoding: 255 times as much still fits a u32, so no length can wrap. */
+/** Longest block that the decoder accepts, in bytes: 255 times this number fits a u32, so no length can wrap around. */
 const BLOCK_MAX: u32 = 1 << 24;
-/** Entries of the position table, as a power of two. */
+/** Number of positions in the table (buckets of one), as a power of two. */
 const TABLE_BITS: u32 = 12;
 const TABLE_BYTES: usize = 2 << TABLE_BITS;
-/** Tries at one step width before the search moves faster through what does not compress, log2. */
+/** Number of tries (log2) after which the search takes wider steps: it gets through incompressible bytes faster. */
 const SKIP_BITS: u32 = 6;
 /** 2^64 / golden ratio (odd), shifted so that only the low 42 bits of the operand count. */
 const HASH_MULTIPLIER: u64 = 0x9e3779b97f4a7c15 << 22;
-/** Bytes that may differ before a match goes on at the offset that it had. */
+/** Bytes that may differ between two matches of the same offset. */
 const GAP_MAX: u32 = 2;
-/** A word's largest value when only its first byte, or its first two, are not zero. */
+/** The largest word whose bytes are zero after the first one, or after the first two. */
 const FIRST_BYTE: u64 = 0xff;
 const FIRST_TWO_BYTES: u64 = 0xffff;
-/** Source that must follow the last match start for 20 bytes of match to be read and 8 more to remain. */
+/** At this distance from the last match start or more, 20 bytes of match can be read, and 8 bytes follow them. */
 const FAST_LEFT: u32 = 16;
-/** Room in dst for a sequence without length bytes, written with a wide copy, and what must follow. */
+/** Bytes in dst for a sequence without length bytes, written with a wide copy, and for the bytes that must follow. */
 const FAST_ROOM: u32 = 32;
 
-/** Input that the loop of lz4Decompress wants ahead of it: token, 16 bytes read as literals, offset. */
+/** Bytes of input that one round of the loop in lz4Decompress needs: token, 16 bytes read as literals, offset. */
 const FAST_INPUT: u32 = 20;
-/** Output room that it wants: 16 bytes of literals, 32 of match, one wide store more. */
+/** Bytes of output that one round needs: 16 of literals, 32 of match, one wide store more. */
 const FAST_OUTPUT: u32 = 64;
-/** Literals from which on the call to memory.copy pays. */
+/** From this number of literals on, a call to memory.copy is faster. */
 const LONG_RUN: u32 = 512;
-/** Output room that must remain behind a copied run or match, for the overshoot of its last step. */
+/** Bytes of output after a copied run or match: its last step may write beyond its end. */
 const OVERSHOOT: u32 = 32;
 
 // ── Copies ───────────────────────────────────────────────────────────────────
 
-/** Copies `bytes` rounded up to a multiple of 16, at least 16; a match's offset is `patternLimit()` or more. */
+/**
+ * Copies `bytes` rounded up to a multiple of 16, at least 16. The offset of a match must be `patternLimit()` or more.
+ */
 /* @inline */ function copyOver(to: usize, from: usize, bytes: u32): void {
   let done: u32 = 0;
   do {
@@ -123,7 +130,9 @@ const OVERSHOOT: u32 = 32;
   } while (done < bytes);
 }
 
-/** Copies `bytes` rounded up to a multiple of 32, at least 32; a match's offset is `patternLimit()` or more. */
+/**
+ * Copies `bytes` rounded up to a multiple of 32, at least 32. The offset of a match must be `patternLimit()` or more.
+ */
 /* @inline */ function copyOver32(to: usize, from: usize, bytes: u32): void {
   let done: u32 = 0;
   do {
@@ -138,7 +147,7 @@ const OVERSHOOT: u32 = 32;
   } while (done < bytes);
 }
 
-/** Copies exactly `bytes`, fewer than 16, between places that do not overlap. */
+/** Copies exactly `bytes`, fewer than 16, between ranges that do not overlap. */
 /* @inline */ function copyFew(to: usize, from: usize, bytes: u32): void {
   if (bytes >= 8) {
     store<u64>(to, load<u64>(from));
@@ -159,7 +168,7 @@ const OVERSHOOT: u32 = 32;
     copyFew(to, from, bytes);
   } else {
     copyOver(to, from, bytes - 15); // stops before it would overshoot
-    // The last step goes back over bytes already there and writes them again as they are.
+    // The last step overlaps the one before, and writes the same bytes there again.
     copy16(to + bytes - 16, from + bytes - 16);
   }
 }
@@ -181,13 +190,14 @@ const OVERSHOOT: u32 = 32;
 
 // ── Patterns: matches that overlap themselves ────────────────────────────────
 //
-// A match at a small offset repeats a pattern of `offset` bytes. One wide word is made that holds the
-// pattern as often as it fits, and is stored again and again, `patternStep` bytes apart: the largest
-// multiple of the offset that is no wider than the word.
+// A match at a small offset repeats a pattern of `offset` bytes. The decoder builds one wide word that is
+// full of the pattern, and stores it repeatedly, `patternStep` bytes apart. That is the largest multiple of
+// the offset that is not wider than the word.
 
 /**
- * With SIMD, 16 rows of 16 bytes, row n counting modulo n: the lanes that a swizzle takes. Without, 8
- * factors 1 + 2^k + 2^2k …, k = 8 * offset: a product with one lays copies side by side, its top falls off.
+ * With SIMD: 16 rows of 16 bytes. Row n counts modulo n; it gives the lanes for a swizzle. Without SIMD: 8
+ * factors 1 + 2^k + 2^2k …, k = 8 * offset. The product of a pattern and its factor has copies of the pattern
+ * side by side, and its high bits are lost.
  */
 const PATTERNS: usize = ASC_FEATURE_SIMD
   ? memory.data<u8>(
@@ -222,18 +232,18 @@ const PATTERNS: usize = ASC_FEATURE_SIMD
   return (((<u32>0x65475770) >> (offset << 2)) & 15) + 1;
 }
 
-/** The 16 bytes that the pattern of `offset` bytes at `from` repeats to. Reads 16 bytes. */
+/** 16 bytes full of the pattern of `offset` bytes at `from`. Reads 16 bytes. */
 /* @inline */ function pattern128(from: usize, offset: u32): v128 {
   return i8x16.swizzle(v128.load(from), v128.load(PATTERNS + ((<usize>offset) << 4)));
 }
 
-/** The 8 bytes that the pattern of `offset` bytes at `from` repeats to. Reads 8 bytes. */
+/** 8 bytes full of the pattern of `offset` bytes at `from`. Reads 8 bytes. */
 /* @inline */ function pattern64(from: usize, offset: u32): u64 {
   const mask = ((<u64>1) << ((<u64>offset) << 3)) - 1;
   return (load<u64>(from) & mask) * load<u64>(PATTERNS + ((<usize>offset) << 3));
 }
 
-/** Writes a pattern match, `bytes` or up to one wide word more. */
+/** Writes a match of a small offset: `bytes`, and up to one wide word more. */
 /* @inline */ function patternOver(to: usize, offset: u32, bytes: u32): void {
   const step = patternStep(offset);
   let done: u32 = 0;
@@ -252,7 +262,7 @@ const PATTERNS: usize = ASC_FEATURE_SIMD
   }
 }
 
-/** Writes exactly `bytes` of a pattern match; one wide word can be read at its source. */
+/** Writes exactly `bytes` of a match of a small offset. One wide word must be readable at its source. */
 /* @inline */ function patternExact(to: usize, offset: u32, bytes: u32): void {
   const step = patternStep(offset);
   if (ASC_FEATURE_SIMD) {
@@ -280,7 +290,7 @@ const PATTERNS: usize = ASC_FEATURE_SIMD
   }
 }
 
-/** Copies exactly `bytes` of a match at any offset. `room` is what dst still holds, `bytes` or more. */
+/** Copies exactly `bytes` of a match at any offset. `room` is the bytes left in dst, `bytes` or more. */
 function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
   if (offset >= 16) {
     copyExact(to, to - offset, bytes);
@@ -291,26 +301,26 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
   } else if (room + offset >= patternLimit()) {
     patternExact(to, offset, bytes);
   } else {
-    // the last few bytes of dst: a wide read would leave it
+    // The last few bytes of dst: a wide read would reach beyond its end.
     for (let i: u32 = 0; i < bytes; ++i) store<u8>(to + i, load<u8>(to + i - offset));
   }
 }
 
 // ── Compression ──────────────────────────────────────────────────────────────
 
-/** Address of the table entry for the bytes at `ip`; reads 8. */
-/* @inline */ function slotOf(table: usize, ip: usize): usize {
+/** Address of the bucket for the bytes at `ip`; reads 8 bytes. */
+/* @inline */ function bucketOf(table: usize, ip: usize): usize {
   return table + ((<usize>((load<u64>(ip) * HASH_MULTIPLIER) >> (64 - TABLE_BITS))) << 1);
 }
 
-/** Puts a position into a table entry and returns the one that was there. */
-/* @inline */ function exchange(slot: usize, position: u32): u32 {
-  const before = <u32>load<u16>(slot);
-  store<u16>(slot, <u16>position);
+/** Stores a position in a bucket and returns the one that was there. */
+/* @inline */ function exchange(bucket: usize, position: u32): u32 {
+  const before = <u32>load<u16>(bucket);
+  store<u16>(bucket, <u16>position);
   return before;
 }
 
-/** How far a match goes on behind its first 4 bytes, up to 16; no branch, as no one could predict it. */
+/** Length of a match after its first 4 bytes, up to 16. There is no branch, since it could not be predicted. */
 /* @inline */ function equalOf16(ip: usize, ref: usize): u32 {
   const low = (<u32>ctz(load<u64>(ip, 4) ^ load<u64>(ref, 4))) >> 3; // ctz(0) is 64: 8 bytes
   const high = (<u32>ctz(load<u64>(ip, 12) ^ load<u64>(ref, 12))) >> 3;
@@ -318,11 +328,12 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
 }
 
 /**
- * 0 when the match at `ref`, for ip + 1, beats one at `offset` for ip + 2: by 8 bytes it ends further on. By 7 it
- * ends at the same place and saves a literal, but gives up an offset that may be good for more. The next word's
- * third byte tells, as a gap could pass over the first two.
+ * 0 when the match of ip + 1 with `ref` is better than the match of ip + 2 at `offset`, not 0 otherwise. It is better
+ * when 8 bytes are equal: it ends further on. With 7 equal bytes it ends at the same byte and saves a literal, but
+ * loses an offset that may be good for more. So 7 are enough only when the offset ends here: the third byte of the next
+ * word differs (a gap could skip the first two).
  */
-/* @inline */ function fallsShort(ip: usize, ref: usize, offset: u32): u64 {
+/* @inline */ function compareWithGap(ip: usize, ref: usize, offset: u32): u64 {
   const offsetEnds = load<u8>(ip, 10) != load<u8>(ip + 10 - offset);
   return (load<u64>(ip, 1) ^ load<u64>(ref)) << ((<u64>offsetEnds) << 3);
 }
@@ -330,25 +341,25 @@ function matchExact(to: usize, offset: u32, bytes: u32, room: u32): void {
 /**
  * Compresses one block.
  *
- * The block obeys LZ4's end rules, so liblz4 decodes it into a buffer of exactly `srcBytes`. The result
- * depends on the source bytes alone: not on the table's old contents, the build, or `dstBytes`.
+ * The block keeps the end rules of LZ4, so liblz4 decodes it into a buffer of exactly `srcBytes`. The block
+ * depends on the source bytes alone, not on the old contents of the table, the build, or `dstBytes`.
  *
  * @param src      address of the source
  * @param srcBytes its length, 0 … 65,536 bytes; 0 gives the one-byte block 0x00
- * @param dst      address of the block's buffer; overlaps neither source nor table
- * @param dstBytes its capacity in bytes; srcBytes + srcBytes / 255 + 16 always suffices. After a result
- *                 of 0, and behind a block, its contents are unspecified.
- * @param table    address of 8 KiB of scratch, 2-byte aligned for speed, contents undefined before and after
+ * @param dst      address of the buffer for the block; it must not overlap source or table
+ * @param dstBytes its capacity in bytes; srcBytes + srcBytes / 255 + 16 is always enough. After a result
+ *                 of 0, and after the end of a block, the contents are undefined.
+ * @param table    address of 8 KiB of scratch, 2-byte aligned for speed; contents are undefined before and after
  * @returns bytes of the block, 1 or more; 0 when it does not fit `dstBytes` or `srcBytes` is above 65,536
  */
 export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32, table: usize): u32 {
   if (srcBytes > SOURCE_MAX) return 0;
-  // The ends may be 2^32, which is 0 here: they are used in differences only, never compared.
+  // The ends may be 2^32, which is 0 here. So the code uses them in differences only and never compares them.
   const srcEnd = src + srcBytes;
   const dstEnd = dst + dstBytes;
   if (srcBytes <= MATCH_START_MARGIN) return finish(dst, dstBytes, dst, src, srcBytes);
 
-  memory.fill(table, 0, TABLE_BYTES); // every entry says position 0, which is how that one gets in
+  memory.fill(table, 0, TABLE_BYTES); // every bucket holds position 0; nothing else would enter that position
 
   const lastStart = srcEnd - MATCH_START_MARGIN;
   const lastWord = srcEnd - 8;
@@ -357,26 +368,26 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
   let ip = src + 1;
   while (true) {
     if (ip > lastStart) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
-    // Search: the next position whose table entry has the same 4 bytes. The next slot is worked out before
-    // this one is judged; two tries a round, since each branch then has a history of its own.
+    // Search the next position whose bucket names the same 4 bytes. The next bucket is computed before the current
+    // one is tested. There are two tries in a round, so each branch has its own history in the predictor.
     let tries: u32 = 1 << SKIP_BITS;
-    let slot = slotOf(table, ip);
+    let bucket = bucketOf(table, ip);
     let ref: usize;
     while (true) {
       const step = tries >> SKIP_BITS;
-      ref = src + exchange(slot, <u32>(ip - src));
+      ref = src + exchange(bucket, <u32>(ip - src));
       if (step > <u32>(lastStart - ip)) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
-      slot = slotOf(table, ip + step);
+      bucket = bucketOf(table, ip + step);
       if (load<u32>(ref) == load<u32>(ip)) break;
       ip += step;
       tries += 2;
-      ref = src + exchange(slot, <u32>(ip - src));
+      ref = src + exchange(bucket, <u32>(ip - src));
       if (step > <u32>(lastStart - ip)) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
-      slot = slotOf(table, ip + step);
+      bucket = bucketOf(table, ip + step);
       if (load<u32>(ref) == load<u32>(ip)) break;
       ip += step;
     }
-    // The match may have begun earlier, where the search skipped or the table had forgotten.
+    // The match may begin earlier: the search skips positions, and the table forgets some.
     while (ip > anchor && ref > src && load<u8>(ip - 1) == load<u8>(ref - 1)) {
       --ip;
       --ref;
@@ -385,7 +396,7 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
     while (true) {
       const literals = <u32>(ip - anchor);
       const offset = <u32>(ip - ref);
-      const left = <u32>(lastStart - ip); // also: where the last 8 bytes begin, seen from ip + MIN_MATCH
+      const left = <u32>(lastStart - ip); // also the distance from ip + MIN_MATCH to the last 8 bytes
       let length: u32;
       if (left >= FAST_LEFT) length = equalOf16(ip, ref);
       else length = equalBytes(ip + MIN_MATCH, ref + MIN_MATCH, left);
@@ -394,7 +405,7 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
         store<u8>(op++, <u8>((literals << 4) | min(length, NIBBLE_MAX)));
         copy16(op, anchor);
       } else {
-        // It must fit to the byte, with the 6 bytes that follow at least: a token and the last literals.
+        // The sequence must fit, and the 6 bytes that follow at least: a token and the last literals.
         const needed: u32 = 1 + lengthBytes(literals) + literals + 2 + 1 + LAST_LITERALS;
         if (<u32>(dstEnd - op) < needed) return 0;
         store<u8>(op++, <u8>((min(literals, NIBBLE_MAX) << 4) | min(length, NIBBLE_MAX)));
@@ -407,7 +418,7 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
       ip += length + MIN_MATCH;
       if (length >= NIBBLE_MAX) {
         if (left >= FAST_LEFT && length == 16) {
-          // where equalOf16 stopped
+          // equalOf16 stopped here
           const more = equalBytes(ip, ref + MIN_MATCH + 16, <u32>(lastWord - ip));
           ip += more;
           length += more;
@@ -419,18 +430,18 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
 
       anchor = ip;
       if (ip > lastStart) return finish(dst, dstBytes, op, anchor, <u32>(srcEnd - anchor));
-      // Remember one place inside the match, then try where it ends: often the next one begins there.
-      store<u16>(slotOf(table, ip - 1), <u16>(ip - 1 - src));
-      ref = src + exchange(slotOf(table, ip), <u32>(ip - src));
+      // Enter one position inside the match, then try its end: often the next match begins there.
+      store<u16>(bucketOf(table, ip - 1), <u16>(ip - 1 - src));
+      ref = src + exchange(bucketOf(table, ip), <u32>(ip - src));
       if (load<u32>(ref) == load<u32>(ip)) continue;
-      // Else the match may go on behind a gap, as where two records differ in the low bytes of a word.
+      // Else the match may continue after a gap, for example where two structures differ in the low bytes of a word.
       if (<u32>(lastStart - ip) < GAP_MAX) break;
       const difference = load<u64>(ip) ^ load<u64>(ip - offset);
       if (difference > FIRST_TWO_BYTES) break;
-      // Before two bytes are passed over, the table is asked for a better match behind one. That is seldom, and one
-      // branch with all conditions stays predictable; so it is also asked when one byte is passed over.
-      ref = src + exchange(slotOf(table, ip + 1), <u32>(ip + 1 - src));
-      if (((<u64>(difference <= FIRST_BYTE)) | fallsShort(ip, ref, offset)) == 0) {
+      // Before a gap of two bytes, look in the table for a better match after one byte. There is seldom one, and a
+      // single branch with all conditions is predictable; so the look-up is done for a gap of one byte too.
+      ref = src + exchange(bucketOf(table, ip + 1), <u32>(ip + 1 - src));
+      if (((<u64>(difference <= FIRST_BYTE)) | compareWithGap(ip, ref, offset)) == 0) {
         ++ip;
         continue;
       }
@@ -444,8 +455,8 @@ export function lz4Compress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32
 // ── Decompression ────────────────────────────────────────────────────────────
 
 /**
- * Decodes from the token at `ip` on, with dst filled up to `op`: the definition of the decoder. It stands
- * by itself also because a call (memory.copy) in one function with the other loop slows that down by 4 %.
+ * Decodes from the token at `ip` on; dst is filled up to `op`. This function defines what the decoder accepts. It is
+ * separate also because a call (memory.copy) in the same function makes the loop of lz4Decompress 4 % slower.
  */
 function decodeStrict(ip: usize, srcEnd: usize, op: usize, dst: usize, dstEnd: usize): u32 {
   while (ip != srcEnd) {
@@ -485,32 +496,32 @@ function decodeStrict(ip: usize, srcEnd: usize, op: usize, dst: usize, dstEnd: u
     matchExact(op, offset, bytes, room);
     op += bytes;
   }
-  return EIO; // empty, or ends behind a match
+  return EIO; // the block is empty, or ends after a match
 }
 
 /**
  * Decompresses one block.
  *
- * Accepts every well-formed block, also ones that break the encoder's end rules (lz4js writes such).
- * Never reads outside the block or below `dst`, never writes outside `dst`'s capacity, whatever the block
- * holds. Bytes between the returned length and `dstBytes` may be changed; after an error so may all of
- * `dst`.
+ * Accepts every well-formed block, also a block that breaks the end rules of the encoder (lz4js writes such).
+ * Whatever the block holds, it never reads outside the block or below `dst`, and never writes outside the
+ * capacity of `dst`. It may change the bytes between the returned length and `dstBytes`; after an error, all
+ * of `dst`.
  *
  * @param src      address of the block
  * @param srcBytes its exact length in bytes, 1 … 16 MiB
- * @param dst      address of the output; does not overlap the block
+ * @param dst      address of the output; it must not overlap the block
  * @param dstBytes its capacity in bytes, 0 or more
  * @returns bytes of output (0 for the block 0x00); EIO when the block is empty, longer than 16 MiB,
  *          truncated, has a match that begins before `dst` or has offset 0, or needs more than `dstBytes`
  */
 export function lz4Decompress(src: usize, srcBytes: u32, dst: usize, dstBytes: u32): u32 {
   if (srcBytes > BLOCK_MAX) return EIO;
-  const srcEnd = src + srcBytes; // may be 2^32, that is 0: for differences only, as in lz4Compress
+  const srcEnd = src + srcBytes; // may be 2^32, which is 0 here: for differences only, as in lz4Compress
   const dstEnd = dst + dstBytes;
   let ip = src;
   let op = dst;
 
-  // `break` leaves ip and op at the sequence's token, for decodeStrict to do it again.
+  // `break` leaves ip and op at the start of the sequence; decodeStrict then decodes it from there.
   if (srcBytes >= FAST_INPUT && dstBytes >= FAST_OUTPUT) {
     const ipLimit = srcEnd - FAST_INPUT;
     const opLimit = dstEnd - FAST_OUTPUT;
@@ -556,7 +567,7 @@ export function lz4Decompress(src: usize, srcBytes: u32, dst: usize, dstBytes: u
           store<u64>(to, load<u64>(ref, 8), 8);
           store<u32>(to, load<u32>(ref, 16), 16);
         } else if (ASC_FEATURE_SIMD) {
-          // two stores reach: 18 bytes, steps of 12 and more
+          // Two stores are enough for 18 bytes: the step is 12 or more.
           const word = pattern128(to - offset, offset);
           v128.store(to, word);
           v128.store(to + patternStep(offset), word);

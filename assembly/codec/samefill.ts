@@ -2,28 +2,28 @@
  * Same-filled pages
  * =================
  *
- * Tells whether a page repeats one 4-byte word. Such a page needs no block: its owner keeps the word.
- * A tenth to a third of a process's pages are of this kind, most of them zero.
+ * Tells whether a page repeats one 4-byte word. Such a page needs no block: its owner stores the word.
+ * A tenth to a third of the pages of a process are same-filled, most of them with zeros.
  *
- * It is not a compressor and not a search for longer periods (LZ4 does well on those), and it does not
- * return the word: that is the page's first one.
+ * It does not look for longer periods (LZ4 compresses those well), and it does not return the word, since
+ * that is the first one of the page.
  *
- * Vital statistics: no state, no static data. A page that is not same-filled usually shows it in its
- * first 64 bytes: 1 to 2 ns. A full scan of 4 KiB takes about 50 ns with SIMD, 65 ns without.
+ * Vital statistics: no state, no static data. For most pages that are not same-filled, the first 64 bytes
+ * are enough: 1 to 2 ns. A full scan of 4 KiB takes about 50 ns with SIMD, 65 ns without.
  *
- * Trade-off: it tests whole groups of 64 bytes, one branch each, where a branch per word would stop
- * sooner and run a third as fast.
+ * Trade-off: it tests groups of 64 bytes, with one branch each. A branch for each word would stop sooner,
+ * but run at a third of the speed.
  *
  * Source of the design: zram and zswap keep such pages as one word; the loop is our own.
  */
 
-/** Zero when the 32 bytes at `at` all repeat the 8 bytes of `word`. */
+/** 0 when the 32 bytes at `at` repeat the 8 bytes of `word`. */
 /* @inline */ function differs32(at: usize, word: u64): u64 {
   return (load<u64>(at) ^ word) | (load<u64>(at, 8) ^ word) | (load<u64>(at, 16) ^ word) | (load<u64>(at, 24) ^ word);
 }
 
 /**
- * Tells whether every 4-byte word of a page equals its first.
+ * Tells whether every 4-byte word of a page equals the first one.
  *
  * @param page  address of the page, any alignment; the page may end at the last byte of memory
  * @param bytes its length in bytes, a multiple of 64; an empty one counts as same-filled
@@ -33,7 +33,7 @@ export function sameFilled(page: usize, bytes: u32): bool {
   if (bytes == 0) return true;
   const first = <u64>load<u32>(page);
   const word = first | (first << 32);
-  const end = page + bytes; // may be 2^32, that is 0: so the loops test for equality
+  const end = page + bytes; // may be 2^32, which is 0 here: so the loops test for equality
   if (ASC_FEATURE_SIMD) {
     const words = i64x2.splat(word);
     do {

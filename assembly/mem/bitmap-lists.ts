@@ -1,14 +1,14 @@
 /**
- * 64 lists of a pool, and a mask of those that have a node.
+ * 64 lists of a pool, and a bitmap of the lists that are not empty.
  *
- * zbud and z3fold keep their frames in such lists, by free chunks; xcfmalloc its
- * free blocks, by units. With the mask the first list from a given one on that
- * has a node is found by counting zeros.
+ * zbud and z3fold keep their frames on such lists, by the number of free chunks;
+ * xcfmalloc keeps its free blocks on them, by the number of units. The bitmap gives
+ * the first list that is not empty, from a given one on, by counting zeros.
  *
- *   pool  256 cells of the lists (base/list.ts), 64 u32
- *         512 u64: bit n is set while list n has a node
+ *   pool  256 heads of the lists (base/list.ts), 64 u32
+ *         512 u64: bit n is set while list n is not empty
  *
- * What malloc and free use is inlined.
+ * The functions that malloc and free use are inlined.
  */
 import { link, listCount, unlink } from '../base/list';
 import { POOL_TABLES } from './pool';
@@ -17,7 +17,7 @@ import { UNSOUND, listLength } from './verify';
 export const LISTS: u32 = 64;
 const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
 
-/* @inline */ export function listCell(pool: usize, list: u32): usize {
+/* @inline */ export function listAt(pool: usize, list: u32): usize {
   return pool + POOL_TABLES + ((<usize>list) << 2);
 }
 
@@ -26,7 +26,7 @@ const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
   return <usize>load<u32>(pool + ((<usize>list) << 2), POOL_TABLES);
 }
 
-/** The lists that have a node, as bits. */
+/** The lists that are not empty, as bits. */
 /* @inline */ export function listMask(pool: usize): u64 {
   return load<u64>(pool, LIST_MASK);
 }
@@ -39,37 +39,37 @@ const LIST_MASK: usize = POOL_TABLES + 4 * <usize>LISTS;
   return (<u64>1) << list;
 }
 
-/** Of a set of lists, those from `list` (0..63) on. */
+/** The lists of a set that are `list` (0..63) or above. */
 /* @inline */ export function listsFrom(mask: u64, list: u32): u64 {
   return mask & ((<u64>-1) << list);
 }
 
-/** Of a set of lists, those above `list` (0..63). */
+/** The lists of a set that are above `list` (0..63). */
 /* @inline */ export function listsAbove(mask: u64, list: u32): u64 {
   return mask & ((<u64>-2) << list);
 }
 
-/** Puts a node, whose links are at `at`, at the head of a list. */
+/** Puts a node, with its links at offset `at`, at the head of a list. */
 /* @inline */ export function putOnList(pool: usize, list: u32, node: usize, at: usize): void {
-  link(listCell(pool, list), node, at);
+  link(listAt(pool, list), node, at);
   setListMask(pool, listMask(pool) | listBit(list));
 }
 
 /** Takes a node off its list and clears its links. */
 /* @inline */ export function takeOffList(pool: usize, list: u32, node: usize, at: usize): void {
-  const cell = listCell(pool, list);
-  unlink(cell, node, at);
+  const head = listAt(pool, list);
+  unlink(head, node, at);
   store<u64>(node + at, 0);
-  if (load<u32>(cell) == 0) setListMask(pool, listMask(pool) & ~listBit(list));
+  if (load<u32>(head) == 0) setListMask(pool, listMask(pool) & ~listBit(list));
 }
 
-/** Nodes of a list. */
+/** Number of nodes on a list. */
 export function nodesOnList(pool: usize, list: u32, at: usize): u32 {
-  return listCount(listCell(pool, list), at);
+  return listCount(listAt(pool, list), at);
 }
 
-/** listLength for one of these lists: UNSOUND also when its bit in the mask is wrong. */
+/** listLength for one of these lists. The result is UNSOUND also when the bit of the list in the bitmap is wrong. */
 export function soundLength(pool: usize, list: u32, at: usize, most: u32, owner: u32, bytes: u32): u32 {
-  const length = listLength(listCell(pool, list), at, most, owner, bytes);
+  const length = listLength(listAt(pool, list), at, most, owner, bytes);
   return (length != 0) == ((listMask(pool) & listBit(list)) != 0) ? length : UNSOUND;
 }

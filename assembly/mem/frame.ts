@@ -1,22 +1,23 @@
 /**
  * Frames: the page allocator of the simulated RAM.
  *
- * Hands out 4 KiB frames in O(1): the frame given back last first (LIFO, its
- * lines are warm), else the next fresh one at the bump mark. So creating a RAM
- * touches nothing per frame, and fresh frames are used from the bottom up.
+ * Hands out 4 KiB frames in O(1): the frame that was freed last (LIFO, its cache
+ * lines are warm), else the next fresh frame, at the bump mark. So the creation of
+ * a RAM touches no frame, and fresh frames are used in ascending order.
  *
- * A frame is always handed out filled with zeros. Fresh memory is zero already;
- * a used frame is cleared here. That makes a RAM a function of the calls made
- * on it: two RAMs with one history are equal byte for byte, also when one of
- * them went through an image in between, and no frame carries another pool's
- * data. (What it costs is in bench/; about 60 ns per reused frame.)
+ * Every frame that is handed out is filled with zeros. Fresh memory is zero
+ * already; a freed frame is cleared here. So the contents of a RAM depend only on
+ * the calls made on it: two RAMs with the same history are equal byte for byte,
+ * also when one of them was saved to an image and restored. And no frame shows
+ * the data of another pool. (Clearing costs about 60 ns for each reused frame;
+ * see bench/.)
  *
- * The count of frames handed out is held under a limit, and requests can be
- * made to fail on purpose (fault injection). Both are part of the state.
+ * The number of frames in use has a limit, and requests can be made to fail on
+ * purpose (fault injection). Both settings are part of the state.
  *
- * The high-water mark costs no word: a fresh frame is taken only while none is
- * on the free list, so the most frames ever in use at once are exactly those
- * below the bump mark.
+ * The high-water mark needs no word: a fresh frame is taken only while the free
+ * list is empty, so the most frames ever in use at once are the frames below the
+ * bump mark.
  */
 import {
   FRAMES_MAX,
@@ -85,24 +86,24 @@ const ENTRY_FREE_NEXT: usize = 8; // next frame on the free list
 
 // ── boot ─────────────────────────────────────────────────────────────────────
 
-/** One past the last frame that can be handed out. */
+/** The frame after the last one that can be handed out. */
 /* @inline */ export function frameEnd(): u32 {
   return min(boot(BOOT_FRAMES), LAST_FRAME);
 }
 
-/** How many of the frames below `frame` are tables. */
+/** Number of frame tables below `frame`. */
 function tablesBelow(frame: u32): u32 {
   return (frame >> SECTION_SHIFT) + <u32>(tableOf(frame) < frame);
 }
 
-/** Frames that exist to be handed out, were there no limit. */
+/** Frames that could be handed out without a limit. */
 function frameCapacity(): u32 {
   const first = boot(BOOT_FIRST);
   const end = frameEnd();
   return end - first - (tablesBelow(end) - tablesBelow(first));
 }
 
-/** What the words that nothing else can confirm add up to; kept in BOOT_CHECK. */
+/** Checksum of the words of the boot frame that check() cannot derive from other words. BOOT_CHECK stores it. */
 export function bootChecksum(): u32 {
   let sum = rotl<u32>(boot(BOOT_VERSION) ^ MAGIC, 3);
   sum = rotl<u32>(sum ^ boot(BOOT_FRAMES), 3);
@@ -119,14 +120,17 @@ export function writeBootChecksum(): void {
   setBoot(BOOT_CHECK, bootChecksum());
 }
 
-/** Whether static data and scratch of these sizes leave frames to hand out. */
+/** True when static data and scratch of these sizes leave frames to hand out. */
 function haveRoom(frames: u32, statics: u32, scratch: u32): bool {
   return (
     statics < FIXED_MOST && scratch < FIXED_MOST && STATIC_FRAME + statics + scratch <= min(FIXED_MOST, frames - 1)
   );
 }
 
-/** Whether there is a boot frame of this layout, its geometry possible in a memory of so many frames. */
+/**
+ * True when the memory begins with a boot frame of this layout version, and its geometry fits a memory of `frames`
+ * frames.
+ */
 export function hasGeometry(frames: u32): bool {
   const total = boot(BOOT_FRAMES);
   return (
@@ -138,12 +142,12 @@ export function hasGeometry(frames: u32): bool {
   );
 }
 
-/** The same, and its check word is right: what must be known before anything else is read. */
+/** hasGeometry, and the checksum is right. This must hold before anything else is read. */
 export function isBoot(frames: u32): bool {
   return hasGeometry(frames) && boot(BOOT_CHECK) == bootChecksum();
 }
 
-/** Frames that the data segments of this build take. */
+/** Frames that the data segments of this build need. */
 function staticNeeded(): u32 {
   return ((<u32>__data_end + PAGE_MASK) >> PAGE_SHIFT) - STATIC_FRAME;
 }
@@ -152,12 +156,12 @@ function staticNeeded(): u32 {
  * Writes the boot frame of a RAM whose memory is all zeros.
  * @param frames 4 KiB frames of the memory
  * @param limit the most frames that may be in use, or NO_LIMIT
- * @param first lowest frame that is handed out, 0 for the one behind the
- *   scratch; higher ones are for tests of high addresses
- * @param statics frames of static data, NEVER for those that this build gives;
- *   other numbers make a RAM as another build would, for tests
- * @param scratch frames of the scratch, in the same way
- * @returns 0, or EINVAL when the numbers do not fit each other
+ * @param first lowest frame that is handed out; 0 for the first one after the
+ *   scratch. Tests of high addresses use a higher one.
+ * @param statics frames of static data, NEVER for the default of this build.
+ *   Tests use other numbers to make a RAM as another build would.
+ * @param scratch frames of scratch, NEVER for the default
+ * @returns 0, or EINVAL when the numbers do not fit together
  */
 export function frameInit(frames: u32, limit: u32, first: u32, statics: u32, scratch: u32): u32 {
   if (statics == NEVER) statics = STATIC_FRAMES;
@@ -183,7 +187,9 @@ export function frameInit(frames: u32, limit: u32, first: u32, statics: u32, scr
   return 0;
 }
 
-/** Marks the table of the section that the bump mark has entered, and steps over it when it is there. */
+/**
+ * Marks the frame table of the section that the bump mark has entered. Skips that frame when the bump mark is on it.
+ */
 function enterSection(bump: u32): void {
   const table = tableOf(bump);
   store<u32>(entryOf(table), FRAME_TABLE);
@@ -194,9 +200,9 @@ function enterSection(bump: u32): void {
 // ── fault injection and limits ───────────────────────────────────────────────
 
 /**
- * Lets `after` further frame requests succeed and the `times` after them fail.
- * @param after NEVER switches the injector off
- * @param times NEVER: until it is switched off
+ * Fault injection: the next `after` frame requests succeed, the `times` requests after them fail.
+ * @param after NEVER switches fault injection off
+ * @param times NEVER: all requests fail until fault injection is switched off
  */
 export function frameFail(after: u32, times: u32): void {
   setBoot(BOOT_FAIL_AFTER, after);
@@ -204,7 +210,7 @@ export function frameFail(after: u32, times: u32): void {
   writeBootChecksum();
 }
 
-/** Counts one request; whether it has to fail. */
+/** Counts one request. True when it has to fail. */
 function injected(): bool {
   const after = boot(BOOT_FAIL_AFTER);
   if (after != 0) {
@@ -236,7 +242,7 @@ export function framesFree(): u32 {
 /**
  * Takes a frame, filled with zeros.
  * @param owner address of the pool + type of the frame
- * @returns the frame number, 0 when there is none (or one was told to fail)
+ * @returns the frame number, 0 when no frame is left (or fault injection makes the request fail)
  */
 export function frameAlloc(owner: u32): u32 {
   const used = boot(BOOT_USED);
@@ -262,7 +268,7 @@ export function frameAlloc(owner: u32): u32 {
   return frame;
 }
 
-/** Gives a frame back. Its two generation counters stay. */
+/** Frees a frame. Its two generation counters keep their values. */
 export function frameFree(frame: u32): void {
   const entry = entryOf(frame);
   if (!ASC_NO_ASSERT) invariant((load<u32>(entry) & PAGE_MASK) > FRAME_TABLE);
@@ -275,16 +281,16 @@ export function frameFree(frame: u32): void {
 }
 
 /**
- * Whether so many frames can be had, so that a request that needs several is
- * refused before it changes anything. Notes the number for the message of an
- * ENOMEM. (Injected failures strike later; what was taken then is given back.)
+ * True when `frames` frames are left. A request for several frames asks this before
+ * it changes anything. Notes the number for the message of an ENOMEM. (An injected
+ * failure comes later, in frameAlloc; the request then frees what it has taken.)
  */
 export function frameRoom(frames: u32): bool {
   setOut(OUT_NEEDED, frames);
   return framesFree() >= frames;
 }
 
-/** Notes, for the message of an ENOMEM, how many frames a request needed. */
+/** Notes how many frames a request needed, for the message of an ENOMEM. */
 /* @inline */ export function needed(frames: u32): void {
   setOut(OUT_NEEDED, frames);
 }
@@ -301,7 +307,7 @@ export function lastSection(): u32 {
   return min(boot(BOOT_BUMP), frameEnd() - 1) >> SECTION_SHIFT;
 }
 
-/** The most frames that were ever in use at once: exactly those below the bump mark. */
+/** The most frames ever in use at once: the frames below the bump mark. */
 function frameHighWater(): u32 {
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);
@@ -338,13 +344,16 @@ export function frameCounter(which: u32): u32 {
   }
 }
 
-/** Sets the limit on frames in use, or NO_LIMIT. */
+/** Sets the limit of frames in use; NO_LIMIT for none. */
 export function frameLimit(frames: u32): void {
   setBoot(BOOT_LIMIT, frames);
   writeBootChecksum();
 }
 
-/** The first frame at or behind `frame` that belongs into an image: boot, tables in use, owned frames. NO_FRAME at the end. */
+/**
+ * The first frame from `frame` on that belongs in an image: the boot frame, a frame table in use, or a frame with an
+ * owner. NO_FRAME at the end.
+ */
 export function frameSaved(frame: u32): u32 {
   const first = boot(BOOT_FIRST);
   const bump = boot(BOOT_BUMP);

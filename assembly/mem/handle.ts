@@ -1,37 +1,38 @@
 /**
- * Handles: the indirection table of allocators whose objects move.
+ * Handles: the handle records of allocators that can move objects.
  *
- * A record is 8 bytes, in a slab of the pool's own (FRAME_HANDLES):
+ * A handle record has 8 bytes, in a slab of its pool (FRAME_HANDLES):
  *
- *   word 0   bits 0..27  location: frame << 8 | slot    (the allocator's)
+ *   word 0   bits 0..27  location of the object, defined by the allocator: frame << 8 | 8 bits
  *            bit 28      DEFERRED: freed during the reclaim of its zspage
- *            bit 29      the allocator's (z3fold: moved in from another frame)
- *            bit 30      BUFFERED: bits 0..19 name the buffer frame instead
- *            bit 31      free record (mem/slab.ts)
+ *            bit 29      defined by the allocator (z3fold: the object is a guest)
+ *            bit 30      BUFFERED: bits 0..19 are the number of the buffer frame instead
+ *            bit 31      the record is free (mem/slab.ts)
  *   word 1   bits 0..11  size - 1
  *            bits 12..21 maps, up to 1023
- *            bits 22..31 frees of this record since its frame became a handle frame
+ *            bits 22..31 number of frees of this record since its frame became a handle frame
  *
- *   words 2..5  owner bytes, in a pool that was made with them: a record has 24 bytes then
+ *   words 2..5  owner bytes, in a pool that was created with them: a record then has 24 bytes
  *
- *   entry of the frame: genA = generation at which the frame began (mem/generation.ts)
+ *   frame entry: genA = the generation when the frame became a handle frame (mem/generation.ts)
  *
  * A handle is   generation << placeBits | offset of the record in its frame / 8 << frameBits | frame
- * with placeBits = 9 + frameBits, the bits of a frame number of this RAM. Every
- * allocator has the frame in these low bits, so that no number is a handle of
- * two pools, whatever their allocators. A handle is refused in O(1) from what
- * lies in the RAM: the frame must be a handle frame of this pool, the
- * record used, the generations equal.
+ * with placeBits = 9 + frameBits; frameBits is the number of bits of a frame number in
+ * this RAM. The handles of every allocator have the frame in these low bits, so no
+ * number is a handle of two pools. The test of a handle reads only the RAM, in O(1):
+ * the frame must be a handle frame of this pool, the record must be in use, and the
+ * generations must be equal.
  *
- * The generation of a record rises by one each time it is freed, and has g =
- * min(10, 32 - placeBits) bits: a stale handle stays refused until that record
- * was freed 2^g times more. That is 1024 up to 32 MiB of RAM, 512 at 64 MiB, 32 at
- * 1 GiB, 8 at 4 GiB (less the value of all ones); FIFO reuse within a slab frame
- * multiplies it by the free records of that frame. A frame that comes back as a
- * handle frame goes on beyond all generations it had; so if one record of it had
- * come round meanwhile, the handles of the others may be met sooner.
+ * Each free of a record increments its generation, which has g =
+ * min(10, 32 - placeBits) bits. So a stale handle is refused until that record was
+ * freed 2^g times more. That is 1024 times up to 32 MiB of RAM, 512 at 64 MiB, 32 at
+ * 1 GiB, 8 at 4 GiB (minus one: all ones is skipped); records of a slab frame are
+ * reused in FIFO order, which multiplies this number by the free records of the
+ * frame. When a frame becomes a handle frame again, it begins above all its earlier
+ * generations. So when one record of the frame wraps around, the handles of its other
+ * records may be accepted again earlier than that.
  *
- * Vital statistics: 8 bytes an object, 512 records a frame; with owner bytes 24 and 170.
+ * Vital statistics: 8 bytes for each object, 512 records in a frame; with owner bytes 24 and 170.
  */
 import {
   FRAME_HANDLES,
@@ -58,7 +59,7 @@ import { RULE_POOL, broken } from './verify';
 
 const RECORD_BYTES: u32 = 8; // without owner bytes
 const RECORD_SHIFT: u32 = 3; // records lie at multiples of 8
-const OWNER: usize = 8; // owner bytes in a record
+const OWNER: usize = 8; // offset of the owner bytes in a record
 export const OWNER_BYTES: u32 = 16;
 const OWNER_OPTION: u32 = 3;
 export const DEFERRED: u32 = 1 << 28;
@@ -74,7 +75,7 @@ const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
   return bits + (PAGE_SHIFT - RECORD_SHIFT);
 }
 
-/** `bits` here and below: those of a frame number, asked for once a call. */
+/** Mask of a generation. `bits`, here and below, is frameBits(): a call reads it once. */
 /* @inline */ function mask(bits: u32): u32 {
   return generationMask(min<u32>(10, 32 - placeBits(bits)));
 }
@@ -102,7 +103,7 @@ const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
   store<u32>(record, load<u32>(record, 4) + ((<u32>by) << MAP_SHIFT), 4);
 }
 
-/** Generation of a record, given its second word: where its frame began plus the frees since. */
+/** Generation of a record, given its second word: genA of its frame plus the number of frees. */
 /* @inline */ function generationIn(entry: usize, word: u32, bits: u32): u32 {
   return (genA(entry) + (word >> GENERATION_SHIFT)) & mask(bits);
 }
@@ -112,7 +113,7 @@ const ONE_FREE: u32 = 1 << GENERATION_SHIFT;
   return (((generation << (PAGE_SHIFT - RECORD_SHIFT)) | index) << bits) | (<u32>(record >> PAGE_SHIFT));
 }
 
-/** The handle that stands for a used record. */
+/** The handle of a used record. */
 export function handleOf(record: usize): u32 {
   const bits = frameBits();
   return makeHandle(record, generationIn(entryAround(record), load<u32>(record, 4), bits), bits);
@@ -120,7 +121,10 @@ export function handleOf(record: usize): u32 {
 
 // ── API ──────────────────────────────────────────────────────────────────────
 
-/** @param ownerBytes 0 or OWNER_BYTES; noted in the last option word of the pool @returns false for another number */
+/**
+ * @param ownerBytes 0 or OWNER_BYTES; stored in the last option word of the pool
+ * @returns false for any other number
+ */
 export function handleInit(pool: usize, ownerBytes: u32): bool {
   if (ownerBytes != 0 && ownerBytes != OWNER_BYTES) return false;
   setPoolOption(pool, OWNER_OPTION, ownerBytes);
@@ -128,23 +132,23 @@ export function handleInit(pool: usize, ownerBytes: u32): bool {
   return true;
 }
 
-/** Bytes of the pool's records. */
+/** Bytes of a handle record of the pool. */
 /* @inline */ export function recordBytes(pool: usize): u32 {
   return slabRecordBytes(pool + POOL_HANDLES);
 }
 
-/** Sees to it that the next recordTake needs no frame. False without one. */
-export function handleReady(pool: usize): bool {
+/** Makes sure that the next recordTake needs no frame. False without a frame. */
+export function handleReserve(pool: usize): bool {
   return slabRoom(pool + POOL_HANDLES) != 0 || slabGrow(pool + POOL_HANDLES);
 }
 
-/** Undoes handleReady when no handle came of it. */
-export function handleUnready(pool: usize): void {
+/** Undoes handleReserve when no record was taken. */
+export function handleUnreserve(pool: usize): void {
   const entry = slabRoom(pool + POOL_HANDLES);
   if (load<u16>(entry + SLAB_USED) == 0) slabShrink(pool + POOL_HANDLES, entry);
 }
 
-/** Takes a record, which handleReady has seen to. Its first word, the location, is for the caller to set. Inlined. */
+/** Takes a record; handleReserve must have been called. The caller has to set its first word, the location. Inlined. */
 /* @inline */ export function recordTake(pool: usize): usize {
   const bytes = recordBytes(pool);
   const record = slabTake(pool + POOL_HANDLES, bytes);
@@ -165,8 +169,8 @@ export function handleUnready(pool: usize): void {
   return makeHandle(record, generation, bits);
 }
 
-/** Takes a record back: its handle is refused from now on. Inlined. */
-/* @inline */ export function handleEnd(pool: usize, record: usize): void {
+/** Frees a record: its handle is refused from now on. Inlined. */
+/* @inline */ export function handleFree(pool: usize, record: usize): void {
   const entry = entryAround(record);
   store<u32>(record, (load<u32>(record, 4) & GENERATION_MASK) + ONE_FREE, 4);
   const bytes = recordBytes(pool);
@@ -174,7 +178,7 @@ export function handleUnready(pool: usize): void {
   slabGive(pool + POOL_HANDLES, entry, record, bytes);
 }
 
-/** A handle frame is given back: its next life begins beyond all generations of this one. */
+/** Called before a handle frame is freed: moves genA above all generations of its records. */
 export function handleFrameEnds(entry: usize): void {
   const records = frameAround(entry);
   const bytes = slabRecordBytes(<usize>load<u32>(entry + SLAB_CACHE));
@@ -193,22 +197,25 @@ export function handleFrameEnds(entry: usize): void {
   const entry = entryOf(frame);
   if (entryOwner(entry) != ((<u32>pool) | FRAME_HANDLES)) return 0;
   const offset = ((handle >> bits) & (PAGE_MASK >> RECORD_SHIFT)) << RECORD_SHIFT;
-  // Owner bytes may look like anything, a record too.
+  // Owner bytes may look like a record.
   if (recordBytes(pool) != RECORD_BYTES && offset % (RECORD_BYTES + OWNER_BYTES) != 0) return 0;
   const record = frameAddress(frame) + <usize>offset;
   const word = load<u32>(record);
-  // A record that was never used is zero: no object is in frame 0.
+  // A record that was never used is zero. (No object lies in frame 0.)
   if (word == 0 || (word & (RECORD_FREE | DEFERRED)) != 0) return 0;
   return generationIn(entry, load<u32>(record, 4), bits) == handle >> placeBits(bits) ? record : 0;
 }
 
-/** Address of the owner bytes of a live object; 0 in a pool without, and for any other number. */
+/**
+ * Address of the owner bytes of a live object; 0 in a pool without owner bytes, and for a number that is no live
+ * handle.
+ */
 export function handleOwner(pool: usize, handle: u32): usize {
   const record = handleRecord(pool, handle);
   return record == 0 || recordBytes(pool) == RECORD_BYTES ? 0 : record + OWNER;
 }
 
-/** Whether a used record has a generation that a handle may have; for check(). */
+/** True when a used record has a generation that a handle may have; for check(). */
 export function recordIsSound(record: usize): bool {
   const bits = frameBits();
   return generationIn(entryAround(record), load<u32>(record, 4), bits) != mask(bits);

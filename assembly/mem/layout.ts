@@ -1,9 +1,9 @@
 /**
- * The simulated RAM: where everything lies in linear memory.
+ * The simulated RAM: the layout of linear memory.
  *
  * Linear memory is the RAM, and its image is the whole state: every table,
- * list and counter is reachable from the boot frame at address 0, and no wasm
- * global holds state. The RAM is cut into 4 KiB frames and 512 KiB sections:
+ * list and counter can be reached from the boot frame at address 0, and no wasm
+ * global holds state. The RAM is divided into 4 KiB frames and 512 KiB sections:
  *
  *   section 0 (frames 0..127)            section s (frames 128s..128s+127)
  *   ┌───────┬───────┬────────┬─────────┬─────┐ ┌─────────┬───────┬─────────┐
@@ -11,44 +11,46 @@
  *   │   0   │   1   │  2..   │         │     │ │         │  +t   │ ..+127  │
  *   └───────┴───────┴────────┴─────────┴─────┘ └─────────┴───────┴─────────┘
  *
- * - boot: magic, geometry, frame allocator state, list of pools (below).
- * - table: one frame of every section describes the section's 128 frames, 32
- *   bytes each. So the entry of a frame is found by shifting, the table of a
- *   section is touched only when one of its frames is used, and a RAM of any
- *   size is created in constant time. It is frame t = (s / 2 mod 16) ^ 1 of the
- *   section, not always the same one: pages at a stride of 128 share a few sets
- *   of the processor's TLB, which cost every look at an entry a page walk (a
- *   fifth of zsmalloc's malloc and free). A memory ends at a multiple of 16 frames.
- * - static: the data segments of the module. They begin at frame 2, are never written
- *   and never part of an image; that is what makes images portable between builds.
- * - scratch: page buffers, compressors' tables, results. Per instance, not state, never
- *   part of an image (mem/scratch.ts).
- *   Both have as many frames as the boot frame says; section 0 holds them. A build
- *   that needs more than an image has, refuses it; one that needs less works on it.
+ * - boot: magic, geometry, state of the frame allocator, list of pools (see below).
+ * - table: one frame of every section, the frame table, describes the 128 frames of
+ *   the section, 32 bytes each. So the address of a frame entry takes shifts only, the
+ *   table of a section is touched only when one of its frames is used, and a RAM of
+ *   any size is created in constant time. The table is frame t = (s / 2 mod 16) ^ 1 of
+ *   its section. If it were the same one everywhere, all tables would share a few sets
+ *   of the TLB (stride of 128 pages), and each access to a frame entry would cost a page
+ *   walk: a fifth of malloc and free in zsmalloc. A memory ends at a multiple of 16
+ *   frames.
+ * - static: the data segments of the module. They begin at frame 2. They are never
+ *   written and never part of an image; so images are portable between builds.
+ * - scratch: page buffers, tables of the compressors, results. Each instance has its
+ *   own; it is not state and never part of an image (mem/scratch.ts).
+ *   The boot frame says how many frames static data and scratch have; section 0 holds
+ *   them. A build that needs more frames than an image has refuses the image; a build
+ *   that needs fewer works on it.
  *
- * A frame table entry
+ * A frame table entry ("frame entry")
  *
  *   0        4      6      8                                         32
  *   ┌────────┬──────┬──────┬─────────────────────────────────────────┐
- *   │ owner  │ genA │ genB │ 24 bytes that belong to the owner       │
+ *   │ owner  │ genA │ genB │ 24 bytes for the owner                  │
  *   └────────┴──────┴──────┴─────────────────────────────────────────┘
  *
- *   owner = address of the pool's header frame (a multiple of 4096) + type.
- *   genA and genB survive when the frame is given back and taken again: they
- *   are what makes a handle from an earlier life of the frame recognisable.
+ *   owner = address of the header frame of the pool (a multiple of 4096) + frame type.
+ *   genA and genB keep their values when the frame is freed and taken again. They
+ *   make handles from an earlier use of the frame stale (mem/generation.ts).
  *
- * Vital statistics: 32 bytes of table per 4096 (0.78 %); fixed frames of a new RAM
- * 2 + 2 static + scratch (9 below 1 MiB, 39 from there); a RAM has at most 2^20
- * frames, and the last one of a 4 GiB memory is never handed out.
+ * Vital statistics: 32 bytes of table for each 4096 (0.78 %); fixed frames of a new RAM:
+ * 2 + 2 static + scratch (9 in a RAM below 1 MiB, 39 in a larger one); a RAM has at most
+ * 2^20 frames, and the last frame of a 4 GiB memory is never handed out.
  *
  * Boot frame, u32 words:
  *   0 magic         4 layout version  8 frames in all   12 scratch frames
  *  16 first frame that is ever handed out               20 bump mark
  *  24 free list head (frame)         28 free list length
- *  32 frames in use                  36 limit on those
+ *  32 frames in use                  36 limit of frames in use
  *  40 first pool    44 pools         48 live maps       52 isolated victims
  *  56 frame requests left to succeed 60 requests left to fail  (fault injection)
- *  64 check word over 4..16, 36, 56, 60, 68 and 72      68 pools ever created
+ *  64 checksum over 4..16, 36, 56, 60, 68 and 72        68 pools ever created
  *  72 static frames
  */
 
@@ -61,22 +63,22 @@ export const PAGE_MASK: u32 = PAGE_SIZE - 1;
 
 export const SECTION_SHIFT: u32 = 7; // frames in a section, as a power of two
 export const SECTION_MASK: u32 = 127;
-export const TABLE_INDEX: u32 = 1; // place of the table in the first section
+export const TABLE_INDEX: u32 = 1; // frame of the table in section 0
 const SKEW_SHIFT: u32 = 8; // the bits of a frame number that move a table
 const SKEW_MASK: u32 = 15;
 const SECTION_BYTES: usize = (128 << 12) - 1; // as a mask
 const ENTRY_SHIFT: u32 = 5;
 export const ENTRY_BYTES: u32 = 32;
-export const STATIC_FRAME: u32 = 2; // first of static data: asconfig.json has memoryBase = 2 * 4096
-export const STATIC_FRAMES: u32 = 2; // of static data in a new RAM; scripts/build.mjs reads this line
-export const FIXED_MOST: u32 = 128; // boot, table, static and scratch lie in one section
-export const LAST_FRAME: u32 = FRAMES_MAX - 1; // of 4 GiB: never handed out (base/errno.ts)
+export const STATIC_FRAME: u32 = 2; // first frame of static data: asconfig.json has memoryBase = 2 * 4096
+export const STATIC_FRAMES: u32 = 2; // frames of static data in a new RAM; scripts/build.mjs reads this line
+export const FIXED_MOST: u32 = 128; // boot, table, static data and scratch lie in one section
+export const LAST_FRAME: u32 = FRAMES_MAX - 1; // last frame of 4 GiB: never handed out (base/errno.ts)
 
 export const MAGIC: u32 = 0x4d524343; // "CCRM"
 
-// Types of frames (low bits of the owner word).
-// 0: never handed out, beyond the bump mark
-export const FRAME_FREE: u32 = 1; // given back, on the free list
+// Frame types (low bits of the owner word).
+// 0: never handed out, at the bump mark or above it
+export const FRAME_FREE: u32 = 1; // on the free list
 export const FRAME_FIXED: u32 = 2; // boot, static, scratch
 export const FRAME_TABLE: u32 = 3; // frame table of a section
 export const FRAME_POOL: u32 = 4; // header of a pool
@@ -84,7 +86,7 @@ export const FRAME_POOL_MORE: u32 = 5; // further tables of a pool
 export const FRAME_SLAB: u32 = 6; // descriptors
 export const FRAME_HANDLES: u32 = 7; // handle records
 export const FRAME_DATA: u32 = 8; // objects of the allocator
-export const FRAME_RAW: u32 = 9; // one page stored as it is
+export const FRAME_RAW: u32 = 9; // one raw page
 export const FRAME_BUFFER: u32 = 10; // copy of a straddling object while it is mapped
 export const FRAME_INDEX: u32 = 11; // node, directory or leaf of a page table
 export const FRAME_SLOTS: u32 = 12; // slot map of a front end
@@ -112,11 +114,12 @@ export const BOOT_SERIAL: usize = 68;
 export const BOOT_STATIC: usize = 72;
 export const BOOT_END: usize = 76;
 
-// In the entry of a slab or handle frame: bytes of its records in use, of those that were ever used, its cache (mem/slab.ts).
+// In the frame entry of a slab or handle frame (mem/slab.ts): bytes of records in use, bytes of records ever used,
+// address of the cache.
 export const SLAB_USED: usize = 12;
 export const SLAB_FRESH: usize = 14;
 export const SLAB_CACHE: usize = 24;
-// The top bit of a record's first word: set while the record is free.
+// Top bit of the first word of a record: set while the record is free.
 export const RECORD_FREE: u32 = 0x80000000;
 
 /** A word of the boot frame. */
@@ -128,12 +131,12 @@ export const RECORD_FREE: u32 = 0x80000000;
   store<u32>(at, value);
 }
 
-/** The first frame of the scratch. */
+/** The first frame of scratch. */
 /* @inline */ export function scratchFrame(): u32 {
   return STATIC_FRAME + boot(BOOT_STATIC);
 }
 
-/** Frames before the first that can be handed out. */
+/** Number of fixed frames: boot, table of section 0, static data and scratch. */
 /* @inline */ export function fixedFrames(): u32 {
   return scratchFrame() + boot(BOOT_SCRATCH);
 }
@@ -143,17 +146,17 @@ export const RECORD_FREE: u32 = 0x80000000;
   return (<usize>frame) << PAGE_SHIFT;
 }
 
-/** The frame that holds the table of a frame's section. */
+/** The frame that holds the frame table of the section of `frame`. */
 /* @inline */ export function tableOf(frame: u32): u32 {
   return (frame & ~SECTION_MASK) + (((frame >> SKEW_SHIFT) & SKEW_MASK) ^ TABLE_INDEX);
 }
 
-/** Address of a frame's table entry. */
+/** Address of the frame entry of a frame. */
 /* @inline */ export function entryOf(frame: u32): usize {
   return ((<usize>tableOf(frame)) << PAGE_SHIFT) + (((<usize>frame) & SECTION_MASK) << ENTRY_SHIFT);
 }
 
-/** Address of the table entry of the frame that an address lies in. */
+/** Address of the frame entry of the frame that contains an address. */
 /* @inline */ export function entryAround(address: usize): usize {
   return (
     (address & ~SECTION_BYTES) +
@@ -162,20 +165,20 @@ export const RECORD_FREE: u32 = 0x80000000;
   );
 }
 
-/** Address of the frame that a table entry describes. */
+/** Address of the frame that a frame entry describes. */
 /* @inline */ export function frameAround(entry: usize): usize {
   const index = entry & (PAGE_MASK as usize);
   return (entry & ~SECTION_BYTES) + (index << ((PAGE_SHIFT - ENTRY_SHIFT) as usize));
 }
 
-/** The frame that a table entry describes. */
+/** Number of the frame that a frame entry describes. */
 /* @inline */ export function frameOf(entry: usize): u32 {
   return (
     (((<u32>entry) >> (PAGE_SHIFT + SECTION_SHIFT)) << SECTION_SHIFT) | (((<u32>entry) & PAGE_MASK) >> ENTRY_SHIFT)
   );
 }
 
-/** Whether a number from outside names a frame that was ever handed out. */
+/** True when a number (from anywhere) is that of a frame that was ever handed out. */
 /* @inline */ export function frameExists(frame: u32): bool {
   const first = boot(BOOT_FIRST);
   return frame - first < boot(BOOT_BUMP) - first;
@@ -210,7 +213,7 @@ export const RECORD_FREE: u32 = 0x80000000;
   store<u16>(entry, <u16>value, 6);
 }
 
-/** Bits that a frame number of this RAM needs; handles are laid out by it. */
+/** Bits that a frame number of this RAM needs; the layout of handles depends on it. */
 /* @inline */ export function frameBits(): u32 {
   return 32 - clz<u32>(boot(BOOT_FRAMES) - 1);
 }

@@ -1,17 +1,17 @@
 /**
- * Map buffers: the bytes of an object in two places, in one piece while it is mapped.
+ * Map buffers: an object that lies in two frames has its bytes in one piece while it is mapped.
  *
- * A map is one address. An object whose bytes lie in two frames (a straddling
- * slot of zsmalloc, two blocks of xcfmalloc) is copied into a frame of type
- * FRAME_BUFFER at its first map; all its maps share that. The last unmap copies
- * the bytes back, if one of the maps was for writing or the object was written
- * meanwhile, and gives the frame back.
+ * A map gives one address. An object whose bytes lie in two frames (a straddling
+ * object of zsmalloc, two blocks of xcfmalloc) is copied into a frame of type
+ * FRAME_BUFFER at its first map. All its maps share this buffer frame. The last
+ * unmap copies the bytes back, if a map was for writing or the object was written
+ * meanwhile, and frees the buffer frame.
  *
- *   entry   8 object: the allocator's record or descriptor of it, which names this frame
- *          12 the object again: write back at the end; its complement: do not
- *          16 a word of the allocator's, or 0
+ *   frame entry   8 object: address of its record or descriptor, which holds the number of this frame
+ *                12 the same value: write back at the end; its complement: do not write back
+ *                16 a word for the allocator, or 0
  *
- * Where an object lies is given as a span (mem/span.ts).
+ * Functions get the place of an object as a span (mem/span.ts).
  */
 import { OUT_LENGTH, OUT_SECOND } from '../abi';
 import { frameAlloc, frameFree, needed } from './frame';
@@ -35,21 +35,21 @@ class BufferEntry {
   return changetype<BufferEntry>(entryOf(frame));
 }
 
-/** The word that the allocator keeps with a buffer. */
+/** The word of the allocator in the frame entry of a buffer. */
 export function bufferWord(frame: u32): u32 {
   return bufferAt(frame).word;
 }
 
-/** Which object a buffer belongs to. */
+/** The object of a buffer: address of its record or descriptor. */
 export function bufferObject(frame: u32): usize {
   return bufferAt(frame).object;
 }
 
 /**
- * Takes a buffer for an object of `size` bytes, the span of which begins at `from`.
- * @param word for the allocator
- * @param discard the bytes are not wanted: the buffer starts as zeros
- * @returns its frame, 0 when there is none
+ * Takes a buffer for an object of `size` bytes, whose span begins at `from`.
+ * @param word a word for the allocator (bufferWord)
+ * @param discard true when the old bytes are not needed: the buffer starts with zeros
+ * @returns the buffer frame, 0 without a frame
  */
 export function bufferTake(pool: usize, object: usize, word: u32, from: usize, size: u32, discard: bool): u32 {
   const frame = frameAlloc((<u32>pool) | FRAME_BUFFER);
@@ -64,14 +64,14 @@ export function bufferTake(pool: usize, object: usize, word: u32, from: usize, s
   return frame;
 }
 
-/** The object may be changed in its buffer: it is to be written back. */
+/** Notes that the object may be changed in its buffer: the last unmap writes it back. */
 export function bufferWrites(frame: u32): void {
   bufferAt(frame).writeback = bufferAt(frame).object;
 }
 
 /**
- * The span of an object of `size` bytes while it is mapped: all of it is in its buffer.
- * @param writing the access changes the object
+ * The span of an object of `size` bytes while it is mapped: all its bytes are in its buffer.
+ * @param writing true when the access changes the object
  */
 export function bufferSpan(frame: u32, size: u32, writing: bool): u32 {
   if (writing) bufferWrites(frame);
@@ -80,7 +80,9 @@ export function bufferSpan(frame: u32, size: u32, writing: bool): u32 {
   return <u32>frameAddress(frame);
 }
 
-/** Ends a buffer: copies its bytes, if they are to be written back, to the span of the object, which begins at `to`. */
+/**
+ * Frees a buffer. Copies its bytes to the span of the object, which begins at `to`, if they have to be written back.
+ */
 export function bufferEnd(frame: u32, to: usize, size: u32): void {
   if (bufferAt(frame).writeback == bufferAt(frame).object) scatter(frameAddress(frame), to, size);
   frameFree(frame);
@@ -88,7 +90,7 @@ export function bufferEnd(frame: u32, to: usize, size: u32): void {
 
 // ── check ────────────────────────────────────────────────────────────────────
 
-/** Whether a frame from anywhere is the buffer of this object. */
+/** True when a number (from anywhere) is the buffer frame of this object. */
 export function isBufferOf(pool: usize, frame: u32, object: usize): bool {
   return (
     frameExists(frame) &&
@@ -97,7 +99,7 @@ export function isBufferOf(pool: usize, frame: u32, object: usize): bool {
   );
 }
 
-/** Whether the entry of a buffer is sound by itself; its object and the word are the allocator's to check. */
+/** True when the frame entry of a buffer is correct, apart from object and word: the allocator checks these. */
 export function bufferIsSound(frame: u32): bool {
   const entry = bufferAt(frame);
   return (entry.writeback == entry.object || entry.writeback == ~entry.object) && entry.zero == 0 && entry.zeroes == 0;

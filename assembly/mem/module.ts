@@ -1,4 +1,4 @@
-/** An instance of the core and the RAM that it works on. */
+/** Attaches an instance of the core to the RAM in its memory. */
 import { crcInit } from '../base/crc';
 import { EIO, EUCLEAN } from '../base/errno';
 import { frameCounter, isBoot } from './frame';
@@ -11,11 +11,11 @@ export function layoutVersion(): u32 {
 }
 
 /**
- * Readies an instance for the RAM in its memory: finds the scratch, makes the
- * checksum tables. Nothing but ramInit and ramCounter may be called before.
+ * Prepares an instance for the RAM in its memory: finds the scratch, computes the
+ * checksum tables. Before this call, only ramInit and ramCounter may be called.
  * @param frames 4 KiB frames of the memory
- * @returns 0; EUCLEAN for a boot frame that is none of this layout, EIO when it
- *   leaves less room than this build needs (ramCounter 8 to 11)
+ * @returns 0; EUCLEAN when there is no boot frame of this layout version; EIO when the RAM
+ *   has fewer frames of static data or scratch than this build needs (ramCounter 8 to 11)
  */
 export function attach(frames: u32): u32 {
   if (!isBoot(frames)) return EUCLEAN;

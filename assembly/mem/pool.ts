@@ -1,21 +1,21 @@
 /**
- * Pools: the part of a pool's header that all allocators share.
+ * Pools: the part of a pool header that all allocators share.
  *
- * A pool is known by the address of its header frame. That address, a multiple
- * of 4096, is also what the owner word of each of its frames holds, so "does
- * this frame belong to that pool" is one compare.
+ * The address of its header frame identifies a pool. The owner word of each of its
+ * frames contains this address (a multiple of 4096), so one compare tells whether a
+ * frame belongs to a pool.
  *
  *   0 kind            4 data frames      8 objects        12 live bytes
  *  16 LRU             20 previous pool   24 next pool     28 live maps
  *  32 isolated victims                   36 frames of tables (this one and more)
  *  40 cache: handle records (16 bytes)   56 cache: descriptors (16 bytes)
  *  72 objects moved (f64)                80 payload bytes moved (f64)
- *  88 check word over 0, 72, 80, 92..179 and 208..255, and the settings of a front end      92 bytes of the name
+ *  88 checksum over 0, 72, 80, 92..179 and 208..255, and the settings of a front end      92 bytes of the name
  *  96 name, 64 bytes                    160 options: 4 words of the allocator
  * 176 root of the page table (page/table.ts)
  * 256 tables of the allocator, to the end of the frame
  *
- * `objects moved` counts copies; with 4 fullness groups zsmalloc may copy an
+ * `objects moved` counts copies: with 4 fullness groups, zsmalloc may copy an
  * object more than once in one compact().
  */
 import { FRONT_KINDS_FROM, RAMZSWAP } from '../abi';
@@ -43,12 +43,12 @@ export { FRONT_KINDS_FROM, NAME_BYTES, RAMZSWAP, ZSWAP } from '../abi';
 export const POOL_NAME: usize = 96;
 export const POOL_OPTIONS: usize = 160;
 export const POOL_TABLES: usize = 256;
-export const POOL_LRU: usize = 16; // list cell
+export const POOL_LRU: usize = 16; // head of the LRU list
 export const POOL_HANDLES: usize = 40; // cache of handle records
 export const POOL_DESCRIPTORS: usize = 56; // cache of descriptors
 
 export const POOL_INDEX: usize = 176; // root of the page table
-const INDEX_COUNTS: usize = 180; // what changes in it
+const INDEX_COUNTS: usize = 180; // the words of the root that change
 const INDEX_END: usize = 208;
 const POOL_LINKS: usize = 20;
 export const BUDGET: usize = 1184; // of a zswap: pages that may still be written back (f64)
@@ -86,7 +86,7 @@ export class Pool {
   return changetype<Pool>(address);
 }
 
-/** Whether a number from outside is the address of a pool. */
+/** True when a number (from anywhere) is the address of a pool. */
 export function isPool(address: usize): bool {
   return kindOf(address) != 0;
 }
@@ -109,8 +109,8 @@ export function isPool(address: usize): bool {
   store<u32>(pool + POOL_OPTIONS + ((<usize>index) << 2), value);
 }
 
-/** What the counters of moves add up to. */
-function movesWord(pool: usize): u32 {
+/** Checksum of the two counters of moves. */
+function movesChecksum(pool: usize): u32 {
   return (
     load<u32>(pool, 72) ^
     rotl<u32>(load<u32>(pool, 76), 8) ^
@@ -119,14 +119,14 @@ function movesWord(pool: usize): u32 {
   );
 }
 
-/** What the words that nothing else can confirm add up to. */
+/** Checksum of the words of a pool header that check() cannot derive from other words. */
 export function poolChecksum(pool: usize): u32 {
   let sum: u32 = rotl<u32>(load<u32>(pool), 5);
   for (let at: usize = 92; at < POOL_TABLES; at += 4) {
     if (at == INDEX_COUNTS) at = INDEX_END;
     sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
   }
-  return sum ^ movesWord(pool) ^ settingsWord(pool);
+  return sum ^ movesChecksum(pool) ^ settingsChecksum(pool);
 }
 
 /**
@@ -134,7 +134,7 @@ export function poolChecksum(pool: usize): u32 {
  * change only when somebody sets them. (Of all: limits, epoch, slots. Of a ramzswap also its pool, its limit, its codecs and the
  * second from which times are exact; of a zswap address and codec of its pools, its budget, and the victim that it keeps.)
  */
-function settingsWord(pool: usize): u32 {
+function settingsChecksum(pool: usize): u32 {
   const kind = poolAt(pool).kind;
   if (kind < FRONT_KINDS_FROM) return 0;
   let sum: u32 = load<u32>(pool, 260);
@@ -151,13 +151,13 @@ function settingsWord(pool: usize): u32 {
       sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at);
       sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at, 4);
     }
-    sum ^= writebackWord(pool);
+    sum ^= writebackChecksum(pool);
   }
   return sum;
 }
 
 /** What the budget of a zswap and its victim add to that. */
-function writebackWord(pool: usize): u32 {
+function writebackChecksum(pool: usize): u32 {
   let sum: u32 = 0;
   for (let at = BUDGET; at < VICTIM_END; at += 4) sum = rotl<u32>(sum, 13) ^ load<u32>(pool + at);
   return sum;
@@ -168,7 +168,7 @@ function writebackWord(pool: usize): u32 {
   return load<u32>(pool, POOL_INDEX + 16);
 }
 
-/** Counts the pool among those ever created: default names come from that. */
+/** Increments the number of pools ever created; default names contain that number. */
 export function poolNumber(): void {
   setBoot(BOOT_SERIAL, boot(BOOT_SERIAL) + 1);
   writeBootChecksum();
@@ -180,29 +180,29 @@ export function writePoolChecksum(pool: usize): void {
 
 /** Counts objects moved by compaction and their payload. */
 export function countMoves(pool: usize, objects: f64, bytes: f64): void {
-  const before = movesWord(pool);
+  const before = movesChecksum(pool);
   poolAt(pool).objectsMoved += objects;
   poolAt(pool).bytesMoved += bytes;
-  poolAt(pool).check ^= before ^ movesWord(pool);
+  poolAt(pool).check ^= before ^ movesChecksum(pool);
 }
 
 /** Sets the budget of a zswap: it changes with every page that is written back. */
 export function setBudget(pool: usize, left: f64): void {
-  const before = writebackWord(pool);
+  const before = writebackChecksum(pool);
   store<f64>(pool + BUDGET, left);
-  poolAt(pool).check ^= before ^ writebackWord(pool);
+  poolAt(pool).check ^= before ^ writebackChecksum(pool);
 }
 
 /** Sets the victim that a zswap keeps: its frame (0: none), the number of its pool, and where the walk over its objects goes on. */
 export function setVictim(pool: usize, frame: u32, index: u32, cursor: u32): void {
-  const before = writebackWord(pool);
+  const before = writebackChecksum(pool);
   store<u32>(pool + VICTIM, frame);
   store<u32>(pool + VICTIM, index, 4);
   store<u32>(pool + VICTIM, cursor, 8);
-  poolAt(pool).check ^= before ^ writebackWord(pool);
+  poolAt(pool).check ^= before ^ writebackChecksum(pool);
 }
 
-/** Takes a header frame and puts the pool on the RAM's list. 0 when there is no frame. */
+/** Takes a header frame and puts the pool on the list of pools. 0 without a frame. */
 export function poolCreate(kind: u32): usize {
   const frame = frameAlloc(FRAME_POOL);
   if (frame == 0) return 0;
@@ -215,7 +215,7 @@ export function poolCreate(kind: u32): usize {
   return pool;
 }
 
-/** Takes the pool off the RAM's list; its frames are given back by the caller. */
+/** Takes the pool off the list of pools. The caller has to free its frames. */
 export function poolUnlink(pool: usize): void {
   listRemove(BOOT_POOL_HEAD, pool, POOL_LINKS);
   setBoot(BOOT_POOL_COUNT, boot(BOOT_POOL_COUNT) - 1);
@@ -252,10 +252,10 @@ export function countIsolated(pool: usize, by: i32): void {
 // ── victims ──────────────────────────────────────────────────────────────────
 
 /**
- * Takes the least recently used entry without a mapped object off the LRU, as a
- * victim of reclaim. 0 for none.
- * @param links where an entry has its LRU links
- * @param mapped where it has a word that is 0 while nothing in it is mapped
+ * Takes the least recently used frame without a mapped object off the LRU, as a victim.
+ * Returns its frame entry, 0 for none.
+ * @param links offset of the LRU links in a frame entry
+ * @param mapped offset of a word in a frame entry that is 0 while no object of the frame is mapped
  */
 export function victimTake(pool: usize, links: usize, mapped: usize): usize {
   const first = <usize>load<u32>(pool + POOL_LRU);

@@ -1,58 +1,59 @@
 /**
- * Scratch: buffers of one instance, outside the state of the RAM.
+ * Scratch: buffers of one instance. They are not part of the state of the RAM.
  *
- * Everything here may be overwritten by the next call. Its places are set once
- * per instance, so that a second worker on the same RAM could be given its own.
+ * The next call may overwrite everything here. The addresses are set once for each
+ * instance, so that a second worker on the same RAM could get a scratch of its own.
  *
  *   base  +0      results (u32 words: abi.ts, and WORK_… below)
  *         +4096   CRC-32C tables, 4 KiB
- *         +8192   tables of the compressors, what the rest leaves: 16 KiB in a new
- *                 RAM (lz4 takes 8); or gather: a straddling object made contiguous
- *                 for a load, 4 KiB
- *   page          input of the page path and of the codecs, 4 or 64 KiB
- *   block         output of the codecs, 8 or 68 KiB, up to the end
+ *         +8192   tables of the compressors: 16 KiB in a new RAM (lz4 uses 8). A load
+ *                 uses the first 4 KiB as gather buffer: it copies a straddling object
+ *                 there, in one piece
+ *   page buffer   input of the page path and of the codecs, 4 or 64 KiB
+ *   block buffer  output of the codecs, 8 or 68 KiB, up to the end
  *
- * A RAM below 1 MiB has the small buffers, any other the large ones: codec calls
- * above 4 KiB need those. The boot frame has the number of frames in all (9 or 39
- * in a new RAM), so where there are more of them, the tables are larger.
+ * A RAM below 1 MiB has the small buffers, a larger RAM the large ones; codec calls
+ * above 4 KiB need the large ones. The boot frame holds the number of all scratch
+ * frames (9 or 39 in a new RAM). Any further frames make the tables larger.
  */
 import { BOOT_FRAMES, BOOT_SCRATCH, PAGE_SHIFT, PAGE_SIZE, boot, frameAddress, scratchFrame } from './layout';
 
-const LARGE_FROM: u32 = 256; // frames of the RAM
-const LARGE_FRAMES: u32 = 16; // of the page buffer
-const OTHER_FRAMES: u32 = 3; // results, CRC-32C tables, and by what the block buffer is the larger one
+const LARGE_FROM: u32 = 256; // frames of a RAM from which on the buffers are large
+const LARGE_FRAMES: u32 = 16; // frames of a large page buffer
+const OTHER_FRAMES: u32 = 3; // results, CRC-32C tables, and the extra frame of the block buffer
 
-export const TABLE_FRAMES: u32 = 4; // of the compressors' tables in a new RAM
-export const TABLE_FRAMES_LEAST: u32 = 4; // without which the codecs of this build cannot work
+export const TABLE_FRAMES: u32 = 4; // frames of the compressors' tables in a new RAM
+export const TABLE_FRAMES_LEAST: u32 = 4; // the fewest such frames with which the codecs of this build can work
 
-// Words of the result area that stay in the core, beside those of abi.ts. (xvmalloc has words 32 to 34 and, for its check, 64 to 82.)
-export const WORK_FRAMES: u32 = 40; // check of a page table: frames met
-export const WORK_KEYS: u32 = 41; // keys met
-export const WORK_MOST: u32 = 42; // the most frames that may be met
-export const WORK_SUM: u32 = 43; // what cells add up to
+// Words of the result area that only the core uses, beside those of abi.ts. (xvmalloc uses words 32 to 34 and, in its
+// check, 64 to 82.)
+export const WORK_FRAMES: u32 = 40; // check of a page table: frames visited
+export const WORK_KEYS: u32 = 41; // check of a page table: keys visited
+export const WORK_MOST: u32 = 42; // check of a page table: the most frames that it may visit
+export const WORK_SUM: u32 = 43; // check of a page table: checksum of the cells
 export const WORK_MOVED: u32 = 44; // compaction: objects moved
-export const WORK_PAYLOAD: u32 = 45; // bytes moved
-export const WORK_BUDGET: u32 = 46; // victims that may still be taken
+export const WORK_PAYLOAD: u32 = 45; // compaction: bytes moved
+export const WORK_BUDGET: u32 = 46; // compaction: victims that may still be taken
 
 const CRC: usize = 4096;
 const TABLES: usize = 8192;
 
-// Set once per instance; places, not state.
+// Set once for each instance: addresses, not state.
 let base: usize = 0;
 let page: usize = 0;
 let block: usize = 0;
 
-/** Frames of the page buffer in a RAM of so many. */
+/** Frames of the page buffer in a RAM of `frames` frames. */
 function pageBufferFrames(frames: u32): u32 {
   return frames >= LARGE_FROM ? LARGE_FRAMES : 1;
 }
 
-/** Frames of a scratch with so many for the compressors' tables, in a RAM of `frames`. */
+/** Frames of scratch in a RAM of `frames` frames, with `tables` frames for the compressors' tables. */
 export function scratchFrames(frames: u32, tables: u32): u32 {
   return OTHER_FRAMES + tables + 2 * pageBufferFrames(frames);
 }
 
-/** Finds the places in the scratch that the boot frame names. */
+/** Computes the addresses of the buffers from the boot frame. */
 export function placeScratch(): void {
   const bytes = (<usize>pageBufferFrames(boot(BOOT_FRAMES))) << PAGE_SHIFT;
   base = frameAddress(scratchFrame());
@@ -81,7 +82,7 @@ export function placeScratch(): void {
   return base + TABLES;
 }
 
-/** In the place of those: a load does not compress. */
+/** The gather buffer: at the compressors' tables, since a load does not compress. */
 /* @inline */ export function gatherBuffer(): usize {
   return base + TABLES;
 }
@@ -90,7 +91,7 @@ export function placeScratch(): void {
   return page;
 }
 
-/** Bytes that one codec call may take. */
+/** The most bytes that one codec call may take as input. */
 /* @inline */ export function pageBufferBytes(): u32 {
   return <u32>(block - page);
 }
@@ -99,7 +100,7 @@ export function placeScratch(): void {
   return block;
 }
 
-/** Bytes of the block buffer: one frame more than the page buffer, so that an incompressible page still fits. */
+/** Bytes of the block buffer: one frame more than the page buffer, so that the block of an incompressible page fits. */
 /* @inline */ export function blockBufferBytes(): u32 {
   return pageBufferBytes() + PAGE_SIZE;
 }

@@ -1,27 +1,27 @@
 /**
- * Slab: descriptor caches.
+ * Slab: caches of records (descriptors and handle records).
  *
- * A cache hands out records of one size. It takes whole frames from the RAM,
- * cuts them into records (no header in the frame: 512 records of 8 bytes fill
- * it exactly) and gives a frame back as soon as its last record is free, so an
- * empty pool holds no descriptors.
+ * A cache hands out records of one size. It takes whole frames from the RAM and
+ * cuts them into records. (A frame has no header: 512 records of 8 bytes fill it
+ * exactly.) It frees a frame as soon as the last record of the frame is free, so an
+ * empty pool has no slab frames.
  *
- *   cache (16 bytes, in the pool's header)
+ *   cache (16 bytes, in the pool header)
  *     0 record bytes | frame type << 16     4 list of frames with room
  *     8 records in use                     12 frames
  *
- *   entry of a slab frame
+ *   frame entry of a slab frame
  *     8 u16 first free record (NONE)   10 u16 last free record
  *    12 u16 records in use             14 u16 records ever used ("fresh mark"),
- *       all four in bytes from the frame's start: nothing is multiplied or divided
+ *       all four as byte offsets or byte counts, which saves multiplications and divisions
  *    16 links of the list of frames with room
  *    24 address of the cache           28 zero
  *
- * The first word of a record belongs to the cache as far as its top bit goes:
- * set in a free record (next free record in the low bits), clear in a used one.
- * Free records are used again in FIFO order within their frame, which puts off
- * the moment at which a handle's generation comes round; records that were
- * never used are taken last, so a new frame is not written before it is needed.
+ * The cache owns the top bit of the first word of a record: it is set in a free
+ * record (with the next free record in the low bits) and clear in a used one. Free
+ * records of a frame are reused in FIFO order, so the generation of a handle wraps
+ * around as late as possible. Records that were never used are taken last, so a
+ * new frame is not written before this is necessary.
  */
 import { invariant } from '../base/debug';
 import { link, listPush, listRemove, unlink } from '../base/list';
@@ -45,8 +45,8 @@ import {
 } from './layout';
 
 const NONE: u32 = 0xffff;
-const EMPTY: u32 = 0xffffffff; // free list without a record
-const LOW: u32 = 0xffff; // one of two u16 in a word
+const EMPTY: u32 = 0xffffffff; // an empty free list
+const LOW: u32 = 0xffff; // mask of the lower u16 in a word
 const LINKS: usize = 16;
 
 
@@ -80,22 +80,22 @@ class SlabEntry {
   return changetype<SlabEntry>(entry);
 }
 
-/** Bytes of the cache's records. */
+/** Bytes of a record of the cache. */
 /* @inline */ export function slabRecordBytes(cache: usize): u32 {
   return cacheAt(cache).shape & LOW;
 }
 
-/** The cache that a record belongs to. */
+/** The cache of a record. */
 /* @inline */ export function slabOwner(record: usize): usize {
   return <usize>slabAt(entryAround(record)).cache;
 }
 
-/** Bytes of records in use. */
+/** Bytes of the records in use. */
 /* @inline */ function usedIn(entry: usize): u32 {
   return slabAt(entry).counts & LOW;
 }
 
-/** Bytes of records that were ever used. */
+/** Bytes of the records ever used: the fresh mark. */
 /* @inline */ function freshIn(entry: usize): u32 {
   return slabAt(entry).counts >> 16;
 }
@@ -113,7 +113,7 @@ export function slabInit(cache: usize, bytes: u32, type: u32): void {
   cacheAt(cache).shape = bytes | (type << 16);
 }
 
-/** Records in use. */
+/** Number of records in use. */
 /* @inline */ export function slabUsed(cache: usize): u32 {
   return cacheAt(cache).used;
 }
@@ -127,7 +127,7 @@ export function slabInit(cache: usize, bytes: u32, type: u32): void {
   return cacheAt(cache).room == 0 ? 1 : 0;
 }
 
-/** Takes a frame from the RAM, so that the cache has room. False without one. */
+/** Takes a frame from the RAM, so that the cache has room. False without a frame. */
 export function slabGrow(cache: usize): bool {
   const frame = frameAlloc(ownerOf(cache));
   if (frame == 0) return false;
@@ -139,21 +139,21 @@ export function slabGrow(cache: usize): bool {
   return true;
 }
 
-/** Gives a frame back that has no record in use. */
+/** Frees a slab frame that has no record in use. */
 export function slabShrink(cache: usize, entry: usize): void {
   listRemove(cache + 4, entry, LINKS);
   cacheAt(cache).frames -= 1;
   frameFree(frameOf(entry));
 }
 
-/** The frame of the next record, 0 when that takes a frame from the RAM. */
+/** The frame entry of the frame of the next record, 0 when the cache needs another frame for it. */
 /* @inline */ export function slabRoom(cache: usize): usize {
   return <usize>cacheAt(cache).room;
 }
 
 /**
- * Hands out a record of a cache that has room, its words as the last user (or
- * zero) left them but the first, which is 0. Inlined; `size` is the cache's.
+ * Hands out a record of a cache that has room. Its first word is 0; its other words
+ * are as the last user left them, or zero. Inlined. `size` is slabRecordBytes.
  */
 /* @inline */ export function slabTake(cache: usize, size: u32): usize {
   const entry = slabRoom(cache);
@@ -178,7 +178,9 @@ export function slabShrink(cache: usize, entry: usize): void {
   return record;
 }
 
-/** Takes a record back, inlined; `entry` is that of its frame. Its words but the first stay until it is used again. */
+/**
+ * Frees a record; `entry` is the frame entry of its frame. Its words keep their values, apart from the first. Inlined.
+ */
 /* @inline */ export function slabGive(cache: usize, entry: usize, record: usize, size: u32): void {
   if (!ASC_NO_ASSERT) invariant(entryOwner(entry) == ownerOf(cache));
   const counts = slabAt(entry).counts;
@@ -186,7 +188,8 @@ export function slabShrink(cache: usize, entry: usize): void {
   cacheAt(cache).used -= 1;
   slabAt(entry).counts = counts - size;
   const free = slabAt(entry).free;
-  // The last free record names this one. When there is none this one does, and is overwritten.
+  // The last free record links to this one. If there is none, this record gets the link, and the next line overwrites
+  // it.
   store<u32>(free == EMPTY ? record : (record & ~(<usize>PAGE_MASK)) + <usize>(free >> 16), RECORD_FREE | at);
   store<u32>(record, RECORD_FREE | NONE);
   slabAt(entry).free = (free == EMPTY ? at : free & LOW) | (at << 16);
@@ -194,7 +197,7 @@ export function slabShrink(cache: usize, entry: usize): void {
   if ((counts & LOW) == size) slabShrink(cache, entry);
 }
 
-/** slabTake, in a new frame if need be. Returns 0 without one. */
+/** slabTake, which takes a new frame if necessary. Returns 0 without a frame. */
 export function slabAlloc(cache: usize): usize {
   return slabRoom(cache) != 0 || slabGrow(cache) ? slabTake(cache, slabRecordBytes(cache)) : 0;
 }
@@ -205,7 +208,7 @@ export function slabFree(cache: usize, record: usize): void {
 
 // ── walk ─────────────────────────────────────────────────────────────────────
 
-/** The next used record of the cache after `record` (0: the first), 0 at the end. */
+/** The next used record of the cache after `record` (0: the first one), 0 at the end. */
 export function slabNext(cache: usize, record: usize): usize {
   const size = slabRecordBytes(cache);
   const owner = ownerOf(cache);
@@ -240,7 +243,7 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
   for (let frame = boot(BOOT_FIRST); frame < bump; frame++) {
     const entry = entryOf(frame);
     if (entryOwner(entry) != owner) continue;
-    // A frame of no cache is missed below, where frames are counted.
+    // A frame of no cache would make the count of frames below too small.
     if (slabAt(entry).cache != <u32>cache) continue;
     if (slabAt(entry).zero != 0) return broken(RULE_SLAB, frame);
     frames += 1;
@@ -260,7 +263,7 @@ export function slabCheck(cache: usize, bytes: u32, type: u32): u32 {
   return 0;
 }
 
-/** One frame: its free list holds each free record below the fresh mark once, and no other. */
+/** Verifies one frame: its free list holds each free record below the fresh mark once, and nothing else. */
 function slabFrameCheck(entry: usize, frame: u32, bytes: u32, most: u32): u32 {
   const fresh = freshIn(entry);
   const used = usedIn(entry);
@@ -284,7 +287,7 @@ function slabFrameCheck(entry: usize, frame: u32, bytes: u32, most: u32): u32 {
     last = at;
     at = word & LOW;
   }
-  // A list that ends after exactly `marked` steps visited no record twice.
+  // A list that ends after exactly `marked` steps has visited no record twice.
   if (at != NONE || last != slabAt(entry).free >> 16) return broken(RULE_SLAB_FREE, frame);
   return 0;
 }

@@ -1,10 +1,10 @@
 /**
- * What check() is made of: the rules it can find broken, the report, and the
- * walk over a list that trusts nothing.
+ * Building blocks of check(): the rules, the report of a broken rule, and a walk
+ * over a list that trusts nothing.
  *
- * A check must survive any bytes (an image from outside may hold anything), so
- * it follows no link before it has shown that the target is what it should be,
- * and every loop is bounded by a count.
+ * A check must survive any bytes (an image from outside may hold anything). So it
+ * verifies the target of each link before it follows the link, and every loop is
+ * bounded by a count.
  */
 import { OUT_RULE, OUT_RULE_FRAME } from '../abi';
 import { EUCLEAN } from '../base/errno';
@@ -55,14 +55,14 @@ export {
   RULE_ZSPAGE,
 } from '../abi';
 
-/** Reports a broken rule. Always EUCLEAN, so that a check can return it. */
+/** Reports a broken rule. Returns EUCLEAN, so that a check can return this call. */
 export function broken(rule: u32, frame: u32): u32 {
   setOut(OUT_RULE, rule);
   setOut(OUT_RULE_FRAME, frame);
   return EUCLEAN;
 }
 
-/** Whether an address is that of the table entry of a frame below the bump mark. */
+/** True when an address is that of the frame entry of a frame below the bump mark. */
 function isEntry(address: usize): bool {
   if (((<u32>address) & (ENTRY_BYTES - 1)) != 0) return false;
   const frame = <u32>(address >> PAGE_SHIFT);
@@ -70,10 +70,10 @@ function isEntry(address: usize): bool {
   return frameExists(frameOf(address));
 }
 
-/** In place of the bytes of a record: those of its cache. Only where slabCheck has passed all caches of that owner. */
+/** In place of the bytes of a record: any size. Use it only when slabCheck has passed for all caches of that owner. */
 export const ANY_SIZE: u32 = 1;
 
-/** Whether an address is that of a used record of `bytes` in a slab frame with this owner word. */
+/** True when an address is that of a used record of `bytes` bytes in a slab frame with this owner word. */
 export function isRecord(address: usize, owner: u32, bytes: u32): bool {
   const frame = <u32>(address >> PAGE_SHIFT);
   if (!frameExists(frame)) return false;
@@ -85,12 +85,12 @@ export function isRecord(address: usize, owner: u32, bytes: u32): bool {
   return (load<u32>(address) & RECORD_FREE) == 0;
 }
 
-/** In place of a frame type: FRAME_DATA or FRAME_RAW. */
+/** In place of a frame type: FRAME_DATA or FRAME_RAW, either of them. */
 export const FRAME_EITHER: u32 = 0xfff;
-/** Result of listLength for a list that is not sound. */
+/** Result of listLength for a damaged list. */
 export const UNSOUND: u32 = 0xffffffff;
 
-/** Whether a node is the entry of a frame with this owner (bytes = 0), or a used record in one. */
+/** True when a node is the frame entry of a frame with this owner (bytes = 0), or a used record in such a frame. */
 function isNode(node: usize, owner: u32, bytes: u32): bool {
   if (bytes != 0) return isRecord(node, owner, bytes);
   if (!isEntry(node)) return false;
@@ -100,11 +100,11 @@ function isNode(node: usize, owner: u32, bytes: u32): bool {
 }
 
 /**
- * Number of nodes of a list, each verified (isNode) and well linked in both
- * directions; UNSOUND for anything else and for more than `most` nodes.
+ * Number of nodes of a list. UNSOUND when a node is not what it should be (isNode), when
+ * the links of the two directions disagree, or when there are more than `most` nodes.
  */
-export function listLength(cell: usize, at: usize, most: u32, owner: u32, bytes: u32): u32 {
-  const first = <usize>load<u32>(cell);
+export function listLength(head: usize, at: usize, most: u32, owner: u32, bytes: u32): u32 {
+  const first = <usize>load<u32>(head);
   let last: usize = 0;
   let seen: u32 = 0;
   for (let node = first; node != 0; node = listNext(node, at)) {
@@ -116,7 +116,7 @@ export function listLength(cell: usize, at: usize, most: u32, owner: u32, bytes:
   return first != 0 && listPrevious(first, at) != last ? UNSOUND : seen;
 }
 
-/** listLength for a ring, given the node that stands for its head; of frames with this owner. */
+/** listLength for a ring of frames with this owner. `ring` is the node that stands for the head. */
 export function ringLength(ring: usize, at: usize, most: u32, owner: u32): u32 {
   let last = ring;
   let seen: u32 = 0;

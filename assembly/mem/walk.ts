@@ -1,14 +1,14 @@
 /**
- * Walk: one form for the contents of a frame, whatever the allocator.
+ * Walk: reports the contents of a frame in one form for all allocators.
  *
- * An allocator's walk function reports each object (or the part of it that lies
- * in this frame) and each free range; they are collected in the scratch buffers
- * from where the bindings read them. Statistics, drawings and tests use it.
+ * The walk function of an allocator reports each object (or the part of an object
+ * that lies in this frame) and each free range. They are collected in the scratch
+ * buffers; the bindings read them there. Statistics, drawings and tests use this.
  *
- *   block buffer: objects, { handle, offset in the frame, bytes } u32 each (WALK_… of abi.ts)
- *   page buffer:  free ranges, { offset, bytes } u32 each
+ *   block buffer: objects, { handle, offset in the frame, bytes }, u32 each (WALK_… of abi.ts)
+ *   page buffer:  free ranges, { offset, bytes }, u32 each
  *
- * No frame holds more than 512 objects or 512 free ranges (blocks of 8 bytes).
+ * A frame holds at most 512 objects and 512 free ranges (of 8 bytes).
  */
 import {
   OUT_WALK_FREE,

@@ -1,14 +1,14 @@
 /**
- * DENSE: a radix tree, as high as the largest key needs. Keys have 32 bits.
+ * DENSE: a radix tree, with as many levels as the largest key needs. Keys have 32 bits.
  *
  *   node, 1024 frame numbers          leaf, 512 cells
  *   ┌────┬────┬────┬─────────┐        ┌───────────────┬───────────────┬─────┐
  *   │ 0  │ 1  │ 2  │ ...     │ ─────> │ value, state  │ value, state  │ ... │
  *   └────┴────┴────┴─────────┘        └───────────────┴───────────────┴─────┘
- *   one level below 512 keys, two below 524,288 (2 GiB of pages), three below
- *   2^29, four beyond. Empty nodes and needless levels are given back at once.
- *   entry of a frame   8 u16 used cells or children   10 u16 height above the leaves
- *                      12 first key
+ *   One level for keys below 512, two below 524,288 (2 GiB of pages), three below
+ *   2^29, else four. Empty nodes and unnecessary levels are freed at once.
+ *   frame entry   8 u16 used cells or children   10 u16 height above the leaves
+ *                12 first key
  */
 import { PAGE_SHIFT, frameAddress } from '../mem/layout';
 import {
@@ -33,7 +33,7 @@ export const HEIGHT_MAX: u32 = 4;
   return LEAF_BITS + NODE_BITS * (height - 2);
 }
 
-/** Whether a tree of this height has a place for the key. */
+/** True when a tree of this height has a cell for the key. */
 function reaches(height: u32, key: u32): bool {
   return height >= HEIGHT_MAX || (height != 0 && key >> (LEAF_BITS + NODE_BITS * (height - 1)) == 0);
 }
@@ -55,7 +55,7 @@ function denseLeaf(root: usize, key: u32): u32 {
   return frame;
 }
 
-/** Makes the tree higher until it reaches the key. */
+/** Adds levels until the tree has a cell for the key. False without a frame. */
 function denseGrow(root: usize, key: u32): bool {
   while (!reaches(rootAt(root).height, key)) {
     if (rootAt(root).top != 0) {
@@ -71,7 +71,7 @@ function denseGrow(root: usize, key: u32): bool {
   return true;
 }
 
-/** The leaf for a key, made if need be; 0 without a frame. */
+/** The leaf for a key, created if necessary; 0 without a frame. */
 function denseMakeLeaf(root: usize, key: u32): u32 {
   if (!denseGrow(root, key)) return 0;
   if (rootAt(root).top == 0) {
@@ -80,20 +80,20 @@ function denseMakeLeaf(root: usize, key: u32): u32 {
   }
   let frame = rootAt(root).top;
   for (let height = rootAt(root).height; height > 1 && frame != 0; height--) {
-    const cell = wordAt(frame, childIndex(height, key));
-    if (load<u32>(cell) == 0) {
+    const word = wordAt(frame, childIndex(height, key));
+    if (load<u32>(word) == 0) {
       const child = takeFrame(root);
       if (child == 0) return 0;
-      store<u32>(cell, child);
+      store<u32>(word, child);
       addUsed(frame, 1);
       setPlace(child, height - 2, (key >> shiftAt(height)) << shiftAt(height));
     }
-    frame = load<u32>(cell);
+    frame = load<u32>(word);
   }
   return frame;
 }
 
-/** Gives back empty nodes on the way to a key, and levels that only have a child 0. */
+/** Frees empty nodes on the path to a key, and top levels that have only child 0. */
 function densePrune(root: usize, key: u32): void {
   while (rootAt(root).top != 0) {
     let parent: u32 = 0;
@@ -133,7 +133,7 @@ function densePrune(root: usize, key: u32): void {
   return stateOf(cell) != 0 ? cell : 0;
 }
 
-/** Makes a cell for a key, or finds it; 0 without a frame. */
+/** The cell for a key, created if necessary; 0 without a frame. */
 /* @inline */ export function denseMake(root: usize, key: u32): usize {
   const leaf = denseMakeLeaf(root, key);
   if (leaf == 0) {
@@ -151,13 +151,13 @@ function densePrune(root: usize, key: u32): void {
   if (usedIn(<u32>(cell >> PAGE_SHIFT)) == 0) densePrune(root, key);
 }
 
-/** The first cell at or behind a key (tableNext). */
+/** The first used cell from a key on (tableNext). */
 export function denseNext(root: usize, key: u32): usize {
   while (reaches(rootAt(root).height, key)) {
     let height = rootAt(root).height;
     let frame = rootAt(root).top;
     for (; height > 1 && frame != 0; height--) frame = load<u32>(wordAt(frame, childIndex(height, key)));
-    // Without a leaf: on to the first key of the next child that there could be.
+    // Without a leaf, go on with the first key of the next child.
     const step = frame != 0 ? (<u32>1) << LEAF_BITS : (<u32>1) << shiftAt(height + 1);
     const end = (key & ~(step - 1)) + step;
     if (frame != 0) {

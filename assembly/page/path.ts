@@ -1,14 +1,14 @@
 /**
- * The page path: one call stores a page in a pool, one loads it.
+ * The page path: one call stores a page in a pool, another call loads it.
  *
- * Store: same-filled test, compress to scratch, malloc, copy. A page whose
- * block is larger than the pool's largest object (or no smaller than the page)
- * is incompressible and kept as it is, in an object of 4096 bytes where the
- * allocator holds one, else in a whole frame that belongs to the pool. So
- * an object of 4096 bytes is a raw page and any other is an LZ4 block: no tag is
- * needed. Load: the reverse, straight from the object into the page buffer.
+ * Store: same-filled test, compress to scratch, malloc, copy. A page is
+ * incompressible when its block is larger than the largest object of the pool, or
+ * not smaller than the page. Such a page is stored raw: in an object of 4096 bytes,
+ * or in a whole frame of the pool when the allocator has no such objects. So an
+ * object of 4096 bytes is a raw page, any other object is an LZ4 block, and no tag
+ * is needed. Load: the reverse, directly from the object into the page buffer.
  *
- * Page and block buffers are scratch, fixed at creation: a load needs no frame.
+ * Page buffer and block buffer are in scratch, so a load needs no frame.
  */
 import { OUT_FILL, OUT_LENGTH, OUT_SIZE } from '../abi';
 import { EIO, isError } from '../base/errno';
@@ -24,8 +24,8 @@ import { zpoolCopyIn, zpoolMalloc, zpoolMallocRaw, zpoolMax, zpoolSpan } from '.
  * Stores the page in the page buffer.
  * @param pool the zpool
  * @param codec number of the compressor (codec/compress.ts)
- * @returns the handle; 0 for a same-filled page, whose word is in OUT_FILL and
- *   which takes no memory; EINVAL no pool, ENOMEM no frame
+ * @returns the handle; 0 for a same-filled page, which takes no memory (its fill word is
+ *   in OUT_FILL); EINVAL for no pool, ENOMEM without a frame
  */
 export function pageStore(pool: usize, codec: u32): u32 {
   const page = pageBuffer();
@@ -45,7 +45,7 @@ export function pageStore(pool: usize, codec: u32): u32 {
 
 /**
  * Loads a stored page into the page buffer.
- * @returns 4096; EINVAL no pool or handle, EIO when the object is not a page
+ * @returns 4096; EINVAL for no pool or no handle, EIO when the object is not a page
  */
 export function pageLoad(pool: usize, handle: u32): u32 {
   const address = zpoolSpan(pool, handle, 0);
@@ -63,7 +63,7 @@ export function pageLoad(pool: usize, handle: u32): u32 {
   return lz4Decompress(block, bytes, pageBuffer(), PAGE_SIZE) == PAGE_SIZE ? PAGE_SIZE : EIO;
 }
 
-/** Fills the page buffer with one word. Returns its 4096 bytes. */
+/** Fills the page buffer with one word. Returns 4096, its bytes. */
 export function pageFill(word: u32): u32 {
   const page = pageBuffer();
   const words = (<u64>word) | ((<u64>word) << 32);

@@ -1,23 +1,25 @@
 /**
- * SPARSE: extendible hashing. Keys have two words. The low bits of a key's hash
- * choose a leaf through the directory, the high eight where to begin in it.
+ * SPARSE: extendible hashing. Keys have two words. The low bits of the hash of a key
+ * choose a leaf through the directory; the high eight bits choose the first item to
+ * look at in the leaf.
  *
- *   directory, 2^depth frame numbers    leaf, 256 slots, searched linearly
+ *   directory, 2^depth frame numbers    leaf, 256 items, searched linearly
  *   ┌─────┬─────┬─────┬─────┐           ┌────────────────────────┬─────┐
  *   │ 00  │ 01  │ 10  │ 11  │ ────────> │ low, high, value, state│ ... │
  *   └─────┴─────┴─────┴─────┘           └────────────────────────┴─────┘
- *   entry of a leaf    8 u16 used slots   10 u16 its depth: bits that its keys share
- *                      12 those bits; of a frame of the directory its index
- *   A leaf with 208 keys is cut in two by one more bit; two halves with 96 keys
- *   in sum are joined. Up to 2^10 the directory is one frame, beyond that a frame
- *   names its frames; it doubles and halves as the deepest leaves come and go.
- *   So no operation moves more than the slots of two leaves, and no growth
- *   copies more than the directory, 4 bytes a leaf.
+ *   An item is a key and its cell (value, state).
+ *   frame entry of a leaf    8 u16 used items   10 u16 depth: number of hash bits that its keys share
+ *                           12 these bits; for a frame of the directory: its index
+ *   A leaf with 208 keys is split by one more bit. Two halves are merged when they
+ *   have 96 keys together. Up to 2^10 words the directory is one frame. A larger one
+ *   has a top frame with the numbers of its frames. The directory doubles and halves
+ *   with the depth of the deepest leaves. So no operation moves more than the items of
+ *   two leaves, and growth copies only the directory, 4 bytes for each leaf.
  *
- * Trade-offs: slots keep whole keys, twice the bytes of the cell, so that nothing
- * but the leaf is read to find one. The hash is a fixed function: who chooses
- * all keys freely could fill one leaf until the directory cannot grow further;
- * such a key is refused like one without a frame, and nothing breaks.
+ * Trade-offs: an item contains the whole key, so that a search reads only the leaf;
+ * this doubles the bytes of an item. The hash is a fixed function: a caller who is free
+ * to choose all keys could fill one leaf until the directory cannot grow further. Such
+ * a key is refused like a key without a frame, and nothing breaks.
  */
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, frameAddress } from '../mem/layout';
 import { gatherBuffer } from '../mem/scratch';
@@ -37,15 +39,15 @@ import {
   wordAt,
 } from './table-layout';
 
-export const SLOTS: u32 = 256; // of a leaf
-const SLOT_SHIFT: u32 = 4;
+export const ITEMS: u32 = 256; // items of a leaf
+const ITEM_SHIFT: u32 = 4;
 export const SPLIT_AT: u32 = 208;
-const JOIN_AT: u32 = 96;
+const MERGE_AT: u32 = 96;
 export const DEPTH_MAX: u32 = 20;
 
-// ── slots and leaves ─────────────────────────────────────────────────────────
+// ── items and leaves ─────────────────────────────────────────────────────────
 
-/** Hash of a key: for one high word a bijection of the low one. */
+/** Hash of a key. For a given high word it is a bijection of the low word. */
 function hashOf(low: u32, high: u32): u32 {
   let hash = low ^ rotl<u32>(high * 0x9e3779b1, 15) ^ high;
   hash = (hash ^ (hash >> 16)) * 0x85ebca6b;
@@ -68,62 +70,62 @@ function leafFor(root: usize, hash: u32): u32 {
   return load<u32>(directoryAt(root, hash & bitsBelow(rootAt(root).height)));
 }
 
-/* @inline */ export function slotAt(leaf: usize, index: u32): usize {
-  return leaf + <usize>((index & (SLOTS - 1)) << SLOT_SHIFT);
+/* @inline */ export function itemAt(leaf: usize, index: u32): usize {
+  return leaf + <usize>((index & (ITEMS - 1)) << ITEM_SHIFT);
 }
 
-/** Where the search for a hash begins in its leaf. */
+/** The first item to look at for a hash, in its leaf. */
 /* @inline */ export function homeOf(hash: u32): u32 {
   return hash >> 24;
 }
 
-export function slotHash(slot: usize): u32 {
-  return hashOf(load<u32>(slot), load<u32>(slot, 4));
+export function itemHash(item: usize): u32 {
+  return hashOf(load<u32>(item), load<u32>(item, 4));
 }
 
-/* @inline */ export function slotState(slot: usize): u32 {
-  return load<u32>(slot, 12);
+/* @inline */ export function itemState(item: usize): u32 {
+  return load<u32>(item, 12);
 }
 
-/** The slot of a key in its leaf, or the empty one where it belongs. */
-function slotFor(leaf: u32, low: u32, high: u32, hash: u32): usize {
+/** The item of a key in its leaf, or the empty item for it. */
+function itemFor(leaf: u32, low: u32, high: u32, hash: u32): usize {
   const base = frameAddress(leaf);
   let index = homeOf(hash);
   while (true) {
-    const slot = slotAt(base, index);
-    if (slotState(slot) == 0 || (load<u32>(slot) == low && load<u32>(slot, 4) == high)) return slot;
+    const item = itemAt(base, index);
+    if (itemState(item) == 0 || (load<u32>(item) == low && load<u32>(item, 4) == high)) return item;
     index += 1;
   }
 }
 
-/** Puts a copy of a slot into a leaf. */
-function adopt(leaf: u32, from: usize): void {
-  const slot = slotFor(leaf, load<u32>(from), load<u32>(from, 4), slotHash(from));
-  store<u64>(slot, load<u64>(from));
-  store<u64>(slot, load<u64>(from, 8), 8);
+/** Inserts a copy of an item into a leaf. */
+function insertCopy(leaf: u32, from: usize): void {
+  const item = itemFor(leaf, load<u32>(from), load<u32>(from, 4), itemHash(from));
+  store<u64>(item, load<u64>(from));
+  store<u64>(item, load<u64>(from, 8), 8);
   addUsed(leaf, 1);
 }
 
-/** Takes a slot out of its leaf: those behind it that may, move up. */
-function slotRemove(leaf: u32, slot: usize): void {
+/** Removes an item from its leaf. Moves later items up where they may fill the hole. */
+function itemRemove(leaf: u32, item: usize): void {
   const base = frameAddress(leaf);
-  let hole = ((<u32>slot) & PAGE_MASK) >> SLOT_SHIFT;
+  let hole = ((<u32>item) & PAGE_MASK) >> ITEM_SHIFT;
   for (let index = hole + 1; ; index++) {
-    const next = slotAt(base, index);
-    if (slotState(next) == 0) break;
-    // It may fill the hole unless it begins behind it.
-    if (((index - homeOf(slotHash(next))) & (SLOTS - 1)) < ((index - hole) & (SLOTS - 1))) continue;
-    store<u64>(slotAt(base, hole), load<u64>(next));
-    store<u64>(slotAt(base, hole), load<u64>(next, 8), 8);
+    const next = itemAt(base, index);
+    if (itemState(next) == 0) break;
+    // The item may fill the hole unless the search for its key begins after the hole.
+    if (((index - homeOf(itemHash(next))) & (ITEMS - 1)) < ((index - hole) & (ITEMS - 1))) continue;
+    store<u64>(itemAt(base, hole), load<u64>(next));
+    store<u64>(itemAt(base, hole), load<u64>(next, 8), 8);
     hole = index;
   }
-  memory.fill(slotAt(base, hole), 0, 1 << SLOT_SHIFT);
+  memory.fill(itemAt(base, hole), 0, 1 << ITEM_SHIFT);
   addUsed(leaf, -1);
 }
 
 // ── directory ────────────────────────────────────────────────────────────────
 
-/** Directory and first leaf. */
+/** Creates the directory and the first leaf. False without a frame. */
 function sparseStart(root: usize): bool {
   const top = takeFrame(root);
   if (top == 0) return false;
@@ -138,12 +140,12 @@ function sparseStart(root: usize): bool {
   return true;
 }
 
-/** Frames of the directory behind its top, by depth. */
+/** Frames of the directory below its top frame, for a depth. */
 export function directoryFrames(depth: u32): u32 {
   return depth <= NODE_BITS ? 0 : 1 << (depth - NODE_BITS);
 }
 
-/** Doubles the directory. */
+/** Doubles the directory. False without a frame, or at the largest depth. */
 function directoryDouble(root: usize): bool {
   const depth = rootAt(root).height;
   if (depth == DEPTH_MAX) return false;
@@ -159,7 +161,7 @@ function directoryDouble(root: usize): bool {
   return true;
 }
 
-/** Doubling beyond one frame: a copy of each frame of the directory, and a top when there was none. */
+/** Doubles a directory of at least one full frame: copies each of its frames, and adds a top frame if there is none. */
 function directoryAppend(root: usize, depth: u32): bool {
   let top = rootAt(root).top;
   const alone = depth == NODE_BITS;
@@ -184,7 +186,7 @@ function directoryAppend(root: usize, depth: u32): bool {
   return true;
 }
 
-/** Gives back `frames` frames of the directory from `from` on. */
+/** Frees `frames` frames of the directory from `from` on. */
 function dropUpper(root: usize, top: u32, from: u32, frames: u32): void {
   for (let index = from; index < from + frames; index++) {
     giveFrame(root, load<u32>(wordAt(top, index)));
@@ -192,7 +194,7 @@ function dropUpper(root: usize, top: u32, from: u32, frames: u32): void {
   }
 }
 
-/** Halves the directory; no leaf is as deep as it. */
+/** Halves the directory. No leaf may have its depth. */
 function directoryHalve(root: usize): void {
   const depth = rootAt(root).height - 1;
   const top = rootAt(root).top;
@@ -214,18 +216,18 @@ function directoryHalve(root: usize): void {
   rootAt(root).deepest = deepest;
 }
 
-/** Lets every word of the directory whose index ends in `bits` name a leaf. */
-function direct(root: usize, bits: u32, depth: u32, leaf: u32): void {
+/** Makes every word of the directory whose index ends in `bits` point to a leaf. */
+function pointTo(root: usize, bits: u32, depth: u32, leaf: u32): void {
   const end = (<u32>1) << rootAt(root).height;
   for (let index = bits; index < end; index += (<u32>1) << depth) store<u32>(directoryAt(root, index), leaf);
 }
 
-/** Halves the directory while no leaf is as deep as it. */
+/** Halves the directory while no leaf has its depth. */
 function trim(root: usize): void {
   while (rootAt(root).deepest == 0) directoryHalve(root);
 }
 
-/** Gives back every frame of a table without keys. */
+/** Frees every frame of a table without keys. */
 function sparseEnd(root: usize): void {
   const top = rootAt(root).top;
   if (top == 0) return;
@@ -241,9 +243,9 @@ function sparseEnd(root: usize): void {
   rootAt(root).deepest = 0;
 }
 
-// ── split and join ───────────────────────────────────────────────────────────
+// ── split and merge ──────────────────────────────────────────────────────────
 
-/** Cuts a full leaf in two. */
+/** Splits a full leaf in two. False without a frame. */
 function leafSplit(root: usize, leaf: u32, hash: u32): bool {
   const depth = leafDepth(leaf);
   if (depth == rootAt(root).height && !directoryDouble(root)) return false;
@@ -260,29 +262,29 @@ function leafSplit(root: usize, leaf: u32, hash: u32): bool {
   indexEntry(leaf).used = 0;
   setPlace(leaf, depth + 1, bits);
   setPlace(other, depth + 1, bits | bit);
-  direct(root, bits | bit, depth + 1, other);
+  pointTo(root, bits | bit, depth + 1, other);
   if (depth + 1 == rootAt(root).height) rootAt(root).deepest += 2;
-  for (let index: u32 = 0; index < SLOTS; index++) {
-    const slot = slotAt(copy, index);
-    if (slotState(slot) != 0) adopt((slotHash(slot) & bit) != 0 ? other : leaf, slot);
+  for (let index: u32 = 0; index < ITEMS; index++) {
+    const item = itemAt(copy, index);
+    if (itemState(item) != 0) insertCopy((itemHash(item) & bit) != 0 ? other : leaf, item);
   }
   return true;
 }
 
-/** Joins a leaf with its other half when both have few keys; whether it did. */
-function leafJoin(root: usize, hash: u32): bool {
+/** Merges a leaf with its other half when both have few keys. True when it did. */
+function leafMerge(root: usize, hash: u32): bool {
   const leaf = leafFor(root, hash);
   const depth = leafDepth(leaf);
   if (depth == 0) return false;
   const bits = hash & bitsBelow(depth - 1);
   const other = load<u32>(directoryAt(root, (hash & bitsBelow(depth)) ^ ((<u32>1) << (depth - 1))));
-  if (leafDepth(other) != depth || usedIn(leaf) + usedIn(other) > JOIN_AT) return false;
+  if (leafDepth(other) != depth || usedIn(leaf) + usedIn(other) > MERGE_AT) return false;
   const base = frameAddress(other);
-  for (let index: u32 = 0; index < SLOTS; index++) {
-    if (slotState(slotAt(base, index)) != 0) adopt(leaf, slotAt(base, index));
+  for (let index: u32 = 0; index < ITEMS; index++) {
+    if (itemState(itemAt(base, index)) != 0) insertCopy(leaf, itemAt(base, index));
   }
   setPlace(leaf, depth - 1, bits);
-  direct(root, bits, depth - 1, leaf);
+  pointTo(root, bits, depth - 1, leaf);
   giveFrame(root, other);
   if (depth == rootAt(root).height) {
     rootAt(root).deepest -= 2;
@@ -296,51 +298,51 @@ function leafJoin(root: usize, hash: u32): bool {
 /** The cell of a key that is in a table with keys, else 0. */
 /* @inline */ export function sparseFind(root: usize, low: u32, high: u32): usize {
   const hash = hashOf(low, high);
-  const cell = slotFor(leafFor(root, hash), low, high, hash) + 8;
+  const cell = itemFor(leafFor(root, hash), low, high, hash) + 8;
   return stateOf(cell) != 0 ? cell : 0;
 }
 
-/** Makes a cell for a key, or finds it; 0 without a frame. */
+/** The cell for a key, created if necessary; 0 without a frame. */
 export function sparseMake(root: usize, low: u32, high: u32): usize {
   if (rootAt(root).top == 0 && !sparseStart(root)) return 0;
   const hash = hashOf(low, high);
   while (true) {
     const leaf = leafFor(root, hash);
-    const slot = slotFor(leaf, low, high, hash);
-    if (slotState(slot) != 0) return slot + 8;
+    const item = itemFor(leaf, low, high, hash);
+    if (itemState(item) != 0) return item + 8;
     if (usedIn(leaf) < SPLIT_AT) {
-      store<u32>(slot, low);
-      store<u32>(slot, high, 4);
+      store<u32>(item, low);
+      store<u32>(item, high, 4);
       addUsed(leaf, 1);
-      return slot + 8;
+      return item + 8;
     }
     if (!leafSplit(root, leaf, hash)) return 0;
   }
 }
 
-/** Takes a slot out; the count of keys is already that without it. */
-export function sparseRemove(root: usize, slot: usize): void {
-  const hash = slotHash(slot);
-  slotRemove(<u32>(slot >> PAGE_SHIFT), slot);
+/** Removes an item. The count of keys must already be one less. */
+export function sparseRemove(root: usize, item: usize): void {
+  const hash = itemHash(item);
+  itemRemove(<u32>(item >> PAGE_SHIFT), item);
   if (rootAt(root).keys == 0) {
     sparseEnd(root);
     return;
   }
-  while (leafJoin(root, hash)) {}
+  while (leafMerge(root, hash)) {}
 }
 
-/** The first cell at or behind a place (tableNext). */
+/** The first used cell from a position on (tableNext). */
 export function sparseNext(root: usize, place: u32): usize {
   const depth = rootAt(root).height;
   for (let index = place >> 8; index >> depth == 0; index++, place = index << 8) {
     const leaf = load<u32>(directoryAt(root, index));
-    if (index >> leafDepth(leaf) != 0) continue; // met before
+    if (index >> leafDepth(leaf) != 0) continue; // this leaf was already visited
     const base = frameAddress(leaf);
     do {
-      const slot = slotAt(base, place);
-      if (slotState(slot) != 0) return found(slot + 8, load<u32>(slot), load<u32>(slot, 4), place);
+      const item = itemAt(base, place);
+      if (itemState(item) != 0) return found(item + 8, load<u32>(item), load<u32>(item, 4), place);
       place += 1;
-    } while ((place & (SLOTS - 1)) != 0);
+    } while ((place & (ITEMS - 1)) != 0);
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-/** The check of a page table: it survives any bytes in the frames. */
+/** The check of a page table. It survives any bytes in the frames. */
 import { DENSE, FILL, HANDLE, SPARSE } from '../abi';
 import {
   BOOT_BUMP,
@@ -17,22 +17,22 @@ import { RULE_INDEX, broken } from '../mem/verify';
 import { HEIGHT_MAX, LEAF_BITS, denseCell, shiftAt } from './dense';
 import {
   DEPTH_MAX,
-  SLOTS,
+  ITEMS,
   SPLIT_AT,
   bitsBelow,
   directoryAt,
   directoryFrames,
   homeOf,
-  slotAt,
-  slotHash,
-  slotState,
+  itemAt,
+  itemHash,
+  itemState,
 } from './sparse';
 import { STATE_BITS, termOf } from './table';
 import { NODE_MASK, isPlaced, leafDepth, rootAt, stateOf, usedIn, wordAt } from './table-layout';
 
 /**
- * Verifies a table: every frame of it reached once, keys where they are looked
- * for, counts true, what is unused zero. 0 or EUCLEAN.
+ * Verifies a table: each of its frames is reached once, each key is where a search
+ * finds it, counters are right, unused cells are zero. 0 or EUCLEAN.
  */
 export function tableCheck(root: usize): u32 {
   const home = <u32>(root >> PAGE_SHIFT);
@@ -54,7 +54,7 @@ export function tableCheck(root: usize): u32 {
       : broken(RULE_INDEX, home);
   setOut(WORK_FRAMES, 0);
   setOut(WORK_KEYS, 0);
-  setOut(WORK_MOST, frames); // so the check ends whatever the frames hold
+  setOut(WORK_MOST, frames); // with this limit the check ends whatever the frames hold
   setOut(WORK_SUM, 0);
   let result: u32;
   if (shape == DENSE) {
@@ -70,19 +70,19 @@ export function tableCheck(root: usize): u32 {
     : broken(RULE_INDEX, home);
 }
 
-/** Counts a frame that a table names; whether it is one of the table's, and not one too many. */
+/** Counts a frame that the table refers to. True when it belongs to the table, and the count is not too high. */
 function isOurs(owner: u32, frame: u32): bool {
   const seen = out(WORK_FRAMES) + 1;
   setOut(WORK_FRAMES, seen);
   return seen <= out(WORK_MOST) && frameExists(frame) && entryOwner(entryOf(frame)) == owner;
 }
 
-/** Whether a word can be the state of a used cell. */
+/** True when a word can be the state of a used cell. */
 function isState(word: u32): bool {
   return word == FILL || (word & bitsBelow(STATE_BITS)) == HANDLE;
 }
 
-/** A node or leaf and all below. */
+/** Verifies a node or leaf, and everything below it. */
 function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32): u32 {
   if (!isOurs(owner, frame) || !isPlaced(frame, height - 1, key)) return broken(RULE_INDEX, frame);
   let used: u32 = 0;
@@ -105,7 +105,7 @@ function denseCheck(owner: u32, frame: u32, height: u32, top: u32, key: u32): u3
       const result = denseCheck(owner, child, height - 1, top, key + (index << shiftAt(height)));
       if (result != 0) return result;
     }
-    // A top with nothing but a child 0 would have been given back.
+    // A top node with only child 0 is always freed.
     if (height == top && used == 1 && load<u32>(wordAt(frame, 0)) != 0) return broken(RULE_INDEX, frame);
   }
   return used != 0 && used == usedIn(frame) ? 0 : broken(RULE_INDEX, frame);
@@ -146,23 +146,25 @@ function isDirectory(owner: u32, frame: u32, index: u32): bool {
   return isOurs(owner, frame) && usedIn(frame) == 0 && isPlaced(frame, 0, index);
 }
 
-/** A leaf: each key's hash ends in the leaf's bits, and no empty slot lies between its home and it. */
+/**
+ * Verifies a leaf: the hash of each key ends in the bits of the leaf, and a search from its first item finds the key.
+ */
 function leafCheck(leaf: u32, bits: u32): u32 {
   const base = frameAddress(leaf);
   let used: u32 = 0;
-  for (let index: u32 = 0; index < SLOTS; index++) {
-    const slot = slotAt(base, index);
-    if (slotState(slot) == 0) {
-      if ((load<u64>(slot) | load<u64>(slot, 8)) != 0) return broken(RULE_INDEX, leaf);
+  for (let index: u32 = 0; index < ITEMS; index++) {
+    const item = itemAt(base, index);
+    if (itemState(item) == 0) {
+      if ((load<u64>(item) | load<u64>(item, 8)) != 0) return broken(RULE_INDEX, leaf);
       continue;
     }
     used += 1;
-    setOut(WORK_SUM, out(WORK_SUM) ^ termOf(load<u64>(slot), load<u64>(slot, 8)));
-    const hash = slotHash(slot);
-    if (!isState(slotState(slot)) || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
-    for (let way = homeOf(hash); (way & (SLOTS - 1)) != index; way++) {
-      const before = slotAt(base, way);
-      if (slotState(before) == 0 || load<u64>(before) == load<u64>(slot)) return broken(RULE_INDEX, leaf);
+    setOut(WORK_SUM, out(WORK_SUM) ^ termOf(load<u64>(item), load<u64>(item, 8)));
+    const hash = itemHash(item);
+    if (!isState(itemState(item)) || (hash & bitsBelow(leafDepth(leaf))) != bits) return broken(RULE_INDEX, leaf);
+    for (let way = homeOf(hash); (way & (ITEMS - 1)) != index; way++) {
+      const before = itemAt(base, way);
+      if (itemState(before) == 0 || load<u64>(before) == load<u64>(item)) return broken(RULE_INDEX, leaf);
     }
   }
   setOut(WORK_KEYS, out(WORK_KEYS) + used);

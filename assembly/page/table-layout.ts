@@ -1,14 +1,13 @@
 /**
- * What both shapes of a page table are made of: the root, cells, and the frames
- * that the table owns with what their entries say. The pictures are in table.ts,
- * dense.ts and sparse.ts.
+ * The parts that both shapes of a page table share: the root, cells, and the frames of
+ * the table with their frame entries. table.ts, dense.ts and sparse.ts show the layout.
  */
 import { OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE } from '../abi';
 import { frameAlloc, frameFree } from '../mem/frame';
 import { FRAME_INDEX, PAGE_MASK, entryOf, frameAddress } from '../mem/layout';
 import { setOut } from '../mem/scratch';
 
-export const NODE_BITS: u32 = 10; // frame numbers in a frame: children of a node, words of a directory
+export const NODE_BITS: u32 = 10; // frame numbers in a frame, log2: children of a node, words of a directory
 export const NODE_MASK: u32 = 1023;
 
 
@@ -54,7 +53,7 @@ export class IndexEntry {
   return <u32>indexEntry(leaf).depth;
 }
 
-/** Notes for check() where a frame stands, so that none can stand in two places. */
+/** Notes the position of a frame in the table, so that check() finds a frame that is used twice. */
 export function setPlace(frame: u32, depth: u32, place: u32): void {
   indexEntry(frame).depth = <u16>depth;
   indexEntry(frame).place = place;
@@ -64,7 +63,7 @@ export function isPlaced(frame: u32, depth: u32, place: u32): bool {
   return leafDepth(frame) == depth && indexEntry(frame).place == place;
 }
 
-/** Word `index` of a frame of frame numbers. */
+/** Address of word `index` in a frame of frame numbers. */
 /* @inline */ export function wordAt(frame: u32, index: u32): usize {
   return frameAddress(frame) + <usize>(index << 2);
 }
@@ -73,7 +72,7 @@ export function isPlaced(frame: u32, depth: u32, place: u32): bool {
   return load<u32>(cell, 4);
 }
 
-/** Notes key and place of a cell for the caller of tableNext. */
+/** Sets the result words of tableNext: key and position of a cell. Returns the cell. */
 export function found(cell: usize, low: u32, high: u32, place: u32): usize {
   setOut(OUT_KEY_LOW, low);
   setOut(OUT_KEY_HIGH, high);
@@ -81,7 +80,7 @@ export function found(cell: usize, low: u32, high: u32, place: u32): usize {
   return cell;
 }
 
-/** Takes a zeroed frame for the table; 0 for none. The owner is the page in which the root lies. */
+/** Takes a frame for the table; 0 without a frame. The owner is the pool whose header contains the root. */
 export function takeFrame(root: usize): u32 {
   const frame = frameAlloc(((<u32>root) & ~PAGE_MASK) | FRAME_INDEX);
   if (frame != 0) rootAt(root).frames += 1;

@@ -20,8 +20,8 @@ describe('the dispatch', () => {
     expect(text).not.toContain('default');
   });
 
-  test('refuses a kind that stands twice or is that of a front end, and a contract that it cannot read', () => {
-    expect(() => readContract(SOURCE.replace('zbud = 1', 'zbud = 2'))).toThrow('z3fold or its kind stands twice');
+  test('refuses a kind that is used twice or is that of a front end, and a contract that it cannot read', () => {
+    expect(() => readContract(SOURCE.replace('zbud = 1', 'zbud = 2'))).toThrow('z3fold or its kind is used twice');
     expect(() => readContract(SOURCE.replace('zbud = 1', 'zbud = 64'))).toThrow('the kind of zbud must be 1 to 63');
     expect(() => readContract(SOURCE.replace('freeable(pool: usize): u32;', 'freeable: u32;'))).toThrow(
       'not a function of the contract',
