@@ -76,7 +76,7 @@ export {
 export { frontNote, frontSetNote } from './front/note';
 export { zswapBudget, zswapDestroy, zswapSetBudget, zswapSettle, zswapWritten } from './front/zswap-restore';
 export { ramzBacked, ramzDestroy, ramzLastSecond, ramzPool, ramzSettle } from './front/ramzswap-restore';
-export { frontToFreeAt, frontFreed, frontFreeing, frontOpen, frontSettled } from './front/backed';
+export { frontToFreeAt, frontFreed, frontFreeing, frontKnows, frontOpen, frontSettled } from './front/backed';
 export { zswapCreate, zswapDrained, zswapDrainedAt, zswapFigure, zswapSet, zswapUse, zswapUsed } from './front/zswap';
 export {
   zswapBegin,

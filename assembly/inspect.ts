@@ -93,7 +93,9 @@ import { mustVerify, stateOf, tableNext, tableShape } from './page/table';
 import { tableCheck } from './page/table-check';
 import { zpoolSpan } from './zpool';
 import { ramzCheck } from './front/ramzswap-check';
+import { ramzSettings } from './front/ramzswap-layout';
 import { zswapCheck } from './front/zswap-check';
+import { zswapSettings } from './front/zswap-layout';
 import { metadataFrames } from './front/backed';
 
 /** The pool after this one (0: the first), newest first; 0 at the end. EINVAL. */
@@ -355,14 +357,15 @@ function poolFramesCheck(count: u32): u32 {
 
 function poolCheck(pool: usize): u32 {
   const frame = <u32>(pool >> PAGE_SHIFT);
+  const kind = poolAt(pool).kind;
+  const settings = kind == ZSWAP ? zswapSettings(pool) : kind == RAMZSWAP ? ramzSettings(pool) : 0;
   if (
-    poolAt(pool).check != poolChecksum(pool) ||
+    poolAt(pool).check != poolChecksum(pool, settings) ||
     poolAt(pool).nameBytes - 1 >= NAME_BYTES ||
     !(poolAt(pool).objectsMoved >= 0 && poolAt(pool).bytesMoved >= 0)
   )
     return broken(RULE_POOL, frame);
   // No other check looks at a frame whose type the allocator does not use.
-  const kind = poolAt(pool).kind;
   const isFront = kind == ZSWAP || kind == RAMZSWAP;
   if (!isFront && !alloc.exists(kind)) return broken(RULE_POOL, frame);
   const types: u32 = isFront ? (1 << FRAME_SLOTS) | ((<u32>(kind == ZSWAP)) << FRAME_SLAB) : alloc.ownsFrames(kind);

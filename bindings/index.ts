@@ -11,7 +11,7 @@ export { SLOT_BYTES, type BackingStore } from './backing/types.ts';
 export { Zswap } from './front/zswap/index.ts';
 export type { ZswapOpenOptions } from './front/zswap/reopen.ts';
 export type { ZswapStats } from './front/zswap/stats.ts';
-export { SwapSpace, type SwapSpaceOptions } from './front/swap-space.ts';
+export { SwapSpace, type SwapSpaceOpenOptions, type SwapSpaceOptions } from './front/swap-space.ts';
 export {
   Ramzswap,
   type BdStat,

@@ -144,6 +144,7 @@ export interface CoreExports {
   ramzBacked(front: number, index: number): number;
   ramzLastSecond(front: number): number;
   frontSettled(front: number, slot: number): void;
+  frontKnows(front: number, bytes: number, slot: number, generation: number): number;
   frontOpen(front: number, bytes: number, slot: number, generation: number): number;
   zswapIsIn(front: number, offset: number, type: number, slot: number, generation: number): number;
   frontToFreeAt(front: number): number;

@@ -69,15 +69,15 @@ export class Zpool {
     refusal: (op, result, what) => this.#refusal(op, result, what),
   };
 
-  private constructor(maker: unknown, { owner, core, address, allocator, name, evict }: ZpoolParts<Zpool>) {
+  private constructor(maker: unknown, parts: ZpoolParts<Zpool>) {
     requireMaker(maker, 'Zpool', 'ram.zpool');
-    this.#owner = owner;
-    this.#core = core;
-    this.#address = address;
-    this.#own = address;
-    this.#evict = evict;
-    this.#allocator = allocator;
-    this.#name = name;
+    this.#owner = parts.owner;
+    this.#core = parts.core;
+    this.#address = parts.address;
+    this.#own = parts.address;
+    this.#evict = parts.evict;
+    this.#allocator = parts.allocator;
+    this.#name = parts.name;
   }
 
   static {

@@ -26,7 +26,7 @@ import { slabFrames } from '../mem/slab';
 import { gather, scatter } from '../mem/span';
 import { codecDecompress } from '../codec/buffers';
 import { zpoolRange, zpoolSize, zpoolTableFrames } from '../zpool';
-import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsWhole, slotLength } from './slot';
+import { SLOT_LZ4, SLOT_RAW, slotCodec, slotCompose, slotData, slotIsKnown, slotIsWhole, slotLength } from './slot';
 import { SLOT_USED, slotToFree, slotFreed, slotFreeing, slotMapFrames, slotState, slotsToFreeAt } from './slot-map';
 
 /** Bits of a cell's state for its kind (ENTRY and so on): those of KIND_MASK. */
@@ -96,6 +96,11 @@ export function frontOpen(front: usize, bytes: u32, slot: u32, generation: u32):
   setOut(OUT_BLOCK_BYTES, length);
   setOut(OUT_BLOCK_CODEC, codec);
   return DECOMPRESS;
+}
+
+/** Whether what was read into the block buffer begins as the slot that was written: then the store is the one that has it. 1 or 0. */
+export function frontKnows(front: usize, bytes: u32, slot: u32, generation: u32): u32 {
+  return <u32>(isFrontEnd(front) && slotIsKnown(bytes, slot, generation, load<u32>(front + EPOCH)));
 }
 
 /** Address of the number of slots to be freed at the store, for a view of it. EINVAL. */

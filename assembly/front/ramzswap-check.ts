@@ -9,11 +9,8 @@ import { stateOf, tableNext } from '../page/table';
 import { zpoolSpan } from '../zpool';
 import { SLOTS } from './backed';
 import { NOTE, noteCheck } from './note';
-import { bytesOf, deviceAt } from './ramzswap-layout';
+import { HEADER_END, bytesOf, deviceAt } from './ramzswap-layout';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
-
-/** Where a header has nothing any more. */
-const HEADER_END: usize = 376;
 
 /** Verifies a ramzswap whose pool has passed its own check. 0 or EUCLEAN. */
 export function ramzCheck(front: usize): u32 {

@@ -1,6 +1,7 @@
 /** The header of a ramzswap and the states of its pages: what is said in ramzswap.ts, as numbers. */
 import { POOL_INDEX } from '../mem/pool';
 import { cellSet, stateOf } from '../page/table';
+import { SLOTS } from './backed';
 
 // ── states ───────────────────────────────────────────────────────────────────
 
@@ -35,6 +36,27 @@ export class Device {
 
 /* @inline */ export function bytesOf(front: usize): f64 {
   return load<f64>(front, 352);
+}
+
+/** Where the codecs are, by priority. */
+export const CODECS: usize = 360;
+/** Where the header has nothing any more. */
+export const HEADER_END: usize = 376;
+
+/**
+ * What the settings add up to, for the check word of the header (mem/pool.ts): words that nothing else confirms, and that change
+ * only when somebody sets them. `since` is one of them: times are not known without it.
+ */
+export function ramzSettings(front: usize): u32 {
+  let sum = deviceAt(front).pages;
+  sum = rotl<u32>(sum, 5) ^ deviceAt(front).most;
+  sum = rotl<u32>(sum, 5) ^ deviceAt(front).epoch;
+  sum = rotl<u32>(sum, 5) ^ load<u32>(front + SLOTS);
+  sum = rotl<u32>(sum, 5) ^ deviceAt(front).pool;
+  sum = rotl<u32>(sum, 5) ^ deviceAt(front).limit;
+  sum = rotl<u32>(sum, 5) ^ deviceAt(front).since;
+  for (let at = CODECS; at < HEADER_END; at += 4) sum = rotl<u32>(sum, 5) ^ load<u32>(front + at);
+  return sum;
 }
 
 export function addBytes(front: usize, by: f64): void {

@@ -11,7 +11,7 @@ import { KIND_BITS, SLOTS } from './backed';
 import { isDevice, kindOfState } from './ramzswap';
 import { deviceAt } from './ramzswap-layout';
 import { secondOf } from './ramzswap-time';
-import { slotKeep, slotsDoomAll } from './slot-map';
+import { slotKeep, slotsToFreeAll } from './slot-map';
 
 /** The pool of a device. EINVAL. */
 export function ramzPool(front: usize): u32 {
@@ -21,7 +21,7 @@ export function ramzPool(front: usize): u32 {
 /** Writes that were under way when the image was made count as not done: slots that no page is in are doomed. 0; EINVAL. */
 export function ramzSettle(front: usize): u32 {
   if (!isDevice(front)) return EINVAL;
-  slotsDoomAll(front + SLOTS);
+  slotsToFreeAll(front + SLOTS);
   let index: u32 = 0;
   for (let cell = tableNext(front + POOL_INDEX, 0); cell != 0; cell = tableNext(front + POOL_INDEX, index)) {
     index = out(OUT_KEY_LOW) + 1;

@@ -17,7 +17,7 @@ import { ENTRY, KIND_MASK, OUT_KEY_LOW, TIME_END } from '../abi';
 import { POOL_INDEX, writePoolChecksum } from '../mem/pool';
 import { out } from '../mem/scratch';
 import { stateOf, tableNext } from '../page/table';
-import { TIME_SHIFT, deviceAt, setState } from './ramzswap-layout';
+import { TIME_SHIFT, deviceAt, ramzSettings, setState } from './ramzswap-layout';
 
 const FLAGS: u32 = (1 << TIME_SHIFT) - 1; // all but the time
 const UNIT_SHIFT: u32 = 8;
@@ -52,5 +52,5 @@ function moveOn(front: usize, since: u32): void {
     if (index == 0) break;
   }
   deviceAt(front).since = since;
-  writePoolChecksum(front);
+  writePoolChecksum(front, ramzSettings(front));
 }

@@ -97,7 +97,7 @@ import { codecCompress } from '../codec/buffers';
 import { pageFill, pageLoad } from '../page/path';
 import { objectFree as zpoolFree } from '../page/store';
 import { zpoolDestroy, zpoolMalloc, zpoolMallocRaw, zpoolRounded, zpoolSize } from '../zpool';
-import { addBytes, bytesOf, deviceAt, setCell, setState } from './ramzswap-layout';
+import { CODECS, addBytes, bytesOf, deviceAt, ramzSettings, setCell, setState } from './ramzswap-layout';
 import { secondOf, timed } from './ramzswap-time';
 import { SLOT_RAW, slotData } from './slot';
 import { slotToFree, slotMapStart, slotTake, slotsTaken, slotsThere } from './slot-map';
@@ -109,7 +109,7 @@ const BACKED: u32 = 1; // huge pages are refused: they go to the store
 
 /** Number of the codec of a priority. */
 /* @inline */ function codecOf(front: usize, priority: u32): u32 {
-  return load<u32>(front + 360 + <usize>(priority << 2));
+  return load<u32>(front + CODECS + <usize>(priority << 2));
 }
 
 /* @inline */ export function kindOfState(state: u32): u32 {
@@ -153,7 +153,7 @@ export function ramzCreate(pages: u32, slots: u32, epoch: u32, name: usize, name
     zpoolDestroy(front);
     return ENOMEM;
   }
-  writePoolChecksum(front);
+  writePoolChecksum(front, ramzSettings(front));
   poolNumber();
   return <u32>front;
 }
@@ -164,7 +164,7 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
   deviceAt(front).pool = <u32>pool;
   deviceAt(front).most = most;
   deviceAt(front).limit = limit;
-  writePoolChecksum(front);
+  writePoolChecksum(front, ramzSettings(front));
   notePeak(front);
   return 0;
 }
@@ -172,8 +172,8 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
 /** Names the codec of a priority; 0 is the one that writes use. EINVAL. */
 export function ramzCodec(front: usize, priority: u32, codec: u32): u32 {
   if (!isDevice(front) || priority > PRIORITY_MASK) return EINVAL;
-  store<u32>(front + 360 + <usize>(priority << 2), codec);
-  writePoolChecksum(front);
+  store<u32>(front + CODECS + <usize>(priority << 2), codec);
+  writePoolChecksum(front, ramzSettings(front));
   return 0;
 }
 

@@ -238,7 +238,7 @@ export function slotFreed(root: usize, slot: u32): void {
 // ── after a restore ──────────────────────────────────────────────────────────
 
 /** Dooms every slot that is not free: who knows of one that is in use says so with slotKeep. */
-export function slotsDoomAll(root: usize): void {
+export function slotsToFreeAll(root: usize): void {
   if (rootAt(root).top == 0) return;
   rootAt(root).toFree = 0;
   for (let nth: u32 = 0; nth < rootAt(root).frames - 1; nth++) {

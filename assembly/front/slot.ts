@@ -66,15 +66,22 @@ export function slotCompose(codec: u32, length: u32, slot: u32, generation: u32,
   return SLOT_HEADER_BYTES + length;
 }
 
-/** Whether `bytes` bytes that were read are the slot that was written. */
-export function slotIsWhole(bytes: u32, slot: u32, generation: u32, epoch: u32): bool {
+/** Whether `bytes` bytes that were read begin as the slot that was written. Its data may be damaged. */
+export function slotIsKnown(bytes: u32, slot: u32, generation: u32, epoch: u32): bool {
   return (
     bytes > SLOT_HEADER_BYTES &&
     header().magic == MAGIC &&
     (header().kind & ~0xff00) == VERSION &&
     header().slot == slot &&
     header().generation == generation &&
-    header().epoch == epoch &&
+    header().epoch == epoch
+  );
+}
+
+/** Whether `bytes` bytes that were read are the slot that was written. */
+export function slotIsWhole(bytes: u32, slot: u32, generation: u32, epoch: u32): bool {
+  return (
+    slotIsKnown(bytes, slot, generation, epoch) &&
     header().zero == 0 &&
     header().length - 1 < PAGE_SIZE &&
     header().length <= bytes - SLOT_HEADER_BYTES &&

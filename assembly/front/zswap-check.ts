@@ -14,7 +14,7 @@ import {
 } from '../abi';
 import { isError } from '../base/errno';
 import { FRAME_SLAB, PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';
-import { BUDGET, FRONT_KINDS_FROM, POOL_DESCRIPTORS, POOL_LRU, VICTIM_END, isPool, poolAt } from '../mem/pool';
+import { FRONT_KINDS_FROM, POOL_DESCRIPTORS, POOL_LRU, isPool, poolAt } from '../mem/pool';
 import { blockBuffer, out } from '../mem/scratch';
 import { gather } from '../mem/span';
 import { slabCheck, slabNext, slabUsed } from '../mem/slab';
@@ -25,6 +25,7 @@ import { NOTE, noteCheck } from './note';
 import { SLOT_USED, slotMapCheck, slotState, slotsTaken } from './slot-map';
 import { SLOTS } from './backed';
 import {
+  BUDGET,
   COUNTERS,
   FLAGS_MAX,
   KEY_BYTES,
@@ -48,6 +49,7 @@ import {
   recordTerm,
   usedAt,
   valueOf,
+  VICTIM_END,
 } from './zswap-layout';
 import { victimIsSound } from './zswap-victim';
 

@@ -1,8 +1,8 @@
 /** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
 import { COUNTER_COUNT, KIND_MASK, VICTIM_PAGE, POOLS_OF_ZSWAP } from '../abi';
-import { POOL_INDEX, VICTIM, ZSWAP, kindOf, poolOption } from '../mem/pool';
+import { POOL_INDEX, ZSWAP, kindOf, poolAt, poolOption } from '../mem/pool';
 import { cellSet, stateOf, tableFind, termOf } from '../page/table';
-import { KIND_BITS } from './backed';
+import { KIND_BITS, SLOTS } from './backed';
 
 // Further kinds of cells, of which only the core knows (abi.ts has the others).
 export const PENDING: u32 = 9;
@@ -32,6 +32,9 @@ export const COUNTERS: usize = 352;
 export const POOLS: usize = 416;
 export const POOL_COUNT: u32 = POOLS_OF_ZSWAP;
 export const POOL_BYTES: usize = 12;
+export const BUDGET: usize = POOLS + <usize>POOL_COUNT * POOL_BYTES; // pages that may still be written back (f64)
+export const VICTIM: usize = BUDGET + 8; // the victim that is kept (zswap-victim.ts), three words
+export const VICTIM_END: usize = VICTIM + 12;
 
 
 @unmanaged
@@ -97,6 +100,49 @@ export class Record {
 /* @inline */ export function victimAt(front: usize): Victim {
   return changetype<Victim>(front + VICTIM);
 }
+
+// ── settings ─────────────────────────────────────────────────────────────────
+
+/**
+ * Checksum of the settings, a part of that of the header (mem/pool.ts). It covers words that check() cannot derive from other
+ * words and that change only when somebody sets them, the budget and the victim that is kept.
+ */
+export function zswapSettings(front: usize): u32 {
+  let sum = frontAt(front).limitPercent;
+  sum = rotl<u32>(sum, 5) ^ frontAt(front).thresholdPercent;
+  sum = rotl<u32>(sum, 5) ^ frontAt(front).epoch;
+  sum = rotl<u32>(sum, 5) ^ load<u32>(front + SLOTS);
+  for (let index: u32 = 0; index < POOL_COUNT; index++) {
+    sum = rotl<u32>(sum, 5) ^ usedAt(front, index).pool;
+    sum = rotl<u32>(sum, 5) ^ usedAt(front, index).codec;
+  }
+  return sum ^ writebackChecksum(front);
+}
+
+/** The part of the budget and the victim in that checksum. */
+function writebackChecksum(front: usize): u32 {
+  let sum: u32 = 0;
+  for (let at = BUDGET; at < VICTIM_END; at += 4) sum = rotl<u32>(sum, 13) ^ load<u32>(front + at);
+  return sum;
+}
+
+/** Sets the budget: it changes with every page that is written back. */
+export function setBudget(front: usize, left: f64): void {
+  const before = writebackChecksum(front);
+  store<f64>(front + BUDGET, left);
+  poolAt(front).check ^= before ^ writebackChecksum(front);
+}
+
+/** Sets the victim that is kept: its frame (0: none), the number of its pool, and where the walk over its objects goes on. */
+export function setVictim(front: usize, frame: u32, index: u32, cursor: u32): void {
+  const before = writebackChecksum(front);
+  store<u32>(front + VICTIM, frame);
+  store<u32>(front + VICTIM, index, 4);
+  store<u32>(front + VICTIM, cursor, 8);
+  poolAt(front).check ^= before ^ writebackChecksum(front);
+}
+
+// ── index and records ────────────────────────────────────────────────────────
 
 /* @inline */ export function indexOf(front: usize): usize {
   return front + POOL_INDEX;

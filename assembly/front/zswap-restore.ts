@@ -4,15 +4,16 @@
  */
 import { EBUSY, EINVAL, OUT_GENERATION, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SLOT, WRITTEN } from '../abi';
 import { listAppend } from '../base/list';
-import { BUDGET, POOL_DESCRIPTORS, POOL_LRU, kindOf, poolAt, setBudget } from '../mem/pool';
+import { POOL_DESCRIPTORS, POOL_LRU, kindOf, poolAt } from '../mem/pool';
 import { out, setOut } from '../mem/scratch';
 import { slabNext } from '../mem/slab';
 import { stateOf, tableNext } from '../page/table';
 import { zpoolDestroy } from '../zpool';
 import { KIND_BITS, SLOTS } from './backed';
-import { slotKeep, slotsDoomAll } from './slot-map';
+import { slotKeep, slotsToFreeAll } from './slot-map';
 import { loseJob, remove } from './zswap-entries';
 import {
+  BUDGET,
   LINKS,
   PENDING,
   POOL_COUNT,
@@ -22,6 +23,7 @@ import {
   kindOfCell,
   prefix,
   recordAt,
+  setBudget,
   usedAt,
   valueOf,
 } from './zswap-layout';
@@ -51,7 +53,7 @@ export function zswapSettle(front: usize): u32 {
       if (place == 0) break;
     }
   }
-  slotsDoomAll(front + SLOTS);
+  slotsToFreeAll(front + SLOTS);
   let place: u32 = 0;
   for (let cell = tableNext(indexOf(front), 0); cell != 0; cell = tableNext(indexOf(front), place)) {
     place = out(OUT_PLACE) + 1;

@@ -16,10 +16,10 @@
 import { OUT_CURSOR, OUT_POOL } from '../abi';
 import { isError } from '../base/errno';
 import { BOOT_POOL_HEAD, boot } from '../mem/layout';
-import { ZSWAP, poolAt, setVictim } from '../mem/pool';
+import { ZSWAP, poolAt } from '../mem/pool';
 import { out, setOut } from '../mem/scratch';
 import { zpoolRelease, zpoolRunDeferred, zpoolVictimNext } from '../zpool';
-import { POOL_COUNT, isFront, usedAt, victimAt } from './zswap-layout';
+import { POOL_COUNT, isFront, setVictim, usedAt, victimAt } from './zswap-layout';
 
 /** Keeps an isolated victim of one of the pools, to go on with at a cursor. There is none so far. */
 export function zswapVictimKeep(front: usize, index: u32, victim: u32, cursor: u32): void {

@@ -117,6 +117,7 @@ import {
   indexOf,
   isFront,
   usedAt,
+  zswapSettings,
 } from './zswap-layout';
 
 // ── life ─────────────────────────────────────────────────────────────────────
@@ -154,7 +155,7 @@ export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, na
     zpoolDestroy(front);
     return ENOMEM;
   }
-  writePoolChecksum(front);
+  writePoolChecksum(front, zswapSettings(front));
   poolNumber();
   return <u32>front;
 }
@@ -166,7 +167,7 @@ export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32,
   frontAt(front).thresholdPercent = thresholdPercent;
   frontAt(front).flags =
     (frontAt(front).flags & LIMIT_FLAGS) | (same != 0 ? SAME_FILLED : 0) | (raw != 0 ? KEEP_RAW : 0);
-  writePoolChecksum(front);
+  writePoolChecksum(front, zswapSettings(front));
   return 0;
 }
 
@@ -186,7 +187,7 @@ export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
   if (index == NO_POOL) return ENOSPC;
   usedAt(front, index).pool = pool;
   usedAt(front, index).codec = codec;
-  writePoolChecksum(front);
+  writePoolChecksum(front, zswapSettings(front));
   const before = frontAt(front).current;
   frontAt(front).current = index;
   if (before != NO_POOL && before != index && usedAt(front, before).entries == 0) frontAt(front).drained += 1;
@@ -205,7 +206,7 @@ export function zswapDrained(front: usize): u32 {
     if (usedAt(front, index).pool == 0 || index == frontAt(front).current || usedAt(front, index).entries != 0)
       continue;
     memory.fill(front + POOLS + <usize>index * POOL_BYTES, 0, POOL_BYTES);
-    writePoolChecksum(front);
+    writePoolChecksum(front, zswapSettings(front));
     return index;
   }
   frontAt(front).drained = 0;

@@ -10,7 +10,7 @@
  *  32 isolated victims                   36 frames of tables (this one and more)
  *  40 cache: handle records (16 bytes)   56 cache: descriptors (16 bytes)
  *  72 objects moved (f64)                80 payload bytes moved (f64)
- *  88 checksum over 0, 72, 80, 92..179 and 208..255, and the settings of a front end      92 bytes of the name
+ *  88 checksum over 0, 72, 80, 92..179 and 208..255, and what a front end adds      92 bytes of the name
  *  96 name, 64 bytes                    160 options: 4 words of the allocator
  * 176 root of the page table (page/table.ts)
  * 256 tables of the allocator, to the end of the frame
@@ -18,7 +18,6 @@
  * `objects moved` counts copies: with 4 fullness groups, zsmalloc may copy an
  * object more than once in one compact().
  */
-import { FRONT_KINDS_FROM, RAMZSWAP } from '../abi';
 import {
   BOOT_ISOLATED,
   BOOT_MAPS,
@@ -51,9 +50,6 @@ export const POOL_INDEX: usize = 176; // root of the page table
 const INDEX_COUNTS: usize = 180; // the words of the root that change
 const INDEX_END: usize = 208;
 const POOL_LINKS: usize = 20;
-export const BUDGET: usize = 1184; // of a zswap: pages that may still be written back (f64)
-export const VICTIM: usize = 1192; // of a zswap: the victim that is kept (front/zswap-victim.ts), three words
-export const VICTIM_END: usize = 1204;
 
 
 @unmanaged
@@ -119,48 +115,17 @@ function movesChecksum(pool: usize): u32 {
   );
 }
 
-/** Checksum of the words of a pool header that check() cannot derive from other words. */
-export function poolChecksum(pool: usize): u32 {
+/**
+ * Checksum of the words of a pool header that check() cannot derive from other words.
+ * @param further checksum of such words from POOL_TABLES on; only front ends have some
+ */
+export function poolChecksum(pool: usize, further: u32): u32 {
   let sum: u32 = rotl<u32>(load<u32>(pool), 5);
   for (let at: usize = 92; at < POOL_TABLES; at += 4) {
     if (at == INDEX_COUNTS) at = INDEX_END;
     sum = rotl<u32>(sum ^ load<u32>(pool + at), 5) + 1;
   }
-  return sum ^ movesChecksum(pool) ^ settingsChecksum(pool);
-}
-
-/**
- * What the settings of a front end add up to, 0 for an allocator: words of its header that nothing else confirms, and that
- * change only when somebody sets them. (Of all: limits, epoch, slots. Of a ramzswap also its pool, its limit, its codecs and the
- * second from which times are exact; of a zswap address and codec of its pools, its budget, and the victim that it keeps.)
- */
-function settingsChecksum(pool: usize): u32 {
-  const kind = poolAt(pool).kind;
-  if (kind < FRONT_KINDS_FROM) return 0;
-  let sum: u32 = load<u32>(pool, 260);
-  sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 264);
-  sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 280);
-  sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 320);
-  if (kind == RAMZSWAP) {
-    sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 256);
-    sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 268);
-    sum = rotl<u32>(sum, 5) ^ load<u32>(pool, 312);
-    for (let at: usize = 360; at < 376; at += 4) sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at);
-  } else {
-    for (let at: usize = 416; at < 1184; at += 12) {
-      sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at);
-      sum = rotl<u32>(sum, 5) ^ load<u32>(pool + at, 4);
-    }
-    sum ^= writebackChecksum(pool);
-  }
-  return sum;
-}
-
-/** What the budget of a zswap and its victim add to that. */
-function writebackChecksum(pool: usize): u32 {
-  let sum: u32 = 0;
-  for (let at = BUDGET; at < VICTIM_END; at += 4) sum = rotl<u32>(sum, 13) ^ load<u32>(pool + at);
-  return sum;
+  return sum ^ movesChecksum(pool) ^ further;
 }
 
 /** Frames of the page table. */
@@ -174,8 +139,9 @@ export function poolNumber(): void {
   writeBootChecksum();
 }
 
-export function writePoolChecksum(pool: usize): void {
-  poolAt(pool).check = poolChecksum(pool);
+/** @param further as for poolChecksum */
+export function writePoolChecksum(pool: usize, further: u32 = 0): void {
+  poolAt(pool).check = poolChecksum(pool, further);
 }
 
 /** Counts objects moved by compaction and their payload. */
@@ -186,23 +152,7 @@ export function countMoves(pool: usize, objects: f64, bytes: f64): void {
   poolAt(pool).check ^= before ^ movesChecksum(pool);
 }
 
-/** Sets the budget of a zswap: it changes with every page that is written back. */
-export function setBudget(pool: usize, left: f64): void {
-  const before = writebackChecksum(pool);
-  store<f64>(pool + BUDGET, left);
-  poolAt(pool).check ^= before ^ writebackChecksum(pool);
-}
-
-/** Sets the victim that a zswap keeps: its frame (0: none), the number of its pool, and where the walk over its objects goes on. */
-export function setVictim(pool: usize, frame: u32, index: u32, cursor: u32): void {
-  const before = writebackChecksum(pool);
-  store<u32>(pool + VICTIM, frame);
-  store<u32>(pool + VICTIM, index, 4);
-  store<u32>(pool + VICTIM, cursor, 8);
-  poolAt(pool).check ^= before ^ writebackChecksum(pool);
-}
-
-/** Takes a header frame and puts the pool on the list of pools. 0 without a frame. */
+/** Takes a header frame and puts the pool on the RAM's list. 0 when there is no frame. */
 export function poolCreate(kind: u32): usize {
   const frame = frameAlloc(FRAME_POOL);
   if (frame == 0) return 0;

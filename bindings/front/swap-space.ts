@@ -4,12 +4,15 @@ import { MemoryStore } from '../backing/memory.ts';
 import { requirePage } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
 import { MAKER, requireMaker, requireU32 } from '../errors.ts';
+import type { Ram } from '../ram.ts';
 import { requireTakenStore } from './common/options.ts';
 import { zswaps, type Zswap } from './zswap/index.ts';
 import { requireZswapOptions, type ZswapOptions } from './zswap/settings.ts';
+import type { ZswapOpenOptions } from './zswap/reopen.ts';
 import type { ZswapStats } from './zswap/stats.ts';
 
 export type SwapSpaceOptions = ZswapOptions;
+export type SwapSpaceOpenOptions = ZswapOpenOptions;
 
 // The symbols' names are computed (dispose.ts), so TypeScript must be told of the methods.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -29,7 +32,7 @@ export class SwapSpace {
   readonly #zswap: Zswap;
 
   private constructor(maker: unknown, zswap: Zswap) {
-    requireMaker(maker, 'SwapSpace', 'SwapSpace.create');
+    requireMaker(maker, 'SwapSpace', 'SwapSpace.create or SwapSpace.open');
     this.#zswap = zswap;
   }
 
@@ -48,6 +51,22 @@ export class SwapSpace {
     const taken = requireZswapOptions(op, options);
     const store = taken.store ?? requireTakenStore(op, new MemoryStore());
     return new SwapSpace(MAKER, await zswaps.make(op, { ...taken, store }));
+  }
+
+  /**
+   * Opens a swap area that lies in a restored RAM: it goes on where it was when the image was made, as Zswap.open says. Its slots
+   * are the pages of type 0 of that zswap.
+   * @param ram a RAM of Ram.restore
+   * @param name of its zswap, as in ram.fronts(); the kind there is 'zswap'
+   * @param options those of Zswap.open. Where no page is in the store, and none is given, it gets one in JavaScript's memory
+   * @throws as Zswap.open; EINVAL also for a zswap that had no store
+   * @example
+   * const ram = await Ram.restore(image);
+   * const swap = await SwapSpace.open(ram, 'zswap#1', { store: await FileStore.open({ path: 'swap', existing: 'reopen' }) });
+   * swap.pageIn(7, page);
+   */
+  static async open(ram: Ram, name: string, options: SwapSpaceOpenOptions = {}): Promise<SwapSpace> {
+    return new SwapSpace(MAKER, await zswaps.open('SwapSpace.open', ram, name, options, () => new MemoryStore()));
   }
 
   /**

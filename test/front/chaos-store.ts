@@ -7,6 +7,9 @@
 import { CompcacheError, type BackingStore } from '../../bindings/index.ts';
 import { must, sameBytes } from '../harness.ts';
 
+/** Bytes before the data of a slot. */
+const SLOT_HEADER = 32;
+
 export type Op = 'read' | 'write' | 'free' | 'sync';
 
 export const FAULTS = {
@@ -161,11 +164,14 @@ export class ChaosStore implements BackingStore {
     return copy;
   }
 
-  /** Whether every slot holds what was said to be written. */
-  get isWhole(): boolean {
-    return [...this.#held.values()].every(
-      ({ bytes, said }) => said !== undefined && sameBytes(bytes.subarray(0, said.length), said),
-    );
+  /** Whether a slot begins as what was said to be written there: magic and version, number, generation and epoch. */
+  begins(slot: number): boolean {
+    const { bytes, said } = this.#held.get(slot) ?? {};
+    if (bytes === undefined || said === undefined || bytes.length <= SLOT_HEADER) return false;
+    return [
+      [0, 5],
+      [12, 24],
+    ].every(([from, to]) => sameBytes(bytes.subarray(from, to), said.subarray(from, to)));
   }
 
   /** Nothing may be asked from now on. */

@@ -20,6 +20,7 @@ import { zswaps } from '../../bindings/front/zswap/index.ts';
 import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
 import { ChaosStore, faultsOf, type Fault, type Op } from './chaos-store.ts';
 import { TIMEOUT, quiet, type Clock } from './clock.ts';
+import { isRecognised, requireRefused } from './recognition.ts';
 
 export const PAGE_SIZE = 4096;
 const TYPES = 3;
@@ -883,7 +884,7 @@ export class FrontMachine {
 
   /**
    * An image of the RAM is restored, a copy of the store given to what lies there, and all that follows happens there. Both are the
-   * same to the last byte. A store that has lost or changed a page may be refused.
+   * same to the last byte. A store of which nothing is recognised is refused, and it goes on with the original.
    */
   async #image(): Promise<void> {
     await this.#drain();
@@ -894,15 +895,12 @@ export class FrontMachine {
     this.#seed += 1;
     const store = this.#store.copy(this.#seed);
     const codecs = Object.values(this.#codecs).filter((codec) => typeof codec !== 'string');
+    const isKnown = isRecognised(ram, name, store);
     const opening = settled(Zswap.open(ram, name, { store: store as BackingStore, codecs }), store);
-    if (!this.#store.isWhole) {
-      const zswap = await opening.catch(
-        (error: unknown) => void must(codeOf(error) === 'EINVAL', `open gave ${String(error)}`, error),
-      );
-      must(sameBytes(image, ram.snapshot()), 'to open it, or not, has changed the RAM');
-      // Only some slots are looked at, and it goes on with the original.
-      if (zswap !== undefined) await settled(zswap.close(), store);
-      else ram.dropFront(name);
+    if (!isKnown) {
+      await requireRefused(opening);
+      must(sameBytes(image, ram.snapshot()), 'to refuse it has changed the RAM');
+      ram.dropFront(name);
       return ram.close();
     }
     const zswap = await opening;

@@ -1,9 +1,10 @@
 /** Two copies of one ramzswap: that which was restored is what the first one is, and goes on as it does. */
-import { CompcacheError, PAGE_SIZE, Ram, Ramzswap, type BackingStore, type Codec } from '../../bindings/index.ts';
+import { PAGE_SIZE, Ram, Ramzswap, type BackingStore, type Codec, type CompcacheError } from '../../bindings/index.ts';
 import { rams } from '../../bindings/ram.ts';
 import { must, sameBytes, type Build, buildOptions } from '../harness.ts';
 import type { ChaosStore } from './chaos-store.ts';
 import { quiet } from './clock.ts';
+import { isRecognised, requireRefused } from './recognition.ts';
 
 /** A device and the store behind it, both calm. */
 export interface Copy {
@@ -28,7 +29,7 @@ export async function served<T>(call: Promise<T>, store: ChaosStore | undefined)
 /**
  * Saves, restores and opens a device that nothing is under way for.
  * @param codecs those of the caller's
- * @returns the copy, and the second at which its time goes on; undefined when its store is damaged and was refused for that
+ * @returns the copy, and the second at which its time goes on; undefined when its store cannot be recognised, and was refused
  */
 export async function copied(
   { ram, device, store }: Copy,
@@ -41,11 +42,18 @@ export async function copied(
   const copy = store?.copy();
   const second =
     rams.core('copied', back).exports.ramzLastSecond(rams.unopened('copied', back, name, 'ramzswap').address) >>> 0;
+  const isKnown = copy === undefined || isRecognised(back, name, copy);
+  const opening = served(
+    Ramzswap.open(back, name, { clock, codecs, ...(copy === undefined ? {} : { backing: copy as BackingStore }) }),
+    copy,
+  );
+  if (!isKnown) {
+    await requireRefused(opening);
+    back.close();
+    return undefined;
+  }
   try {
-    const other = await served(
-      Ramzswap.open(back, name, { clock, codecs, ...(copy === undefined ? {} : { backing: copy as BackingStore }) }),
-      copy,
-    );
+    const other = await opening;
     if (copy !== undefined) await served(quiet(), copy);
     for (let round = 0; copy?.settle() === true; round++) {
       must(round < 5000, 'it does not come to rest');
@@ -55,7 +63,6 @@ export async function copied(
     return { ram: back, device: other, store: copy, second };
   } catch (error) {
     back.close();
-    if (CompcacheError.made(error) && error.code === 'EINVAL' && copy?.isWhole === false) return undefined;
     throw error;
   }
 }

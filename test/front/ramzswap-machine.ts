@@ -1,123 +1,65 @@
 /**
  * One ramzswap over a chaos store, and what each of its pages must be, driven by actions.
  *
- * An action is plain data; numbers are taken modulo what there is. A page's truth is its content when nothing was under way,
- * and the calls since, in the order in which they were made: those that succeed count, in that order, those that fail do not,
- * and a read may see any of those that were under way with it. No test framework in here: long.ts runs it too.
+ * What the pages must be is in ramzswap-model.ts, the rows and drawn actions in ramzswap-rows.ts. No test framework in here:
+ * ramzswap-long.ts runs it too.
  */
 import {
   CompcacheError,
   Ram,
   Ramzswap,
-  type AllocatorName,
   type BackingStore,
   type BlockState,
   type Codec,
   type ErrorCode,
   type RamzswapSettings,
+  type RecompressOptions,
   type WritebackSelection,
 } from '../../bindings/index.ts';
-import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
-import { ChaosStore, dice, faultsOf, type Fault, type Op } from './chaos-store.ts';
+import { RAMZ_OBJECTS, RAMZ_SAME, RAMZ_WRITTEN } from '../../assembly/abi.ts';
+import { rams } from '../../bindings/ram.ts';
+import { must, noise, type Build, buildOptions } from '../harness.ts';
+import { ChaosStore, faultsOf, type Fault } from './chaos-store.ts';
 import { TIMEOUT, quiet, type Clock } from './clock.ts';
 import { copied, goesOn, served } from './ramzswap-copies.ts';
-import { Trimmer, pageOf, type CodecName, type PageKind } from './model.ts';
+import { Trimmer, pageOf, type CodecName } from './model.ts';
+import {
+  PAGES,
+  PAGE_SIZE,
+  SECTOR,
+  Truths,
+  clip,
+  isSameFilled,
+  partsOf,
+  selection,
+  type Change,
+  type Part,
+  type RamzAction,
+  type RamzRow,
+} from './ramzswap-model.ts';
 
-const PAGE_SIZE = 4096;
-const SECTOR = 512;
-/** Pages of the device. */
-const PAGES = 20;
 /** An armed fault injector of frames is switched off after so many actions. */
 const ARMED = 10;
-/** The most calls whose effect on one page is open. */
-const OPEN = 6;
-
-export interface RamzRow {
-  readonly title: string;
-  readonly allocator: AllocatorName;
-  readonly codec: CodecName;
-  readonly recompCodecs: readonly CodecName[];
-  readonly backing: 'none' | 'sync' | 'async';
-  readonly slots: number;
-  readonly maxInFlight: number;
-  readonly memlimit: number;
-}
-
-export type RamzAction =
-  | { kind: 'writePage' | 'writePageAsync'; index: number; page: PageKind }
-  | { kind: 'readPage' | 'readPageAsync' | 'freeNotify'; index: number }
-  | { kind: 'write' | 'writeSectors' | 'writeAsync'; offset: number; length: number; salt: number }
-  | { kind: 'read' | 'readSectors' | 'readAsync'; offset: number; length: number }
-  | { kind: 'discard'; index: number; count: number }
-  | { kind: 'markIdle'; age: number }
-  | { kind: 'writeback' | 'writebackAsync'; which: number; index: number; limit: number }
-  | { kind: 'recompress'; which: number; threshold: number; priority: number; most: number }
-  | { kind: 'compact' | 'beyond' | 'quiet' | 'time' | 'release' | 'drain' | 'restore' }
-  | { kind: 'memlimit'; frames: number }
-  | { kind: 'frames'; after: number; times: number }
-  | { kind: 'codec fault'; on: 'compress' | 'decompress'; fault: number; after: number }
-  | { kind: 'fault'; op: Op; fault: number; after: number }
-  | { kind: 'weather'; weather: ChaosStore['weather'] }
-  | { kind: 'settle'; calls: number }
-  | { kind: 'reset'; after: number };
-
-/** What a call does to a page. */
-interface Change {
-  readonly apply: (page: Uint8Array) => Uint8Array;
-  /** Whether the page holds something afterwards. */
-  readonly present: boolean;
-  state: 'open' | 'done' | 'failed';
-}
-
-interface Truth {
-  base: Uint8Array;
-  present: boolean;
-  changes: Change[];
-  /** Reads under way. */
-  reads: number;
-  /** Seconds of the device's life at which it was read or written. */
-  times: Set<number>;
-}
-
-function isSameFilled(page: Uint8Array): boolean {
-  const words = new Uint32Array(page.buffer, page.byteOffset, PAGE_SIZE / 4);
-  return words.every((word) => word === words[0]);
-}
-
 function codeOf(error: unknown): ErrorCode {
   if (error instanceof CompcacheError) return error.code;
   throw error;
 }
 
-interface Part {
-  index: number;
-  from: number;
-  at: number;
-  length: number;
-}
-
-function partsOf(offset: number, length: number): Part[] {
-  const parts: Part[] = [];
-  for (let at = 0; at < length;) {
-    const from = (offset + at) % PAGE_SIZE;
-    const part = Math.min(PAGE_SIZE - from, length - at);
-    parts.push({ index: Math.floor((offset + at) / PAGE_SIZE), from, at, length: part });
-    at += part;
-  }
-  return parts;
-}
+type Recompress = Extract<RamzAction, { kind: 'recompress' | 'recompressAsync' }>;
 
 export class RamzMachine {
   readonly row: RamzRow;
   readonly #build: Build;
   #ram: Ram;
   readonly #clock: Clock;
-  readonly #trimmer = new Trimmer();
+  readonly #trimmer: Trimmer;
+  /** Those that the core has not. Loading one takes as long as the host likes. */
+  readonly #codecs: readonly Codec[];
   #store: ChaosStore | undefined;
   #device: Ramzswap;
   #settings: RamzswapSettings;
   readonly #usedBefore: number;
-  readonly #truths: Truth[] = [];
+  #truths = new Truths(() => this.#time.now - this.#started);
   readonly #underWay = new Set<Promise<void>>();
   readonly #errors: unknown[] = [];
   readonly #time = { now: 0 };
@@ -136,6 +78,8 @@ export class RamzMachine {
   #everHung = false;
   /** Pages that may be idle. */
   readonly #idle = new Set<number>();
+  /** Whether it is being closed. */
+  #isEnding = false;
   actions = 0;
 
   private constructor(
@@ -147,6 +91,7 @@ export class RamzMachine {
       build: Build;
       clock: Clock;
       trimmer: Trimmer;
+      deflate: Codec;
       settings: RamzswapSettings;
       time: { now: number };
       before: number;
@@ -159,6 +104,7 @@ export class RamzMachine {
     this.#build = parts.build;
     this.#clock = parts.clock;
     this.#trimmer = parts.trimmer;
+    this.#codecs = [parts.trimmer, parts.deflate];
     this.#settings = parts.settings;
     this.#time = parts.time;
     this.#usedBefore = parts.before;
@@ -168,6 +114,7 @@ export class RamzMachine {
 
   /** `deflate` is loaded once; `clock` is installed. */
   static async create(row: RamzRow, build: Build, clock: Clock, deflate: Codec, seed: number): Promise<RamzMachine> {
+    clock.isHasty = true;
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     ram.zpool('zbud', { name: 'other' }).malloc(100);
     const trimmer = new Trimmer();
@@ -186,19 +133,12 @@ export class RamzMachine {
     const time = { now: 0 };
     const before = ram.stats().usedFrames;
     const device = await Ramzswap.create({ ...settings, ram, maxInFlight, timeout: TIMEOUT, clock: () => time.now });
-    return new RamzMachine(row, ram, device, store, { build, clock, trimmer, settings, time, before });
+    return new RamzMachine(row, ram, device, store, { build, clock, trimmer, deflate, settings, time, before });
   }
 
   /** A device as init leaves it. */
   #begin(): void {
-    for (let index = 0; index < PAGES; index++)
-      this.#truths[index] = {
-        base: new Uint8Array(PAGE_SIZE),
-        present: false,
-        changes: [],
-        reads: 0,
-        times: new Set(),
-      };
+    this.#truths = new Truths(() => this.#time.now - this.#started);
     this.#idle.clear();
     this.#expected = {
       numReads: 0,
@@ -213,74 +153,6 @@ export class RamzMachine {
     this.#used = this.#device.stats().pagesUsed;
     this.#started = this.#time.now;
     this.#untold = 0;
-  }
-
-  // ── truth ──────────────────────────────────────────────────────────────────
-
-  #truth(index: number): Truth {
-    return this.#truths[index] as Truth;
-  }
-
-  #change(index: number, apply: Change['apply'], present = true): Change {
-    const change: Change = { apply, present, state: 'open' };
-    this.#access(index);
-    this.#truth(index).changes.push(change);
-    return change;
-  }
-
-  #end(index: number, change: Change, state: 'done' | 'failed'): void {
-    change.state = state;
-    this.#fold(index);
-  }
-
-  /** What has ended and is not seen by a read under way goes into the base. */
-  #fold(index: number): void {
-    const truth = this.#truth(index);
-    if (truth.reads !== 0 || truth.changes.some(({ state }) => state === 'open')) return;
-    for (const { apply, present, state } of truth.changes) {
-      if (state !== 'done') continue;
-      truth.base = apply(truth.base);
-      truth.present = present;
-    }
-    truth.changes = [];
-  }
-
-  /** A page is accessed now. */
-  #access(index: number): void {
-    this.#truth(index).times.add(this.#time.now - this.#started);
-  }
-
-  /** A page was accessed by a call that has ended. */
-  #accessed(index: number): void {
-    this.#idle.delete(index);
-  }
-
-  /** Requires that what a read gave is a state of the page, in which `certain` changes are. */
-  #requireState(
-    index: number,
-    given: Uint8Array,
-    { from, length }: Pick<Part, 'from' | 'length'>,
-    certain: ReadonlySet<Change>,
-    what: string,
-  ): void {
-    let states = [this.#truth(index).base];
-    for (const change of this.#truth(index).changes) {
-      if (change.state === 'failed') continue;
-      const after = states.map((state) => change.apply(state));
-      states = certain.has(change) ? after : [...states, ...after];
-    }
-    must(
-      states.some((state) => sameBytes(state.slice(from, from + length), given)),
-      `${what} of page ${index} gave other bytes`,
-    );
-  }
-
-  #certain(index: number): Set<Change> {
-    return new Set(this.#truth(index).changes.filter(({ state }) => state === 'done'));
-  }
-
-  #isOpen(index: number): boolean {
-    return this.#truth(index).changes.length >= OPEN;
   }
 
   // ── actions ────────────────────────────────────────────────────────────────
@@ -351,19 +223,29 @@ export class RamzMachine {
         );
       }
       case 'markIdle':
-        return this.#markIdle(action.age);
+        return this.#markIdle(action.age, (age) => this.#device.markIdle(age));
+      case 'markIdleAsync':
+        return this.#markIdle(action.age, (age) => this.#device.markIdleAsync(age));
       case 'writeback':
         return this.#writeback(selection(action), action.limit);
       case 'writebackAsync':
         return this.#writebackSoon(selection(action), action.limit);
       case 'recompress':
         return this.#recompress(action);
+      case 'recompressAsync':
+        return this.#recompressSoon(action);
+      case 'compactAsync':
+        return this.#compactSoon();
+      case 'image':
+        return this.#image();
       case 'compact':
         this.#device.compact();
         return undefined;
       case 'beyond':
         return this.#beyond();
       case 'memlimit':
+        // Calls under way may have taken frames since the last comparison, under the limit of that time: they stay.
+        this.#used = this.#device.stats().pagesUsed;
         this.#device.memlimit = action.frames * PAGE_SIZE;
         this.#everLimited ||= action.frames !== 0;
         return undefined;
@@ -446,23 +328,23 @@ export class RamzMachine {
   }
 
   #writePage(index: number, page: Uint8Array): undefined {
-    if (this.#isOpen(index)) return;
-    const change = this.#change(index, () => page);
+    if (this.#truths.isOpen(index)) return;
+    const change = this.#truths.begin(index, () => page);
     this.#expected.numWrites += 1;
     try {
       this.#device.writePage(index, page);
-      this.#end(index, change, 'done');
-      this.#accessed(index);
+      this.#truths.end(index, change, 'done');
+      this.#idle.delete(index);
     } catch (error) {
-      this.#end(index, change, 'failed');
+      this.#truths.end(index, change, 'failed');
       if (this.#pageCode(error, true) === 'EAGAIN') this.#expected.numWrites -= 1;
       else this.#expected.failedWrites += 1;
     }
   }
 
   #writePageSoon(index: number, page: Uint8Array): undefined {
-    if (this.#isOpen(index)) return;
-    const change = this.#change(index, () => page);
+    if (this.#truths.isOpen(index)) return;
+    const change = this.#truths.begin(index, () => page);
     this.#expected.numWrites += 1;
     const given = page.slice();
     this.#track(this.#ended(index, change, this.#device.writePageAsync(index, given), true));
@@ -472,9 +354,9 @@ export class RamzMachine {
   async #ended(index: number, change: Change, call: Promise<void>, isWhole: boolean): Promise<void> {
     try {
       await call;
-      this.#end(index, change, 'done');
+      this.#truths.end(index, change, 'done');
     } catch (error) {
-      this.#end(index, change, 'failed');
+      this.#truths.end(index, change, 'failed');
       this.#expected.failedWrites += 1;
       if (isWhole) this.#pageCode(error, false);
       else this.#writeCode(error, false);
@@ -482,7 +364,7 @@ export class RamzMachine {
   }
 
   #patching({ index, from, at, length }: Part, bytes: Uint8Array): Change {
-    return this.#change(index, (page) => {
+    return this.#truths.begin(index, (page) => {
       const copy = page.slice();
       copy.set(bytes.subarray(at, at + length), from);
       return copy;
@@ -492,7 +374,7 @@ export class RamzMachine {
   /** Parts before the one that failed are written: the counter tells how many. */
   #write(offset: number, bytes: Uint8Array, call: (bytes: Uint8Array) => void): undefined {
     const parts = partsOf(offset, bytes.length);
-    if (parts.some(({ index }) => this.#isOpen(index))) return;
+    if (parts.some(({ index }) => this.#truths.isOpen(index))) return;
     const changes = parts.map((part) => this.#patching(part, bytes));
     const before = this.#device.stats().numWrites;
     let done = parts.length;
@@ -507,15 +389,15 @@ export class RamzMachine {
     this.#expected.numWrites += done + (failed ? 1 : 0);
     this.#expected.failedWrites += failed ? 1 : 0;
     parts.forEach(({ index }, i) => {
-      this.#end(index, changes[i] as Change, i < done ? 'done' : 'failed');
-      if (i < done) this.#accessed(index);
+      this.#truths.end(index, changes[i] as Change, i < done ? 'done' : 'failed');
+      if (i < done) this.#idle.delete(index);
     });
   }
 
   /** A part of one page; or of several, and then nothing else happens until it has ended. */
   #writeSoon(offset: number, bytes: Uint8Array): Promise<void> | undefined {
     const parts = partsOf(offset, bytes.length);
-    if (parts.some(({ index }) => this.#isOpen(index))) return undefined;
+    if (parts.some(({ index }) => this.#truths.isOpen(index))) return undefined;
     if (parts.length === 1) {
       const part = parts[0] as Part;
       const change = this.#patching(part, bytes);
@@ -537,7 +419,7 @@ export class RamzMachine {
       this.#track(
         ended.then((done) => {
           this.#expected.numWrites += Math.min(done + 1, parts.length);
-          parts.forEach(({ index }, i) => this.#end(index, changes[i] as Change, i < done ? 'done' : 'failed'));
+          parts.forEach(({ index }, i) => this.#truths.end(index, changes[i] as Change, i < done ? 'done' : 'failed'));
         }),
       );
       return this.#drain();
@@ -557,7 +439,7 @@ export class RamzMachine {
     const into = new Uint8Array(length).fill(0xa5);
     const before = this.#device.stats().numReads;
     const parts = partsOf(offset, length);
-    parts.forEach(({ index }) => this.#access(index));
+    parts.forEach(({ index }) => this.#truths.access(index));
     let done = parts.length;
     let failed = false;
     try {
@@ -574,28 +456,29 @@ export class RamzMachine {
     this.#expected.numReads += done + (failed ? 1 : 0);
     this.#expected.failedReads += failed ? 1 : 0;
     for (const part of parts.slice(0, done)) {
-      this.#requireState(
+      this.#truths.requireState(
         part.index,
         into.slice(part.at, part.at + part.length),
         part,
-        this.#certain(part.index),
+        this.#truths.certain(part.index),
         'a read',
       );
-      this.#accessed(part.index);
+      this.#idle.delete(part.index);
     }
   }
 
   #readSoon(offset: number, length: number, call: (into: Uint8Array) => Promise<void>): undefined {
     const index = Math.floor(offset / PAGE_SIZE);
-    if (this.#isOpen(index)) return;
+    if (this.#truths.isOpen(index)) return;
     const into = new Uint8Array(length).fill(0xa5);
-    const certain = this.#certain(index);
-    const truth = this.#truth(index);
+    const certain = this.#truths.certain(index);
+    const truth = this.#truths.of(index);
     truth.reads += 1;
-    this.#access(index);
+    this.#truths.access(index);
     this.#expected.numReads += 1;
     const ended = call(into).then(
-      () => this.#requireState(index, into, { from: offset % PAGE_SIZE, length }, certain, 'an asynchronous read'),
+      () =>
+        this.#truths.requireState(index, into, { from: offset % PAGE_SIZE, length }, certain, 'an asynchronous read'),
       (error: unknown) => {
         this.#expected.failedReads += 1;
         this.#readCode(error, false);
@@ -608,7 +491,7 @@ export class RamzMachine {
     this.#track(
       ended.finally(() => {
         truth.reads -= 1;
-        this.#fold(index);
+        this.#truths.fold(index);
       }),
     );
   }
@@ -622,10 +505,10 @@ export class RamzMachine {
 
   #freeNotify(index: number): undefined {
     const there = this.#present().has(index);
-    const change = this.#change(index, () => new Uint8Array(PAGE_SIZE), false);
+    const change = this.#truths.begin(index, () => new Uint8Array(PAGE_SIZE), false);
     this.#device.freeNotify(index);
     this.#expected.notifyFree += there ? 1 : 0;
-    this.#end(index, change, 'done');
+    this.#truths.end(index, change, 'done');
   }
 
   #discard(index: number, count: number): undefined {
@@ -634,24 +517,31 @@ export class RamzMachine {
     must(freed === there, `${freed} pages were freed, ${there} were there`);
     this.#expected.discard += freed;
     for (let page = index; page < index + count; page++)
-      this.#end(
+      this.#truths.end(
         page,
-        this.#change(page, () => new Uint8Array(PAGE_SIZE), false),
+        this.#truths.begin(page, () => new Uint8Array(PAGE_SIZE), false),
         'done',
       );
   }
 
-  #markIdle(age: number): undefined {
+  /** All pages are marked before a call that waits has its first turn; only then it says how many. */
+  #markIdle(age: number, call: (age: number | 'all') => number | Promise<number>): undefined {
     // At times a month or two: then the device tells older times in coarser units.
     this.#time.now += this.actions % 7 === 0 ? 4_000_000 : 1;
-    const marked = this.#device.markIdle(age === 0 ? 'all' : age);
+    const marked = call(age === 0 ? 'all' : age);
     const objects = [...this.#device.blockState()].filter(({ bytes }) => bytes !== 0);
     const due = objects
       .filter(({ accessTime }) => age === 0 || accessTime <= this.#time.now - this.#started - age)
       .map(({ index }) => index);
     const idle = objects.filter(({ flags }) => flags.includes('i')).map(({ index }) => index);
     must(idle.join() === due.join(), `pages ${idle.join()} are idle, ${due.join()} were due`);
-    must(marked === due.length, `${marked} pages were marked, ${due.length} were due`);
+    const compare = (given: number): void =>
+      must(given === due.length, `${given} pages were marked, ${due.length} were due`);
+    if (typeof marked === 'number') compare(marked);
+    else {
+      this.#requireUnderWay();
+      this.#track(marked.then(compare));
+    }
     this.#idle.clear();
     idle.forEach((index) => this.#idle.add(index));
   }
@@ -694,15 +584,91 @@ export class RamzMachine {
     );
   }
 
-  #recompress({ which, threshold, priority, most }: Extract<RamzAction, { kind: 'recompress' }>): undefined {
+  #recompressOptions({ which, threshold, priority, most }: Omit<Recompress, 'kind'>): RecompressOptions {
     const type = ([undefined, 'idle', 'huge', 'huge_idle'] as const)[which % 4];
     const levels = this.row.recompCodecs.length;
-    const options = {
+    return {
       ...(type === undefined ? {} : { type }),
       ...(threshold % 4 === 0 ? { threshold: 100 + threshold } : {}),
       ...(priority % 3 === 0 ? { priority: 1 + (priority % Math.max(levels, 1)) } : {}),
       ...(most % 3 === 0 ? { maxPages: most } : {}),
     };
+  }
+
+  /** In slices: what else happens to the pages meanwhile does. */
+  #recompressSoon(action: Recompress): undefined {
+    const options = this.#recompressOptions(action);
+    const levels = this.row.recompCodecs.length;
+    this.#track(
+      this.#device.recompressAsync(options).then(
+        (smaller) => must(levels > 0 && smaller >= 0 && smaller <= PAGES, `${smaller} pages are said to be smaller`),
+        (error: unknown) => {
+          this.#requireCode(error, ['EINVAL', ...this.#ending], 'recompressAsync');
+          must(levels === 0 || this.#isEnding, `recompressAsync gave ${String(error)}`, error);
+        },
+      ),
+    );
+  }
+
+  #compactSoon(): undefined {
+    const compacting = this.#device.compactAsync();
+    this.#requireUnderWay();
+    this.#track(
+      compacting.then(
+        (frames) => must(frames >= 0, `${frames} frames came back`),
+        (error: unknown) => void this.#requireCode(error, this.#ending, 'compactAsync'),
+      ),
+    );
+  }
+
+  /** What a call in slices may give when the device is closed between two of them. */
+  get #ending(): readonly ErrorCode[] {
+    return this.#isEnding ? ['ECLOSED'] : [];
+  }
+
+  /** While a call is between two slices, the device is not reset. */
+  #requireUnderWay(): void {
+    try {
+      this.#device.reset();
+      must(false, 'it was reset between two slices of a call');
+    } catch (error) {
+      this.#requireCode(error, ['EBUSY'], 'reset');
+    }
+    this.#track(
+      this.#device.resetAsync().then(
+        () => must(false, 'it was reset between two slices of a call'),
+        (error: unknown) => void this.#requireCode(error, ['EBUSY'], 'resetAsync'),
+      ),
+    );
+  }
+
+  /** A snapshot at any time, also between slices: refused for writes to the store that are under way only, and sound. */
+  async #image(): Promise<void> {
+    let image: Uint8Array;
+    try {
+      image = this.#ram.snapshot();
+    } catch (error) {
+      this.#requireCode(error, ['EBUSY'], 'snapshot');
+      must(this.#store !== undefined && this.#underWay.size !== 0, 'snapshot gave EBUSY for nothing', error);
+      return;
+    }
+    const stored = this.#device.stats().pagesStored;
+    const back = await Ram.restore(image, buildOptions(this.#build));
+    back.check();
+    const [front] = back.fronts();
+    const { exports } = rams.core('image', back);
+    const { address } = rams.unopened('image', back, front?.name ?? '', 'ramzswap');
+    const there = [RAMZ_OBJECTS, RAMZ_SAME, RAMZ_WRITTEN].reduce(
+      (sum, which) => sum + exports.ramzFigure(address, which),
+      0,
+    );
+    must(there === stored, `the image has ${there} pages, the device ${stored}`);
+    back.close();
+  }
+
+  #recompress({ which, threshold, priority, most }: Omit<Recompress, 'kind'>): undefined {
+    const options = this.#recompressOptions({ which, threshold, priority, most });
+    const levels = this.row.recompCodecs.length;
     const sizes = (): Map<number, number> =>
       new Map([...this.#device.blockState()].map(({ index, bytes }) => [index, bytes]));
     const marks = (): Map<number, string> =>
@@ -723,7 +689,7 @@ export class RamzMachine {
         ([index, bytes]) =>
           bytes < (before.get(index) as number) || now.get(index)?.includes('n') !== given.get(index)?.includes('n'),
       );
-      tried.forEach(([index]) => this.#accessed(index));
+      tried.forEach(([index]) => this.#idle.delete(index));
       if (options.maxPages !== undefined) must(smaller <= options.maxPages, 'more pages than the most');
     } catch (error) {
       const code = this.#requireCode(error, ['EINVAL'], 'recompress');
@@ -776,7 +742,8 @@ export class RamzMachine {
       await quiet();
       must(round < 5000, 'it does not come to rest');
       if (this.#store?.settle() === true) continue;
-      if (this.#underWay.size !== 0) await this.#pass();
+      if (this.#underWay.size !== 0)
+        await (this.#store === undefined || this.#store.underWay === 0 ? quiet() : this.#pass());
       else if (this.#store?.release() !== true) break;
       // What hung may hang again for ever only in a storm.
       if (round > 500) this.#store?.calm();
@@ -834,7 +801,7 @@ export class RamzMachine {
     this.#store?.calm();
     this.#trimmer.calm();
     const first = { ram: this.#ram, device: this.#device, store: this.#store };
-    const second = await copied(first, this.#build, () => this.#time.now, [this.#trimmer]);
+    const second = await copied(first, this.#build, () => this.#time.now, this.#codecs);
     if (second === undefined) return;
     const { device, ram, store } = second;
     const untold = this.#time.now - this.#started - second.second;
@@ -850,8 +817,8 @@ export class RamzMachine {
     const written = await goesOn(first, second, PAGES, writes);
     [this.#ram, this.#device, this.#store] = [ram, device, store];
     if (store !== undefined) this.#settings = { ...this.#settings, backing: store as BackingStore };
-    for (let index = 0; index < PAGES; index++) this.#access(index);
-    for (const [index, page] of written) Object.assign(this.#truth(index), { base: page, present: true });
+    for (let index = 0; index < PAGES; index++) this.#truths.access(index);
+    for (const [index, page] of written) Object.assign(this.#truths.of(index), { base: page, present: true });
     this.#idle.clear();
     for (const { index, flags } of device.blockState()) if (flags.includes('i')) this.#idle.add(index);
     const { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard } = device.stats();
@@ -941,7 +908,7 @@ export class RamzMachine {
 
   /** Pages that no call is about. */
   #comparePages(flags: ReadonlyMap<number, string>): void {
-    this.#truths.forEach(({ base, present, changes }, index) => {
+    this.#truths.all.forEach(({ base, present, changes }, index) => {
       if (changes.length !== 0) return;
       const mark = flags.get(index);
       must((mark !== undefined) === present, `page ${index} is ${present ? 'not ' : ''}there`);
@@ -962,7 +929,7 @@ export class RamzMachine {
       if (!flags.includes('i')) this.#idle.delete(index);
       else must(this.#idle.has(index), `page ${index} is idle, but was accessed`);
       if (bytes === 0) continue;
-      const late = [...this.#truth(index).times].map((time) => time - accessTime);
+      const late = [...this.#truths.of(index).times].map((time) => time - accessTime);
       must(
         late.some(
           (by) =>
@@ -983,7 +950,7 @@ export class RamzMachine {
     if (this.#store !== undefined)
       must(this.#store.owned.size === bdCount, `the store has ${this.#store.owned.size} slots for ${bdCount} pages`);
     must(
-      this.#truths.every(({ changes, reads }) => changes.length === 0 && reads === 0),
+      this.#truths.all.every(({ changes, reads }) => changes.length === 0 && reads === 0),
       'calls are open',
     );
   }
@@ -1010,9 +977,13 @@ export class RamzMachine {
     );
     const left = this.#ram.stats().usedFrames - this.#emptyFrames;
     must(left <= 0, `${left} frames are left`);
+    this.#isEnding = true;
+    this.#compactSoon();
+    if (this.row.recompCodecs.length !== 0)
+      this.#recompressSoon({ kind: 'recompressAsync', which: 0, threshold: 1, priority: 1, most: 1 });
     const closed = this.#device.close();
     this.#track(closed);
-    await this.#settle(3);
+    for (let round = 0; this.#underWay.size !== 0 && round < 50; round++) await this.#settle(1);
     this.#throwErrors();
     must(this.#underWay.size === 0, 'close does not end');
     must(
@@ -1030,132 +1001,3 @@ function equal(actual: object, expected: Record<string, unknown>): void {
     must(given === value, `${key} is ${String(given)}, a recount gives ${String(value)}`);
   }
 }
-
-/** A range of the device, in units of so many bytes. */
-function clip(offset: number, length: number, unit: number): [offset: number, length: number] {
-  const units = (PAGES * PAGE_SIZE) / unit;
-  const first = Math.floor(offset / unit) % units;
-  return [first * unit, Math.min(Math.max(1, Math.ceil(length / unit)), units - first) * unit];
-}
-
-function selection({ which, index }: { which: number; index: number }): WritebackSelection {
-  const first = index % PAGES;
-  const choices: WritebackSelection[] = [
-    'idle',
-    'huge',
-    'huge_idle',
-    'incompressible',
-    { pages: [first] },
-    { pages: [[first, PAGES - 1]] },
-    { pages: [[0, PAGES - 1]] },
-  ];
-  return choices[which % choices.length] as WritebackSelection;
-}
-
-// ── rows and actions by dice, for long runs ──────────────────────────────────
-
-const ALLOCATOR_NAMES: readonly AllocatorName[] = ['zbud', 'z3fold', 'zsmalloc', 'xvmalloc', 'xcfmalloc'];
-
-/** Each allocator without a store, and with both kinds; every codec with each of them. */
-export const ramzRows: readonly RamzRow[] = ALLOCATOR_NAMES.flatMap((allocator, i) =>
-  (['none', 'sync', 'async'] as const).map((backing, j): RamzRow => {
-    const n = 3 * i + j;
-    const codec = (['lz4', 'trimmer', 'deflate', 'lz4hc'] as const)[(i + j) % 4] as CodecName;
-    const recompCodecs = (
-      [['lz4hc', 'deflate', 'trimmer'], ['deflate'], [], ['trimmer', 'lz4hc'], ['deflate', 'lz4']] as const
-    )[n % 5] as readonly CodecName[];
-    const memlimit = [0, 6, 12][(i + 2 * j) % 3] as number;
-    return {
-      title: `${allocator}, ${codec}${recompCodecs.length === 0 ? '' : `, then ${recompCodecs.join(', ')}`}, store ${backing}, limit ${memlimit}`,
-      allocator,
-      codec,
-      recompCodecs,
-      backing,
-      memlimit,
-      slots: [1024, 12, 30][n % 3] as number,
-      maxInFlight: [4, 1, 2, 32][n % 4] as number,
-    };
-  }),
-);
-
-/** The next action of a long run. */
-export function drawn(draw: (below: number) => number): RamzAction {
-  const of = <T>(...choices: readonly T[]): T => choices[draw(choices.length)] as T;
-  const index = draw(PAGES);
-  const page = (): PageKind =>
-    draw(6) === 0
-      ? { word: of(0, 1, 0xdeadbeef) }
-      : { noise: of(1 + draw(4087), 1 + draw(400), of(4096, 4095, 4000)), salt: draw(1000) };
-  const place = (): { offset: number; length: number } => ({
-    offset: draw(PAGES * PAGE_SIZE),
-    length: 1 + draw(of(100, 600, 4096, 9000)),
-  });
-  switch (draw(40)) {
-    case 0:
-    case 1:
-    case 2:
-    case 3:
-      return { kind: 'writePage', index, page: page() };
-    case 4:
-    case 5:
-    case 6:
-    case 7:
-    case 8:
-      return { kind: 'writePageAsync', index, page: page() };
-    case 9:
-    case 10:
-      return { kind: of('write', 'writeSectors'), ...place(), salt: draw(1000) };
-    case 11:
-    case 12:
-    case 13:
-      return {
-        kind: 'writeAsync',
-        offset: draw(PAGES) * PAGE_SIZE + draw(3000),
-        length: 1 + draw(of(100, 1000, 1000, 5000)),
-        salt: draw(1000),
-      };
-    case 14:
-      return { kind: 'readPage', index };
-    case 15:
-    case 16:
-      return { kind: 'readPageAsync', index };
-    case 17:
-      return { kind: of('read', 'readSectors', 'readAsync'), ...place() };
-    case 18:
-      return { kind: 'freeNotify', index };
-    case 19:
-      return { kind: 'discard', index, count: draw(of(2, 4, PAGES)) };
-    case 20:
-    case 21:
-      return { kind: 'markIdle', age: draw(5) };
-    case 22:
-      return { kind: 'writeback', which: draw(7), index, limit: of(0, 1, 3, 9, 9) };
-    case 23:
-    case 24:
-      return { kind: 'writebackAsync', which: draw(7), index, limit: of(1, 3, 9, 9) };
-    case 25:
-    case 26:
-      return { kind: 'recompress', which: draw(4), threshold: draw(2000), priority: draw(9), most: draw(9) };
-    case 27:
-      return { kind: of('compact', 'beyond', 'time', 'release') };
-    case 28:
-      return { kind: 'memlimit', frames: of(0, 0, 2, 5, 9, 20) };
-    case 29:
-      return { kind: 'frames', after: draw(6), times: 1 + draw(3) };
-    case 30:
-      return { kind: 'codec fault', on: of('compress', 'decompress'), fault: draw(9), after: draw(5) };
-    case 31:
-    case 32:
-      return { kind: 'fault', op: of('read', 'write', 'write', 'free', 'sync'), fault: draw(30), after: draw(5) };
-    case 33:
-      return { kind: 'weather', weather: of('fine', 'fine', 'fine', 'full', 'gone', 'stuck') };
-    case 35:
-      return { kind: of('restore', 'quiet', 'quiet', 'quiet') };
-    case 34:
-      return draw(6) === 0 ? { kind: 'reset', after: draw(9) } : { kind: 'drain' };
-    default:
-      return { kind: 'settle', calls: of(0, 1, 1, 2, 5, 20) };
-  }
-}
-
-export { dice };

@@ -33,19 +33,11 @@ import type { Action } from './machine.ts';
 import { drawEpisode, play as playEpisode, report as reportEpisode } from '../hostile/play.ts';
 import { FILE_STORE } from '../hostile/tables/files.ts';
 import { CLASSES } from '../hostile/tables/index.ts';
-import { ALLOCATORS, loadCodec } from '../../bindings/index.ts';
-import { Clock } from '../front/clock.ts';
+import { ALLOCATORS } from '../../bindings/index.ts';
 import { ramzswapSubject, zswapSubject } from '../unit/mutation-fronts.ts';
 import { poolSubject } from '../unit/mutation-pools.ts';
 import { mutate } from '../unit/mutation-use.ts';
-import {
-  RamzMachine,
-  dice as ramzDice,
-  drawn,
-  ramzRows,
-  type RamzAction,
-  type RamzRow,
-} from '../front/ramzswap-machine.ts';
+import { runRamzswap } from '../front/ramzswap-long.ts';
 
 const HOSTILE = new Map([...CLASSES, ['FileStore', FILE_STORE] as const]);
 const ROUND = 20_000;
@@ -231,53 +223,6 @@ async function run(row: ModelledRow, operations: number, seed: number): Promise<
   console.log(
     `${row.title}: ${done} operations, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`,
   );
-}
-
-/** Rounds of random actions on a ramzswap; on failure, ever fewer of them. */
-async function runRamzswap(operations: number, seed: number): Promise<void> {
-  const started = Date.now();
-  const deflate = await loadCodec('deflate');
-  const clock = new Clock().install();
-  const playRamz = async (
-    row: RamzRow,
-    build: Build,
-    order: number,
-    actions: readonly RamzAction[],
-  ): Promise<unknown> => {
-    try {
-      const machine = await RamzMachine.create(row, build, clock, deflate, order);
-      for (const action of actions) await machine.apply(action);
-      await machine.finish();
-    } catch (error) {
-      return error;
-    }
-    return undefined;
-  };
-  let done = 0;
-  for (let number = 0; done < operations; number++, done += 2000) {
-    const order = seed + number;
-    const draw = ramzDice(order);
-    const row = ramzRows[number % ramzRows.length] as RamzRow;
-    const build = ALL_BUILDS[draw(ALL_BUILDS.length)] as Build;
-    let actions = Array.from({ length: 2000 }, () => drawn(draw));
-    const error = await playRamz(row, build, order, actions);
-    if (error !== undefined) {
-      console.error(`${row.title}, ${build}, seed ${order}: failed:`, error);
-      const until = Date.now() + SHRINK_MS;
-      for (let part = actions.length >> 1; part > 0; part >>= 1) {
-        for (let from = 0; from < actions.length && Date.now() < until;) {
-          const fewer = [...actions.slice(0, from), ...actions.slice(from + part)];
-          if ((await playRamz(row, build, order, fewer)) === undefined) from += part;
-          else actions = fewer;
-        }
-      }
-      console.error(`${actions.length} actions are left: ${JSON.stringify(actions)}`);
-      console.error('with them:', await playRamz(row, build, order, actions));
-      process.exit(1);
-    }
-  }
-  clock.restore();
-  console.log(`ramzswap: ${done} actions, seed ${seed}, ${Math.round((Date.now() - started) / 1000)} s: no difference`);
 }
 
 /** Single words of every kind of RAM are changed, with that many values each, and what check() does not see is used on. */

@@ -3,38 +3,34 @@
  * once, and only the copy is believed, if its checksum holds. Whether the page has moved meanwhile is for the front end.
  */
 import { DECOMPRESS, OUT_GENERATION, OUT_SLOT } from '../../../assembly/abi.ts';
-import { SLOT_BYTES, type MaybePromise } from '../../backing/types.ts';
+import { SLOT_BYTES } from '../../backing/types.ts';
 import { copyIn, firstOf } from '../../bytes.ts';
+import type { Steps } from '../../steps.ts';
 import { PAGE_SIZE, type Core } from '../../wasm.ts';
 import type { Outcome, StoreIo } from './store-io.ts';
 
-/** A read of a slot: wait for its outcome (yield, in a body of bindings/steps.ts). */
+/** A slot that was read. */
 export interface SlotRead {
   slot: number;
   generation: number;
-  /** What the store is to read into. */
+  /** What the store has read into. */
   buffer: Uint8Array;
-  /** At once where the store is synchronous. */
-  outcome: MaybePromise<Outcome<unknown>>;
-}
-
-/** Slot and generation that the core has noted. */
-export function notedPlace({ out }: Core): [slot: number, generation: number] {
-  return [out[OUT_SLOT] as number, out[OUT_GENERATION] as number];
+  outcome: Outcome<unknown>;
 }
 
 /**
- * Begins to read the slot that the core has noted. There must be room for a call.
+ * Reads the slot that the core has noted. There must be room for a call, which is made at once.
  * @param buffer to read into, at least SLOT_BYTES: nobody else uses it until the slot was opened
  */
-export function readSlot(
+export function* readSlot(
   op: string,
-  core: Core,
+  { out }: Core,
   io: StoreIo,
   buffer: Uint8Array = new Uint8Array(SLOT_BYTES),
-): SlotRead {
-  const [slot, generation] = notedPlace(core);
-  return { slot, generation, buffer, outcome: io.call(op, () => io.store.read(slot, buffer)) };
+): Steps<SlotRead> {
+  const slot = out[OUT_SLOT] as number;
+  const generation = out[OUT_GENERATION] as number;
+  return { slot, generation, buffer, outcome: yield* io.answer(op, () => io.store.read(slot, buffer)) };
 }
 
 /**

@@ -11,10 +11,11 @@
  * what its caller makes of it.
  */
 import { ownMethods } from '../../backing/own.ts';
-import type { BackingStore, MaybePromise } from '../../backing/types.ts';
+import type { BackingStore } from '../../backing/types.ts';
 import { lengthOf } from '../../bytes.ts';
 import { CompcacheError, isU32, show } from '../../errors.ts';
 import { inside } from '../../nested.ts';
+import { wait, type Steps } from '../../steps.ts';
 
 /**
  * How a call ended: with a value, or with a failure and, after a timeout, a promise of its real end. `notFound`: the store
@@ -152,9 +153,16 @@ export class StoreIo {
     return outcome;
   }
 
-  /** Calls a store: the outcome at once where it is synchronous, else a promise of it. For a body of bindings/steps.ts. */
-  call<T>(op: string, call: () => T | Promise<T>): MaybePromise<Outcome<T>> {
-    return this.isSync ? this.now(op, call) : this.soon(op, call);
+  // ── in a body of steps ─────────────────────────────────────────────────────
+
+  /** Calls a store, and waits for it where it is asynchronous. The call is made at once. */
+  *answer<T>(op: string, call: () => T | Promise<T>): Steps<Outcome<T>> {
+    return this.isSync ? this.now(op, call) : ((yield this.soon(op, call)) as Outcome<T>);
+  }
+
+  /** Waits until one more call may be made. @throws EIO when all of them hang */
+  *untilRoom(op: string): Steps<void> {
+    while (!this.hasRoom) yield* wait(this.room(op));
   }
 
   #giveUp(op: string): void {

@@ -9,7 +9,6 @@ import { drop } from './changes.ts';
 import { allPages } from './pages.ts';
 import { Slices } from './slices.ts';
 import { live, requireOpen, type Device, type State } from './state.ts';
-import { answer, untilRoom, whileActive } from './waiting.ts';
 
 /** Pages that a slice of a reset looks at, at least. */
 const LEAST = 32;
@@ -38,7 +37,7 @@ export async function resetSoon(state: State, op: string): Promise<void> {
   if (device === undefined) return;
   state.resetting = true;
   try {
-    await runAsync(whileActive(state.active, emptied(state, op, device)));
+    await state.active.run(emptied(state, op, device));
   } finally {
     state.resetting = false;
   }
@@ -134,7 +133,7 @@ export function close(state: State): Promise<void> {
 
 /** Nothing is waited for with a synchronous store, unless calls are active. */
 function* finished(state: State, op: string): Steps<void> {
-  while (state.active.size !== 0) yield* wait(Promise.allSettled(state.active));
+  while (state.active.size !== 0) yield* wait(state.active.settled());
   const io = state.device?.io;
   if (io?.isSync === false) yield* wait(io.idle());
   const outcome: Outcome<void> = io === undefined ? { value: undefined } : yield* synced(op, io);
@@ -144,7 +143,7 @@ function* finished(state: State, op: string): Steps<void> {
 
 /** Has the store make last what was written to it. */
 function synced(op: string, io: StoreIo): Steps<Outcome<void>> {
-  return answer(io, op, () => io.store.sync?.());
+  return io.answer(op, () => io.store.sync?.());
 }
 
 /** The same as a call of the caller's. EIO. */
@@ -152,11 +151,11 @@ export async function flush(state: State, op: string): Promise<void> {
   const { io } = live(state, op);
   if (io === undefined) return;
   const syncing = syncedInTurn(op, io);
-  const outcome = await runAsync(io.isSync ? syncing : whileActive(state.active, syncing));
+  const outcome = await runAsync(io.isSync ? syncing : state.active.during(syncing));
   if ('failure' in outcome) throw outcome.failure;
 }
 
 function* syncedInTurn(op: string, io: StoreIo): Steps<Outcome<void>> {
-  yield* untilRoom(io, op);
+  yield* io.untilRoom(op);
   return yield* synced(op, io);
 }

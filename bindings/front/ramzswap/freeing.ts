@@ -1,12 +1,10 @@
 /** What callers give back: pages that nobody wants any more, and frames by compaction. */
 import { requireU32 } from '../../errors.ts';
-import { runAsync } from '../../steps.ts';
 import { drop } from './changes.ts';
 import { nextPage } from './pages.ts';
 import { compactInSlices, compactPool } from './pool.ts';
 import { Slices } from './slices.ts';
 import { live, requirePages, type State } from './state.ts';
-import { whileActive } from './waiting.ts';
 
 /** Frees pages. @returns how many of them held something */
 export function discard(state: State, index: number, count: number): number {
@@ -47,5 +45,5 @@ export function compact(state: State): number {
 /** The same in slices. */
 export async function compactSoon(state: State): Promise<number> {
   const op = 'ramzswap.compactAsync';
-  return runAsync(whileActive(state.active, compactInSlices(state, op, live(state, op), new Slices())));
+  return state.active.run(compactInSlices(state, op, live(state, op), new Slices()));
 }

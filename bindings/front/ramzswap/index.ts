@@ -97,12 +97,16 @@ export class Ramzswap {
    * Opens a device that lies in a restored RAM: it goes on where it was when the image was made. Its settings come from the RAM,
    * those of writebackLimit and memlimit as they were last. Writes that were under way then count as not done. What is counted of
    * I/O begins anew; what tells of the pages and the pool goes on. The RAM stays the caller's, as one that is given to create.
+   *
+   * The store must be the one that it had, or a copy: up to 16 of the slots that pages are in are read, and one of them has to
+   * begin as what was written there. A page whose slot is damaged, or has changed since, is found when it is read (EIO).
    * @param ram a RAM of Ram.restore
    * @param name of the device, as in ram.fronts()
    * @param options its backing store and codecs of the caller's, neither of which lie in the RAM, and a clock
    * @returns the device, initialised
    * @throws ENOENT for no such front end; EINVAL for one of another kind, a bad option, a codec that lacks (the message names it), no
-   *   store when pages are in one, one with fewer slots, or another one than that which the pages are in; EBUSY when it is open or
+   *   store when pages are in one, one with fewer slots, or another one than that which the pages are in, one that gives none of
+   *   those slots included (then with a `cause`); EBUSY when it is open or
    *   was opened meanwhile, when another front end has the store, or inside an evict callback of the RAM; ENODEV for a codec that
    *   the host lacks; EIO when the settings in the RAM make no sense; ECLOSED when the RAM is closed. Nothing changes then, and it
    *   can be called again. What the clock throws

@@ -8,15 +8,14 @@ import { CORE_CODECS } from '../../codec/core.ts';
 import { type ForeignCodec } from '../../codec/foreign.ts';
 import { LOADABLE_CODECS } from '../../codec/index.ts';
 import { CompcacheError, show, takeOptions } from '../../errors.ts';
-import { contentsOf, type FrontIn } from '../../fronts.ts';
+import { contentsOf } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { Codec } from '../../types.ts';
-import type { Core } from '../../wasm.ts';
 import type { Zpool } from '../../zpool.ts';
 import { leaveWhenEnded, takeStore } from '../common/attach.ts';
 import { shortName, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, resolveCodec, type TakenStore } from '../common/options.ts';
-import { requireSameStore } from '../common/recognise.ts';
+import { requireFits, requireSame, requireStill, type InStore, type Unopened } from '../common/reopen.ts';
 import { StoreIo } from '../common/store-io.ts';
 import { begun, joined } from './attach.ts';
 import { notedSettings, type Noted } from './note.ts';
@@ -38,12 +37,10 @@ export interface RamzswapOpenOptions {
 }
 
 /** A device that rests, and what it goes on with. */
-interface Found {
-  front: FrontIn;
-  core: Core;
+interface Found extends Unopened {
   pool: Zpool;
   noted: Noted;
-  store: TakenStore | undefined;
+  had: InStore;
 }
 
 /** Opens a device: the state of it. */
@@ -77,15 +74,16 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
       },
       store.isSync,
     );
-  requireStill(op, ram, name, found);
-  if (io !== undefined) takeStore(op, io.store);
-  try {
-    if (io !== undefined) await requireSame(op, found, io);
-    requireStill(op, ram, name, found);
-  } catch (error) {
-    if (io !== undefined) leaveWhenEnded(io);
-    requireStill(op, ram, name, found); // of one that is gone the store tells nothing
-    throw error;
+  requireStill(op, found);
+  if (io !== undefined) {
+    takeStore(op, io.store);
+    try {
+      await requireSame(op, found, found.had, io, backedIn(found));
+      requireStill(op, found);
+    } catch (error) {
+      leaveWhenEnded(io);
+      throw error;
+    }
   }
   const state = newState({ ...found.noted.place, ram, clock }, settings, undefined, new Map());
   goOn(state, op, found, { settings, time, io, events });
@@ -106,35 +104,19 @@ function requireFound(op: string, ram: Ram, name: string, store: TakenStore | un
     throw new CompcacheError('EIO', op, 'the device has no pool of its own');
   const noted = notedSettings(op, core, front.address, allocator);
   const figure = (which: number): number => core.exports.ramzFigure(front.address, which);
-  const slots = figure(RAMZ_STORE);
-  if (store === undefined && figure(RAMZ_WRITTEN) !== 0)
-    throw new CompcacheError('EINVAL', op, `${figure(RAMZ_WRITTEN)} pages are in a backing store: give it as backing`);
-  if (store !== undefined && slots === 0) throw new CompcacheError('EINVAL', op, 'the device had no backing store');
-  if (store !== undefined && store.slots < slots)
-    throw new CompcacheError(
-      'EINVAL',
-      op,
-      `the store has ${store.slots} slots, the one that the device had has ${slots}`,
-    );
-  return { front, core, pool: rams.poolAt(ram, address), noted, store };
+  const had = { slots: figure(RAMZ_STORE), pages: figure(RAMZ_WRITTEN) };
+  requireFits(op, { ram, core, front }, had, store, 'backing');
+  return { ram, core, front, pool: rams.poolAt(ram, address), noted, had };
 }
 
-/** Requires that the device rests still. EBUSY when another call has opened it, ENOENT when it was dropped, ECLOSED. */
-function requireStill(op: string, ram: Ram, name: string, { front }: Found): void {
-  if (rams.unopened(op, ram, name, 'ramzswap') !== front)
-    throw new CompcacheError('EBUSY', op, `${show(name)} is another one now`);
-}
-
-/** Requires that the store is the one that its pages are in. EINVAL. */
-async function requireSame(op: string, { core, front }: Found, io: StoreIo): Promise<void> {
-  const { exports, out } = core;
+/** Notes the next of its pages in the store with each call (requireSameStore). */
+function backedIn({ core: { exports, out }, front: { address } }: Found): () => boolean {
   let index = 0;
-  const next = (): boolean => {
-    if (exports.ramzBacked(front.address, index) === 0) return false;
+  return () => {
+    if (exports.ramzBacked(address, index) === 0) return false;
     index = (out[OUT_KEY_LOW] as number) + 1;
     return true;
   };
-  await requireSameStore(op, core, front.address, io, exports.ramzFigure(front.address, RAMZ_WRITTEN), next);
 }
 
 /** The codecs of a device, by priority. EINVAL for one that lacks, ENODEV for one that this host lacks. */
@@ -172,7 +154,7 @@ interface With {
 function goOn(
   state: State,
   op: string,
-  { front: { name, address }, front, core, pool, noted }: Found,
+  { front: { name, address }, front, core, pool, noted, had }: Found,
   { settings, time, io, events }: With,
 ): void {
   const { ram } = state.options as { ram: Ram };
@@ -181,7 +163,7 @@ function goOn(
   const start = Math.floor(time) - (exports.ramzLastSecond(address) >>> 0);
   exports.ramzSettle(address);
   rams.opened(ram, front);
-  const plan = { settings, pages: noted.pages, slots: exports.ramzFigure(address, RAMZ_STORE), start, io, events };
+  const plan = { settings, pages: noted.pages, slots: had.slots, start, io, events };
   const device = joined(state, plan, { ram, core, front: exports, address, pool, name });
   begun(state, device, codecs);
   state.budget = noted.budget;

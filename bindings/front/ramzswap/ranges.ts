@@ -10,7 +10,7 @@ import { PAGE_SIZE } from '../../wasm.ts';
 import { requireRange } from '../common/options.ts';
 import { pageNow, pageOf } from './reading.ts';
 import { beyond, live, requirePages, type Call, type State } from './state.ts';
-import { whileActive, type Rest } from './waiting.ts';
+import type { Rest } from './waiting.ts';
 import { patch, put } from './writing.ts';
 
 export const SECTOR = 512;
@@ -99,7 +99,7 @@ function partAt(offset: number, at: number, all: number): Part {
 
 function readPart(state: State, call: Call, part: Part, into: Uint8Array): Rest {
   state.counters.numReads += 1;
-  if (call.waits) return counted(state, 'Reads', whileActive(state.active, handedOver(state, call, part, into)));
+  if (call.waits) return counted(state, 'Reads', state.active.during(handedOver(state, call, part, into)));
   try {
     handOver(call, part, pageNow(state, call, part.index), into);
     return undefined;
@@ -132,7 +132,7 @@ function begunPart(state: State, call: Call, { index, from, at, length }: Part, 
   const source = length === all ? bytes : stepOf(call.op, bytes, all, at, length);
   if (length === PAGE_SIZE) return put(state, call, index, source);
   if (!call.waits) return patch(state, call, index, source, from, length);
-  return whileActive(state.active, patch(state, call, index, exactly(call.op, source, length), from, length));
+  return state.active.during(patch(state, call, index, exactly(call.op, source, length), from, length));
 }
 
 /** Bytes of a view of ours for the next page. EINVAL when it has become shorter. */

@@ -12,7 +12,7 @@ import {
   REPLACED,
 } from '../../../assembly/abi.ts';
 import { CompcacheError, requireU32, takeOptions } from '../../errors.ts';
-import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
+import { runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { requireRange, requireWord } from '../common/options.ts';
 import { replaced } from './changes.ts';
@@ -21,7 +21,6 @@ import { allPages, isObject, nextPage, type Found } from './pages.ts';
 import { compactInSlices, compactPool } from './pool.ts';
 import { Slices } from './slices.ts';
 import { isGone, live, type Device, type State } from './state.ts';
-import { whileActive } from './waiting.ts';
 
 /** Pages that are tried in a slice at least. */
 const LEAST = 8;
@@ -62,7 +61,7 @@ export function recompressNow(state: State, given: RecompressOptions): number {
 /** The same in slices. */
 export async function recompressSoon(state: State, given: RecompressOptions): Promise<number> {
   const op = 'ramzswap.recompressAsync';
-  return runAsync(whileActive(state.active, recompressed(state, op, begun(state, op, given), new Slices(LEAST))));
+  return state.active.run(recompressed(state, op, begun(state, op, given), new Slices(LEAST)));
 }
 
 interface Run {

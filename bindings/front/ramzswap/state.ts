@@ -12,6 +12,7 @@ import type { FrontEnd } from '../../ram-access.ts';
 import { rams, type Ram } from '../../ram.ts';
 import { PAGE_SIZE, type Core, type CoreExports } from '../../wasm.ts';
 import type { Zpool } from '../../zpool.ts';
+import { ActiveCalls } from '../common/active.ts';
 import type { SlotFrees } from '../common/slot-frees.ts';
 import type { StoreIo } from '../common/store-io.ts';
 import type { RamzswapOptions, Settings } from './settings.ts';
@@ -73,7 +74,7 @@ export interface State {
   /** Writes of new pages that wait: a later write that ends before them takes them out. */
   readonly writeQueue: WriteQueue;
   /** Calls that wait. */
-  readonly active: Set<Promise<unknown>>;
+  readonly active: ActiveCalls;
   settings: Settings;
   device: Device | undefined;
   codecs: Codecs;
@@ -122,7 +123,7 @@ export function newState(
     clock: options.clock ?? seconds,
     moving: new Map(),
     writeQueue: new WriteQueue(),
-    active: new Set(),
+    active: new ActiveCalls(),
     settings: created,
     device: undefined,
     codecs: { numbers: [], foreign: [] },

@@ -5,7 +5,7 @@
 import { TIME_END } from '../../../assembly/abi.ts';
 import type { MaybePromise } from '../../backing/types.ts';
 import { CompcacheError, ERRNO_MIN, codeOf, requireU32 } from '../../errors.ts';
-import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
+import { runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import type { Outcome, StoreIo } from '../common/store-io.ts';
 import { settle } from './changes.ts';
@@ -15,7 +15,6 @@ import { takeSelection, wantedBy, type WritebackSelection } from './selection.ts
 import { Slices } from './slices.ts';
 import { isGone, live, secondOf, type Call, type Device, type Job, type State } from './state.ts';
 import { composed } from './store-writes.ts';
-import { untilRoom, whileActive } from './waiting.ts';
 
 const BUCKET = 64;
 /** Pages that are marked at a time, and those that are looked at before others may have their turn. */
@@ -33,7 +32,7 @@ export function markIdle(state: State, { op, time }: Call, age: number | 'all'):
 /** The same in slices. A page that is accessed meanwhile is not idle, or not any more. */
 export async function markIdleSoon(state: State, { op, time }: Call, age: number | 'all'): Promise<number> {
   const device = live(state, op);
-  return runAsync(whileActive(state.active, marked(state, op, device, secondBefore(device, op, time, age))));
+  return state.active.run(marked(state, op, device, secondBefore(device, op, time, age)));
 }
 
 function* marked(state: State, op: string, device: Device, before: number): Steps<number> {
@@ -65,7 +64,7 @@ export async function writebackSoon(state: State, op: string, selection: Writeba
   const run = begun(state, op, selection);
   state.busy = true;
   try {
-    return await runAsync(whileActive(state.active, move(state, op, run, new Slices(LEAST))));
+    return await state.active.run(move(state, op, run, new Slices(LEAST)));
   } finally {
     state.busy = false;
   }
@@ -100,7 +99,7 @@ function* move(state: State, op: string, run: Run, slices: Slices | undefined): 
     if (slices?.isOver === true) yield* wait(slices.turn());
     if (index === undefined) continue;
     try {
-      yield* untilRoom(io, op);
+      yield* io.untilRoom(op);
     } catch (error) {
       run.failure ??= error as CompcacheError;
     }

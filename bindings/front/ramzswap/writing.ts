@@ -16,7 +16,7 @@ import { pageOf } from './reading.ts';
 import { isGone, live, requireSame, secondOf, type Call, type Device, type State } from './state.ts';
 import { compose, endQueued } from './store-writes.ts';
 import type { QueuedWrite } from './write-queue.ts';
-import { answer, untilRoom, whileActive, type Rest } from './waiting.ts';
+import type { Rest } from './waiting.ts';
 
 /** A page that the pool has not taken, in memory of ours. */
 interface Refused extends Offered {
@@ -33,7 +33,7 @@ export function put(state: State, call: Call, index: number, page: Uint8Array): 
   if (!io.isSync && !call.waits)
     throw new CompcacheError('EAGAIN', call.op, 'the page is for an asynchronous store: use the …Async twin');
   const sending = send(state, call.op, device, refused, state.writeQueue.enqueue(index));
-  return io.isSync ? sending : whileActive(state.active, sending);
+  return io.isSync ? sending : state.active.during(sending);
 }
 
 /** Keeps a page in the pool. What is returned is for the store, which there is then. ENOMEM, EIO. */
@@ -84,13 +84,13 @@ function* send(state: State, op: string, device: Device, refused: Refused, queue
     for (;;) {
       if (!io.isSync) {
         yield* wait(state.writeQueue.untilFirst(index, queued));
-        yield* untilRoom(io, op);
+        yield* io.untilRoom(op);
         if (!state.writeQueue.isQueued(index, queued)) return;
         requireSame(state, op, device);
       }
       try {
         const job = compose(op, device, index, page);
-        const outcome = yield* answer(io, op, () => io.store.write(job.slot, job.bytes));
+        const outcome = yield* io.answer(op, () => io.store.write(job.slot, job.bytes));
         endQueued(state, op, device, job, outcome, queued);
         return;
       } catch (error) {

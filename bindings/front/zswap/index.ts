@@ -7,11 +7,12 @@
  * run.ts counting, victims.ts choosing whole frames, and writes.ts calling the store.
  */
 import { requireAllocator } from '../../allocators.ts';
+import type { BackingStore } from '../../backing/types.ts';
 import type { CoreCodecName } from '../../codec/core.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../../dispose.ts';
 import { MAKER, requireMaker } from '../../errors.ts';
 import type { Ram } from '../../ram.ts';
-import { runAsync, runSync } from '../../steps.ts';
+import { runSync } from '../../steps.ts';
 import type { AllocatorName, Codec } from '../../types.ts';
 import { codecNow, requireRange } from '../common/options.ts';
 import { close, create } from './lifecycle.ts';
@@ -36,6 +37,8 @@ import { Writeback } from './writeback.ts';
 export interface ZswapAccess {
   /** create, with options that requireZswapOptions has checked. */
   make(op: string, options: TakenZswapOptions): Promise<Zswap>;
+  /** open, with the store that one which had a store and is given none gets. */
+  open(op: string, ram: Ram, name: string, options: ZswapOpenOptions, otherwise: () => BackingStore): Promise<Zswap>;
   /**
    * store, and what it refuses is written to the store as it is.
    * @throws EAGAIN the store is asynchronous, ENOSPC full, EIO failed, ENOMEM no frame for the index. The page is gone then
@@ -92,6 +95,8 @@ export class Zswap {
   static {
     zswaps = {
       make: async (op, options) => new Zswap(MAKER, await create(op, options)),
+      open: async (op, ram, name, options, otherwise) =>
+        new Zswap(MAKER, await open(op, ram, name, options, otherwise)),
       pageOut: (op, zswap, offset, page) => pageOut(zswap.#state, zswap.#storing, op, offset, page),
       pageOutAsync: (op, zswap, offset, page) => pageOutAsync(zswap.#state, zswap.#storing, op, offset, page),
     };
@@ -113,15 +118,15 @@ export class Zswap {
    * what may still be written back come from the RAM. Writes that were under way then count as not done, and slots that no page
    * is in are freed. The RAM stays the caller's, as one that is given to create.
    *
-   * The store must be as it was then: some of the slots that pages are in are read, and have to hold what was written there. A
-   * page whose slot has changed since is found when it is loaded (EIO).
+   * The store must be the one that it had, or a copy: up to 16 of the slots that pages are in are read, and one of them has to
+   * begin as what was written there. A page whose slot is damaged, or has changed since, is found when it is loaded (EIO).
    * @param ram a RAM of Ram.restore
    * @param name of the zswap, as in ram.fronts()
    * @param options its backing store, and codecs of the caller's: neither lies in the RAM. There is no `clock`, since a zswap asks none
    * @returns the zswap, when its store was recognised
    * @throws ENOENT for no such front end; EINVAL for one of another kind, a bad option, a codec that lacks (the message names it),
-   *   no store when pages are in one, one with fewer slots, or another one than that which the pages are in, one that fails
-   *   included; EBUSY when it is open or being opened, when another front end has the store, or inside an evict callback of the
+   *   no store when pages are in one, one with fewer slots, or another one than that which the pages are in, one that gives none
+   *   of those slots included (then with a `cause`); EBUSY when it is open or being opened, when another front end has the store, or inside an evict callback of the
    *   RAM; ENODEV for a codec that the host lacks; EIO when the settings in the RAM make no sense; ECLOSED when the RAM is closed.
    *   Nothing has changed then, and it can be called again
    * @example
@@ -357,7 +362,7 @@ export class Zswap {
   async writebackAsync(entries: number): Promise<number> {
     const op = 'zswap.writebackAsync';
     this.#writeback.require(op, 'entries', entries);
-    return entries === 0 ? 0 : this.#state.active.track(runAsync(this.#writeback.entries(op, entries)));
+    return entries === 0 ? 0 : this.#state.active.run(this.#writeback.entries(op, entries));
   }
 
   /**
@@ -376,7 +381,7 @@ export class Zswap {
   async shrinkAsync(frames: number): Promise<number> {
     const op = 'zswap.shrinkAsync';
     this.#writeback.require(op, 'frames', frames);
-    return frames === 0 ? 0 : this.#state.active.track(runAsync(this.#writeback.frames(op, frames)));
+    return frames === 0 ? 0 : this.#state.active.run(this.#writeback.frames(op, frames));
   }
 
   // ── figures ────────────────────────────────────────────────────────────────

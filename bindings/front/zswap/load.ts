@@ -10,7 +10,7 @@ import { CompcacheError } from '../../errors.ts';
 import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { openSlot, readSlot, type SlotRead } from '../common/slot-reads.ts';
-import { bytesRead, type Outcome, type StoreIo } from '../common/store-io.ts';
+import { bytesRead, type StoreIo } from '../common/store-io.ts';
 import { TRIES } from './run.ts';
 import { requireKey, type State } from './state.ts';
 
@@ -40,7 +40,7 @@ function loadOtherwise(
   if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
   // Inside a call of the store there is one try: eight each would be eight to the power of their depth.
   const buffer = io.lends('read') ? state.slotBuffer : undefined;
-  return runSync(fetch(state, op, type, offset, into, result, io.isAtWork ? 1 : TRIES, buffer));
+  return runSync(fetchPage(state, op, type, offset, into, result, io.isAtWork ? 1 : TRIES, buffer));
 }
 
 /** Loads a page, and waits for an asynchronous store. */
@@ -54,7 +54,7 @@ export async function loadAsync(
   requireKey(op, type, offset);
   requirePage(op, 'into', into);
   const view = viewOf(op, 'into', into);
-  return runAsync(fetch(state, op, type, offset, view, look(state, op, type, offset, view), Infinity));
+  return runAsync(fetchPage(state, op, type, offset, view, look(state, op, type, offset, view), Infinity));
 }
 
 /** What the core says of a page, which it puts into the page buffer if it can. */
@@ -75,7 +75,7 @@ function look(state: State, op: string, type: number, offset: number, into: Uint
  * @param most tries, in each of which the store may have moved the page
  * @param buffer to read slots into; an own one each unless given
  */
-function* fetch(
+function* fetchPage(
   state: State,
   op: string,
   type: number,
@@ -91,13 +91,12 @@ function* fetch(
       if (tries === most)
         throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
       tries += 1;
-      const read = readSlot(op, state.core, io, buffer);
-      const outcome = (yield read.outcome) as Outcome<unknown>;
+      const read = yield* readSlot(op, state.core, io, buffer);
       state.live(op);
       requireUnshrunk(op, 'into', into, PAGE_SIZE);
       // The store may have called back; what it changed is how it is now.
       if (isIn(state, type, offset, read)) {
-        deliver(state, op, type, offset, into, read, outcome);
+        deliver(state, op, type, offset, into, read);
         return true;
       }
     } else {
@@ -135,16 +134,9 @@ function isIn({ front, address }: State, type: number, offset: number, { slot, g
 }
 
 /** Gives out what was read of a slot. A slot that holds something else, or nothing, has lost the page: it goes. EIO. */
-function deliver(
-  state: State,
-  op: string,
-  type: number,
-  offset: number,
-  into: Uint8Array,
-  read: SlotRead,
-  outcome: Outcome<unknown>,
-): void {
+function deliver(state: State, op: string, type: number, offset: number, into: Uint8Array, read: SlotRead): void {
   const { calls } = state;
+  const { outcome } = read;
   const length = bytesRead(op, outcome, read.buffer);
   if (length instanceof CompcacheError) {
     state.figures.count('readFail');

@@ -5,7 +5,7 @@
  */
 import { ENOENT, ENOSPC, NO_SLOT, WRITE_FAILED } from '../../../assembly/abi.ts';
 import { CompcacheError, ERRNO_MIN } from '../../errors.ts';
-import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
+import { runSync, wait, type Steps } from '../../steps.ts';
 import type { Outcome, StoreIo } from '../common/store-io.ts';
 import { noSlot, type State } from './state.ts';
 import type { Storing } from './store.ts';
@@ -40,7 +40,7 @@ export async function pageOutAsync(
   const page = storing.offer(op, 0, offset, given, true);
   if (page === undefined) return;
   state.live(op);
-  await state.active.track(runAsync(send(state, op, state.io as StoreIo, pend(state, op, 0, offset, page))));
+  await state.active.run(send(state, op, state.io as StoreIo, pend(state, op, 0, offset, page)));
 }
 
 /** Makes a page of ours pending. */
@@ -56,11 +56,11 @@ function pend(state: State, op: string, type: number, offset: number, page: Uint
 function* send(state: State, op: string, io: StoreIo, pending: Pending): Steps<void> {
   try {
     for (;;) {
-      while (!io.hasRoom) yield* wait(io.room(op));
+      if (!io.hasRoom) yield* io.untilRoom(op);
       const job = compose(state, op, pending);
       if (job === undefined) return; // a later call has replaced the page, or dropped it
       if (job !== 'full') {
-        end(state, op, job, yield* wait(io.call(op, () => io.store.write(job.slot, job.bytes))));
+        end(state, op, job, yield* io.answer(op, () => io.store.write(job.slot, job.bytes)));
         return;
       }
       if (io.isSync || !(yield* wait(state.frees?.freed()))) throw noSlot(op);

@@ -9,12 +9,10 @@ import { CompcacheError, show, takeOptions } from '../../errors.ts';
 import type { FrontIn } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { Codec } from '../../types.ts';
-import type { Core } from '../../wasm.ts';
 import { leaveWhenEnded, takeStore } from '../common/attach.ts';
 import { codecsNamed, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, type TakenStore } from '../common/options.ts';
-import { requireSameStore } from '../common/recognise.ts';
-import type { StoreIo } from '../common/store-io.ts';
+import { requireFits, requireSame, requireStill, type InStore, type Unopened } from '../common/reopen.ts';
 import { begun, ioOf } from './lifecycle.ts';
 import { notedSettings, type Noted } from './note.ts';
 import { Pools } from './pools.ts';
@@ -35,50 +33,47 @@ export interface ZswapOpenOptions {
 }
 
 /** A zswap that rests, and what it goes on with. */
-interface Found {
-  front: FrontIn;
-  ram: Ram;
-  core: Core;
+interface Found extends Unopened {
   noted: Noted;
+  had: InStore;
   store: TakenStore | undefined;
 }
 
 /** Those that are being opened. */
 const opening = new WeakSet<FrontIn>();
 
-/** Opens one. What fails changes nothing. */
-export async function open(op: string, ram: Ram, name: string, given: ZswapOpenOptions): Promise<State> {
+/**
+ * Opens one. What fails changes nothing.
+ * @param otherwise the store of one that is given none, and needs one; it has no page in it
+ */
+export async function open(
+  op: string,
+  ram: Ram,
+  name: string,
+  given: ZswapOpenOptions,
+  otherwise?: () => BackingStore,
+): Promise<State> {
   if (!rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
   const options = takeOptions<ZswapOpenOptions>(op, given, ['store', 'codecs']);
-  const store = options.store === undefined ? undefined : requireTakenStore(op, options.store);
+  const taken = options.store === undefined ? undefined : requireTakenStore(op, options.store);
   const codecs = options.codecs === undefined ? [] : takeCodecs(op, options.codecs);
   const front = rams.unopened(op, ram, name, 'zswap');
   const core = rams.core(op, ram);
   if (opening.has(front)) throw new CompcacheError('EBUSY', op, `${show(front.name)} is being opened`);
-  const found = { front, ram, core, noted: notedSettings(op, core, front.address), store };
-  requireFits(op, found);
+  const figure = (which: number): number => core.exports.zswapFigure(front.address, which) >>> 0;
+  const had = { slots: figure(ZSWAP_STORE_SLOTS), pages: figure(ZSWAP_WRITTEN) };
+  const found = { front, ram, core, noted: notedSettings(op, core, front.address), had, store: taken };
+  requireFits(op, found, had, taken, 'store');
+  if (taken === undefined && otherwise !== undefined) {
+    found.store = requireTakenStore(op, otherwise());
+    requireFits(op, found, had, found.store, 'store');
+  }
   opening.add(front);
   try {
     return await attach(op, found, codecs);
   } finally {
     opening.delete(front);
   }
-}
-
-/** Requires that store and RAM fit each other as far as numbers tell. EINVAL. */
-function requireFits(op: string, { core, front, store }: Found): void {
-  const pages = core.exports.zswapFigure(front.address, ZSWAP_WRITTEN) >>> 0;
-  const slots = core.exports.zswapFigure(front.address, ZSWAP_STORE_SLOTS) >>> 0;
-  if (store === undefined && pages !== 0)
-    throw new CompcacheError('EINVAL', op, `${pages} pages are in a backing store: give it as store`);
-  if (store === undefined) return;
-  if (slots === 0) throw new CompcacheError('EINVAL', op, 'the zswap had no backing store');
-  if (store.slots < slots)
-    throw new CompcacheError(
-      'EINVAL',
-      op,
-      `the store has ${store.slots} slots, the one that the zswap had has ${slots}`,
-    );
 }
 
 async function attach(op: string, found: Found, given: readonly ForeignCodec[]): Promise<State> {
@@ -93,7 +88,7 @@ async function attach(op: string, found: Found, given: readonly ForeignCodec[]):
     requireStill(op, found);
     const pools = new Pools({ ram, core, name, address }, noted.allocator, noted.zpool);
     pools.takeOver(op, codecs);
-    if (io !== undefined) await requireSame(op, found, io);
+    if (io !== undefined) await requireSame(op, found, found.had, io, writtenIn(found));
     requireStill(op, found);
     state = new State({ ram, ownRam: false, name, core, address, settings: noted.settings, pools, io });
   } catch (error) {
@@ -109,27 +104,14 @@ async function attach(op: string, found: Found, given: readonly ForeignCodec[]):
   return state;
 }
 
-/** Requires that the zswap rests still. ENOENT when it was dropped meanwhile, ECLOSED, EBUSY inside an evict callback. */
-function requireStill(op: string, { ram, front }: Found): void {
-  rams.unopened(op, ram, front.name, 'zswap');
-}
-
-/** Requires that the store is the one that its pages are in. EINVAL. */
-async function requireSame(op: string, found: Found, io: StoreIo): Promise<void> {
-  const { exports, out } = found.core;
-  const { address } = found.front;
+/** Notes the next of its pages in the store with each call (requireSameStore). */
+function writtenIn({ core: { exports, out }, front: { address } }: Found): () => boolean {
   let place = 0;
   let ended = false;
-  const next = (): boolean => {
+  return () => {
     if (ended || exports.zswapWritten(address, place) === 0) return false;
     place = ((out[OUT_PLACE] as number) + 1) >>> 0;
     ended = place === 0;
     return true;
   };
-  try {
-    await requireSameStore(op, found.core, address, io, exports.zswapFigure(address, ZSWAP_WRITTEN) >>> 0, next);
-  } catch (error) {
-    requireStill(op, found); // one that was dropped meanwhile has no slots
-    throw error;
-  }
 }

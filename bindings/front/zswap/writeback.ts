@@ -5,7 +5,7 @@
  */
 import { DUPLICATE_ENTRY, NO_LIMIT, ZSWAP_ENTRIES, ZSWAP_POOL_FRAMES } from '../../../assembly/abi.ts';
 import { CompcacheError, requireU32 } from '../../errors.ts';
-import { runAsync, runSync, wait, type Steps } from '../../steps.ts';
+import { runSync, wait, type Steps } from '../../steps.ts';
 import type { StoreIo } from '../common/store-io.ts';
 import { Progress, TRIES, type Goal, type Run } from './run.ts';
 import type { State } from './state.ts';
@@ -115,7 +115,7 @@ export class Writeback {
     const state = this.#state;
     if (this.#background !== undefined || state.budget.left === 0) return;
     this.#background = state.active
-      .track(runAsync(this.#move(op, { entries: Infinity, frames, victims: COMPACTED })))
+      .run(this.#move(op, { entries: Infinity, frames, victims: COMPACTED }))
       .then((run) => {
         if (run.moved === 0 && !state.isOver) state.figures.count('rejectReclaimFail');
       })
@@ -127,7 +127,7 @@ export class Writeback {
   #startPaying(op: string, entries: number): void {
     if (this.#background !== undefined) return;
     this.#background = this.#state.active
-      .track(runAsync(this.#move(op, { entries, frames: Infinity, victims: 0 })))
+      .run(this.#move(op, { entries, frames: Infinity, victims: 0 }))
       .then(
         () => undefined,
         () => undefined,

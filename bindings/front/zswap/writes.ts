@@ -13,7 +13,7 @@ import {
   WRITE_LATE,
 } from '../../../assembly/abi.ts';
 import { ERRNO_MIN, codeOf } from '../../errors.ts';
-import { wait, type Steps } from '../../steps.ts';
+import { type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import type { Outcome, StoreIo } from '../common/store-io.ts';
 import type { Run } from './run.ts';
@@ -173,7 +173,7 @@ export class Writes {
 
   /** Waits until there is room for one more. @throws EIO when all calls of the store hang */
   *room(): Steps<void> {
-    while (!this.#io.hasRoom) yield* wait(this.#io.room(this.#op));
+    yield* this.#io.untilRoom(this.#op);
   }
 
   /** Waits until one of those under way has ended. There is one. */

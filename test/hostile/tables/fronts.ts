@@ -137,20 +137,37 @@ export function openZswapMakers(world: World): Makers<ZswapOpenOptions> {
 }
 
 /** Opens a front end of the RAM as it is, which is refused, or one of its image, which goes on there for a while. */
-async function openZswap(world: World): Promise<void> {
+async function openAt(world: World, goOn: (there: Ram, name: string, given: unknown) => Promise<void>): Promise<void> {
   const { dice, ram } = world;
   const back = dice.once(3) ? undefined : await Ram.restore(ram.snapshot());
   const there = back ?? (dice.once(6) ? proxy(world, ram) : ram);
   try {
     const name = text(world, dice.of(['zswap#1', ...(back ?? ram).fronts().map((front) => front.name)]));
-    const it = await Zswap.open(there, name, some(world, openZswapMakers(world), {}, 3));
-    for (let offset = 0; offset < 8; offset++)
-      await it.loadAsync(0, offset, new Uint8Array(PAGE_SIZE)).catch(() => false);
+    await goOn(there, name, some(world, openZswapMakers(world), {}, 3));
     if (back !== undefined && !back.isClosed) back.check();
-    await it.close();
   } finally {
     back?.close();
   }
+}
+
+function openZswap(world: World): Promise<void> {
+  return openAt(world, async (there, name, given) => {
+    const it = await Zswap.open(there, name, given as ZswapOpenOptions);
+    for (let offset = 0; offset < 8; offset++)
+      await it.loadAsync(0, offset, new Uint8Array(PAGE_SIZE)).catch(() => false);
+    await it.close();
+  });
+}
+
+function openSpace(world: World): Promise<void> {
+  return openAt(world, async (there, name, given) => {
+    const it = await SwapSpace.open(there, name, given as ZswapOpenOptions);
+    for (let slot = 0; slot < 8; slot++) {
+      await it.pageInAsync(slot, new Uint8Array(PAGE_SIZE)).catch(() => false);
+      await it.pageOutAsync(slot, new Uint8Array(PAGE_SIZE).fill(slot)).catch(() => undefined);
+    }
+    await it.close();
+  });
 }
 
 function withZswap(run: (of: Owned<Zswap>, world: World) => unknown): (world: World) => unknown {
@@ -340,6 +357,7 @@ export const SWAP_SPACE: readonly Entry[] = [
     1,
   ),
   entry('SwapSpace.create', makeSpace),
+  entry('SwapSpace.open', openSpace, 1),
   entry(
     'SwapSpace.pageOut',
     withSpace((of, world) => {
