@@ -7,7 +7,7 @@
  * if the caller allows, a new one replaces it. The front end's checksums protect the contents of the slots.
  *
  * How. The labels (label.ts) identify the volume. The first one, the superblock, also says if the volume was closed.
- * Opening marks it dirty before anything else is written. Only close writes the slot map; when the map is durable, close
+ * Opening marks it dirty before anything else is written. Only close writes the slot map; when the map is durable, it
  * writes the clean mark with its CRC-32C. A failed flush may lose earlier writes: then there is no clean mark.
  *
  * A medium that ends before an extent begins is blank there: a new volume may be made. Other bytes without our magic,
