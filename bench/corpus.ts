@@ -1,8 +1,8 @@
 /**
- * Pages to measure on: samples of real memory (bench/corpus), generated ones that are the same in every run, the Node
- * executable, any file or folder.
+ * Pages for measurements: samples of real memory (bench/corpus), generated pages that are the same in every run, the
+ * Node executable, or any file or folder.
  *
- * bench/corpus has 128 pages each of the memory of four running programs, evenly sampled.
+ * bench/corpus has 128 pages from each of four running programs, sampled at equal distances.
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -40,13 +40,13 @@ function json(bytes: number, draw: Draw): string {
   return all.slice(0, bytes);
 }
 
-/** Measurements that drift: the upper bytes of neighbours are alike. */
+/** Measurements that change slowly: the upper bytes of neighbours are equal. */
 function floats(bytes: number, draw: Draw): Buffer {
   let value = 20;
   return Buffer.from(Float64Array.from({ length: bytes / 8 }, () => (value += ((draw() % 2001) - 1000) / 1000)).buffer);
 }
 
-/** Makers of one page each. */
+/** Functions that make one page. */
 const GENERATED: Record<string, (draw: Draw) => Buffer> = {
   zero: () => Buffer.alloc(PAGE_SIZE),
   'same-filled': (draw) => Buffer.from(new Uint32Array(PAGE_SIZE / 4).fill(draw()).buffer),
@@ -61,11 +61,11 @@ function generated(name: string, make: (draw: Draw) => Buffer): Corpus {
   return { name, pages: Array.from({ length: GENERATED_PAGES }, () => make(draw)) };
 }
 
-/** Names that --corpus knows beside files and folders. */
+/** Names for --corpus, besides files and folders. */
 export const CORPORA = ['memory', 'executable', ...Object.keys(GENERATED)];
 
 /**
- * A corpus by its name, or of a file or folder.
+ * A corpus by its name, or the corpus of a file or folder.
  * @throws InputError
  */
 export function corpus(name: string): Corpus {

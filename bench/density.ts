@@ -1,4 +1,4 @@
-/** How densely each allocator packs, on the published traces. No time is measured here. */
+/** How densely each allocator packs the objects of the published traces. No times are measured here. */
 import { Ram, type AllocatorName, type Handle, type Zpool } from '../bindings/index.ts';
 import { Churn } from '../cli/bench/churn.ts';
 import { createDraw, sizeOf } from '../cli/bench/draw.ts';
@@ -7,13 +7,13 @@ const OBJECTS = 100_000;
 const LIVE = 50_000;
 const CHURN_STEPS = 1_000_000;
 
-/** Requested bytes of live objects by bytes of frames, in three situations. */
+/** Requested bytes of live objects divided by bytes of frames, in three situations. */
 export interface Densities {
   /** T1: 100,000 objects of 32 … 3072 bytes. */
   filled: number;
-  /** T3: as many, every second one freed, compact(). */
+  /** T3: 100,000 objects, every second one freed, then compact(). */
   compacted: number;
-  /** 50,000 of them, after 1,000,000 times free and malloc. */
+  /** 50,000 objects, after free and malloc were called 1,000,000 times. */
   churned: number;
 }
 

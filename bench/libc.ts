@@ -1,4 +1,4 @@
-/** The C library's malloc in a churn of its own (peers/churn.c), a process that runs a round when asked. */
+/** The C library's malloc with the same work (peers/churn.c). It is a process that runs a round on request. */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ const SOURCE = fileURLToPath(new URL('peers/churn.c', import.meta.url));
 export type Running = Contender & { end(): void };
 
 /**
- * @param live objects that are allocated at any time
+ * @param live the number of objects that are allocated at any time
  * @returns undefined without a C compiler
  */
 export function libcMalloc(live: number, name = 'malloc of the C library'): Running | undefined {
@@ -28,7 +28,7 @@ export function libcMalloc(live: number, name = 'malloc of the C library'): Runn
     return undefined;
   }
   const child = spawn(program, [String(live)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  child.once('spawn', () => rmSync(folder, { recursive: true })); // it runs: its file is not needed again
+  child.once('spawn', () => rmSync(folder, { recursive: true })); // the running program does not need its file
   const answers = createInterface(child.stdout)[Symbol.asyncIterator]();
   return {
     name,

@@ -1,11 +1,11 @@
 /**
- * The README's tables of measured figures, made from bench/results. A table stands between two markers,
- * <!-- bench:NAME --> and <!-- /bench -->; what is between them is never written by hand.
+ * The README's tables of measured figures, generated from bench/results. Each table lies between two markers, <!--
+ * bench:NAME --> and <!-- /bench -->. The text between them is never edited by hand.
  */
 import type { MeasuredTable, Row } from '../cli/bench/types.ts';
 import type { Results } from './results.ts';
 
-/** A table of the README: the suite whose results it shows, and how. */
+/** A table of the README: the suite with its results, and a function that makes its lines. */
 interface Block {
   suite: string;
   lines(tables: readonly MeasuredTable[]): string[];
@@ -23,15 +23,15 @@ export const BLOCKS: Record<string, Block> = {
 const MARKED = /<!-- bench:(\S+) -->\n[^]*?<!-- \/bench -->/g;
 
 /**
- * A text with the tables between its markers made anew.
- * @param results of a suite
- * @throws Error for a marker of no known table
+ * Replaces the tables between all markers of a text.
+ * @param results returns the results of a suite
+ * @throws Error for a marker with an unknown name
  */
 export function rewrite(text: string, results: (suite: string) => Results): string {
   return text.replace(MARKED, (_, name: string) => `<!-- bench:${name} -->\n${block(name, results)}\n<!-- /bench -->`);
 }
 
-/** One table, and where it was measured. */
+/** One table, and a line that says where it was measured. */
 export function block(name: string, results: (suite: string) => Results): string {
   const found = Object.hasOwn(BLOCKS, name) ? BLOCKS[name] : undefined;
   if (found === undefined) throw new Error(`no table bench:${name}; known: ${Object.keys(BLOCKS).join(', ')}`);
@@ -49,7 +49,10 @@ function markdown(heading: readonly string[], rows: readonly (readonly string[])
   return [line(heading), line(heading.map((_, column) => (column === 0 ? '---' : '--:'))), ...rows.map(line)];
 }
 
-/** Allocators as columns. The first row of the suite is the C library's malloc where there was a compiler. */
+/**
+ * A table with a column for each allocator. If there was a C compiler, the first row of the suite is the C library's
+ * malloc.
+ */
 function allocators(table: MeasuredTable | undefined): string[] {
   const rows = table?.rows ?? [];
   const own = rows.filter(({ figures }) => figures !== undefined);
@@ -65,18 +68,18 @@ function allocators(table: MeasuredTable | undefined): string[] {
         ? []
         : [
             line(
-              `by the C library's malloc, in C (${malloc.median.toFixed(0)} ns)`,
+              `relative to the C library's malloc, in C (${malloc.median.toFixed(0)} ns)`,
               ({ ratio }) => `${ratio.toFixed(2)}×`,
             ),
           ]),
       density('density of 100,000 objects of 32 … 3072 bytes', 'filled'),
       density('after every second was freed, and `compact()`', 'compacted'),
-      density('of 50,000, after 1,000,000 times free and malloc', 'churned'),
+      density('of 50,000 objects, after 1,000,000 calls of free and malloc', 'churned'),
     ],
   );
 }
 
-/** Time, ratio, and what else there is to say. */
+/** Time, ratio, and perhaps more text. */
 function microseconds(row: Row | undefined, more = ''): string {
   return row === undefined ? '' : `${(row.median / 1000).toFixed(2)} (${row.ratio.toFixed(2)}×${more})`;
 }
@@ -105,7 +108,7 @@ function stores(tables: readonly MeasuredTable[]): string[] {
     row === undefined ? '' : `${Math.round(row.median / 1000)}k (${row.ratio.toFixed(2)}×)`;
   const memory = (row: Row | undefined): string => (row?.figures?.rss ?? NaN).toFixed(2);
   return markdown(
-    ['store', 'put/s', 'get/s', 'get/s, Zipf', 'overwrite/s', 'memory by raw bytes', 'after overwriting'],
+    ['store', 'put/s', 'get/s', 'get/s, Zipf', 'overwrite/s', 'memory / raw bytes', 'after overwriting'],
     (put?.rows ?? []).map((row) => [
       row.name,
       rate(row),
@@ -116,7 +119,7 @@ function stores(tables: readonly MeasuredTable[]): string[] {
   );
 }
 
-/** Two tables: what does not leave the memory, and what a backing store has to do with. */
+/** Two tables: one for work in memory only, one for work with a backing store. */
 function zswap([store, load, writeback, read, pageOut, pageIn]: readonly MeasuredTable[]): string[] {
   const calls = (row: Row | undefined): string =>
     microseconds(row, `, ${(row?.figures?.['store calls'] ?? NaN).toFixed(2)}`);
@@ -130,7 +133,7 @@ function zswap([store, load, writeback, read, pageOut, pageIn]: readonly Measure
       [
         'zswap over a',
         'write back µs',
-        'load from there µs (by a hit)',
+        'load from there µs (ratio to a hit)',
         'pageOut µs (ratio, writes)',
         'pageIn µs (ratio, reads)',
       ],
@@ -145,7 +148,7 @@ function zswap([store, load, writeback, read, pageOut, pageIn]: readonly Measure
   ];
 }
 
-/** Three tables: pages, what is less than a page, and NBD as far as there were servers and clients. */
+/** Three tables: whole pages, parts of pages, and NBD if its servers and clients were installed. */
 function ramzswap(tables: readonly MeasuredTable[]): string[] {
   const titled = (title: string): MeasuredTable | undefined => tables.find((table) => table.title.startsWith(title));
   const memory = (row: Row | undefined, name: string): string => (row?.figures?.[name] ?? NaN).toFixed(2);
@@ -167,10 +170,10 @@ function ramzswap(tables: readonly MeasuredTable[]): string[] {
     titled('qemu-io read'),
   ];
   return [
-    ...markdown(['a page of memory, LZ4', 'write µs', 'read µs', 'memory by raw bytes'], pages),
+    ...markdown(['a page of memory, LZ4', 'write µs', 'read µs', 'memory / raw bytes'], pages),
     '',
     ...markdown(
-      ['ramzswap, zsmalloc', 'write over µs', 'read µs'],
+      ['ramzswap, zsmalloc', 'overwrite µs', 'read µs'],
       (titled('write over')?.rows ?? []).map((row) => [
         row.name,
         microseconds(row),
@@ -188,8 +191,8 @@ function ramzswap(tables: readonly MeasuredTable[]): string[] {
               'out, MiB/s',
               'write 4 KiB, µs',
               'read 4 KiB, µs',
-              'growth of the process by raw bytes',
-              'MiB in all',
+              'growth of the process / raw bytes',
+              'MiB in total',
             ],
             copyIn.rows.map((row) => [
               row.name,
@@ -205,13 +208,19 @@ function ramzswap(tables: readonly MeasuredTable[]): string[] {
   ];
 }
 
-/** An order a row, without ratios: the longest of many reads is no figure of one. */
+/** One row for each request. There are no ratios, because a ratio of longest reads would say little. */
 function orders(table: MeasuredTable | undefined): string[] {
   return markdown(
-    ['128 MiB served, beside', 'the order takes ms', 'median read of 4 KiB, µs', '99 of 100, ms', 'longest, ms'],
+    [
+      '128 MiB served, during',
+      'the request takes ms',
+      'median read of 4 KiB, µs',
+      '99th percentile, ms',
+      'longest, ms',
+    ],
     (table?.rows ?? []).map(({ name, median, figures }) => [
       name,
-      (figures?.['order ms'] ?? NaN).toFixed(0),
+      (figures?.['request ms'] ?? NaN).toFixed(0),
       (figures?.['median µs'] ?? NaN).toFixed(0),
       (figures?.['p99 ms'] ?? NaN).toFixed(2),
       (median / 1e6).toFixed(2),
@@ -219,7 +228,7 @@ function orders(table: MeasuredTable | undefined): string[] {
   );
 }
 
-/** Of a row that has the time of a page. */
+/** MiB/s, from the time of a page. */
 function throughput(row: Row | undefined): string {
   return row === undefined
     ? ''

@@ -1,4 +1,4 @@
-/** An NBD client of one request at a time, for the times of single requests: what other clients take for theirs is not in them. */
+/** An NBD client with one request at a time. It measures single requests without the overhead of other clients. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
@@ -25,7 +25,7 @@ export class NbdClient {
     });
   }
 
-  /** The default export of a server on a Unix socket. */
+  /** Connects to the default export of a server on a Unix socket. */
   static async open(path: string): Promise<NbdClient> {
     const socket = connect({ path });
     await once(socket, 'connect');

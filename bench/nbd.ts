@@ -1,4 +1,7 @@
-/** NBD: a compressed RAM disk of the built command and nbdkit's plain one, each a process of its own, and clients of both. */
+/**
+ * NBD servers and clients. The servers are `compcache serve` as built and nbdkit's RAM disk without compression, each
+ * in its own process.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
@@ -11,30 +14,30 @@ import { lacks } from './peers.ts';
 const COMMAND = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const START_MS = 20_000;
 const POLL_MS = 20;
-const ORDER_MS = 600_000;
+const REQUEST_MS = 600_000;
 
-/** Debian's package of each program. */
+/** The Debian package of each program. */
 const PACKAGES = { nbdkit: 'nbdkit', nbdcopy: 'libnbd-bin', 'qemu-io': 'qemu-utils' } as const;
 type Program = keyof typeof PACKAGES;
 
-// Where an ordinary user's path does not lead.
+// Folders that are not in an ordinary user's PATH.
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
-/** Whether a program is there; noted where it is not. */
+/** True when a program is installed. Otherwise it is noted as missing. */
 export function hasProgram(name: Program): boolean {
   const found = PATH.split(':').some((folder) => existsSync(`${folder}/${name}`));
   if (!found) lacks(name, `not installed (Debian: ${PACKAGES[name]})`);
   return found;
 }
 
-/** Whether the command is built; noted where it is not. */
+/** True when the command is built. Otherwise it is noted as missing. */
 export function hasServe(): boolean {
   const found = existsSync(COMMAND);
   if (!found) lacks('compcache serve', 'not built (npm run build)');
   return found;
 }
 
-/** Runs a client to its end, which must be a success, and gives what it said. */
+/** Runs a client until it ends, and returns its output. Throws when the client fails. */
 export async function client(program: Program, args: readonly string[], input = ''): Promise<string> {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, PATH } });
   let said = '';
@@ -58,7 +61,7 @@ export class Server {
     this.#child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, PATH } });
   }
 
-  /** nbdkit's memory disk. */
+  /** A server with nbdkit's memory disk. */
   static nbdkit(folder: string, bytes: number): Promise<Server> {
     const socket = `${folder}/nbdkit`;
     return new Server('nbdkit memory', socket, 'nbdkit', [
@@ -71,7 +74,7 @@ export class Server {
     ]).#ready();
   }
 
-  /** compcache serve, as it was built. */
+  /** A server with the built `compcache serve`. */
   static compcache(folder: string, bytes: number, more: readonly string[] = []): Promise<Compressed> {
     const socket = `${folder}/compcache`;
     return new Compressed('compcache serve', socket, process.execPath, [
@@ -89,7 +92,7 @@ export class Server {
     return `nbd+unix:///?socket=${this.socket}`;
   }
 
-  /** Bytes of memory by those of the data: what the process has grown by since it was empty. */
+  /** Memory divided by the bytes of the data. `grown` is the growth of the process since the device was empty. */
   async memory(bytes: number): Promise<Record<string, number>> {
     const pool = await this.poolBytes();
     return {
@@ -105,12 +108,12 @@ export class Server {
     await once(this.#child, 'exit');
   }
 
-  /** Memory of the compressed pages, where there are any. */
+  /** Memory of the compressed pages. Undefined for a server that does not compress. */
   protected async poolBytes(): Promise<number | undefined> {
     return undefined;
   }
 
-  /** Waits for the socket. */
+  /** Waits until the socket exists. */
   async #ready(): Promise<this> {
     for (let waited = 0; !existsSync(this.socket); waited += POLL_MS) {
       if (this.#child.exitCode !== null || waited > START_MS) {
@@ -130,9 +133,9 @@ export class Server {
 }
 
 export class Compressed extends Server {
-  /** Gives it an order, as rzscontrol does. */
+  /** Sends it a control request, as rzscontrol does. */
   ask(op: string, args?: Record<string, unknown>): Promise<unknown> {
-    return askControl(`${this.socket}.ctl`, op, args, { timeout: ORDER_MS });
+    return askControl(`${this.socket}.ctl`, op, args, { timeout: REQUEST_MS });
   }
 
   protected override async poolBytes(): Promise<number> {

@@ -1,6 +1,6 @@
 /**
- * What compcache is compared with: the packages of bench/peers, which `npm run bench:peers` installs, and a C compiler.
- * Where one is missing the benchmarks say so and run without it.
+ * The software that compcache is compared with: the packages of bench/peers, which `npm run bench:peers` installs, and
+ * a C compiler. If one is missing, the benchmarks report that and run without it.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,7 +10,10 @@ const PEERS = new URL('peers/', import.meta.url);
 const require = createRequire(new URL('package.json', PEERS));
 const missing = new Map<string, string>();
 
-/** A package of bench/peers; undefined, and noted, when it is not there or does not load. Those of the house do not count. */
+/**
+ * A package of bench/peers. Undefined, and noted as missing, when it is not installed there or does not load. The
+ * packages of this project itself are not used.
+ */
 export function peer<T>(name: string): T | undefined {
   try {
     if (!existsSync(new URL(`node_modules/${name}`, PEERS))) throw new Error('not installed');
@@ -21,12 +24,12 @@ export function peer<T>(name: string): T | undefined {
   }
 }
 
-/** Notes that a contender is left out. */
+/** Notes that a contender is missing. */
 export function lacks(name: string, reason: string): void {
   missing.set(name, reason);
 }
 
-/** Who was left out, and why. */
+/** The missing contenders and the reasons. */
 export function leftOut(): Record<string, string> {
   return Object.fromEntries(missing);
 }
@@ -42,7 +45,7 @@ interface OneShot {
   decompress(src: Uint8Array): Uint8Array;
 }
 
-/** A library that gives a new array for each block. */
+/** A library that returns a new array for each block. */
 function oneShot(name: string, { compress, decompress }: OneShot): Codec {
   const deliver = (bytes: Uint8Array, dst: Uint8Array): number => (dst.set(bytes), bytes.length);
   return {
@@ -64,7 +67,7 @@ export function lz4Npm(): Codec | undefined {
   );
 }
 
-/** The same, high compression, level 9. */
+/** The same with high compression, level 9. */
 export function lz4NpmHc(): Codec | undefined {
   const lz4 = peer<Lz4>('lz4');
   return (
@@ -118,7 +121,7 @@ async function zstdWasm(): Promise<Codec | undefined> {
   );
 }
 
-/** The codecs of other packages that are there, but for lz4Npm. */
+/** The installed codecs of other packages, without lz4Npm. */
 export async function otherCodecs(): Promise<Codec[]> {
   const wasm = peer<OneShot>('lz4-wasm-nodejs');
   const all = [lz4Napi(), wasm && oneShot('lz4-wasm-nodejs', wasm), lz4NpmHc(), fflate(), zstdNapi(), await zstdWasm()];

@@ -1,6 +1,6 @@
 /**
- * The README's tables from bench/results: npm run bench:report prints them, -- --write puts them between their markers in the
- * README, -- --check exits with 1 where the README says something else.
+ * The README's tables from bench/results. npm run bench:report prints them. With -- --write it puts them between their
+ * markers in the README. With -- --check it exits with 1 when the README differs.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +20,7 @@ function results(suite: string): Results {
 
 const { write, check } = new Command('bench:report')
   .option('--write', 'put the tables between the markers in README.md')
-  .option('--check', 'exit with 1 where README.md says something else')
+  .option('--check', 'exit with 1 when README.md differs')
   .parse()
   .opts<{ write?: boolean; check?: boolean }>();
 const text = readFileSync(README, 'utf8');
@@ -29,7 +29,7 @@ if (write === true) {
   writeFileSync(README, made);
 } else if (check === true) {
   if (made !== text) {
-    console.error('README.md has other figures than bench/results: npm run bench:report -- --write');
+    console.error('README.md differs from bench/results: npm run bench:report -- --write');
     process.exitCode = 1;
   }
 } else {

@@ -1,23 +1,24 @@
 /**
- * One subject of the suite `resident`, in a process of its own: turns of churn, and after each what the process holds.
+ * One subject of the suite `resident`, in its own process. It runs several rounds of random work. After each round, the
+ * memory of the process is measured.
  *
- * `rss less heap` is the resident memory without the heap of the engine, whose young generation V8 makes larger when it likes.
+ * `rss less heap` is the resident memory without V8's heap, because V8 may enlarge its young generation at any time.
  */
 import { MemoryStore, PAGE_SIZE, Ram, Ramzswap, Zswap, type BackingStore, type Handle } from '../bindings/index.ts';
 import { createDraw } from '../cli/bench/draw.ts';
 
-export interface Held {
+export interface MemoryUsage {
   rss: number;
   heapTotal: number;
   arrayBuffers: number;
-  /** Nanoseconds of an operation. */
+  /** Nanoseconds per operation. */
   spent: number;
 }
 
 export const OPERATIONS = 36_000;
 const PAGES = 6000;
 
-/** The store as it would be with an array for each slot: what the others are compared with. */
+/** A store with an array for each slot, for comparison. */
 class ArrayStore implements BackingStore {
   readonly mode = 'sync';
   readonly #held = new Map<number, Uint8Array>();
@@ -45,7 +46,7 @@ const draw = createDraw(1);
 const page = new Uint8Array(PAGE_SIZE);
 const noise = Uint8Array.from({ length: 16 * PAGE_SIZE }, () => draw());
 
-/** A page of so much noise and zeros: its block is about as long as the noise. */
+/** A page of some noise and otherwise zeros. Its block is about as long as the noise. */
 function drawPage(): Uint8Array {
   const length = draw() % 4 === 0 ? PAGE_SIZE : 200 + (draw() % 2400);
   const from = draw() % (noise.length - PAGE_SIZE);
@@ -100,27 +101,27 @@ function zsmalloc(): () => void {
 
 export const SUBJECTS: Record<string, () => (() => void) | Promise<() => void>> = {
   'ramzswap, MemoryStore': () => ramzswap(new MemoryStore()),
-  'ramzswap, an array a slot': () => ramzswap(new ArrayStore()),
+  'ramzswap, an array for each slot': () => ramzswap(new ArrayStore()),
   'zswap, MemoryStore': () => zswap(new MemoryStore()),
   'zsmalloc, free and malloc': zsmalloc,
 };
 
 if (process.send !== undefined) {
-  const [name, turns] = process.argv.slice(2) as [string, string];
-  const turn = await (SUBJECTS[name] as (typeof SUBJECTS)[string])();
+  const [name, rounds] = process.argv.slice(2) as [string, string];
+  const run = await (SUBJECTS[name] as (typeof SUBJECTS)[string])();
   const collect = (globalThis as { gc?: () => void }).gc;
-  const held: Held[] = [];
-  for (let i = 0; i < Number(turns); i++) {
+  const usages: MemoryUsage[] = [];
+  for (let i = 0; i < Number(rounds); i++) {
     const start = performance.now();
-    turn();
+    run();
     const spent = ((performance.now() - start) * 1e6) / OPERATIONS;
-    for (let round = 0; round < 3; round++) {
+    for (let collection = 0; collection < 3; collection++) {
       collect?.();
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     const { rss, heapTotal, arrayBuffers } = process.memoryUsage();
-    held.push({ rss, heapTotal, arrayBuffers, spent });
+    usages.push({ rss, heapTotal, arrayBuffers, spent });
   }
-  process.send(held);
+  process.send(usages);
   process.disconnect();
 }

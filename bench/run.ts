@@ -1,9 +1,9 @@
 /**
  * The benchmarks: npm run bench -- [suite…] [--corpus NAME] [--rounds N] [--json FILE]
  *
- * Everything is a ratio: the contenders of a table work in turn in one session, one round each, and each is compared with
- * the first. `compcache bench` of the package has some of these suites without the other packages. A figure without its
- * peers is worth little, so what is missing is said at the end.
+ * All figures are compared: the contenders of a table run one round each, one after the other, in one session, and each
+ * is compared with the first. The package's command `compcache bench` has some of these suites without the other
+ * packages. A figure without a comparison says little, so missing contenders are listed at the end.
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -48,7 +48,7 @@ const SUITES: Record<string, (options: Options) => AsyncGenerator<Table>> = {
   resident: residentSuite,
 };
 
-/** The commit that is measured; results that are being written change nothing of it. */
+/** The commit that is measured. Changes in bench/results do not count. */
 function commit(): string {
   const git = (...words: string[]): string =>
     execFileSync('git', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
@@ -77,7 +77,7 @@ async function run(names: string[], options: Options): Promise<void> {
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`);
 }
 
-/** Suites, each once; any other word ends the program. */
+/** The names of the suites, each once. An unknown name ends the program. */
 function suiteNames(words: string[]): string[] {
   const unknown = words.find((word) => !Object.hasOwn(SUITES, word));
   if (unknown !== undefined) program.error(`unknown suite ${unknown}; known: ${Object.keys(SUITES).join(', ')}`);
@@ -87,13 +87,13 @@ function suiteNames(words: string[]): string[] {
 const program = new Command('bench')
   .argument('[suites...]', `some of ${Object.keys(SUITES).join(', ')} (default: all)`)
   .addOption(
-    new Option('--corpus <name...>', `${CORPORA.join(', ')}, a file or a folder; several may be named`).default([
+    new Option('--corpus <name...>', `${CORPORA.join(', ')}, a file or a folder; several are possible`).default([
       'memory',
     ]),
   )
   .option('--rounds <n>', 'rounds that count, after one to warm up', parseCount, 7)
   .option('--pages <n>', 'pages of the store suite', parseCount, 200_000)
-  .option('--json <file>', 'also write the results there')
+  .option('--json <file>', 'also write the results to this file')
   .action(async (words: string[], options: Options) => {
     try {
       await run(suiteNames(words), options);
@@ -103,4 +103,4 @@ const program = new Command('bench')
     }
   });
 await program.parseAsync();
-process.exit(); // whatever is still open: a peer's threads
+process.exit(); // does not wait for the threads of other packages

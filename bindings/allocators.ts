@@ -1,6 +1,7 @@
 /**
- * What the bindings know of each allocator: a row each. A new allocator joins everything that lists allocators (options, estimate,
- * swap, serve, bench) by its row here and the one in assembly/alloc/index.ts, which has its kind under the same name.
+ * What the bindings know about each allocator: one row for each. A new allocator needs a row here, and its kind under
+ * the same name in assembly/alloc/index.ts. Then it appears wherever allocators are listed (options, estimate, swap,
+ * serve, bench).
  */
 import {
   ROW_ALLOCATED,
@@ -20,17 +21,17 @@ import * as kinds from '../assembly/alloc/index.ts';
 import { CompcacheError, isU32, show, takeOptions } from './errors.ts';
 import type { ClassStats, Location, ZpoolOptionsOf, ZpoolStats } from './plain-types.ts';
 
-/** Options of pools, whatever an evict callback is given. */
+/** Options of a pool. The parameter type of its evict callback does not matter here. */
 type PoolOptions = ZpoolOptionsOf<never>;
 
-/** An option of an allocator: what is given becomes one of the three option words of the core. */
+/** An option of an allocator. Its value becomes one of the three option words of the core. */
 interface AllocatorOption {
   readonly key: keyof PoolOptions;
-  /** The word for a value, that of the default for undefined. EINVAL. */
+  /** The option word for a value. Undefined stands for the default. EINVAL. */
   word(op: string, value: unknown): number;
 }
 
-/** An option that is one of a few values; the first one is the default. */
+/** An option with a few possible values. The first one is the default. */
 function choice(
   key: keyof PoolOptions,
   ...choices: readonly (readonly [value: unknown, word: number])[]
@@ -52,7 +53,7 @@ function choice(
   };
 }
 
-/** An option that is a whole number of a range. */
+/** An option that is a whole number from `least` to `most`. */
 function range(key: keyof PoolOptions, least: number, most: number, otherwise: number): AllocatorOption {
   return {
     key,
@@ -66,19 +67,22 @@ function range(key: keyof PoolOptions, least: number, most: number, otherwise: n
   };
 }
 
-/** What is said of an allocator. */
+/** What the bindings know about one allocator. */
 interface AllocatorRow {
-  /** Its options beside those of all pools, at most three: a, b and c of the core's init. */
+  /** Options that only this allocator has, at most three: a, b and c of the core's init. */
   readonly options: readonly AllocatorOption[];
-  /** Whether compact() moves objects. */
+  /** True when compact() moves objects. */
   readonly isMovable: boolean;
-  /** Whether a holder of a map may sleep. */
+  /** True when a caller may sleep while it holds a map. */
   readonly canSleepMapped: boolean;
-  /** Whether freeable() is known without a look at the objects, so that a front end may ask it before every write. */
+  /** True when freeable() does not have to look at the objects. Then a front end may call it before every write. */
   readonly knowsFreeable: boolean;
-  /** Where an object lies, from what the core's locate answers: frame, offset and two more words. */
+  /** Where an object lies. The arguments are what the core's locate returns: frame, offset and two more words. */
   location(frame: number, offset: number, b: number, c: number): Location;
-  /** Figures of the allocator's own table, from its rows as words. `options`: the three option words of the pool. */
+  /**
+   * Figures of the allocator's own table. `rows`: the rows of the table as words. `options`: the pool's three option
+   * words.
+   */
   figures(
     rows: readonly Uint32Array[],
     options: readonly number[],
@@ -159,7 +163,7 @@ export type AllocatorName = keyof typeof ROWS;
 /** Names of the allocators. */
 export const ALLOCATORS: readonly AllocatorName[] = Object.keys(ROWS) as AllocatorName[];
 
-/** What a front end has unless told otherwise, as zram and zswap do today. */
+/** The allocator of a front end by default, as in zram and zswap today. */
 export const DEFAULT_ALLOCATOR: AllocatorName = 'zsmalloc';
 
 /** The row of an allocator. */
@@ -167,17 +171,17 @@ export function rowOf(allocator: AllocatorName): AllocatorRow {
   return ROWS[allocator];
 }
 
-/** Kind of an allocator in the core. */
+/** The number of an allocator's kind in the core. */
 export function kindOf(allocator: AllocatorName): number {
   return kinds[allocator];
 }
 
-/** The allocator of a kind; undefined for that of a front end. */
+/** The allocator of a kind. Undefined for the kind of a front end. */
 export function allocatorOf(kind: number): AllocatorName | undefined {
   return ALLOCATORS.find((name) => kinds[name] === kind);
 }
 
-/** EINVAL for what is no allocator's name. */
+/** Requires the name of an allocator. EINVAL. */
 export function requireAllocator(op: string, name: unknown): asserts name is AllocatorName {
   if (!(ALLOCATORS as readonly unknown[]).includes(name))
     throw new CompcacheError('EINVAL', op, `unknown allocator ${show(name)}; known: ${ALLOCATORS.join(', ')}`, {
@@ -185,15 +189,15 @@ export function requireAllocator(op: string, name: unknown): asserts name is All
     });
 }
 
-/** Options that the pools of some allocator have beside those of all. */
+/** Options that only the pools of some allocators have. */
 export const ALLOCATOR_OPTIONS: readonly (keyof PoolOptions)[] = ALLOCATORS.flatMap(optionsOf);
 
-/** Options that the pools of an allocator have beside those of all. */
+/** Options that only the pools of this allocator have. */
 export function optionsOf(allocator: AllocatorName): (keyof PoolOptions)[] {
   return rowOf(allocator).options.map(({ key }) => key);
 }
 
-/** The options of a pool as they are now. EINVAL for another allocator's. */
+/** Reads the options of a pool, each one once. EINVAL for an option of another allocator. */
 export function takeZpoolOptions<Pool>(op: string, allocator: AllocatorName, options: unknown): ZpoolOptionsOf<Pool> {
   return takeOptions<ZpoolOptionsOf<Pool>>(op, options, ['name', 'evict', ...optionsOf(allocator)]);
 }

@@ -1,6 +1,6 @@
 /** Base64 in any host. */
 
-/** The bytes of a base64 text. Throws what atob throws where it is none. */
+/** The bytes of a base64 text. Throws the error of atob for anything else. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
@@ -8,8 +8,8 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The base64 text of some KB (they become the arguments of one call). */
+/** The base64 text of at most some KB: each byte becomes an argument of one call. */
 export function toBase64(bytes: Uint8Array): string {
-  // A spread would go through the iterator, ten times slower.
+  // A spread uses the iterator, which is ten times slower.
   return btoa(String.fromCharCode.apply(null, bytes as unknown as number[]));
 }

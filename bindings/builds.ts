@@ -1,6 +1,6 @@
 /**
- * Which core to run, and its compilation, shared by all RAMs of a realm. The core with SIMD is inlined; the scalar one, for hosts
- * that lack that, and the checked one are loaded when they are asked for.
+ * Chooses the build of the core and compiles it. All RAMs of a realm share the compiled modules. The SIMD build is
+ * inlined. The scalar build, for hosts without SIMD, and the checked build are loaded when needed.
  */
 import { fromBase64 } from './base64.ts';
 import { CompcacheError, show } from './errors.ts';
@@ -36,7 +36,10 @@ async function wasmOf(name: BuildName): Promise<Uint8Array<ArrayBuffer>> {
   return name === 'scalar' ? (await import('./scalar.ts')).wasm() : (await import('./checked.ts')).wasm();
 }
 
-/** The same, at once: a build that is not inlined must come as a module. EINVAL, ENODEV. */
+/**
+ * The same without a promise. Only the inlined build can be compiled here; another build must be given as a module.
+ * EINVAL, ENODEV.
+ */
 export function moduleForSync(op: string, options: RamOptions): WebAssembly.Module {
   const name = nameOf(op, options);
   if (options.module !== undefined) return options.module;
@@ -46,7 +49,7 @@ export function moduleForSync(op: string, options: RamOptions): WebAssembly.Modu
     throw new CompcacheError(
       'ENODEV',
       op,
-      'the core that is inlined needs SIMD: use Ram.create, which loads the scalar one, or give that as module (compcache/scalar)',
+      'the inlined core needs SIMD: use Ram.create, which loads the scalar core, or give compcache/scalar as module',
     );
   }
   const module = compiled.get(name) ?? compileSync(op, fromBase64(simdCore));

@@ -1,19 +1,20 @@
 /**
- * The one way in, and out, for bytes of a caller.
+ * The only functions that read or write a caller's bytes.
  *
- * A caller's array is not trusted after it was checked. It may have a `subarray`, a `length` or a species of its own, its
- * buffer may be detached or shrink in the next callback, and another thread may let a shared one grow between two statements.
- * So buffer, offset and length are read by the getters of the engine, no method of the array is called, and a copy is bounded
- * by a view of ours: either exactly the bytes that were checked are copied, or none.
+ * A caller's array is not trusted, even after a check. It may have its own `subarray`, `length` or species. Its buffer
+ * may be detached or shrink in the next callback. Another thread may grow a shared buffer between two statements. So
+ * buffer, offset and length are read by the engine's own getters, and no method of the array is called. A copy goes to
+ * or from one of our views, so either exactly the checked bytes are copied, or none.
  *
- *   requireBytes   is it a Uint8Array that can be read?   lengthOf   its real length
- *   viewOf         a plain view of ours on its memory, of the length that it has now; for work that is done in parts
- *   requireUnshrunk  whether such a view still has its length: asked after each call of foreign code, and after each wait
- *   copyOf         its bytes in memory of ours, which foreign code may have
- *   copyIn         its bytes into a view of ours        copyOut   bytes of ours into it
+ *   requireBytes     requires a Uint8Array that can be read
+ *   lengthOf         its real length
+ *   viewOf           a plain view of its memory, with its present length; for work in several steps
+ *   requireUnshrunk  requires that such a view still has its length; called after foreign code and after each wait
+ *   copyOf           its bytes in our own memory, which foreign code may get
+ *   copyIn           copies its bytes into one of our views
+ *   copyOut          copies our bytes into it
  *
- * What it cannot do: the contents of shared memory may change while they are copied. They are copied once, and only the copy
- * is looked at.
+ * The contents of shared memory may still change during a copy. They are copied once, and only the copy is used.
  */
 import { CompcacheError, show } from './errors.ts';
 
@@ -31,14 +32,14 @@ const UNSHARED_LENGTH = getter<number>(ArrayBuffer.prototype, 'byteLength');
 const SET = Uint8Array.prototype.set;
 const NOTHING = new Uint8Array(0);
 
-/** The real length of an array that requireBytes has let through, whatever properties it was given. */
+/** The real length of an array that passed requireBytes, whatever its own `length` says. */
 export function lengthOf(bytes: Uint8Array): number {
   return LENGTH.call(bytes);
 }
 
 /**
- * Requires bytes that can be read: a Uint8Array (a Buffer is one) of any realm. EINVAL otherwise, for a view of a detached
- * buffer too. Views of shared memory are allowed: their bytes are copied.
+ * Requires bytes that can be read: a Uint8Array (a Buffer is one) of any realm. EINVAL for anything else, and for a
+ * view of a detached buffer. A view of shared memory is allowed: its bytes are copied.
  */
 export function requireBytes(op: string, what: string, value: unknown): asserts value is Uint8Array {
   if (TAG.call(value) !== 'Uint8Array')
@@ -52,7 +53,7 @@ export function requireBytes(op: string, what: string, value: unknown): asserts 
   }
 }
 
-/** Only such a view refuses to be copied from. */
+/** True for a view of a detached buffer: only such a view cannot be copied. */
 function isDetached(view: Uint8Array): boolean {
   try {
     NOTHING.set(view);
@@ -62,23 +63,25 @@ function isDetached(view: Uint8Array): boolean {
   }
 }
 
-/** A plain view on the same memory, of the length that the caller's array has now. EINVAL. */
+/** A plain view of the caller's memory, with the array's present length. EINVAL. */
 export function viewOf(op: string, what: string, value: unknown): Uint8Array {
   requireBytes(op, what, value);
   return new Uint8Array(BUFFER.call(value), OFFSET.call(value), LENGTH.call(value));
 }
 
-/** The first `length` bytes of a caller's array, which has as many, as a view: the array itself when those are all. */
+/** The first `length` bytes of a caller's array, as a view. The array itself when it has exactly that length. */
 export function firstOf(bytes: Uint8Array, length: number): Uint8Array {
   return LENGTH.call(bytes) === length ? bytes : new Uint8Array(BUFFER.call(bytes), OFFSET.call(bytes), length);
 }
 
-/** Requires that a view of viewOf, or a caller's array, has the length that it had: its buffer may have shrunk, or been detached, meanwhile. EINVAL. */
+/**
+ * Requires that a view or a caller's array still has its length. Its buffer may have shrunk, or been detached. EINVAL.
+ */
 export function requireUnshrunk(op: string, what: string, view: Uint8Array, length: number): void {
   if (LENGTH.call(view) !== length) throw shrunk(op, what);
 }
 
-/** The bytes in memory of ours. EINVAL. */
+/** A copy of the bytes in our own memory. EINVAL. */
 export function copyOf(op: string, what: string, value: unknown): Uint8Array<ArrayBuffer> {
   requireBytes(op, what, value);
   const copy = new Uint8Array(LENGTH.call(value));
@@ -86,7 +89,7 @@ export function copyOf(op: string, what: string, value: unknown): Uint8Array<Arr
   return copy;
 }
 
-/** Copies a caller's bytes to the start of a view of ours. Nothing is copied when they are more than it holds. EINVAL. */
+/** Copies a caller's bytes to the start of one of our views. Copies nothing when they do not fit. EINVAL. */
 export function copyIn(op: string, what: string, target: Uint8Array, bytes: Uint8Array): void {
   try {
     target.set(bytes);
@@ -95,7 +98,7 @@ export function copyIn(op: string, what: string, target: Uint8Array, bytes: Uint
   }
 }
 
-/** Copies bytes of ours into a caller's array, from `at`. Nothing is copied when it does not hold them. EINVAL. */
+/** Copies our bytes into a caller's array, from `at` on. Copies nothing when they do not fit. EINVAL. */
 export function copyOut(op: string, what: string, into: Uint8Array, bytes: Uint8Array, at = 0): void {
   try {
     SET.call(into, bytes, at);
@@ -105,8 +108,8 @@ export function copyOut(op: string, what: string, into: Uint8Array, bytes: Uint8
 }
 
 /**
- * Whether the memory of an array is shared with other threads, which may change it between two looks at it. Pages that are not
- * isolated have shared memory of WebAssembly, too, though they have no SharedArrayBuffer to ask.
+ * True when the memory of an array is shared. Other threads may change shared memory between two reads. A web page
+ * without isolation has shared WebAssembly memory too, but no SharedArrayBuffer to compare with.
  */
 export function isShared(bytes: Uint8Array): boolean {
   try {

@@ -1,4 +1,4 @@
-/** `compcache/checked`: the core with its assertions on. Loaded lazily, because few programs want it. */
+/** `compcache/checked`: the core with its assertions. It is loaded only when needed, because few programs use it. */
 import { base64 } from './generated/core-checked.ts';
 import { fromBase64 } from './base64.ts';
 

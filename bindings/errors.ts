@@ -1,7 +1,7 @@
-/** The one error type of the package, and Linux's numbers for its codes. */
+/** The only error type of the package, and Linux's numbers for its codes. */
 import { EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM, ENOSPC, ERANGE, EUCLEAN } from '../assembly/abi.ts';
 
-/** Every code that the package gives. */
+/** Every error code of the package. */
 export type ErrorCode =
   | 'EINVAL'
   | 'ENOMEM'
@@ -16,7 +16,7 @@ export type ErrorCode =
   | 'EUCLEAN'
   | 'ECLOSED';
 
-/** Linux's numbers, negative: those of the core, and three that only the bindings give. */
+/** Linux's error numbers, negative. The core uses all but the last three. */
 const NUMBERS: Record<ErrorCode, number> = {
   ENOENT: ENOENT | 0,
   EIO: EIO | 0,
@@ -32,12 +32,12 @@ const NUMBERS: Record<ErrorCode, number> = {
   ENODEV: -19,
 };
 
-/** What is known of a fault, as data. */
+/** Facts about an error, as data. */
 export type ErrorDetail = Readonly<Record<string, string | number>>;
 
-/** A fault of any call of this package. */
+/** The error that every call of this package throws. */
 export class CompcacheError extends Error {
-  /** Only what this constructor has made has it: `instanceof` would ask the object. */
+  /** Only objects made by this constructor have this field. `instanceof` could be deceived by the object. */
   readonly #made = true;
   override readonly name = 'CompcacheError';
   /** Symbolic code, for `switch`. */
@@ -46,7 +46,7 @@ export class CompcacheError extends Error {
   readonly errno: number;
   /** The call that failed, as in `zpool.malloc`. */
   readonly op: string;
-  /** Numbers and names of the fault, those that the message tells: `needed` and `free` frames, the `argument`, the `name` that is taken. */
+  /** Numbers and names from the message: `needed` and `free` frames, the `argument`, the `name` that is taken. */
   readonly detail: ErrorDetail;
 
   constructor(code: ErrorCode, op: string, message: string, options: { cause?: unknown; detail?: ErrorDetail } = {}) {
@@ -57,20 +57,20 @@ export class CompcacheError extends Error {
     this.op = op;
   }
 
-  /** Whether something thrown is one of these. Asks nothing of it. @internal */
+  /** True when a thrown value is one of these errors. Reads no property of the value. @internal */
   static made(thrown: unknown): thrown is CompcacheError {
     return typeof thrown === 'object' && thrown !== null && #made in thrown;
   }
 }
 
-/** Results of the core from here on are errors. */
+/** A result of the core is an error when it is at least this number. */
 export { ERRNO_MIN } from '../assembly/abi.ts';
 
 const BY_NUMBER = new Map<number, ErrorCode>(
   Object.entries(NUMBERS).map(([code, number]) => [number, code as ErrorCode]),
 );
 
-/** The code of a core result that is an error. */
+/** The error code for a result of the core. */
 export function codeOf(result: number): ErrorCode {
   return BY_NUMBER.get(result | 0) ?? 'EIO';
 }
@@ -79,7 +79,7 @@ export function isU32(value: unknown): value is number {
   return typeof value === 'number' && value >>> 0 === value;
 }
 
-/** Requires a whole number of 0..2^32 - 1; EINVAL otherwise. */
+/** Requires a whole number from 0 to 2^32 - 1. EINVAL otherwise. */
 export function requireU32(op: string, what: string, value: unknown): asserts value is number {
   if (!isU32(value))
     throw new CompcacheError('EINVAL', op, `${what} must be a whole number from 0 to 4294967295, not ${show(value)}`, {
@@ -87,7 +87,7 @@ export function requireU32(op: string, what: string, value: unknown): asserts va
     });
 }
 
-/** A value for a message: short, and never throwing. */
+/** A short text of any value, for a message. Never throws. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return String(value);
@@ -99,8 +99,9 @@ export function show(value: unknown): string {
 }
 
 /**
- * The options of a call. Each is read once, into an object of ours: what is checked is what is used, whatever the caller's
- * object does then. EINVAL for what is no object, cannot be read, or has an option that there is not.
+ * Reads the options of a call. Each option is read once and copied, so the checked value is the one that is used, even
+ * if the caller's object changes later. EINVAL for anything that is not an object, for an object that cannot be read,
+ * and for an unknown option.
  */
 export function takeOptions<T extends object>(op: string, options: unknown, known: readonly (keyof T & string)[]): T {
   if (typeof options !== 'object' || options === null)
@@ -124,10 +125,10 @@ export function takeOptions<T extends object>(op: string, options: unknown, know
   return taken as T;
 }
 
-/** What a class that has a `create` gives its constructor; whoever else calls it has no such thing. */
+/** Only this package has this symbol. Its classes pass it to their constructors, so that callers cannot use these. */
 export const MAKER = Symbol('compcache');
 
-/** Refuses a constructor that is not for callers. EINVAL. */
+/** Refuses a call of an internal constructor from outside. EINVAL. */
 export function requireMaker(maker: unknown, what: string, instead: string): void {
   if (maker !== MAKER)
     throw new CompcacheError('EINVAL', `new ${what}`, `the constructor is not for callers: use ${instead}`);

@@ -1,4 +1,7 @@
-/** What lies in a RAM: its pools, and its front ends with the pools that are theirs. Read from the RAM itself, so also after a restore. */
+/**
+ * The contents of a RAM: its pools, and its front ends with their pools. They are read from the RAM itself, so this
+ * also works after a restore.
+ */
 import {
   EINVAL,
   FRONT_KINDS_FROM,
@@ -56,12 +59,12 @@ function poolsOf(exports: Core['exports'], front: number, kind: number): number[
   return [...new Set(found)].filter((pool) => pool !== 0 && pool !== EINVAL);
 }
 
-/** A pool's name; every byte counts, so that names and bytes correspond one to one. */
+/** The name of a pool. No byte is dropped, so different bytes give different names. */
 export function decodeName(utf8: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(utf8);
 }
 
-/** Destroys a front end with its pools. What the core answers. */
+/** Destroys a front end and its pools. Returns the core's result. */
 export function destroyFront({ exports }: Core, { kind, address }: FrontIn): number {
   return (kind === 'zswap' ? exports.zswapDestroy(address) : exports.ramzDestroy(address)) >>> 0;
 }

@@ -5,11 +5,11 @@
  *  16 frames in the image                    20 runs
  *  24 runs, { first frame, frames } u32 each, ascending
  *     the frames
- *     CRC-32C of all of that
+ *     CRC-32C of everything before
  *
- * All little endian. Only frames that hold state are in it: the boot frame,
- * the frame tables in use, the frames that have an owner. So an image is as
- * large as what is stored, and equal states give equal bytes.
+ * All numbers are little endian. An image holds only frames with state: the boot frame, the frame tables in use, and
+ * the frames that have an owner. So the size of an image depends on what the RAM stores, and equal states give equal
+ * bytes.
  */
 import { FRAMES_MAX, FRAMES_MIN, LAYOUT_VERSION, NO_FRAME, RAM_FRAMES } from '../assembly/abi.ts';
 import { CompcacheError } from './errors.ts';
@@ -25,7 +25,7 @@ export interface Run {
   count: number;
 }
 
-/** Runs of frames that belong into an image. */
+/** The runs of frames that an image of this RAM holds. */
 export function runsOf({ exports }: Instance): Run[] {
   const { ramSaved } = exports;
   const runs: Run[] = [];
@@ -37,7 +37,7 @@ export function runsOf({ exports }: Instance): Run[] {
   return runs;
 }
 
-/** CRC-32C of bytes that lie outside the memory, through the page buffer. */
+/** CRC-32C of bytes outside the memory. They go through the page buffer. */
 function checksumOf(core: Core, bytes: Uint8Array, crc: number): number {
   const { checksum } = core.exports;
   for (let from = 0; from < bytes.length; from += PAGE_SIZE) {
@@ -49,12 +49,13 @@ function checksumOf(core: Core, bytes: Uint8Array, crc: number): number {
 }
 
 /**
- * The image in parts: header, runs of frames (copies, 1 MiB at the most), checksum.
- * @param still gives the core, or throws when no image can be taken now; asked before each part
- * @param verify the call to blame (EBUSY) if frames were found changed at the end; not given: they cannot have
+ * The image in parts: header, runs of frames (copies, at most 1 MiB each), checksum.
+ * @param quiescent returns the core, or throws when no image can be taken now; called before each part
+ * @param verify the name of the call for the error when the frames have changed at the end (EBUSY); undefined: no check
+ *   is needed
  */
-export function* imageChunks(still: () => Core, verify?: string): Generator<Uint8Array<ArrayBuffer>> {
-  const core = still();
+export function* imageChunks(quiescent: () => Core, verify?: string): Generator<Uint8Array<ArrayBuffer>> {
+  const core = quiescent();
   const { exports } = core;
   const runs = runsOf(core);
   const header = new Uint32Array(HEADER_BYTES / 4 + 2 * runs.length);
@@ -69,18 +70,18 @@ export function* imageChunks(still: () => Core, verify?: string): Generator<Uint
   yield head;
   let crc = start;
   for (const part of parts) {
-    still();
+    quiescent();
     crc = checksumPart(crc, part);
     yield core.bytes.slice(part.first * PAGE_SIZE, (part.first + part.count) * PAGE_SIZE);
   }
-  still();
+  quiescent();
   if (verify !== undefined && parts.reduce(checksumPart, start) !== crc) {
-    throw new CompcacheError('EBUSY', verify, 'the RAM has changed while its image was taken');
+    throw new CompcacheError('EBUSY', verify, 'the RAM changed while its image was taken');
   }
   yield new Uint8Array(new Uint32Array([crc]).buffer);
 }
 
-/** A run cut into pieces of up to PART_FRAMES. */
+/** Cuts a run into parts of up to PART_FRAMES frames. */
 function inParts({ first, count }: Run): Run[] {
   return Array.from({ length: Math.ceil(count / PART_FRAMES) }, (_, i) => ({
     first: first + i * PART_FRAMES,
@@ -99,12 +100,12 @@ function damaged(op: string, why: string): CompcacheError {
   return new CompcacheError('EIO', op, `the image is not a whole RAM: ${why}`);
 }
 
-/** Reads and verifies the header of an image, not yet its checksum. EIO. */
+/** Reads and checks the header of an image, but not its checksum. EIO. */
 export function parseImage(op: string, bytes: Uint8Array): ParsedImage {
   if (bytes.length < HEADER_BYTES + 4) throw damaged(op, 'too short');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const word = (at: number): number => view.getUint32(at, true);
-  if (word(0) !== IMAGE_MAGIC) throw damaged(op, 'no image');
+  if (word(0) !== IMAGE_MAGIC) throw damaged(op, 'it is not an image');
   if (word(4) !== FORMAT) throw damaged(op, `it has format ${word(4)}, this version reads format ${FORMAT}`);
   if (word(8) !== LAYOUT_VERSION)
     throw new CompcacheError('EIO', op, `the image has layout ${word(8)}, this version reads layout ${LAYOUT_VERSION}`);
@@ -130,9 +131,9 @@ export function parseImage(op: string, bytes: Uint8Array): ParsedImage {
 }
 
 /**
- * Copies an image into an instance's untouched memory and verifies its checksum. EIO.
- * The boot frame and the first table come first and alone (frames 0 and 1): they say where static data and scratch lie,
- * which are never written.
+ * Copies an image into the untouched memory of an instance, and verifies its checksum. EIO. The first run is copied
+ * first: frames 0 and 1, the boot frame and the first frame table. They tell where static data and scratch are, and
+ * other runs must not write there.
  */
 export function loadImage(op: string, instance: Instance, image: ParsedImage): Core {
   const { bytes, runs } = image;

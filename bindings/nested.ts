@@ -1,16 +1,16 @@
 /**
- * Calls of stores and codecs inside each other. One that calls back without end is stopped here, well before the stack ends:
- * where that ends, it ends between any two steps of ours or of the core.
+ * Limits how deep calls of stores and codecs may nest. A store or codec that calls back without end fails here, long
+ * before the stack is full. A full stack could stop our code, or the core, between any two steps.
  */
 import { CompcacheError } from './errors.ts';
 
 const NESTED_MAX = 32;
 let nested = 0;
 
-/** Calls foreign code. @throws EIO when such calls are too many inside each other; what it throws */
+/** Calls foreign code. @throws EIO when such calls nest too deep; the errors of the foreign code */
 export function inside<T>(op: string, call: () => T): T {
   if (nested >= NESTED_MAX)
-    throw new CompcacheError('EIO', op, `calls of stores and codecs are ${NESTED_MAX} deep inside each other`);
+    throw new CompcacheError('EIO', op, `calls of stores and codecs nest more than ${NESTED_MAX} deep`);
   nested += 1;
   try {
     return call();

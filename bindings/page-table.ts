@@ -1,4 +1,4 @@
-/** PageTable: pages under numbers, in a pool. */
+/** PageTable: pages by key, in a pool. */
 import {
   DENSE,
   EINVAL,
@@ -20,13 +20,13 @@ import { noFrame } from './zpool-errors.ts';
 
 export type PageTableKeys = 'dense' | 'sparse';
 
-/** Numbers of the shapes in the core. */
+/** The core's numbers for the kinds of page tables. */
 export const SHAPES: Record<PageTableKeys, number> = { dense: DENSE, sparse: SPARSE };
 
 /**
- * The keys that a table is wanted for, default those it has, or 'dense' for a new one.
- * @param shape the shape of the pool's table in the core, 0 for none; called once `keys` is checked
- * @throws EINVAL for other keys than there are, EEXIST when the table of pool `name` has others
+ * The kind of keys for a table. Default: the kind of the existing table, or 'dense' for a new one.
+ * @param shape returns the core's number for the pool's table, 0 when there is none; called after `keys` was checked
+ * @throws EINVAL for an unknown kind, EEXIST when the table of pool `name` has the other kind
  */
 export function wantedKeys(
   op: string,
@@ -43,14 +43,14 @@ export function wantedKeys(
   return keys ?? is ?? 'dense';
 }
 
-/** What this package may do with page tables and callers may not. @internal */
+/** Functions of page tables that only this package may call. @internal */
 export interface PageTableAccess {
   make<Pool>(pool: Pool, pages: PagesOf, core: Core, address: number, keysAre: PageTableKeys): PageTableOf<Pool>;
-  /** Its pool is gone: every further call is ECLOSED, and the memory is let go. */
+  /** Called when the pool is gone. Every further call gives ECLOSED, and the memory is released. */
   orphan(table: PageTableOf<unknown>): void;
 }
 
-/** What a page table needs of its pool: storePage and loadPage with a codec that is not of the core. @internal */
+/** What a page table needs of its pool: storePage and loadPage with a codec that is not from the core. @internal */
 export interface PagesOf {
   /** Name of the pool. */
   readonly name: string;
@@ -62,14 +62,14 @@ export interface PagesOf {
 export let pageTables: PageTableAccess;
 
 /**
- * The index of a pool of pages: a key finds its page, and all of it lies in the RAM. Made by {@link Zpool.pageTable}.
+ * A table that finds the pages of a pool by key. The table lies in the RAM. Made by {@link Zpool.pageTable}.
  *
- * A key takes 8 bytes when keys lie close together ('dense'), 20 to 40 when they lie anywhere ('sparse'), and no
- * JavaScript object. One call into the core stores a page under its key, one loads it.
+ * A key takes 8 bytes when the keys are close together ('dense'), 20 to 40 bytes when they are not ('sparse'), and no
+ * JavaScript object. Storing or loading a page is one call into the core.
  *
- * Errors of every method: EINVAL for a bad key; ECLOSED once the pool is destroyed or its RAM closed. Nothing changes when
- * one is thrown. An object that was freed or written by its handle (in an evict callback, say) takes its page with it: the
- * key is then as good as absent, though `size` counts it until it is met.
+ * Errors of every method: EINVAL for a bad key; ECLOSED after the pool is destroyed or its RAM closed. A call that
+ * throws changes nothing. When an object is freed or written by its handle (in an evict callback, for example), its
+ * page is lost. Its key then counts as absent, but `size` includes the key until a call finds it.
  */
 export class PageTableOf<Pool> {
   readonly #pool: Pool;
@@ -98,30 +98,30 @@ export class PageTableOf<Pool> {
     return this.#pool;
   }
 
-  /** 'dense': keys 0 … 2^32 - 1, close together. 'sparse': keys 0 … 2^53 - 1, anywhere. */
+  /** 'dense': keys 0 … 2^32 - 1, best close together. 'sparse': keys 0 … 2^53 - 1, in any distribution. */
   get keysAre(): PageTableKeys {
     return this.#keysAre;
   }
 
   /** Keys in the table. */
   get size(): number {
-    this.#live('pageTable.size');
+    this.#requireOpen('pageTable.size');
     return this.#core.exports.tableCount(this.#address) >>> 0;
   }
 
   /**
-   * Stores a page under a key, in place of the one that was there.
+   * Stores a page under a key, in place of the old page.
    * @param page 4096 bytes
-   * @param codec as for {@link Zpool.storePage}; the same one must get the page
-   * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame, EIO for a codec that gives nonsense, EBUSY while the
-   *   old page's object is mapped: the old page stays
+   * @param codec as for {@link Zpool.storePage}; get needs the same codec
+   * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame, EIO for a codec with an invalid result, EBUSY
+   *   while the old page's object is mapped: the old page stays
    */
   put(key: number, page: Uint8Array, codec?: Codec): void {
     const op = 'pageTable.put';
     if (!this.#isKey(key)) this.#notAKey(op, key);
     const taken = takeCodec(op, codec);
     requirePage(op, 'page', page);
-    this.#live(op);
+    this.#requireOpen(op);
     if (typeof taken !== 'number') return this.#putWith(op, key, page, taken);
     const { page: buffer, exports } = this.#core;
     copyIn(op, 'page', buffer, page);
@@ -142,9 +142,9 @@ export class PageTableOf<Pool> {
 
   /**
    * Loads the page of a key.
-   * @param into 4096 bytes; unchanged unless the page is found
-   * @returns whether the key has a page
-   * @throws EINVAL unless into has 4096 bytes; EIO when the object is no page of that codec
+   * @param into 4096 bytes; unchanged when there is no page
+   * @returns true when the key has a page
+   * @throws EINVAL unless into has 4096 bytes; EIO when the object is not a page of that codec
    */
   get(key: number, into: Uint8Array, codec?: Codec): boolean {
     const op = 'pageTable.get';
@@ -169,7 +169,7 @@ export class PageTableOf<Pool> {
     return true;
   }
 
-  /** Handle or fill word of a key as the page path knows it. */
+  /** The entry of a key, as loadPage takes it: a handle or the number of a same-filled page. */
   #entry(op: string, key: number): PageEntry | undefined {
     const { exports, out } = this.#core;
     const state = exports.tableGet(this.#address, key | 0, highOf(key)) >>> 0;
@@ -179,15 +179,15 @@ export class PageTableOf<Pool> {
     return (state === FILL ? -1 - value : value) as PageEntry;
   }
 
-  /** Whether a key has a page. */
+  /** True when a key has a page. */
   has(key: number): boolean {
     if (!this.#isKey(key)) this.#notAKey('pageTable.has', key);
     return this.#entry('pageTable.has', key) !== undefined;
   }
 
   /**
-   * Takes a key out and frees its page.
-   * @returns whether it was there
+   * Deletes a key and frees its page.
+   * @returns true when the key was there
    * @throws EBUSY while the page's object is mapped
    */
   delete(key: number): boolean {
@@ -199,15 +199,15 @@ export class PageTableOf<Pool> {
     return true;
   }
 
-  /** Takes out all keys and frees their pages. @throws EBUSY while an object of the pool is mapped */
+  /** Deletes all keys and frees their pages. @throws EBUSY while an object of the pool is mapped */
   clear(): void {
     const result = this.#core.exports.tableClear(this.#address) >>> 0;
     if (result !== 0) throw this.#failure('pageTable.clear', result);
   }
 
   /**
-   * All keys: ascending when dense, in no order when sparse. Keys that are put or deleted while one goes through them may
-   * come, twice even, or not.
+   * All keys: ascending when dense, in no order when sparse. A key that is put or deleted during the iteration may be
+   * given, given twice, or left out.
    */
   *keys(): IterableIterator<number> {
     for (let place = 0; place < 2 ** 32; place++) {
@@ -233,7 +233,7 @@ export class PageTableOf<Pool> {
     });
   }
 
-  #live(op: string): void {
+  #requireOpen(op: string): void {
     if (this.#core.bytes.length === 0) throw this.#failure(op, EINVAL);
   }
 
@@ -243,11 +243,11 @@ export class PageTableOf<Pool> {
     const code = codeOf(result);
     if (code === 'ENOMEM') return noFrame(op, this.#core);
     if (code === 'EBUSY') return new CompcacheError(code, op, 'an object is mapped');
-    return new CompcacheError(code, op, 'the object of this key is no page that was stored with this codec');
+    return new CompcacheError(code, op, 'the object of this key is not a page that was stored with this codec');
   }
 }
 
-/** The upper word of a key. */
+/** The upper 32 bits of a key. */
 function highOf(key: number): number {
   return key > 0xffffffff ? Math.floor(key / 2 ** 32) : 0;
 }

@@ -1,8 +1,8 @@
-/** Promises of foreign code. */
+/** Promises from foreign code. */
 
 /**
- * Whether foreign code gave a Promise, or anything with a `then`, be it one that cannot be read. Its rejection is taken
- * care of, since nobody else will.
+ * True when a value of foreign code is a Promise, or has a `then`, even one that cannot be read. A later rejection of
+ * it is ignored here, because nobody else handles it.
  */
 export function isPromise(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
@@ -11,7 +11,7 @@ export function isPromise(value: unknown): boolean {
   } catch {
     return true;
   }
-  // No method of the value's own is called here, and what its `then` throws becomes a rejection of ours.
+  // No method of the value is called here. If its `then` throws, our own promise rejects.
   new Promise((resolve) => resolve(value)).catch(() => undefined);
   return true;
 }

@@ -1,4 +1,4 @@
-/** The inner side of a RAM: an object of functions that ram.ts makes, and that is not exported from the package. */
+/** Functions of a RAM that only this package may call. ram.ts makes the object. The package does not export it. */
 import type { AllocatorName } from './allocators.ts';
 import type { FrontIn, FrontKind } from './fronts.ts';
 import type { ZpoolOptions } from './types.ts';
@@ -8,33 +8,36 @@ import type { Zpool } from './zpool.ts';
 /** A front end that has frames of a RAM. Not exported from the package. */
 export interface FrontEnd {
   readonly name: string;
-  /** Its own frames, those of its pools aside. */
+  /** Frames of the front end itself, without those of its pools. */
   ownFrames(): number;
-  /** Whether it has work under way that no image can hold. */
+  /** True while work is under way that an image cannot hold. */
   isBusy(): boolean;
 }
 
-/** What the front ends of this package may do with a RAM and callers may not. @internal */
+/** Functions of a RAM that the front ends of this package may call, and callers may not. @internal */
 export interface RamAccess<Ram> {
   is(value: unknown): value is Ram;
   /** The instance of the core. @throws ECLOSED */
   core(op: string, ram: Ram): Core;
   /** @throws EBUSY inside an evict callback */
   requireIdle(op: string, ram: Ram): void;
-  /** Notes that a front end has come or gone. */
+  /** Tells the RAM that a front end was made (`present`) or is gone. */
   noteFront(ram: Ram, front: FrontEnd, present: boolean): void;
-  /** A name for a pool or front end that is not taken: 'kind#n', n counting those of this RAM. */
+  /** A free name for a pool or front end: 'kind#n', where n starts after the number of pools in the RAM. */
   freshName(op: string, ram: Ram, kind: string): string;
-  /** isClosed, close and check, whatever properties a caller has given the object. */
+  /** isClosed, close and check. They work even if the caller has changed properties of the object. */
   isClosed(ram: Ram): boolean;
   close(ram: Ram): void;
   check(ram: Ram): void;
-  /** A pool that belongs to a front end. @throws as ram.zpool */
+  /** Makes a pool that belongs to a front end. @throws as ram.zpool */
   heldPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
-  /** A front end of a restored RAM that nobody has opened. @throws ENOENT; EINVAL for another kind; EBUSY when it is open */
+  /**
+   * A front end of a restored RAM that was not opened yet. @throws ENOENT; EINVAL for another kind; EBUSY when it is
+   * open
+   */
   unopened(op: string, ram: Ram, name: unknown, kind: FrontKind): FrontIn;
-  /** It is open from now on: noteFront is told of it next. */
+  /** Tells the RAM that the front end is open now. noteFront is called next. */
   opened(ram: Ram, front: FrontIn): void;
-  /** The pool object of an address in this RAM. */
+  /** The pool object for a pool's address in this RAM. */
   poolAt(ram: Ram, address: number): Zpool;
 }

@@ -1,4 +1,4 @@
-/** Options of a RAM: which there are, and how much memory and how many frames they ask for. */
+/** The options of a RAM, and the memory and frames that they ask for. */
 import { FRAMES_MAX, FRAMES_MIN, NO_LIMIT } from '../assembly/abi.ts';
 import { CompcacheError } from './errors.ts';
 import { parseBytes } from './sizes.ts';
@@ -12,7 +12,7 @@ const MIN_BYTES = FRAMES_MIN * PAGE_SIZE;
 const MAX_BYTES = FRAMES_MAX * PAGE_SIZE;
 const WASM_PAGE = 65536;
 
-/** Bytes of the memory that the options ask for. */
+/** The bytes of memory that the options ask for. */
 export function memoryBytes(op: string, options: RamOptions, otherwise: number | string): number {
   const bytes = parseBytes(op, 'bytes', options.bytes === undefined ? otherwise : options.bytes);
   if (bytes < MIN_BYTES || bytes > MAX_BYTES)
@@ -20,7 +20,7 @@ export function memoryBytes(op: string, options: RamOptions, otherwise: number |
   return Math.ceil(bytes / WASM_PAGE) * WASM_PAGE;
 }
 
-/** Frames that the option `limit` allows. */
+/** The number of frames that the option `limit` allows. */
 export function limitFrames(op: string, options: RamOptions, bytes: number): number {
   if (options.limit === undefined) return NO_LIMIT;
   const limit = parseBytes(op, 'limit', options.limit);

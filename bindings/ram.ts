@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** Ram: simulated RAM, one instance of the core on one memory. */
+/** Ram: a simulated RAM. It is one instance of the core on one memory. */
 import {
   NAME_BYTES,
   NEVER,
@@ -38,7 +38,7 @@ export interface Ram {
 }
 
 /**
- * A simulated RAM: the frames, the pools in it, and everything about them, in one linear memory.
+ * A simulated RAM: frames, the pools in them, and all metadata, in one linear memory.
  *
  * Errors of every method: ECLOSED after close.
  */
@@ -47,9 +47,9 @@ export class Ram {
   #core: Core;
   readonly #owner: Owner;
   readonly #pools = new Map<string, Zpool>();
-  /** Front ends that are open. */
+  /** The open front ends. */
   readonly #fronts = new Set<FrontEnd>();
-  /** Those of the image that nobody has opened yet. */
+  /** Front ends of the image that were not opened yet. */
   readonly #unopened = new Map<string, FrontIn>();
   #closed = false;
 
@@ -65,8 +65,8 @@ export class Ram {
   static {
     rams = {
       is: (value): value is Ram => typeof value === 'object' && value !== null && #core in value,
-      core: (op, ram) => ram.#live(op),
-      requireIdle: (op, ram) => ram.#idle(op),
+      core: (op, ram) => ram.#requireOpen(op),
+      requireIdle: (op, ram) => ram.#requireIdle(op),
       noteFront: (ram, front, present) => void (present ? ram.#fronts.add(front) : ram.#fronts.delete(front)),
       freshName: (op, ram, kind) => ram.#freshName(op, kind),
       isClosed: (ram) => ram.#closed,
@@ -87,12 +87,12 @@ export class Ram {
     };
   }
 
-  // ── life ───────────────────────────────────────────────────────────────────
+  // ── creating and closing ───────────────────────────────────────────────────
 
   /**
    * Creates a RAM.
-   * @throws EINVAL for options out of range or a foreign module, ENOMEM where the host refuses the memory, ENODEV where it
-   *   has or allows no WebAssembly
+   * @throws EINVAL for options out of range or a module that is not this core, ENOMEM when the host refuses the memory,
+   *   ENODEV when the host has no WebAssembly or forbids it
    */
   static async create(options: RamOptions = {}): Promise<Ram> {
     const taken = takeOptions<RamOptions>('Ram.create', options, RAM_OPTIONS);
@@ -100,7 +100,7 @@ export class Ram {
   }
 
   /**
-   * Creates a RAM at once. Browsers compile a core of this size synchronously on the main thread.
+   * Creates a RAM without a promise. On the main thread, browsers also compile a core of this size synchronously.
    * @throws as create; EINVAL for build 'checked' without a module
    */
   static createSync(options: RamOptions = {}): Ram {
@@ -121,16 +121,17 @@ export class Ram {
   }
 
   /**
-   * Makes a RAM from an image. Everything goes on as it would have in the RAM that the image was taken of: pools, handles
-   * (refused ones included), LRU order, limits, even an armed fault injector. Evict callbacks are given anew: openZpool. A
-   * zswap or ramzswap comes back too, and rests: ram.fronts() names it, and its pools are EBUSY to change until Zswap.open or
-   * Ramzswap.open, which go on with it, or dropFront, which frees it. Its backing store is not in the image.
-   * @param image bytes of snapshot(), of any build; they must stay as they are until the RAM is there
-   * @param options bytes: at least those of the image's RAM (the default); more are reserved but not used, since handles
-   *   are laid out by the geometry. limit: a new limit
-   * @throws EIO for an image that is damaged, truncated, foreign, of another layout, with less room for static data or scratch
-   *   than this version needs, or whose tables do not hold together; EINVAL, ENOMEM, ENODEV as create; EBUSY inside an evict
-   *   callback
+   * Makes a RAM from an image. It continues from the state of the image: pools, handles (also those that are refused),
+   * LRU order, limits, and even an armed fault injector. Evict callbacks are not in an image: give them again with
+   * openZpool. A zswap or ramzswap is restored too, but is not open: ram.fronts() lists it. Until Zswap.open or
+   * Ramzswap.open opens it, or dropFront frees it, changes of its pools give EBUSY. Its backing store is not in the
+   * image.
+   * @param image bytes of snapshot(), of any build; they must not change until the RAM is restored
+   * @param options bytes: at least those of the image's RAM (the default); more bytes are reserved but not used,
+   *   because handles depend on the number of frames. limit: a new limit
+   * @throws EIO for an image that is damaged, truncated, not from this package, or of another layout, that has less
+   *   room for static data or scratch than this version needs, or whose tables are inconsistent; EINVAL, ENOMEM, ENODEV
+   *   as create; EBUSY inside an evict callback
    */
   static async restore(image: Uint8Array, given: RamOptions = {}): Promise<Ram> {
     const op = 'Ram.restore';
@@ -144,7 +145,7 @@ export class Ram {
     const length = view.length;
     const module = await moduleFor(op, options);
     requireUnshrunk(op, 'image', view, length);
-    // What other threads can change must be ours before it is verified.
+    // Other threads can change shared memory, so it is copied before it is checked.
     const parsed = parseImage(op, isShared(view) ? view.slice() : view);
     const least = parsed.totalFrames * PAGE_SIZE;
     const bytes = memoryBytes(op, options, least);
@@ -153,23 +154,26 @@ export class Ram {
     const limit = limitFrames(op, options, bytes);
     const core = loadImage(op, instantiate(op, module, reserve(op, bytes)), parsed);
     if (core.exports.ramCheck(parsed.totalFrames) !== 0) {
-      throw new CompcacheError('EIO', op, 'the tables of the image do not hold together', { cause: unclean(op, core) });
+      throw new CompcacheError('EIO', op, 'the tables of the image are inconsistent', { cause: unclean(op, core) });
     }
     requireWhole(op, core, parsed);
     if (options.limit !== undefined) core.exports.ramLimit(limit);
     const ram = new Ram(MAKER, core);
-    if (!ram.#open()) throw new CompcacheError('EIO', op, 'two pools of the image have one name');
+    if (!ram.#open()) throw new CompcacheError('EIO', op, 'two pools of the image have the same name');
     return ram;
   }
 
-  /** Lets go of the memory. Idempotent. Every further call on the RAM or its pools is ECLOSED. @throws EBUSY inside an evict callback */
+  /**
+   * Releases the memory. Every later call on the RAM or its pools gives ECLOSED. Idempotent. @throws EBUSY inside an
+   * evict callback
+   */
   close(): void {
     this.#close();
   }
 
   #close(): void {
     if (this.#closed) return;
-    this.#idle('ram.close');
+    this.#requireIdle('ram.close');
     this.#closed = true;
     this.#core = closedCore();
     this.#pools.forEach((pool) => zpools.orphan(pool));
@@ -181,18 +185,18 @@ export class Ram {
     this.close();
   }
 
-  /** Whether the RAM is closed. @internal */
+  /** True when the RAM is closed. @internal */
   get isClosed(): boolean {
     return this.#closed;
   }
 
-  #live(op: string): Core {
+  #requireOpen(op: string): Core {
     if (this.#closed) throw new CompcacheError('ECLOSED', op, 'the RAM is closed');
     return this.#core;
   }
 
-  /** EBUSY inside an evict callback. */
-  #idle(op: string): void {
+  /** Requires that no evict callback runs. EBUSY. */
+  #requireIdle(op: string): void {
     if (this.#owner.evicting !== 0) throw new CompcacheError('EBUSY', op, 'an evict callback is running');
   }
 
@@ -202,7 +206,7 @@ export class Ram {
       ...this.#unopened.keys(),
       ...[...this.#fronts].map((front) => front.name),
     ]);
-    let n = (this.#live(op).exports.ramCounter(RAM_POOLS) >>> 0) + 1;
+    let n = (this.#requireOpen(op).exports.ramCounter(RAM_POOLS) >>> 0) + 1;
     while (taken.has(`${kind}#${n}`)) n += 1;
     return `${kind}#${n}`;
   }
@@ -210,11 +214,11 @@ export class Ram {
   // ── images ─────────────────────────────────────────────────────────────────
 
   /**
-   * The RAM as bytes: its used frames and metadata with a checksum. Equal states give equal bytes.
-   * @throws EBUSY while anything is mapped, or inside an evict callback
+   * An image of the RAM: its used frames and metadata, with a checksum. Equal states give equal bytes.
+   * @throws EBUSY while an object is mapped, or inside an evict callback
    */
   snapshot(): Uint8Array {
-    const chunks = [...imageChunks(() => this.#still('ram.snapshot'))];
+    const chunks = [...imageChunks(() => this.#requireQuiescent('ram.snapshot'))];
     const image = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
     let at = 0;
     for (const chunk of chunks) {
@@ -225,20 +229,20 @@ export class Ram {
   }
 
   /**
-   * The same in parts of up to 1 MiB, for writing to a file. The RAM must not change before the last part was taken. Each
-   * iteration takes the image anew.
-   * @throws as snapshot, at the call and with each part; EBUSY with the last one when the RAM has changed meanwhile
+   * The same image in parts of up to 1 MiB, for writing to a file. The RAM must not change before the last part is
+   * taken. Each iteration takes a new image.
+   * @throws as snapshot, at the call and with each part; EBUSY with the last part when the RAM has changed
    */
   snapshotChunks(): Iterable<Uint8Array> {
     const op = 'ram.snapshotChunks';
-    this.#still(op);
-    return { [Symbol.iterator]: () => imageChunks(() => this.#still(op), op) };
+    this.#requireQuiescent(op);
+    return { [Symbol.iterator]: () => imageChunks(() => this.#requireQuiescent(op), op) };
   }
 
-  /** The core, when nothing is mapped or under way. */
-  #still(op: string): Core {
-    const core = this.#live(op);
-    this.#idle(op);
+  /** The core. Requires that no object is mapped and no work is under way. EBUSY. */
+  #requireQuiescent(op: string): Core {
+    const core = this.#requireOpen(op);
+    this.#requireIdle(op);
     if (core.exports.ramCounter(RAM_MAPS) !== 0 || isolatedNow(core) !== 0) {
       throw new CompcacheError('EBUSY', op, 'objects are mapped or under reclaim');
     }
@@ -263,7 +267,7 @@ export class Ram {
     requireAllocator(op, allocator);
     const options = takeZpoolOptions<Zpool>(op, allocator, given);
     const words = optionWords(op, allocator, options);
-    const core = this.#live(op);
+    const core = this.#requireOpen(op);
     const name = options.name ?? this.#freshName(op, allocator);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     const utf8 = new TextEncoder().encode(name);
@@ -283,20 +287,23 @@ export class Ram {
     return pool;
   }
 
-  /** Gives every pool that lies in a restored RAM its object; those of front ends are held until these go. False when two have one name. */
+  /**
+   * Makes the pool objects of a restored RAM. Pools of a front end can be changed only by it. False when two have the
+   * same name.
+   */
   #open(): boolean {
     const { pools, fronts } = contentsOf(this.#core);
     for (const { name, address, allocator } of pools)
       this.#pools.set(name, zpools.make({ owner: this.#owner, core: this.#core, address, allocator, name }));
     for (const front of fronts) this.#unopened.set(front.name, front);
-    const held = new Set(fronts.flatMap((front) => front.pools));
-    for (const pool of this.#pools.values()) if (held.has(zpools.address(pool))) zpools.hold(pool);
+    const pooled = new Set(fronts.flatMap((front) => front.pools));
+    for (const pool of this.#pools.values()) if (pooled.has(zpools.address(pool))) zpools.hold(pool);
     return new Set([...pools, ...fronts].map(({ name }) => name)).size === pools.length + fronts.length;
   }
 
   #unopenedOne(op: string, name: unknown, kind?: FrontKind): FrontIn {
-    this.#live(op);
-    this.#idle(op);
+    this.#requireOpen(op);
+    this.#requireIdle(op);
     if (typeof name !== 'string') throw new CompcacheError('EINVAL', op, `name must be a string, not ${show(name)}`);
     if ([...this.#fronts].some((front) => front.name === name))
       throw new CompcacheError('EBUSY', op, `${show(name)} is open`);
@@ -307,15 +314,15 @@ export class Ram {
     return front;
   }
 
-  /** The front ends in the RAM, oldest first: those that are open, and those of the image that nobody has opened yet. */
+  /** All front ends in the RAM, oldest first: the open ones, and those of the image that were not opened yet. */
   fronts(): { name: string; kind: FrontKind }[] {
-    return contentsOf(this.#live('ram.fronts')).fronts.map(({ name, kind }) => ({ name, kind }));
+    return contentsOf(this.#requireOpen('ram.fronts')).fronts.map(({ name, kind }) => ({ name, kind }));
   }
 
   /**
-   * Destroys a front end of a restored RAM that nobody has opened, with its pools.
-   * @throws ENOENT for no such front end; EINVAL; EBUSY for one that is open, while an object of its pools is mapped, or inside an
-   *   evict callback
+   * Destroys a front end of a restored RAM that was not opened yet, and its pools.
+   * @throws ENOENT when there is no such front end; EINVAL; EBUSY when it is open, while an object of its pools is
+   *   mapped, or inside an evict callback
    */
   dropFront(name: string): void {
     const op = 'ram.dropFront';
@@ -332,21 +339,21 @@ export class Ram {
 
   /** All pools of the RAM, oldest first. */
   pools(): Zpool[] {
-    this.#live('ram.pools');
+    this.#requireOpen('ram.pools');
     return [...this.#pools.values()];
   }
 
   /**
-   * A pool by its name, after restore say.
-   * @param callbacks.evict the pool's evict callback from now on
-   * @throws ENOENT for no such pool; EINVAL; EBUSY to give a callback to the pool of a front end
+   * Finds a pool by its name, for example after restore.
+   * @param callbacks.evict from now on the pool's evict callback
+   * @throws ENOENT when there is no such pool; EINVAL; EBUSY for a callback for a front end's pool
    */
   openZpool(name: string, callbacks: { evict?: EvictCallback } = {}): Zpool {
     const op = 'ram.openZpool';
     const { evict } = takeOptions<{ evict?: EvictCallback }>(op, callbacks, ['evict']);
     if (evict !== undefined && typeof evict !== 'function')
       throw new CompcacheError('EINVAL', op, 'evict must be a function');
-    this.#live(op);
+    this.#requireOpen(op);
     const pool = this.#pools.get(name);
     if (pool === undefined)
       throw new CompcacheError('ENOENT', op, `no pool ${show(name)}`, { detail: { name: String(name) } });
@@ -355,13 +362,13 @@ export class Ram {
   }
 
   /**
-   * A codec of the core, for bytes of the caller's.
-   * @param name 'lz4'; or 'lz4hc', which writes smaller blocks in ten times the time: for what is cold. Each decodes the
-   *   blocks of the other
+   * A codec of the core, for the caller's own bytes.
+   * @param name 'lz4'; or 'lz4hc', which makes smaller blocks and takes ten times as long: for cold data. Each decodes
+   *   the other's blocks
    * @throws EINVAL for an unknown name
    */
   codec(name: CoreCodecName): Codec {
-    this.#live('ram.codec');
+    this.#requireOpen('ram.codec');
     if (typeof name !== 'string' || !Object.hasOwn(CORE_CODECS, name)) {
       throw new CompcacheError(
         'EINVAL',
@@ -369,50 +376,50 @@ export class Ram {
         `unknown codec ${show(name)}; in the core: ${Object.keys(CORE_CODECS).join(', ')}`,
       );
     }
-    return new CoreCodec(MAKER, name, (op) => this.#live(op));
+    return new CoreCodec(MAKER, name, (op) => this.#requireOpen(op));
   }
 
   // ── checks and figures ─────────────────────────────────────────────────────
 
   /**
-   * Walks every structure of the RAM.
-   * @throws EUCLEAN, naming the frame and the rule that is broken
+   * Checks every structure of the RAM.
+   * @throws EUCLEAN, with the frame and the rule that is broken
    */
   check(): void {
     this.#check();
   }
 
   #check(): void {
-    const core = this.#live('ram.check');
+    const core = this.#requireOpen('ram.check');
     if (core.exports.ramCheck(core.bytes.length / PAGE_SIZE) !== 0) throw unclean('ram.check', core);
   }
 
   /**
-   * Fault injection: lets frame requests succeed and then fail.
-   * @param after further requests that succeed; null ends the injection
-   * @param times requests that fail then; default until null
+   * Fault injection: lets some frame requests succeed and then makes requests fail.
+   * @param after how many more requests succeed; null ends the injection
+   * @param times how many requests then fail; default: all, until null
    * @throws EINVAL
    */
   failFrames(after: number | null, times?: number): void {
     if (after !== null) requireU32('ram.failFrames', 'after', after);
     if (times !== undefined) requireU32('ram.failFrames', 'times', times);
-    this.#live('ram.failFrames').exports.ramFail(after ?? NEVER, times ?? NEVER);
+    this.#requireOpen('ram.failFrames').exports.ramFail(after ?? NEVER, times ?? NEVER);
   }
 
   /** Frames of the memory, metadata included. */
   get totalFrames(): number {
-    return this.#live('ram.totalFrames').exports.ramCounter(RAM_FRAMES) >>> 0;
+    return this.#requireOpen('ram.totalFrames').exports.ramCounter(RAM_FRAMES) >>> 0;
   }
 
   /** Frames that can still be handed out. */
   get freeFrames(): number {
-    return this.#live('ram.freeFrames').exports.ramFree() >>> 0;
+    return this.#requireOpen('ram.freeFrames').exports.ramFree() >>> 0;
   }
 
   stats(): RamStats {
-    const { exports, bytes } = this.#live('ram.stats');
+    const { exports, bytes } = this.#requireOpen('ram.stats');
     const counter = (which: number): number => exports.ramCounter(which) >>> 0;
-    // fromEntries, since a pool may be named '__proto__'.
+    // fromEntries works even for a pool with the name '__proto__'.
     const owners: RamStats['owners'] = Object.fromEntries([
       ...[...this.#pools].map(([name, pool]) => [name, zpools.frameCounts(pool)] as const),
       ...[...this.#fronts].map((front) => [front.name, { frames: 0, metadataFrames: front.ownFrames() }] as const),

@@ -1,4 +1,4 @@
-/** The rules that check() finds broken. */
+/** The rules that check() verifies. */
 import {
   RULE_BOOT,
   RULE_BOOT_CHECK,
@@ -30,12 +30,12 @@ import {
 
 const SENTENCES = new Map<number, string>([
   [RULE_BOOT, 'boot frame: magic, layout version and geometry'],
-  [RULE_BOOT_CHECK, 'boot frame: check word'],
+  [RULE_BOOT_CHECK, 'boot frame: checksum'],
   [RULE_BUMP, 'bump mark and the frames behind it'],
   [RULE_FREE_LIST, 'free list of frames'],
   [RULE_USED, 'number of frames in use'],
   [RULE_OWNER, 'owner word of a frame'],
-  [RULE_ENTRY, 'table entry of a frame'],
+  [RULE_ENTRY, 'frame table entry'],
   [RULE_POOL_LIST, 'list of pools'],
   [RULE_POOL, 'header of a pool'],
   [RULE_POOL_COUNT, 'counters of a pool'],
@@ -50,14 +50,14 @@ const SENTENCES = new Map<number, string>([
   [RULE_OBJECT, 'object of an allocator'],
   [RULE_CLASS, 'size class'],
   [RULE_ZSPAGE, 'zspage'],
-  [RULE_SLOT, 'slot of a zspage'],
+  [RULE_SLOT, 'place of an object in a zspage'],
   [RULE_BUFFER, 'buffer of a mapped object'],
   [RULE_INDEX, 'page table'],
   [RULE_SLOTS, 'slot map of a backing store'],
   [RULE_FRONT, 'entry or counter of a front end'],
 ]);
 
-/** What a rule says. */
+/** The text of a rule. */
 export function ruleOf(rule: number): string {
   return SENTENCES.get(rule) ?? 'unknown rule';
 }

@@ -1,4 +1,4 @@
-/** `compcache/scalar`: the core without SIMD. Loaded lazily, because few hosts need it. */
+/** `compcache/scalar`: the core without SIMD. It is loaded only when needed, because few hosts use it. */
 import { base64 } from './generated/core-scalar.ts';
 import { fromBase64 } from './base64.ts';
 

@@ -1,21 +1,21 @@
-/** One body for synchronous and asynchronous calls: a generator that yields whatever has to be waited for. */
+/** One function body for synchronous and asynchronous calls: a generator that yields each value it must wait for. */
 import type { MaybePromise } from './backing/types.ts';
 
 export type Steps<T> = Generator<unknown, T, unknown>;
 
-/** Waits for a value, in a body. */
+/** Waits for a value inside such a generator. */
 export function* wait<T>(value: MaybePromise<T>): Steps<T> {
   return (yield value) as T;
 }
 
-/** Runs a body that never yields a promise. */
+/** Runs a generator that never yields a promise. */
 export function runSync<T>(steps: Steps<T>): T {
   let step = steps.next();
   while (!step.done) step = steps.next(step.value);
   return step.value;
 }
 
-/** Runs a body whose values may be promises. Its first step is taken at once. */
+/** Runs a generator that may yield promises. Its first step runs at once. */
 export async function runAsync<T>(steps: Steps<T>): Promise<T> {
   let step = steps.next();
   while (!step.done) {

@@ -1,9 +1,9 @@
 /**
- * The one file that knows the loader and the raw exports of the core.
+ * The only file that uses the loader and the raw exports of the core.
  *
- * Results come back signed; whoever calls an export shifts them (`>>> 0`) and
- * compares with ERRNO_MIN. Numbers that are often above 2^31 (handles, keys) go
- * in signed (`| 0`): V8 would box them for the call.
+ * Results are signed numbers: the caller of an export converts them (`>>> 0`) and compares them with ERRNO_MIN.
+ * Arguments that are often above 2^31 (handles, keys) are passed as signed numbers (`| 0`). Otherwise V8 would box them
+ * for the call.
  */
 import * as loader from '@assemblyscript/loader';
 import { EINVAL, LAYOUT_VERSION, OUT_WORDS, PAGE_SIZE } from '../assembly/abi.ts';
@@ -11,7 +11,7 @@ import { CompcacheError, codeOf } from './errors.ts';
 
 export { PAGE_SIZE };
 
-/** Exports of the core; all numbers are u32 unless said. What they answer is said in assembly/, where each is written. */
+/** Exports of the core. All numbers are u32 unless noted. The files in assembly/ describe the results. */
 export interface CoreExports {
   layoutVersion(): number;
   attach(frames: number): number;
@@ -46,7 +46,7 @@ export interface CoreExports {
   tableLoad(pool: number, low: number, high: number): number;
   tableDelete(pool: number, low: number, high: number): number;
   tableClear(pool: number): number;
-  // The RAM as a whole, and what only looks (assembly/inspect.ts).
+  // The RAM as a whole, and exports that only read (assembly/inspect.ts).
   ramCheck(frames: number): number;
   checksum(from: number, bytes: number, crc: number): number;
   ramCounter(which: number): number;
@@ -177,26 +177,29 @@ export interface CoreExports {
   zswapFigure(front: number, which: number): number;
 }
 
-/** An instance of the core on its memory, in which no RAM need be yet. The memory never grows, so the views stay valid. */
+/**
+ * An instance of the core and its memory, which may not hold a RAM yet. The memory never grows, so views of it stay
+ * valid.
+ */
 export interface Instance {
   readonly exports: CoreExports;
   readonly memory: WebAssembly.Memory;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** One that works on the RAM in its memory. */
+/** An instance that works on the RAM in its memory. */
 export interface Core extends Instance {
   /** The result area: OUT_… of assembly/abi.ts. */
   readonly out: Uint32Array;
   /** Address of the page buffer, and its first 4096 bytes. */
   readonly pageAddress: number;
   readonly page: Uint8Array<ArrayBuffer>;
-  /** The page buffer and the block buffer as they are: 4 KiB or 64 KiB and more, by the size of the RAM. */
+  /** The whole page buffer and block buffer: 4 KiB, or at least 64 KiB, depending on the size of the RAM. */
   readonly pageBuffer: Uint8Array<ArrayBuffer>;
   readonly blockBuffer: Uint8Array<ArrayBuffer>;
 }
 
-/** Reserves linear memory. ENOMEM where the host refuses, ENODEV without WebAssembly. */
+/** Reserves linear memory. ENOMEM when the host refuses, ENODEV without WebAssembly. */
 export function reserve(op: string, bytes: number): WebAssembly.Memory {
   requireWasm(op);
   const pages = bytes / 65536;
@@ -218,7 +221,7 @@ function requireWasm(op: string): void {
   if (typeof WebAssembly === 'undefined') throw new CompcacheError('ENODEV', op, 'this host has no WebAssembly');
 }
 
-/** Compiles the package's own core; that can only fail where the host forbids it. */
+/** Compiles a core of this package. This fails only when the host forbids it. ENODEV. */
 export async function compile(op: string, wasm: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
   requireWasm(op);
   try {
@@ -228,7 +231,7 @@ export async function compile(op: string, wasm: Uint8Array<ArrayBuffer>): Promis
   }
 }
 
-/** The synchronous twin of compile. */
+/** The same, synchronously. */
 export function compileSync(op: string, wasm: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   requireWasm(op);
   try {
@@ -247,7 +250,10 @@ function forbidden(op: string, cause: unknown): CompcacheError {
   );
 }
 
-/** Instantiates a core on a memory. Then comes a RAM (ramInit, or an image), then attach. EINVAL for a module that is not this version's core. */
+/**
+ * Instantiates a core on a memory. Next, ramInit or an image makes a RAM, and then attach is called. EINVAL for a
+ * module that is not this version's core.
+ */
 export function instantiate(op: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Instance {
   requireCore(op, module);
   let exports: CoreExports;
@@ -267,14 +273,17 @@ export function instantiate(op: string, module: WebAssembly.Module, memory: WebA
   return { exports, memory, bytes: new Uint8Array(memory.buffer as ArrayBuffer) };
 }
 
-/** Lets an instance work on the RAM whose boot frame lies in its memory. EIO for a boot frame that is none, or has less room than the core needs. */
+/**
+ * Lets an instance use the RAM in its memory. EIO when the boot frame is not valid, or has less room than the core
+ * needs.
+ */
 export function attach(op: string, { exports, memory, bytes }: Instance): Core {
   const result = exports.attach(bytes.length / PAGE_SIZE) >>> 0;
   if (result !== 0)
     throw new CompcacheError(
       'EIO',
       op,
-      codeOf(result) === 'EIO' ? lacking(exports) : 'the boot frame of the image does not hold together',
+      codeOf(result) === 'EIO' ? lacking(exports) : 'the boot frame of the image is not valid',
     );
   const view = (address: number, length: number): Uint8Array<ArrayBuffer> =>
     new Uint8Array(bytes.buffer, address >>> 0, length);
@@ -291,7 +300,7 @@ export function attach(op: string, { exports, memory, bytes }: Instance): Core {
   };
 }
 
-/** What a RAM has too little of for the core. */
+/** The message when a RAM has less room for something than the core needs. */
 function lacking({ ramCounter }: CoreExports): string {
   return (
     [
@@ -307,7 +316,7 @@ function lacking({ ramCounter }: CoreExports): string {
     .join('; ');
 }
 
-/** Exports that a core of this version has; a module without one of them is not ours. */
+/** Some exports of this version's core. A module without one of them is not our core. */
 const REQUIRED = [
   'layoutVersion',
   'attach',
@@ -334,7 +343,7 @@ function requireCore(op: string, module: unknown): asserts module is WebAssembly
   }
 }
 
-/** Exports of what may be a module; none for anything else. */
+/** Exports of a value that may be a module. None for any other value. */
 function exportsOf(module: unknown): WebAssembly.ModuleExportDescriptor[] {
   try {
     return WebAssembly.Module.exports(module as WebAssembly.Module);
@@ -343,17 +352,17 @@ function exportsOf(module: unknown): WebAssembly.ModuleExportDescriptor[] {
   }
 }
 
-/** A module that is valid only where 128-bit SIMD is: one function that makes a v128 and drops it. */
+/** A module that is valid only with 128-bit SIMD: one function that makes a v128 and drops it. */
 const SIMD_PROBE = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11];
 
-/** Whether the host has SIMD. */
+/** True when the host has SIMD. */
 export function hasSimd(): boolean {
   return typeof WebAssembly !== 'undefined' && WebAssembly.validate(new Uint8Array(SIMD_PROBE));
 }
 
 const NOTHING = new Uint8Array(0);
 
-/** What stands in for the core of a closed RAM, so that no pool keeps its memory: every export answers EINVAL. */
+/** Replaces the core of a closed RAM, so that no pool keeps its memory alive. Every export returns EINVAL. */
 export function closedCore(): Core {
   const exports = new Proxy({}, { get: () => () => EINVAL | 0 }) as CoreExports;
   const memory = { buffer: new ArrayBuffer(0) } as WebAssembly.Memory;

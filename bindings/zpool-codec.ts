@@ -1,4 +1,4 @@
-/** Pages of a pool under a codec that is not of the core: the codec compresses, then malloc and write. */
+/** Pages of a pool with a codec that is not from the core: the codec compresses, then malloc and write are called. */
 import { copyOf, copyOut } from './bytes.ts';
 import type { ForeignCodec } from './codec/foreign.ts';
 import { ERRNO_MIN, type CompcacheError } from './errors.ts';
@@ -7,18 +7,18 @@ import type { PageEntry } from './plain-types.ts';
 import { sameFilledEntry, sameFilledWord } from './same-filled.ts';
 import { PAGE_SIZE, type Core } from './wasm.ts';
 
-/** The pool as it is at the moment of the call: a codec may close it, or its RAM. */
+/** The pool at the moment of each call: a codec may close the pool or its RAM. */
 export interface PoolNow {
   core(): Core;
-  /** Where its header lies for calls that change it; 0 when the core must refuse them. */
+  /** Address of the pool's header, for calls that change the pool; 0 when the core must refuse them. */
   own(): number;
-  /** An object's bytes. @throws as zpool.read */
+  /** The bytes of an object. @throws as zpool.read */
   read(op: string, handle: number): Uint8Array;
-  /** The error for a failed call that would have changed the pool. */
+  /** The error for a failed call that changes the pool. */
   refusal(op: string, result: number, what: number): CompcacheError;
 }
 
-/** zpool.storePage with such a codec. */
+/** zpool.storePage with a foreign codec. */
 export function storeWith(pool: PoolNow, op: string, given: Uint8Array, codec: ForeignCodec): PageEntry {
   const page = copyOf(op, 'page', given);
   const word = sameFilledWord(page);
@@ -34,13 +34,13 @@ export function storeWith(pool: PoolNow, op: string, given: Uint8Array, codec: F
   return handle as PageEntry;
 }
 
-/** zpool.loadPage with such a codec, of an object. */
+/** zpool.loadPage with a foreign codec, for a page with an object. */
 export function loadWith(pool: PoolNow, op: string, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void {
   const stored = pool.read(op, entry);
   copyOut(op, 'into', into, stored.length === PAGE_SIZE ? stored : codec.decompress(op, stored));
 }
 
-/** The same, of an object or a same-filled page. */
+/** The same for any entry, also that of a same-filled page. */
 function loadAny(pool: PoolNow, op: string, entry: PageEntry, into: Uint8Array, codec: ForeignCodec): void {
   if (entry >= 0) return loadWith(pool, op, entry, into, codec);
   const core = pool.core();
@@ -48,7 +48,7 @@ function loadAny(pool: PoolNow, op: string, entry: PageEntry, into: Uint8Array, 
   copyOut(op, 'into', into, core.page);
 }
 
-/** What the pool's page table needs. */
+/** The functions that the pool's page table needs. */
 export function pagesOf(pool: PoolNow, name: string): PagesOf {
   return {
     name,

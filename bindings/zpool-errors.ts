@@ -1,9 +1,9 @@
-/** What is said when a call of a pool fails. */
+/** The errors of a pool's calls. */
 import { OUT_NEEDED } from '../assembly/abi.ts';
 import { CompcacheError, show, type ErrorCode, type ErrorDetail } from './errors.ts';
 import type { Core } from './wasm.ts';
 
-/** Refuses what cannot be a handle. @throws EINVAL */
+/** The error for a value that cannot be a handle. @throws EINVAL */
 export function notAHandle(op: string, handle: unknown): never {
   throw new CompcacheError(
     'EINVAL',
@@ -13,7 +13,7 @@ export function notAHandle(op: string, handle: unknown): never {
   );
 }
 
-/** The error for an answer of the core. @param what the size or handle that the call was given */
+/** The error for a result of the core. @param what the size or handle that was passed to the call */
 export function failureOf(
   core: Core,
   pool: number,
@@ -38,22 +38,22 @@ export function failureOf(
     case 'EBUSY':
       return failure(
         op === 'zpool.map'
-          ? 'the object has as many maps as can be counted'
+          ? 'the object has the most maps that can be counted'
           : op === 'zpool.destroy'
             ? 'an object is mapped or under reclaim'
             : 'the object is mapped',
       );
     case 'EIO':
-      return failure('the object is no page that was stored with this codec');
+      return failure('the object is not a page that was stored with this codec');
     default:
       if (op === 'zpool.malloc') return failure('size must be at least 1', { argument: 'size' });
       if (op === 'zpool.unmap')
-        return failure(`handle ${what} is not live in this pool, or not mapped`, { handle: what });
+        return failure(`handle ${what} is not live in this pool, or is not mapped`, { handle: what });
       return failure(`handle ${what} is not live in pool ${show(name)}`, { handle: what });
   }
 }
 
-/** A frame is lacking, and the core has just noted how many it needs. @param code ENOMEM unless the core has answered another */
+/** The error when frames are missing. The core has just written how many it needs. @param code default: ENOMEM */
 export function noFrame(
   op: string,
   { exports, out }: Core,

@@ -1,4 +1,4 @@
-/** Figures of a pool, and what lies in its frames: read from the result area and the buffers of the core. */
+/** Figures of a pool, and the contents of its frames. They come from the result area and the buffers of the core. */
 import {
   COUNT_BYTES_MOVED,
   COUNT_LIVE_BYTES,
@@ -24,7 +24,7 @@ import type { FrameContents, Handle, ZpoolStats } from './plain-types.ts';
 import { isPromise } from './promises.ts';
 import type { Core } from './wasm.ts';
 
-/** stats() of a pool that is there. */
+/** stats() of a pool. */
 export function figuresOf(
   core: Core,
   pool: number,
@@ -65,7 +65,7 @@ function tablesOf(
   return rowOf(allocator).figures(rows, options);
 }
 
-/** What the core's walk has just found in a frame. */
+/** The contents of a frame that the core's walk just visited. */
 function contentsOf({ exports, memory, out }: Core, frame: number): FrameContents {
   const objects = new Uint32Array(
     memory.buffer,
@@ -92,9 +92,10 @@ function contentsOf({ exports, memory, out }: Core, frame: number): FrameContent
 }
 
 /**
- * zpool.walk: visits every frame of objects, in frame order.
- * @param next the first such frame from one on, 0 for none. It is asked before each visit, so a pool that was closed is refused
- * @throws what visit throws; EINVAL for one that is no function or gives a Promise
+ * zpool.walk: visits every frame with objects, in frame order.
+ * @param next returns the first such frame after the given one, 0 when there is none; called before each visit, so it
+ *   refuses a pool that was closed
+ * @throws the errors of visit; EINVAL when visit is not a function or returns a Promise
  */
 export function walkFrames(
   op: string,
@@ -110,7 +111,7 @@ export function walkFrames(
   }
 }
 
-/** Where records of so many words each begin, which lie one behind the other. */
+/** The index of each record in an array of records with `each` words. */
 function startsOf(words: Uint32Array, each: number): number[] {
   return Array.from({ length: words.length / each }, (_, i) => i * each);
 }

@@ -1,4 +1,4 @@
-/** Arguments of a pool's calls, and the bytes of an object. */
+/** Checks arguments of a pool's calls, and copies the bytes of an object. */
 import {
   MODE_RO,
   MODE_RW,
@@ -18,14 +18,14 @@ import type { Core } from './wasm.ts';
 
 const MODES: Record<MapMode, number> = { ro: MODE_RO, rw: MODE_RW, wo: MODE_WO };
 
-/** The core's number of a mode. @throws EINVAL */
+/** The core's number for a map mode. @throws EINVAL */
 export function modeNumber(mode: MapMode): number {
   const number = typeof mode === 'string' && Object.hasOwn(MODES, mode) ? MODES[mode] : undefined;
   if (number !== undefined) return number;
   throw new CompcacheError('EINVAL', 'zpool.map', `mode must be 'rw', 'ro' or 'wo', not ${show(mode)}`);
 }
 
-/** The option of zpool.compact. @throws EINVAL */
+/** Reads the option of zpool.compact. @throws EINVAL */
 export function takeVictims(op: string, options: { victims?: number } | undefined): number {
   if (options === undefined) return NO_LIMIT;
   const { victims = NO_LIMIT } = takeOptions<{ victims?: number }>(op, options, ['victims']);
@@ -33,7 +33,7 @@ export function takeVictims(op: string, options: { victims?: number } | undefine
   return victims;
 }
 
-/** @throws ERANGE when `at` is beyond an object of `size` bytes, or `into` too short for what follows */
+/** @throws ERANGE when `at` is beyond the object's `size` bytes, or `into` is too short for the bytes after `at` */
 export function requireRead(op: string, size: number, at: number, into: Uint8Array | undefined): void {
   if (at > size) throw new CompcacheError('ERANGE', op, `at is ${at}, the object has ${size} bytes`);
   if (into === undefined || lengthOf(into) >= size - at) return;
@@ -41,9 +41,9 @@ export function requireRead(op: string, size: number, at: number, into: Uint8Arr
 }
 
 /**
- * Copies out what zpoolRange has just found: bytes from an address on, which may go on at a second one.
- * @param into where to; default a new array
- * @returns exactly those bytes; a view of `into` when that was given
+ * Copies the bytes that zpoolRange just found: they begin at one address and may continue at a second one.
+ * @param into default: a new array
+ * @returns exactly those bytes; a view of `into` when it was given
  */
 export function copyRange(op: string, core: Core, from: number, length: number, into?: Uint8Array): Uint8Array {
   const target = into ?? new Uint8Array(length);
@@ -58,7 +58,7 @@ export function copyRange(op: string, core: Core, from: number, length: number, 
   return firstOf(target, length);
 }
 
-/** What zpoolLocate has just answered. @param out the result area */
+/** The location that zpoolLocate just returned. @param out the result area */
 export function locationAt(allocator: AllocatorName, frame: number, out: Uint32Array): Location {
   const at = (word: number): number => out[word] as number;
   return rowOf(allocator).location(frame, at(OUT_OFFSET), at(OUT_PLACE_A), at(OUT_PLACE_B));

@@ -1,6 +1,7 @@
 /**
- * Reclaim: the loop of shrink over the victims of a pool, and the calls of its evict callback, which is the caller's and may do
- * anything but destroy the pool or close its RAM. Each victim that was isolated is released, whatever the callback does.
+ * Reclaim: shrink's loop over the victims of a pool, and the calls of the evict callback. The callback is the caller's
+ * code. It may do anything except destroy the pool or close its RAM. Each isolated victim is released, whatever the
+ * callback does.
  */
 import { OUT_CURSOR } from '../assembly/abi.ts';
 import { CompcacheError } from './errors.ts';
@@ -9,36 +10,37 @@ import type { Handle } from './plain-types.ts';
 import type { CoreExports } from './wasm.ts';
 
 const TRIES = 8;
-/** The most tries without a frame of one shrink and all those that its callbacks make. */
+/** The most tries without a freed frame, for one shrink and all shrinks that its callbacks call. */
 const TRIES_IN_ALL = 256;
-/** Calls that take more stack than releasing a victim. */
+/** A number of nested calls that need more stack than releasing a victim. */
 const STACK_CALLS = 256;
 
-/** What a pool needs of its RAM beside the public API. */
+/** The parts of a RAM that a pool needs beside the public API. */
 export interface Owner {
-  /** Depth of evict callbacks that are running. */
+  /** How many evict callbacks are running, nested in each other. */
   evicting: number;
   forget(name: string): void;
 }
 
 /**
- * Evict callbacks in all RAMs of this realm: how many run inside each other, for Ram.restore; and how many tries of the shrinks
- * that run have brought nothing yet. Those have a bound: callbacks that shrink again would take eight to the power of their depth.
+ * Evict callbacks in all RAMs of this realm. `running`: how many are nested in each other now, for Ram.restore.
+ * `tries`: how many tries of the running shrinks gave no frame yet. This number is limited. Otherwise callbacks that
+ * shrink again would make eight to the power of their depth tries.
  */
 export const callbacks = { running: 0, tries: 0 };
 
-/** A pool of which frames are wanted. */
+/** A pool to reclaim frames from. */
 export interface Reclaimed {
   readonly exports: CoreExports;
   /** The result area of the core. */
   readonly out: Uint32Array;
   readonly address: number;
   readonly owner: Owner;
-  /** Calls the evict callback. */
+  /** Calls the evict callback with a handle. */
   evict(handle: Handle): unknown;
 }
 
-/** Evicts until so many frames, at least 1, have come back: how many did. @throws as Zpool.shrink */
+/** Evicts until `pages` frames (at least 1) came back. Returns how many came back. @throws as Zpool.shrink */
 export function reclaim(pool: Reclaimed, pages: number): number {
   let freed = 0;
   if (callbacks.running === 0) callbacks.tries = 0;
@@ -53,7 +55,7 @@ export function reclaim(pool: Reclaimed, pages: number): number {
   return freed;
 }
 
-/** Up to eight victims, until one is empty: the frames it brought, or why none did. */
+/** Tries up to eight victims, until one is emptied. Returns the frames that came back, or the reason why none did. */
 function tryVictims(pool: Reclaimed): { frames: number; failure?: CompcacheError } {
   const { exports, address } = pool;
   const op = 'zpool.shrink';
@@ -90,13 +92,13 @@ function tryVictims(pool: Reclaimed): { frames: number; failure?: CompcacheError
     failure: new CompcacheError(
       'EAGAIN',
       op,
-      `no frame came back in ${TRIES} tries, or in ${TRIES_IN_ALL} of shrinks inside each other`,
+      `no frame came back in ${TRIES} tries, or in ${TRIES_IN_ALL} tries of nested shrinks`,
       cause,
     ),
   };
 }
 
-/** Calls evict for each object of a victim until one is refused. */
+/** Calls evict for each object of a victim until one call refuses. */
 function evictAll({ exports, out, address, owner, evict }: Reclaimed, victim: number): EvictAnswer {
   let cursor = 0;
   for (;;) {
@@ -119,8 +121,9 @@ function evictAll({ exports, out, address, owner, evict }: Reclaimed, victim: nu
 }
 
 /**
- * Requires room for so many more calls on the stack. A victim that was isolated must be released whatever happens, and that
- * takes more stack than isolating it did: so callbacks that call again without end are stopped before, not between. EAGAIN.
+ * Requires room on the stack for STACK_CALLS more calls. An isolated victim must be released in any case, and releasing
+ * takes more stack than isolating. So callbacks that call shrink without end fail before a victim is isolated, and not
+ * between the two. EAGAIN.
  */
 function requireStack(op: string): void {
   try {
@@ -134,5 +137,5 @@ function useStack(calls: number): number {
   return calls === 0 ? 0 : 1 + useStack(calls - 1);
 }
 
-/** How the calls of evict for one victim ended; an object holds what the callback threw. */
+/** How the evict calls for one victim ended. An object holds the error that the callback threw. */
 type EvictAnswer = 'done' | 'refused' | 'promise' | { cause: unknown };

@@ -27,9 +27,9 @@ import { copyRange, locationAt, modeNumber, requireRead, takeVictims } from './z
 import { reclaim, type Owner } from './zpool-reclaim.ts';
 import { PAGE_SIZE, closedCore, type Core } from './wasm.ts';
 
-/** Called by shrink for each object of a victim (ZpoolOptions.evict). */
+/** Called by shrink for each object of a victim. See ZpoolOptions.evict. */
 export type EvictCallback = EvictCallbackOf<Zpool>;
-/** What a pool is made with. */
+/** Options of a new pool. */
 export type ZpoolOptions = ZpoolOptionsOf<Zpool>;
 /** The page table of a pool. */
 export type PageTable = PageTableOf<Zpool>;
@@ -44,10 +44,11 @@ export interface Zpool {
 }
 
 /**
- * One pool of objects in a RAM. Made by {@link Ram.zpool}, {@link Ram.pools} or {@link Ram.openZpool}.
+ * One pool of objects in a RAM. Use {@link Ram.zpool}, {@link Ram.pools} or {@link Ram.openZpool} to get one.
  *
- * Errors of every method: EINVAL for an argument that is no number of 0 … 2^32 - 1, or a handle that was never given out,
- * was freed, or belongs to another pool; ECLOSED after destroy, close, or closing the RAM. Nothing changes when one is thrown.
+ * Errors of every method: EINVAL for an argument that is not a whole number from 0 to 2^32 - 1, or a handle that was
+ * never given out, was freed, or belongs to another pool; ECLOSED after destroy, close, or closing the RAM. A call that
+ * throws changes nothing.
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Zpool {
@@ -55,13 +56,13 @@ export class Zpool {
   readonly #name: string;
   readonly #owner: Owner;
   #core: Core;
-  /** Where its header lies, for calls that only look; 0 once it is gone. */
+  /** Address of the pool's header, for calls that only read; 0 when the pool is gone. */
   #address: number;
-  /** The same for calls that change it; 0 also while a front end holds it, so that the core refuses them. */
+  /** The same for calls that change the pool; also 0 while a front end holds it: then the core refuses them. */
   #own: number;
   #evict: EvictCallback | undefined;
   #pages: PageTable | undefined;
-  /** For codecs that are not of the core. */
+  /** For codecs that are not from the core. */
   readonly #now: PoolNow = {
     core: () => this.#core,
     own: () => this.#own,
@@ -108,17 +109,17 @@ export class Zpool {
     return this.#name;
   }
 
-  /** Whether shrink can evict: true for all allocators. */
+  /** True when shrink can evict. All allocators can. */
   get evictable(): boolean {
     return true;
   }
 
-  /** Whether a holder of a map may sleep: false for zsmalloc only, as in the kernel. */
+  /** True when a caller may sleep while it holds a map: false only for zsmalloc, as in the kernel. */
   get canSleepMapped(): boolean {
     return rowOf(this.#allocator).canSleepMapped;
   }
 
-  /** Whether compact() can move objects. */
+  /** True when compact() can move objects. */
   get mallocSupportMovable(): boolean {
     return rowOf(this.#allocator).isMovable;
   }
@@ -130,7 +131,7 @@ export class Zpool {
     if (this.#pages !== undefined) pageTables.orphan(this.#pages);
   }
 
-  /** Before what changes the pool otherwise than by one call of the core. EBUSY, ECLOSED. */
+  /** Called before changes that are not a single call of the core. EBUSY, ECLOSED. */
   #requireOwn(op: string): void {
     if (this.#own === 0) throw this.#refusal(op, 0, 0);
   }
@@ -152,7 +153,7 @@ export class Zpool {
 
   /**
    * Frees an object.
-   * @throws EBUSY while it is mapped (inside an evict callback too)
+   * @throws EBUSY while it is mapped (also inside an evict callback)
    * @see Linux 6.1 mm/zpool.c zpool_free
    */
   free(handle: Handle): void {
@@ -165,7 +166,7 @@ export class Zpool {
     if (result !== 0) throw this.#refusal(op, result, handle);
   }
 
-  /** The bytes that were asked for. */
+  /** The size of an object in bytes, as given to malloc. */
   size(handle: Handle): number {
     return this.#size('zpool.size', handle);
   }
@@ -178,11 +179,11 @@ export class Zpool {
   }
 
   /**
-   * Copies bytes into an object. For zsmalloc this is what makes its zspage the most recently used.
-   * While the object is mapped through a buffer, the bytes go there, and are kept whatever the mode of the map.
-   * @param bytes any length that fits; a view of shared memory is copied, one of a detached buffer EINVAL
+   * Copies bytes into an object. For zsmalloc, this makes its zspage the most recently used one. While the object is
+   * mapped through a buffer, the bytes go to the buffer. They are then written back whatever the mode of the map.
+   * @param bytes any length that fits; shared memory is copied, a view of a detached buffer gives EINVAL
    * @param at first byte in the object, default 0
-   * @throws ERANGE, and nothing is written, when at + bytes.length exceeds the object
+   * @throws ERANGE when at + bytes.length exceeds the object: nothing is written
    */
   write(handle: Handle, bytes: Uint8Array, at = 0): void {
     if (!isU32(handle)) notAHandle('zpool.write', handle);
@@ -190,17 +191,17 @@ export class Zpool {
     requireU32('zpool.write', 'at', at);
     const length = lengthOf(bytes);
     const { exports, page } = this.#core;
-    // More than a page fits no object: the core says so, or that the handle is bad. (The page of a closed RAM has no bytes.)
+    // More bytes than a page fit no object: the core returns an error. (`page` has no bytes after close.)
     if (length <= page.length) copyIn('zpool.write', 'bytes', page, bytes);
     const result = exports.zpoolWrite(this.#own, handle | 0, at | 0, length) >>> 0;
     if (result !== 0) throw this.#refusal('zpool.write', result, handle);
   }
 
   /**
-   * Copies an object out. While it is mapped through a buffer, the bytes are those of the buffer.
-   * @param into where to; its first bytes are used. Default: a new array of exactly the right length
+   * Reads an object. While it is mapped through a buffer, the bytes come from the buffer.
+   * @param into the bytes are written to its start. Default: a new array of exactly the right length
    * @param at first byte of the object to read, default 0
-   * @returns exactly the object's bytes from `at`; a view of `into` when that was given
+   * @returns exactly the object's bytes from `at` on; a view of `into` when it was given
    * @throws ERANGE when `at` is beyond the object or `into` too short
    */
   read(handle: Handle, into?: Uint8Array, at = 0): Uint8Array {
@@ -219,13 +220,13 @@ export class Zpool {
   }
 
   /**
-   * Maps an object: a view of exactly its bytes until unmap. Hot code uses read and write.
+   * Maps an object: returns a view of exactly its bytes, valid until unmap. In hot code, use read and write instead.
    *
-   * Maps of one object are counted. One that straddles two frames is mapped through a buffer that all its maps share; it
-   * is written back at the last unmap if any map was 'rw' or 'wo'. A 'wo' map of such an object starts as zeros if it is
-   * the first. The view is dead after unmap; using, posting or cloning it then is the caller's fault.
-   * @throws ENOMEM without a frame for the buffer (xvmalloc: for the record of a second mapped object of one frame); EBUSY at
-   *   1023 maps of a zsmalloc or z3fold object, 65535 of a zbud, xvmalloc or xcfmalloc one
+   * The maps of an object are counted. An object that spans two frames is mapped through a buffer, which all its maps
+   * share. The last unmap writes the buffer back if any map was 'rw' or 'wo'. If the first map of such an object is
+   * 'wo', the buffer starts with zeros. After unmap the view must not be used, posted or cloned.
+   * @throws ENOMEM without a frame for the buffer (xvmalloc: for the record of a second mapped object of a frame);
+   *   EBUSY at 1023 maps of a zsmalloc or z3fold object, 65535 of a zbud, xvmalloc or xcfmalloc object
    * @see Linux 6.1 mm/zpool.c zpool_map_handle, mm/zsmalloc.c zs_map_object
    */
   map(handle: Handle, mode: MapMode): Uint8Array {
@@ -244,7 +245,7 @@ export class Zpool {
     if (result !== 0) throw this.#refusal('zpool.unmap', result, handle);
   }
 
-  /** Where an object's data lie. Moves with compaction, unless the object is mapped. */
+  /** The place of an object's data. Compaction changes it, unless the object is mapped. */
   locate(handle: Handle): Location {
     if (!isU32(handle)) notAHandle('zpool.locate', handle);
     const { out, exports } = this.#core;
@@ -258,11 +259,12 @@ export class Zpool {
   /**
    * Stores a page of 4096 bytes, compressed.
    *
-   * With a codec of the core (lz4, the default, or lz4hc) it is one call into it: same-filled test, compress, malloc,
-   * copy. A page whose block would exceed the allocator's largest object is kept as it is, in a whole frame if need be.
-   * @param codec default lz4; one that is not of the core must load the page too
+   * With a codec of the core (lz4, the default, or lz4hc) this is one call into the core: same-filled test, compress,
+   * malloc, copy. When the block would be larger than the allocator's largest object, the page is stored uncompressed,
+   * in a whole frame if needed.
+   * @param codec default lz4; a codec that is not from the core must also be given to loadPage
    * @returns an entry for loadPage and freePage: a handle of this pool, or a negative number for a same-filled page
-   * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame; EIO for a codec that gives nonsense
+   * @throws EINVAL unless page has 4096 bytes; ENOMEM without a frame; EIO for a codec with an invalid result
    */
   storePage(page: Uint8Array, codec?: Codec): PageEntry {
     const op = 'zpool.storePage';
@@ -279,10 +281,10 @@ export class Zpool {
 
   /**
    * Loads a stored page.
-   * @param entry what storePage gave
+   * @param entry the result of storePage
    * @param into 4096 bytes
-   * @param codec the one that stored it, default the core's, which load each other's pages
-   * @throws EINVAL for a bad entry or into; EIO when the object is no page of that codec
+   * @param codec the codec that stored the page; default: the core's codecs, which decode each other's blocks
+   * @throws EINVAL for a bad entry or into; EIO when the object is not a page of that codec
    */
   loadPage(entry: PageEntry, into: Uint8Array, codec?: Codec): void {
     const op = 'zpool.loadPage';
@@ -302,7 +304,7 @@ export class Zpool {
     copyOut(op, 'into', into, page);
   }
 
-  /** Frees a stored page. A same-filled one takes no memory. @throws EBUSY while it is mapped */
+  /** Frees a stored page. A same-filled page takes no memory. @throws EBUSY while it is mapped */
   freePage(entry: PageEntry): void {
     if (typeof entry === 'number' && entry < 0 && isU32(-1 - entry)) {
       if (this.#isGone()) throw this.#closed('zpool.freePage');
@@ -312,10 +314,10 @@ export class Zpool {
   }
 
   /**
-   * The pool's page table: pages under numbers instead of entries. It is made at the first call and lies in the RAM, so
-   * after restore it is there again. A pool has at most one; what storePage and malloc give is beside it.
-   * @param keys 'dense' for keys close together (up to 2^32 - 1), 'sparse' for any up to 2^53 - 1. Default: what the table
-   *   is, or 'dense' for a new one
+   * The pool's page table: it finds pages by key. The first call makes it. It lies in the RAM, so an image contains it.
+   * A pool has at most one. Objects and entries of malloc and storePage are not in it.
+   * @param keys 'dense' for keys that are close together (up to 2^32 - 1), 'sparse' for any keys up to 2^53 - 1.
+   *   Default: the kind of the existing table, or 'dense' for a new one
    * @throws EEXIST when the table is of the other kind; EINVAL
    */
   pageTable(keys?: PageTableKeys): PageTable {
@@ -338,14 +340,15 @@ export class Zpool {
   // ── reclaim and compaction ─────────────────────────────────────────────────
 
   /**
-   * Evicts, least recently used first, until at least so many frames came back. The evict callback is called for each
-   * object of a victim, in the allocator's order, and frees it; a victim that keeps an object goes to the front of the
-   * LRU and costs one of eight tries. Victims with a mapped object are passed over, keep their place and cost no try.
+   * Evicts objects, least recently used first, until at least `pages` frames came back. Calls the evict callback for
+   * each object of a victim, in the allocator's order. The callback frees the object. A victim with an object that was
+   * not freed moves to the front of the LRU list and counts as one of eight tries. A victim with a mapped object is
+   * skipped: it keeps its position and does not count as a try.
    * @param pages frames wanted; 0 does nothing
-   * @returns frames that came back; a zspage may bring several more than were wanted, and for xcfmalloc those are counted
-   *   that second blocks of evicted objects have emptied
-   * @throws only when none came back: EINVAL nothing evictable, no evict callback, or one that gives a Promise; EAGAIN after
-   *   eight tries (the callback's last throw is its cause), or 256 of all shrinks that run inside each other
+   * @returns frames that came back. A zspage may give back several more than were wanted. For xcfmalloc, frames
+   *   also count that are empty because they held second blocks of evicted objects
+   * @throws only when no frame came back: EINVAL when nothing is evictable, there is no evict callback, or it returns a
+   *   Promise; EAGAIN after eight tries (the callback's last error is the cause), or after 256 tries of nested shrinks
    * @see Linux 6.1 mm/zbud.c zbud_reclaim_page; 6.2 mm/zsmalloc.c zs_reclaim_page
    */
   shrink(pages: number): number {
@@ -360,10 +363,10 @@ export class Zpool {
   }
 
   /**
-   * Moves objects so that frames come back.
-   * @param options.victims the most zspages to empty in this call (z3fold: frames, after its deferred work; xcfmalloc: frames);
-   *   default no limit. It bounds what is moved: z3fold and xcfmalloc look through all their frames in every call
-   * @returns frames given back; 0 for zbud and xvmalloc, which cannot move
+   * Moves objects so that frames become free.
+   * @param options.victims the most zspages to empty in this call (z3fold: frames, after its deferred work; xcfmalloc:
+   *   frames); default: no limit. It limits only the moves: z3fold and xcfmalloc look at all their frames in every call
+   * @returns frames given back; 0 for zbud and xvmalloc, which cannot move objects
    * @see Linux 6.4 mm/zsmalloc.c zs_compact (12 groups), 6.1 (4 groups); 6.1 mm/z3fold.c do_compact_page
    */
   compact(options?: { victims?: number }): number {
@@ -373,12 +376,12 @@ export class Zpool {
     return this.#number(op, this.#core.exports.zpoolCompact(this.#own, victims));
   }
 
-  /** Frames that compact() would give back; it may give back fewer (when objects are mapped; of xcfmalloc a few always), never more. */
+  /** The most frames that compact() would give back; fewer when objects are mapped, and a few fewer for xcfmalloc. */
   freeable(): number {
     return this.#number('zpool.freeable', this.#core.exports.zpoolFreeable(this.#address));
   }
 
-  /** Does the work that frees have put off. Only z3fold with deferred: 'manual' has any; nothing happens for the others. */
+  /** Does the deferred work of earlier frees. Only z3fold with deferred: 'manual' has such work. */
   runDeferred(): void {
     this.#requireOwn('zpool.runDeferred');
     this.#number('zpool.runDeferred', this.#core.exports.zpoolRunDeferred(this.#own, 1));
@@ -386,7 +389,7 @@ export class Zpool {
 
   // ── statistics ─────────────────────────────────────────────────────────────
 
-  /** Frames of objects; xcfmalloc's reserve is among them. */
+  /** Frames of objects, including xcfmalloc's reserve. */
   get totalPages(): number {
     return this.#counter('zpool.totalPages', COUNT_FRAMES);
   }
@@ -410,9 +413,9 @@ export class Zpool {
   }
 
   /**
-   * Visits every frame of objects with what lies in it, in frame order. The callback may use the pool; what it changes
-   * in frames still to come is seen.
-   * @throws what the callback throws; EINVAL for one that gives a Promise
+   * Visits every frame with objects, in frame order, with the contents of the frame. The callback may use the pool. Its
+   * changes to frames that were not visited yet are seen.
+   * @throws the errors of the callback; EINVAL when it returns a Promise
    */
   walk(visit: (contents: FrameContents) => void): void {
     const op = 'zpool.walk';
@@ -424,12 +427,12 @@ export class Zpool {
     );
   }
 
-  // ── end ────────────────────────────────────────────────────────────────────
+  // ── destroying ─────────────────────────────────────────────────────────────
 
   /**
-   * Destroys the pool: every frame and descriptor goes back to the RAM, live objects included.
-   * @throws EBUSY while an object is mapped or an evict callback runs, or for the pool of a zswap or ramzswap; ECLOSED the
-   *   second time
+   * Destroys the pool and frees its objects: all its frames go back to the RAM.
+   * @throws EBUSY while an object is mapped or an evict callback runs, or for the pool of a zswap or ramzswap; ECLOSED
+   *   the second time
    */
   destroy(): void {
     if (this.#isGone()) throw this.#closed('zpool.destroy');
@@ -445,7 +448,7 @@ export class Zpool {
     this.#owner.forget(this.#name);
   }
 
-  /** destroy(), and nothing when that is done already. */
+  /** As destroy(), but does nothing when the pool is destroyed already. */
   close(): void {
     if (!this.#isGone()) this.destroy();
   }
@@ -476,18 +479,18 @@ export class Zpool {
     return value;
   }
 
-  /** The error for a failed call of the core. `what` is the size or handle that the call was given. */
+  /** The error for a failed call of the core. `what` is the size or handle that was passed to the call. */
   #failure(op: string, result: number, what: number): CompcacheError {
     if (this.#isGone()) return this.#closed(op);
     const code = codeOf(result);
     return failureOf(this.#core, this.#address, this.#name, op, code, what);
   }
 
-  /** The error for a failed call that would have changed the pool. EBUSY where that is a front end's. */
+  /** The error for a failed call that changes the pool. EBUSY for the pool of a front end. */
   #refusal(op: string, result: number, what: number): CompcacheError {
     const isHeld = this.#own === 0 && !this.#isGone();
     return isHeld
-      ? new CompcacheError('EBUSY', op, `pool ${show(this.#name)} belongs to a front end, which alone may change it`)
+      ? new CompcacheError('EBUSY', op, `pool ${show(this.#name)} belongs to a front end: only that may change it`)
       : this.#failure(op, result, what);
   }
 }

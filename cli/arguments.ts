@@ -1,4 +1,4 @@
-/** Arguments that more than one command takes. */
+/** Arguments that several commands use. */
 import { InvalidArgumentError } from 'commander';
 import {
   ALLOCATORS,
@@ -11,11 +11,11 @@ import {
 } from '../bindings/index.ts';
 import { InputError } from './pages.ts';
 
-/** The codecs of the command line: the core's own and those that are loaded. */
+/** The codecs of the command line: those of the core, and those that loadCodec loads. */
 export const CODECS = ['lz4', 'lz4hc', ...LOADABLE_CODECS] as const;
 export type CodecName = (typeof CODECS)[number];
 
-/** What commands say of the files that they cut into pages. */
+/** The help text for files that a command cuts into pages. */
 export const INPUT_HELP =
   "files to cut into pages, '-' for standard input (default: standard input, if it is a pipe or a file)";
 
@@ -26,7 +26,7 @@ export function parseCount(text: string): number {
   throw new InvalidArgumentError('It must be a whole number from 1.');
 }
 
-/** Names of allocators, separated by commas; several times the option add up. */
+/** Names of allocators, separated by commas. When the option is given several times, the names add up. */
 export function parseAllocators(text: string, previous: AllocatorName[] = []): AllocatorName[] {
   const names = text.split(',').map((name) => name.trim());
   const unknown = names.find((name) => !(ALLOCATORS as readonly string[]).includes(name));
@@ -46,7 +46,7 @@ export function parseCodecs(text: string): CodecName[] {
   return text.split(',').map((name) => parseCodec(name.trim()));
 }
 
-/** Bytes of a RAM of that size, which is rounded up. @throws InputError */
+/** The bytes that a RAM of a given size has, after rounding up. @throws InputError */
 export async function ramBytesOf(size: string): Promise<number> {
   try {
     const ram = await Ram.create({ bytes: size });
@@ -60,7 +60,10 @@ export async function ramBytesOf(size: string): Promise<number> {
   }
 }
 
-/** A codec by its name; those of the core are the same in any RAM. @throws InputError where this host lacks it */
+/**
+ * A codec by its name. Undefined means lz4, the default. Codecs of the core work in any RAM. @throws InputError when
+ * this host does not have it
+ */
 export async function codecNamed(name: CodecName): Promise<Codec | undefined> {
   if (name === 'lz4') return undefined;
   if (name === 'lz4hc') return (await Ram.create({ bytes: '1MiB' })).codec(name);
@@ -73,7 +76,7 @@ export async function codecNamed(name: CodecName): Promise<Codec | undefined> {
   }
 }
 
-/** What is wrong, without the call in front, the code behind, and hints at options that only programs have. */
+/** The message of an error without the call, the code, and hints about options that only programs have. */
 export function reasonOf({ code, message, op }: CompcacheError): string {
   const own = message.slice(op.length + 2, -(code.length + 3));
   return own.split("; existing: '")[0] as string;

@@ -1,7 +1,7 @@
 /**
- * `compcache bench`: how fast are codecs, allocators and the page path here, on these pages?
+ * `compcache bench`: how fast are codecs, allocators and the page path on this machine, with these pages?
  *
- * The contenders of a table run in turn, round by round; ratios are to the first row.
+ * In each round, all contenders of a table run once, one after the other. Ratios are relative to the first row.
  */
 import { InvalidArgumentError, type Command } from 'commander';
 import { CompcacheError, LOADABLE_CODECS, Ram, loadCodec, type Codec } from '../bindings/index.ts';
@@ -29,7 +29,7 @@ const SUITES = {
 type SuiteName = keyof typeof SUITES;
 const NAMES = Object.keys(SUITES) as SuiteName[];
 
-/** The core's codecs, and the loaded ones that this host has. */
+/** The core's codecs, and the loadable codecs that this host has. */
 async function codecs(): Promise<Codec[]> {
   const ram = await Ram.create({ bytes: '1MiB' });
   const loaded: Codec[] = [ram.codec('lz4'), ram.codec('lz4hc')];
@@ -43,7 +43,7 @@ async function codecs(): Promise<Codec[]> {
   return loaded;
 }
 
-/** What --json prints. */
+/** The output of --json. */
 export interface BenchReport extends Machine {
   corpus: { name: string; pages: number };
   suites: Partial<Record<SuiteName, MeasuredTable[]>>;
@@ -79,7 +79,7 @@ async function run(
     const measured: MeasuredTable[] = [];
     for (const table of await SUITES[name](corpus)) {
       measured.push(await measure(table, rounds));
-      if (!isRead) return; // nobody waits for the rest
+      if (!isRead) return; // the reader has gone away
       if (!json) process.stdout.write(`${toText(measured.at(-1) as MeasuredTable)}\n`);
     }
     report.suites[name] = measured;

@@ -1,4 +1,4 @@
-/** The figures that `estimate` makes and shows. */
+/** The results of `estimate`. */
 import type { AllocatorName } from '../bindings/index.ts';
 import type { InputSummary } from './pages.ts';
 
@@ -15,25 +15,25 @@ export interface Result {
   pages: number;
   /** Pages whose 32-bit words are all equal: they take no memory. */
   sameFilled: number;
-  /** Pages whose block is larger than the allocator's largest object: kept raw. */
+  /** Pages whose block is larger than the allocator's largest object: they are stored uncompressed. */
   incompressible: number;
-  /** Of all stored objects; 4096 for a raw page. */
+  /** Bytes of all stored objects; 4096 for a raw page. */
   compressedBytes: number;
   /** Frames of objects. */
   poolFrames: number;
   /** All frames in use: of objects, raw pages and metadata. */
   framesUsed: number;
-  /** Bytes in / bytes of the frames used; null when none is. */
+  /** Bytes of the input divided by bytes of the frames used; null when no frame is used. */
   effectiveRatio: number | null;
-  /** Compressed bytes / bytes of the pool's frames; null when there are none. */
+  /** Compressed bytes divided by bytes of the pool's frames; null when the pool has none. */
   density: number | null;
-  /** Median over batches of the mean of a batch. */
+  /** Median over all batches of the mean time per page. */
   storeMicroseconds: number;
   loadMicroseconds: number;
-  /** RAMs that the input was cut into. */
+  /** The number of RAMs that were needed. */
   rams: number;
-  /** Pages that did not come back as they were. */
+  /** Pages that came back different. */
   different: number;
-  /** The first of them, counted from 0; null when there is none. */
+  /** The number of the first such page, from 0; null when there is none. */
   firstDifferent: number | null;
 }

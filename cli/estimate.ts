@@ -1,8 +1,9 @@
 /**
- * `compcache estimate`: how many frames would these pages take under each allocator, and how fast?
+ * `compcache estimate`: how many frames would these pages need with each allocator, and how fast would it be?
  *
- * The input is read one RAM's worth at a time. Each such part is stored under every allocator in turn, in a RAM of its
- * own, loaded back and compared; where a RAM is full before the part ends, a fresh one goes on. Figures add up over RAMs.
+ * The input is read in parts that fit into one RAM. Each part is stored with every allocator, each in its own RAM,
+ * loaded and compared. When a RAM is full before the end of a part, a new RAM takes the rest. Figures are summed over
+ * all RAMs.
  */
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import type { Command } from 'commander';
@@ -35,16 +36,16 @@ import { createProgress, toJson, toText, type Progress } from './report.ts';
 const EXIT_DIFFERENT = 1;
 const WARM_UP_PAGES = 1000;
 const WARM_UP_RAM = '16MiB';
-const PART = 15 / 16; // of a RAM's frames: so many pages fit even when no page can be compressed
-const BATCH = 64; // pages timed together: one is too short for the clock
-const BATCHES_AT_ONCE = 16; // before events (a signal) are let in
+const PART = 15 / 16; // of a RAM's frames: this many pages fit even when none can be compressed
+const BATCH = 64; // pages that are timed together, because the clock is too coarse for one
+const BATCHES_AT_ONCE = 16; // then the event loop runs once, for example for a signal
 
-/** What is to be estimated. */
+/** The input and the options of an estimate. */
 export interface Request {
   input: Input;
   allocators: readonly AllocatorName[];
   codecName: string;
-  /** undefined: the core's LZ4. */
+  /** Undefined for the core's LZ4. */
   codec: Codec | undefined;
   ramBytes: number;
   /** The most pages to look at. */
@@ -64,7 +65,7 @@ interface Options {
 
 const HELP = `
   compcache estimate data.bin more.bin                 the pages of files
-  tar c src | compcache estimate                       those of a pipe
+  tar c src | compcache estimate                       the pages of a pipe
   compcache estimate --pid 4711                        the memory of a process
   compcache estimate --pages 1000 /dev/urandom         the first pages of a device`;
 
@@ -101,7 +102,7 @@ async function run(files: string[], options: Options): Promise<void> {
   process.exitCode = await runEstimate(request, options.json === true, process);
 }
 
-/** Estimates and prints; the exit code. */
+/** Makes and prints the estimate. Returns the exit code. */
 export async function runEstimate(
   request: Request,
   asJson: boolean,
@@ -126,7 +127,7 @@ export async function runEstimate(
 
 // ── estimate ─────────────────────────────────────────────────────────────────
 
-/** Stores, loads and compares every page under every allocator. */
+/** Stores, loads and compares every page with every allocator. */
 export async function estimate(request: Request, progress: Progress): Promise<Report> {
   const { input, allocators, codec, ramBytes, maxPages } = request;
   const trials = allocators.map((allocator) => new Trial(allocator, codec, ramBytes, progress));
@@ -139,7 +140,7 @@ export async function estimate(request: Request, progress: Progress): Promise<Re
   return { input: input.summary, codec: request.codecName, ramBytes, results: trials.map((trial) => trial.result()) };
 }
 
-/** One allocator, with all the pages that it was given. */
+/** One allocator, and the sums over all its pages. */
 class Trial {
   readonly #allocator: AllocatorName;
   readonly #codec: Codec | undefined;
@@ -167,7 +168,7 @@ class Trial {
     this.#progress = progress;
   }
 
-  /** Stores and loads a part of the input, in as many RAMs as it takes. */
+  /** Stores and loads a part of the input, in as many RAMs as needed. */
   async add(pages: readonly Uint8Array[]): Promise<void> {
     if (this.#sums.pages === 0) await this.#warmUp(pages);
     for (let first = 0; first < pages.length;) {
@@ -190,7 +191,7 @@ class Trial {
     };
   }
 
-  /** The first 1,000 pages, or fewer of them repeatedly, in a RAM of no further use. */
+  /** Stores and loads the first 1,000 pages in a RAM of their own. Fewer pages are repeated. */
   async #warmUp(pages: readonly Uint8Array[]): Promise<void> {
     const ram = await Ram.create({ bytes: WARM_UP_RAM });
     const pool = ram.zpool(this.#allocator);
@@ -201,7 +202,7 @@ class Trial {
     ram.close();
   }
 
-  /** Stores pages in a fresh RAM until it is full, and loads them back. Returns how many it holds. */
+  /** Stores pages in a new RAM until it is full, loads them and compares them. Returns how many pages fit. */
   async #fill(pages: readonly Uint8Array[]): Promise<number> {
     const ram = await Ram.create({ bytes: this.#ramBytes });
     try {
@@ -240,7 +241,7 @@ class Trial {
     }
   }
 
-  /** Appends the entries of the pages, fewer of them when the RAM is full. */
+  /** Stores pages and appends their entries. Stops early when the RAM is full. */
   #store(pool: Zpool, pages: readonly Uint8Array[], entries: PageEntry[]): void {
     try {
       for (const page of pages) entries.push(pool.storePage(page, this.#codec));
@@ -249,7 +250,7 @@ class Trial {
     }
   }
 
-  /** Loads at most a batch into the buffers; the places of pages that could not be loaded. */
+  /** Loads at most a batch into the buffers. Returns the indexes of pages that could not be loaded. */
   #load(pool: Zpool, entries: readonly PageEntry[]): Set<number> {
     const lost = new Set<number>();
     for (let n = 0; n < entries.length; n++) {
@@ -291,7 +292,7 @@ class Trial {
   }
 }
 
-/** Times of batches. Those that are not full say less, and count only where there are no others. */
+/** The times of batches. Shorter batches are less exact: they count only when there is no full batch. */
 class Timing {
   readonly #full: number[] = [];
   readonly #short: number[] = [];
@@ -300,7 +301,7 @@ class Timing {
     if (pages !== 0) (pages === BATCH ? this.#full : this.#short).push((milliseconds * 1000) / pages);
   }
 
-  /** Microseconds of a page. */
+  /** Median microseconds per page. */
   median(): number {
     return median(this.#full.length === 0 ? this.#short : this.#full);
   }

@@ -1,25 +1,25 @@
-/** Images of a RAM in files: written whole or not at all, and read back. */
+/** Images of a RAM in files. A file is written completely or not at all. */
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CompcacheError } from '../bindings/index.ts';
 import { InputError } from './pages.ts';
 
-/** The file holds the memory of a disk. */
+/** Only the owner may read the file, because it holds the contents of a disk. */
 const PRIVATE = 0o600;
 const PART = 2 ** 26;
 
-/** A file beside its place, which it takes with `commit`. */
+/** A temporary file beside the final path. `commit` renames it. */
 export interface NewFile {
-  /** Writes the parts of an image, one after the other: how many bytes. Between them events come in. */
+  /** Writes the parts of an image one after the other. Returns the number of bytes. Events run between the parts. */
   write(parts: Iterable<Uint8Array>): Promise<number>;
-  /** Makes it last and gives it its place. */
+  /** Makes the file durable and moves it to its final path. */
   commit(): Promise<void>;
-  /** Gives it up, unless it has its place. */
+  /** Removes the temporary file. Does nothing after commit. */
   abandon(): Promise<void>;
 }
 
-/** Begins a file for a place, in which there may be an older one. EIO, ENOSPC. */
+/** Creates a temporary file for a path. The path may have an older file. EIO, ENOSPC. */
 export async function newFile(op: string, path: string): Promise<NewFile> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   const file = await failing(op, path, open(temporary, 'wx', PRIVATE));
@@ -50,13 +50,13 @@ export async function newFile(op: string, path: string): Promise<NewFile> {
 async function writeParts(file: FileHandle, parts: Iterable<Uint8Array>): Promise<number> {
   let bytes = 0;
   for (const part of parts) {
-    await file.writeFile(part); // behind what is there
+    await file.writeFile(part); // appends to the file
     bytes += part.length;
   }
   return bytes;
 }
 
-/** What the host refuses, as an error of ours. */
+/** Turns an error of the host into one of ours. */
 async function failing<T>(op: string, path: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -67,17 +67,17 @@ async function failing<T>(op: string, path: string, work: Promise<T>): Promise<T
   }
 }
 
-/** The bytes of an image. @throws InputError for what cannot be read */
+/** The bytes of an image. @throws InputError when the file cannot be read */
 export async function readImage(path: string): Promise<Uint8Array> {
   try {
     const file = await open(path, 'r');
     try {
       const stat = await file.stat();
-      if (!stat.isFile()) throw new Error('it is no file');
+      if (!stat.isFile()) throw new Error('it is not a regular file');
       const bytes = new Uint8Array(stat.size);
       for (let at = 0; at < bytes.length;) {
         const { bytesRead } = await file.read(bytes, at, Math.min(PART, bytes.length - at), at);
-        if (bytesRead === 0) throw new Error('it has become shorter');
+        if (bytesRead === 0) throw new Error('it became shorter during the read');
         at += bytesRead;
       }
       return bytes;

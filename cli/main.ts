@@ -2,8 +2,8 @@
 /**
  * The command line `compcache`. Without a command it shows its help.
  *
- * Exit codes: 0 done; 1 a page came back different; 2 a fault of the caller's or of what was given, said in one line on
- * stderr; 70 a fault of this program.
+ * Exit codes: 0 success; 1 a page came back different; 2 a mistake of the user or in the input, with one line on
+ * stderr; 70 an error in this program.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -21,7 +21,7 @@ import { addSwap } from './swap.ts';
 const EXIT_USAGE = 2;
 const EXIT_INTERNAL = 70;
 
-/** The version in the package.json above this file, which runs from cli/ and from dist/cli/. */
+/** The version in package.json, in a folder above this file. This file runs from cli/ and from dist/cli/. */
 function version(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
@@ -44,7 +44,7 @@ function createProgram(): Command {
   return program;
 }
 
-/** `compcache help [command]`. Commander's own takes a command that there is not for none. */
+/** `compcache help [command]`. Commander's own help command ignores an unknown command. */
 function addHelp(program: Command): void {
   program
     .command('help')
@@ -60,7 +60,7 @@ function addHelp(program: Command): void {
     });
 }
 
-/** Says what went wrong, and gives the exit code for it. */
+/** Prints an error. Returns the exit code. */
 function fail(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : complain(usage(error));
   if (error instanceof InputError || error instanceof CompcacheError) return complain(error.message);
@@ -77,7 +77,7 @@ function usage({ code, message }: CommanderError): string {
   return code === 'commander.help' ? 'a command is needed; see compcache --help' : message.replace(/^error: /, '');
 }
 
-/** A reader that has gone away (`| head`) is no fault; anything else is. */
+/** A reader that went away (`| head`) is not an error. Any other failure is. */
 function outputFailed(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') process.exitCode = complain(`cannot write the output: ${error.message}`);
 }

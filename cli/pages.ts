@@ -1,8 +1,8 @@
 /**
  * Where pages come from: files, standard input, the memory of a process.
  *
- * Every input is cut into pages of 4 KiB; the last one of a file is padded with zeros. Nothing larger than a block is held
- * here: `parts` gathers as many pages as its caller wants at a time.
+ * Every input is cut into pages of 4 KiB. The last page of a file is padded with zeros. Only one block of an input is
+ * in memory at a time. `parts` collects as many pages as its caller wants.
  */
 import {
   closeSync,
@@ -22,37 +22,37 @@ import { PAGE_SIZE } from '../bindings/index.ts';
 
 const BLOCK_BYTES = 256 * PAGE_SIZE;
 const NAMES_SHOWN = 3;
-const STDIN = 0; // its descriptor
+const STDIN = 0; // the descriptor
 
-/** A fault of the caller's: one line on stderr, exit code 2. */
+/** A mistake of the user. It is shown in one line on stderr, with exit code 2. */
 export class InputError extends Error {}
 
-/** What was read. Complete when `parts` has ended. */
+/** A summary of what was read. Complete when `parts` has ended. */
 export interface InputSummary {
-  /** For people: the file names, '-' being 'standard input', or the process. */
+  /** For display: the file names ('standard input' for '-'), or the process. */
   name: string;
   pages: number;
-  /** Bytes read: padding is not counted. */
+  /** Bytes read, without padding. */
   bytes: number;
-  /** Zero bytes that fill up the last page of an input. */
+  /** Zero bytes that pad the last page of each input. */
   paddedBytes: number;
-  /** Whether reading stopped at the limit of pages, so that there may be more. */
+  /** True when reading stopped at the limit of pages. There may be more pages. */
   limited: boolean;
   process?: ProcessSummary;
 }
 
-/** Pages are of 4 KiB, and of private writable mappings only. */
+/** Counts of 4 KiB pages in private writable mappings. */
 export interface ProcessSummary {
   pid: number;
   command: string;
-  /** Pages that were never touched, or dropped since. */
+  /** Pages that were never touched, or were dropped. */
   absentPages: number;
   swappedPages: number;
-  /** Pages that were present and could not be read: of a device, or gone meanwhile. */
+  /** Pages that were present but could not be read: they belong to a device, or are gone. */
   unreadablePages: number;
 }
 
-/** Some pages, and the zero bytes at the end of the last one. */
+/** Some pages, and the number of zero bytes that pad the last one. */
 interface Block {
   pages: Uint8Array[];
   padding: number;
@@ -60,22 +60,22 @@ interface Block {
 
 export interface Input {
   readonly summary: InputSummary;
-  /** Pages to come, as far as is known: 0 for a pipe. */
+  /** The expected number of pages, 0 when it is not known (a pipe). */
   readonly expectedPages: number;
   blocks(): AsyncGenerator<Block>;
 }
 
-/** What a command says of its input, beside the files. */
+/** Options of the input, besides the files. */
 export interface InputOptions {
   pid?: number | undefined;
-  /** Whether no more than so many pages are read. If not, an input without end is refused. */
+  /** True when only a limited number of pages is read. Otherwise an input that may be endless is refused. */
   isBounded?: boolean;
 }
 
 /**
- * The input that the command line names.
- * @param files names, '-' for standard input; none and no pid: standard input, if it is a pipe or a file
- * @throws InputError for what cannot be read
+ * Opens the input that the command line names.
+ * @param files names, '-' for standard input; without files and pid: standard input, if it is a pipe or a file
+ * @throws InputError when the input cannot be read
  */
 export async function openInput(
   files: readonly string[],
@@ -86,26 +86,26 @@ export async function openInput(
   return openProcess(pid);
 }
 
-/** The name of standard input, if somebody has sent something there: a terminal or the null device is no input. */
+/** The name of standard input, if it is redirected: a terminal or the null device is not an input. */
 function standardInput(): string {
   if (isPipeOrFile(STDIN)) return '-';
   throw new InputError("there is nothing to read: name a FILE, give --pid N, or send pages to standard input ('-')");
 }
 
-/** A program in Node gives its children sockets for pipes. */
+/** True for a pipe, a file or a socket. A Node program gives its child processes sockets instead of pipes. */
 function isPipeOrFile(descriptor: number): boolean {
   try {
     const found = fstatSync(descriptor);
     return found.isFIFO() || found.isFile() || found.isSocket();
   } catch {
-    return false; // it is closed
+    return false; // the descriptor is closed
   }
 }
 
 /**
- * The pages of an input, so many at a time; the last part may be smaller.
- * @param limit the most pages of all parts
- * @throws InputError when there is no page at all, or one cannot be read
+ * The pages of an input, in parts of `partPages` pages. The last part may be smaller.
+ * @param limit the most pages of all parts together
+ * @throws InputError when there are no pages, or the input cannot be read
  */
 export async function* parts(input: Input, partPages: number, limit = Infinity): AsyncGenerator<Uint8Array[]> {
   const { summary } = input;
@@ -166,7 +166,7 @@ function nameOf(file: string): string {
   return file === '-' ? 'standard input' : file;
 }
 
-/** What is known of a file that can be read, as far as can be told without reading it. Its size is 0 for a device or pipe. */
+/** Checks that a file can be read, without reading it. Returns its stats. The size of a device or pipe is 0. */
 async function readableStats(file: string): Promise<Stats> {
   try {
     if (file !== '-') await access(file, constants.R_OK);
@@ -178,13 +178,13 @@ async function readableStats(file: string): Promise<Stats> {
   }
 }
 
-/** Character devices tell no size, and many give bytes for ever. A terminal does not, nor does the null device. */
+/** Character devices have no size, and many are endless. A terminal and the null device are not. */
 function mayBeEndless(file: string, found: Stats): boolean {
   if (!found.isCharacterDevice()) return false;
   return !(file === '-' && isatty(STDIN)) && found.rdev !== nullDevice();
 }
 
-/** The number of the null device; undefined where it has none. */
+/** The device number of the null device. Undefined when there is none. */
 function nullDevice(): number | undefined {
   try {
     return statSync(devNull).rdev;
@@ -219,7 +219,7 @@ async function* cut(stream: AsyncIterable<Buffer>): AsyncGenerator<Block> {
   if (filled !== 0) yield toBlock(bytes, filled);
 }
 
-/** The pages of a zeroed buffer that is filled so far. */
+/** The pages of a zeroed buffer whose first `filled` bytes are used. */
 function toBlock(bytes: Uint8Array, filled: number): Block {
   const length = Math.ceil(filled / PAGE_SIZE);
   const pages = Array.from({ length }, (_, n) => bytes.subarray(n * PAGE_SIZE, (n + 1) * PAGE_SIZE));
@@ -233,7 +233,7 @@ const REASONS: Record<string, string> = {
   EISDIR: 'it is a directory',
 };
 
-/** The fault of a file that cannot be read. @param name for people */
+/** The error for a file that cannot be read. @param name for display */
 export function unreadable(name: string, error: unknown): InputError {
   return new InputError(`cannot read ${name}: ${REASONS[codeOf(error)] ?? String((error as Error).message)}`, {
     cause: error,
@@ -246,15 +246,15 @@ function codeOf(error: unknown): string {
 
 // ── a process ────────────────────────────────────────────────────────────────
 //
-// It goes on running meanwhile, so its pages are not of one moment. That does not matter here: each is read once.
+// The process keeps running, so its pages are not from one moment. That does not matter: each page is read only once.
 
-const PRESENT = 0x80; // of the highest byte of a pagemap entry: bit 63
+const PRESENT = 0x80; // in the highest byte of a pagemap entry: bit 63
 const SWAPPED = 0x40; // bit 62
 const ENTRY_BYTES = 8;
 const ENTRIES_AT_ONCE = 65536;
 const AT_PAGESZ = 6;
 
-/** Memory from address to address + bytes, all of it mapped or present. */
+/** The memory from address to address + bytes. */
 export interface Range {
   address: number;
   bytes: number;
@@ -311,7 +311,7 @@ export function privateWritable(maps: string): Range[] {
   return ranges;
 }
 
-/** The present pages of a process's private writable mappings; the others are counted. */
+/** The present pages in a process's private writable mappings. Counts the other pages. */
 function presentRanges(pid: number, found: ProcessSummary): Range[] {
   const kernelPage = kernelPageBytes();
   const pagemap = openSync(`/proc/${pid}/pagemap`, 'r');
@@ -331,7 +331,7 @@ function presentRanges(pid: number, found: ProcessSummary): Range[] {
   return ranges;
 }
 
-/** So many pagemap entries; those that the kernel does not give (the mapping is gone) are 0: absent. */
+/** Reads pagemap entries. Entries that the kernel does not give (the mapping is gone) are 0, which means absent. */
 function readEntries(pagemap: number, first: number, length: number): Uint8Array {
   const entries = new Uint8Array(length * ENTRY_BYTES);
   for (let at = 0, read = 1; read !== 0 && at < entries.length; at += read) {
@@ -340,7 +340,7 @@ function readEntries(pagemap: number, first: number, length: number): Uint8Array
   return entries;
 }
 
-/** Appends the present pages to ranges, joined where they touch, and counts the others. */
+/** Appends the present pages to ranges, merges adjacent ranges, and counts the other pages. */
 export function sortPages(
   entries: Uint8Array,
   address: number,
@@ -358,7 +358,9 @@ export function sortPages(
   }
 }
 
-/** Bytes of a page of this kernel, from the auxiliary vector of this process: pairs of 64-bit words. */
+/**
+ * The kernel's page size in bytes. It is in this process's auxiliary vector, which consists of pairs of 64-bit words.
+ */
 function kernelPageBytes(): number {
   const vector = readFileSync('/proc/self/auxv');
   for (let at = 0; at + 16 <= vector.length; at += 16) {
@@ -367,7 +369,7 @@ function kernelPageBytes(): number {
   return PAGE_SIZE;
 }
 
-/** The pages of a range; one that cannot be read is counted and left out. */
+/** The pages of a range. Pages that cannot be read are counted and left out. */
 function* readRange(memory: number, range: Range, found: ProcessSummary): Generator<Block> {
   const end = range.address + range.bytes;
   for (let at = range.address; at < end;) {
@@ -379,7 +381,7 @@ function* readRange(memory: number, range: Range, found: ProcessSummary): Genera
   }
 }
 
-/** Bytes that could be read at an address: 0 where the first cannot. */
+/** Reads bytes at an address. Returns the number of bytes, 0 when the first one cannot be read. */
 function readSome(memory: number, into: Uint8Array, address: number): number {
   try {
     return readSync(memory, into, 0, into.length, address);

@@ -1,4 +1,7 @@
-/** What `estimate` shows: the table, the JSON object, and the progress bar on a terminal; other commands take parts of it. */
+/**
+ * The output of `estimate`: the table, the JSON object, and the progress bar on a terminal. Other commands use parts of
+ * it.
+ */
 import { SingleBar } from 'cli-progress';
 import type { Report, Result } from './estimate-report.ts';
 import type { InputSummary, ProcessSummary } from './pages.ts';
@@ -27,17 +30,17 @@ const COLUMNS: Column[] = [
   { title: 'µs/load', cell: (result) => fixed(result.loadMicroseconds, 2) },
 ];
 
-/** The header and the table, for people. */
+/** The header and the table as text. */
 export function toText(report: Report): string {
   return `${describe(report.input)}\n${settings(report)}\n\n${table(report.results)}\n`;
 }
 
-/** One JSON object, for programs. */
+/** One JSON object. */
 export function toJson(report: object): string {
   return `${JSON.stringify(report, null, 2)}\n`;
 }
 
-/** What was read. */
+/** Describes the input. */
 export function describe(input: InputSummary): string {
   const { name, pages, bytes, paddedBytes, limited, process } = input;
   const parts = [`${limited ? 'first ' : ''}${plural(pages, 'page')}`, plural(bytes, 'byte')];
@@ -56,7 +59,7 @@ function settings({ codec, ramBytes, results }: Report): string {
   return `${codecAndRam(codec, ramBytes)}${cut}`;
 }
 
-/** What both `estimate` and `swap` work with. */
+/** Describes the codec and the RAM, for `estimate` and `swap`. */
 export function codecAndRam(codec: string, ramBytes: number): string {
   return `codec ${codec}, RAM of ${ramBytes % MIB === 0 ? `${ramBytes / MIB} MiB` : `${ramBytes / 1024} KiB`}`;
 }
@@ -80,16 +83,16 @@ export function plural(value: number, noun: string): string {
   return `${whole(value)} ${noun}${value === 1 ? '' : 's'}`;
 }
 
-/** A name without what could move the cursor. */
+/** Replaces control characters, which could move the cursor. */
 export function printable(text: string): string {
   return text.replace(/\p{Cc}+/gu, ' ');
 }
 
 // ── progress ─────────────────────────────────────────────────────────────────
 
-/** Steps are pages stored and pages loaded, or operations, under each allocator. */
+/** Progress in steps. A step is a page that is stored or loaded, or an operation, for each allocator. */
 export interface Progress {
-  /** @param steps all that are known of so far; may grow */
+  /** @param steps the number that is known now; it may grow */
   expect(steps: number): void;
   step(steps: number, doing: string): void;
   stop(): void;
@@ -98,7 +101,7 @@ export interface Progress {
 export const SILENT: Progress = { expect() {}, step() {}, stop() {} };
 const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM'];
 
-/** A bar on a terminal, nothing elsewhere. */
+/** A progress bar on a terminal, nothing elsewhere. */
 export function createProgress(stream: NodeJS.WriteStream): Progress {
   return stream.isTTY ? new Bar(stream) : SILENT;
 }
@@ -127,7 +130,7 @@ class Bar implements Progress {
     this.#bar.stop();
   }
 
-  /** Leaves the terminal as it was and dies of the signal, as without a bar. */
+  /** Removes the bar, and lets the signal end the process as usual. */
   readonly #interrupted = (signal: NodeJS.Signals): void => {
     this.stop();
     process.kill(process.pid, signal);

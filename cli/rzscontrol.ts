@@ -1,6 +1,4 @@
-/**
- * `compcache rzscontrol`: orders for a device that `compcache serve` serves, by the option names of the rzscontrol of 2009.
- */
+/** `compcache rzscontrol`: controls a device of `compcache serve`. The option names are those of rzscontrol of 2009. */
 import { resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import {
@@ -18,8 +16,8 @@ import { InputError } from './pages.ts';
 import { toJson } from './report.ts';
 
 const KB = 1024;
-/** Milliseconds that an order may take: it works beside the I/O of others, and waits for those before it. */
-const ORDER_MS = 600_000;
+/** Milliseconds that an action may take: it runs beside other I/O, and waits for earlier actions. */
+const ACTION_MS = 600_000;
 const SELECTIONS = ['idle', 'huge', 'huge_idle', 'incompressible'] as const;
 const RECOMPRESS = ['idle', 'huge', 'huge_idle', 'all'] as const;
 
@@ -45,16 +43,16 @@ interface Options {
 
 type Stats = RamzswapStats & { allocator: string; codec: string; mmStat: MmStat; ioStat: IoStat; bdStat: BdStat };
 
-/** What can be asked for; one of them, and --stats besides. */
-const ORDERS = ['init', 'reset', 'compact', 'idle', 'writeback', 'recompress', 'save'] as const;
-type Order = (typeof ORDERS)[number];
-/** Options of --init only. */
+/** The actions. Only one may be given, with or without --stats. */
+const ACTIONS = ['init', 'reset', 'compact', 'idle', 'writeback', 'recompress', 'save'] as const;
+type Action = (typeof ACTIONS)[number];
+/** Options that need --init. */
 const INIT_ONLY = ['disksize_kb', 'backing_swap', 'allocator', 'codec', 'recomp', 'swap_header'] as const;
 
 export function addRzscontrol(program: Command): void {
   program
     .command('rzscontrol')
-    .description('Gives orders to a device of compcache serve.')
+    .description('Controls a device of compcache serve.')
     .argument('<path>', 'its NBD socket, or its control socket')
     .option('--init', 'initialise the device')
     .option('--disksize_kb <n>', 'with --init: KiB of the device', parseCount)
@@ -70,14 +68,14 @@ export function addRzscontrol(program: Command): void {
     .option('--swap_header', 'with --init: make page 0 a swap header')
     .option('--reset', 'give all memory back; the device is not initialised then')
     .option('--compact', 'move objects together')
-    .option('--idle [seconds]', 'mark pages as idle that were not used for so long; default all', parseKb)
+    .option('--idle [seconds]', 'mark pages as idle that were not used for this time; default: all pages', parseKb)
     .addOption(new Option('--writeback <pages>', 'move pages to the backing file').choices([...SELECTIONS]))
     .addOption(
-      new Option('--recompress <pages>', 'compress pages anew with the further codecs').choices([...RECOMPRESS]),
+      new Option('--recompress <pages>', 'compress pages again with the further codecs').choices([...RECOMPRESS]),
     )
     .option('--save <file>', 'write an image of the device to a file, for serve --image; I/O waits meanwhile')
-    .option('--stats', 'show the statistics, after anything else')
-    .option('--control <path>', 'control socket; default: PATH with .ctl behind, or else PATH itself')
+    .option('--stats', 'show the statistics, after any other action')
+    .option('--control <path>', 'control socket; default: PATH.ctl, or else PATH itself')
     .option('--json', 'answer in JSON')
     .action(rzscontrol);
 }
@@ -90,15 +88,15 @@ function parseKb(text: string): number {
 }
 
 async function rzscontrol(path: string, options: Options): Promise<void> {
-  const order = orderOf(options);
+  const action = actionOf(options);
   const ask = (op: string, args?: Record<string, unknown>, more?: AskOptions): Promise<unknown> =>
     options.control === undefined
       ? askControl(`${path}.ctl`, op, args, { ...more, orElse: path })
       : askControl(options.control, op, args, more);
   const answers: Record<string, unknown> = {};
   try {
-    if (order !== undefined) answers[order] = await ask(order, argumentsOf(order, options), { timeout: ORDER_MS });
-    if (order !== 'init' && options.memlimit_kb !== undefined)
+    if (action !== undefined) answers[action] = await ask(action, argumentsOf(action, options), { timeout: ACTION_MS });
+    if (action !== 'init' && options.memlimit_kb !== undefined)
       answers.memlimit = await ask('memlimit', { memlimit: options.memlimit_kb * KB });
     if (options.stats === true) answers.stats = await ask('stats');
   } catch (error) {
@@ -107,14 +105,16 @@ async function rzscontrol(path: string, options: Options): Promise<void> {
   process.stdout.write(options.json === true ? toJson(answers) : textOf(answers));
 }
 
-/** The one order that is given, if any; InputError for several, none at all, or an option that belongs to another. */
-function orderOf(options: Options): Order | undefined {
-  const given = ORDERS.filter((order) => options[order] !== undefined);
+/**
+ * The action, if there is one. InputError for several, for nothing to do, and for an option that needs another action.
+ */
+function actionOf(options: Options): Action | undefined {
+  const given = ACTIONS.filter((action) => options[action] !== undefined);
   if (given.length > 1) throw new InputError(`--${given[0]} and --${given[1]} cannot be given together`);
   const alone = given.length === 0 && options.memlimit_kb === undefined && options.stats !== true;
   if (alone)
     throw new InputError(
-      `nothing to do: give ${ORDERS.map((order) => `--${order}`).join(', ')}, --memlimit_kb or --stats`,
+      `nothing to do: give ${ACTIONS.map((action) => `--${action}`).join(', ')}, --memlimit_kb or --stats`,
     );
   const lost = given[0] === 'init' ? undefined : INIT_ONLY.find((key) => options[key] !== undefined);
   if (lost !== undefined) throw new InputError(`--${lost} is for --init`);
@@ -122,8 +122,8 @@ function orderOf(options: Options): Order | undefined {
   return given[0];
 }
 
-function argumentsOf(order: Order, options: Options): Record<string, unknown> {
-  switch (order) {
+function argumentsOf(action: Action, options: Options): Record<string, unknown> {
+  switch (action) {
     case 'init':
       return defined({
         disksize: (options.disksize_kb as number) * KB,
@@ -151,7 +151,7 @@ function defined(args: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(args).filter(([, value]) => value !== undefined));
 }
 
-/** The message without the names of calls in front. */
+/** The message without the names of calls before it. */
 function plain({ message }: CompcacheError): string {
   return message.replace(/^(?:[\w.]+: )+/, '');
 }
@@ -159,12 +159,12 @@ function plain({ message }: CompcacheError): string {
 // ── text ─────────────────────────────────────────────────────────────────────
 
 function textOf({ stats, ...answers }: Record<string, unknown>): string {
-  const lines = Object.entries(answers).map(([order, answer]) => sentence(order, answer as Record<string, number>));
-  return [...lines, ...(stats === undefined ? [] : record(stats as Stats))].map((line) => `${line}\n`).join('');
+  const lines = Object.entries(answers).map(([action, answer]) => sentence(action, answer as Record<string, number>));
+  return [...lines, ...(stats === undefined ? [] : statistics(stats as Stats))].map((line) => `${line}\n`).join('');
 }
 
-function sentence(order: string, answer: Record<string, number>): string {
-  switch (order) {
+function sentence(action: string, answer: Record<string, number>): string {
+  switch (action) {
     case 'init':
       return `initialised: ${answer.disksize as number} bytes`;
     case 'reset':
@@ -184,8 +184,8 @@ function sentence(order: string, answer: Record<string, number>): string {
   }
 }
 
-/** The record of 2009, a line each. */
-function record(stats: Stats): string[] {
+/** The statistics in the format of 2009, one line for each. */
+function statistics(stats: Stats): string[] {
   const inMemory = stats.pagesStored - stats.pagesSame - stats.bdStat.bdCount;
   const percent = (pages: number): string => `${inMemory === 0 ? 0 : Math.round((100 * pages) / inMemory)} %`;
   const kb = (bytes: number): string => `${Math.round(bytes / KB)} kB`;

@@ -1,7 +1,8 @@
 /**
- * `compcache serve`: a compressed RAM disk that NBD clients attach.
+ * `compcache serve`: a compressed RAM disk for NBD clients.
  *
- * The device is a Ramzswap, exported over a Unix socket or a port. A second socket takes the orders of `compcache rzscontrol`.
+ * The device is a Ramzswap, exported on a Unix socket or a TCP port. A second socket takes the requests of `compcache
+ * rzscontrol`.
  */
 import { existsSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
@@ -48,8 +49,8 @@ interface Options {
   exportName?: string;
 }
 
-/** What init is told, by the command line or through the control socket. */
-interface Order {
+/** The arguments of init, from the command line or the control socket. */
+interface InitArguments {
   disksize?: number | string;
   memlimit?: number | string;
   allocator?: AllocatorName;
@@ -60,24 +61,24 @@ interface Order {
   swapHeader?: boolean;
 }
 
-const ORDER_KEYS = ['disksize', 'memlimit', 'allocator', 'codec', 'recomp', 'backing', 'swapHeader'];
+const INIT_KEYS = ['disksize', 'memlimit', 'allocator', 'codec', 'recomp', 'backing', 'swapHeader'];
 
 // ── command ──────────────────────────────────────────────────────────────────
 
 const HELP = `
 Attach it with any NBD client, as root for a real device node:
   nbd-client -unix PATH /dev/nbd0      qemu-img convert disk.qcow2 'nbd+unix:///?socket=PATH'      nbdcopy FILE 'nbd+unix:///?socket=PATH'
-Orders while it runs: compcache rzscontrol PATH --stats, and others; PATH is that of --socket or of --control.
-It ends at SIGINT or SIGTERM; what was on the device is gone then, unless rzscontrol --save FILE has saved it. serve --image FILE
-goes on with it, with the same --backing file where it had one. Who can open the socket can read and write all of it.
+To control it while it runs: compcache rzscontrol PATH --stats, and others; PATH is that of --socket or of --control.
+SIGINT or SIGTERM ends it; the contents of the device are then lost, unless rzscontrol --save FILE has saved them. serve --image FILE
+continues with them; give it the same --backing file if there was one. Everyone who can open the socket can read and write all of it.
 `;
 
 export function addServe(program: Command): void {
   program
     .command('serve')
     .description('Serves a compressed RAM disk over NBD.')
-    .option('--image <file>', 'go on with a device that rzscontrol --save has saved')
-    .option('--disksize <size>', 'bytes of the device, as in 256M; without, it is initialised by rzscontrol')
+    .option('--image <file>', 'continue with a device that rzscontrol --save has saved')
+    .option('--disksize <size>', 'bytes of the device, as in 256M; without it, rzscontrol initialises the device')
     .option('--memlimit <size>', 'the most memory of the pool')
     .addOption(new Option('--allocator <name>', 'allocator of the pool').choices([...ALLOCATORS]))
     .option('--codec <name>', `codec: ${CODECS.join(', ')}`, parseCodec)
@@ -91,8 +92,8 @@ export function addServe(program: Command): void {
       '--bind <address>',
       'address of the port; default 127.0.0.1; any other lets other machines in, without a password',
     )
-    .option('--control <path>', 'control socket; default: that of the socket with .ctl behind')
-    .option('--export-name <name>', 'name of the export beside the default one')
+    .option('--control <path>', 'control socket; default: the path of the socket followed by .ctl')
+    .option('--export-name <name>', 'a name for the export, in addition to the default name')
     .addHelpText('after', HELP)
     .action(serve);
 }
@@ -106,7 +107,7 @@ function parsePort(text: string): number {
 async function serve(options: Options): Promise<void> {
   const { socket, port, bind, exportName } = options;
   if ((socket === undefined) === (port === undefined))
-    throw new InputError('serve needs --socket PATH or --port N, one of them');
+    throw new InputError('serve needs either --socket PATH or --port N');
   if (bind !== undefined && port === undefined) throw new InputError('--bind is for --port');
   const control = options.control ?? (socket === undefined ? undefined : `${socket}.ctl`);
   if (options.image !== undefined) refuseAll(options);
@@ -115,7 +116,7 @@ async function serve(options: Options): Promise<void> {
       ? await restored(options.image, options.backing)
       : new Served(await Ramzswap.create(options.ram === undefined ? {} : { bytes: options.ram }));
   try {
-    if (options.disksize !== undefined) await served.init(orderOf(options));
+    if (options.disksize !== undefined) await served.init(initArguments(options));
     else if (options.image === undefined) refuseSettings(options);
     await run(
       served,
@@ -131,7 +132,7 @@ async function serve(options: Options): Promise<void> {
   }
 }
 
-/** Without --disksize the device is not initialised: settings would be lost. */
+/** Without --disksize the device is not initialised, so other settings would have no effect. */
 function refuseSettings(options: Options): void {
   const given = (['memlimit', 'allocator', 'codec', 'recomp', 'backing', 'swapHeader'] as const).find(
     (key) => options[key] !== undefined,
@@ -140,7 +141,7 @@ function refuseSettings(options: Options): void {
     throw new InputError(`${optionName(given)} is for --disksize; without that, give it to rzscontrol --init`);
 }
 
-/** With --image the settings come from it. */
+/** With --image the settings come from the image. */
 function refuseAll(options: Options): void {
   const given = (['disksize', 'memlimit', 'allocator', 'codec', 'recomp', 'ram', 'swapHeader'] as const).find(
     (key) => options[key] !== undefined,
@@ -152,23 +153,23 @@ function optionName(key: keyof Options): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** The file that was behind the device of an image, as it was left. */
+/** Opens the backing file of an image's device, with its contents. */
 async function reopened(path: string): Promise<FileStore<'sync'>> {
   if (!existsSync(path)) throw new InputError(`there is no backing file ${path}`);
   try {
     return await FileStore.open({ path, existing: 'reopen' });
   } catch (error) {
-    // What the call proposes is an option of the call, and would lose the pages.
+    // The message proposes an option that the command line does not have, and that would discard the pages.
     throw error instanceof CompcacheError
       ? new InputError(
-          `cannot go on with the backing file ${path}: ${error.message.replace(/^FileStore\.open: |; existing: .*$/g, '')}`,
+          `cannot use the backing file ${path}: ${error.message.replace(/^FileStore\.open: |; existing: .*$/g, '')}`,
           { cause: error },
         )
       : error;
   }
 }
 
-/** The device of an image, on the file that was behind it. */
+/** The device of an image, with its backing file. */
 async function restored(image: string, backing: string | undefined): Promise<Served> {
   const ram = await Ram.restore(await readImage(image));
   let file: FileStore<'sync'> | undefined;
@@ -185,13 +186,13 @@ async function restored(image: string, backing: string | undefined): Promise<Ser
   }
 }
 
-function orderOf(options: Options): Order {
+function initArguments(options: Options): InitArguments {
   return Object.fromEntries(
-    ORDER_KEYS.filter((key) => options[key as keyof Options] !== undefined).map((key) => [
+    INIT_KEYS.filter((key) => options[key as keyof Options] !== undefined).map((key) => [
       key,
       options[key as keyof Options],
     ]),
-  ) as Order;
+  ) as InitArguments;
 }
 
 async function run(
@@ -210,9 +211,11 @@ async function run(
   });
   served.server = server;
   if (!server.isLocal)
-    report(`warning: ${server.uri} is open to other machines: whoever reaches it can read and write the whole device`);
+    report(
+      `warning: ${server.uri} is open to other machines: everyone who reaches it can read and write the whole device`,
+    );
   try {
-    const orders =
+    const requests =
       control === undefined ? undefined : await serveControl({ path: control, handlers: served.handlers(), report });
     try {
       process.stdout.write(
@@ -220,7 +223,7 @@ async function run(
       );
       await stop;
     } finally {
-      await orders?.close();
+      await requests?.close();
     }
   } finally {
     await server.close();
@@ -229,19 +232,19 @@ async function run(
 
 // ── device ───────────────────────────────────────────────────────────────────
 
-/** The device as NBD clients and rzscontrol have it, with the file behind it. */
+/** The device that NBD clients and rzscontrol use, with its backing file. */
 class Served implements BlockDevice {
   server: NbdServer | undefined;
-  /** What uses the device passes it. */
+  /** All use of the device passes this gate. */
   readonly gate = new Gate();
   #device: Ramzswap;
   #file: FileStore<'sync'> | undefined;
-  /** That of an image, until another device is made. */
+  /** The RAM of an image, until another device is made. */
   #ram: Ram | undefined;
   #starting = false;
   #resetting = false;
-  /** Ends with the last order that has come. */
-  #orders: Promise<unknown> = Promise.resolve();
+  /** Settles after the last long request. */
+  #lastRequest: Promise<unknown> = Promise.resolve();
 
   constructor(device: Ramzswap, file?: FileStore<'sync'>, ram?: Ram) {
     this.#device = device;
@@ -266,14 +269,14 @@ class Served implements BlockDevice {
     this.#device.write(offset, bytes);
   }
 
-  /** Whole pages go; what is less stays as it is. */
+  /** Trims whole pages. Parts of a page stay unchanged. */
   trim(offset: number, length: number): void {
     const first = Math.ceil(offset / PAGE_SIZE);
     const end = Math.floor((offset + length) / PAGE_SIZE);
     if (end > first) this.#device.discard(first, end - first);
   }
 
-  /** Pages of zeros take no memory, so they are trimmed whatever the client allows. */
+  /** Pages of zeros take no memory, so whole pages are trimmed, whatever the client allows. */
   writeZeroes(offset: number, length: number): void {
     const end = offset + length;
     const first = Math.min(Math.ceil(offset / PAGE_SIZE) * PAGE_SIZE, end);
@@ -287,15 +290,15 @@ class Served implements BlockDevice {
     return this.#device.flush();
   }
 
-  // ── orders ─────────────────────────────────────────────────────────────────
+  // ── requests ───────────────────────────────────────────────────────────────
 
-  async init({ disksize, memlimit, allocator, codec, recomp, backing, swapHeader }: Order): Promise<void> {
+  async init({ disksize, memlimit, allocator, codec, recomp, backing, swapHeader }: InitArguments): Promise<void> {
     if (this.#device.initstate || this.#starting)
       throw new CompcacheError('EBUSY', 'serve.init', 'the device is initialised: reset it first');
     if (disksize === undefined) throw new CompcacheError('EINVAL', 'serve.init', 'a disksize is needed');
     this.#starting = true;
     try {
-      await this.#leaveImage();
+      await this.#dropImage();
       const settings: RamzswapSettings = {
         disksize,
         ...(memlimit === undefined ? {} : { memlimit }),
@@ -311,8 +314,8 @@ class Served implements BlockDevice {
     }
   }
 
-  /** What comes after the device of an image has neither its RAM nor its settings. */
-  async #leaveImage(): Promise<void> {
+  /** Replaces the device of an image by a new one, with neither the image's RAM nor its settings. */
+  async #dropImage(): Promise<void> {
     if (this.#ram === undefined) return;
     const device = await Ramzswap.create();
     await this.#device.close();
@@ -320,9 +323,9 @@ class Served implements BlockDevice {
     [this.#device, this.#ram] = [device, undefined];
   }
 
-  /** With a file behind it, which has a slot for each page of the device. */
+  /** Initialises the device with a backing file that has a slot for each page. */
   async #initOn(settings: RamzswapSettings, path: string): Promise<void> {
-    this.#device.init(settings); // whether the settings are good is known before the file is touched
+    this.#device.init(settings); // checks the settings before the file is touched
     const pages = this.#device.disksize / PAGE_SIZE;
     this.#device.reset();
     const file = await FileStore.open({
@@ -365,10 +368,13 @@ class Served implements BlockDevice {
     this.#ram?.close();
   }
 
-  /** Writes an image of the RAM to a file, once the long orders before it have ended. I/O and orders wait until all of it is read. */
+  /**
+   * Writes an image of the RAM to a file, after the long requests that came before. I/O and other requests wait until
+   * the image is taken.
+   */
   async save(path: string): Promise<{ bytes: number }> {
     const op = 'serve.save';
-    await this.#orders;
+    await this.#lastRequest;
     const { ram } = this.#device;
     const file = await newFile(op, path);
     try {
@@ -380,14 +386,17 @@ class Served implements BlockDevice {
     }
   }
 
-  /** Carries out a long order when those before have ended. It works in slices, and I/O and short orders go on beside it. */
-  #inTurn<T>(order: () => Promise<T>): Promise<T> {
-    const done = this.#orders.then(order);
-    this.#orders = done.catch(() => undefined);
+  /**
+   * Runs a long request after the earlier ones. It works in slices, so I/O and short requests continue at the same
+   * time.
+   */
+  #enqueue<T>(request: () => Promise<T>): Promise<T> {
+    const done = this.#lastRequest.then(request);
+    this.#lastRequest = done.catch(() => undefined);
     return done;
   }
 
-  /** What the control socket understands. */
+  /** The handlers of the control socket. */
   handlers(): Record<string, ControlHandler> {
     return Object.fromEntries(
       Object.keys(this.#answers()).map((name) => {
@@ -397,16 +406,16 @@ class Served implements BlockDevice {
     );
   }
 
-  /** Of the device that there is now. */
+  /** The handlers for the present device. */
   #answers(): Record<string, ControlHandler> {
     const device = this.#device;
     return {
       init: async (args) => {
-        await this.init(requireOrder(args));
+        await this.init(requireInitArguments(args));
         return { disksize: device.disksize };
       },
       reset: () =>
-        this.#inTurn(async () => {
+        this.#enqueue(async () => {
           await this.reset();
           return {};
         }),
@@ -418,12 +427,12 @@ class Served implements BlockDevice {
         ioStat: device.ioStat(),
         bdStat: device.bdStat(),
       }),
-      compact: () => this.#inTurn(async () => ({ pagesCompacted: await device.compactAsync() })),
+      compact: () => this.#enqueue(async () => ({ pagesCompacted: await device.compactAsync() })),
       idle: ({ age }) =>
-        this.#inTurn(async () => ({ pages: await device.markIdleAsync(age === undefined ? 'all' : (age as number)) })),
-      writeback: ({ type }) => this.#inTurn(async () => ({ pages: await device.writebackAsync(type as 'idle') })),
+        this.#enqueue(async () => ({ pages: await device.markIdleAsync(age === undefined ? 'all' : (age as number)) })),
+      writeback: ({ type }) => this.#enqueue(async () => ({ pages: await device.writebackAsync(type as 'idle') })),
       recompress: ({ type }) =>
-        this.#inTurn(async () => ({
+        this.#enqueue(async () => ({
           pages: await device.recompressAsync(type === undefined ? {} : { type: type as 'idle' }),
         })),
       memlimit: ({ memlimit }) => {
@@ -439,18 +448,18 @@ class Served implements BlockDevice {
   }
 }
 
-function requireOrder(args: Record<string, unknown>): Order {
-  const unknown = Object.keys(args).find((key) => !ORDER_KEYS.includes(key));
+function requireInitArguments(args: Record<string, unknown>): InitArguments {
+  const unknown = Object.keys(args).find((key) => !INIT_KEYS.includes(key));
   if (unknown !== undefined) throw new CompcacheError('EINVAL', 'serve.init', `there is no setting '${unknown}'`);
   const { backing, recomp } = args;
   if (backing !== undefined && typeof backing !== 'string')
     throw new CompcacheError('EINVAL', 'serve.init', 'backing must be a path');
   if (recomp !== undefined && !Array.isArray(recomp))
     throw new CompcacheError('EINVAL', 'serve.init', 'recomp must be names of codecs');
-  return args as Order;
+  return args as InitArguments;
 }
 
-/** A codec of the core by its name, any other loaded. EINVAL, ENODEV. */
+/** A codec by its name: one of the core by name, any other is loaded. EINVAL, ENODEV. */
 async function codecOf(name: CodecName): Promise<'lz4' | 'lz4hc' | Codec> {
   return name === 'lz4' || name === 'lz4hc' ? name : loadCodec(name);
 }

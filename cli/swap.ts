@@ -1,8 +1,9 @@
 /**
- * `compcache swap`: how well does a compressed cache in front of a backing store serve these pages, when they do not all fit?
+ * `compcache swap`: how well does a compressed cache in front of a backing store work for these pages, when not all of
+ * them fit?
  *
- * A trace of stores, loads and invalidations is replayed on a fresh zswap for each allocator and each choice of victims. The
- * pages are those of the input; every page that comes back is compared with what was stored.
+ * A trace of stores, loads and invalidations is replayed on a new zswap, for each allocator and each kind of victims.
+ * The pages come from the input. Every loaded page is compared with the page that was stored.
  */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ALLOCATORS, PAGE_SIZE, MemoryStore, type AllocatorName, type Codec } from '../bindings/index.ts';
@@ -27,24 +28,24 @@ import { LENGTH_MAX, makeTrace, readTrace, summaryOf, writeTrace, type Recipe, t
 
 const EXIT_DIFFERENT = 1;
 const EXIT_STORE_FAILED = 2;
-/** Pages of the working set, by frames of the RAM. */
+/** Pages of the working set, as a multiple of the RAM's frames. */
 const WORKING_SET = 4;
 const WARM_UP: Recipe = { pages: 400, operations: 2000, zipf: 0.99, writes: 0.3, seed: 1 };
 const WARM_UP_RAM = 512 * 1024;
 const EXPONENT_MAX = 10;
 const STORE_NAMES = { temporary: 'a temporary file', memory: 'memory' };
 
-/** What is to be replayed. */
+/** What to replay, and on which zswap. */
 export interface SwapRequest {
   input: Input;
   trace: Trace;
-  /** For people: the file that it is from, or 'zipf'. */
+  /** For display: the trace file, or 'zipf'. */
   source: string;
   recipe?: Recipe;
   allocators: readonly AllocatorName[];
   victims: readonly Victims[];
   codecName: string;
-  /** undefined: the core's LZ4. */
+  /** Undefined for the core's LZ4. */
   codec: Codec | undefined;
   ramBytes: number;
   maxPoolPercent: number;
@@ -75,20 +76,20 @@ interface Options {
 }
 
 const HELP = `
-A trace has one operation a line, with decimal numbers; what follows a # is a comment:
+A trace has one operation in each line, with decimal numbers. Text after a # is a comment:
 
-  store 0 17          page 17 of area 0 is swapped out
-  load 0 17           and in
-  invalidate 0 17     its slot is free
-  invalidateArea 0    so are all of the area
+  store 0 17          swaps out page 17 of area 0
+  load 0 17           swaps it in
+  invalidate 0 17     frees its slot
+  invalidateArea 0    frees all slots of the area
 
-A key that is stored again gets the next page of the input with other bytes. Every page that comes
-back is compared: exit code 1 when one is not what was stored.
+When a key is stored again, it gets another page of the input with different bytes. Every page that
+is loaded is compared. The exit code is 1 when a page differs.
 
   compcache swap --ram 16MiB data.bin                  pages of a file, 4 times the RAM, Zipf's law
   compcache swap --pid 4711 --allocator zsmalloc       the memory of a process
-  compcache swap data.bin --record t.txt --seed 7      keeps the trace that it makes
-  compcache swap data.bin --trace t.txt --victims page replays it`;
+  compcache swap data.bin --record t.txt --seed 7      writes its trace to a file
+  compcache swap data.bin --trace t.txt --victims page replays that trace`;
 
 /** Adds the command to the program. */
 export function addSwap(program: Command): void {
@@ -104,27 +105,32 @@ export function addSwap(program: Command): void {
     )
     .option(
       '--victims <names>',
-      "what is written back first: the coldest 'entry', the coldest 'page' of the allocator (default: entry,page)",
+      "what is written back first: the coldest 'entry', or the coldest 'page' of the allocator (default: entry,page)",
       parseVictims,
     )
     .option('--codec <name>', `one of ${CODECS.join(', ')}`, parseCodec, 'lz4')
     .option('--ram <size>', 'size of the RAM', '16MiB')
-    .option('--max-pool-percent <N>', 'the most frames of the RAM that zswap may have, in percent', parsePercent, 100)
+    .option('--max-pool-percent <N>', 'the most frames that zswap may use, in percent of the RAM', parsePercent, 100)
     .option(
       '--accept-threshold-percent <N>',
-      'once full, pages are accepted again at so many percent of that',
+      'after zswap was full, it accepts pages again below this percentage of its limit',
       parsePercent,
       90,
     )
     .option(
       '--pages <N>',
-      'pages of the working set, which are all stored first (default: 4 times those of the RAM)',
+      'pages of the working set; all of them are stored first (default: 4 times those of the RAM)',
       parseLength,
     )
     .option('--ops <N>', 'operations after that', parseLength, 100_000)
-    .option('--zipf <exponent>', "of Zipf's law, by which pages are chosen; 0: all alike", parseExponent, 0.99)
-    .option('--writes <share>', 'of the operations that are stores; the others are loads', parseShare, 0.3)
-    .option('--seed <N>', 'of the choice', parseSeed, 1)
+    .option(
+      '--zipf <exponent>',
+      "exponent of Zipf's law for the choice of pages; 0: all equally often",
+      parseExponent,
+      0.99,
+    )
+    .option('--writes <share>', 'share of the operations that are stores; the others are loads', parseShare, 0.3)
+    .option('--seed <N>', 'seed of the random choices', parseSeed, 1)
     .addOption(
       new Option('--trace <file>', 'replay the operations of a file instead').conflicts([
         'pages',
@@ -134,11 +140,8 @@ export function addSwap(program: Command): void {
         'seed',
       ]),
     )
-    .option('--record <file>', 'write the operations there that are replayed')
-    .option(
-      '--store <path>',
-      'the file to write back to; a store that is there is discarded (default: a temporary file)',
-    )
+    .option('--record <file>', 'write the replayed operations to a file')
+    .option('--store <path>', 'the file to write back to; an existing store is discarded (default: a temporary file)')
     .addOption(new Option('--memory-store', 'write back to memory instead').conflicts('store'))
     .option('--json', 'print one JSON object')
     .addHelpText('after', HELP)
@@ -150,7 +153,7 @@ async function run(files: string[], options: Options): Promise<void> {
   const ramBytes = await ramBytesOf(options.ram);
   const recipe = options.trace === undefined ? recipeOf(options, ramBytes) : undefined;
   const codec = await codecNamed(options.codec);
-  // A trace has an end, and no more pages are read than it has keys.
+  // A trace is finite, and only as many pages are read as it has keys.
   const input = await openInput(files, { pid: options.pid, isBounded: true });
   const trace = recipe === undefined ? await readTrace(options.trace as string) : makeTrace(recipe);
   if (options.record !== undefined) writeTrace(options.record, trace);
@@ -180,7 +183,7 @@ function storeOf({ store, memoryStore }: Options): StoreChoice {
   return { kind: memoryStore === true ? 'memory' : 'temporary' };
 }
 
-/** Replays and prints; the exit code. */
+/** Replays the trace and prints the report. Returns the exit code. */
 export async function runSwap(
   request: SwapRequest,
   asJson: boolean,
@@ -253,7 +256,7 @@ function parseDecimal(text: string, most: number): number {
 
 // ── swap ─────────────────────────────────────────────────────────────────────
 
-/** Replays the trace on every zswap. */
+/** Replays the trace on a zswap for each allocator and kind of victims. */
 export async function swap(request: SwapRequest, progress: Progress): Promise<SwapReport> {
   const { input, trace, allocators, victims, codec, ramBytes, maxPoolPercent, acceptThresholdPercent } = request;
   const settings = allocators.flatMap((allocator) =>
@@ -291,14 +294,14 @@ export async function swap(request: SwapRequest, progress: Progress): Promise<Sw
   };
 }
 
-/** As many pages as there can be keys, or fewer, which serve several keys then. */
+/** The pages of the input, at most one for each key. With fewer pages, several keys share a page. */
 async function pagesOf(input: Input, limit: number): Promise<Pages> {
   const all: Uint8Array[] = [];
   for await (const part of parts(input, limit, limit)) all.push(...part);
   return new Pages(all);
 }
 
-/** One zswap, after a short trace has warmed it up. */
+/** Replays the trace on one zswap, after a short trace for warm-up. */
 async function tried(
   setting: Setting,
   { trace }: SwapRequest,

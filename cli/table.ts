@@ -1,4 +1,6 @@
-/** Rows with their cells right-aligned; the first column, of names, is left-aligned. */
+/**
+ * Rows of text with aligned columns. The first column, with the names, is left-aligned, the others are right-aligned.
+ */
 export function aligned(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] as readonly string[]).map((_, column) =>
     Math.max(...rows.map((row) => (row[column] as string).length)),

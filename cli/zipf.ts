@@ -1,10 +1,10 @@
-/** Numbers by Zipf's law: a few are asked for most of the time. */
+/** Numbers by Zipf's law: a few of them come most of the time. */
 
 /**
- * @param total numbers 0 … total - 1; which of them are popular is scattered
- * @param length how many to draw
- * @param draw 24 random bits a call
- * @param exponent 0: all are asked for alike
+ * @param total the numbers are 0 … total - 1; the popular ones are at random places among them
+ * @param length how many numbers to draw
+ * @param draw gives 24 random bits at each call
+ * @param exponent 0: all numbers are equally likely
  */
 export function zipf(total: number, length: number, draw: () => number, exponent = 0.99): Uint32Array {
   const cumulated = new Float64Array(total);
@@ -14,7 +14,7 @@ export function zipf(total: number, length: number, draw: () => number, exponent
   return Uint32Array.from({ length }, () => places[rankOf(cumulated, (draw() / 2 ** 24) * sum)] as number);
 }
 
-/** The first rank whose cumulated weight is above a value. */
+/** The first rank whose cumulated weight is greater than a value. */
 function rankOf(cumulated: Float64Array, value: number): number {
   let low = 0;
   let high = cumulated.length - 1;
@@ -26,7 +26,7 @@ function rankOf(cumulated: Float64Array, value: number): number {
   return low;
 }
 
-/** 0 … total - 1 in random order. */
+/** The numbers 0 … total - 1 in random order. */
 function scattered(total: number, draw: () => number): Uint32Array {
   const places = Uint32Array.from({ length: total }, (_, place) => place);
   for (let last = total - 1; last > 0; last--) {

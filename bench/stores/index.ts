@@ -7,7 +7,10 @@ import type { Store } from './types.ts';
 
 type Maker = (pages: number) => Store | undefined | Promise<Store | undefined>;
 
-/** Makers; undefined where a package is missing. The first that can be made is what the others are compared with. */
+/**
+ * Functions that make a store. They return undefined when a package is missing. The first store that can be made is the
+ * one that the others are compared with.
+ */
 export const STORES: Record<string, Maker> = {
   'Map + lz4 (npm)': () => withCodec(lz4Npm(), mapOfBlocks),
   'compcache, zsmalloc': (pages) => compcache('zsmalloc', pages),

@@ -1,4 +1,4 @@
-/** What one would take without compcache. */
+/** Alternatives to compcache. */
 import { mkdtempSync, rmSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,10 @@ interface Blocks {
   set(number: number, block: Uint8Array): unknown;
 }
 
-/** A map, or what has its methods, of blocks: each an array of exactly its bytes. A page is got into the caller's buffer. */
+/**
+ * A map of blocks, or an object with a map's methods. Each block is an array of exactly its length. get writes the page
+ * into the caller's buffer.
+ */
 export function mapOfBlocks(codec: Codec, blocks: Blocks = new Map<number, Uint8Array>()): Store {
   const buffer = Buffer.alloc(BLOCK_ROOM);
   return {
@@ -30,13 +33,13 @@ export function mapOfBlocks(codec: Codec, blocks: Blocks = new Map<number, Uint8
   };
 }
 
-/** The same as it is mostly written: each get gives a new buffer. */
+/** The same in its most common form: each get returns a new buffer. */
 export function mapOfBlocksToBuffers(codec: Codec): Store {
   const { put, get } = mapOfBlocks(codec);
   return { put, get: (number) => get(number, Buffer.allocUnsafe(PAGE_SIZE)) };
 }
 
-/** lru-cache with a limit in bytes that is not reached. */
+/** lru-cache with a limit in bytes that is never reached. */
 export function lruCache(codec: Codec, pages: number): Store | undefined {
   const module = peer<{ LRUCache: new (options: object) => Blocks }>('lru-cache');
   if (module === undefined) return undefined;
@@ -44,7 +47,7 @@ export function lruCache(codec: Codec, pages: number): Store | undefined {
   return mapOfBlocks(codec, new module.LRUCache({ maxSize: pages * PAGE_SIZE, sizeCalculation }));
 }
 
-/** lmdb with its own compression, on a file system in memory where there is one. */
+/** lmdb with its own compression, on a RAM file system if there is one. */
 export function lmdb(): Store | undefined {
   interface Database {
     put(key: number, value: Uint8Array): Promise<unknown>;

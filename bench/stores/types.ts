@@ -1,11 +1,11 @@
 /** A store of pages by number. */
 export interface Store {
-  /** Keeps a page; the bytes are the caller's afterwards. */
+  /** Stores a page. The caller may change its bytes afterwards. */
   put(number: number, page: Buffer): unknown;
-  /** The bytes of a page: its own, or those of `into`. */
+  /** The bytes of a page, in an array of the store or in `into`. */
   get(number: number, into: Buffer): Uint8Array | Promise<Uint8Array>;
-  /** Whether put and get must be awaited one by one. */
+  /** True when each put and get must be awaited. */
   readonly awaits?: boolean;
-  /** Waits until everything put is there. */
+  /** Waits until all pages are stored. */
   settle?(): Promise<unknown>;
 }

@@ -1,4 +1,7 @@
-/** A process with one store: bench/stores/worker.ts STORE PAGES CORPUS… Its memory is the store's alone. */
+/**
+ * A process with one store: bench/stores/worker.ts STORE PAGES CORPUS… It holds nothing else, so its memory is that of
+ * the store.
+ */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { PAGE_SIZE } from '../../bindings/index.ts';
 import { createDraw } from '../../cli/bench/draw.ts';
@@ -57,7 +60,7 @@ async function rate(work: () => Promise<void>, count: number): Promise<Rate> {
   return { perSecond: (count * 1000) / duration };
 }
 
-/** Memory and garbage collection so far; an error when a page is not what was put. */
+/** Memory and garbage collection so far. Throws when a page differs from the page that was put. */
 async function state(store: Store, version: number): Promise<State> {
   const { rss, heapUsed } = process.memoryUsage();
   for (let turn = 0; turn < CHECKED; turn++) {
@@ -68,7 +71,7 @@ async function state(store: Store, version: number): Promise<State> {
   return { rss: (rss - before.rss) / (total * PAGE_SIZE), heap: (heapUsed - before.heap) / total, gc: collecting() };
 }
 
-/** Percent of the working time; what is collected while other processes have their turn does not count. */
+/** Garbage collection in percent of the working time. Collections while other processes work do not count. */
 function collecting(): number {
   const sum = (spans: readonly Span[]): number => spans.reduce((total, { duration }) => total + duration, 0);
   const within = (one: Span): boolean =>

@@ -1,4 +1,7 @@
-/** The five allocators in a churn, by the C library's malloc on the same one; and how densely they pack. */
+/**
+ * The five allocators with 50,000 live objects, compared with the C library's malloc for the same work; and their
+ * densities.
+ */
 import type { AllocatorName } from '../../bindings/index.ts';
 import { LIVE, allocatorTable } from '../../cli/bench/allocator.ts';
 import type { Table } from '../../cli/bench/types.ts';

@@ -1,4 +1,7 @@
-/** Codecs: those of the core, with and without the copies of a call from JavaScript, the loaded ones, other packages. */
+/**
+ * Codecs: those of the core, with and without the copies of a call from JavaScript; loadable ones; those of other
+ * packages.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CompcacheError, LOADABLE_CODECS, PAGE_SIZE, Ram, loadCodec, type Codec } from '../../bindings/index.ts';
@@ -6,7 +9,7 @@ import { BLOCK_ROOM, codecTables, requireSame, trialOf, type Trial } from '../..
 import type { Corpus, Table } from '../../cli/bench/types.ts';
 import { lz4Npm, otherCodecs } from '../peers.ts';
 
-/** The codec by itself (scripts/build.mjs), on any addresses. */
+/** A module with only the core's LZ4 (scripts/build.mjs). It works on any addresses. */
 interface CodecModule {
   memory: WebAssembly.Memory;
   lz4Compress(src: number, bytes: number, dst: number, most: number, table: number): number;
@@ -19,8 +22,9 @@ const INTO = BLOCK + 65536;
 const PAGES = INTO + 65536;
 
 /**
- * LZ4 of the core where pages and blocks lie in linear memory already: what the page path does. They lie close together,
- * as a pool's objects do, and as the Buffers of the other contenders: gaps cost the caches more than codecs differ by.
+ * The core's LZ4 on pages and blocks that are already in linear memory, as in the page path. Pages and blocks lie close
+ * together, like the objects of a pool and the Buffers of the other contenders. With gaps between them, cache misses
+ * would cost more than the differences between the codecs.
  */
 async function inPlace(name: string, build: string, { pages }: Corpus): Promise<Trial> {
   const size = Math.ceil((PAGES + pages.length * (PAGE_SIZE + BLOCK_ROOM)) / 65536);
@@ -51,13 +55,13 @@ async function inPlace(name: string, build: string, { pages }: Corpus): Promise<
   return trial;
 }
 
-/** The codecs that the core of this package has. */
+/** The codecs of this package's core. */
 async function coreCodecs(): Promise<Codec[]> {
   const ram = await Ram.create({ bytes: '1MiB' });
   return available(['lz4', 'lz4hc'], async (name) => ram.codec(name as 'lz4'), 'EINVAL');
 }
 
-/** Those that can be had; a code that says otherwise is no fault. */
+/** The codecs that can be loaded. An error with the code `unless` means that a codec is not available. */
 async function available<Name>(
   names: readonly Name[],
   load: (name: Name) => Promise<Codec>,

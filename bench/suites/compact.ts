@@ -1,6 +1,6 @@
 /**
- * Compaction: nanoseconds a moved object, after every second of 100,000 objects was freed. The objects are written first, as
- * those of a program are: memory that was never touched costs a page fault when it is moved, which is the host's.
+ * Compaction: nanoseconds per moved object, after every second of 100,000 objects was freed. The objects are written
+ * first, as in a real program. Otherwise the first move of an object would cost a page fault of the host.
  */
 import { PAGE_SIZE, Ram, type AllocatorName, type ZpoolOptions } from '../../bindings/index.ts';
 import { createDraw, sizeOf } from '../../cli/bench/draw.ts';

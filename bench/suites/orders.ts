@@ -1,6 +1,7 @@
 /**
- * Orders to a device that `compcache serve` serves: how long the longest read of one page takes beside each of them. What it
- * waits for is the piece of work that the order has begun. With no order, it says what the host does to reads.
+ * Requests of rzscontrol (`orders`) to a device of `compcache serve`: how long does the longest read of a page take
+ * while each of them runs? The read waits for the part of the work that has begun. A round without a request shows how
+ * much the host itself delays reads.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,17 +15,21 @@ import { Server, hasServe, type Compressed } from '../nbd.ts';
 const DEVICE_BYTES = 128 * 2 ** 20;
 const DEVICE_PAGES = DEVICE_BYTES / PAGE_SIZE;
 const REQUEST_BYTES = 2 ** 20;
-/** Bytes that a page is turned by from one copy of the corpus to the next: no two pages are alike. */
-const TURN = 64;
-/** Pages from one read to the next: all over the device. */
+/** Each copy of the corpus has its pages rotated by this many bytes more, so that no two pages are equal. */
+const ROTATION = 64;
+/** Pages between one read and the next, so that the reads cover the whole device. */
 const STRIDE = 1031;
-const NO_ORDER_MS = 1000;
+const NO_REQUEST_MS = 1000;
 
-type Order = (server: Compressed) => Promise<unknown>;
+type ControlRequest = (server: Compressed) => Promise<unknown>;
 
-/** Each order by its name, and what is done to a device full of pages before. */
-const ORDERS: [name: string, order: Order, before?: (server: Compressed, client: NbdClient) => Promise<unknown>][] = [
-  ['no order', () => new Promise((resolve) => setTimeout(resolve, NO_ORDER_MS))],
+/** Each request with its name, and what to do with the full device before it. */
+const REQUESTS: [
+  name: string,
+  request: ControlRequest,
+  before?: (server: Compressed, client: NbdClient) => Promise<unknown>,
+][] = [
+  ['no request', () => new Promise((resolve) => setTimeout(resolve, NO_REQUEST_MS))],
   ['idle', (server) => server.ask('idle')],
   ['recompress', (server) => server.ask('recompress')],
   [
@@ -43,7 +48,7 @@ async function fill(client: NbdClient, pages: readonly Buffer[]): Promise<void> 
     for (let to = 0; to < REQUEST_BYTES; to += PAGE_SIZE) {
       const nth = (at + to) / PAGE_SIZE;
       const page = pages[nth % pages.length] as Buffer;
-      const from = (Math.floor(nth / pages.length) * TURN) % PAGE_SIZE;
+      const from = (Math.floor(nth / pages.length) * ROTATION) % PAGE_SIZE;
       page.copy(request, to, from);
       page.copy(request, to + PAGE_SIZE - from, 0, from);
     }
@@ -51,10 +56,10 @@ async function fill(client: NbdClient, pages: readonly Buffer[]): Promise<void> 
   }
 }
 
-/** Nanoseconds of each read, one after the other, until something has ended. */
-async function readsBeside(client: NbdClient, order: Promise<unknown>): Promise<number[]> {
+/** Reads one page after the other until the request has ended. Returns the nanoseconds of each read. */
+async function readsDuring(client: NbdClient, request: Promise<unknown>): Promise<number[]> {
   let over = false;
-  const ended = order.finally(() => (over = true));
+  const ended = request.finally(() => (over = true));
   const times: number[] = [];
   while (!over) {
     const start = performance.now();
@@ -69,7 +74,7 @@ function contender(
   server: Compressed,
   client: NbdClient,
   pages: readonly Buffer[],
-  [name, order, before]: (typeof ORDERS)[number],
+  [name, request, before]: (typeof REQUESTS)[number],
 ): Contender {
   const [took, middle, late]: [number[], number[], number[]] = [[], [], []];
   return {
@@ -78,13 +83,13 @@ function contender(
       await fill(client, pages);
       await before?.(server, client);
       const start = performance.now();
-      const times = (await readsBeside(client, order(server))).sort((a, b) => a - b);
+      const times = (await readsDuring(client, request(server))).sort((a, b) => a - b);
       took.push(performance.now() - start);
       middle.push(median(times) / 1000);
       late.push((times[Math.ceil(times.length * 0.99) - 1] as number) / 1e6);
       return times.at(-1) as number;
     },
-    figures: () => ({ 'order ms': median(took), 'median µs': median(middle), 'p99 ms': median(late) }),
+    figures: () => ({ 'request ms': median(took), 'median µs': median(middle), 'p99 ms': median(late) }),
   };
 }
 
@@ -101,9 +106,9 @@ export async function* ordersSuite(corpora: readonly Corpus[]): AsyncGenerator<T
     const client = await NbdClient.open(server.socket);
     try {
       yield {
-        title: `the longest read of a page beside an order, ${DEVICE_BYTES / 2 ** 20} MiB of ${name}`,
+        title: `the longest read of a page during a request, ${DEVICE_BYTES / 2 ** 20} MiB of ${name}`,
         unit: 'ns',
-        contenders: ORDERS.map((order) => contender(server, client, pages, order)),
+        contenders: REQUESTS.map((request) => contender(server, client, pages, request)),
       };
     } finally {
       client.close();

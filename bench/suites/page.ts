@@ -1,4 +1,4 @@
-/** The page path, on each corpus. */
+/** The page path, for each corpus. */
 import { pageTables } from '../../cli/bench/page.ts';
 import type { Corpus, Table } from '../../cli/bench/types.ts';
 

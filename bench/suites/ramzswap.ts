@@ -1,6 +1,6 @@
 /**
- * Ramzswap, by what the same pages take in a zpool without keys and in a page table; sectors and bytes of it; and the device
- * that `compcache serve` exports over NBD, by nbdkit's RAM disk, which compresses nothing.
+ * Ramzswap, compared with the same pages in a zpool without keys and in a page table; sectors and parts of pages; and
+ * the device of `compcache serve` over NBD, compared with nbdkit's RAM disk, which does not compress.
  */
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,16 +17,19 @@ const PAGES_A_ROUND = 4096; // at least
 const SECTOR = 512;
 const DEVICE_BYTES = 128 * 2 ** 20;
 const DEVICE_PAGES = DEVICE_BYTES / PAGE_SIZE;
-/** Bytes that a page is turned by from one copy of the corpus to the next: no two pages are alike, and all compress as before. */
-const TURN = 64;
+/**
+ * Each copy of the corpus has its pages rotated by this many bytes more: no two pages are equal, and all compress as
+ * before.
+ */
+const ROTATION = 64;
 const OPERATIONS = 1000;
-/** Pages from one operation to the next: all over the device. */
+/** Pages between one operation and the next, so that the operations cover the whole device. */
 const STRIDE = 1031;
 
 // ── in this process ──────────────────────────────────────────────────────────
 
-/** A place for pages under numbers. */
-interface Place {
+/** Stores pages by number. */
+interface Container {
   name: string;
   ram: Ram;
   put(number: number, page: Uint8Array): void;
@@ -34,7 +37,7 @@ interface Place {
   clear(count: number): void;
 }
 
-async function entries(allocator: AllocatorName): Promise<Place> {
+async function entries(allocator: AllocatorName): Promise<Container> {
   const ram = await Ram.create({ bytes: RAM_BYTES });
   const pool = ram.zpool(allocator);
   const all: PageEntry[] = [];
@@ -47,7 +50,7 @@ async function entries(allocator: AllocatorName): Promise<Place> {
   };
 }
 
-async function table(allocator: AllocatorName): Promise<Place> {
+async function table(allocator: AllocatorName): Promise<Container> {
   const ram = await Ram.create({ bytes: RAM_BYTES });
   const keys = ram.zpool(allocator).pageTable('sparse');
   return {
@@ -59,7 +62,7 @@ async function table(allocator: AllocatorName): Promise<Place> {
   };
 }
 
-async function device(allocator: AllocatorName, pages: number): Promise<Place & { device: Ramzswap }> {
+async function device(allocator: AllocatorName, pages: number): Promise<Container & { device: Ramzswap }> {
   const ram = await Ram.create({ bytes: RAM_BYTES });
   const made = await Ramzswap.create({ ram, allocator, disksize: pages * PAGE_SIZE });
   return {
@@ -72,44 +75,44 @@ async function device(allocator: AllocatorName, pages: number): Promise<Place & 
   };
 }
 
-/** Pages in a place that has none, and read from there. */
+/** Writes pages to an empty container, and reads pages. */
 async function* pageIo({ name, pages }: Corpus, allocator: AllocatorName): AsyncGenerator<Table> {
   const count = roundOf(pages);
   const into = Buffer.alloc(PAGE_SIZE);
-  const places = [await entries(allocator), await table(allocator), await device(allocator, count)];
-  const fill = (place: Place): void =>
-    repeat(count, (number) => place.put(number, pages[number % pages.length] as Buffer));
-  places.forEach(fill);
+  const containers = [await entries(allocator), await table(allocator), await device(allocator, count)];
+  const fill = (container: Container): void =>
+    repeat(count, (number) => container.put(number, pages[number % pages.length] as Buffer));
+  containers.forEach(fill);
   yield {
     title: `write a page, ${name}, ${allocator}`,
     unit: 'ns',
-    contenders: places.map((place): Contender => ({
-      name: place.name,
+    contenders: containers.map((container): Contender => ({
+      name: container.name,
       round: () => {
-        place.clear(count);
-        return time(count, () => fill(place));
+        container.clear(count);
+        return time(count, () => fill(container));
       },
-      figures: () => ({ memory: place.ram.stats().usedFrames / count }),
+      figures: () => ({ memory: container.ram.stats().usedFrames / count }),
     })),
   };
-  for (const place of places) {
+  for (const container of containers) {
     repeat(count, (number) => {
-      place.get(number, into);
-      requireSame(place.name, pages[number % pages.length] as Buffer, into);
+      container.get(number, into);
+      requireSame(container.name, pages[number % pages.length] as Buffer, into);
     });
   }
   yield {
     title: `read a page, ${name}, ${allocator}`,
     unit: 'ns',
-    contenders: places.map((place) => ({
-      name: place.name,
-      round: () => time(count, () => repeat(count, (number) => place.get(number, into))),
+    contenders: containers.map((container) => ({
+      name: container.name,
+      round: () => time(count, () => repeat(count, (number) => container.get(number, into))),
     })),
   };
-  places.forEach(({ ram }) => ram.close());
+  containers.forEach(({ ram }) => ram.close());
 }
 
-/** Sectors and bytes, of pages that hold something. */
+/** Sectors and other parts of pages, on pages with contents. */
 async function* byteIo({ name, pages }: Corpus): AsyncGenerator<Table> {
   const count = roundOf(pages);
   const { device: made, ram } = await device('zsmalloc', count);
@@ -163,18 +166,18 @@ function repeat(count: number, run: (number: number) => void): void {
 
 // ── over NBD ─────────────────────────────────────────────────────────────────
 
-/** A file as long as the device. */
+/** Writes a file of the device's size. */
 function writeImage(path: string, pages: readonly Buffer[]): void {
   const file = openSync(path, 'w');
   for (let copy = 0; copy * pages.length < DEVICE_PAGES; copy++) {
-    const from = (copy * TURN) % PAGE_SIZE;
-    const turned = pages.flatMap((page) => [page.subarray(from), page.subarray(0, from)]);
-    writeSync(file, Buffer.concat(turned, Math.min(pages.length, DEVICE_PAGES - copy * pages.length) * PAGE_SIZE));
+    const from = (copy * ROTATION) % PAGE_SIZE;
+    const rotated = pages.flatMap((page) => [page.subarray(from), page.subarray(0, from)]);
+    writeSync(file, Buffer.concat(rotated, Math.min(pages.length, DEVICE_PAGES - copy * pages.length) * PAGE_SIZE));
   }
   closeSync(file);
 }
 
-/** Nanoseconds a page of a client's whole run. */
+/** Nanoseconds per page, for the whole run of a client. */
 async function timeCopy(from: string, to: string): Promise<number> {
   const start = performance.now();
   await client('nbdcopy', [from, to]);
@@ -205,7 +208,7 @@ async function* copies(servers: readonly Server[], name: string, image: string, 
   };
 }
 
-/** The middle one of so many operations, one after the other, as qemu-io takes their times. */
+/** The median time of an operation. OPERATIONS operations run one after the other, and qemu-io measures them. */
 async function latency(uri: string, command: (page: number) => string): Promise<number> {
   const script = Array.from({ length: OPERATIONS }, (_, nth) => `${command((nth * STRIDE) % DEVICE_PAGES)}\n`).join('');
   const said = await client('qemu-io', ['-f', 'raw', uri], `${script}quit\n`);
@@ -230,7 +233,9 @@ async function* latencies(servers: readonly Server[], { name, pages }: Corpus, f
   }
 }
 
-/** Ours is compared with nbdkit's where that is installed; without ours, or a client, there is nothing to compare. */
+/**
+ * Compares our server with nbdkit's, if it is installed. Without our server, or without any client, there is no table.
+ */
 async function* overNbd(corpus: Corpus, folder: string): AsyncGenerator<Table> {
   const image = join(folder, 'image');
   const [hasCopy, hasIo] = [hasProgram('nbdcopy'), hasProgram('qemu-io')];

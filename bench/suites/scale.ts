@@ -1,7 +1,8 @@
 /**
- * The same work in a RAM of 16 MiB and in one of 1 GiB, both half full: what an operation costs must not grow with the pool,
- * but for the misses of caches that hold the small one. Both are brought to a steady state first: each object was replaced about
- * three times (a page once). The C library's malloc on about as many objects shows what caches do.
+ * The same work in a RAM of 16 MiB and in a RAM of 1 GiB, both half full. The cost of an operation must not grow with
+ * the pool, except for cache misses: the caches hold the small pool. Both pools are first brought to a steady state:
+ * each object is replaced about three times (a page once). The C library's malloc with about as many objects shows the
+ * effect of the caches.
  */
 import {
   ALLOCATORS,
@@ -21,10 +22,10 @@ const SIZES = [
   ['16 MiB', 16 * 2 ** 20],
   ['1 GiB', 2 ** 30],
 ] as const;
-const SHARE = 0.5; // of the RAM that objects take
+const SHARE = 0.5; // the share of the RAM that objects take
 const STEPS = 50_000;
 
-/** A pool that fills half of its RAM; `replace` and `look` act on one object of it. */
+/** A pool that fills half of its RAM. `replace` and `look` work on one of its objects. */
 interface Filled {
   name: string;
   count: number;
@@ -77,7 +78,7 @@ async function pages(allocator: AllocatorName, [name, bytes]: (typeof SIZES)[num
   );
 }
 
-/** Replaces objects at random, so many times as there are. */
+/** Replaces objects at random, `times` times as often as there are objects. */
 function settled(filled: Filled, times: number): Filled {
   const draw = createDraw(4);
   for (let step = 0; step < times * filled.count; step++) filled.replace(draw() % filled.count);
@@ -103,7 +104,7 @@ function tables(allocator: AllocatorName, filled: readonly Filled[], replacing: 
   return [table(replacing, (one, nth) => one.replace(nth)), table(looking, (one, nth) => one.look(nth))];
 }
 
-/** Live objects of the two, about as many as the allocators hold. */
+/** Live objects in the two sizes, about as many as the allocators hold. */
 const LIBC_OBJECTS = [5_000, 340_000] as const;
 
 async function* libc(): AsyncGenerator<Table> {

@@ -1,6 +1,6 @@
 /**
- * Stores of many pages by number: put all, get, overwrite all, and what memory that takes. Each store has a process of its
- * own; they work in turn, a slice of the pages a round.
+ * Stores of many pages by number: put all, get, overwrite all, and the memory that they take. Each store has its own
+ * process. In each round, every store works on a slice of the pages, one store after the other.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import type { Hello, Rate, State, Work } from '../stores/protocol.ts';
 
 const WORKER = fileURLToPath(new URL('../stores/worker.ts', import.meta.url));
 
-/** A store in its process. */
+/** A store in its own process. */
 class Remote {
   readonly name: string;
   readonly #child: ChildProcess;
@@ -24,10 +24,10 @@ class Remote {
     this.#gone = once(this.#child, 'exit').then(() => {
       throw new Error(`the process of ${this.name} ended`);
     });
-    this.#gone.catch(() => undefined); // it does end, after the last question
+    this.#gone.catch(() => undefined); // the process ends after the last request; this is not an error
   }
 
-  /** Whether it has the store. */
+  /** True when the process has made the store. */
   async ready(): Promise<boolean> {
     const { ready, leftOut } = (await this.#answer()) as Hello;
     for (const [package_, reason] of Object.entries(leftOut)) lacks(package_, reason);
@@ -42,7 +42,7 @@ class Remote {
     return (await this.#ask({ do: 'state', version })) as State;
   }
 
-  /** Lets it end by itself: it has files to remove. */
+  /** Lets the process end by itself, because it has files to remove. */
   end(): void {
     this.#child.disconnect();
   }
@@ -68,7 +68,7 @@ async function remotes(pages: number, corpora: readonly string[]): Promise<Remot
   return ready;
 }
 
-/** @param rounds of the measurement: each works on a slice, one more warms up */
+/** @param rounds of the measurement; each works on one slice, and one more round warms up */
 export async function* storeSuite(corpora: readonly string[], pages: number, rounds: number): AsyncGenerator<Table> {
   const count = Math.ceil(pages / (rounds + 1));
   const all = await remotes(pages, corpora);

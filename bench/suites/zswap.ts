@@ -1,6 +1,7 @@
 /**
- * zswap, by what the same pages take in a zpool without keys and in a page table: stores, loads that hit, loads from a
- * backing store, writing back; and swap spaces whose pages do not all fit, even compressed. LZ4, zsmalloc.
+ * zswap, compared with the same pages in a zpool without keys and in a page table: stores, loads from the pool, loads
+ * from a backing store, and writing back. Also swap spaces whose pages do not all fit into the RAM, even compressed.
+ * LZ4, zsmalloc.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,19 +30,19 @@ type Victims = (typeof VICTIMS)[number];
 const RAM_BYTES = '256MiB';
 const PAGES_A_ROUND = 1024; // at least
 const SWAP_FRAMES = 512;
-/** Four times the RAM would still fit, compressed. */
+/** Four times as many pages as frames would still fit, compressed. */
 const WORKING_SET = 16 * SWAP_FRAMES;
 const ASKED_PARTS = 64;
 
-/** A place for pages under numbers. */
-interface Place {
+/** Stores pages by number. */
+interface Container {
   name: string;
   put(number: number, page: Uint8Array): void;
   get(number: number, into: Uint8Array): void;
   drop(number: number): void;
 }
 
-async function entries(): Promise<Place> {
+async function entries(): Promise<Container> {
   const pool = (await Ram.create({ bytes: RAM_BYTES })).zpool('zsmalloc');
   const all: PageEntry[] = [];
   return {
@@ -52,7 +53,7 @@ async function entries(): Promise<Place> {
   };
 }
 
-async function table(): Promise<Place> {
+async function table(): Promise<Container> {
   const keys = (await Ram.create({ bytes: RAM_BYTES })).zpool('zsmalloc').pageTable('sparse');
   return {
     name: 'pageTable',
@@ -62,7 +63,7 @@ async function table(): Promise<Place> {
   };
 }
 
-async function zswapPlace(victims: Victims): Promise<Place> {
+async function zswapContainer(victims: Victims): Promise<Container> {
   const zswap = await Zswap.create({ bytes: RAM_BYTES, victims, store: new MemoryStore() });
   return {
     name: `zswap, ${victims}`,
@@ -72,47 +73,47 @@ async function zswapPlace(victims: Victims): Promise<Place> {
   };
 }
 
-/** Storing and loading in memory. */
+/** Storing and loading in memory only. */
 async function* hits({ name, pages }: Corpus): AsyncGenerator<Table> {
   const count = roundOf(pages);
   const into = Buffer.alloc(PAGE_SIZE);
-  const places = [await entries(), await table(), ...(await Promise.all(VICTIMS.map(zswapPlace)))];
-  const drop = (place: Place): void => repeat(count, (number) => place.drop(number));
-  const fill = (place: Place): void =>
-    repeat(count, (number) => place.put(number, pages[number % pages.length] as Buffer));
-  places.forEach(fill);
+  const containers = [await entries(), await table(), ...(await Promise.all(VICTIMS.map(zswapContainer)))];
+  const drop = (container: Container): void => repeat(count, (number) => container.drop(number));
+  const fill = (container: Container): void =>
+    repeat(count, (number) => container.put(number, pages[number % pages.length] as Buffer));
+  containers.forEach(fill);
   yield {
     title: `store a page, ${name}`,
     unit: 'ns',
-    contenders: places.map((place): Contender => ({
-      name: place.name,
+    contenders: containers.map((container): Contender => ({
+      name: container.name,
       round: () => {
-        drop(place);
-        return time(count, () => fill(place));
+        drop(container);
+        return time(count, () => fill(container));
       },
     })),
   };
-  for (const place of places) {
+  for (const container of containers) {
     repeat(count, (number) => {
-      place.get(number, into);
-      requireSame(place.name, pages[number % pages.length] as Buffer, into);
+      container.get(number, into);
+      requireSame(container.name, pages[number % pages.length] as Buffer, into);
     });
   }
   yield {
     title: `load a page, ${name}`,
     unit: 'ns',
-    contenders: places.map((place) => ({
-      name: place.name,
-      round: () => time(count, () => repeat(count, (number) => place.get(number, into))),
+    contenders: containers.map((container) => ({
+      name: container.name,
+      round: () => time(count, () => repeat(count, (number) => container.get(number, into))),
     })),
   };
 }
 
-/** Backing stores by name. */
+/** Functions that make a backing store, by name. */
 type StoreMaker = (slots: number) => BackingStore | Promise<BackingStore>;
 type Stores = Record<string, StoreMaker>;
 
-/** Loading from a store, and writing back to it. */
+/** Writing back to a store, and loading from it. */
 async function* writeback({ name, pages }: Corpus, stores: Stores): AsyncGenerator<Table> {
   const count = roundOf(pages);
   const into = Buffer.alloc(PAGE_SIZE);
@@ -156,7 +157,7 @@ async function* writeback({ name, pages }: Corpus, stores: Stores): AsyncGenerat
   for (const { zswap } of [pool, ...all]) await zswap.close();
 }
 
-/** Swap spaces whose pages are many times the RAM, asked for by Zipf's law. */
+/** Swap spaces with many times more pages than frames. The pages are chosen by Zipf's law. */
 async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerator<Table> {
   const draw = createDraw(1);
   const into = Buffer.alloc(PAGE_SIZE);
@@ -174,7 +175,7 @@ async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerato
   }
   for (const { space } of spaces) repeat(WORKING_SET, (slot) => space.pageOut(slot, pageOf(slot)));
   const asked = zipf(WORKING_SET, ASKED_PARTS * PAGES_A_ROUND, draw);
-  /** Rounds over one part after another, and how often an operation came to the store. */
+  /** Each round uses the next part of the pages. `calls` counts the calls of the store. */
   const contender = (name: string, run: (slot: number) => void, calls: () => number): Contender => {
     let rounds = 0;
     const before = calls();
@@ -220,7 +221,7 @@ async function* swapping({ name, pages }: Corpus, stores: Stores): AsyncGenerato
   }
 }
 
-/** Stores into a pool that stays full, over a file: the mean, and how long single ones take. */
+/** Stores into a pool that stays full, over a file: the mean time, and the times of single stores. */
 async function* waits({ name, pages }: Corpus, make: StoreMaker): AsyncGenerator<Table> {
   const asked = zipf(WORKING_SET, ASKED_PARTS * PAGES_A_ROUND, createDraw(2));
   const all = await Promise.all(

@@ -1,12 +1,12 @@
-/** The arguments of the stores' methods, and what they refuse. */
+/** Checks of the arguments of the stores' methods. */
 import { lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, requireU32, show } from '../errors.ts';
 import { SLOT_BYTES } from './types.ts';
 
-/** Slots of a store that names no number. */
+/** Slots of a store whose options give no number. */
 export const MOST_SLOTS = 0xffffffff;
 
-/** The option `slots`. EINVAL for what is no number of slots. */
+/** Reads the option `slots`. EINVAL for anything that is not a number of slots. */
 export function takeSlots(op: string, slots: unknown): number | undefined {
   if (slots === undefined) return undefined;
   requireU32(op, 'slots', slots);
@@ -14,7 +14,7 @@ export function takeSlots(op: string, slots: unknown): number | undefined {
   return slots;
 }
 
-/** Requires the number of a slot: EINVAL for none, ENOSPC beyond the store. */
+/** Requires the number of a slot. EINVAL for anything else, ENOSPC when the store has no such slot. */
 export function requireSlot(op: string, slot: unknown, slots: number = MOST_SLOTS): asserts slot is number {
   requireU32(op, 'slot', slot);
   if (slot >= slots)
@@ -23,14 +23,14 @@ export function requireSlot(op: string, slot: unknown, slots: number = MOST_SLOT
     });
 }
 
-/** Requires room for a slot. EINVAL. */
+/** Requires an array with room for a slot. EINVAL. */
 export function requireRoom(op: string, into: unknown): asserts into is Uint8Array {
   requireBytes(op, 'into', into);
   if (lengthOf(into) < SLOT_BYTES)
     throw new CompcacheError('EINVAL', op, `into must have at least ${SLOT_BYTES} bytes, not ${lengthOf(into)}`);
 }
 
-/** Requires bytes that fit a slot. EINVAL. */
+/** Requires bytes that fit into a slot. EINVAL. */
 export function requireContent(op: string, bytes: unknown): asserts bytes is Uint8Array {
   requireBytes(op, 'bytes', bytes);
   const length = lengthOf(bytes);
@@ -38,7 +38,7 @@ export function requireContent(op: string, bytes: unknown): asserts bytes is Uin
     throw new CompcacheError('EINVAL', op, `a slot holds 1 to ${SLOT_BYTES} bytes, not ${length}`);
 }
 
-/** One of some words; undefined where none is given. EINVAL. */
+/** Reads an option that is one of a few words. Undefined when the option is not given. EINVAL for another word. */
 export function takeWord<W extends string>(
   op: string,
   what: string,
@@ -55,12 +55,12 @@ export function takeWord<W extends string>(
   return value as W;
 }
 
-/** The error of a read or free of an empty slot. */
+/** The error for reading or freeing an empty slot. */
 export function emptySlot(op: string, slot: number): CompcacheError {
   return new CompcacheError('ENOENT', op, `slot ${slot} holds nothing`, { detail: { slot } });
 }
 
-/** The error of every call after close. */
+/** The error for every call after close. */
 export function closedStore(op: string): CompcacheError {
   return new CompcacheError('ECLOSED', op, 'the store is closed');
 }

@@ -1,22 +1,24 @@
 /**
- * Names that say which files are open in a store. The kernel takes a name back when its process ends, however it ends, so that
- * nothing stale can block: on Linux an abstract socket, which processes of the same network namespace see, on Windows a pipe.
- * Whoever connects to one is told the process id of its owner.
+ * Locks on files that a store has open. A lock is a name that the kernel keeps: an abstract socket on Linux, a pipe on
+ * Windows. The kernel frees the name when the process ends, in any way, so no stale lock can remain. On Linux, only
+ * processes of the same network namespace see the name. A process that connects to the name gets the process id of its
+ * owner.
  */
 import * as fs from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { CompcacheError } from '../errors.ts';
 import { textOf } from './medium.ts';
 
-/** Milliseconds in which an owner must answer; one that is busy may not. */
+/** Milliseconds to wait for the owner's answer. A busy owner may not answer in time. */
 const ANSWER_TIMEOUT = 300;
 const MOST_DIGITS = 10;
 /** The most bytes of an abstract socket's name. */
 const SOCKET_NAME = 108;
 
 /**
- * The names of a file, the first that the host takes counts. Older Node (20) fills the name of an abstract socket up with NULs,
- * later ones do not: only one of full length is the same in both. Bun takes one byte less.
+ * The possible names for a file. The first name that the host accepts is used. Older Node (20) fills the name of an
+ * abstract socket with NULs, later versions do not. Only a name of full length is the same in both. Bun accepts one
+ * byte less.
  */
 function namesOf(key: string): string[] {
   const name = `compcache-${key}`;
@@ -25,7 +27,7 @@ function namesOf(key: string): string[] {
   return process.platform === 'win32' ? [`\\\\.\\pipe\\${name}`] : [];
 }
 
-/** Listens under a name; undefined where the host has or allows no such name. EBUSY when it is taken. */
+/** Listens under a name. Undefined when the host has no such names or forbids them. EBUSY when the name is taken. */
 function listen(op: string, path: string, name: string): Promise<Server | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => void socket.on('error', () => {}).end(String(process.pid)));
@@ -48,7 +50,10 @@ function listen(op: string, path: string, name: string): Promise<Server | undefi
   });
 }
 
-/** Marks a file as open in a store; undefined where the host has or allows no such marks. EBUSY when it is open in another. */
+/**
+ * Locks a file for one store. Undefined when the host has no such locks or forbids them. EBUSY when another store has
+ * the file open.
+ */
 export async function lockFile(op: string, path: string, key: string): Promise<Server | undefined> {
   for (const name of namesOf(key)) {
     const server = await listen(op, path, name);
@@ -57,7 +62,7 @@ export async function lockFile(op: string, path: string, key: string): Promise<S
   return undefined;
 }
 
-/** The process id of the owner of a name, as far as it can be told. */
+/** The process id of the owner of a name. Undefined when it cannot be found. */
 async function ownerOf(name: string): Promise<number | undefined> {
   return (await askOwner(name)) ?? (process.platform === 'linux' ? searchOwner(name) : undefined);
 }
@@ -75,7 +80,7 @@ function askOwner(name: string): Promise<number | undefined> {
   });
 }
 
-/** Finds the owner of an abstract socket that does not answer, among the processes whose descriptors we may see. */
+/** Finds the owner of an abstract socket that does not answer. Looks only at processes whose descriptors we may see. */
 function searchOwner(name: string): number | undefined {
   try {
     const shown = `@${name.slice(1)}`;
@@ -99,7 +104,7 @@ function hasOpen(pid: number, links: ReadonlySet<string>): boolean {
   try {
     return fs.readdirSync(`/proc/${pid}/fd`).some((fd) => links.has(linkOf(`/proc/${pid}/fd/${fd}`)));
   } catch {
-    return false; // it has ended, or is another user's
+    return false; // the process has ended, or belongs to another user
   }
 }
 

@@ -1,11 +1,13 @@
 /**
  * `compcache/backing/file`: a backing store in files, regions of files, or block devices, for Node.
  *
- * Positioned reads and writes through the host's page cache; fsync at `sync` and `close`. What is promised after a crash, and
- * what a store refuses to open, is in volume.ts. The files are made with mode 0600: they will hold the memory of a program.
+ * Reads and writes by position through the host's page cache. `sync` and `close` call fsync. volume.ts says what is
+ * promised after a crash, and what a store refuses to open. New files have mode 0600, because they will hold the memory
+ * of a program.
  *
- * One file is open in one store at a time (EBUSY), among processes that see each other's names (file-lock.ts). On other hosts
- * than Linux and Windows, or where the host forbids it, a second store is not noticed.
+ * Only one store at a time may have a file open (EBUSY). This works among processes that see each other's names
+ * (file-lock.ts). On hosts other than Linux and Windows, or where the host forbids such names, a second store is not
+ * noticed.
  */
 import * as fs from 'node:fs';
 import type { Server } from 'node:net';
@@ -25,9 +27,12 @@ import { EXISTING, VolumeStore, closeAll, openVolume, requireApart, type Existin
 /** A file, or a region of one. */
 export interface FileRegion {
   path: string | URL;
-  /** Where it begins, bytes or a size like '64MiB'; 0 unless given. */
+  /** Where the region begins: bytes, or a size like '64MiB'. Default 0. */
   offset?: number | string;
-  /** Its bytes, or a size; all that the file has from `offset` on unless given. No byte behind it is written. */
+  /**
+   * Bytes of the region, or a size. Default: the rest of the file from `offset` on. No byte behind the region is
+   * written.
+   */
   length?: number | string;
 }
 
@@ -36,15 +41,15 @@ export interface FileStoreOptions<M extends BackingStore['mode'] = BackingStore[
   path?: string | URL;
   /** With `path`: the most bytes that the file may have, or a size like '64MiB'. A new file needs this or `slots`. */
   size?: number | string;
-  /** Files and regions of files, at most 65,536, which make one store in this order. */
+  /** Files and regions of files, at most 65,536. Together they make one store, in this order. */
   files?: readonly FileRegion[];
-  /** Slots; as many as fit unless given. */
+  /** Slots of the store. Default: as many as fit. */
   slots?: number;
-  /** 'sync' (default): calls answer at once; 'async': with promises. */
+  /** 'sync' (default): calls return at once. 'async': calls return promises. */
   mode?: M;
   /**
-   * What to do where something is already. A block device, or a file that was filled with zeros beforehand, is something: its
-   * first store takes 'overwrite'.
+   * What to do when the files have contents already. A block device, or a file that was filled with zeros before,
+   * counts as having contents: the first store there needs 'overwrite'.
    */
   existing?: Existing;
 }
@@ -53,7 +58,7 @@ const OPTIONS: readonly (keyof FileStoreOptions)[] = ['path', 'size', 'files', '
 const REGION_OPTIONS: readonly (keyof FileRegion)[] = ['path', 'offset', 'length'];
 const MOST_FILES = 65536;
 const PRIVATE = 0o600;
-/** What opening a directory, a socket or an absent device gives. */
+/** Errors of the host for opening a directory, a socket or an absent device. */
 const NO_FILE = ['EISDIR', 'ENXIO', 'ENODEV'];
 
 // ── the options ──────────────────────────────────────────────────────────────
@@ -66,7 +71,7 @@ interface Region {
 
 const HREF = Object.getOwnPropertyDescriptor(URL.prototype, 'href')?.get as () => string;
 
-/** The path of a file: URL. It throws for anything else. */
+/** The path of a file: URL. Throws for anything else. */
 function pathOfUrl(url: unknown): string {
   return fileURLToPath(HREF.call(url));
 }
@@ -100,7 +105,7 @@ function takeRegion(op: string, region: unknown): Region {
   return taken;
 }
 
-/** The entries of a list, each read once. EINVAL. */
+/** The items of a list, each read once. EINVAL. */
 function takeList(op: string, files: unknown): unknown[] {
   let cause: unknown;
   try {
@@ -125,7 +130,7 @@ function takeRegions(op: string, { path, size, files }: FileStoreOptions): Regio
     throw new CompcacheError('EINVAL', op, 'either path or files must be given');
   if (path !== undefined) return [takeRegion(op, size === undefined ? { path } : { path, length: size })];
   if (size !== undefined)
-    throw new CompcacheError('EINVAL', op, 'size goes with path; the entries of files have a length each');
+    throw new CompcacheError('EINVAL', op, 'size goes with path; each item of files has its own length');
   return takeList(op, files).map((region) => takeRegion(op, region));
 }
 
@@ -160,11 +165,11 @@ const unlink = promisify(fs.unlink);
 interface File {
   path: string;
   fd: number;
-  /** Where it was made by this call; undefined for one that was there. */
+  /** The path where this call made the file. Undefined for a file that existed. */
   made: string | undefined;
-  /** The same for the same file, whatever its path. */
+  /** Identifies the file: two paths to the same file give the same key. */
   key: string;
-  /** Whether its size is told: that of a block device is not. */
+  /** True for a regular file, whose size is known. The size of a block device is not. */
   regular: boolean;
   lock: Server | undefined;
 }
@@ -198,10 +203,10 @@ function syncMedium({ fd, regular, lock }: File): Medium {
 }
 
 const MOST_LINKS = 40;
-/** A path that leads somewhere else for as often has no steady numbers of files. */
+/** The most times that openLocked tries a path whose file disappears. */
 const MOST_REMOVED = 10;
 
-/** What a symbolic link points to; the path itself where it is none. */
+/** The target of a symbolic link. The path itself when it is not a link. */
 async function linkedFrom(path: string): Promise<string> {
   try {
     return resolve(await realpath(dirname(path)), await readlink(path));
@@ -210,7 +215,7 @@ async function linkedFrom(path: string): Promise<string> {
   }
 }
 
-/** Opens a file, or makes it: `made` says where. It throws what the host throws. */
+/** Opens a file, or makes it. `made` is the path of a new file. Throws the host's errors. */
 async function openOrMake(path: string): Promise<{ fd: number; made: string | undefined }> {
   for (let at = path, tries = 0; ; tries++, at = await linkedFrom(at)) {
     try {
@@ -219,7 +224,7 @@ async function openOrMake(path: string): Promise<{ fd: number; made: string | un
       if (textOf(error, 'code') !== 'ENOENT' || tries === MOST_LINKS) throw error;
     }
     try {
-      // Exclusively, so that we know whose it is. A link to where nothing is yet counts as something: it is followed.
+      // With O_EXCL we know that we made the file. A link to a missing file counts as existing, so the loop follows it.
       return {
         fd: await open(at, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, PRIVATE),
         made: resolve(at),
@@ -239,13 +244,13 @@ function noFile(op: string, path: string, cause?: unknown): CompcacheError {
   );
 }
 
-/** The same for the same file, whatever its path; undefined for what can hold no store. */
+/** The key of a file: two paths to the same file give the same key. Undefined for anything that cannot hold a store. */
 function keyOf(stats: fs.BigIntStats): string | undefined {
   if (stats.isFile()) return `${stats.dev}-${stats.ino}`;
   return stats.isBlockDevice() ? `device-${stats.rdev}` : undefined;
 }
 
-/** Opens a file, or makes it. EINVAL for what is neither a file nor a block device, ENOSPC, EIO. */
+/** Opens a file, or makes it. EINVAL for anything that is neither a file nor a block device, ENOSPC, EIO. */
 async function openFile(op: string, path: string): Promise<File> {
   let opened: { fd: number; made: string | undefined };
   try {
@@ -265,7 +270,7 @@ async function openFile(op: string, path: string): Promise<File> {
   }
 }
 
-/** Whether a path still leads to the file that was opened by it. */
+/** True when a path still leads to the file that was opened by it. */
 async function leadsTo({ path, key }: File): Promise<boolean> {
   return stat(path, { bigint: true }).then(
     (stats) => keyOf(stats) === key,
@@ -273,7 +278,10 @@ async function leadsTo({ path, key }: File): Promise<boolean> {
   );
 }
 
-/** Opens a file and marks it as open. It may have been removed in between, by a store that could not be opened. EBUSY, and as openFile. */
+/**
+ * Opens a file and locks it. Between the two steps, a store that failed to open may remove the file: then it tries
+ * again. EBUSY, and the errors of openFile.
+ */
 async function openLocked(op: string, path: string, known: (key: string) => boolean): Promise<File> {
   for (let tries = 1; ; tries++) {
     const file = await openFile(op, path);
@@ -290,7 +298,7 @@ async function openLocked(op: string, path: string, known: (key: string) => bool
   }
 }
 
-/** The media of the files of a store: one for each file, however many regions of it there are. */
+/** The media of a store's files: one for each file, even when the store uses several regions of it. */
 class Media {
   readonly #op: string;
   readonly #make: (file: File) => Medium;
@@ -303,7 +311,7 @@ class Media {
     this.#make = mode === 'sync' ? syncMedium : asyncMedium;
   }
 
-  /** The medium of a file. EBUSY when another store has it open. */
+  /** The medium of a file. EBUSY when another store has the file open. */
   async of(path: string): Promise<Medium> {
     const file = await openLocked(this.#op, path, (key) => this.#byKey.has(key));
     const known = this.#byKey.get(file.key);
@@ -318,21 +326,24 @@ class Media {
     return medium;
   }
 
-  /** Makes new files durable as entries of their folders, where the host can do that to a folder. */
+  /** Makes the directory entries of new files durable, where the host can sync a folder. */
   async flushFolders(): Promise<void> {
     for (const folder of this.#folders) {
       try {
         const fd = await open(folder, fs.constants.O_RDONLY);
         await fsync(fd).finally(() => close(fd));
       } catch {
-        continue; // Windows cannot
+        continue; // Windows cannot sync a folder
       }
     }
   }
 
-  /** Removes those that were made and closes all, because of an error that is more interesting than one of doing so. */
+  /**
+   * Removes the files that were made, and closes all files. Ignores errors: the caller reports the error that came
+   * first.
+   */
   async drop(): Promise<void> {
-    // First what nobody else can have opened yet, as all are still marked as open.
+    // Remove first: all files are still locked, so no other store can have opened one.
     for (const path of this.#made) await unlink(path).catch(() => {});
     await runAsync(closeAll(this.#op, [...this.#byKey.values()])).catch(() => {});
   }
@@ -340,7 +351,7 @@ class Media {
 
 // ── the store ────────────────────────────────────────────────────────────────
 
-/** The bytes of a region: as given, as the slots of a lone one need, or as the file has. */
+/** The bytes of a region: its option `length`, or else what `slots` need, or else the rest of the file. */
 function bytesOf(op: string, region: Region, slots: number | undefined, size: number): number {
   const length = region.length ?? (slots === undefined ? Math.max(size - region.offset, 0) : bytesFor(slots));
   if (length === Infinity)
@@ -367,10 +378,10 @@ async function extentsOf(
 }
 
 /**
- * A backing store in files. Its calls answer at once or with promises, as the mode says.
+ * A backing store in files. Its calls return at once or return promises, depending on the mode.
  *
- * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a full disk, EIO for a file that fails,
- * ECLOSED after close.
+ * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a full disk, EIO for a file
+ * that fails, ECLOSED after close.
  */
 export class FileStore<M extends BackingStore['mode'] = BackingStore['mode']> extends VolumeStore<M> {
   private constructor(maker: unknown, mode: M, volume: Volume) {
@@ -379,14 +390,15 @@ export class FileStore<M extends BackingStore['mode'] = BackingStore['mode']> ex
   }
 
   /**
-   * Opens a store, or makes one where there is none. One that was not closed in order, or has another size or other regions or
-   * slots, is begun anew, unless `existing` says otherwise. Each file or region holds whole slots of SLOT_BYTES bytes and one
-   * unit of that size more, its label; the first holds the slot map as well. Files that were made for a store that cannot be
-   * opened are removed.
-   * @throws EINVAL for bad options, for regions that overlap or have no room, and for what is no file (a directory, a pipe);
-   *   EBUSY for a file open in another store, with the process id of its owner where that can be told; EUCLEAN for bytes of
-   *   somebody else, and with existing: 'reopen' for a store that was not closed, is damaged, or was made with other regions or
-   *   slots; EEXIST with 'refuse'; ENOMEM for a slot map that the host refuses; ENOSPC; EIO
+   * Opens a store, or makes one when there is none. A store that was not closed in order, or has another size or other
+   * regions or slots, is replaced by a new, empty one, unless `existing` says otherwise. Each file or region holds its
+   * label (one unit of SLOT_BYTES bytes) and whole slots of SLOT_BYTES bytes. The first one also holds the slot map.
+   * When the store cannot be opened, files that were made for it are removed.
+   * @throws EINVAL for bad options, for regions that overlap or are too small, and for anything that is not a file (a
+   *   directory, a pipe); EBUSY for a file that is open in another store, with the process id of its owner when known;
+   *   EUCLEAN for bytes that are not from this package, and with existing: 'reopen' for a store that was not closed, is
+   *   damaged, or was made with other regions or slots; EEXIST with 'refuse'; ENOMEM when the host has no memory for
+   *   the slot map; ENOSPC; EIO
    */
   static async open<M extends BackingStore['mode'] = 'sync'>(options: FileStoreOptions<M>): Promise<FileStore<M>> {
     const op = 'FileStore.open';

@@ -4,8 +4,8 @@
  *     extent 0:  label | map … | slot 0 | slot 1 | …
  *     extent 1:  label | slot n | slot n + 1 | …
  *
- * All are units of SLOT_BYTES bytes. No unit straddles two extents; what is left at the end of an extent is never touched.
- * A map that does not fit the first extent goes on in the next.
+ * All units have SLOT_BYTES bytes. No unit spans two extents, and the rest of an extent behind its last whole unit is
+ * never touched. A map that does not fit into the first extent continues in the next.
  */
 import { CompcacheError } from '../errors.ts';
 import { MOST_SLOTS } from './arguments.ts';
@@ -18,11 +18,11 @@ export interface Extent {
   medium: Medium;
   /** Bytes. */
   offset: number;
-  /** Bytes, none of which lies behind offset + length. */
+  /** Bytes. No byte behind offset + length belongs to the extent. */
   length: number;
 }
 
-/** Where a unit lies: its medium and its first byte there. */
+/** Where a unit lies: its medium, and the position of its first byte. */
 export interface Place {
   medium: Medium;
   at: number;
@@ -30,17 +30,17 @@ export interface Place {
 
 const SLOTS_PER_UNIT = SLOT_BYTES * 8;
 
-/** Units that the map of so many slots takes. */
+/** Units of the map for a number of slots. */
 function mapUnitsOf(slots: number): number {
   return Math.ceil(slots / SLOTS_PER_UNIT);
 }
 
-/** Bytes of a volume of one extent with so many slots. */
+/** Bytes of a volume with one extent and a number of slots. */
 export function bytesFor(slots: number): number {
   return (1 + mapUnitsOf(slots) + slots) * SLOT_BYTES;
 }
 
-/** Whole units of an extent. */
+/** The number of whole units in an extent. */
 export function unitsOf(extent: Extent): number {
   return Math.floor(extent.length / SLOT_BYTES);
 }
@@ -59,12 +59,12 @@ export class Geometry {
   readonly slots: number;
   readonly mapUnits: number;
   readonly #extents: readonly Extent[];
-  /** Of each extent: units before it, labels not counted. */
+  /** For each extent: the number of units before it, without labels. */
   readonly #firsts: number[] = [];
 
   /**
-   * @param slots as many as fit unless given
-   * @throws EINVAL for an extent that has no room beside its label, or slots that do not fit
+   * @param slots default: as many as fit
+   * @throws EINVAL for an extent without room for a label and one unit, or for more slots than fit
    */
   constructor(op: string, extents: readonly Extent[], slots?: number) {
     let units = 0;
@@ -79,7 +79,7 @@ export class Geometry {
       units += unitsOf(extent) - 1;
     }
     this.#extents = extents;
-    // One unit of map for every SLOTS_PER_UNIT slots: of SLOTS_PER_UNIT + 1 units one is map.
+    // Each unit of the map describes SLOTS_PER_UNIT slots, so one unit in SLOTS_PER_UNIT + 1 belongs to the map.
     const most = Math.min(units - Math.ceil(units / (SLOTS_PER_UNIT + 1)), MOST_SLOTS);
     if (most < (slots ?? 1))
       throw new CompcacheError('EINVAL', op, `there is room for ${most} slots, not ${slots ?? 1}`);
@@ -87,12 +87,12 @@ export class Geometry {
     this.mapUnits = mapUnitsOf(this.slots);
   }
 
-  /** Where a slot lies. */
+  /** The place of a slot. */
   slot(slot: number): Place {
     return this.#place(this.mapUnits + slot);
   }
 
-  /** Where a unit of the map lies. */
+  /** The place of a unit of the map. */
   map(unit: number): Place {
     return this.#place(unit);
   }

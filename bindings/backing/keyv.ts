@@ -2,31 +2,34 @@
 /**
  * `compcache/backing/keyv`: a backing store in any Keyv instance or adapter (Redis, Valkey, SQLite, …), or a Map.
  *
- * Bytes go as base64 text, the one form that every way through Keyv 5.6 and 6.1 keeps. Measured with 5.6, with a Map and with Redis 7 behind it:
+ * Bytes are stored as base64 text. This is the only form that comes back unchanged from every combination below.
+ * Measured with Keyv 5.6, on a Map and on Redis 7 (6.1 also keeps the text):
  *
  *                                   Uint8Array            Buffer                      base64 text
- *     Map, default serializer       {"0":0,"1":255,…}     kept (it becomes base64)    kept
- *     Map, no serializer            kept                  kept                        kept
- *     Redis, default serializer     {"0":0,"1":255,…}     kept (it becomes base64)    kept
- *     Redis, no serializer          refused: the adapter emits 'error', `set` is true and `get` undefined
- *     Redis adapter without Keyv    decoded as UTF-8      decoded as UTF-8            kept
+ *     Map, default serializer       {"0":0,"1":255,…}     unchanged (as base64)       unchanged
+ *     Map, no serializer            unchanged             unchanged                   unchanged
+ *     Redis, default serializer     {"0":0,"1":255,…}     unchanged (as base64)       unchanged
+ *     Redis, no serializer          refused: the adapter emits 'error', `set` gives true and `get` undefined
+ *     Redis adapter without Keyv    decoded as UTF-8      decoded as UTF-8            unchanged
  *
- * Keyv hides failures. What this file relies on, read in the source of keyv 5.6.0, keyv 6.1.0 and @keyv/redis 5.1.6:
- * - In 5, `get` answers undefined when the adapter throws, and says nothing. `getRaw` has no such catch: it throws. An instance
- *   without `getRaw` (before 5.5) throws if `throwOnErrors` is set; without either it is refused.
- * - In 6, both answer undefined when the adapter throws, after the instance has emitted 'error', which nothing can turn off.
- * - `set` answers false when the adapter throws, `delete` answers false, as it does for a key that is not there.
- * - The Redis adapter, unless told to throw, answers undefined (`get`, `set`) or false (`delete`) when a command fails, and emits
- *   'error' before it answers. So a call during which the instance or the adapter emitted 'error' has failed, unless it brought
- *   the value itself. An error of another call, or of a reconnection, may then fail this one as well: EIO too often, but never
- *   ENOENT for a slot that could not be asked for.
- * - `delete` is false for a key that is not there: whether it is not there is asked with a read.
- * - `set(key, value, 0)` of an instance means no expiry, whatever `ttl` it has.
+ * Keyv hides failures. This file relies on the following, read in the source of keyv 5.6.0, keyv 6.1.0 and @keyv/redis
+ * 5.1.6:
+ * - In 5, `get` returns undefined when the adapter throws, and reports nothing. `getRaw` does not catch the error: it
+ *   throws. An instance without `getRaw` (before 5.5) throws if `throwOnErrors` is set. An instance with neither is
+ *   refused.
+ * - In 6, both return undefined when the adapter throws. Before that, the instance always emits 'error'.
+ * - `set` returns false when the adapter throws. `delete` returns false then, and also for a key that does not exist.
+ * - When a command fails, the Redis adapter returns undefined (`get`, `set`) or false (`delete`), unless it is told to
+ *   throw. It emits 'error' before it returns. So a call fails when the instance or the adapter emitted 'error' during
+ *   it, unless the call returned a value. An error of another call, or of a reconnection, may make this call fail too.
+ *   So EIO may come too often, but ENOENT never comes for a slot that could not be read.
+ * - When `delete` returns false, a read tells whether the key existed.
+ * - `set(key, value, 0)` of an instance means no expiry, even when the instance has a `ttl`.
  *
- * Slots have ten digits in a key, so that no prefix and slot make the key of another prefix and slot ('c:' and 'c:1').
+ * The slot in a key has ten digits. So two different prefixes cannot give the same key ('c:' and 'c:1').
  *
- * A Redis client keeps commands while it has no connection, and sends them when it has one again: a call that has taken longer
- * than `timeout` is EIO but may still happen. So the next call on that slot waits until the one before has ended, within its own
+ * A Redis client without a connection queues commands and sends them after it reconnects. So a call that took longer
+ * than `timeout` gives EIO but may still be done later. The next call on that slot waits for it, within its own
  * timeout.
  */
 import { fromBase64, toBase64 } from '../base64.ts';
@@ -38,7 +41,7 @@ import { closedStore, emptySlot, requireContent, requireRoom, requireSlot, takeS
 import { textOf } from './medium.ts';
 import { SLOT_BYTES, type BackingStore } from './types.ts';
 
-/** What is needed of a Keyv instance, an adapter of one, or a Map. */
+/** The methods that a store needs: those of a Keyv instance, of an adapter, or of a Map. */
 export interface KeyvLike {
   get(key: string): unknown;
   set(key: string, value: string, ttl?: number): unknown;
@@ -46,11 +49,11 @@ export interface KeyvLike {
 }
 
 export interface KeyvStoreOptions {
-  /** What the keys begin with; the slot's number follows, ten digits. 'compcache:' unless given. */
+  /** The first part of each key. The slot's number follows, with ten digits. Default 'compcache:'. */
   prefix?: string;
-  /** Slots that exist, 1 … 2^32 - 1; without it 2^32 - 1. */
+  /** Slots of the store, 1 … 2^32 - 1. Default 2^32 - 1. */
   slots?: number;
-  /** Milliseconds, at least 1, after which a call is EIO, open too; 10000 unless given. */
+  /** Milliseconds, at least 1, after which a call (also open) fails with EIO. Default 10000. */
   timeout?: number;
 }
 
@@ -61,7 +64,7 @@ const MOST_TIMEOUT = 0x7fffffff;
 const SLOT_DIGITS = 10;
 const MOST_TEXT = 4 * Math.ceil(SLOT_BYTES / 3);
 
-/** In place of an answer that is an object. */
+/** Stands for an answer that is an object. */
 const NO_TEXT = Object.freeze({});
 
 interface Emitter {
@@ -89,12 +92,12 @@ function isKeyv(value: unknown): value is KeyvLike {
   return hasMethods(value, 'get', 'set', 'delete');
 }
 
-/** Whether an instance answers undefined, and says nothing, when its adapter throws. */
+/** True when an instance returns undefined, and reports nothing, when its adapter throws. */
 function hidesFailures(keyv: KeyvLike): boolean {
   return isInstance(keyv) && keyv.getRaw === undefined && keyv.throwOnErrors !== true;
 }
 
-/** What a look at a caller's object gives. EINVAL where it does not let itself be looked at. */
+/** Looks at a caller's object. EINVAL when the object cannot be read. */
 function look<T>(op: string, at: () => T): T {
   try {
     return at();
@@ -118,7 +121,7 @@ function requireKeyv(op: string, keyv: unknown): asserts keyv is KeyvLike {
 function takePrefix(op: string, prefix: unknown): string {
   if (prefix === undefined) return DEFAULT_PREFIX;
   if (typeof prefix !== 'string') throw new CompcacheError('EINVAL', op, `prefix must be a text, not ${show(prefix)}`);
-  // A store that keeps keys as UTF-8 takes all lone surrogates for the same character.
+  // A store that encodes keys as UTF-8 turns every lone surrogate into the same character.
   if (/\p{Surrogate}/u.test(prefix)) throw new CompcacheError('EINVAL', op, 'prefix must have no lone surrogates');
   return prefix;
 }
@@ -131,26 +134,26 @@ function takeTimeout(op: string, timeout: unknown): number {
   return timeout;
 }
 
-/** The error of a store that does not do what it is asked. ENOSPC for a Redis that is out of memory, EIO otherwise. */
+/** The error for a store that fails. ENOSPC for a Redis that is out of memory, EIO otherwise. */
 function failed(op: string, message: string, cause?: unknown): CompcacheError {
   const full = textOf(cause, 'message')?.startsWith('OOM ') ?? false;
   return new CompcacheError(full ? 'ENOSPC' : 'EIO', op, message, cause === undefined ? undefined : { cause });
 }
 
-/** A Keyv whose failures are EIO. */
+/** Calls a Keyv. Its failures become EIO. */
 class Client {
   readonly #keyv: KeyvLike;
   readonly #isInstance: boolean;
   readonly #emitters: Emitter[];
   #errors = 0;
   #lastError: unknown;
-  // One function, so that it can be taken off again.
+  // A single function, so that `off` can remove it again.
   readonly #listen = (error: unknown): void => {
     this.#errors++;
     this.#lastError = error;
   };
 
-  /** It throws what the caller's object throws. What `on` and `off` promise, if anything, may be rejected: isPromise minds that. */
+  /** Throws what the caller's object throws. `on` and `off` may return a promise: isPromise handles its rejection. */
   constructor(keyv: KeyvLike) {
     this.#keyv = keyv;
     this.#isInstance = isInstance(keyv);
@@ -159,7 +162,7 @@ class Client {
     for (const emitter of this.#emitters) isPromise(emitter.on('error', this.#listen));
   }
 
-  /** @returns the value of a key, undefined when it has none */
+  /** @returns the value of a key, undefined when there is none */
   async get(op: string, key: string): Promise<unknown> {
     const before = this.#errors;
     const value = await this.#ask(op, () => this.#value(key));
@@ -179,7 +182,7 @@ class Client {
     if (done === false) throw failed(op, 'the store has not taken it');
   }
 
-  /** @returns whether there was such a key */
+  /** @returns true when the key existed */
   async delete(op: string, key: string): Promise<boolean> {
     const before = this.#errors;
     const done = await this.#ask(op, () => this.#keyv.delete(key));
@@ -189,13 +192,13 @@ class Client {
     return false;
   }
 
-  /** Listens no more. */
+  /** Removes the 'error' listeners. */
   leave(): void {
     for (const emitter of this.#emitters) {
       try {
         isPromise(emitter.off?.('error', this.#listen));
       } catch {
-        continue; // an emitter that fails here goes on telling us, and nobody listens
+        continue; // this emitter still calls our listener, which does no harm
       }
     }
   }
@@ -209,7 +212,7 @@ class Client {
   async #ask(op: string, call: () => unknown): Promise<unknown> {
     try {
       const answer = await call();
-      // No answer of use is an object, and to pass one on by a promise would ask it for its `then` once more.
+      // No valid answer is an object. A promise that resolves to an object would read its `then` once more.
       return (typeof answer === 'object' && answer !== null) || typeof answer === 'function' ? NO_TEXT : answer;
     } catch (error) {
       throw failed(op, `the store failed: ${show(textOf(error, 'message') ?? error)}`, error);
@@ -221,11 +224,11 @@ class Client {
   }
 }
 
-/** Until when a call must have an answer. */
+/** The time by which a call must have an answer. */
 interface Deadline {
-  /** Milliseconds from the beginning, for the message. */
+  /** Milliseconds from the start, for the message. */
   timeout: number;
-  /** By performance.now. */
+  /** The end, in the time of performance.now. */
   end: number;
 }
 
@@ -233,7 +236,7 @@ function deadlineIn(timeout: number): Deadline {
   return { timeout, end: performance.now() + timeout };
 }
 
-/** Settles as the call does, or with EIO at the deadline; then it says that it gives up. */
+/** Settles as the call does, or fails with EIO at the deadline. At the deadline it calls `giveUp`. */
 function within<T>(op: string, { timeout, end }: Deadline, call: Promise<T>, giveUp: () => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
@@ -269,22 +272,22 @@ export interface KeyvStore {
 }
 
 /**
- * Slots as entries of a key-value store. The connection stays its opener's: close() does not end it, and ends our listening to
- * its 'error' events, which Keyv 6 throws where nobody listens.
+ * Slots as entries of a key-value store. The connection belongs to the caller: close() does not end it. close() removes
+ * our 'error' listeners. Keyv 6 throws such events when there is no other listener.
  *
- * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a Redis that is out of memory, EIO for
- * a store that fails or does not answer in time, ECLOSED after close.
+ * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a Redis that is out of memory,
+ * EIO for a store that fails or does not answer in time, ECLOSED after close.
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class KeyvStore implements BackingStore {
   readonly mode = 'async';
-  /** Slots that exist; 2^32 - 1 where undefined. */
+  /** Slots of the store. Undefined means 2^32 - 1. */
   readonly slots?: number;
   readonly #client: Client;
   readonly #slots: number | undefined;
   readonly #prefix: string;
   readonly #timeout: number;
-  /** The last call on a key that has one under way; never rejects. */
+  /** For each key with calls under way: the last of them. The promises never reject. */
   readonly #underWay = new Map<string, Promise<unknown>>();
   #closed = false;
 
@@ -298,9 +301,10 @@ export class KeyvStore implements BackingStore {
   }
 
   /**
-   * Opens a store: writes an entry, reads it, and deletes it, so that a dead store or one that mangles text is noticed now. All
-   * of that takes at most the timeout.
-   * @throws EINVAL for bad options, or an instance whose failures cannot be told; ENOSPC for a Redis that is out of memory; EIO
+   * Opens a store. It writes an entry, reads it and deletes it. This finds a store that does not work or that changes
+   * text. All of this takes at most the timeout.
+   * @throws EINVAL for bad options, or an instance that hides its failures; ENOSPC for a Redis that is out of memory;
+   *   EIO
    */
   static async open(keyv: KeyvLike, options: KeyvStoreOptions = {}): Promise<KeyvStore> {
     const op = 'KeyvStore.open';
@@ -327,8 +331,8 @@ export class KeyvStore implements BackingStore {
 
   /**
    * Reads a slot.
-   * @returns the bytes read, exactly those written
-   * @throws ENOENT for a slot that holds nothing; EIO also for an entry that no store of this kind has written
+   * @returns the number of bytes read: exactly the bytes that were written
+   * @throws ENOENT for an empty slot; EIO also for an entry that was not written by this kind of store
    */
   async read(slot: number, into: Uint8Array): Promise<number> {
     const op = 'KeyvStore.read';
@@ -341,7 +345,9 @@ export class KeyvStore implements BackingStore {
     return bytes.length;
   }
 
-  /** Writes 1 … SLOT_BYTES bytes, in place of what the slot held. They are copied before it returns its promise. */
+  /**
+   * Writes 1 … SLOT_BYTES bytes to a slot, in place of its old contents. The bytes are copied before the call returns.
+   */
   async write(slot: number, bytes: Uint8Array): Promise<void> {
     const op = 'KeyvStore.write';
     this.#require(op, slot);
@@ -350,14 +356,14 @@ export class KeyvStore implements BackingStore {
     await this.#call(op, this.#keyOf(slot), (key) => this.#client.set(op, key, text));
   }
 
-  /** @throws ENOENT for a slot that holds nothing */
+  /** Frees a slot. @throws ENOENT for an empty slot */
   async free(slot: number): Promise<void> {
     const op = 'KeyvStore.free';
     this.#require(op, slot);
     if (!(await this.#call(op, this.#keyOf(slot), (key) => this.#client.delete(op, key)))) throw emptySlot(op, slot);
   }
 
-  /** Waits for the calls under way, at most the timeout. The entries stay, and so does the connection. Idempotent. */
+  /** Waits for the calls under way, at most for the timeout. The entries and the connection stay. Idempotent. */
   async close(): Promise<void> {
     await within('KeyvStore.close', deadlineIn(this.#timeout), this.#leave(), () => {}).catch(() => {});
   }
@@ -366,10 +372,10 @@ export class KeyvStore implements BackingStore {
     return this.close();
   }
 
-  /** Lets no further calls in, and settles when those under way have. */
+  /** Refuses further calls. Settles after the calls under way. */
   #leave(): Promise<unknown> {
     this.#closed = true;
-    // A call may still fail after its timeout: its 'error' event needs a listener until then.
+    // A call may still fail after its timeout. Its 'error' event needs a listener until then.
     return Promise.all(this.#underWay.values()).then(() => this.#client.leave());
   }
 
@@ -382,7 +388,10 @@ export class KeyvStore implements BackingStore {
     return this.#prefix + String(slot).padStart(SLOT_DIGITS, '0');
   }
 
-  /** One call on a key, after the one before it, within the timeout. One that is given up while it waits is not made. EIO. */
+  /**
+   * Makes a call on a key, after the previous call on that key, within the timeout. A call that times out while it
+   * waits is not made. EIO.
+   */
   #call<T>(
     op: string,
     key: string,
@@ -398,7 +407,7 @@ export class KeyvStore implements BackingStore {
     };
     const ended = result.then(end, end);
     this.#underWay.set(key, ended);
-    // What a call that was given up ends with is seen by nobody.
+    // After the timeout, nobody sees the result of the call.
     return within(op, deadline, result as Promise<T>, () => (givenUp = true));
   }
 
@@ -413,7 +422,7 @@ export class KeyvStore implements BackingStore {
       if (!(await this.#call(op, key, (name) => this.#client.delete(op, name), deadline)))
         throw failed(op, 'the store has lost an entry');
     } catch (error) {
-      // An entry that is written after all must not stay. Only the listener waits for that, not the caller.
+      // If the entry is written later after all, it must be deleted. The caller does not wait for that.
       const late = this.#underWay.get(key);
       if (late !== undefined)
         this.#underWay.set(

@@ -1,13 +1,15 @@
 /**
- * Labels: the first 512 bytes of each extent of a volume, and the CRC-32C over them and the slot map. Little endian.
+ * Labels: the first 512 bytes of each extent of a volume. Also CRC-32C, the checksum of labels and slot map. Little
+ * endian.
  *
  *     0  magic, 8 bytes        32  index of the extent      48  mark: 0 in all extents but the first,
  *     8  version               36  extents of the volume        1 dirty, 2 clean
- *    12  bytes of a unit       40  slots of the volume      52  CRC-32C of the slot map where clean, otherwise 0
+ *    12  bytes of a unit       40  slots of the volume      52  CRC-32C of the slot map when clean, otherwise 0
  *    16  id, 16 random bytes   44  CRC-32C of the table    508  CRC-32C of bytes 0 … 507
  *        of the volume             of extents                   the rest is 0
  *
- * They fit one sector, so that a disk writes all of it or nothing; one that does not is found out by the CRC.
+ * A label fits into one sector, so a disk writes all of it or nothing. The CRC detects a label that was written only in
+ * part.
  */
 import { SLOT_BYTES } from './types.ts';
 
@@ -82,8 +84,8 @@ function isOurs(bytes: Uint8Array): boolean {
 }
 
 /**
- * What the first bytes of an extent say (fewer than a label's where the medium ends there).
- * @returns the label, 'foreign' for something else's bytes, or 'damaged' for what was a label once
+ * Reads the first bytes of an extent. They are fewer than a label's when the medium ends there.
+ * @returns the label; 'foreign' for bytes that are not a label; 'damaged' for a label that is not valid any more
  */
 export function decodeLabel(bytes: Uint8Array): Label | 'foreign' | 'damaged' {
   if (!isOurs(bytes)) return 'foreign';

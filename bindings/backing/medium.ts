@@ -1,26 +1,26 @@
-/** Media: what volumes lie on. */
+/** Media: volumes store their bytes on them. */
 import { CompcacheError, show } from '../errors.ts';
 import { wait, type Steps } from '../steps.ts';
 import type { MaybePromise } from './types.ts';
 
-/** Bytes that are read and written by position. Its methods fail with the errors of its host. */
+/** Bytes that are read and written by position. The methods fail with the host's own errors. */
 export interface Medium {
-  /** Bytes that there are; Infinity where that is not known. */
+  /** The size in bytes. Infinity when it is not known. */
   size(): MaybePromise<number>;
-  /** Gives it that many bytes, new ones as zeros. */
+  /** Sets the size. New bytes are zeros. */
   resize(bytes: number): MaybePromise<void>;
-  /** @returns bytes read, possibly fewer than there is room for; 0 at the end */
+  /** @returns the number of bytes read, which may be fewer than asked for; 0 at the end */
   readAt(into: Uint8Array, at: number): MaybePromise<number>;
-  /** @returns bytes written, possibly fewer than there are */
+  /** @returns the number of bytes written, which may be fewer than given */
   writeAt(bytes: Uint8Array, at: number): MaybePromise<number>;
-  /** Returns when all that was written is durable. */
+  /** Returns when everything that was written is durable. */
   flush(): MaybePromise<void>;
   close(): MaybePromise<void>;
 }
 
 const NO_ROOM = ['ENOSPC', 'EDQUOT', 'EFBIG', 'QuotaExceededError'];
 
-/** A property of what was thrown, which may be anything; undefined where it is no text. */
+/** A property of a thrown value, which may be anything. Undefined when it is not a string. */
 export function textOf(error: unknown, property: 'code' | 'name' | 'message'): string | undefined {
   try {
     const text = (error as Record<string, unknown> | null | undefined)?.[property];
@@ -30,7 +30,7 @@ export function textOf(error: unknown, property: 'code' | 'name' | 'message'): s
   }
 }
 
-/** The error of ours for one of a medium: ENOSPC when it is full, EIO otherwise. */
+/** Our error for an error of a medium: ENOSPC when the medium is full, EIO otherwise. */
 export function failure(op: string, error: unknown): CompcacheError {
   if (CompcacheError.made(error)) return error;
   const full = [textOf(error, 'code'), textOf(error, 'name')].some(
@@ -44,7 +44,7 @@ export function failure(op: string, error: unknown): CompcacheError {
   );
 }
 
-/** One call of a medium. ENOSPC, EIO. */
+/** Makes one call of a medium. ENOSPC, EIO. */
 export function* ask<T>(op: string, call: () => MaybePromise<T>): Steps<T> {
   try {
     return yield* wait(call());
@@ -53,7 +53,7 @@ export function* ask<T>(op: string, call: () => MaybePromise<T>): Steps<T> {
   }
 }
 
-/** The bytes that a medium has. EIO where it does not say so. */
+/** The size of a medium in bytes. EIO when the medium gives no valid size. */
 export function* sizeOf(op: string, medium: Medium): Steps<number> {
   const size = yield* ask(op, () => medium.size());
   if (!(typeof size === 'number' && size >= 0))
@@ -61,10 +61,10 @@ export function* sizeOf(op: string, medium: Medium): Steps<number> {
   return size;
 }
 
-/** Requires a count that a call on so many bytes can give. EIO. */
+/** Checks the byte count that a call returned: a whole number from 0 to `bytes`. EIO. */
 function requireCount(op: string, count: number, bytes: number): void {
   if (!(Number.isInteger(count) && count >= 0 && count <= bytes))
-    throw new CompcacheError('EIO', op, `the medium says ${show(count)} of ${bytes} bytes`);
+    throw new CompcacheError('EIO', op, `the medium reports ${show(count)} bytes done of ${bytes}`);
 }
 
 /** Reads until `into` is full or the medium ends. EIO. @returns bytes read */
@@ -79,14 +79,14 @@ export function* readUpTo(op: string, medium: Medium, into: Uint8Array, at: numb
   return done;
 }
 
-/** Fills `into`. EIO, also where the medium ends before. */
+/** Fills `into`. EIO, also when the medium ends too early. */
 export function* readAll(op: string, medium: Medium, into: Uint8Array, at: number): Steps<void> {
   const count = yield* readUpTo(op, medium, into, at);
   if (count < into.length)
-    throw new CompcacheError('EIO', op, `the medium ends at byte ${at + count}, within what should be read`);
+    throw new CompcacheError('EIO', op, `the medium ends at byte ${at + count}, before the end of the read`);
 }
 
-/** Writes all of it, however short the single writes are. ENOSPC, EIO. */
+/** Writes all bytes, with as many calls as the medium needs. ENOSPC, EIO. */
 export function* writeAll(op: string, medium: Medium, bytes: Uint8Array, at: number): Steps<void> {
   let done = 0;
   while (done < bytes.length) {

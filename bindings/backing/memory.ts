@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** A backing store in the JavaScript heap: for tests, and where swapped pages may stay in the process. */
+/** A backing store in the JavaScript heap: for tests, and for swapped pages that may stay in the process. */
 import { copyIn, copyOut, lengthOf } from '../bytes.ts';
 import { DISPOSE } from '../dispose.ts';
 import { CompcacheError, takeOptions } from '../errors.ts';
@@ -9,7 +9,7 @@ import { Pieces } from './pieces.ts';
 import type { BackingStore } from './types.ts';
 
 export interface MemoryStoreOptions {
-  /** Slots that exist, 1 … 2^32 - 1; without it as many as there is memory for. */
+  /** Slots of the store, 1 … 2^32 - 1. Default: as many as the memory allows. */
   slots?: number;
 }
 
@@ -20,16 +20,16 @@ export interface MemoryStore {
 }
 
 /**
- * Slots as copies of the bytes written. They cost their own length, rounded up to 128 bytes, in slabs of 64 KiB (pieces.ts);
- * they are gone after close.
+ * Stores the bytes of each slot as a copy. A copy takes its own length, rounded up to 128 bytes, in slabs of 64 KiB
+ * (pieces.ts). After close the bytes are gone.
  *
- * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or where there is no memory for it, ECLOSED
- * after close.
+ * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or when there is no memory for
+ * it, ECLOSED after close.
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class MemoryStore implements BackingStore {
   readonly mode = 'sync';
-  /** Slots that exist; 2^32 - 1 where undefined. */
+  /** Slots of the store. Undefined means 2^32 - 1. */
   readonly slots?: number;
   readonly #slots: number | undefined;
   #held = new Pieces();
@@ -47,20 +47,20 @@ export class MemoryStore implements BackingStore {
     return this.#held.count;
   }
 
-  /** Bytes held; 0 after close. */
+  /** Bytes in all slots; 0 after close. */
   get bytes(): number {
     return this.#held.bytes;
   }
 
-  /** Bytes of the memory that is set aside for them; 0 after close. */
+  /** Bytes of memory that are allocated for the slots; 0 after close. */
   get reservedBytes(): number {
     return this.#held.reserved;
   }
 
   /**
-   * Copies a slot out.
-   * @returns the bytes read, exactly those written
-   * @throws ENOENT for a slot that holds nothing
+   * Copies a slot's bytes to `into`.
+   * @returns the number of bytes read: exactly the bytes that were written
+   * @throws ENOENT for an empty slot
    */
   read(slot: number, into: Uint8Array): number {
     const op = 'MemoryStore.read';
@@ -72,7 +72,7 @@ export class MemoryStore implements BackingStore {
     return held.length;
   }
 
-  /** Copies 1 … SLOT_BYTES bytes in, in place of what the slot held. */
+  /** Writes 1 … SLOT_BYTES bytes to a slot, in place of its old contents. The bytes are copied. */
   write(slot: number, bytes: Uint8Array): void {
     const op = 'MemoryStore.write';
     this.#require(op, slot);
@@ -87,7 +87,7 @@ export class MemoryStore implements BackingStore {
     }
   }
 
-  /** @throws ENOENT for a slot that holds nothing */
+  /** Frees a slot. @throws ENOENT for an empty slot */
   free(slot: number): void {
     const op = 'MemoryStore.free';
     this.#require(op, slot);

@@ -2,9 +2,9 @@
 /**
  * `compcache/backing/opfs`: a backing store in a file of the browser's origin-private file system.
  *
- * Only a dedicated worker may have synchronous access to such a file (createSyncAccessHandle); elsewhere opening is ENODEV.
- * The browser lets one handle at a time have that access (EBUSY), and takes it away when the worker ends. The format is that of
- * FileStore, and so is what is promised (volume.ts).
+ * Only a dedicated worker can use such a file synchronously (createSyncAccessHandle). In other places opening gives
+ * ENODEV. The browser allows one access handle at a time (EBUSY), and closes it when the worker ends. The format and
+ * its guarantees are those of FileStore (volume.ts).
  */
 import { DISPOSE } from '../dispose.ts';
 import { CompcacheError, MAKER, requireMaker, show, takeOptions } from '../errors.ts';
@@ -16,21 +16,23 @@ import { runSync } from '../steps.ts';
 import { EXISTING, VolumeStore, openVolume, type Existing, type Volume } from './volume.ts';
 
 export interface OpfsStoreOptions {
-  /** Name of the file in the root of the file system; made where there is none. Either this or `handle`. */
+  /**
+   * Name of the file in the root of the file system. The file is made if it does not exist. Either this or `handle`.
+   */
   name?: string;
   /** The file. */
   handle?: FileSystemFileHandle;
-  /** Slots; as many as fit unless given. A new file needs this or `size`. */
+  /** Slots of the store. Default: as many as fit. A new file needs this or `size`. */
   slots?: number;
   /** The most bytes that the file may have, or a size like '64MiB'. */
   size?: number | string;
-  /** What to do where something is already. */
+  /** What to do when the file has contents already. */
   existing?: Existing;
 }
 
 const OPTIONS: readonly (keyof OpfsStoreOptions)[] = ['name', 'handle', 'slots', 'size', 'existing'];
 
-/** A FileSystemSyncAccessHandle, which the types of a page do not have. */
+/** A FileSystemSyncAccessHandle. TypeScript's DOM types, which this file uses, do not have it. */
 interface SyncAccess {
   read(into: Uint8Array, options: { at: number }): number;
   write(bytes: Uint8Array, options: { at: number }): number;
@@ -40,7 +42,7 @@ interface SyncAccess {
   close(): void;
 }
 
-/** The file of a store, and what takes it away again where it was made for this store. */
+/** The file of a store. `remove` deletes the file if it was made for this store. */
 interface Found {
   handle: unknown;
   remove(): Promise<void>;
@@ -48,7 +50,10 @@ interface Found {
 
 const ABSENT = 'NotFoundError';
 
-/** The file of that name, made where there is none. ENODEV without such a file system, EINVAL for a name that it does not take, EIO. */
+/**
+ * The file with a name, made if it does not exist. ENODEV without such a file system, EINVAL for a name that the file
+ * system refuses, EIO.
+ */
 async function fileOf(op: string, name: string): Promise<Found> {
   const directory = globalThis.navigator?.storage?.getDirectory;
   if (directory === undefined) throw new CompcacheError('ENODEV', op, 'this host has no origin-private file system');
@@ -84,7 +89,10 @@ async function requestedFile(op: string, { name, handle }: OpfsStoreOptions): Pr
   return { handle, remove: async () => {} };
 }
 
-/** EINVAL for what is no handle of a file, ENODEV outside a dedicated worker, EBUSY where the file is open already, EIO. */
+/**
+ * Opens the access handle. EINVAL when `handle` is not a file's handle, ENODEV outside a dedicated worker, EBUSY when
+ * the file is already open, EIO.
+ */
 async function accessTo(op: string, handle: unknown): Promise<{ access: SyncAccess }> {
   let create: unknown;
   try {
@@ -97,7 +105,7 @@ async function accessTo(op: string, handle: unknown): Promise<{ access: SyncAcce
   if (typeof create !== 'function')
     throw new CompcacheError('ENODEV', op, 'synchronous access to files needs a dedicated worker');
   try {
-    // In an object of ours: to pass it on by a promise would ask it for a `then` once more.
+    // Wrapped in an object of ours: a promise that resolves to the handle itself would read its `then` once more.
     return { access: (await Reflect.apply(create, handle, [])) as SyncAccess };
   } catch (cause) {
     switch (textOf(cause, 'name')) {
@@ -112,9 +120,9 @@ async function accessTo(op: string, handle: unknown): Promise<{ access: SyncAcce
 }
 
 /**
- * What Chromium 156's `write` returns, instead of throwing, in a private window whose quota is used up: a code of its own, -8,
- * as an unsigned number. Its `truncate` then does nothing, and says nothing. A browser may also write what there is room for,
- * and then nothing.
+ * Chromium 156's `write` returns this in a private window whose quota is used up, instead of throwing. It is Chromium's
+ * own error code -8 as an unsigned number. Its `truncate` then does nothing and reports nothing. A browser may also
+ * write as much as there is room for, and nothing after that.
  */
 const NO_SPACE = 0xfffffff8;
 
@@ -147,10 +155,10 @@ export interface OpfsStore {
 }
 
 /**
- * A backing store in the origin-private file system. Its calls answer at once.
+ * A backing store in the origin-private file system. Its calls return at once.
  *
- * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a quota that is used up, EIO for a file
- * that fails, ECLOSED after close.
+ * Errors of every method: EINVAL for a bad argument, ENOSPC for a slot beyond `slots` or a quota that is used up, EIO
+ * for a file that fails, ECLOSED after close.
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class OpfsStore extends VolumeStore<'sync'> {
@@ -160,11 +168,13 @@ export class OpfsStore extends VolumeStore<'sync'> {
   }
 
   /**
-   * Opens a store, or makes one where there is none. One that was not closed in order, or has another size or other slots, is
-   * begun anew, unless `existing` says otherwise. A file that was made for a store that cannot be opened is removed.
-   * @throws ENODEV outside a dedicated worker; EBUSY for a file open elsewhere; EINVAL for bad options, or a size without room
-   *   for a slot; EUCLEAN for bytes of somebody else, and with existing: 'reopen' for a store that was not closed, is damaged,
-   *   or was made with another size or other slots; EEXIST with 'refuse'; ENOSPC where the quota is used up; ENOMEM; EIO
+   * Opens a store, or makes one when there is none. A store that was not closed in order, or has another size or other
+   * slots, is replaced by a new, empty one, unless `existing` says otherwise. When the store cannot be opened, a file
+   * that was made for it is removed.
+   * @throws ENODEV outside a dedicated worker; EBUSY for a file that is open elsewhere; EINVAL for bad options, or a
+   *   size without room for a slot; EUCLEAN for bytes that are not from this package, and with existing: 'reopen' for a
+   *   store that was not closed, is damaged, or was made with another size or other slots; EEXIST with 'refuse'; ENOSPC
+   *   when the quota is used up; ENOMEM; EIO
    */
   static async open(options: OpfsStoreOptions): Promise<OpfsStore> {
     const op = 'OpfsStore.open';
@@ -187,12 +197,12 @@ export class OpfsStore extends VolumeStore<'sync'> {
         try {
           access.close();
         } catch {
-          // The error that led here says more.
+          // The first error says more.
         }
         throw failure(op, error);
       }
     } catch (error) {
-      // Whoever has it open has found it here.
+      // After EBUSY the file belongs to the store that has it open.
       if ((error as CompcacheError).code !== 'EBUSY') await file.remove().catch(() => {});
       throw error;
     }

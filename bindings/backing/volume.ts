@@ -2,17 +2,17 @@
 /**
  * Volumes: stores of slots on media that are read and written by position. FileStore and OpfsStore are volumes.
  *
- * What is promised. Swap promises nothing after a crash, and a volume does not log its writes. But it never gives out slots of
- * which it does not know: it either opens with exactly the slots that were in use at the last clean close, or does not open
- * (EUCLEAN), or is begun anew, as the caller wishes. What the slots contain is for the front end's checksums.
+ * What is promised. Swap need not survive a crash, so a volume does not log its writes. But it never opens with a wrong
+ * set of used slots: it opens with exactly the slots in use at the last clean close, or it does not open (EUCLEAN), or,
+ * if the caller allows, a new one replaces it. The front end's checksums protect the contents of the slots.
  *
- * How. Labels (label.ts) say whose bytes these are, and the first one, the superblock, whether the volume was closed. Opening
- * marks it dirty before anything else is written; only close writes the slot map, and only then, all of it being durable, the
- * clean mark with the map's CRC-32C. A flush that has failed may have dropped any earlier write: no clean mark after that.
+ * How. The labels (label.ts) identify the volume. The first one, the superblock, also says if the volume was closed.
+ * Opening marks it dirty before anything else is written. Only close writes the slot map; when the map is durable, it
+ * writes the clean mark with its CRC-32C. A failed flush may lose earlier writes: then there is no clean mark.
  *
- * A region that ends where it begins is blank, and a new volume may be made there; bytes without a magic, be they zeros, are
- * somebody else's. So a new volume gets its labels before its room, and the labels in such an order that a crash never leaves
- * zeros where a label should be. A volume that cannot be made gives the room back.
+ * A medium that ends before an extent begins is blank there: a new volume may be made. Other bytes without our magic,
+ * even zeros, are not ours. So a new volume writes its labels before it extends the media, in an order in which a crash
+ * never leaves zeros in place of a label. If the volume cannot be made, the media get their old sizes back.
  */
 import { copyIn, copyOut, lengthOf } from '../bytes.ts';
 import { ASYNC_DISPOSE } from '../dispose.ts';
@@ -26,35 +26,35 @@ import { noteOwn } from './own.ts';
 import { SLOT_BYTES, type BackingStore } from './types.ts';
 
 /**
- * What to do where something is already. Unless given: a volume of ours that was closed in order and has the same regions and
- * slots is opened with its slots; one that has not is begun anew.
- * - 'reopen': one that was not closed in order, is damaged, or has other regions or slots, is EUCLEAN instead
+ * What to do when the media have contents already. By default, a volume that was closed in order and has the same
+ * regions and slots opens with its slots. Any other volume of this package is replaced by a new, empty one.
+ * - 'reopen': EUCLEAN instead for a volume that was not closed in order, is damaged, or has other regions or slots
  * - 'refuse': EEXIST
- * - 'discard': a volume of ours, in whatever state, is begun anew
- * - 'overwrite': a volume is made, whatever was there
+ * - 'discard': a volume of this package, in any state, is replaced
+ * - 'overwrite': a new volume is made, whatever the media hold
  *
- * But for 'refuse' and 'overwrite', bytes of somebody else are EUCLEAN, and stay as they are.
+ * Bytes that are not from this package give EUCLEAN and stay unchanged, except with 'refuse' and 'overwrite'.
  */
 export type Existing = 'reopen' | 'refuse' | 'discard' | 'overwrite';
 export const EXISTING: readonly Existing[] = ['reopen', 'refuse', 'discard', 'overwrite'];
 
 export interface VolumeOptions {
-  /** Slots of the volume; as many as fit unless given. */
+  /** Slots of the volume. Default: as many as fit. */
   slots?: number | undefined;
   existing?: Existing | undefined;
-  /** Whether a new volume cuts off what lies behind it on its media; those have no other bytes then. */
+  /** True when a new volume may cut its media after its last unit. Then the media hold nothing else. */
   trim?: boolean;
 }
 
 /** An open volume. */
 export interface Volume {
-  /** Whether it was made, not reopened. */
+  /** True when the volume was made by this call, false when it was reopened. */
   fresh: boolean;
   extents: readonly Extent[];
   geometry: Geometry;
   /** The superblock, marked dirty. */
   superblock: Label;
-  /** A bit for each slot, set where it is in use. */
+  /** One bit for each slot, set when the slot is in use. */
   map: Uint8Array;
 }
 
@@ -94,12 +94,12 @@ function newMap(op: string, geometry: Geometry): Uint8Array {
   }
 }
 
-/** The part of a map that is kept in a unit. */
+/** The part of the slot map that is stored in a unit. */
 function mapPart(map: Uint8Array, unit: number): Uint8Array {
   return map.subarray(unit * SLOT_BYTES, (unit + 1) * SLOT_BYTES);
 }
 
-/** Gives each medium the bytes up to the last whole unit of its extents. ENOSPC, EIO. */
+/** Extends each medium to the end of the last whole unit of its extents. ENOSPC, EIO. */
 function* makeRoom(op: string, extents: readonly Extent[]): Steps<void> {
   for (const extent of extents) {
     const { medium, offset } = extent;
@@ -108,7 +108,7 @@ function* makeRoom(op: string, extents: readonly Extent[]): Steps<void> {
   }
 }
 
-/** Gives each medium at most so many bytes. */
+/** Cuts each medium to at most the given size. */
 function* cutTo(op: string, sizes: Iterable<readonly [Medium, number]>): Steps<void> {
   for (const [medium, bytes] of sizes) {
     const size = yield* sizeOf(op, medium);
@@ -117,8 +117,8 @@ function* cutTo(op: string, sizes: Iterable<readonly [Medium, number]>): Steps<v
 }
 
 /**
- * Writes labels, those that lie first on their medium first, each durable before the next: a label beyond the end of a medium
- * fills what lies before it with zeros, and there must be no label missing then.
+ * Writes the labels in the order of their positions. A label that extends its medium is flushed before the next one:
+ * a label beyond the end fills the bytes before it with zeros, and no label may be missing there.
  */
 function* writeLabels(op: string, extents: readonly Extent[], label: (index: number) => Label): Steps<void> {
   const order = extents.map((extent, index) => ({ extent, index })).sort((a, b) => a.extent.offset - b.extent.offset);
@@ -130,7 +130,7 @@ function* writeLabels(op: string, extents: readonly Extent[], label: (index: num
   }
 }
 
-/** Makes a volume. Whatever becomes of it, what is left of an older one has another id, or is dirty now. */
+/** Makes a volume. Even if that fails, what is left of an older one has another id or is marked dirty. */
 function* make(op: string, extents: readonly Extent[], { slots, trim }: VolumeOptions): Steps<Volume> {
   const geometry = new Geometry(op, extents, slots);
   const map = newMap(op, geometry);
@@ -154,7 +154,7 @@ function* make(op: string, extents: readonly Extent[], { slots, trim }: VolumeOp
   return { fresh: true, extents, geometry, superblock, map };
 }
 
-/** Gives back the room that was made, because of an error that is more interesting than one of doing so. */
+/** Restores the old sizes of the media after an error. Ignores further errors: the first one says more. */
 function* giveBack(op: string, sizes: readonly [Medium, number][]): Steps<void> {
   try {
     yield* cutTo(op, sizes);
@@ -164,10 +164,10 @@ function* giveBack(op: string, sizes: readonly [Medium, number][]): Steps<void> 
 }
 
 function unclean(op: string, message: string): CompcacheError {
-  return new CompcacheError('EUCLEAN', op, `${message}; existing: 'discard' begins anew`);
+  return new CompcacheError('EUCLEAN', op, `${message}; existing: 'discard' makes a new volume`);
 }
 
-/** The superblock of a volume whose labels hold together, that fits the extents, and that was closed. EUCLEAN. */
+/** The superblock of a volume that was closed, whose labels belong together and match the extents. EUCLEAN. */
 function requireClean(
   op: string,
   extents: readonly Extent[],
@@ -214,7 +214,7 @@ function* reopen(
   yield* requireWhole(op, extents);
   const most = new Geometry(op, extents).slots;
   if (superblock.slots < 1 || superblock.slots > most)
-    throw unclean(op, `the label speaks of ${superblock.slots} slots, where there is room for ${most}`);
+    throw unclean(op, `the label has ${superblock.slots} slots, but there is room for ${most}`);
   const geometry = new Geometry(op, extents, superblock.slots);
   const map = newMap(op, geometry);
   for (let unit = 0; unit < geometry.mapUnits; unit++) {
@@ -230,9 +230,10 @@ function* reopen(
 
 /**
  * Opens a volume, or makes one.
- * @param extents at least one, none over another
- * @throws EEXIST with 'refuse' where something is; EINVAL for extents without room; EUCLEAN for bytes of somebody else, and with
- *   'reopen' for a volume that was not closed, is damaged, or was made with another geometry; ENOMEM; ENOSPC; EIO
+ * @param extents at least one; they do not overlap
+ * @throws EEXIST with 'refuse' when there are contents; EINVAL for extents without room; EUCLEAN for bytes that are not
+ *   from this package, and with 'reopen' for a volume that was not closed, is damaged, or was made with another
+ *   geometry; ENOMEM; ENOSPC; EIO
  */
 export function* openVolume(op: string, extents: readonly Extent[], options: VolumeOptions): Steps<Volume> {
   const { slots, existing } = options;
@@ -246,7 +247,7 @@ export function* openVolume(op: string, extents: readonly Extent[], options: Vol
     throw new CompcacheError(
       'EUCLEAN',
       op,
-      `extent ${foreign} has bytes of somebody else; existing: 'overwrite' takes it all the same`,
+      `extent ${foreign} has bytes that are not from compcache; existing: 'overwrite' replaces them`,
     );
   if (existing === 'discard') return yield* make(op, extents, options);
   try {
@@ -257,24 +258,24 @@ export function* openVolume(op: string, extents: readonly Extent[], options: Vol
   return yield* make(op, extents, options);
 }
 
-/** Requires that no extent lies over another of the same medium. EINVAL. */
+/** Requires that no two extents of a medium overlap. EINVAL. */
 export function requireApart(op: string, extents: readonly Extent[]): void {
   for (const medium of mediaOf(extents)) {
     const sorted = extents.filter((extent) => extent.medium === medium).sort((a, b) => a.offset - b.offset);
     sorted.forEach((extent, i) => {
       const next = sorted[i + 1];
       if (next !== undefined && endOf(extent) > next.offset)
-        throw new CompcacheError('EINVAL', op, `two extents lie over each other at byte ${next.offset}`);
+        throw new CompcacheError('EINVAL', op, `two extents overlap at byte ${next.offset}`);
     });
   }
 }
 
 // ── the store ────────────────────────────────────────────────────────────────
 
-/** What a call returns: the value, or a promise of it. */
+/** The result of a call: the value, or a promise of the value. */
 export type Result<M extends BackingStore['mode'], T> = M extends 'sync' ? T : Promise<T>;
 
-/** Buffers that a store keeps for later calls: as many as a front end has calls under way. */
+/** The most buffers that a store keeps for later calls: as many as a front end has calls under way. */
 const BUFFERS_KEPT = 32;
 
 function countBits(map: Uint8Array): number {
@@ -296,7 +297,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
   readonly #name: string;
   readonly #mode: M;
   readonly #volume: Volume;
-  /** Those that no call uses. */
+  /** Buffers that no call uses now. */
   readonly #buffers: Uint8Array[] = [];
   readonly #underWay = new Set<Promise<unknown>>();
   #used: number;
@@ -304,7 +305,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
   #closing: Result<M, void> | undefined;
   #closed = false;
 
-  /** @param name of the class, for errors */
+  /** @param name the name of the class, for errors */
   constructor(maker: unknown, name: string, mode: M, volume: Volume) {
     requireMaker(maker, 'VolumeStore', 'FileStore.open or OpfsStore.open');
     this.#name = name;
@@ -323,16 +324,16 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
 
   /**
    * Reads a slot.
-   * @returns SLOT_BYTES; those behind the bytes written last are undefined
-   * @throws ENOENT for a slot that holds nothing
+   * @returns SLOT_BYTES; the bytes behind those written last are undefined
+   * @throws ENOENT for an empty slot
    */
   read(slot: number, into: Uint8Array): Result<M, number> {
     return this.#run(this.#read(slot, into));
   }
 
   /**
-   * Writes 1 … SLOT_BYTES bytes, in place of what the slot held.
-   * @throws ENOSPC also where the medium is full
+   * Writes 1 … SLOT_BYTES bytes to a slot, in place of its old contents.
+   * @throws ENOSPC also when the medium is full
    */
   write(slot: number, bytes: Uint8Array): Result<M, void> {
     return this.#run(this.#write(slot, bytes));
@@ -340,20 +341,20 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
 
   /**
    * Frees a slot. Nothing is written.
-   * @throws ENOENT for a slot that holds nothing
+   * @throws ENOENT for an empty slot
    */
   free(slot: number): Result<M, void> {
     return this.#run(this.#free(slot));
   }
 
-  /** Makes the slots written durable. The volume stays marked dirty: only close makes one that can be opened again. */
+  /** Makes the written slots durable. The volume stays marked dirty: only after close can it be opened again. */
   sync(): Result<M, void> {
     return this.#run(this.#sync());
   }
 
   /**
-   * Writes the slot map, marks the volume clean, and lets go of it, which it does in every case. Idempotent.
-   * @throws EIO or ENOSPC where that failed, or a sync before has: the volume is then left dirty
+   * Writes the slot map, marks the volume clean, and closes the media, also after an error. Idempotent.
+   * @throws EIO or ENOSPC when this failed, or when an earlier sync failed: the volume then stays dirty
    */
   close(): Result<M, void> {
     if (!this.#closed) {
@@ -398,7 +399,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
     return this.#volume.geometry.slot(slot);
   }
 
-  /** A slot's room in memory of ours: media never get a caller's array, which may be detached while they wait. */
+  /** A buffer for a slot. Media never get a caller's array, because it may be detached while they wait. */
   #takeBuffer(): Uint8Array {
     return this.#buffers.pop() ?? new Uint8Array(SLOT_BYTES);
   }
@@ -437,7 +438,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
     this.#mark(slot, true);
   }
 
-  // Nothing is asked of a medium, but an 'async' store rejects, as its other methods do.
+  // No medium is called here, but an 'async' store must reject like its other methods.
   *#free(slot: number): Steps<void> {
     const op = this.#requireOpen('free');
     this.#requireHeld(op, slot);
@@ -470,7 +471,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
 
   *#markClean(op: string): Steps<void> {
     const { extents, geometry, map, superblock } = this.#volume;
-    if (this.#flushFailed) throw new CompcacheError('EIO', op, 'a sync has failed, so the volume is left dirty');
+    if (this.#flushFailed) throw new CompcacheError('EIO', op, 'a sync failed, so the volume stays dirty');
     for (let unit = 0; unit < geometry.mapUnits; unit++) {
       const { medium, at } = geometry.map(unit);
       yield* writeAll(op, medium, mapPart(map, unit), at);
@@ -481,7 +482,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
   }
 }
 
-/** Closes media, all of them, and then throws what the first that failed has thrown. EIO. */
+/** Closes all media. Then throws the first error. EIO. */
 export function* closeAll(op: string, media: readonly Medium[]): Steps<void> {
   let failed: unknown;
   for (const medium of media) {

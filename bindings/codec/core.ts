@@ -1,20 +1,20 @@
-/** The core's LZ4 codecs, as a Codec: source and destination are copied through the scratch buffers. */
+/** The core's LZ4 codecs, as a Codec: source and result are copied through the scratch buffers. */
 import { CODEC_LZ4, CODEC_LZ4HC } from '../../assembly/abi.ts';
 import { copyIn, copyOut, lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, ERRNO_MIN, requireMaker } from '../errors.ts';
 import type { Codec } from '../plain-types.ts';
 import type { Core } from '../wasm.ts';
 
-/** The core's codecs, and their numbers there. Both write blocks of one format. */
+/** The core's codecs and their numbers. Both use the same block format. */
 export const CORE_CODECS = { lz4: CODEC_LZ4, lz4hc: CODEC_LZ4HC } as const;
 export type CoreCodecName = keyof typeof CORE_CODECS;
 
-/** Blocks of up to 64 KiB, 4 KiB in a RAM below 1 MiB: EINVAL beyond. */
+/** Works on up to 64 KiB, or 4 KiB in a RAM below 1 MiB. EINVAL for more. */
 export class CoreCodec implements Codec {
   readonly #name: CoreCodecName;
   readonly #core: (op: string) => Core;
 
-  /** @param core gives the instance, or throws ECLOSED for a call */
+  /** @param core returns the core for a call, or throws ECLOSED */
   constructor(maker: unknown, name: CoreCodecName, core: (op: string) => Core) {
     requireMaker(maker, 'CoreCodec', 'ram.codec');
     this.#name = name;
@@ -25,7 +25,7 @@ export class CoreCodec implements Codec {
     return this.#name;
   }
 
-  /** The number of the compressor; undefined for what is no codec of a core. Asks nothing of what it is given. @internal */
+  /** The number of the core's codec. Undefined for any other value. Reads no property of the value. @internal */
   static numberOf(codec: unknown): number | undefined {
     return typeof codec === 'object' && codec !== null && #name in codec ? CORE_CODECS[codec.#name] : undefined;
   }
@@ -50,8 +50,8 @@ export class CoreCodec implements Codec {
 
   /**
    * @returns bytes written to dst
-   * @throws EIO for anything malformed or longer than dst; EINVAL for a block that is too long for the buffers of this RAM, or
-   *   may decode to more than they hold; ECLOSED
+   * @throws EIO for a malformed block, or one that decodes to more than dst; EINVAL for a block that is too long for
+   *   the buffers of this RAM, or that may decode to more than they hold; ECLOSED
    */
   decompress(src: Uint8Array, dst: Uint8Array): number {
     const op = 'codec.decompress';

@@ -1,10 +1,14 @@
 /**
- * Raw deflate in JavaScript by fflate, for hosts without zlib. It reads zlib's blocks and zlib its.
+ * Raw deflate in JavaScript by fflate, for hosts without zlib. fflate reads zlib's blocks, and zlib reads fflate's.
  *
- * What is minded here: fflate's decoder writes past the end of a buffer that it was given into nothing and does not say so,
- * so it gets one byte more than dst, and a block that fills it is refused; it takes no bytes at all for a whole block; it
- * passes over a distance of zero, so the buffer is cleared lest bytes of an earlier block show. It checks less than zlib: a block
- * that was changed may decode to other bytes, and what follows the end of a block is not looked at.
+ * This file works around some properties of fflate's decoder:
+ * - It writes beyond the end of its output buffer without an error. So the buffer has one byte more than dst, and a
+ *   block that fills it is refused.
+ * - It accepts empty input as a whole block. So empty input is refused here.
+ * - It accepts a distance of zero. So the buffer is cleared first, or bytes of an earlier block could show.
+ *
+ * The decoder checks less than zlib does: a changed block may decode to other bytes, and bytes behind the end of a
+ * block are ignored.
  */
 import { deflateSync, inflateSync } from 'fflate';
 import type { Codec } from '../plain-types.ts';

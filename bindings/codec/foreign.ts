@@ -1,9 +1,10 @@
 /**
- * Codecs that are not of the core: foreign code, which may lie, throw, call back, and keep or detach what it is given.
+ * Codecs that are not from the core. They are foreign code, which may lie, throw, call back, and keep or detach its
+ * arguments.
  *
- * So its methods are read once, when it is taken; it gets copies and buffers of nobody else's; and what it answers is checked.
- * What it writes is read through a view that it never had: it may have given its own a length and methods.
- * Whoever calls it must look at its own state again afterwards: the codec may have closed or changed anything.
+ * So a codec's methods are read once. It gets copies and buffers that nobody else uses. Its results are checked. Its
+ * output is read through a view that the codec never had, because it may change the length and methods of its own view.
+ * After a call, the caller must check its own state again: the codec may have closed or changed anything.
  */
 import { lengthOf, requireBytes } from '../bytes.ts';
 import { CompcacheError, isU32, show } from '../errors.ts';
@@ -14,13 +15,13 @@ import { PAGE_SIZE } from '../wasm.ts';
 import { CoreCodec } from './core.ts';
 
 export class ForeignCodec {
-  /** What the caller has given: two with the same one are the same codec. */
+  /** The caller's object. Two ForeignCodecs with the same source are the same codec. */
   readonly source: Codec;
   readonly name: string;
   readonly #compress: Codec['compress'];
   readonly #decompress: Codec['decompress'];
 
-  /** @throws EINVAL for what is no Codec */
+  /** @throws EINVAL for anything that is not a Codec */
   constructor(op: string, codec: unknown) {
     const given = (codec ?? {}) as Partial<Codec>;
     let taken: [compress: unknown, decompress: unknown, name: unknown];
@@ -39,11 +40,11 @@ export class ForeignCodec {
   }
 
   /**
-   * The block of a page.
-   * @param page bytes of ours
+   * Compresses a page.
+   * @param page our own memory
    * @param most the most bytes that the block may have
-   * @returns the block, in memory of ours; undefined when it would be longer
-   * @throws EIO when the codec throws or gives nonsense
+   * @returns the block, in our own memory; undefined when it would be longer
+   * @throws EIO when the codec throws or returns an invalid result
    */
   compress(op: string, page: Uint8Array, most: number): Uint8Array | undefined {
     const buffer = new Uint8Array(most);
@@ -60,10 +61,10 @@ export class ForeignCodec {
   }
 
   /**
-   * The page of a block.
-   * @param block a copy, which the codec may have
-   * @returns 4096 bytes, in memory of ours
-   * @throws EIO when the codec throws or does not give a page
+   * Decompresses a block to a page.
+   * @param block a copy, which the codec may keep
+   * @returns 4096 bytes, in our own memory
+   * @throws EIO when the codec throws or does not return a page
    */
   decompress(op: string, block: Uint8Array): Uint8Array {
     const page = new Uint8Array(PAGE_SIZE);
@@ -74,7 +75,7 @@ export class ForeignCodec {
     return page;
   }
 
-  /** What it throws becomes EIO, unless it is one of our errors. */
+  /** Calls the codec. An error becomes EIO, unless it is one of our own. */
   #run(op: string, call: () => unknown): unknown {
     try {
       const answer = inside(op, call);
@@ -87,7 +88,7 @@ export class ForeignCodec {
   }
 }
 
-/** A codec as it is taken: the number of one of the core (0, lz4, for none), else a foreign one. EINVAL. */
+/** The codec that a caller gave: the number of a codec of the core (0, lz4, by default), or a foreign codec. EINVAL. */
 export function takeCodec(op: string, codec: unknown): number | ForeignCodec {
   return codec === undefined ? 0 : (CoreCodec.numberOf(codec) ?? new ForeignCodec(op, codec));
 }

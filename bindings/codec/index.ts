@@ -1,4 +1,4 @@
-/** Codecs outside the core, loaded when asked for. */
+/** Codecs outside the core. Each is loaded when needed. */
 import { PAGE_SIZE } from '../../assembly/abi.ts';
 import { CompcacheError, show } from '../errors.ts';
 import type { Codec } from '../plain-types.ts';
@@ -6,7 +6,7 @@ import { SOURCE_BYTES_MAX } from './blocks.ts';
 
 type Maker = () => Promise<Codec | undefined>;
 
-/** What makes each codec, the best first: undefined on a host that has not got it. */
+/** For each codec, functions that make it, best first. They return undefined on a host that does not have it. */
 const MAKERS = {
   lz4js: [async () => (await import('./lz4js.ts')).loadLz4js()],
   deflate: [
@@ -20,7 +20,7 @@ export type LoadableCodec = keyof typeof MAKERS;
 /** Names that loadCodec knows. */
 export const LOADABLE_CODECS = Object.keys(MAKERS) as readonly LoadableCodec[];
 
-/** Whether a codec reads its own block of these bytes. */
+/** True when a codec decodes its own block of these bytes. */
 function reads(codec: Codec, bytes: Uint8Array): boolean {
   const block = new Uint8Array(bytes.length + (bytes.length >>> 3) + 1024);
   const written = codec.compress(bytes, block);
@@ -32,7 +32,10 @@ function reads(codec: Codec, bytes: Uint8Array): boolean {
   );
 }
 
-/** Whether a codec reads its own blocks: of nothing, of a page, and of the most noise that one holds. It throws what the codec throws. */
+/**
+ * Tests a codec with no bytes, a page, and the largest source full of noise. False when it cannot decode its own
+ * blocks. Throws the codec's errors.
+ */
 function readsItsBlocks(codec: Codec): boolean {
   const page = Uint8Array.from({ length: PAGE_SIZE }, (_, i) => (i >>> 3) * 31);
   let state = 1;
@@ -44,12 +47,12 @@ function readsItsBlocks(codec: Codec): boolean {
 }
 
 /**
- * Loads a codec that is not in the core. Its blocks hold up to 64 KiB. One that cannot read its own blocks on this host is not
- * given.
- * @param name 'lz4js': the portable reference LZ4. 'deflate': raw deflate, level 1, by the host's zlib or else by fflate; each
- *   reads the other's blocks. 'zstd': Zstandard, level 1, by the host's zlib
- * @throws EINVAL for an unknown name; ENODEV for 'zstd' on a host whose zlib lacks it (Node has it in
- *   22.15 or later, and in 23.8 or later) or that has none, and for a codec that fails here or cannot be imported
+ * Loads a codec that is not in the core. Its blocks hold up to 64 KiB. A codec that cannot decode its own blocks on
+ * this host is refused.
+ * @param name 'lz4js': the portable reference LZ4. 'deflate': raw deflate, level 1, by the host's zlib, or else by
+ *   fflate; each decodes the other's blocks. 'zstd': Zstandard, level 1, by the host's zlib
+ * @throws EINVAL for an unknown name; ENODEV for 'zstd' on a host without zlib or whose zlib lacks it (Node has it in
+ *   22.15 or later, and in 23.8 or later), and for a codec that fails here or cannot be imported
  */
 export async function loadCodec(name: LoadableCodec): Promise<Codec> {
   if (typeof name !== 'string' || !Object.hasOwn(MAKERS, name)) {

@@ -1,2 +1,2 @@
-/** lz4js has no types of its own; bindings/codec/lz4js.ts says what it uses. */
+/** lz4js has no types. bindings/codec/lz4js.ts declares what it uses. */
 declare module 'lz4js';

@@ -1,13 +1,12 @@
 /**
- * lz4js as a Codec: the portable reference, an order of magnitude slower than
- * the core's LZ4 and of the same format.
+ * lz4js as a Codec: the portable reference, ten times slower than the core's LZ4, with the same format.
  *
- * Its hazards are handled here: the hash table is zeroed before every block (a
- * dirty one gives wrong matches), a source is always read from index 0 (its test
- * for incompressible input assumes that), its output buffer is our own and large
- * enough both ways (it does not check), where it finds no match and gives up the block is
- * made of literals here, and since its decoder checks nothing a block is decoded
- * only after its structure has been verified.
+ * This file works around some properties of lz4js:
+ * - A hash table that is not zero gives wrong matches. So the table is cleared before every block.
+ * - Its test for incompressible input assumes that the source begins at index 0. So it always does.
+ * - It does not check the length of its output buffer. So it gets our own buffer, which is large enough both ways.
+ * - When it finds no match, it gives up. Then a block of literals is made here.
+ * - Its decoder checks nothing. So the structure of a block is verified before it is decoded.
  */
 import { MAKER, requireMaker } from '../errors.ts';
 import type { Codec } from '../plain-types.ts';
@@ -50,7 +49,7 @@ class Lz4jsCodec implements Codec {
   }
 }
 
-/** A block of literals only; its length. */
+/** Writes a block of literals only. Returns its length. */
 function literals(src: Uint8Array, block: Uint8Array): number {
   let at = 1;
   block[0] = Math.min(src.length, 15) << 4;
@@ -63,7 +62,7 @@ function literals(src: Uint8Array, block: Uint8Array): number {
   return at + src.length;
 }
 
-/** Walks a block's sequences; the length it decodes to, -1 when it is malformed. */
+/** Walks the sequences of a block. Returns the decoded length, or -1 when the block is malformed. */
 function decodedLength(src: Uint8Array): number {
   let at = 0;
   let length = 0;

@@ -1,11 +1,14 @@
 /**
- * Codecs made of Node's zlib: raw deflate, and Zstandard where it has that (Node 22.15, 23.8 and later).
+ * Codecs of Node's zlib: raw deflate, and Zstandard if zlib has it (Node 22.15, 23.8 and later).
  *
- * Its one-shot calls make their output in buffers of `chunkSize`, one after the other; with a chunk of one byte more than dst
- * and `maxOutputLength` a block that decodes to more than dst ends after the first, so memory stays bounded. A Zstandard frame
- * says itself how large a window it needs: one that asks for much is refused. So that no frame of ours does, the encoder is
- * told its limit and the size of the source: Deno's does not find that out by itself, and asks for a window of 2 MiB. And it has
- * room for the whole frame in one chunk: when Deno's needs a second one, it adds a second, empty frame.
+ * Memory stays bounded as follows. zlib's one-shot calls write their output into buffers of `chunkSize`, one after the
+ * other. Here a chunk has one byte more than dst, and `maxOutputLength` is set, so a block that decodes to more than
+ * dst ends after the first chunk. A Zstandard frame says how large a window it needs, and a frame with a large window
+ * is refused.
+ *
+ * The encoder gets the same window limit, and the size of the source: Deno's encoder does not find the size itself, and
+ * would ask for a window of 2 MiB. The encoder also gets one chunk for the whole frame: when Deno's encoder needs a
+ * second chunk, it adds a second, empty frame.
  */
 import { PAGE_SIZE } from '../../assembly/abi.ts';
 import type { Codec } from '../plain-types.ts';
@@ -17,10 +20,10 @@ interface Options {
   maxOutputLength?: number;
 }
 
-/** What is used of node:zlib; the types of Node 20 do not know Zstandard. */
+/** The parts of node:zlib that are used. The types of Node 20 do not have Zstandard. */
 interface Zlib {
   deflateRawSync(bytes: Uint8Array, options: Options & { level: number; windowBits: number }): Uint8Array;
-  /** With `info`: the output, and the stream, which has counted what it took in. */
+  /** With `info`: the output, and the stream, which counts the input bytes that it used. */
   inflateRawSync(
     bytes: Uint8Array,
     options: Options & { info: true },
@@ -33,21 +36,21 @@ interface Zlib {
   constants: { ZSTD_c_compressionLevel: number; ZSTD_c_windowLog: number; ZSTD_d_windowLogMax: number };
 }
 
-/** The fastest level of both: deflate's 6 makes blocks of memory pages a tenth smaller in half as much time again. */
+/** The fastest level of both. Deflate level 6 makes blocks of memory pages 10 % smaller in 50 % more time. */
 const LEVEL = 1;
-const PAGE_WINDOW = { bytes: PAGE_SIZE, bits: 12 }; // a window of 4 KiB sees all of a page and is sooner made ready
+const PAGE_WINDOW = { bytes: PAGE_SIZE, bits: 12 }; // a window of 4 KiB covers a page and takes less time to set up
 const WINDOW_BITS = 15;
-const FRAME_WINDOW_BITS = 17; // a frame may ask for 128 KiB; no block that is written in one call needs more
-const FRAME_EXTRA = 1024; // noise grows by less: 3 bytes for each of its blocks, and a header
+const FRAME_WINDOW_BITS = 17; // a frame may ask for 128 KiB: no block from a single call needs more
+const FRAME_EXTRA = 1024; // noise grows by less: 3 bytes for each Zstandard block, and a header
 const CHUNK_MIN = 64; // zlib's own limit
 
-/** Node's zlib, without importing it: bundlers for browsers must not meet its name. */
+/** Node's zlib, without an import: a bundler for browsers must not find its name. */
 function nodeZlib(): Zlib | undefined {
   const host = globalThis.process as { getBuiltinModule?: (name: string) => unknown } | undefined;
   return host?.getBuiltinModule?.('node:zlib') as Zlib | undefined;
 }
 
-/** Raw deflate (RFC 1951) by zlib; undefined on a host without it. */
+/** Raw deflate (RFC 1951) by zlib. Undefined on a host without zlib. */
 export function zlibDeflate(): Codec | undefined {
   const zlib = nodeZlib();
   return (
@@ -72,7 +75,7 @@ export function zlibDeflate(): Codec | undefined {
   );
 }
 
-/** Zstandard (RFC 8878) by zlib; undefined on a host without it. */
+/** Zstandard (RFC 8878) by zlib. Undefined on a host without it. */
 export function zlibZstd(): Codec | undefined {
   const zlib = nodeZlib();
   if (zlib?.zstdCompressSync === undefined || zlib.zstdDecompressSync === undefined) return undefined;
@@ -100,8 +103,9 @@ export function zlibZstd(): Codec | undefined {
 }
 
 /**
- * Decodes into dst, with no more memory than that takes. EIO for what is no block, or more than dst holds.
- * @param decode gives the bytes; undefined, or a throw, for no whole block
+ * Decodes into dst with bounded memory. EIO for bytes that are not a block, or a block that decodes to more than dst
+ * has.
+ * @param decode returns the decoded bytes; returns undefined or throws when the input is not one whole block
  */
 function bounded(format: string, dst: Uint8Array, decode: (limits: Options) => Uint8Array | undefined): number {
   const room = roomOf(dst);

@@ -1,4 +1,4 @@
-/** free and malloc in a churn of 50,000 live objects of 32 … 3072 bytes. */
+/** free and malloc with 50,000 live objects of 32 … 3072 bytes. */
 import { ALLOCATORS, Ram } from '../../bindings/index.ts';
 import { Churn } from './churn.ts';
 import { time } from './measure.ts';

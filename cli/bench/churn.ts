@@ -1,4 +1,4 @@
-/** A pool in a steady state: so many live objects, one of which is freed and replaced at each step. */
+/** A pool in a steady state: each step frees one object at random and allocates another. */
 import type { Handle, Zpool } from '../../bindings/index.ts';
 import { createDraw, sizeOf } from './draw.ts';
 
@@ -7,14 +7,14 @@ export class Churn {
   readonly #draw: () => number;
   readonly #objects: Handle[];
 
-  /** Allocates the objects. */
+  /** Allocates `live` objects. */
   constructor(pool: Zpool, seed: number, live: number) {
     this.#pool = pool;
     this.#draw = createDraw(seed);
     this.#objects = Array.from({ length: live }, () => pool.malloc(sizeOf(this.#draw)));
   }
 
-  /** Frees objects at random and allocates others in their place. */
+  /** Frees objects at random and allocates new ones instead. */
   run(steps: number): void {
     for (let step = 0; step < steps; step++) {
       const nth = this.#draw() % this.#objects.length;

@@ -1,22 +1,22 @@
-/** Codecs on the pages of a corpus: time to compress and to decompress a page, mean bytes of a block. */
+/** Codecs on the pages of a corpus: the time to compress and to decompress a page, and the mean bytes of a block. */
 import { PAGE_SIZE, type Codec } from '../../bindings/index.ts';
 import { time } from './measure.ts';
 import type { Contender, Corpus, Table } from './types.ts';
 
 const PAGES_A_ROUND = 1000; // at least
-/** The most bytes that any codec makes of a page. */
+/** The most bytes that a codec may make of a page. */
 export const BLOCK_ROOM = PAGE_SIZE + 1024;
 
 /** A codec on the pages of one corpus. */
 export interface Trial {
   name: string;
-  /** Compresses a page into a buffer that is used again; bytes of the block. */
+  /** Compresses a page into a shared buffer. Returns the bytes of the block. */
   compress(page: number): number;
-  /** Decompresses a page's block, likewise. */
+  /** Decompresses the block of a page into a shared buffer. */
   decompress(page: number): void;
 }
 
-/** A codec of the package, or of that shape. @throws Error when a page does not come back as it was */
+/** Prepares a codec, or any object with its methods. @throws Error when a page comes back different */
 export function trialOf(codec: Codec, { pages }: Corpus, name = codec.name): Trial {
   const block = Buffer.alloc(BLOCK_ROOM);
   const into = Buffer.alloc(PAGE_SIZE);
@@ -33,12 +33,12 @@ export function trialOf(codec: Codec, { pages }: Corpus, name = codec.name): Tri
   return trial;
 }
 
-/** A codec that gives something else back must not be quoted. */
+/** Requires that a page came back unchanged. The times of a codec that changes pages must not be reported. */
 export function requireSame(name: string, page: Uint8Array, back: Uint8Array): void {
   if (Buffer.compare(page, back) !== 0) throw new Error(`${name}: a page came back different`);
 }
 
-/** Two tables; all codecs are compared with the first. */
+/** Two tables: compress and decompress. All codecs are compared with the first. */
 export function codecTables(corpus: Corpus, trials: readonly Trial[]): Table[] {
   const count = corpus.pages.length;
   const contender = ({ name }: Trial, run: (page: number) => void, figures?: Contender['figures']): Contender => ({
@@ -60,7 +60,7 @@ export function codecTables(corpus: Corpus, trials: readonly Trial[]): Table[] {
   ];
 }
 
-/** Nanoseconds a page of all pages, as often as makes a round. */
+/** Nanoseconds per page. Runs over all pages, several times if needed, to reach PAGES_A_ROUND pages. */
 export function overPages(count: number, run: (page: number) => void): number {
   const passes = Math.ceil(PAGES_A_ROUND / count);
   return time(passes * count, () => {
@@ -70,7 +70,7 @@ export function overPages(count: number, run: (page: number) => void): number {
   });
 }
 
-/** Mean bytes of a block; a page that does not get smaller counts as itself. */
+/** Mean bytes of a block. A page that does not get smaller counts with its own bytes. */
 function meanBytes(trial: Trial, count: number): number {
   let sum = 0;
   for (let page = 0; page < count; page++) sum += Math.min(PAGE_SIZE, trial.compress(page));

@@ -1,4 +1,4 @@
-/** Pages of a file, or of the files of a folder, evenly sampled. */
+/** Pages of a file, or of all files in a folder, sampled at equal distances. */
 import { closeSync, openSync, readSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { PAGE_SIZE } from '../../bindings/index.ts';
@@ -8,8 +8,8 @@ import type { Corpus } from './types.ts';
 const PAGES_MAX = 4096;
 
 /**
- * @param path a file, or a folder whose files are taken as one after the other, each from a page on
- * @throws InputError when it cannot be read, or has no whole page
+ * @param path a file; or a folder, whose files are taken one after the other, with only their whole pages
+ * @throws InputError when the path cannot be read or has no whole page
  */
 export function readCorpus(path: string, most = PAGES_MAX): Corpus {
   try {
@@ -28,7 +28,7 @@ interface File {
 
 function filesOf(path: string): File[] {
   const found = statSync(path);
-  // Pages are taken from all over a file, so its size must be known.
+  // Pages are sampled from the whole file, so its size must be known.
   if (!found.isFile() && !found.isDirectory())
     throw new InputError(`${path} is neither a file nor a folder: --corpus takes no device and no pipe`);
   if (found.isFile()) return [{ path, pages: Math.floor(found.size / PAGE_SIZE) }];

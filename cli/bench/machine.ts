@@ -1,4 +1,4 @@
-/** Where and on what something was measured. */
+/** The machine and the Node version of a measurement. */
 import { cpus } from 'node:os';
 
 export interface Machine {

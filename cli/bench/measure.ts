@@ -1,13 +1,13 @@
-/** Measuring: all contenders of a table in turn, round by round, and what the rounds say. */
+/** Measuring: runs the contenders of a table in rounds, and summarizes the rounds. */
 import type { Contender, MeasuredTable, Row, Table } from './types.ts';
 
-/** The middle value; of an even number of them, the mean of the middle two. */
+/** The median. For an even number of values, the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2;
 }
 
-/** Nanoseconds of one operation of a loop of so many. */
+/** Nanoseconds per operation of a loop with `operations` operations. */
 export function time(operations: number, loop: () => void): number {
   const start = performance.now();
   loop();
@@ -15,8 +15,8 @@ export function time(operations: number, loop: () => void): number {
 }
 
 /**
- * Runs one round of each contender to warm up, then so many that count. Each round begins with another contender, so that
- * none always follows the same one.
+ * Runs one round of each contender to warm up, then `rounds` rounds that count. Each round begins with another
+ * contender, so no contender always follows the same one.
  */
 export async function measure({ title, unit, contenders }: Table, rounds: number): Promise<MeasuredTable> {
   for (const contender of contenders) await contender.round();
@@ -37,7 +37,7 @@ export async function measure({ title, unit, contenders }: Table, rounds: number
   return { title, unit, rounds, rows };
 }
 
-/** What the rounds of one contender say. */
+/** The summary of one contender's rounds. */
 export function summary(name: string, values: readonly number[], base: readonly number[]): Row {
   return {
     name,

@@ -1,4 +1,4 @@
-/** The page path: storing and loading pages under each allocator, by what compressing and decompressing alone take. */
+/** The page path: storing and loading pages with each allocator, compared with compressing and decompressing alone. */
 import { ALLOCATORS, PAGE_SIZE, Ram, type AllocatorName, type PageEntry } from '../../bindings/index.ts';
 import { overPages, trialOf } from './codec.ts';
 import { time } from './measure.ts';
@@ -6,7 +6,7 @@ import type { Contender, Corpus, Table } from './types.ts';
 
 const RAM_BYTES = '256MiB';
 
-/** Store and load of one allocator. */
+/** Storing and loading with one allocator. */
 async function paths(allocator: AllocatorName, { pages }: Corpus): Promise<{ store: Contender; load: Contender }> {
   const ram = await Ram.create({ bytes: RAM_BYTES });
   const pool = ram.zpool(allocator);

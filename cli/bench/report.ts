@@ -1,8 +1,8 @@
-/** How measured tables look: lines for people. */
+/** Measured tables as text. */
 import { aligned } from '../table.ts';
 import type { MeasuredTable, Row } from './types.ts';
 
-/** A table with its figures; the ratio is to the first row. */
+/** A table with its figures. The ratio is relative to the first row. */
 export function toText({ title, unit, rows }: MeasuredTable): string {
   const extra = [...new Set(rows.flatMap(({ figures }) => Object.keys(figures ?? {})))];
   return `${aligned([
@@ -21,7 +21,7 @@ function figure({ figures }: Row, name: string): string {
   return value === undefined ? '-' : number(value);
 }
 
-/** About four digits. */
+/** A number with about four digits. */
 function number(value: number): string {
   if (Number.isInteger(value) || Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en-US');
   return value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 3);

@@ -1,18 +1,18 @@
-/** What is measured, and what comes out. */
+/** Types of measurements and their results. */
 
-/** 'ns': nanoseconds of one operation, less is better. 'op/s': operations a second, more is better. */
+/** 'ns': nanoseconds per operation, less is better. 'op/s': operations per second, more is better. */
 export type Unit = 'ns' | 'op/s';
 
-/** One of those that are compared. */
+/** One of the things that a table compares. */
 export interface Contender {
   name: string;
-  /** One round, on at least a thousand pages or objects; gives a figure in the table's unit. */
+  /** Runs one round, on at least a thousand pages or objects. Returns a figure in the table's unit. */
   round(): number | Promise<number>;
-  /** Figures that are no times (bytes of a block, density). Asked once, after the last round. */
+  /** Figures that are not times (bytes of a block, density). Called once, after the last round. */
   figures?(): Record<string, number> | Promise<Record<string, number>>;
 }
 
-/** Contenders that do the same work. The first one is what the others are compared with. */
+/** Contenders that do the same work. The others are compared with the first. */
 export interface Table {
   title: string;
   unit: Unit;
@@ -22,11 +22,14 @@ export interface Table {
 /** The rounds of one contender. */
 export interface Row {
   name: string;
-  /** Middle of the rounds: half of them took less, half more. */
+  /** Median of the rounds. */
   median: number;
   min: number;
   max: number;
-  /** Median over the rounds of this contender's figure by that of the first in the same round, so that drift cancels out. */
+  /**
+   * Median over the rounds of this contender's figure divided by the first contender's in the same round. Slow changes
+   * of the machine's speed cancel out.
+   */
   ratio: number;
   figures?: Record<string, number>;
 }
@@ -34,12 +37,12 @@ export interface Row {
 export interface MeasuredTable {
   title: string;
   unit: Unit;
-  /** Rounds that count; one more was run before them to warm up. */
+  /** Rounds that count. One more round ran before them to warm up. */
   rounds: number;
   rows: Row[];
 }
 
-/** Pages to measure on. */
+/** Pages for a measurement. */
 export interface Corpus {
   name: string;
   pages: Buffer[];

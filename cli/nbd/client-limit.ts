@@ -1,62 +1,63 @@
 /**
- * The places of a server: so many clients at a time, and what happens when all are taken.
+ * Limits the number of clients of a server.
  *
- * A newcomer then gets the place of the client that has been idle the longest, among those that have not come to use anything
- * yet. Where all clients are in use none is dropped: the newcomer is told that there is no place, and closed.
+ * When the limit is reached and a new client connects, the client that was idle the longest is dropped. Only clients
+ * that have not begun to use the server can be dropped. If there is none, the new client is refused: it gets a message,
+ * and its connection ends.
  */
 
-/** The most clients that are being told so at a time. They give way to each other. */
-const MAX_TURNED_AWAY = 16;
+/** The most clients that may be refused at the same time. A newer one replaces the oldest. */
+const MAX_REFUSED = 16;
 
 export interface LimitedClient {
-  /** Resolves when it is gone. */
+  /** Resolves when the client is gone. */
   readonly done: Promise<void>;
-  /** Since when it has been idle (performance.now()); undefined while it may not be dropped. */
+  /** Since when the client has been idle (performance.now()). Undefined while it may not be dropped. */
   readonly idleSince: number | undefined;
-  /** Drops it now. */
+  /** Ends the connection now. */
   destroy(): void;
 }
 
 export class ClientLimit<T extends LimitedClient> {
   readonly #max: number;
-  readonly #guests = new Set<T>();
-  readonly #turnedAway = new Set<LimitedClient>();
+  readonly #clients = new Set<T>();
+  readonly #refused = new Set<LimitedClient>();
 
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** Those who have a place. */
-  get guests(): readonly T[] {
-    return [...this.#guests];
+  /** The clients that were admitted. */
+  get clients(): readonly T[] {
+    return [...this.#clients];
   }
 
-  /** Those who are just being told that there is none. */
-  get turnedAway(): readonly LimitedClient[] {
-    return [...this.#turnedAway];
+  /** Clients that are being refused now. */
+  get refused(): readonly LimitedClient[] {
+    return [...this.#refused];
   }
 
-  /** Gives a newcomer a place by `take`, or has it told by `refuse` that there is none. */
+  /** Admits a new client with `take`, or refuses it with `refuse`. */
   admit(take: () => T, refuse: () => LimitedClient): void {
-    if (this.#guests.size < this.#max || dropIdlest(this.#guests)) return keep(this.#guests, take());
-    if (this.#turnedAway.size >= MAX_TURNED_AWAY) dropIdlest(this.#turnedAway);
-    keep(this.#turnedAway, refuse());
+    if (this.#clients.size < this.#max || dropIdlest(this.#clients)) return keep(this.#clients, take());
+    if (this.#refused.size >= MAX_REFUSED) dropIdlest(this.#refused);
+    keep(this.#refused, refuse());
   }
 }
 
-function keep<T extends LimitedClient>(guests: Set<T>, guest: T): void {
-  guests.add(guest);
-  void guest.done.then(() => guests.delete(guest));
+function keep<T extends LimitedClient>(clients: Set<T>, client: T): void {
+  clients.add(client);
+  void client.done.then(() => clients.delete(client));
 }
 
-/** Drops the one that has been idle the longest; false when none may be dropped. */
-function dropIdlest<T extends LimitedClient>(guests: Set<T>): boolean {
+/** Drops the client that was idle the longest. False when none may be dropped. */
+function dropIdlest<T extends LimitedClient>(clients: Set<T>): boolean {
   let idlest: T | undefined;
-  for (const guest of guests) {
-    if (guest.idleSince !== undefined && guest.idleSince < (idlest?.idleSince ?? Infinity)) idlest = guest;
+  for (const client of clients) {
+    if (client.idleSince !== undefined && client.idleSince < (idlest?.idleSince ?? Infinity)) idlest = client;
   }
   if (idlest === undefined) return false;
-  guests.delete(idlest);
+  clients.delete(idlest);
   idlest.destroy();
   return true;
 }

@@ -1,13 +1,14 @@
 /**
- * One client, from its connection to its end.
+ * One NBD client, from its connection to its end.
  *
- * Requests are taken one after the other and answered as they end. Each is cut into pieces for the device, at multiples of
- * the piece, so that the longest request does not keep other clients waiting. The payload of a write is complete before the
- * device sees its first byte: a client that vanishes in the middle has written nothing.
+ * Requests are read one after the other, and each is answered when it is done. A request is cut into parts for the
+ * device, at multiples of the part's size, so that a long request does not make other clients wait. A write reaches the
+ * device only when its payload is complete: a client that disconnects in the middle has written nothing.
  *
- * A client has so much time for the negotiation, and may have to give way to another before it has chosen the export.
- * Afterwards it may be idle for ever; but one that stops in the middle of a request, or does not take its replies, for
- * `stallTimeout` is dropped. So is one that moves a byte now and then, after ten times as long over one request or reply.
+ * The negotiation has a time limit. Before a client has chosen the export, another client may replace it. After that it
+ * may be idle without limit. A client that stops in the middle of a request, or does not read its replies, is dropped
+ * after `stallTimeout`. A client that sends or reads only a few bytes from time to time is dropped when one request or
+ * reply takes ten times as long.
  */
 import type { Socket } from 'node:net';
 import { CompcacheError } from '../../bindings/index.ts';
@@ -32,14 +33,14 @@ import {
 import type { LimitedClient } from './client-limit.ts';
 import { endSocket } from './send.ts';
 
-/** The most bytes that the device is asked for at a time. */
-const DATA_PIECE = 2 ** 20;
-const AREA_PIECE = 16 * 2 ** 20;
-/** How many times `stallTimeout` the rest of one request, or one reply, may take. */
+/** The most bytes of one call of the device. */
+const DATA_PART = 2 ** 20;
+const AREA_PART = 16 * 2 ** 20;
+/** The most time for the rest of a request, or for a reply, as a multiple of `stallTimeout`. */
 const PATIENCE = 10;
 const KEEP_ALIVE_MS = 60_000;
 
-/** The flags that each command may have; FUA, on any. */
+/** The flags that each command may have. FUA is allowed with every command. */
 const FLAGS: Record<number, number> = {
   [COMMAND.READ]: COMMAND_FLAG.FUA,
   [COMMAND.WRITE]: COMMAND_FLAG.FUA,
@@ -50,19 +51,22 @@ const FLAGS: Record<number, number> = {
 
 export interface ConnectionOptions {
   offered: Export;
-  /** The memory that all connections share. */
+  /** The budget that all connections share. */
   budget: Budget;
-  /** Why this client cannot have the export, if it cannot: it is told so, and closed. */
+  /**
+   * The reason why this client cannot have the export, if there is one. The client gets this text, and its connection
+   * ends.
+   */
   refusal?: string;
   /** Milliseconds. */
   negotiationTimeout: number;
   stallTimeout: number;
-  /** Hears of faults that are nobody's but this program's. */
+  /** Called with errors of this program itself. */
   report: (error: unknown) => void;
 }
 
 export class Connection implements LimitedClient {
-  /** Resolves when the connection is closed and no request of it is under way. */
+  /** Resolves when the connection is closed and none of its requests is under way. */
   readonly done: Promise<void>;
   readonly #socket: Socket;
   readonly #received: ReceiveBuffer;
@@ -72,7 +76,7 @@ export class Connection implements LimitedClient {
   readonly #slice = new TimeSlice();
   #hasChosen = false;
   #exportSize: number | undefined;
-  /** When the kernel took a reply last, or the first of those that it has not taken was sent. */
+  /** When the kernel last took a reply; or when the first reply that waits now was sent. */
   #repliedAt = 0;
   #isStopping = false;
 
@@ -93,24 +97,24 @@ export class Connection implements LimitedClient {
     return !this.#socket.destroyed;
   }
 
-  /** Whether it has chosen the export and is connected. */
+  /** True when the client has chosen the export and is connected. */
   get isTransmitting(): boolean {
     return this.#exportSize !== undefined && this.isConnected;
   }
 
-  /** Since when it has said nothing; undefined once it has chosen the export. */
+  /** Since when the client has sent nothing. Undefined when it has chosen the export. */
   get idleSince(): number | undefined {
     return this.#hasChosen ? undefined : this.#received.heardAt;
   }
 
-  /** Ends when what is under way is answered. Requests that are met from now on are refused: the server goes. */
+  /** Ends the connection after the requests under way. Further requests are refused, because the server stops. */
   stop(): void {
     this.#isStopping = true;
     if (this.#exportSize === undefined) this.#socket.destroy();
     else this.#received.stop();
   }
 
-  /** Ends it now. */
+  /** Ends the connection now. */
   destroy(): void {
     this.#socket.destroy();
   }
@@ -147,7 +151,7 @@ export class Connection implements LimitedClient {
   async #transmit(): Promise<void> {
     const socket = this.#socket;
     const { stallTimeout } = this.#options;
-    // Counts anew from every byte that comes or goes.
+    // This timer restarts with every byte that is sent or received.
     socket.on('timeout', () => {
       if (this.#unfinishedSince !== undefined) socket.destroy();
     });
@@ -157,23 +161,23 @@ export class Connection implements LimitedClient {
     }, stallTimeout);
     try {
       while (await this.#nextRequest()) await this.#slice.yield();
-      await this.#requests.landed();
+      await this.#requests.finished();
     } finally {
       clearInterval(timer);
     }
   }
 
-  /** Since when the client owes the rest of a request, or has not taken a reply; undefined when neither is so. */
+  /** Since when the client has not completed a request, or has not read a reply. Undefined when neither is the case. */
   get #unfinishedSince(): number | undefined {
     return this.#received.midwaySince ?? (this.#socket.writableLength > 0 ? this.#repliedAt : undefined);
   }
 
-  /** Takes a request and starts it; false when there will be no other. */
+  /** Reads a request and starts it. False when no other request will come. */
   async #nextRequest(): Promise<boolean> {
     this.#received.begin();
     const header = await this.#received.next(REQUEST_BYTES);
     const request = header && parseRequest(header);
-    // Of what is no request the end cannot be found.
+    // The end of an invalid request cannot be found, so the connection ends.
     if (request === undefined || request.command === COMMAND.DISC) return false;
     const refused = this.#refusal(request);
     const bytes = refused === NBD_ERROR.NONE && hasPayload(request) ? request.length : 0;
@@ -187,7 +191,10 @@ export class Connection implements LimitedClient {
     return true;
   }
 
-  /** The payload of a write, thrown away where it is refused; nothing for others; undefined when the client has gone. */
+  /**
+   * The payload of a write. It is skipped when the request is refused. Empty for other requests; undefined when the
+   * client has gone.
+   */
   async #takePayload({ command, length }: Request, refused: NbdError): Promise<Uint8Array | undefined> {
     if (command !== COMMAND.WRITE) return NOTHING;
     this.#received.goOn();
@@ -196,7 +203,7 @@ export class Connection implements LimitedClient {
     return (await this.#received.fill(payload)) ? payload : undefined;
   }
 
-  /** Why a request cannot be what it says; NONE when it can. */
+  /** The error of an invalid request. NONE for a valid one. */
   #refusal(request: Request): NbdError {
     const { command, flags, length, offset } = request;
     const allowed = FLAGS[command];
@@ -212,12 +219,12 @@ export class Connection implements LimitedClient {
     return command === COMMAND.WRITE || command === COMMAND.WRITE_ZEROES ? NBD_ERROR.NOSPC : NBD_ERROR.INVAL;
   }
 
-  /** What the client was told, or less if the device has become smaller. */
+  /** The size that the client was told, or less if the device has become smaller. */
   #size(): number {
     return Math.min(this.#exportSize as number, this.#device.size);
   }
 
-  /** Carries a request out and answers it. Never throws. */
+  /** Executes a request and answers it. Never throws. */
   async #answer(request: Request, refused: NbdError, payload: Uint8Array): Promise<void> {
     let reply: Buffer;
     try {
@@ -228,7 +235,10 @@ export class Connection implements LimitedClient {
     await this.#send(reply);
   }
 
-  /** Waits until the kernel has it all: so long the request counts as under way. Replies of one burst go out together. */
+  /**
+   * Waits until the kernel has taken the whole reply: until then the request is under way. Replies made in one tick are
+   * sent together.
+   */
   #send(reply: Buffer): Promise<void> {
     const socket = this.#socket;
     if (socket.writableLength === 0) this.#repliedAt = performance.now();
@@ -250,21 +260,21 @@ export class Connection implements LimitedClient {
     const reply = makeReply(cookie, NBD_ERROR.NONE, command === COMMAND.READ ? length : 0);
     switch (command) {
       case COMMAND.READ:
-        await this.#inPieces(request, DATA_PIECE, (at, from, to) =>
+        await this.#inParts(request, DATA_PART, (at, from, to) =>
           device.read(at, reply.subarray(REPLY_BYTES + from, REPLY_BYTES + to)),
         );
         return reply;
       case COMMAND.WRITE:
-        await this.#inPieces(request, DATA_PIECE, (at, from, to) => device.write(at, payload.subarray(from, to)));
+        await this.#inParts(request, DATA_PART, (at, from, to) => device.write(at, payload.subarray(from, to)));
         break;
       case COMMAND.TRIM:
-        await this.#inPieces(request, AREA_PIECE, (at, from, to) => device.trim(at, to - from));
+        await this.#inParts(request, AREA_PART, (at, from, to) => device.trim(at, to - from));
         break;
       case COMMAND.WRITE_ZEROES: {
         const mayTrim = (flags & COMMAND_FLAG.NO_HOLE) === 0;
         if ((flags & COMMAND_FLAG.FAST_ZERO) !== 0 && !isFast(offset, length, mayTrim))
           return makeReply(cookie, NBD_ERROR.NOTSUP);
-        await this.#inPieces(request, AREA_PIECE, (at, from, to) => device.writeZeroes(at, to - from, mayTrim));
+        await this.#inParts(request, AREA_PART, (at, from, to) => device.writeZeroes(at, to - from, mayTrim));
         break;
       }
     }
@@ -272,15 +282,15 @@ export class Connection implements LimitedClient {
     return reply;
   }
 
-  /** Calls `step` for each piece of a request with its offset in the device, its begin and its end in the request. */
-  async #inPieces(
+  /** Calls `step` for each part of a request, with the offset in the device, and the begin and end in the request. */
+  async #inParts(
     { offset, length }: Request,
-    piece: number,
+    part: number,
     step: (at: number, from: number, to: number) => void | Promise<void>,
   ): Promise<void> {
     for (let from = 0; from < length;) {
       const at = offset + from;
-      const to = Math.min(length, from + piece - (at % piece));
+      const to = Math.min(length, from + part - (at % part));
       const pending = step(at, from, to);
       if (pending !== undefined) await pending;
       from = to;
@@ -300,7 +310,7 @@ function hasPayload({ command }: Request): boolean {
   return command === COMMAND.READ || command === COMMAND.WRITE;
 }
 
-/** Whether zeroes cost less than writing them: where whole pages may simply be dropped. */
+/** True when zeroing is faster than writing zeroes: when whole pages can be dropped. */
 function isFast(offset: number, length: number, mayTrim: boolean): boolean {
   return mayTrim && offset % BLOCK_SIZE.PREFERRED === 0 && length % BLOCK_SIZE.PREFERRED === 0;
 }

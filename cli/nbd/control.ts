@@ -1,15 +1,16 @@
 /**
- * The control socket: requests to the process that serves a device, on a Unix socket beside its own.
+ * The control socket: requests to the process that serves a device, on a second Unix socket.
  *
  *   request   {"op":"stats","args":{…}} and a line feed; `args` may be missing
  *   reply     {"ok":true,"result":…} or {"ok":false,"code":"EBUSY","message":"…"} and a line feed
  *
- * UTF-8. The requests of a connection are answered in their order, one at a time. A line that is no request is answered EINVAL;
- * after one that is too long the connection ends, as it does when a whole request has not come, or its answer has not been
- * taken, after a minute. A client that does not read its replies is not read.
+ * The text is UTF-8. The requests of a connection are answered one at a time, in order. A line that is not a valid
+ * request gets EINVAL. The connection ends after a line that is too long, when a request is not complete after a
+ * minute, and when the client has not read an answer after a minute. While a client does not read its replies, its
+ * requests are not read.
  *
- * There are 16 clients at most. The one that has kept the server waiting the longest gives way to a newcomer; while all have
- * requests under way, a newcomer is answered EBUSY before it has asked, and the connection ends.
+ * At most 16 clients are connected. A new client replaces the one that the server has waited for the longest. While all
+ * clients have requests under way, a new client gets EBUSY at once, and its connection ends.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -25,22 +26,24 @@ const IDLE_MS = 60_000;
 const CLOSE_MS = 5000; // for the requests under way
 const LINE_FEED = 10;
 
-/** Answers one kind of request. What it gives must be JSON; a CompcacheError that it throws goes to the client. */
+/**
+ * Answers one kind of request. The result must be JSON. When it throws a CompcacheError, the client gets that error.
+ */
 export type ControlHandler = (args: Record<string, unknown>) => unknown;
 
 export interface ControlServerOptions {
   /** The path of the Unix socket. */
   path: string;
   handlers: Readonly<Record<string, ControlHandler>>;
-  /** Milliseconds that a client may take for a whole request, and for taking the answer; 60,000 unless given. */
+  /** Milliseconds that a client may take to send a request, and to read an answer. Default 60,000. */
   idleTimeout?: number;
-  /** Hears of faults that are no CompcacheError; the client only hears EIO. */
+  /** Called with errors that are not a CompcacheError. The client gets only EIO. */
   report?: (error: unknown) => void;
 }
 
 export interface ControlServer {
   readonly path: string;
-  /** Removes the socket file, lets the requests under way end and closes the connections. */
+  /** Removes the socket file, waits for the requests under way and closes the connections. */
   close(): Promise<void>;
 }
 
@@ -48,7 +51,7 @@ type Answer = { ok: true; result?: unknown } | { ok: false; code: ErrorCode; mes
 
 // ── server ───────────────────────────────────────────────────────────────────
 
-/** Serves requests until it is closed. */
+/** Serves requests until close. */
 export async function serveControl({
   path,
   handlers,
@@ -57,14 +60,14 @@ export async function serveControl({
 }: ControlServerOptions): Promise<ControlServer> {
   const op = 'control.serve';
   requireSocketPath(op, path);
-  const places = new ClientLimit<Conversation>(MAX_CONNECTIONS);
+  const limit = new ClientLimit<Conversation>(MAX_CONNECTIONS);
   const listener = await listen(
     op,
     { path },
     (socket) => {
-      places.admit(
+      limit.admit(
         () => new Conversation(socket, handlers, idleTimeout, report),
-        () => turnAway(socket),
+        () => refuse(socket),
       );
     },
     report,
@@ -75,9 +78,9 @@ export async function serveControl({
     close() {
       return (closed ??= (() => {
         const unused = listener.close();
-        const conversations = places.guests;
+        const conversations = limit.clients;
         for (const conversation of conversations) conversation.stop();
-        for (const newcomer of places.turnedAway) newcomer.destroy();
+        for (const client of limit.refused) client.destroy();
         const late = setTimeout(() => conversations.forEach((conversation) => conversation.destroy()), CLOSE_MS);
         return unused.finally(() => clearTimeout(late));
       })());
@@ -85,10 +88,10 @@ export async function serveControl({
   };
 }
 
-/** Tells a client that there is no place for it, and ends. */
-function turnAway(socket: Socket): LimitedClient {
+/** Tells a client that there are too many clients, and ends its connection. */
+function refuse(socket: Socket): LimitedClient {
   socket.on('error', () => {}); // 'close' follows
-  const answer: Answer = refusal('EBUSY', `all ${MAX_CONNECTIONS} places are taken: ask again later`);
+  const answer: Answer = refusal('EBUSY', `all ${MAX_CONNECTIONS} connections are in use: ask again later`);
   return {
     done: send(socket, Buffer.from(`${JSON.stringify(answer)}\n`)).then(() => endSocket(socket)),
     idleSince: performance.now(),
@@ -101,7 +104,7 @@ class Conversation implements LimitedClient {
   readonly done: Promise<void>;
   readonly #socket: Socket;
   readonly #idleTimeout: number;
-  /** Whether there is a request that has not been answered in full. */
+  /** True while a request has not been answered completely. */
   #isBusy = false;
   #isStopping = false;
   #idleSince: number | undefined;
@@ -121,23 +124,26 @@ class Conversation implements LimitedClient {
     this.done = this.#run(handlers, report);
   }
 
-  /** Since when the server has waited for its next request, or for it to take an answer; undefined while a request is carried out. */
+  /**
+   * Since when the server has waited for a request, or for the client to read an answer. Undefined while a request is
+   * executed.
+   */
   get idleSince(): number | undefined {
     return this.#idleSince;
   }
 
-  /** Ends it after the request that is under way. */
+  /** Ends the connection after the request that is under way. */
   stop(): void {
     this.#isStopping = true;
     if (!this.#isBusy) this.#socket.destroy();
   }
 
-  /** Ends it now. */
+  /** Ends the connection now. */
   destroy(): void {
     this.#socket.destroy();
   }
 
-  /** The client has so much time from now on, however many bytes come or go in it. */
+  /** Starts the client's time limit. Bytes that are sent or received do not extend it. */
   #waitForClient(): void {
     clearTimeout(this.#timer);
     this.#idleSince = performance.now();
@@ -156,7 +162,7 @@ class Conversation implements LimitedClient {
         this.#workForClient();
         const answer =
           line === undefined
-            ? refusal('EINVAL', `a request may have ${MAX_LINE} bytes`)
+            ? refusal('EINVAL', `a request may have at most ${MAX_LINE} bytes`)
             : await respond(line, handlers, report);
         this.#waitForClient();
         await send(this.#socket, encode(answer, report));
@@ -165,13 +171,13 @@ class Conversation implements LimitedClient {
         if (line === undefined || this.#isStopping) break;
       }
     } catch {
-      this.#socket.destroy(); // it broke
+      this.#socket.destroy(); // the connection failed
     }
     await endSocket(this.#socket);
   }
 }
 
-/** The lines that come, without their ends; undefined, and nothing more, for one that is too long. */
+/** The lines from a socket, without their line feeds. Undefined, and then the end, for a line that is too long. */
 async function* lines(socket: Socket, max: number): AsyncGenerator<Buffer | undefined, void, undefined> {
   const line = new Line();
   for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
@@ -186,7 +192,7 @@ async function* lines(socket: Socket, max: number): AsyncGenerator<Buffer | unde
   }
 }
 
-/** A line that comes in pieces, in one array: what many small pieces cost is what their bytes cost. */
+/** Collects the parts of a line in one array. The time depends on the bytes, and not on the number of parts. */
 class Line {
   #bytes = Buffer.alloc(0);
   #length = 0;
@@ -195,14 +201,14 @@ class Line {
     return this.#length;
   }
 
-  add(piece: Buffer): void {
-    const length = this.#length + piece.length;
+  add(part: Buffer): void {
+    const length = this.#length + part.length;
     if (length > this.#bytes.length) {
       const larger = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.#length));
       larger.set(this.#bytes.subarray(0, this.#length));
       this.#bytes = larger;
     }
-    this.#bytes.set(piece, this.#length);
+    this.#bytes.set(part, this.#length);
     this.#length = length;
   }
 
@@ -238,7 +244,7 @@ function refusal(code: ErrorCode, message: string): Answer {
   return { ok: false, code, message };
 }
 
-/** The message without what CompcacheError has put around it, and will again at the client. */
+/** The message without the call and the code, which CompcacheError adds. It adds them again at the client. */
 function bareMessage({ message, op, code }: CompcacheError): string {
   const [before, after] = [`${op}: `, ` (${code})`];
   return message.startsWith(before) && message.endsWith(after) ? message.slice(before.length, -after.length) : message;
@@ -269,17 +275,17 @@ function isObject(value: unknown): value is Record<string, unknown> {
 // ── client ───────────────────────────────────────────────────────────────────
 
 export interface AskOptions {
-  /** Milliseconds for all of it; 30,000 unless given. */
+  /** Milliseconds for the whole call. Default 30,000. */
   timeout?: number;
-  /** Another path, for when nobody listens on the first one. */
+  /** A second path, used when no server listens on the first one. */
   orElse?: string;
 }
 
 /**
- * Asks the server behind a control socket for one thing.
+ * Sends one request to the server behind a control socket.
  * @returns the result
- * @throws what the server answered, as a CompcacheError of `control.<op>`; ENODEV when nobody listens there; EIO when the
- *   server goes, answers nonsense or does not answer
+ * @throws the server's error, as a CompcacheError of `control.<op>`; ENODEV when no server listens; EIO when the server
+ *   ends, sends an invalid answer, or does not answer
  */
 export async function askControl(
   path: string,
@@ -299,7 +305,7 @@ export async function askControl(
     socket = await reach(paths, late);
     await send(socket, request);
     for await (const line of lines(socket, MAX_REPLY)) return resultOf(name, line && parseObject(line), broke);
-    throw broke(late.aborted ? 'the server did not answer in time' : 'the server went without an answer');
+    throw broke(late.aborted ? 'the server did not answer in time' : 'the server ended without an answer');
   } catch (error) {
     if (error instanceof CompcacheError) throw error;
     if (late.aborted) throw broke('the server did not answer in time', error);
@@ -311,10 +317,10 @@ export async function askControl(
   }
 }
 
-/** Connects to the first of some paths that somebody listens on, until the signal comes. */
+/** Connects to the first path that a server listens on, until the signal is aborted. */
 async function reach(paths: readonly string[], signal: AbortSignal): Promise<Socket> {
   for (const [i, path] of paths.entries()) {
-    const socket = connect({ path, signal }).on('error', () => {}); // whoever waits for it hears of it
+    const socket = connect({ path, signal }).on('error', () => {}); // `once` below gets the error too
     try {
       await once(socket, 'connect');
       return socket;
@@ -352,6 +358,6 @@ function resultOf(
 ): unknown {
   if (answer?.ok === true) return answer.result;
   if (answer?.ok !== false || typeof answer.code !== 'string' || typeof answer.message !== 'string')
-    throw broke('the server answered nonsense');
+    throw broke('the server sent an invalid answer');
   throw new CompcacheError(CODES.has(answer.code) ? (answer.code as ErrorCode) : 'EIO', name, answer.message);
 }

@@ -1,22 +1,22 @@
-/** What an NBD server exports: bytes that can be read, written, trimmed and flushed. */
+/** The interface of a device that the NBD server exports: read, write, trim and flush bytes. */
 
 /**
- * A block device. Calls may answer at once or with a promise, and several may be under way. They fail with a CompcacheError;
- * what each code becomes on the wire is in protocol.ts.
+ * A block device. Calls may return at once or return a promise, and several may be under way at a time. They fail with
+ * a CompcacheError. protocol.ts maps its codes to NBD errors.
  */
 export interface BlockDevice {
   /** Bytes, a multiple of 4096. Throws ENODEV while the device is not initialised. */
   readonly size: number;
-  /** False while it is not initialised: then there is no export. */
+  /** False while the device is not initialised. Then the server has no export. */
   readonly isReady: boolean;
-  /** Fills `into`; any offset and length inside the size. */
+  /** Fills `into`. Offset and length may be any inside the size. */
   read(offset: number, into: Uint8Array): void | Promise<void>;
-  /** Any offset and length inside the size. */
+  /** Writes bytes. Offset and length may be any inside the size. */
   write(offset: number, bytes: Uint8Array): void | Promise<void>;
-  /** The bytes are no longer needed; what they read as afterwards is the device's choice. */
+  /** Tells the device that the bytes are no longer needed. What a later read returns depends on the device. */
   trim(offset: number, length: number): void | Promise<void>;
-  /** The bytes read as zero from now on. */
+  /** Makes the bytes zero. */
   writeZeroes(offset: number, length: number, mayTrim: boolean): void | Promise<void>;
-  /** All that was written is as safe as the device can make it. */
+  /** Makes everything that was written as durable as the device can. */
   flush(): void | Promise<void>;
 }

@@ -1,13 +1,13 @@
-/** Holds off the use of a device for a while: what comes then waits, and what is under way is waited for. */
+/** Stops the use of a device for a while: calls under way are finished, and new calls wait. */
 import type { BlockDevice } from './device.ts';
 
 export class Gate {
-  /** Ends when calls may pass again. */
+  /** Resolves when calls may pass again. */
   #held: Promise<void> | undefined;
-  /** Calls that have passed and have not ended. */
+  /** Calls that have passed and are not finished. */
   readonly #inside = new Set<Promise<unknown>>();
 
-  /** Makes a call: at once, or when the gate is open again. */
+  /** Makes a call: at once, or after the gate opens again. */
   pass<T>(call: () => T | Promise<T>): T | Promise<T> {
     if (this.#held !== undefined) return this.#held.then(() => this.pass(call));
     const result = call();
@@ -18,7 +18,7 @@ export class Gate {
     return result;
   }
 
-  /** Does some work while no call is under way, and none comes in. One after the other. */
+  /** Does some work while no call is under way and new calls wait. Works that overlap run one after the other. */
   async hold<T>(work: () => Promise<T>): Promise<T> {
     while (this.#held !== undefined) await this.#held;
     let open = (): void => undefined;
@@ -33,7 +33,7 @@ export class Gate {
   }
 }
 
-/** A device whose I/O passes a gate. */
+/** A device whose calls pass a gate. */
 export function gated(device: BlockDevice, gate: Gate): BlockDevice {
   return {
     get size() {

@@ -1,4 +1,4 @@
-/** An NBD server and a control socket: what the commands use. */
+/** The NBD server and the control socket, for the commands. */
 export type { BlockDevice } from './device.ts';
 export { Gate, gated } from './gate.ts';
 export { serveNbd, type NbdServer, type NbdServerOptions } from './server.ts';

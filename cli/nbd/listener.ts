@@ -1,8 +1,8 @@
 /**
  * Listening on a Unix socket or a TCP port, for the NBD server and the control server.
  *
- * The file of a Unix socket has mode 0600, is there until `close`, and takes the place of one that nobody answers on. It
- * never takes the place of anything else, and at the end only what is still its own is removed.
+ * The file of a Unix socket has mode 0600 and exists until `close`. It replaces an old socket that no server listens
+ * on, but nothing else. `close` removes the file only if it is still this server's.
  */
 import { randomUUID } from 'node:crypto';
 import { chmodSync, existsSync, linkSync, lstatSync, renameSync, rmSync, unlinkSync, type Stats } from 'node:fs';
@@ -12,7 +12,7 @@ import { isMainThread } from 'node:worker_threads';
 import { CompcacheError, type ErrorCode } from '../../bindings/index.ts';
 
 const PRIVATE = 0o600;
-/** The longest name that every system's address of a Unix socket has room for. */
+/** The longest path of a Unix socket in bytes. */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 const ATTEMPTS = 8;
 
@@ -20,15 +20,18 @@ const ATTEMPTS = 8;
 export type Endpoint = { path: string } | { host: string; port: number };
 
 export interface Listener {
-  /** Where it listens; the port is the real one. */
+  /** Where the server listens. The port is the real one, also when port 0 was asked for. */
   readonly endpoint: Endpoint;
-  /** Whether only this machine can reach it. */
+  /** True when only this machine can reach the server. */
   readonly isLocal: boolean;
-  /** Takes no more connections, and removes the socket file if it is still its own. Resolves when the last connection is closed. */
+  /**
+   * Accepts no more connections, and removes the socket file if it is still this server's. Resolves when the last
+   * connection is closed.
+   */
   close(): Promise<void>;
 }
 
-/** Whether a Unix socket can have such a path. */
+/** True when a Unix socket can have this path. */
 export function isSocketPath(path: string): boolean {
   return path !== '' && !path.includes('\0') && Buffer.byteLength(path) <= MAX_PATH_BYTES;
 }
@@ -38,12 +41,12 @@ export function requireSocketPath(op: string, path: unknown): asserts path is st
   if (typeof path !== 'string' || path === '' || path.includes('\0'))
     throw new CompcacheError('EINVAL', op, 'the path of a socket must be a string, not empty and without NUL');
   if (Buffer.byteLength(path) > MAX_PATH_BYTES)
-    throw new CompcacheError('EINVAL', op, `the path of a socket may have ${MAX_PATH_BYTES} bytes: ${path}`);
+    throw new CompcacheError('EINVAL', op, `the path of a socket may have at most ${MAX_PATH_BYTES} bytes: ${path}`);
 }
 
 /**
- * Listens.
- * @throws EBUSY where somebody listens already, EEXIST where a file is that is no socket
+ * Starts to listen.
+ * @throws EBUSY when another server listens there, EEXIST when the path has a file that is not a socket
  */
 export async function listen(
   op: string,
@@ -51,13 +54,14 @@ export async function listen(
   take: (socket: Socket) => void,
   report: (error: unknown) => void,
 ): Promise<Listener> {
-  // A client that has said all may still read its replies. Nothing is read ahead of whoever takes it.
+  // A client that has ended its side may still read its replies. Only the bytes that are needed are read from the
+  // socket.
   const server = createServer({ allowHalfOpen: true, highWaterMark: 1 }, take);
   const remove =
     'path' in endpoint
       ? await listenPath(op, server, endpoint.path)
       : await listenPort(op, server, endpoint.host, endpoint.port);
-  server.on('error', report); // accepting failed: out of descriptors
+  server.on('error', report); // accept failed: no more descriptors
   const address = server.address();
   const isPort = !('path' in endpoint);
   return {
@@ -77,7 +81,7 @@ export async function listen(
 
 const NOTHING = (): void => {};
 
-/** Both give what is to be done before the server is closed. */
+/** Both return the function to call before the server is closed. */
 async function listenPort(op: string, server: Server, host: string, port: number): Promise<() => void> {
   const error = await started(server, () => server.listen({ host, port }));
   if (error !== undefined) throw listenError(op, `${host}:${port}`, error);
@@ -92,8 +96,9 @@ function isLoopback({ address }: AddressInfo): boolean {
 }
 
 /**
- * The socket is made under a name that nobody knows and then linked to its path. When a server is closed, libuv removes the
- * name that it has made, whoever has it by then; the path itself is removed here, and only while it is still this socket.
+ * The socket is made under a random name and then linked to its path. When a server is closed, libuv removes the name
+ * that it made, even if that is another server's file by then. So the path is removed here, and only if it is still
+ * this socket.
  */
 async function listenPath(op: string, server: Server, path: string): Promise<() => void> {
   const made = await listenAside(op, server, path);
@@ -111,7 +116,7 @@ async function listenPath(op: string, server: Server, path: string): Promise<() 
   }
 }
 
-/** Listens under a free name in the same folder, and gives that name. */
+/** Listens under a free random name in the same folder. Returns that name. */
 async function listenAside(op: string, server: Server, path: string): Promise<string> {
   const folder = dirname(path);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -126,12 +131,12 @@ async function listenAside(op: string, server: Server, path: string): Promise<st
   throw new CompcacheError('EBUSY', op, `no name is free beside ${path}`);
 }
 
-/** A name of any kind with at most so many bytes. */
+/** A random name with at most `most` bytes. */
 function asideName(most: number): string {
   return `.${randomUUID()}`.slice(most < 2 ? 1 : 0).slice(0, most);
 }
 
-/** Gives a socket the name that it is to have, in the place of one that nobody answers on. */
+/** Moves the socket to its path. Replaces an old socket that no server listens on. */
 async function put(op: string, made: string, path: string): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     if (moveIfFree(made, path)) return;
@@ -140,7 +145,7 @@ async function put(op: string, made: string, path: string): Promise<void> {
   throw new CompcacheError('EBUSY', op, `another server takes ${path} again and again`);
 }
 
-/** Moves a file; false when there is something at the new path. Where hard links work, no moment is left for somebody else. */
+/** Moves a file. False when the new path exists. With hard links, this check is atomic. */
 function moveIfFree(from: string, to: string): boolean {
   try {
     linkSync(from, to);
@@ -153,7 +158,10 @@ function moveIfFree(from: string, to: string): boolean {
   return true;
 }
 
-/** Makes a socket file that nobody else may use, from its first moment; a worker has to do with chmod afterwards. */
+/**
+ * Makes a socket file with mode 0600 from the start. A worker cannot set the umask, so the caller uses chmod
+ * afterwards.
+ */
 function privately(bind: () => void): void {
   if (!isMainThread) return bind();
   const before = process.umask(0o777 & ~PRIVATE);
@@ -164,7 +172,7 @@ function privately(bind: () => void): void {
   }
 }
 
-/** Starts to listen; the error that prevents it. */
+/** Starts to listen. Returns the error, if there is one. */
 function started(server: Server, start: () => void): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     const settle = (error?: NodeJS.ErrnoException): void => {
@@ -176,11 +184,14 @@ function started(server: Server, start: () => void): Promise<NodeJS.ErrnoExcepti
   });
 }
 
-/** Removes a socket that nobody answers on. Another server may do the same: only what was looked at is removed. */
+/**
+ * Removes a socket that no server listens on. Another server may do the same, so only the file that was checked is
+ * removed.
+ */
 async function removeStale(op: string, path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (!found.isSocket()) throw new CompcacheError('EEXIST', op, `${path} is there and is no socket`);
+  if (!found.isSocket()) throw new CompcacheError('EEXIST', op, `${path} exists and is not a socket`);
   if (await isAnswered(path)) throw new CompcacheError('EBUSY', op, `another server listens on ${path}`);
   const now = lstatSync(path, { throwIfNoEntry: false });
   if (now === undefined || !isSame(now, found)) return;
@@ -195,7 +206,7 @@ function isSame(one: Stats, two: Stats): boolean {
   return one.ino === two.ino && one.dev === two.dev && one.ctimeMs === two.ctimeMs;
 }
 
-/** Only a refusal says that nobody is there. */
+/** True unless the connection is refused or there is no file. Other errors do not prove that no server is there. */
 function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ path });

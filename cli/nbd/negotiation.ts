@@ -1,10 +1,11 @@
 /**
- * Negotiation, fixed newstyle: the client asks for options, one after the other, until it has chosen the export or goes.
+ * Negotiation, fixed newstyle: the client sends options one after the other, until it has chosen the export or
+ * disconnects.
  *
- * There is one export, under its name and as the default (the empty name); none while the device is not initialised. Options
- * that this server does not know, TLS, structured replies and metadata contexts among them, are answered ERR_UNSUP. A client
- * that breaks the framing is left; one that sends nonsense in a known option is told so. A client for whom there is no place
- * is told so when it asks for the export (ERR_POLICY, with the reason in words), and left.
+ * There is one export. It has a name and is also the default (the empty name). While the device is not initialised,
+ * there is none. Unknown options get ERR_UNSUP; TLS, structured replies and metadata contexts are unknown. The
+ * connection ends when the client breaks the framing. A known option with invalid data gets an error. When there are
+ * too many clients, a client that asks for the export gets ERR_POLICY with the reason as text, and the connection ends.
  */
 import type { Socket } from 'node:net';
 import type { BlockDevice } from './device.ts';
@@ -25,11 +26,11 @@ import {
 } from './protocol.ts';
 import { send } from './send.ts';
 
-/** The most data of an option that is looked at: a name of 4096 bytes and many information requests. */
+/** The most data of an option that is read: a name of 4096 bytes and many information requests. */
 const MAX_OPTION_BYTES = 64 * 1024;
 const HANDSHAKE_FLAGS = HANDSHAKE.FIXED_NEWSTYLE | HANDSHAKE.NO_ZEROES;
 
-/** What there is to negotiate. */
+/** The export that the server offers. */
 export interface Export {
   device: BlockDevice;
   name: string;
@@ -40,7 +41,7 @@ export interface Negotiation {
   socket: Socket;
   received: ReceiveBuffer;
   offered: Export;
-  /** Why the client cannot have the export, if it cannot. */
+  /** The reason why the client cannot have the export, if there is one. */
   refusal: string | undefined;
   /** Called when the client has chosen the export, before it is told its size. */
   chosen: () => void;
@@ -55,12 +56,12 @@ interface Option {
   data: Buffer;
 }
 
-/** What an option leads to: the next option, the end, or the export with so many bytes. */
+/** The result of an option: continue with the next option, end, or transmit an export of `size` bytes. */
 type Outcome = 'next' | 'end' | { size: number };
 
 /**
- * Negotiates.
- * @returns the bytes of the export as the client was told, or undefined when there will be no transmission
+ * Negotiates with a client.
+ * @returns the size of the export that the client was told, or undefined when the connection ends
  */
 export async function negotiate(negotiation: Negotiation): Promise<number | undefined> {
   const { socket, received } = negotiation;
@@ -82,7 +83,7 @@ async function nextOption(session: Session): Promise<Outcome> {
   if (header === undefined || header.readBigUInt64BE(0) !== OPTION_MAGIC) return 'end';
   const option = header.readUInt32BE(8);
   const length = header.readUInt32BE(12);
-  // Its errors cannot be said, and it is all that a client of the older newstyle may ask for.
+  // This option has no error reply. It is the only option that a client of the older newstyle may send.
   if (option === OPTION.EXPORT_NAME) return exportName(session, length);
   if ((clientFlags & HANDSHAKE.FIXED_NEWSTYLE) === 0) return 'end';
   if (length > MAX_OPTION_BYTES)
@@ -99,7 +100,7 @@ function isKnown(option: number): boolean {
 
 function answer(session: Session, asked: Option): Promise<Outcome> {
   if (session.refusal !== undefined && isKnown(asked.option) && asked.option !== OPTION.ABORT)
-    return turnAway(session, asked.option, session.refusal);
+    return refuseClient(session, asked.option, session.refusal);
   switch (asked.option) {
     case OPTION.ABORT:
       return abort(session);
@@ -116,7 +117,7 @@ function answer(session: Session, asked: Option): Promise<Outcome> {
 
 // ── the options ──────────────────────────────────────────────────────────────
 
-async function turnAway(session: Session, option: number, reason: string): Promise<Outcome> {
+async function refuseClient(session: Session, option: number, reason: string): Promise<Outcome> {
   await reply(session, option, REPLY.ERR_POLICY, Buffer.from(reason));
   return 'end';
 }
@@ -150,7 +151,7 @@ async function list(session: Session, { data }: Option): Promise<Outcome> {
   return 'next';
 }
 
-/** NBD_OPT_INFO, and NBD_OPT_GO, which differs in what comes after. */
+/** NBD_OPT_INFO, and NBD_OPT_GO, which also begins the transmission. */
 async function info(session: Session, { option, data }: Option): Promise<Outcome> {
   const asked = parseInfo(data);
   if (asked === undefined) return refuse(session, option, REPLY.ERR_INVALID);
@@ -177,7 +178,7 @@ async function info(session: Session, { option, data }: Option): Promise<Outcome
   return option === OPTION.GO ? { size } : 'next';
 }
 
-/** A name and the information asked for, each 16 bits; undefined when the lengths do not add up. */
+/** The name, and the information that is asked for, 16 bits each. Undefined when the lengths do not match the data. */
 function parseInfo(data: Buffer): { name: Buffer; has(information: number): boolean } | undefined {
   if (data.length < 6) return undefined;
   const nameBytes = data.readUInt32BE(0);
@@ -203,7 +204,7 @@ async function refuse(session: Session, option: number, type: number): Promise<O
   return 'next';
 }
 
-/** Waits until the client takes it, so that replies cannot pile up. */
+/** Sends a reply and waits until the client takes it, so that replies do not pile up. */
 function reply({ socket }: Session, option: number, type: number, ...data: Buffer[]): Promise<void> {
   const length = data.reduce((sum, { length }) => sum + length, 0);
   return send(socket, u64(OPTION_REPLY_MAGIC), u32(option), u32(type), u32(length), ...data);

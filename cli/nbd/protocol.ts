@@ -1,6 +1,6 @@
 /**
- * NBD on the wire: the numbers and layouts of the protocol document of the NBD project (doc/proto.md), as far as this server
- * speaks it: fixed newstyle negotiation and simple replies. All numbers are big-endian.
+ * The NBD protocol: its numbers and layouts, from the protocol document of the NBD project (doc/proto.md). Only the
+ * parts that this server uses: fixed newstyle negotiation and simple replies. All numbers are big-endian.
  *
  *   request   25609513 | flags u16 | command u16 | cookie u64 | offset u64 | length u32 | payload of a write
  *   reply     67446698 | error u32 | cookie u64 | payload of a read that succeeded
@@ -32,10 +32,10 @@ export const INFO = { EXPORT: 0, NAME: 1, DESCRIPTION: 2, BLOCK_SIZE: 3 } as con
 
 /** The longest string of the protocol, in bytes of UTF-8. */
 export const MAX_STRING = 4096;
-/** What follows the export of NBD_OPT_EXPORT_NAME unless the client can do without. */
+/** Zero bytes after the reply to NBD_OPT_EXPORT_NAME, unless the client has set NO_ZEROES. */
 export const ZEROES = 124;
 
-/** Block sizes: any offset and length, best in pages, and so much in one request. */
+/** Block sizes: any offset and length are allowed, whole pages are fastest, and a request has at most MAXIMUM bytes. */
 export const BLOCK_SIZE = { MINIMUM: 1, PREFERRED: 4096, MAXIMUM: 32 * 2 ** 20 } as const;
 
 // ── transmission ─────────────────────────────────────────────────────────────
@@ -54,7 +54,7 @@ export const EXPORT_FLAG = {
   MULTI_CONN: 1 << 8,
   FAST_ZERO: 1 << 11,
 } as const;
-/** What every export of this server can do. All connections share one device, so a flush on one covers the writes of all. */
+/** The flags of the export. All connections share one device, so a flush on one of them covers the writes of all. */
 export const EXPORT_FLAGS = Object.values(EXPORT_FLAG).reduce((all, flag) => all | flag);
 
 export const COMMAND = { READ: 0, WRITE: 1, DISC: 2, FLUSH: 3, TRIM: 4, WRITE_ZEROES: 6 } as const;
@@ -65,14 +65,14 @@ export type NbdError = (typeof NBD_ERROR)[keyof typeof NBD_ERROR];
 
 const ERRORS: Partial<Record<ErrorCode, NbdError>> = {
   ENOMEM: NBD_ERROR.NOSPC,
-  ENOSPC: NBD_ERROR.NOSPC, // a client that reads ENOMEM would think of its own memory
+  ENOSPC: NBD_ERROR.NOSPC, // not NBD's ENOMEM, which a client would take for its own memory
   EINVAL: NBD_ERROR.INVAL,
   ERANGE: NBD_ERROR.INVAL,
   ENODEV: NBD_ERROR.SHUTDOWN,
   ECLOSED: NBD_ERROR.SHUTDOWN,
 };
 
-/** What a fault of the device is called on the wire. */
+/** The NBD error for an error of the device. */
 export function nbdErrorOf(error: unknown): NbdError {
   return (error instanceof CompcacheError ? ERRORS[error.code] : undefined) ?? NBD_ERROR.IO;
 }
@@ -82,12 +82,12 @@ export interface Request {
   command: number;
   /** Eight bytes that the reply repeats. */
   cookie: Buffer;
-  /** Rounded from 2^53 on: far behind the end of any device all the same. */
+  /** Rounded from 2^53 on, which is beyond the end of any device. */
   offset: number;
   length: number;
 }
 
-/** A request from its header; undefined when it is none. */
+/** Reads the header of a request. Undefined when it is not valid. */
 export function parseRequest(header: Buffer): Request | undefined {
   if (header.readUInt32BE(0) !== REQUEST_MAGIC) return undefined;
   return {

@@ -1,21 +1,21 @@
 /**
- * What a client has sent and nobody has looked at yet. It holds little: once it is full the socket is not read, and the
- * client has to wait. Chunks count by the memory that they hold, and small ones are put together, so that many tiny packets
- * cost no more than a few large ones.
+ * The bytes that a client has sent and that were not read yet. The buffer is small: when it is full, the socket is
+ * paused and the client has to wait. Each chunk counts with the memory that it holds. Small chunks are merged, so that
+ * many tiny packets cost no more than a few large ones.
  */
 import type { Socket } from 'node:net';
 
 const FULL = 64 * 1024;
-/** What a chunk costs besides its bytes: the objects around them. */
+/** The memory of a chunk besides its bytes: the objects around them. */
 const CHUNK_COST = 512;
-/** Chunks below this size are put together in blocks of this size. */
+/** Chunks below this size are merged into blocks of this size. */
 const BLOCK = 4096;
-/** A client that is to go has said all when it has been silent for so long. */
+/** After stop(), a client that was silent for this time is assumed to have sent everything. */
 const QUIET_MS = 50;
 
 interface Chunk {
   bytes: Buffer;
-  /** What of it is still to be taken. */
+  /** The bytes from `from` to `to` were not read yet. */
   from: number;
   to: number;
 }
@@ -36,58 +36,61 @@ export class ReceiveBuffer {
     this.#socket = socket;
     socket.on('data', (chunk: Buffer) => this.#put(chunk));
     socket.on('end', () => this.#end());
-    // What a connection that broke has left behind is of no use.
+    // After a connection has failed, its unread bytes are useless.
     socket.on('close', () => this.#drop());
   }
 
-  /** When the client was last heard of. */
+  /** When the last bytes of the client arrived (performance.now()). */
   get heardAt(): number {
     return this.#heardAt;
   }
 
-  /** A new message begins with the next byte. */
+  /** The next byte begins a new message. */
   begin(): void {
     this.#isBegun = false;
   }
 
-  /** The rest of the message is waited for from now on. */
+  /** Restarts the time that midwaySince returns. */
   goOn(): void {
     this.#begunAt = performance.now();
   }
 
-  /** Since when somebody has waited for the rest of a message. */
+  /** When the current message began, while a reader waits for the rest of it. Otherwise undefined. */
   get midwaySince(): number | undefined {
     return this.#wake !== undefined && this.#isBegun ? this.#begunAt : undefined;
   }
 
-  /** Fills an array; false when the client has gone before. */
+  /** Fills an array. False when the client has gone before. */
   async fill(into: Uint8Array): Promise<boolean> {
     for (let at = 0; at < into.length;) {
-      const piece = await this.#take(into.length - at);
-      if (piece === undefined) return false;
-      into.set(piece, at);
-      at += piece.length;
+      const part = await this.#take(into.length - at);
+      if (part === undefined) return false;
+      into.set(part, at);
+      at += part.length;
     }
     return true;
   }
 
-  /** The next bytes, or undefined when the client has gone before. */
+  /** The next bytes. Undefined when the client has gone before. */
   async next(length: number): Promise<Buffer | undefined> {
     const bytes = Buffer.allocUnsafe(length);
     return (await this.fill(bytes)) ? bytes : undefined;
   }
 
-  /** Throws bytes away; false when the client has gone before. */
+  /** Skips bytes. False when the client has gone before. */
   async skip(length: number): Promise<boolean> {
     for (let left = length; left > 0;) {
-      const piece = await this.#take(left);
-      if (piece === undefined) return false;
-      left -= piece.length;
+      const part = await this.#take(left);
+      if (part === undefined) return false;
+      left -= part.length;
     }
     return true;
   }
 
-  /** Ends with the first silence: what the client has sent already, on its way or not, can still be taken. */
+  /**
+   * Ends when the client falls silent. Everything that it has sent before can still be read, even if it has not arrived
+   * yet.
+   */
   stop(): void {
     this.#isStopping = true;
     if (this.#wake !== undefined) this.#endIfQuiet();
@@ -101,8 +104,8 @@ export class ReceiveBuffer {
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
     const first = this.#chunks[0] as Chunk;
-    const piece = first.bytes.subarray(first.from, Math.min(first.to, first.from + most));
-    first.from += piece.length;
+    const part = first.bytes.subarray(first.from, Math.min(first.to, first.from + most));
+    first.from += part.length;
     if (first.from === first.to) {
       this.#chunks.shift();
       this.#held -= costOf(first);
@@ -111,7 +114,7 @@ export class ReceiveBuffer {
       this.#isBegun = true;
       this.#begunAt = performance.now();
     }
-    return piece;
+    return part;
   }
 
   #put(bytes: Buffer): void {
@@ -122,7 +125,7 @@ export class ReceiveBuffer {
     this.#wakeUp();
   }
 
-  /** Puts a small chunk into the last block if there is room, or into a new one. */
+  /** Copies a small chunk into the last block if there is room, or else into a new block. */
   #append(bytes: Buffer): void {
     let last = this.#chunks.at(-1) as Chunk;
     if (last.bytes.length - last.to < bytes.length) {

@@ -1,14 +1,15 @@
 /**
- * The requests that have been taken and whose replies the kernel has not, and the memory that they may hold: payloads of
- * writes, replies of reads. Who sends requests and does not read the replies is read no further.
+ * The requests under way, and the memory that they hold: payloads of writes and replies of reads. A request is under
+ * way until the kernel has taken its reply. So a client that does not read its replies cannot send more requests.
  *
- * A connection may have 64 requests of 32 MiB together under way. All connections of a server share one budget besides:
+ * A connection may have up to 64 requests with 32 MiB in total under way. All connections of a server also share one
+ * budget:
  *
- *   - Each has a reserve of its own, up to 1 MiB, that nobody else can take. Requests that fit in it never wait for others.
- *   - What goes beyond comes from a common stock of 96 MiB. A connection with requests under way gets more of it only while it
- *     has no more than what is left afterwards, so a client that stalls cannot take it all.
- *   - A connection with nothing under way gets one request of any size as soon as the stock has it. Those who wait for that
- *     are served in their order.
+ *   - Each connection has its own reserve, up to 1 MiB. Requests that fit into it never wait for other connections.
+ *   - The rest comes from a common stock of 96 MiB. A connection with requests under way gets more of the stock only if it
+ *     then has no more than what is left. So a client that stalls cannot take all of it.
+ *   - A connection without requests gets one request of any size as soon as the stock has enough. Such connections are
+ *     served in the order in which they came.
  */
 import { BLOCK_SIZE } from './protocol.ts';
 
@@ -16,7 +17,7 @@ const MAX_REQUESTS = 64;
 const MAX_BYTES = BLOCK_SIZE.MAXIMUM;
 const STOCK = 3 * MAX_BYTES;
 const RESERVE = 2 ** 20;
-/** The most that the reserves of all connections come to. */
+/** The most bytes for the reserves of all connections together. */
 const RESERVES = 2 * MAX_BYTES;
 
 interface Waiter {
@@ -25,9 +26,9 @@ interface Waiter {
   granted: () => void;
 }
 
-/** What all connections of a server share. */
+/** The memory that all connections of a server share. */
 export class Budget {
-  /** Bytes that each connection has for itself. */
+  /** Bytes of each connection's own reserve. */
   readonly reserve: number;
   #stock = STOCK;
   readonly #waiting = new Set<Waiter>();
@@ -46,15 +47,15 @@ export class Budget {
     this.grant();
   }
 
-  /** Gives bytes back. */
+  /** Returns bytes to the stock. */
   put(bytes: number): void {
     this.#stock += bytes;
     this.grant();
   }
 
-  /** Lets all go on who may. */
+  /** Lets every waiter continue that may. */
   grant(): void {
-    let isHeld = false; // for somebody who came first
+    let isHeld = false; // the rest is held for an earlier waiter
     for (const waiter of this.#waiting) {
       const { requests, bytes } = waiter;
       if (!requests.hasRoom(bytes)) continue;
@@ -71,16 +72,16 @@ export class Budget {
   }
 }
 
-/** What one connection has under way. */
+/** The requests of one connection that are under way. */
 export class Requests {
   readonly #budget: Budget;
   #requests = 0;
   #bytes = 0;
   #isClosed = false;
   #waiter: Waiter | undefined;
-  /** Ends the wait in vain. */
+  /** Ends the wait without success. */
   #gone: (() => void) | undefined;
-  #landed: (() => void) | undefined;
+  #finished: (() => void) | undefined;
 
   constructor(budget: Budget) {
     this.#budget = budget;
@@ -90,22 +91,25 @@ export class Requests {
     return this.#requests === 0;
   }
 
-  /** Bytes that it has from the common stock. */
+  /** Bytes taken from the common stock. */
   get borrowed(): number {
     return Math.max(0, this.#bytes - this.#budget.reserve);
   }
 
-  /** Whether its own limits allow so many bytes more. */
+  /** True when the connection's own limits allow `bytes` more. */
   hasRoom(bytes: number): boolean {
     return this.#requests === 0 || (this.#requests < MAX_REQUESTS && this.#bytes + bytes <= MAX_BYTES);
   }
 
-  /** What so many bytes more would take from the common stock. */
+  /** The bytes that `bytes` more would take from the common stock. */
   needOf(bytes: number): number {
     return Math.max(0, this.#bytes + bytes - this.#budget.reserve) - this.borrowed;
   }
 
-  /** Waits for room for a request with so many bytes of payload, either way; false when it was closed. One caller at a time. */
+  /**
+   * Waits for room for a request with `bytes` of payload in either direction. False when the connection was closed.
+   * Only one call at a time.
+   */
   async enter(bytes: number): Promise<boolean> {
     if (this.#isClosed) return false;
     if (this.hasRoom(bytes) && this.needOf(bytes) === 0) {
@@ -141,10 +145,10 @@ export class Requests {
     this.#requests--;
     this.#bytes -= bytes;
     this.#budget.put(before - this.borrowed);
-    if (this.#requests === 0) this.#landed?.();
+    if (this.#requests === 0) this.#finished?.();
   }
 
-  /** Nobody enters any more, whoever waits included: the client has gone. */
+  /** The client has gone: no request may enter any more, and a waiting one gives up. */
   close(): void {
     this.#isClosed = true;
     const gone = this.#gone;
@@ -152,8 +156,8 @@ export class Requests {
     gone?.();
   }
 
-  /** Waits for the last one; after the last `enter`. */
-  async landed(): Promise<void> {
-    if (this.#requests > 0) await new Promise<void>((resolve) => (this.#landed = resolve));
+  /** Waits until no request is under way. Called after the last `enter`. */
+  async finished(): Promise<void> {
+    if (this.#requests > 0) await new Promise<void>((resolve) => (this.#finished = resolve));
   }
 }

@@ -1,17 +1,18 @@
 /** Writing to a socket, and ending it. */
 import type { Socket } from 'node:net';
 
-/** How long a client is waited for that has been told the end and does not close its side. */
+/** How long to wait for a client to close its side after our end. */
 const LINGER_MS = 1000;
 
-/** Done when the kernel has taken the bytes, or the connection is gone: who sends next finds out. */
+/** Resolves when the kernel has taken the bytes, or the connection is gone: then the next send or read finds out. */
 export function send(socket: Socket, ...parts: Uint8Array[]): Promise<void> {
   return new Promise((resolve) => void socket.write(Buffer.concat(parts), () => resolve()));
 }
 
 /**
- * Ends a connection in order: what was sent is delivered, then the end. A socket that is closed with bytes unread would be
- * reset, and the client could lose replies; so what still comes is thrown away until the client closes, or has had its time.
+ * Ends a connection in order: first everything that was sent is delivered, then the end. Closing a socket with unread
+ * bytes would reset it, and the client could lose replies. So further bytes are ignored until the client closes or
+ * LINGER_MS have passed.
  */
 export function endSocket(socket: Socket): Promise<void> {
   if (socket.closed) return Promise.resolve();

@@ -1,11 +1,11 @@
 /**
  * An NBD server for one block device: fixed newstyle, simple replies, several connections.
  *
- * It listens on a Unix socket (mode 0600) or on a TCP port, of the loopback address unless told otherwise. There is no
- * authentication and no TLS: who can connect can read and write everything.
+ * It listens on a Unix socket (mode 0600), or on a TCP port, by default of the loopback address. There is no
+ * authentication and no TLS: every client that can connect can read and write everything.
  *
- * There are at most `maxConnections`, and all of them together hold 160 MiB of payload at most, whatever their clients do
- * (requests.ts). Who comes when all places are taken gets that of a client that has not chosen the export yet (client-limit.ts).
+ * There are at most `maxConnections` connections. Together they hold at most 160 MiB of payload (requests.ts). When
+ * there are too many clients, a new one replaces a client that has not chosen the export yet (client-limit.ts).
  */
 import { CompcacheError } from '../../bindings/index.ts';
 import { Connection } from './connection.ts';
@@ -19,46 +19,46 @@ const LOOPBACK = '127.0.0.1';
 
 export interface NbdServerOptions {
   device: BlockDevice;
-  /** The name that clients may ask for; the empty name, the default export, always works. */
+  /** The name of the export. The empty name, the default export, always works too. */
   exportName?: string;
-  /** Shown to people who list the exports. */
+  /** Text that clients show when they list the exports. */
   description?: string;
   /** The path of a Unix socket. Either this or `port`. */
   socket?: string;
-  /** A TCP port; 0 for any that is free. */
+  /** A TCP port; 0 for any free port. */
   port?: number;
-  /** The address of the port; 127.0.0.1 unless given. */
+  /** The address of the port. Default 127.0.0.1. */
   bind?: string;
-  /** 64 unless given. When so many have chosen the export, those who come are told that there is no place. */
+  /** Default 64. When this many clients have chosen the export, new clients are refused. */
   maxConnections?: number;
-  /** Milliseconds that a client may take to choose the export; 10,000 unless given. */
+  /** Milliseconds that a client may take to choose the export. Default 10,000. */
   negotiationTimeout?: number;
-  /** Milliseconds that a client may stop in the middle of a request or leave replies unread; 60,000 unless given. */
+  /** Milliseconds that a client may stop in the middle of a request, or leave replies unread. Default 60,000. */
   stallTimeout?: number;
-  /** Milliseconds that `close` waits for requests under way; 5,000 unless given. */
+  /** Milliseconds that `close` waits for requests under way. Default 5,000. */
   closeTimeout?: number;
-  /** Hears of faults of this program: errors of the device that are no CompcacheError, connections that could not be taken. */
+  /** Called with errors of this program: errors of the device that are not a CompcacheError, and failed accepts. */
   report?: (error: unknown) => void;
 }
 
 export interface NbdServer {
   readonly address: Endpoint;
-  /** Whether only this machine can reach it. */
+  /** True when only this machine can reach the server. */
   readonly isLocal: boolean;
-  /** For NBD clients. */
+  /** The URI for NBD clients. */
   readonly uri: string;
   /** Clients that are connected. */
   readonly connections: number;
-  /** Clients that have chosen the export: who would notice if the device were another. */
+  /** Clients that have chosen the export. They would notice if the device changed. */
   readonly users: number;
   /**
-   * Ends: takes no more connections, removes the socket file, answers the requests that have arrived, closes the connections,
-   * flushes the device. Throws what flushing throws. Calling it again gives the same promise.
+   * Ends the server: accepts no more connections, removes the socket file, answers the requests that have arrived,
+   * closes the connections and flushes the device. Throws the error of the flush. Later calls return the same promise.
    */
   close(): Promise<void>;
 }
 
-/** Serves a device until it is closed. */
+/** Serves a device until close. */
 export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
   const {
     device,
@@ -74,13 +74,13 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
   requireString('description', description);
   const offered = { device, name: exportName, description };
   const shared = { offered, negotiationTimeout, stallTimeout, report, budget: new Budget(maxConnections) };
-  const refusal = `all ${maxConnections} places are taken: no more clients can use this device now`;
-  const places = new ClientLimit<Connection>(maxConnections);
+  const refusal = `all ${maxConnections} connections are in use: no more clients can use this device now`;
+  const limit = new ClientLimit<Connection>(maxConnections);
   const listener = await listen(
     OP,
     takeEndpoint(options),
     (socket) => {
-      places.admit(
+      limit.admit(
         () => new Connection(socket, shared),
         () => new Connection(socket, { ...shared, refusal }),
       );
@@ -93,24 +93,24 @@ export async function serveNbd(options: NbdServerOptions): Promise<NbdServer> {
     isLocal: listener.isLocal,
     uri: uriOf(listener.endpoint, exportName),
     get connections() {
-      return places.guests.filter(({ isConnected }) => isConnected).length;
+      return limit.clients.filter(({ isConnected }) => isConnected).length;
     },
     get users() {
-      return places.guests.filter(({ isTransmitting }) => isTransmitting).length;
+      return limit.clients.filter(({ isTransmitting }) => isTransmitting).length;
     },
-    close: () => (closed ??= close(listener, places, device, closeTimeout)),
+    close: () => (closed ??= close(listener, limit, device, closeTimeout)),
   };
 }
 
 async function close(
   listener: Listener,
-  places: ClientLimit<Connection>,
+  limit: ClientLimit<Connection>,
   device: BlockDevice,
   timeout: number,
 ): Promise<void> {
   const unused = listener.close();
-  const connections = places.guests;
-  for (const newcomer of places.turnedAway) newcomer.destroy();
+  const connections = limit.clients;
+  for (const client of limit.refused) client.destroy();
   for (const connection of connections) connection.stop();
   let late: NodeJS.Timeout | undefined;
   await Promise.race([
@@ -137,7 +137,7 @@ function takeEndpoint({ socket, port, bind }: NbdServerOptions): Endpoint {
   if ((socket === undefined) === (port === undefined))
     throw new CompcacheError('EINVAL', OP, 'either socket or port must be given');
   if (port === undefined) {
-    if (bind !== undefined) throw new CompcacheError('EINVAL', OP, 'bind is for a port');
+    if (bind !== undefined) throw new CompcacheError('EINVAL', OP, 'bind can only be given with a port');
     requireSocketPath(OP, socket);
     return { path: socket };
   }

@@ -1,8 +1,8 @@
-/** Ending a server in order. */
+/** Ending a server with a signal. */
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-/** Resolves with the first SIGINT or SIGTERM. The next one ends the process as it always does. */
+/** Resolves with the first SIGINT or SIGTERM. The next such signal ends the process as usual. */
 export function stopSignal(): Promise<(typeof SIGNALS)[number]> {
   return new Promise((resolve) => {
     const stop = (signal: NodeJS.Signals): void => {

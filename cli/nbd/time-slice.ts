@@ -1,6 +1,6 @@
 /**
- * The time that the work of one connection may take before other clients have their turn. After that the next piece of work
- * waits for one turn of the event loop.
+ * The time that the work for one connection may take before the event loop serves other clients. After that the next
+ * part of the work waits for one turn of the event loop.
  */
 const SLICE_MS = 4;
 
@@ -8,7 +8,7 @@ export class TimeSlice {
   #since = performance.now();
   readonly #waiting: (() => void)[] = [];
 
-  /** Called after each piece of work: waits when the time is over. */
+  /** Called after each part of the work. Waits when the time is used up. */
   async yield(): Promise<void> {
     if (this.#waiting.length === 0 && performance.now() - this.#since < SLICE_MS) return;
     await new Promise<void>((resolve) => {

@@ -1,18 +1,18 @@
-/** Which page a key holds: what was stored last, and whether it is still to be there. */
+/** Which page each key should hold: the page that was stored last, and whether it should still be there. */
 import { createHash } from 'node:crypto';
 
-/** What is known of one key. */
+/** What is known about one key. */
 interface Held {
-  /** The input's page that was stored last. */
+  /** Index of the input's page that was stored last. */
   page: number;
-  /** Whether zswap has it. */
+  /** True while zswap should have the page. */
   there: boolean;
 }
 
-/** The pages of the input, and after each the next one with other bytes. */
+/** The pages of the input. For each page, the next one with different bytes is known. */
 export class Pages {
   readonly all: readonly Uint8Array[];
-  /** Pages with different bytes. */
+  /** The number of different pages. */
   readonly distinct: number;
   readonly #next: Uint32Array;
   readonly #sameFilled: Uint8Array;
@@ -31,7 +31,7 @@ export class Pages {
     this.#sameFilled = Uint8Array.from(all, (page) => (isSameFilled(page) ? 1 : 0));
   }
 
-  /** The page that is stored in place of another: with other bytes, if the input has any. */
+  /** The page to store when a key is stored again: one with different bytes, if there is any. */
   after(page: number): number {
     return this.#next[page] as number;
   }
@@ -44,12 +44,12 @@ export class Pages {
 function nextOfAnotherKind(kindOf: Uint32Array): Uint32Array {
   const count = kindOf.length;
   const next = Uint32Array.from(kindOf, (_, page) => page);
-  for (let turn = 2 * count - 1; turn >= 0; turn--) {
-    const page = turn % count;
+  for (let step = 2 * count - 1; step >= 0; step--) {
+    const page = step % count;
     const neighbour = (page + 1) % count;
     next[page] = kindOf[neighbour] !== kindOf[page] ? neighbour : (next[neighbour] as number);
   }
-  // Where all are alike, what stands there goes round; any will do.
+  // When all pages are equal, the result does not matter.
   return next;
 }
 
@@ -61,7 +61,10 @@ function isSameFilled(page: Uint8Array): boolean {
   return true;
 }
 
-/** What every key is to hold. A key that is stored again gets other bytes, so that a stale page is noticed. */
+/**
+ * The page that each key should hold. When a key is stored again, it gets different bytes, so that a stale page is
+ * noticed.
+ */
 export class Contents {
   readonly #pages: Pages;
   readonly #areas = new Map<number, Map<number, Held>>();
@@ -71,7 +74,7 @@ export class Contents {
     this.#pages = pages;
   }
 
-  /** The page to store now under a key; it is not there until `accept`. */
+  /** The page to store now under a key. It counts as there after `accept`. */
   next(type: number, offset: number): number {
     let area = this.#areas.get(type);
     if (area === undefined) this.#areas.set(type, (area = new Map()));
@@ -89,13 +92,13 @@ export class Contents {
     (this.#areas.get(type)?.get(offset) as Held).there = true;
   }
 
-  /** The page that a key holds; undefined: none. */
+  /** The page that a key should hold. Undefined when there is none. */
   at(type: number, offset: number): number | undefined {
     const held = this.#areas.get(type)?.get(offset);
     return held?.there === true ? held.page : undefined;
   }
 
-  /** Whether it was there. */
+  /** Drops the page of a key. True when it was there. */
   drop(type: number, offset: number): boolean {
     const held = this.#areas.get(type)?.get(offset);
     const was = held?.there === true;
@@ -103,7 +106,7 @@ export class Contents {
     return was;
   }
 
-  /** How many pages of an area were there. */
+  /** Drops all pages of an area. Returns how many were there. */
   dropArea(type: number): number {
     let dropped = 0;
     for (const held of this.#areas.get(type)?.values() ?? []) {

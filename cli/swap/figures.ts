@@ -1,20 +1,20 @@
-/** The figures that `swap` makes and shows. */
+/** The results of `swap`. */
 import type { InputSummary } from '../pages.ts';
 import type { Result } from './replay.ts';
 import type { Recipe, TraceSummary } from './trace.ts';
 
 export interface SwapReport {
   input: InputSummary;
-  /** Pages of the input with different bytes. */
+  /** The number of different pages in the input. */
   distinctPages: number;
   trace: TraceSummary & { source: string; recipe?: Recipe };
   codec: string;
   ramBytes: number;
   maxPoolPercent: number;
   acceptThresholdPercent: number;
-  /** For people: the path, or what it is. */
+  /** For display: the path, or what kind of store it is. */
   store: string;
-  /** What went wrong with the store, first of all; null when nothing did. */
+  /** The first error of the store. Null when there was none. */
   storeFault: string | null;
   results: Result[];
 }

@@ -1,4 +1,4 @@
-/** Replays a trace on one zswap, compares every page that it gives, and counts. */
+/** Replays a trace on one zswap, compares every page that it loads, and counts. */
 import { setImmediate as yieldToEvents } from 'node:timers/promises';
 import {
   CompcacheError,
@@ -16,12 +16,12 @@ import { Contents, type Pages } from './contents.ts';
 import type { CountingStore } from './store.ts';
 import { INVALIDATE, INVALIDATE_AREA, LOAD, STORE, type Trace } from './trace.ts';
 
-const BATCH = 256; // operations before events (a signal) are let in
+const BATCH = 256; // then the event loop runs once, for example for a signal
 
 export const VICTIMS = ['entry', 'page'] as const;
 export type Victims = (typeof VICTIMS)[number];
 
-/** A zswap to try. */
+/** A zswap to measure. */
 export interface Setting {
   allocator: AllocatorName;
   victims: Victims;
@@ -31,7 +31,7 @@ export interface Setting {
   acceptThresholdPercent: number;
 }
 
-/** Microseconds of the calls of one kind; nearest ranks. */
+/** Microseconds of the calls of one kind. Percentiles by nearest rank. */
 export interface Latency {
   count: number;
   p50: number;
@@ -44,59 +44,59 @@ export interface Latency {
 
 /** Pages that were refused, by reason. */
 export interface Rejects {
-  /** The limit was reached, and is not yet left by enough. */
+  /** The pool was at its limit, or not yet far enough below it again. */
   poolLimit: number;
   /** No page could be written back to make room. */
   reclaimFail: number;
   compressFail: number;
   compressPoor: number;
   allocFail: number;
-  /** There was no frame for the page's entry. */
+  /** There was no frame for the page's zswap entry. */
   kmemcacheFail: number;
 }
 
-/** The figures of one zswap. */
+/** The results of one zswap. */
 export interface Result {
   allocator: AllocatorName;
   victims: Victims;
   stores: number;
-  /** Stores of pages that were there: an older copy went. */
+  /** Stores of a key that had a page: the older page was dropped. */
   duplicates: number;
-  /** Stores that were refused, for these reasons. */
+  /** Stores that were refused, for the reasons in `rejects`. */
   rejected: number;
   rejects: Rejects;
   /** hits + reads + misses. */
   loads: number;
-  /** Loads that were served by the pool, same-filled pages included. */
+  /** Loads from the pool, same-filled pages included. */
   hits: number;
   sameFilledHits: number;
-  /** Loads that were served by the store. */
+  /** Loads from the backing store. */
   reads: number;
-  /** Loads of pages that are nowhere: never stored, refused, or dropped. */
+  /** Loads of pages that are not there: never stored, refused, or dropped. */
   misses: number;
-  /** hits / loads; null without loads. */
+  /** hits divided by loads; null without loads. */
   hitRatio: number | null;
   /** Pages dropped by invalidations. */
   invalidated: number;
-  /** Pages that went from the pool to the store. */
+  /** Pages that were moved from the pool to the store. */
   writebacks: number;
-  /** Bytes that the store has taken. */
+  /** Bytes that were written to the store. */
   writtenBytes: number;
-  /** Writes to the store that failed; the page stays in the pool, or is refused. */
+  /** Failed writes to the store. The page then stays in the pool, or is refused. */
   failedWrites: number;
   poolLimitHits: number;
-  /** At the end. */
+  /** The last three figures of zswap after the replay: pages in the pool, pages in the store, frames. */
   storedPages: number;
   backingPages: number;
   frames: number;
   latency: { store: Latency | null; hit: Latency | null; read: Latency | null };
-  /** Loads and invalidations that did not give what was stored. */
+  /** Loads and invalidations whose result does not match what was stored. */
   different: number;
-  /** The first of them, by its place in the trace, counted from 1; null when there is none. */
+  /** The first of them: its number in the trace, from 1; null when there is none. */
   firstDifferent: number | null;
 }
 
-/** Replays a trace. @throws InputError for a RAM that is too small */
+/** Replays a trace. @throws InputError when the RAM is too small */
 export async function replay(
   setting: Setting,
   trace: Trace,
@@ -172,7 +172,7 @@ class Run {
     this.#contents = new Contents(pages);
   }
 
-  /** One operation. */
+  /** Replays one operation. */
   step(at: number): void {
     const type = this.#trace.type(at);
     const offset = this.#trace.offset(at);
@@ -203,7 +203,7 @@ class Run {
     else this.#sums.rejected += 1;
   }
 
-  /** Whether the page is what was stored, or as rightly nowhere. */
+  /** Loads a page. True when it is the page that was stored, or when there is none and none was stored. */
   #loadPage(type: number, offset: number): boolean {
     const expected = this.#contents.at(type, offset);
     const before = this.#store.reads;
@@ -218,7 +218,7 @@ class Run {
     return Buffer.compare(this.#into, this.#pages.all[expected] as Uint8Array) === 0;
   }
 
-  /** A page that cannot be loaded is as bad as one that is not there. */
+  /** A page that cannot be loaded counts as missing. */
   #tryLoad(type: number, offset: number): boolean {
     try {
       return this.#zswap.load(type, offset, this.#into);
@@ -290,7 +290,7 @@ class Run {
   }
 }
 
-/** The counters of the reasons; the limit has none of its own. */
+/** The counters by reason. zswap has no counter for the limit: it gets the rest. */
 function rejectsOf(stats: ZswapStats, rejected: number): Rejects {
   const counted = {
     reclaimFail: stats.rejectReclaimFail,
@@ -302,7 +302,7 @@ function rejectsOf(stats: ZswapStats, rejected: number): Rejects {
   return { poolLimit: Object.values(counted).reduce((left, count) => left - count, rejected), ...counted };
 }
 
-/** @param milliseconds of each call */
+/** @param milliseconds the time of each call */
 export function latencyOf(milliseconds: readonly number[]): Latency | null {
   if (milliseconds.length === 0) return null;
   const sorted = Float64Array.from(milliseconds).sort();

@@ -1,4 +1,4 @@
-/** What `swap` shows to people. */
+/** The output of `swap` as text. */
 import { codecAndRam, describe, fixed, printable, whole } from '../report.ts';
 import { aligned } from '../table.ts';
 import type { SwapReport } from './figures.ts';
@@ -24,7 +24,7 @@ const COLUMNS: Column[] = [
   { title: 'µs/read', cell: (result) => latency(result.latency.read) },
 ];
 
-/** What the reasons of a reject are called. */
+/** The text for each reason of a reject. */
 const REASONS: Record<keyof Rejects, string> = {
   poolLimit: 'at the limit of the pool',
   reclaimFail: 'nothing could be written back',
@@ -34,7 +34,7 @@ const REASONS: Record<keyof Rejects, string> = {
   kmemcacheFail: 'no frame for its entry',
 };
 
-/** The header, the table, and why pages were refused. */
+/** The header, the table, and the reasons why pages were refused. */
 export function toText(report: SwapReport): string {
   const table = aligned([
     COLUMNS.map(({ title }) => title),

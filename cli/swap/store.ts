@@ -1,4 +1,4 @@
-/** Where pages are written back to: a temporary file, a file of the caller's, or memory; and what is counted of it. */
+/** The store to write back to: a temporary file, a file that the user names, or memory. Counts its calls. */
 import { existsSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { CompcacheError, MemoryStore, type BackingStore } from '../../bindings/i
 import { reasonOf } from '../arguments.ts';
 import { InputError } from '../pages.ts';
 
-/** Kinds of stores; a path is that of the caller's. */
+/** Kinds of stores. `path` is the file that the user names. */
 export type StoreChoice = { kind: 'temporary' } | { kind: 'memory' } | { kind: 'file'; path: string };
 
 const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
@@ -15,10 +15,10 @@ const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const SLOTS_MAX = 2 ** 24;
 
 /**
- * Opens one store after another, each of them empty.
+ * Opens one store after another. Each of them is empty.
  *
- * A full disk does not end the command. Where there is no room for a store at the start, one that is full stands in for it and
- * for all that follow, so that their figures can be compared.
+ * A full disk does not end the command. If there is no room for a store at its start, a store that is always full
+ * replaces it and all later ones, so that their figures can be compared.
  */
 export class Stores {
   readonly #choice: StoreChoice;
@@ -31,12 +31,15 @@ export class Stores {
     if (choice.kind === 'temporary') this.#folder = new TemporaryFolder();
   }
 
-  /** The first thing that went wrong with a store since it was asked for, calls of the replay included. */
+  /** The first error of a store, including errors of calls during the replay. */
   get fault(): string | undefined {
     return this.#fault;
   }
 
-  /** @param slots that are needed at most @throws InputError where there cannot be a store, for another reason than room */
+  /**
+   * @param slots the most slots that are needed @throws InputError when there cannot be a store, except for lack of
+   *   room
+   */
   async open(slots: number): Promise<CountingStore> {
     return new CountingStore(await this.#open(Math.min(slots, SLOTS_MAX)));
   }
@@ -59,11 +62,11 @@ export class Stores {
     }
   }
 
-  /** Closes a store. What went wrong with it is kept: the figures are there all the same. */
+  /** Closes a store. Remembers an error and does not throw it, because the figures are complete. */
   async close(store: CountingStore): Promise<void> {
     this.#fault ??= store.fault;
     const file = this.#folder === undefined ? undefined : join(this.#folder.path, 'store');
-    // What is of no use to anybody need not reach the disk first.
+    // The contents are not needed any more, so they should not be written to the disk first.
     if (file !== undefined && existsSync(file)) truncateSync(file, 0);
     try {
       await store.end();
@@ -74,14 +77,14 @@ export class Stores {
     if (file !== undefined) rmSync(file, { force: true });
   }
 
-  /** Leaves nothing of a temporary file. */
+  /** Removes the temporary folder. */
   end(): void {
     this.#folder?.remove();
     this.#folder = undefined;
   }
 }
 
-/** A folder that goes with this process, also when that is interrupted. */
+/** A temporary folder. It is removed when the process exits, also after a signal. */
 class TemporaryFolder {
   readonly path: string;
 
@@ -99,21 +102,21 @@ class TemporaryFolder {
     for (const signal of SIGNALS) process.once(signal, this.#interrupted);
   }
 
-  /** Removes it, with all that is in it. */
+  /** Removes the folder with its contents. */
   readonly remove = (): void => {
     process.off('exit', this.remove);
     for (const signal of SIGNALS) process.off(signal, this.#interrupted);
     rmSync(this.path, { recursive: true, force: true });
   };
 
-  /** Dies of the signal, as without a folder. */
+  /** Lets the signal end the process as usual. */
   readonly #interrupted = (signal: NodeJS.Signals): void => {
     this.remove();
     process.kill(process.pid, signal);
   };
 }
 
-/** A store on a medium that has no room for one. */
+/** A store on a medium without any room. */
 class FullStore implements BackingStore {
   readonly mode = 'sync';
 
@@ -130,7 +133,7 @@ class FullStore implements BackingStore {
   close(): void {}
 }
 
-/** A synchronous store that counts its calls. What it holds need not last, so it has no `sync`. */
+/** A synchronous store that counts its calls. Its contents need not be durable, so it has no `sync`. */
 export class CountingStore implements BackingStore {
   readonly mode = 'sync';
   readonly slots?: number;
@@ -138,7 +141,7 @@ export class CountingStore implements BackingStore {
   writes = 0;
   writtenBytes = 0;
   failedWrites = 0;
-  /** Why the first write that failed did so. */
+  /** The error of the first failed write. */
   fault: string | undefined;
   readonly #store: BackingStore;
 
@@ -169,7 +172,7 @@ export class CountingStore implements BackingStore {
     return this.#store.free(slot);
   }
 
-  /** Nothing: zswap goes before the store does. */
+  /** Does nothing: zswap is closed before the store. */
   close(): void {}
 
   /** Closes the store. */

@@ -1,6 +1,6 @@
 /**
- * Traces of swapping: what was stored, loaded and dropped, in order. Read from a file, made up by Zipf's law, written to a
- * file. docs/swap.md has the format.
+ * Traces of swapping: the stores, loads and invalidations in order. A trace is read from a file, or generated with
+ * Zipf's law. It can be written to a file. docs/swap.md has the format.
  */
 import { createReadStream, writeFileSync } from 'node:fs';
 import { createDraw } from '../bench/draw.ts';
@@ -13,14 +13,14 @@ export const INVALIDATE = 2;
 export const INVALIDATE_AREA = 3;
 const WORDS = ['store', 'load', 'invalidate', 'invalidateArea'] as const;
 
-/** The highest type and offset that zswap knows. */
+/** The highest type and offset that zswap accepts. */
 const TYPE_MAX = 0xfffffeff;
 const OFFSET_MAX = 0xffffffff;
-/** The most operations and pages: so finely the draws are. */
+/** The most operations and pages, because a random number has 24 bits. */
 export const LENGTH_MAX = 2 ** 24;
 const LINE_MAX = 1000;
 
-/** A list of operations. That on a whole area has no offset: 0. */
+/** A list of operations. An operation on a whole area has offset 0. */
 export class Trace {
   #length = 0;
   #kinds = new Uint8Array(1024);
@@ -62,7 +62,7 @@ export class Trace {
   }
 }
 
-/** How many operations of each kind, and on how many pages. */
+/** The number of operations of each kind, and of pages. */
 export interface TraceSummary {
   operations: number;
   stores: number;
@@ -89,13 +89,13 @@ export function summaryOf(trace: Trace): TraceSummary {
   return { operations: trace.length, stores, loads, invalidates, areaInvalidates, pages };
 }
 
-// ── made up ──────────────────────────────────────────────────────────────────
+// ── generated ────────────────────────────────────────────────────────────────
 
-/** What a trace is made up from. */
+/** The parameters of a generated trace. */
 export interface Recipe {
   /** Pages of the working set: offsets 0 … pages - 1 of type 0. */
   pages: number;
-  /** After each of them was stored once. */
+  /** Operations after each page was stored once. */
   operations: number;
   /** Exponent of Zipf's law. */
   zipf: number;
@@ -104,7 +104,7 @@ export interface Recipe {
   seed: number;
 }
 
-/** All pages are stored; then they are stored and loaded by Zipf's law. */
+/** First stores all pages. Then stores and loads pages chosen by Zipf's law. */
 export function makeTrace({ pages, operations, zipf: exponent, writes, seed }: Recipe): Trace {
   const trace = new Trace();
   const draw = createDraw(seed);
@@ -116,7 +116,7 @@ export function makeTrace({ pages, operations, zipf: exponent, writes, seed }: R
 
 // ── files ────────────────────────────────────────────────────────────────────
 
-/** @throws InputError for a file that cannot be read, and for a line that is none, by its number */
+/** @throws InputError for a file that cannot be read, and for an invalid line, with its number */
 export async function readTrace(file: string): Promise<Trace> {
   const trace = new Trace();
   let lines = 0;
@@ -141,7 +141,7 @@ export async function readTrace(file: string): Promise<Trace> {
   return trace;
 }
 
-/** Adds the operation of a line, if it has one; what is wrong with it. */
+/** Adds the operation of a line, if there is one. Returns what is wrong with the line, or undefined. */
 function addLine(trace: Trace, line: string): string | undefined {
   if (line.length > LINE_MAX) return `the line is longer than ${LINE_MAX} bytes`;
   const [word = '', ...numbers] = line.replace(/#.*/, '').trim().split(/\s+/);
@@ -151,14 +151,14 @@ function addLine(trace: Trace, line: string): string | undefined {
   const wanted = kind === INVALIDATE_AREA ? 1 : 2;
   if (numbers.length !== wanted) return wanted === 1 ? `${word} takes a type` : `${word} takes a type and an offset`;
   const [type = 0, offset = 0] = numbers.map((text) => (/^\d{1,10}$/.test(text) ? Number(text) : NaN));
-  if (!(type <= TYPE_MAX)) return `type '${numbers[0]}' is no whole number from 0 to ${TYPE_MAX}`;
-  if (!(offset <= OFFSET_MAX)) return `offset '${numbers[1]}' is no whole number from 0 to ${OFFSET_MAX}`;
+  if (!(type <= TYPE_MAX)) return `type '${numbers[0]}' is not a whole number from 0 to ${TYPE_MAX}`;
+  if (!(offset <= OFFSET_MAX)) return `offset '${numbers[1]}' is not a whole number from 0 to ${OFFSET_MAX}`;
   if (trace.length === LENGTH_MAX) return `more than ${LENGTH_MAX} operations`;
   trace.add(kind, type, offset);
   return undefined;
 }
 
-/** Writes a trace, in place of what the file has. @throws InputError */
+/** Writes a trace to a file, in place of its old contents. @throws InputError */
 export function writeTrace(file: string, trace: Trace): void {
   const lines = ['# compcache swap: operation, type, offset'];
   for (let at = 0; at < trace.length; at++) {

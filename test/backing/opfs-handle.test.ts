@@ -83,7 +83,7 @@ describe('OpfsStore', () => {
 
   test('closes the file that it refuses', async () => {
     const medium = new TestMedium('sync', new Uint8Array(100));
-    await rejected({ code: 'EUCLEAN', op, says: 'somebody else' }, open(handleOf(medium)));
+    await rejected({ code: 'EUCLEAN', op, says: 'not from compcache' }, open(handleOf(medium)));
     medium.bytes = new Uint8Array(0);
     medium.fails.resize = new DOMException('full', 'QuotaExceededError');
     await rejected({ code: 'ENOSPC', op }, open(handleOf(medium)));

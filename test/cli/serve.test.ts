@@ -280,7 +280,7 @@ describe('a served device', () => {
       expect(await served.stop()).toBe(0);
       expect(served.said.error).toBe(
         warns
-          ? `compcache: warning: ${uri} is open to other machines: whoever reaches it can read and write the whole device\n`
+          ? `compcache: warning: ${uri} is open to other machines: everyone who reaches it can read and write the whole device\n`
           : '',
       );
     }
@@ -306,7 +306,7 @@ describe('a served device', () => {
     const socket = join(folder, 's');
     const { code, stderr } = await compcache(['serve', '--socket', socket, '--disksize', '1M', '--backing', back]);
     expect(code).toBe(2);
-    expect(stderr).toContain('somebody else');
+    expect(stderr).toContain('not from compcache');
     expect(readFileSync(back, 'utf8')).toBe('somebody else’s');
     rmSync(back);
     for (let round = 0; round < 2; round++) {
@@ -417,7 +417,7 @@ describe('a saved device', () => {
     const socket = ['--socket', join(folder, 's')];
     const one = async (...args: string[]): Promise<Outcome> => compcache(['serve', ...socket, ...args]);
     await refused(await one('--image', image), /pages are in a backing store/);
-    await refused(await one('--image', image, '--backing', join(folder, 'in')), /somebody else/);
+    await refused(await one('--image', image, '--backing', join(folder, 'in')), /not from compcache/);
     await refused(await one('--image', image, '--backing', join(folder, 'none')), /there is no backing file/);
     await refused(await one('--image', image, '--disksize', '1M'), /--disksize comes from the image/);
     await refused(await one('--image', image, '--swap-header'), /--swap-header comes from the image/);
@@ -433,7 +433,7 @@ describe('a saved device', () => {
     await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop('SIGKILL');
     await refused(
       await one('--image', image, '--backing', join(folder, 'back')),
-      /cannot go on with the backing file .*: the volume was not closed$/m,
+      /cannot use the backing file .*: the volume was not closed$/m,
     );
   });
 });

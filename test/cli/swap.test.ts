@@ -522,12 +522,12 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
     [
       'offset too large',
       ['--trace', trace('large', 'load 0 4294967296')],
-      /bad-large:1: offset '4294967296' is no whole number from 0 to 4294967295/,
+      /bad-large:1: offset '4294967296' is not a whole number from 0 to 4294967295/,
     ],
     [
       'type too large',
       ['--trace', trace('type', 'load 4294967040 0')],
-      /bad-type:1: type '4294967040' is no whole number from 0 to 4294967039/,
+      /bad-type:1: type '4294967040' is not a whole number from 0 to 4294967039/,
     ],
     ['negative offset', ['--trace', trace('negative', 'load 0 -1')], /bad-negative:1: offset '-1'/],
     ['hexadecimal offset', ['--trace', trace('hex', 'load 0 0x1')], /bad-hex:1: offset '0x1'/],

@@ -123,7 +123,7 @@ describe('when all places are in use', () => {
       expect((await client.option(5))[0]?.type).toBe(ERR_UNSUP); // structured replies: asked for by many clients first
       const [reply] = await client.option(option, data);
       expect(reply).toMatchObject({ option, type: ERR_POLICY });
-      expect(reply?.data.toString()).toContain('all 64 places are taken');
+      expect(reply?.data.toString()).toContain('all 64 connections are in use');
       await client.rest();
     }
     const client = await RawClient.greeted(server);
@@ -135,7 +135,7 @@ describe('when all places are in use', () => {
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/policy|places/);
     expect((await run('qemu-io', '-f', 'raw', '-c', 'read 0 512', server.uri)).stderr).toContain(
-      'all 64 places are taken',
+      'all 64 connections are in use',
     );
     expect(server.users).toBe(64);
     for (const user of users) expect(await user.read(0, 10)).toHaveLength(10);
