@@ -92,6 +92,7 @@ function* fetchPage(
         throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
       tries += 1;
       const read = yield* readSlot(op, state.core, io, buffer);
+      if (io.isSync) yield; // with a synchronous store too, the rest happens after loadAsync has returned
       state.live(op);
       requireUnshrunk(op, 'into', into, PAGE_SIZE);
       // The store may have called back; what it changed is how it is now.

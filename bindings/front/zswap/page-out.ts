@@ -60,7 +60,9 @@ function* send(state: State, op: string, io: StoreIo, pending: Pending): Steps<v
       const job = compose(state, op, pending);
       if (job === undefined) return; // a later call has replaced the page, or dropped it
       if (job !== 'full') {
-        end(state, op, job, yield* io.answer(op, () => io.store.write(job.slot, job.bytes)));
+        const outcome = yield* io.answer(op, () => io.store.write(job.slot, job.bytes));
+        if (io.isSync) yield; // with a synchronous store too, the write ends after pageOutAsync has returned
+        end(state, op, job, outcome);
         return;
       }
       if (io.isSync || !(yield* wait(state.frees?.freed()))) throw noSlot(op);
