@@ -45,8 +45,11 @@ try {
       'run',
       '--project',
       'node',
+      '--project',
+      'system',
       'test/unit/codecs.test.ts',
       'test/backing/keyv.test.ts',
+      'test/backing/keyv-redis.test.ts',
     ]);
 } finally {
   rmSync(folder, { recursive: true, force: true });

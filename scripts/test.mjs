@@ -1,94 +1,62 @@
-// The whole check: build, types, lint, tests in Node (some with a Redis server) and in Chromium. Ends with "N passed, N
-// failed".
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+// The whole check: build, types, lint, format, and the tests in Node, with other programs and in Chromium.
+//   node scripts/test.mjs                  all of it
+//   node scripts/test.mjs node             the wasm builds, and the tests in Node that need no other program
+//   node scripts/test.mjs allocator NAME   a quick build of the core, and the tests of one allocator on it
+// Says how long each part took, and ends with "N passed, N failed". What else is given goes to vitest.
+import { readFileSync } from 'node:fs';
+import { parseCLI, startVitest } from 'vitest/node';
+import { bin, fail, part, since, together } from './parts.mjs';
+import { missing, variables } from './programs.mjs';
+import { Report } from './report.mjs';
 
-const CHROMIUM = {
-  name: 'Chromium',
-  variable: 'CHROMIUM',
-  debian: 'chromium',
-  paths: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable'],
-};
-const REDIS = {
-  name: 'Redis',
-  variable: 'REDIS_SERVER',
-  debian: 'redis-server',
-  paths: ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'],
-};
-// The NBD clients and file system tools of test/nbd/programs.ts. Environment variables tell the tests their paths:
-// NBDINFO_PROGRAM and so on.
-const FOLDERS = ['/usr/bin', '/usr/sbin', '/bin', '/sbin', '/usr/local/bin', '/usr/local/sbin', '/opt/homebrew/bin'];
-const NBD_PROGRAMS = Object.entries({
-  'libnbd-bin': ['nbdinfo', 'nbdcopy'],
-  'qemu-utils': ['qemu-img', 'qemu-io'],
-  e2fsprogs: ['mke2fs', 'e2fsck', 'debugfs'],
-  'util-linux': ['blkid'],
-  file: ['file'],
-}).flatMap(([debian, names]) =>
-  names.map((name) => ({
-    name,
-    variable: `${name.toUpperCase().replace('-', '_')}_PROGRAM`,
-    debian,
-    paths: FOLDERS.map((folder) => join(folder, name)),
-  })),
-);
+const start = performance.now();
 
-function run(command, args, options = {}) {
-  return spawnSync(command, args, { stdio: 'inherit', ...options }).status === 0;
+/** Runs vitest with its arguments, and ends the check. */
+async function tests(args, variables = {}) {
+  Object.assign(process.env, variables);
+  const { filter, options } = parseCLI(['vitest', 'run', ...args]);
+  const report = new Report();
+  const vitest = await startVitest('test', filter, { ...options, reporters: ['default', report] });
+  await vitest.close();
+  for (const line of report.lines()) console.log(`── ${line}`);
+  console.log(`── all: ${since(start)}`);
+  const { passed, failed } = report;
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exit(passed > 0 && failed === 0 ? 0 : 1);
 }
 
-function step(title, command, args, options) {
-  console.log(`\n── ${title}`);
-  if (run(command, args, options)) return;
-  console.error(`${title}: failed`);
-  console.log('0 passed, 1 failed');
-  process.exit(1);
-}
-
-/**
- * Path of a program: from its variable, one of `paths` that exists, or a Debian package that is installed now (as
- * root).
- */
-function program({ name, variable, paths, debian }) {
-  const found = [process.env[variable], ...paths].find((path) => path && existsSync(path));
-  if (found) return found;
-  console.log(`── ${name}: not found, installing the Debian package`);
-  if (process.getuid?.() === 0) {
-    run('apt-get', ['update', '-qq']);
-    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', debian], {
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    });
-  }
-  const installed = paths.find((path) => existsSync(path));
-  if (installed) return installed;
-  console.error(
-    `The tests need ${name}: install it (Debian: sudo apt-get install ${debian}), or set ${variable} to its path.`,
+async function testAll(args) {
+  const names = missing().map((one) => one.names[0]);
+  if (names.length > 0) fail(`The tests need ${names.join(', ')}: run npm run setup, which installs what is missing.`);
+  await part('build of the core', process.execPath, ['scripts/build.mjs', 'core']);
+  await together(
+    ['build of the package', process.execPath, ['scripts/build.mjs']],
+    ['types', bin('tsc'), ['-p', 'tsconfig.json']],
+    ['lint', bin('eslint'), ['.', '--max-warnings', '0']],
+    ['format', bin('prettier'), ['--check', '.']],
   );
-  console.log('0 passed, 1 failed');
-  process.exit(1);
+  await tests(args, variables());
 }
 
-const bin = (name) => join('node_modules', '.bin', name);
-const needed = [CHROMIUM, REDIS, ...NBD_PROGRAMS];
-const env = { ...process.env, ...Object.fromEntries(needed.map((wanted) => [wanted.variable, program(wanted)])) };
-step('build', process.execPath, ['scripts/build.mjs']);
-step('types', bin('tsc'), ['-p', 'tsconfig.json']);
-step('lint', bin('eslint'), ['.', '--max-warnings', '0']);
-step('format', bin('prettier'), ['--check', '.']);
+async function testNode(args) {
+  await part('build of the core', process.execPath, ['scripts/build.mjs', 'core']);
+  await tests(['--project', 'node', ...args]);
+}
 
-console.log('\n── tests');
-const folder = mkdtempSync(join(tmpdir(), 'compcache-test-'));
-const report = join(folder, 'report.json');
-const passed = run(
-  bin('vitest'),
-  ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
-  { env },
-);
-const counts = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : { numPassedTests: 0, numFailedTests: 0 };
-rmSync(folder, { recursive: true, force: true });
-// A test file that did not load has no failed test, so `failed` is at least 1 when vitest failed.
-const failed = Math.max(counts.numFailedTests, passed ? 0 : 1);
-console.log(`${counts.numPassedTests} passed, ${failed} failed`);
-process.exit(passed && counts.numPassedTests > 0 ? 0 : 1);
+async function testAllocator([name, ...args]) {
+  const kinds = readFileSync('assembly/alloc/index.ts', 'utf8').matchAll(/^export const (\w+) = \d+ as u32;$/gm);
+  const names = [...kinds].map(([, kind]) => kind);
+  if (!names.includes(name)) fail(`no allocator ${name}: ${names.join(', ')}`);
+  await part('quick build of the core', process.execPath, ['scripts/build.mjs', 'quick']);
+  const files = [
+    `test/unit/${name}`,
+    ...['conformance/checked', 'conformance/golden.', 'random/pools'].map((file) => `test/${file}`),
+  ];
+  const { VITE_BUDGET = '0.25' } = process.env;
+  await tests(['--project', 'node', ...files, ...args], { VITE_ALLOCATOR: name, VITE_BUILDS: 'checked', VITE_BUDGET });
+}
+
+const [what, ...rest] = process.argv.slice(2);
+if (what === 'node') await testNode(rest);
+else if (what === 'allocator') await testAllocator(rest);
+else await testAll(process.argv.slice(2));

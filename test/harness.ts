@@ -288,8 +288,8 @@ export function zsmallocRow(options: ZsmallocModelOptions): ModelledRow {
   };
 }
 
-/** Every allocator and layout under test. */
-export const allocators: readonly AllocatorRow[] = [
+/** Every allocator and layout. */
+const ROWS: readonly AllocatorRow[] = [
   zbudRow('6.1'),
   zbudRow('2013'),
   z3foldRow('afterFree'),
@@ -304,6 +304,11 @@ export const allocators: readonly AllocatorRow[] = [
   // the end of the rows
 ];
 
+/** The rows under test: all of them, or those of the allocator that VITE_ALLOCATOR names. */
+export const allocators: readonly AllocatorRow[] = ROWS.filter(
+  ({ allocator }) => allocator === (variable('VITE_ALLOCATOR') ?? allocator),
+);
+
 /** Those that have a model. */
 export const modelled: readonly ModelledRow[] = allocators.filter((row): row is ModelledRow => 'createModel' in row);
 
@@ -314,7 +319,7 @@ export function createPool(ram: Ram, row: AllocatorRow, options: ZpoolOptions = 
 
 /** A row of another allocator than this one. */
 export function otherRow(row: AllocatorRow): AllocatorRow {
-  return allocators.find(({ allocator }) => allocator !== row.allocator) as AllocatorRow;
+  return ROWS.find(({ allocator }) => allocator !== row.allocator) as AllocatorRow;
 }
 
 // ---- faults

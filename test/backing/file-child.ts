@@ -2,7 +2,7 @@
  * A process that uses a FileStore until it is killed, or kills itself in the middle of that many writes. It says on stdout what
  * it has done, a line of JSON each; the slots are pairs of number and version, for content() of 3000 bytes.
  *
- *     node --import tsx file-child.ts <path> <sync|async> <seed> <writes>
+ *     node file-child.mjs <path> <sync|async> <seed> <writes>
  */
 import { writeSync } from 'node:fs';
 import { FileStore } from '../../bindings/backing/file.ts';

@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { FileStore, type FileStoreOptions } from '../../bindings/backing/file.ts';
 import { bytesFor } from '../../bindings/backing/geometry.ts';
 import { SLOT_BYTES, type BackingStore } from '../../bindings/backing/types.ts';
@@ -29,6 +29,8 @@ import { expectContent, expectModel, play, testBackingStore } from './suite.ts';
 
 let folder = '';
 let made = 0;
+/** What a script in a process of its own imports. */
+const FILE_STORE = JSON.stringify(pathToFileURL(join(inject('programs'), 'file-store.mjs')));
 
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'compcache-file-'))));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -424,8 +426,8 @@ describe('a file that is open in a store', () => {
   });
 
   test('does not keep the process alive', async () => {
-    const script = `import { FileStore } from './bindings/backing/file.ts'; await FileStore.open({ path: ${JSON.stringify(fresh())}, slots: 1 });`;
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+    const script = `import { FileStore } from ${FILE_STORE}; await FileStore.open({ path: ${JSON.stringify(fresh())}, slots: 1 });`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
       cwd: join(import.meta.dirname, '../..'),
       stdio: 'ignore',
     });
@@ -440,11 +442,9 @@ function killedProcess(
   args: readonly (string | number)[],
   when: (line: Line, count: number) => boolean,
 ): Promise<Line[]> {
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', join(import.meta.dirname, 'file-child.ts'), ...args.map(String)],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+  const child = spawn(process.execPath, [join(inject('programs'), 'file-child.mjs'), ...args.map(String)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const lines: Line[] = [];
   createInterface({ input: child.stdout }).on('line', (text) => {
     const line = JSON.parse(text) as Line;
@@ -501,8 +501,8 @@ describe.each(['sync', 'async'] as const)('after SIGKILL, %s', (mode) => {
 
 /** A process that has a store open, and does something then. */
 async function owner(path: string, then: string): Promise<ChildProcess> {
-  const script = `import { FileStore } from './bindings/backing/file.ts'; const store = await FileStore.open({ path: ${JSON.stringify(path)}, slots: 4 }); console.log('open'); ${then}`;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+  const script = `import { FileStore } from ${FILE_STORE}; const store = await FileStore.open({ path: ${JSON.stringify(path)}, slots: 4 }); console.log('open'); ${then}`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     cwd: join(import.meta.dirname, '../..'),
     stdio: ['ignore', 'pipe', 'inherit'],
   });

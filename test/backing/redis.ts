@@ -65,7 +65,7 @@ export class RedisServer {
       'error',
       (cause) =>
         (failed = new Error(
-          `${SERVER} does not start: install it (Debian: apt-get install redis-server), or set REDIS_SERVER to its path`,
+          `${SERVER} does not start: install it (Debian: npm run setup), or set REDIS_SERVER to its path`,
           { cause },
         )),
     );

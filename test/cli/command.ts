@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
+import { afterAll, inject } from 'vitest';
 import type { Report } from '../../cli/estimate-report.ts';
 import type { SwapReport } from '../../cli/swap/figures.ts';
 import type { Result } from '../../cli/swap/replay.ts';
@@ -17,7 +17,8 @@ export interface Outcome {
   stderr: string;
 }
 
-const COMPCACHE = ['--import', 'tsx', 'cli/main.ts'];
+/** The command and what Node needs to run it. */
+export const COMPCACHE = ['--enable-source-maps', join(inject('programs'), 'compcache.mjs')];
 
 /** Runs `compcache` with arguments and, if given, bytes in a pipe at standard input (otherwise an empty pipe). */
 export function compcache(
@@ -41,8 +42,7 @@ export function compcacheFrom(stdin: number | 'ignore', args: readonly string[])
  * @param script in which "$@" is the command and $FILE a file
  */
 export function compcacheIn(script: string, args: readonly string[], file = ''): Promise<Outcome> {
-  // What limits the sizes of files must not spoil the cache of compiled files.
-  const env = { ...process.env, FILE: file, TSX_DISABLE_CACHE: '1' };
+  const env = { ...process.env, FILE: file };
   return outcomeOf(
     spawn('sh', ['-c', script, 'sh', process.execPath, ...COMPCACHE, ...args], {
       cwd: ROOT,

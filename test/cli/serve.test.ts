@@ -20,7 +20,7 @@ import { Ramzswap, type BdStat, type RamzswapStats } from '../../bindings/index.
 import { askControl } from '../../cli/nbd/index.ts';
 import { output, run } from '../nbd/programs.ts';
 import { READ, RawClient, WRITE, requestBytes } from '../nbd/raw-client.ts';
-import { ROOT, compcache, type Outcome } from './command.ts';
+import { COMPCACHE, ROOT, compcache, type Outcome } from './command.ts';
 
 const MIB = 2 ** 20;
 const PAGE = 4096;
@@ -59,7 +59,7 @@ function temporaryFolder(): string {
 async function serve(args: readonly string[], folder = temporaryFolder()): Promise<Served> {
   const socket = join(folder, 's');
   const where = args.includes('--port') ? [] : ['--socket', socket];
-  const child = spawn(process.execPath, ['--import', 'tsx', 'cli/main.ts', 'serve', ...where, ...args], {
+  const child = spawn(process.execPath, [...COMPCACHE, 'serve', ...where, ...args], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -9,6 +9,7 @@ import { InputError } from '../../cli/pages.ts';
 import type { SwapReport } from '../../cli/swap/figures.ts';
 import { Stores } from '../../cli/swap/store.ts';
 import {
+  COMPCACHE,
   ROOT,
   compcache,
   compcacheIn,
@@ -187,7 +188,7 @@ describe.concurrent('the temporary file', () => {
       const { env, left } = temporary(signal);
       const child = spawn(
         process.execPath,
-        ['--import', 'tsx', 'cli/main.ts', 'swap', file(`${signal}-pages`, mixed), '--ops', '1000000'],
+        [...COMPCACHE, 'swap', file(`${signal}-pages`, mixed), '--ops', '1000000'],
         { cwd: ROOT, env, stdio: 'ignore' },
       );
       const ended = once(child, 'exit');

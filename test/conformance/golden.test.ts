@@ -2,38 +2,12 @@
  * The golden traces on the real pools: published figures where there are any (docs/rules: README.md,
  * zbud-z3fold.md section 5), and the independent models on the same trace for everything.
  *
- * Large traces run on the release build; the other builds run shorter ones against the models.
+ * Large traces run on one build (golden-large.test.ts has more of them); each build runs short ones against the models.
  */
 import { describe, expect, test } from 'vitest';
-import type { Ram } from '../../bindings/index.ts';
-import {
-  builds,
-  createPool,
-  createRam,
-  traceTarget,
-  xcfmallocRow,
-  xvmallocRow,
-  z3foldRow,
-  zbudRow,
-  zsmallocRow,
-} from '../harness.ts';
-import type { ModelledRow, Build } from '../harness.ts';
-import {
-  runChurn,
-  runChurn2,
-  runChurnSmall,
-  runE6,
-  runE7,
-  runE8,
-  runE9,
-  runT1,
-  runT3,
-  runT6,
-  size1,
-  size6,
-  skewed,
-} from '../models/trace.ts';
-import type { TraceOptions, TraceTarget } from '../models/trace.ts';
+import { builds, createPool, createRam, zsmallocRow } from '../harness.ts';
+import { runChurn, runE6, runE7, runE8, runE9, runT1, runT3, size1, skewed } from '../models/trace.ts';
+import type { TraceTarget } from '../models/trace.ts';
 import { ZsmallocModel } from '../models/zsmalloc.ts';
 import chain4bytes from '../data/zsmalloc-classes/zsmalloc-classes-chain4-bytes.tsv?raw';
 import chain4percent from '../data/zsmalloc-classes/zsmalloc-classes-chain4-percent.tsv?raw';
@@ -43,23 +17,7 @@ import chain10bytes from '../data/zsmalloc-classes/zsmalloc-classes-chain10-byte
 import chain10percent from '../data/zsmalloc-classes/zsmalloc-classes-chain10-percent.tsv?raw';
 import chain16bytes from '../data/zsmalloc-classes/zsmalloc-classes-chain16-bytes.tsv?raw';
 import chain16percent from '../data/zsmalloc-classes/zsmalloc-classes-chain16-percent.tsv?raw';
-
-const ROWS = {
-  zbud61: zbudRow('6.1'),
-  zbud2013: zbudRow('2013'),
-  z3fold: z3foldRow('afterFree'),
-  z3foldManual: z3foldRow('manual'),
-  xvmalloc: xvmallocRow(),
-  xcf1: xcfmallocRow(1),
-  xcf2: xcfmallocRow(2),
-  chain4: zsmallocRow({ chainSize: 4 }),
-  chain8: zsmallocRow({}),
-  v61: zsmallocRow({ chainSize: 4, chainRule: 'percent', fullnessGroups: 4 }),
-  chain1: zsmallocRow({ chainSize: 1 }),
-  chain16: zsmallocRow({ chainSize: 16 }),
-} satisfies Record<string, ModelledRow>;
-
-type RowName = keyof typeof ROWS;
+import { ROWS, big, likeTheModel, names, real, type RowName } from './golden.ts';
 
 interface Figures {
   t1: { pages: number; placement: number; density?: string };
@@ -171,42 +129,16 @@ const PUBLISHED: Partial<Record<RowName, Figures>> = {
   },
 };
 
-const LARGE = '320MiB';
+const published = names.flatMap((name) => {
+  const figures = PUBLISHED[name];
+  return figures === undefined ? [] : [[name, figures] as const];
+});
 
-interface Real {
-  ram: Ram;
-  target: ReturnType<typeof traceTarget>;
-}
-
-async function real(build: Build, row: ModelledRow, bytes = LARGE): Promise<Real> {
-  const ram = await createRam(build, { bytes });
-  return { ram, target: traceTarget(ram, row) };
-}
-
-/** The same trace on the pool and on the model must give the same figures, all of them. */
-async function likeTheModel<T>(
-  build: Build,
-  row: ModelledRow,
-  run: (target: TraceTarget, options: TraceOptions) => T,
-  bytes = LARGE,
-): Promise<T> {
-  const options = { write: row.lruByWrite };
-  const { ram, target } = await real(build, row, bytes);
-  const result = run(target, options);
-  ram.check();
-  expect(result).toEqual(run(row.createModel(), options));
-  expect(target.pool.stats()).toMatchObject({ objects: 0, liveBytes: 0, maps: 0 });
-  ram.close();
-  return result;
-}
-
-const [big] = builds;
-
-describe.each(Object.entries(PUBLISHED) as [RowName, Figures][])('%s, published figures', (name, { t1, t3 }) => {
+describe.each(published)('%s, published figures', (name, { t1, t3 }) => {
   const row = ROWS[name];
 
   test('T1', async () => {
-    const { ram, target } = await real(big as Build, row);
+    const { ram, target } = await real(big, row);
     const { density, ...figures } = t1;
     const result = runT1(target, { drain: false });
     expect(result).toMatchObject({ ...figures, requested: 155298994 });
@@ -219,7 +151,7 @@ describe.each(Object.entries(PUBLISHED) as [RowName, Figures][])('%s, published 
   });
 
   test('T3', async () => {
-    const { ram, target } = await real(big as Build, row);
+    const { ram, target } = await real(big, row);
     const { density, halfDensity, copies, ...figures } = t3;
     const result = runT3(target);
     expect(result).toMatchObject({
@@ -243,7 +175,7 @@ describe.each(Object.entries(PUBLISHED) as [RowName, Figures][])('%s, published 
 
 describe('zbud 6.1, published figures', () => {
   const run = async <T>(trace: (target: TraceTarget) => T): Promise<T> => {
-    const { ram, target } = await real(big as Build, ROWS.zbud61, '64MiB');
+    const { ram, target } = await real(big, ROWS.zbud61, '64MiB');
     const result = trace(target);
     ram.check();
     ram.close();
@@ -310,37 +242,8 @@ describe('zbud 6.1, published figures', () => {
   });
 });
 
-describe.each(Object.keys(ROWS) as RowName[])('%s like its model', (name) => {
+describe.each(names)('%s like its model', (name) => {
   const row = ROWS[name];
-
-  test('churn, 100,000 steps on 50,000 objects', async () => {
-    await likeTheModel(big as Build, row, (target, options) => runChurn2(target, 100_000, options));
-  });
-
-  test('churn of small sizes, 100,000 steps on 50,000 objects', async () => {
-    await likeTheModel(big as Build, row, (target, options) => runChurnSmall(target, 100_000, options));
-  });
-
-  test('T6, edge sizes', async () => {
-    const trace = (target: TraceTarget, options: TraceOptions): unknown =>
-      row.largest >= 4080
-        ? runT6(target, options)
-        : runChurn(target, {
-            ...options,
-            seed: 6,
-            live: 2_000,
-            steps: 20_000,
-            sizeOf: (draw) => Math.min(row.largest, size6(draw)),
-            markEvery: 2_000,
-          });
-    await likeTheModel(big as Build, row, trace, '64MiB');
-  });
-
-  test('E6 to E9, where not published', async () => {
-    if (name === 'zbud61') return;
-    await likeTheModel(big as Build, row, (target, options) => runE6(target, options), '128MiB');
-    for (const trace of [runE7, runE8, runE9]) await likeTheModel<unknown>(big as Build, row, trace, '128MiB');
-  });
 
   for (const build of builds) {
     test(`short traces, ${build}`, async () => {
@@ -380,7 +283,7 @@ describe('zsmalloc class tables', () => {
   ];
 
   const rowsOf = async (chainSize: number, chainRule: 'bytes' | 'percent'): Promise<number[][]> => {
-    const ram = await createRam(big as Build, { bytes: '256KiB' });
+    const ram = await createRam(big, { bytes: '256KiB' });
     const { classes = [] } = createPool(ram, zsmallocRow({ chainSize, chainRule })).stats();
     return classes.map(({ index, size, pages, objectsPerZspage }) => [
       index,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
-const NOT_COPIED = ['node_modules', '.git', 'dist', 'coverage', 'docs'];
+const NOT_COPIED = ['node_modules', '.git', 'build', 'dist', 'coverage', 'docs'];
 
 /** A line that a contributor adds to a file: before another line, or at the end. */
 export interface Row {
@@ -63,13 +63,13 @@ export class CopiedTree {
 
   /** Runs a program of Node's in the copy. It must succeed. */
   run(...given: string[]): void {
-    const { status, stdout, stderr } = this.#program(given);
+    const { status, stdout, stderr } = this.#program({}, given);
     expect(status, `${stdout}${stderr}`).toBe(0);
   }
 
-  /** Runs tests in the copy: none may fail. @returns the full names of those that passed */
-  test(...given: string[]): string[] {
-    this.#program([
+  /** Runs tests in the copy, with environment variables: none may fail. @returns the full names of those that passed */
+  test(variables: Record<string, string>, ...given: string[]): string[] {
+    this.#program(variables, [
       'node_modules/vitest/vitest.mjs',
       'run',
       '--project',
@@ -95,8 +95,11 @@ export class CopiedTree {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #program(given: string[]): { status: number | null; stdout: string; stderr: string } {
-    const env = { ...process.env, VITE_BUILDS: 'checked' };
+  #program(
+    variables: Record<string, string>,
+    given: string[],
+  ): { status: number | null; stdout: string; stderr: string } {
+    const env = { ...process.env, VITE_BUILDS: 'checked', ...variables };
     return spawnSync(process.execPath, given, { cwd: this.#folder, encoding: 'utf8', env });
   }
 }

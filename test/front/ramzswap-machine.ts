@@ -22,7 +22,7 @@ import { must, noise, type Build, buildOptions } from '../harness.ts';
 import { ChaosStore, faultsOf, type Fault } from './chaos-store.ts';
 import { TIMEOUT, quiet, type Clock } from './clock.ts';
 import { copied, goesOn, served } from './ramzswap-copies.ts';
-import { Trimmer, pageOf, type CodecName } from './model.ts';
+import { Trimmer, pageOf, type CodecName } from './swap-machine.ts';
 import {
   PAGES,
   PAGE_SIZE,

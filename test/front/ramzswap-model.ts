@@ -8,7 +8,7 @@
 import type { AllocatorName, WritebackSelection } from '../../bindings/index.ts';
 import { must, sameBytes } from '../harness.ts';
 import type { ChaosStore, Op } from './chaos-store.ts';
-import type { CodecName, PageKind } from './model.ts';
+import type { CodecName, PageKind } from './swap-machine.ts';
 
 export const PAGE_SIZE = 4096;
 export const SECTOR = 512;

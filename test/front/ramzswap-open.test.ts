@@ -14,7 +14,7 @@ import {
 } from '../../bindings/index.ts';
 import { rams } from '../../bindings/ram.ts';
 import { builds, buildOptions, changesNothing, expectBytes, fault, noise, rejected } from '../harness.ts';
-import { Trimmer } from './model.ts';
+import { Trimmer } from './swap-machine.ts';
 import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';

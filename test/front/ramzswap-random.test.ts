@@ -1,19 +1,18 @@
 /**
  * Random actions on a ramzswap, for every row, with a store, a codec and a RAM that fail: a short run for each change. A failure
- * prints the seed and the shrunk actions; VITE_SEED repeats it, VITE_RUNS runs longer. test/random/long.ts has no end.
+ * prints the seed and the shrunk actions; VITE_SEED repeats it, VITE_BUDGET runs longer. test/random/long.ts has no end.
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { loadCodec, type Codec } from '../../bindings/index.ts';
 import { ALL_BUILDS } from '../harness.ts';
-import { SEED } from '../seed.ts';
+import { SEED, budgeted } from '../seed.ts';
 import { Clock } from './clock.ts';
 import { dice } from './chaos-store.ts';
 import { RamzMachine } from './ramzswap-machine.ts';
 import type { RamzAction, RamzRow } from './ramzswap-model.ts';
 import { drawn, ramzRows } from './ramzswap-rows.ts';
 
-const { VITE_RUNS: runs = '30' } = (import.meta as unknown as { env: Record<string, string | undefined> }).env;
 const clock = new Clock();
 let deflate: Codec;
 
@@ -46,7 +45,7 @@ describe('random actions on a ramzswap', () => {
           await machine.finish();
         },
       );
-      await fc.assert(property, { numRuns: Number(runs), includeErrorInReport: true, seed: SEED });
+      await fc.assert(property, { numRuns: budgeted(30), includeErrorInReport: true, seed: SEED });
     });
   });
 });

@@ -1,6 +1,6 @@
 /** Rows of the machine of ramzswap, and actions by dice, for long runs. */
 import type { AllocatorName } from '../../bindings/index.ts';
-import type { CodecName, PageKind } from './model.ts';
+import type { CodecName, PageKind } from './swap-machine.ts';
 import { PAGES, PAGE_SIZE, type RamzAction, type RamzRow } from './ramzswap-model.ts';
 
 const ALLOCATOR_NAMES: readonly AllocatorName[] = ['zbud', 'z3fold', 'zsmalloc', 'xvmalloc', 'xcfmalloc'];

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, Ramzswap, SwapSpace, Zswap, type ZswapOptions } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, expectBytes, rejected } from '../harness.ts';
-import { Trimmer } from './model.ts';
+import { Trimmer } from './swap-machine.ts';
 import { NotingStore, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';

@@ -15,7 +15,7 @@ import {
 } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, changesNothing, expectBytes, must, noise, rejected } from '../harness.ts';
-import { Trimmer, settingsOf } from './model.ts';
+import { Trimmer, settingsOf } from './swap-machine.ts';
 import { MAX_NAME, editNote, type Note } from './notes.ts';
 import { NotingStore, filledPage, pageOf, rawPage } from './pages.ts';
 

@@ -1,4 +1,4 @@
-/** Zswap: what it does, one thing at a time. The whole at random: random.test.ts. */
+/** Zswap: what it does, one thing at a time. The whole at random: swap-random.test.ts. */
 import { describe, expect, test, vi } from 'vitest';
 import { FRONT_KINDS_FROM, IDENTITY_KIND } from '../../assembly/abi.ts';
 import {

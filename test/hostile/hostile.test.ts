@@ -1,15 +1,15 @@
 /**
  * Callers, codecs and stores of bad will, in every class: a short run for each change. A failure prints the seed and what is left
- * of the actions; VITE_SEED repeats it. test/random/long.ts runs for as long as one likes.
+ * of the actions; VITE_SEED repeats it, VITE_BUDGET runs longer. test/random/long.ts runs for as long as one likes.
  */
 import { describe, expect, test } from 'vitest';
 import { builds } from '../harness.ts';
-import { SEED } from '../seed.ts';
+import { SEED, budgeted } from '../seed.ts';
 import { drawEpisode, play, report } from './play.ts';
 import { CLASSES } from './tables/index.ts';
 
 const LENGTH = 160;
-const CALLS = 21_000;
+const CALLS = budgeted(15_000);
 const SHRINK_MS = 20_000;
 
 describe.each(builds)('hostile callers, %s', (build) => {

@@ -13,7 +13,7 @@ import { fileMakers, regionMakers, FILE_STORE } from './tables/files.ts';
 import { CLASSES } from './tables/index.ts';
 import { Witness } from './witness.ts';
 import { World } from './world.ts';
-import { SEED } from '../seed.ts';
+import { SEED, budgeted } from '../seed.ts';
 
 const classes = new Map([...CLASSES, ['FileStore', FILE_STORE]]);
 
@@ -32,7 +32,7 @@ describe('hostile callers with files', () => {
   test('FileStore', async () => {
     const before = readdirSync('.');
     let calls = 0;
-    for (let nth = 0; calls < 1000; nth++) {
+    for (let nth = 0; calls < budgeted(1000); nth++) {
       const episode = drawEpisode(classes, 'release', SEED + nth, 'FileStore', 120);
       const result = await play(classes, episode);
       if ('fault' in result) throw await report(classes, episode, result.fault, 20_000);

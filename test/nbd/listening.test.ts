@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { basename, dirname, join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import type { CompcacheError } from '../../bindings/errors.ts';
 import { serveNbd, type NbdServerOptions } from '../../cli/nbd/index.ts';
 import { MemoryDevice } from './memory-device.ts';
@@ -285,7 +285,7 @@ describe('close', () => {
 describe('a process', () => {
   test.each(['SIGINT', 'SIGTERM'] as const)('ends in order at %s', async (signal) => {
     const path = join(temporaryFolder(), 's');
-    const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'serve-child.ts'), path], {
+    const child = spawn(process.execPath, [join(inject('programs'), 'serve-child.mjs'), path], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let output = '';

@@ -1,19 +1,7 @@
 /** The NBD clients and file system tools of Debian's packages, for tests: as scripts/test.mjs has found them, or on the path. */
 import { spawn } from 'node:child_process';
 
-/** Each with the package that has it. */
-const PACKAGES = {
-  nbdinfo: 'libnbd-bin',
-  nbdcopy: 'libnbd-bin',
-  'qemu-img': 'qemu-utils',
-  'qemu-io': 'qemu-utils',
-  mke2fs: 'e2fsprogs',
-  e2fsck: 'e2fsprogs',
-  debugfs: 'e2fsprogs',
-  blkid: 'util-linux',
-  file: 'file',
-} as const;
-type Program = keyof typeof PACKAGES;
+type Program = 'nbdinfo' | 'nbdcopy' | 'qemu-img' | 'qemu-io' | 'mke2fs' | 'e2fsck' | 'debugfs' | 'blkid' | 'file';
 
 // Where an ordinary user's path does not lead.
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
@@ -44,9 +32,7 @@ export function start(program: Program, ...args: string[]): Running {
   return {
     ended: new Promise((resolve, reject) => {
       child.on('error', (cause) =>
-        reject(
-          new Error(`${command} does not start: install it (Debian: apt-get install ${PACKAGES[program]})`, { cause }),
-        ),
+        reject(new Error(`${command} does not start: install it (Debian: npm run setup)`, { cause })),
       );
       child.on('close', (code) => resolve({ ...ended, code }));
     }),

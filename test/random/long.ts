@@ -10,8 +10,8 @@
  * operations (default 10,000,000). Below 200 live objects everything is checked after each operation, above every
  * thousandth; contents are compared on every read and at the end of every round.
  *
- * 'swap' and the beginning of a title of test/front/arbitrary.ts ("swap zbud, victims page"): swap spaces over a store that
- * fails, a hundredth of the operations each (test/front/model.ts).
+ * 'swap' and the beginning of a title of test/front/swap-actions.ts ("swap zbud, victims page"): swap spaces over a store that
+ * fails, a hundredth of the operations each (test/front/swap-machine.ts).
  *
  * A round is a new RAM: small and crowded (fault injection, images, exhaustion), or large with thousands of objects.
  * 'ramzswap' has the machine of test/front/ramzswap-machine.ts play its rows instead, in rounds of 2,000 actions.
@@ -25,7 +25,7 @@
  */
 import { ALL_BUILDS, allocators, createRam, modelled, must, traceTarget } from '../harness.ts';
 import type { ModelledRow, Build } from '../harness.ts';
-import { frontRows, runFront } from '../front/long.ts';
+import { frontRows, runFront } from '../front/swap-long.ts';
 import { createDraw, runChurn2, runChurnSmall, runE6 } from '../models/trace.ts';
 import type { TraceOptions, TraceTarget } from '../models/trace.ts';
 import { BAD_HANDLES, MODES, Machine, POLICIES } from './machine.ts';

@@ -24,6 +24,7 @@ import {
   sameBytes,
 } from '../harness.ts';
 import { entryOf, rawOf } from '../raw.ts';
+import { SEED, budgeted } from '../seed.ts';
 
 const SHAPES: readonly PageTableKeys[] = ['dense', 'sparse'];
 
@@ -172,7 +173,7 @@ describe.each(builds)('page tables, %s', (build) => {
           expect(ram.stats().usedFrames).toBe(0);
           ram.close();
         }),
-        { numRuns: 40 },
+        { numRuns: budgeted(40), seed: SEED },
       );
     });
   });

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
-import { createDraw, runChurn2, runT1, runT3, runT6, size6, type Draw, type TraceTarget } from '../models/trace.ts';
+import { createDraw, runT6, size6, type Draw, type TraceTarget } from '../models/trace.ts';
 import { XvmallocModel } from '../models/xvmalloc.ts';
 
 const LONG = { timeout: 120_000 };
@@ -59,6 +59,7 @@ function picture(of: Zpool): string {
 
 // ── golden traces ────────────────────────────────────────────────────────────
 
+/** T1 and T3 stand in conformance/golden.test.ts, T2 in golden-large.test.ts. */
 describe('golden traces', () => {
   let big: Ram;
   let target: TraceTarget;
@@ -79,24 +80,6 @@ describe('golden traces', () => {
   afterEach(() => {
     big.check();
     big.close();
-  });
-
-  it('X1..X15: T1', LONG, () => {
-    const result = runT1(target);
-    expect(result).toMatchObject({ pages: 38607, placement: 262119256, requested: 155298994, drained: 0 });
-    expect(result.density.toFixed(4)).toBe('0.9821');
-  });
-
-  it('X16..X19: T3', LONG, () => {
-    const result = runT3(target);
-    expect(result).toMatchObject({ full: 38671, half: 32221, placement: 1526136064, liveBytes: 77783483, drained: 0 });
-    expect(result.density.toFixed(4)).toBe('0.5894');
-  });
-
-  it('X12: T2 ends at 19,290', LONG, () => {
-    const result = runChurn2(target, 1_000_000);
-    expect(result).toMatchObject({ requested: 1630802611, drained: 0 });
-    expect(result.marks.at(-1)).toBe(19290);
   });
 
   it('X4, X9, X12, X15: T6', LONG, () => {

@@ -1,7 +1,7 @@
-/** Rows and action lists for the machine of model.ts. */
+/** Rows and action lists for the machine of swap-machine.ts. */
 import fc from 'fast-check';
 import { ALLOCATORS } from '../../bindings/index.ts';
-import type { FrontAction, FrontRow, PageKind, Setting } from './model.ts';
+import type { FrontAction, FrontRow, PageKind, Setting } from './swap-machine.ts';
 
 /** Rows that together have every value of every option, and each allocator with both kinds of victims and stores. */
 export const rows: readonly FrontRow[] = ALLOCATORS.flatMap((allocator, i) =>

@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { loadCodec, type Codec } from '../../bindings/index.ts';
 import { ALL_BUILDS } from '../harness.ts';
-import { actions, rows } from './arbitrary.ts';
+import { actions, rows } from './swap-actions.ts';
 import { Clock } from './clock.ts';
-import { FrontMachine, type FrontAction, type FrontRow } from './model.ts';
+import { FrontMachine, type FrontAction, type FrontRow } from './swap-machine.ts';
 
 const ROUND = 600;
 const SHRINK_MS = 60_000;

@@ -1,17 +1,16 @@
 /**
  * Random actions on every row, with a store, a codec and a RAM that fail: a short run for each change. A failure prints the
- * seed and the shrunk actions; VITE_SEED repeats it, VITE_RUNS runs longer. test/random/long.ts runs for as long as one likes.
+ * seed and the shrunk actions; VITE_SEED repeats it, VITE_BUDGET runs longer. test/random/long.ts runs for as long as one likes.
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { loadCodec, type Codec } from '../../bindings/index.ts';
 import { ALL_BUILDS } from '../harness.ts';
-import { SEED } from '../seed.ts';
-import { actions, rows } from './arbitrary.ts';
+import { SEED, budgeted } from '../seed.ts';
+import { actions, rows } from './swap-actions.ts';
 import { Clock } from './clock.ts';
-import { FrontMachine } from './model.ts';
+import { FrontMachine } from './swap-machine.ts';
 
-const { VITE_RUNS: runs = '10' } = (import.meta as unknown as { env: Record<string, string | undefined> }).env;
 const clock = new Clock();
 let deflate: Codec;
 
@@ -33,7 +32,7 @@ describe('random actions on a swap space', () => {
         }
         await machine.finish();
       });
-      await fc.assert(property, { numRuns: Number(runs), includeErrorInReport: true, seed: SEED });
+      await fc.assert(property, { numRuns: budgeted(10), includeErrorInReport: true, seed: SEED });
     });
   }
 });

@@ -1,0 +1,161 @@
+/** Slots on their way to being free: each is told to the store once, and is free when the store has ended, however it ends. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { NO_SLOT } from '../../assembly/abi.ts';
+import type { BackingStore } from '../../bindings/index.ts';
+import { SlotFrees } from '../../bindings/front/common/slot-frees.ts';
+import { StoreIo } from '../../bindings/front/common/store-io.ts';
+import type { Core } from '../../bindings/wasm.ts';
+import { Clock, TIMEOUT, quiet } from './clock.ts';
+
+const clock = new Clock();
+beforeEach(() => void clock.install());
+afterEach(() => clock.restore());
+
+const ADDRESS = 4096;
+
+/** What a front end in the core has of slots, with a store that is told to free them. */
+class Subject {
+  /** Slots that the core has free again, in order. */
+  readonly freed: number[] = [];
+  /** Slots of which the store was told, in order. */
+  readonly told: number[] = [];
+  readonly frees: SlotFrees;
+  readonly io: StoreIo;
+  isGone = false;
+  readonly #waiting: number[] = [];
+  readonly #counted = new Uint32Array(1);
+
+  /** @param free what the store does of a slot */
+  constructor(mode: 'sync' | 'async', free: (slot: number) => unknown, maxInFlight = 2) {
+    const store = { mode, free: (slot: number) => (this.told.push(slot), free(slot)) };
+    this.io = new StoreIo(store as BackingStore, maxInFlight, TIMEOUT, () => this.frees.storeChanged());
+    const exports = {
+      frontToFreeAt: () => 0,
+      frontFreeing: (front: number) => {
+        expect(front).toBe(ADDRESS);
+        const slot = this.#waiting.shift();
+        if (slot !== undefined) this.#counted[0] = this.#waiting.length;
+        return slot ?? NO_SLOT | 0; // as wasm gives numbers
+      },
+      frontFreed: (_front: number, slot: number) => void this.freed.push(slot),
+    };
+    const core = { memory: { buffer: this.#counted.buffer }, exports } as unknown as Core;
+    this.frees = new SlotFrees(this.io, core, ADDRESS, () => this.isGone);
+  }
+
+  /** The front end needs these no more. */
+  release(...slots: number[]): this {
+    this.#waiting.push(...slots);
+    this.#counted[0] = this.#waiting.length;
+    return this;
+  }
+}
+
+/** A store that frees when it is told to. */
+class Later {
+  readonly ends: ((fails?: boolean) => void)[] = [];
+  readonly free = (): Promise<void> =>
+    new Promise((resolve, reject) => this.ends.push((fails = false) => (fails ? reject(new Error('no')) : resolve())));
+}
+
+describe('a synchronous store', () => {
+  test('is told of each at once, and it is free whether that fails or not', () => {
+    const subject = new Subject('sync', (slot) => {
+      if (slot === 2) throw new Error('no');
+    });
+    subject.release(1, 2, 3).frees.drain();
+    expect([subject.told, subject.freed]).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+    ]);
+  });
+
+  test('that gives a promise has the slot until that has settled', async () => {
+    const later = new Later();
+    const subject = new Subject('sync', later.free);
+    subject.release(1).frees.drain();
+    await quiet();
+    expect(subject.freed).toEqual([]);
+    later.ends[0]?.(true);
+    await quiet();
+    expect(subject.freed).toEqual([1]);
+  });
+
+  test('is told nothing when the front end is gone', () => {
+    const subject = new Subject('sync', () => {});
+    subject.release(1).isGone = true;
+    subject.frees.drain();
+    expect(subject.told).toEqual([]);
+  });
+});
+
+describe('an asynchronous store', () => {
+  test('is told of as many as it may have calls, of the next when one has ended', async () => {
+    const later = new Later();
+    const subject = new Subject('async', later.free);
+    subject.release(1, 2, 3, 4).frees.drain();
+    expect(subject.told).toEqual([1, 2]);
+    later.ends[1]?.();
+    await quiet();
+    expect([subject.told, subject.freed]).toEqual([[1, 2, 3], [2]]);
+    later.ends[0]?.(true);
+    later.ends[2]?.();
+    await quiet();
+    later.ends[3]?.();
+    await quiet();
+    expect([subject.told, [...subject.freed].sort(), subject.io.inFlight]).toEqual([[1, 2, 3, 4], [1, 2, 3, 4], 0]);
+  });
+
+  test('freed() waits for one that is under way, and not where there is none', async () => {
+    const later = new Later();
+    const subject = new Subject('async', later.free);
+    expect(await subject.frees.freed()).toBe(false);
+    subject.release(1).frees.drain();
+    let isOver = false;
+    const freed = subject.frees.freed().then((found) => ((isOver = true), found));
+    await quiet();
+    expect(isOver).toBe(false);
+    later.ends[0]?.();
+    expect([await freed, subject.freed]).toEqual([true, [1]]);
+    expect(await subject.frees.freed()).toBe(false);
+  });
+
+  test('that hangs keeps the slot until it ends; nobody waits for it', async () => {
+    const later = new Later();
+    const subject = new Subject('async', later.free);
+    subject.release(1).frees.drain();
+    const freed = subject.frees.freed();
+    clock.pass(TIMEOUT);
+    expect([await freed, subject.freed]).toEqual([true, []]); // to ask again, and be told that there is none
+    expect(await subject.frees.freed()).toBe(false);
+    later.ends[0]?.();
+    await quiet();
+    expect([subject.freed, subject.io.inFlight]).toEqual([[1], 0]);
+  });
+
+  test('all of whose calls hang takes no more, and goes on when one has ended', async () => {
+    const later = new Later();
+    const subject = new Subject('async', later.free);
+    subject.release(1, 2, 3).frees.drain();
+    const freed = subject.frees.freed();
+    clock.pass(TIMEOUT);
+    expect([await freed, await subject.frees.freed(), subject.told]).toEqual([true, false, [1, 2]]);
+    later.ends[0]?.();
+    await quiet();
+    expect([subject.told, subject.freed]).toEqual([[1, 2, 3], [1]]);
+    later.ends[1]?.();
+    later.ends[2]?.();
+    await quiet();
+    expect([...subject.freed].sort()).toEqual([1, 2, 3]);
+  });
+
+  test('that ends after the front end is gone changes nothing in the RAM', async () => {
+    const later = new Later();
+    const subject = new Subject('async', later.free);
+    subject.release(1, 2, 3).frees.drain();
+    subject.isGone = true;
+    for (const end of later.ends) end();
+    await quiet();
+    expect([subject.told, subject.freed, subject.io.inFlight]).toEqual([[1, 2], [], 0]);
+  });
+});
