@@ -69,3 +69,20 @@ test('a gated device does what the device does, later', async () => {
   await through.flush();
   expect(device.calls.map(({ call }) => call)).toEqual(['write', 'read', 'writeZeroes', 'trim', 'flush']);
 });
+
+test('a call that has waited waits again for a holder that came before it', async () => {
+  const gate = new Gate();
+  const order: string[] = [];
+  let end = (): void => undefined;
+  const first = gate.hold(() => new Promise<void>((resolve) => (end = resolve)));
+  const second = gate.hold(async () => {
+    order.push('second begins');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    order.push('second ends');
+  });
+  const call = gate.pass(() => void order.push('call'));
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  end();
+  await Promise.all([first, second, call]);
+  expect(order).toEqual(['second begins', 'second ends', 'call']);
+});

@@ -28,6 +28,8 @@ describe('statistics', () => {
     // Twice the first in every round, though the machine became slower.
     expect(summary('b', [20, 40, 200], [10, 20, 100])).toEqual({ name: 'b', median: 40, min: 20, max: 200, ratio: 2 });
     expect(summary('b', [20, 40, 90], [10, 40, 100]).ratio).toBe(1);
+    // Not the ratio of the medians, which is 2.
+    expect(summary('b', [10, 40, 100], [20, 10, 30]).ratio).toBeCloseTo(10 / 3);
   });
 
   test('one round warms up, each later one begins with another contender, figures are asked last', async () => {
