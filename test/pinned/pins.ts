@@ -21,7 +21,7 @@ export const PINS: Readonly<Record<string, string>> = {
   'zswap with a synchronous store, a foreign codec, pages written as they are': '2362f15f',
   'zswap with a synchronous store, victims by page, a foreign codec': '6798053c',
   'zswap with an asynchronous store': '9bb61f98',
-  'zswap with an asynchronous store, victims by page': 'ee7e4f14',
+  'zswap with an asynchronous store, victims by page': 'aa2b66f2',
   'zswap with an asynchronous store, a foreign codec': 'bea04cab',
   'zswap with no store': '0647fd6c',
   'zswap with no store, victims by page, a foreign codec': 'd7abeee8',
