@@ -1,6 +1,6 @@
 /**
- * Open: a device that lies in a restored RAM goes on. First all that is the caller's is asked, then codecs are loaded and the
- * store is recognised; only then something changes, in one step in which nothing foreign runs.
+ * Opens a device of a restored RAM. First everything that may run code of the caller is read, then codecs are loaded
+ * and the store is tested. Only then something changes, in one step that runs no foreign code.
  */
 import { OUT_KEY_LOW, RAMZ_STORE, RAMZ_WRITTEN } from '../../../assembly/abi.ts';
 import type { BackingStore } from '../../backing/types.ts';
@@ -23,27 +23,30 @@ import { numbered } from './codecs.ts';
 import type { Settings } from './settings.ts';
 import { newState, seconds, timeOf, type State } from './state.ts';
 
-/** What a device in a restored RAM is given anew; all its other settings come from the RAM. */
+/** Options of open. All other settings come from the RAM. */
 export interface RamzswapOpenOptions {
   /**
-   * The backing store that it had, or a copy of it. It may be left out when no page is in it. It is for one front end at a time,
-   * as in create.
+   * The backing store that the device had, or a copy of it. Needed only if a page is in it. It belongs to one front end
+   * at a time, as in create.
    */
   backing?: BackingStore;
-  /** Codecs that it had and that neither the core nor loadCodec knows. Each is known by its name, of which 64 characters count. */
+  /**
+   * Codecs of the device that neither the core nor loadCodec has. A codec is found by the first 64 characters of its
+   * name.
+   */
   codecs?: readonly Codec[];
-  /** Seconds, as in create. The device's own time goes on from the last access of a page that the RAM tells. */
+  /** Gives seconds, as in create. The time of the device goes on from the last access that its pages record. */
   clock?: () => number;
 }
 
-/** A device that rests, and what it goes on with. */
+/** An unopened device, with its pool and settings. */
 interface Found extends Unopened {
   pool: Zpool;
   noted: Noted;
   had: InStore;
 }
 
-/** Opens a device: the state of it. */
+/** Opens a device. Returns its state. */
 export async function open(op: string, ram: Ram, name: string, given: RamzswapOpenOptions): Promise<State> {
   if (!rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
   const {
@@ -92,7 +95,7 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
 
 // ── what lies in the RAM ─────────────────────────────────────────────────────
 
-/** The device of that name, when store and RAM fit each other as far as numbers tell. ENOENT, EBUSY, EINVAL, EIO. */
+/** Finds the device with this name, and requires that the store has enough slots. ENOENT, EBUSY, EINVAL, EIO. */
 function requireFound(op: string, ram: Ram, name: string, store: TakenStore | undefined): Found {
   const front = rams.unopened(op, ram, name, 'ramzswap');
   const core = rams.core(op, ram);
@@ -109,7 +112,7 @@ function requireFound(op: string, ram: Ram, name: string, store: TakenStore | un
   return { ram, core, front, pool: rams.poolAt(ram, address), noted, had };
 }
 
-/** Notes the next of its pages in the store with each call (requireSameStore). */
+/** Each call puts the slot of the next page in the store into the core's result words (see requireSameStore). */
 function backedIn({ core: { exports, out }, front: { address } }: Found): () => boolean {
   let index = 0;
   return () => {
@@ -119,7 +122,10 @@ function backedIn({ core: { exports, out }, front: { address } }: Found): () => 
   };
 }
 
-/** The codecs of a device, by priority. EINVAL for one that lacks, ENODEV for one that this host lacks. */
+/**
+ * The codecs of a device, by priority. EINVAL for a codec that is not given, ENODEV for one that this host does not
+ * have.
+ */
 async function takenCodecs(
   op: string,
   names: Noted['codecs'],
@@ -138,7 +144,7 @@ async function takenCodecs(
 
 async function loaded(op: string, name: string): Promise<number | ForeignCodec> {
   if ((LOADABLE_CODECS as readonly string[]).includes(name)) return resolveCodec(op, name);
-  throw new CompcacheError('EINVAL', op, `the device has a codec ${show(name)}: give it in codecs`);
+  throw new CompcacheError('EINVAL', op, `the device needs the codec ${show(name)}: give it in codecs`);
 }
 
 // ── it goes on ───────────────────────────────────────────────────────────────
@@ -150,7 +156,7 @@ interface With {
   events: { changed: () => void };
 }
 
-/** Makes the device of what was found. Nothing in here fails; slots that are to be freed are told to the store last. */
+/** Makes the device. Nothing here fails. Slots that are to be freed are given to the store last. */
 function goOn(
   state: State,
   op: string,

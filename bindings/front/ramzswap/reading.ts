@@ -1,4 +1,4 @@
-/** A page, from wherever it is: from the core, or from the store, whose answer the core opens. Changes no page. */
+/** Reads a page, from memory or from the store. No page changes. */
 import { DECOMPRESS, IN_STORE } from '../../../assembly/abi.ts';
 import { CompcacheError } from '../../errors.ts';
 import { runSync, wait, type Steps } from '../../steps.ts';
@@ -8,17 +8,20 @@ import { bytesRead, type StoreIo } from '../common/store-io.ts';
 import { decompress } from './codecs.ts';
 import { live, secondOf, type Call, type State } from './state.ts';
 
-/** A page, in a buffer that the next call may use. EIO, EAGAIN. */
+/** Reads a page into a buffer that the next call may use. EIO, EAGAIN. */
 export function* pageOf(state: State, call: Call, index: number): Steps<Uint8Array> {
   return here(state, call, index) ?? (yield* fetched(state, call, index));
 }
 
-/** The same for a call that does not wait: without a generator, when the page is in memory. */
+/** pageOf for a call that does not wait. A page in memory is read without a generator, which is faster. */
 export function pageNow(state: State, call: Call, index: number): Uint8Array {
   return here(state, call, index) ?? runSync(fetched(state, call, index));
 }
 
-/** A page that is not in the store; undefined for one that is, whose place the core has noted. EIO. */
+/**
+ * Reads a page that is not in the store. If it is there, the result is undefined and the core's result words have the
+ * slot. EIO.
+ */
 function here(state: State, { op, time }: Call, index: number): Uint8Array | undefined {
   const device = live(state, op);
   const { front, address, core } = device;
@@ -29,14 +32,14 @@ function here(state: State, { op, time }: Call, index: number): Uint8Array | und
   throw new CompcacheError('EIO', op, `page ${index} does not decompress`);
 }
 
-/** A page whose place in the store the core has noted. When it has moved meanwhile, it is looked for again. */
+/** Reads a page from the slot in the core's result words. If the page has moved meanwhile, it is looked up again. */
 function* fetched(state: State, call: Call, index: number): Steps<Uint8Array> {
   const { op, waits } = call;
   for (;;) {
     const device = live(state, op);
     const io = device.io as StoreIo;
     if (!io.isSync && !waits)
-      throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async twin');
+      throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async variant');
     if (io.isSync || io.hasRoom) {
       const page = opened(state, op, index, yield* readSlot(op, device.core, io));
       if (page !== undefined) return page;
@@ -48,7 +51,7 @@ function* fetched(state: State, call: Call, index: number): Steps<Uint8Array> {
   }
 }
 
-/** The page of a slot that was read; undefined when the page has moved meanwhile. EIO. */
+/** Opens a slot that was read. undefined when the page has moved meanwhile. EIO. */
 function opened(state: State, op: string, index: number, read: SlotRead): Uint8Array | undefined {
   const device = live(state, op);
   const { front, address, core } = device;

@@ -1,7 +1,7 @@
 /**
- * The settings of a zswap as they lie in its RAM (../common/note.ts), for Zswap.open: kept when it is made and when one of them
- * changes. The core knows the rest: its pools and which is the current one, for how many slots its store is, what may still be
- * written back.
+ * The settings of a zswap in its RAM (../common/note.ts), for Zswap.open. They are written when it is created and when
+ * a setting changes. The core knows the rest: its pools, which pool is the current one, the number of slots of its
+ * store, and how many pages may still be written back.
  */
 import { VICTIM_PAGE, ZSWAP_VICTIMS } from '../../../assembly/abi.ts';
 import { optionWords, optionsOf, requireAllocator, type AllocatorName } from '../../allocators.ts';
@@ -14,23 +14,23 @@ import { requireFlag, requirePercent, requirePlace, requireWord } from '../commo
 import type { Pools } from './pools.ts';
 import type { SettingValues } from './settings.ts';
 
-/** What open finds in the RAM. */
+/** The settings that open finds in the RAM. */
 export interface Noted {
   settings: SettingValues;
-  /** The allocator that pools had at first, and the options of such a pool. */
+  /** The allocator of the first pool, and the options of pools with this allocator. */
   allocator: AllocatorName;
   zpool: Omit<ZpoolOptions, 'name' | 'evict'>;
-  /** Names of the codecs outside the core, in the order of their numbers. */
+  /** Names of the foreign codecs, in the order of their numbers. */
   codecs: readonly string[];
 }
 
-/** Keeps the settings of a zswap, in place of those before. */
+/** Writes the settings of a zswap, in place of those before. */
 export function keepSettings(op: string, core: Core, address: number, settings: SettingValues, pools: Pools): void {
   const { allocator, options } = pools.first;
   keepNote(op, core, address, { ...settings, allocator, zpool: options, codecs: keptNames(pools.codecs.names) });
 }
 
-/** The settings of a zswap that rests, checked like a caller's. EIO. */
+/** Reads the settings of an unopened zswap, and checks them like options of a caller. EIO. */
 export function notedSettings(op: string, core: Core, address: number): Noted {
   const note = readNote(op, core, address);
   try {
@@ -39,7 +39,7 @@ export function notedSettings(op: string, core: Core, address: number): Noted {
     requireWord(op, 'victims', noted.settings.victims, [victims]);
     return noted;
   } catch (cause) {
-    throw new CompcacheError('EIO', op, 'the settings in the RAM make no sense', { cause });
+    throw new CompcacheError('EIO', op, 'the settings in the RAM are invalid', { cause });
   }
 }
 
