@@ -11,7 +11,7 @@ import type { StoreIo } from './store-io.ts';
  * Makes something in steps. When a step fails, the steps before it are undone, the last one first.
  * @param make calls `undo` with a function that undoes the step that it has just done
  */
-export function attached<T>(make: (undo: (step: () => void) => void) => T): T {
+export function withUndo<T>(make: (undo: (step: () => void) => void) => T): T {
   const steps: (() => void)[] = [];
   try {
     return make((step) => void steps.push(step));
@@ -52,12 +52,12 @@ export function takeStore(op: string, store: BackingStore): void {
 }
 
 /** Gives the store back, so that another front end can have it. */
-export function leaveStore(store: BackingStore): void {
+export function releaseStore(store: BackingStore): void {
   taken.delete(store);
 }
 
-/** leaveStore, but not before all calls of the store have ended: a write that hangs may still change a slot. */
-export function leaveWhenEnded(io: StoreIo): void {
-  if (io.inFlight === 0) leaveStore(io.store);
-  else void io.ended().then(() => leaveStore(io.store));
+/** releaseStore, but not before all calls of the store have ended: a write that hangs may still change a slot. */
+export function releaseWhenEnded(io: StoreIo): void {
+  if (io.inFlight === 0) releaseStore(io.store);
+  else void io.ended().then(() => releaseStore(io.store));
 }

@@ -23,19 +23,19 @@ export function shortName(name: string): string {
 }
 
 /** The names in short form: several equal names in a row become one name and a number. */
-export function keptNames(names: readonly string[]): (string | [string, number])[] {
-  const kept: [string, number][] = [];
+export function packNames(names: readonly string[]): (string | [string, number])[] {
+  const packed: [string, number][] = [];
   for (const name of names) {
-    const last = kept.at(-1);
+    const last = packed.at(-1);
     if (last?.[0] === name) last[1] += 1;
-    else kept.push([name, 1]);
+    else packed.push([name, 1]);
   }
-  return kept.map((run) => (run[1] === 1 ? run[0] : run));
+  return packed.map((run) => (run[1] === 1 ? run[0] : run));
 }
 
 /** Requires that the note has room for these names. ENOSPC. */
 export function requireNames(op: string, names: readonly string[]): void {
-  const { length } = new TextEncoder().encode(JSON.stringify(keptNames(names)));
+  const { length } = new TextEncoder().encode(JSON.stringify(packNames(names)));
   if (length > NAMES_BYTES)
     throw new CompcacheError(
       'ENOSPC',
@@ -45,9 +45,9 @@ export function requireNames(op: string, names: readonly string[]): void {
 }
 
 /** The names from their short form. EINVAL for any other value. */
-export function namesOf(op: string, kept: unknown): string[] {
+export function unpackNames(op: string, packed: unknown): string[] {
   const names: string[] = [];
-  for (const run of Array.isArray(kept) ? (kept as unknown[]) : [undefined]) {
+  for (const run of Array.isArray(packed) ? (packed as unknown[]) : [undefined]) {
     const [name, times] = (Array.isArray(run) ? run : [run, 1]) as unknown[];
     if (typeof name !== 'string' || name !== shortName(name))
       throw new CompcacheError('EINVAL', op, 'codecs must be names');

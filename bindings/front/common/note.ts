@@ -6,7 +6,7 @@ import { CompcacheError, ERRNO_MIN, requireU32 } from '../../errors.ts';
 import type { Core } from '../../wasm.ts';
 
 /** Writes the note, in place of the one before. @throws ENOSPC for more than 2040 bytes of text */
-export function keepNote(op: string, core: Core, front: number, note: object): void {
+export function writeNote(op: string, core: Core, front: number, note: object): void {
   const text = new TextEncoder().encode(JSON.stringify(note));
   if (text.length <= core.page.length) core.page.set(text);
   if (core.exports.frontSetNote(front, text.length) >>> 0 >= ERRNO_MIN)

@@ -53,17 +53,17 @@ export function requireFits(
  * Requires that the front end is still unopened. ENOENT it was dropped meanwhile; EBUSY it was opened meanwhile, or an
  * evict callback is running; ECLOSED.
  */
-export function requireStill(op: string, { ram, front }: Unopened): void {
+export function requireUnopened(op: string, { ram, front }: Unopened): void {
   if (rams.unopened(op, ram, front.name, front.kind) !== front)
     throw new CompcacheError('EBUSY', op, `another front end has the name ${show(front.name)} now`);
 }
 
 /**
- * Requires that the store has the pages of the front end. EINVAL, and the errors of requireStill. The caller calls
- * requireStill again after this, because other calls may have run meanwhile.
+ * Requires that the store has the pages of the front end. EINVAL, and the errors of requireUnopened. The caller calls
+ * requireUnopened again after this, because other calls may have run meanwhile.
  * @param next as for requireSameStore
  */
-export async function requireSame(
+export async function requireRightStore(
   op: string,
   unopened: Unopened,
   { pages }: InStore,
@@ -73,7 +73,7 @@ export async function requireSame(
   try {
     await requireSameStore(op, unopened.core, unopened.front.address, io, pages, next);
   } catch (error) {
-    requireStill(op, unopened); // if the front end is gone, this error is the right one
+    requireUnopened(op, unopened); // if the front end is gone, this error is the right one
     throw error;
   }
 }

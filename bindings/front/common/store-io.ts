@@ -59,7 +59,7 @@ export class StoreIo {
    * True when this method of the store returns at once and does not use its array afterwards. Then the array may be a
    * buffer of ours.
    */
-  lends(method: 'read' | 'write'): boolean {
+  keepsNoBuffer(method: 'read' | 'write'): boolean {
     return this.#own !== undefined && this.store[method] === this.#own[method];
   }
 

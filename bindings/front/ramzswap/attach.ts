@@ -9,15 +9,15 @@ import type { FrontEnd } from '../../ram-access.ts';
 import { Ram, rams } from '../../ram.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
-import { createFront, leaveStore, takeStore } from '../common/attach.ts';
+import { createFront, releaseStore, takeStore } from '../common/attach.ts';
 import { requireTakenStore } from '../common/options.ts';
 import { SlotFrees } from '../common/slot-frees.ts';
 import { StoreIo } from '../common/store-io.ts';
 import { numbered } from './codecs.ts';
 import { usePool } from './configure.ts';
-import { release } from './ending.ts';
+import { release } from './reset.ts';
 import { swapHeader } from './header.ts';
-import { keepSettings } from './note.ts';
+import { saveSettings } from './note.ts';
 import { SETTINGS, pagesOf, takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
 import { begin, noCounters, requireUninitialised, type Codecs, type Device, type State } from './state.ts';
 import { runNow } from './waiting.ts';
@@ -65,8 +65,8 @@ export function start(state: State, op: string, given: RamzswapSettings): void {
   requireUninitialised(state, op);
   if (ram !== undefined) rams.requireIdle(op, ram);
   const device = make(state, op, { settings, pages, slots, start: call.time, io, events });
-  begun(state, device, codecs);
-  keepSettings(state, op);
+  setDevice(state, device, codecs);
+  saveSettings(state, op);
   try {
     if (settings.swapHeader === true) runNow(put(state, call, 0, swapHeader(pages)));
   } catch (error) {
@@ -76,7 +76,7 @@ export function start(state: State, op: string, given: RamzswapSettings): void {
 }
 
 /** Sets the device of a state, and tells the core its codecs and limits. */
-export function begun(state: State, device: Device, codecs: Codecs): void {
+export function setDevice(state: State, device: Device, codecs: Codecs): void {
   state.device = device;
   state.codecs = codecs;
   state.memlimit = device.settings.memlimit ?? 0;
@@ -102,7 +102,7 @@ function make(state: State, op: string, plan: Plan): Device {
     const address = createFront(op, core, name, (epoch, at, bytes) => front.ramzCreate(pages, slots, epoch, at, bytes));
     undo = () => void front.zpoolDestroy(address);
     const { allocator = DEFAULT_ALLOCATOR, zpool } = plan.settings;
-    const pool = rams.heldPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });
+    const pool = rams.makeFrontPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });
     const undoFront = undo;
     undo = () => {
       zpools.destroy(op, pool);
@@ -110,7 +110,7 @@ function make(state: State, op: string, plan: Plan): Device {
     };
     const { backing } = plan.settings;
     if (backing !== undefined) takeStore(op, backing);
-    return joined(state, plan, { ram, core, front, address, pool, name });
+    return buildDevice(state, plan, { ram, core, front, address, pool, name });
   } catch (error) {
     undo();
     if (ram !== state.options.ram) ram.close();
@@ -133,7 +133,11 @@ function ownRam({ options: { bytes, limit }, module }: State, pages: number): Ra
 type Made = Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool'> & { name: string };
 
 /** Makes the Device object and tells the RAM about it. The store is taken already. */
-export function joined(state: State, { settings, pages, start, io, events }: Plan, { name, ...parts }: Made): Device {
+export function buildDevice(
+  state: State,
+  { settings, pages, start, io, events }: Plan,
+  { name, ...parts }: Made,
+): Device {
   const { core, address, ram } = parts;
   const { backing: store } = settings;
   // A later device may have the same address.
@@ -147,7 +151,7 @@ export function joined(state: State, { settings, pages, start, io, events }: Pla
   // A write that hangs may still change a slot.
   const leave = (): void => {
     if (store === undefined || io === undefined) return;
-    if (io.isSync || !io.isAtWork) leaveStore(store);
+    if (io.isSync || !io.isAtWork) releaseStore(store);
     else events.changed = leave;
   };
   events.changed = () => frees?.storeChanged();

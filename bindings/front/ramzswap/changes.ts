@@ -35,11 +35,11 @@ export function drop(state: State, { front, address }: Device, index: number): n
 
 /** Frees the slot of a write whose result is not used, as soon as the store cannot write it any more. */
 export function settle(state: State, device: Device, { slot }: Job, outcome: Outcome<unknown>): void {
-  const doom = (): void => {
+  const freeSlot = (): void => {
     if (isGone(state, device)) return;
     device.front.frontSettled(device.address, slot);
     device.frees?.drain();
   };
-  if ('failure' in outcome && outcome.late !== undefined) void outcome.late.then(doom);
-  else doom();
+  if ('failure' in outcome && outcome.late !== undefined) void outcome.late.then(freeSlot);
+  else freeSlot();
 }

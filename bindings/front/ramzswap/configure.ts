@@ -3,7 +3,7 @@ import { parseBytes } from '../../sizes.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
 import { requireRange } from '../common/options.ts';
-import { keepSettings } from './note.ts';
+import { saveSettings } from './note.ts';
 import { takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
 import { live, requireOpen, requireUninitialised, type Device, type State } from './state.ts';
 
@@ -46,7 +46,7 @@ export function setMemlimit(state: State, value: number | string): void {
   const device = live(state, op);
   state.memlimit = bytes;
   usePool(state, device);
-  keepSettings(state, op);
+  saveSettings(state, op);
 }
 
 export function setWritebackLimit(state: State, value: number): void {
@@ -54,7 +54,7 @@ export function setWritebackLimit(state: State, value: number): void {
   requireOpen(state, op);
   if (value !== Infinity) requireRange(op, 'writebackLimit', value, 0, Number.MAX_SAFE_INTEGER);
   state.budget = value;
-  keepSettings(state, op);
+  saveSettings(state, op);
 }
 
 /** Tells the core the pool and the limits. */

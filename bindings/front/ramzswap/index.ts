@@ -15,7 +15,7 @@ import type { AllocatorName, Codec } from '../../types.ts';
 import { resolveCodec } from '../common/options.ts';
 import { start } from './attach.ts';
 import { disksizeOf, memlimitOf, setMemlimit, setSetting, setWritebackLimit, settingsNow } from './configure.ts';
-import { close, flush, resetNow, resetSoon } from './ending.ts';
+import { close, flush, resetNow, resetSoon } from './reset.ts';
 import { compact, compactSoon, discard, freeNotify } from './freeing.ts';
 import { SECTOR, read, readPage, write, writePage } from './ranges.ts';
 import { open, type RamzswapOpenOptions } from './open.ts';

@@ -8,7 +8,7 @@ import { CORE_CODECS } from '../../codec/core.ts';
 import { CompcacheError } from '../../errors.ts';
 import { PAGE_SIZE, type Core } from '../../wasm.ts';
 import { shortName } from '../common/given-codecs.ts';
-import { keepNote, readNote } from '../common/note.ts';
+import { writeNote, readNote } from '../common/note.ts';
 import { requirePlace, requireRange } from '../common/options.ts';
 import {
   PRIORITIES,
@@ -22,7 +22,7 @@ import {
 import type { State } from './state.ts';
 
 /** The settings that open finds in the RAM. */
-export interface Noted {
+export interface SavedSettings {
   /** All settings but codecs and store. */
   settings: Settings;
   pages: number;
@@ -34,7 +34,7 @@ export interface Noted {
 }
 
 /** Writes the settings of the device into its RAM, if there is a device. */
-export function keepSettings({ device, memlimit, budget, options: { maxInFlight, timeout } }: State, op: string): void {
+export function saveSettings({ device, memlimit, budget, options: { maxInFlight, timeout } }: State, op: string): void {
   if (device === undefined) return;
   const { disksize, allocator = DEFAULT_ALLOCATOR, zpool, swapHeader, codec, recompCodecs = [] } = device.settings;
   const note: Record<keyof typeof KEYS, unknown> = {
@@ -48,7 +48,7 @@ export function keepSettings({ device, memlimit, budget, options: { maxInFlight,
     codecs: [codec, ...recompCodecs].map(keptCodec),
     writebackLimit: budget === Infinity ? undefined : budget,
   };
-  keepNote(op, device.core, device.address, note);
+  writeNote(op, device.core, device.address, note);
 }
 
 const KEYS = {
@@ -68,7 +68,7 @@ function keptCodec(codec: TakenCodec = 0): number | string {
 }
 
 /** Reads the settings of an unopened device, and checks them like options of a caller. EIO. */
-export function notedSettings(op: string, core: Core, address: number, allocator: AllocatorName): Noted {
+export function readSettings(op: string, core: Core, address: number, allocator: AllocatorName): SavedSettings {
   const note = readNote(op, core, address);
   try {
     return taken(op, note, core.exports.ramzFigure(address, RAMZ_PAGES), allocator);
@@ -82,7 +82,7 @@ function taken(
   note: Partial<Record<keyof typeof KEYS, unknown>>,
   pages: number,
   poolAllocator: AllocatorName,
-): Noted {
+): SavedSettings {
   const {
     disksize,
     memlimit,
@@ -103,7 +103,7 @@ function taken(
   const place = {
     ...(maxInFlight === undefined ? {} : { maxInFlight }),
     ...(timeout === undefined ? {} : { timeout }),
-  } as Noted['place'];
+  } as SavedSettings['place'];
   requirePlace(op, place);
   const given = { disksize, memlimit, allocator, zpool, swapHeader } as Parameters<typeof takeSettings>[1];
   const settings = takeSettings(op, given);

@@ -12,13 +12,13 @@ import { contentsOf } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { Codec } from '../../types.ts';
 import type { Zpool } from '../../zpool.ts';
-import { leaveWhenEnded, takeStore } from '../common/attach.ts';
+import { releaseWhenEnded, takeStore } from '../common/attach.ts';
 import { shortName, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, resolveCodec, type TakenStore } from '../common/options.ts';
-import { requireFits, requireSame, requireStill, type InStore, type Unopened } from '../common/reopen.ts';
+import { requireFits, requireRightStore, requireUnopened, type InStore, type Unopened } from '../common/reopen.ts';
 import { StoreIo } from '../common/store-io.ts';
-import { begun, joined } from './attach.ts';
-import { notedSettings, type Noted } from './note.ts';
+import { setDevice, buildDevice } from './attach.ts';
+import { readSettings, type SavedSettings } from './note.ts';
 import { numbered } from './codecs.ts';
 import type { Settings } from './settings.ts';
 import { newState, seconds, timeOf, type State } from './state.ts';
@@ -42,7 +42,7 @@ export interface RamzswapOpenOptions {
 /** An unopened device, with its pool and settings. */
 interface Found extends Unopened {
   pool: Zpool;
-  noted: Noted;
+  saved: SavedSettings;
   had: InStore;
 }
 
@@ -60,12 +60,12 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
   const store = backing === undefined ? undefined : requireTakenStore(op, backing);
   const found = requireFound(op, ram, name, store);
   const settings = {
-    ...found.noted.settings,
-    ...(await takenCodecs(op, found.noted.codecs, foreign)),
+    ...found.saved.settings,
+    ...(await takenCodecs(op, found.saved.codecs, foreign)),
     ...(store === undefined ? {} : { backing: store.source }),
   };
   const events = { changed: (): void => undefined };
-  const { maxInFlight = 32, timeout = 30_000 } = found.noted.place;
+  const { maxInFlight = 32, timeout = 30_000 } = found.saved.place;
   const io =
     store &&
     new StoreIo(
@@ -77,19 +77,19 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
       },
       store.isSync,
     );
-  requireStill(op, found);
+  requireUnopened(op, found);
   if (io !== undefined) {
     takeStore(op, io.store);
     try {
-      await requireSame(op, found, found.had, io, backedIn(found));
-      requireStill(op, found);
+      await requireRightStore(op, found, found.had, io, backedIn(found));
+      requireUnopened(op, found);
     } catch (error) {
-      leaveWhenEnded(io);
+      releaseWhenEnded(io);
       throw error;
     }
   }
-  const state = newState({ ...found.noted.place, ram, clock }, settings, undefined, new Map());
-  goOn(state, op, found, { settings, time, io, events });
+  const state = newState({ ...found.saved.place, ram, clock }, settings, undefined, new Map());
+  openDevice(state, op, found, { settings, time, io, events });
   return state;
 }
 
@@ -105,11 +105,11 @@ function requireFound(op: string, ram: Ram, name: string, store: TakenStore | un
   const others = fronts.filter((other) => other.address !== front.address).flatMap((other) => other.pools);
   if (address === undefined || allocator === undefined || others.includes(address))
     throw new CompcacheError('EIO', op, 'the device has no pool of its own');
-  const noted = notedSettings(op, core, front.address, allocator);
+  const saved = readSettings(op, core, front.address, allocator);
   const figure = (which: number): number => core.exports.ramzFigure(front.address, which);
   const had = { slots: figure(RAMZ_STORE), pages: figure(RAMZ_WRITTEN) };
   requireFits(op, { ram, core, front }, had, store, 'backing');
-  return { ram, core, front, pool: rams.poolAt(ram, address), noted, had };
+  return { ram, core, front, pool: rams.poolAt(ram, address), saved, had };
 }
 
 /** Each call puts the slot of the next page in the store into the core's result words (see requireSameStore). */
@@ -128,7 +128,7 @@ function backedIn({ core: { exports, out }, front: { address } }: Found): () => 
  */
 async function takenCodecs(
   op: string,
-  names: Noted['codecs'],
+  names: SavedSettings['codecs'],
   foreign: readonly ForeignCodec[],
 ): Promise<Pick<Settings, 'codec' | 'recompCodecs'>> {
   const taken: (number | ForeignCodec)[] = [];
@@ -149,7 +149,7 @@ async function loaded(op: string, name: string): Promise<number | ForeignCodec> 
 
 // ── it goes on ───────────────────────────────────────────────────────────────
 
-interface With {
+interface OpenParts {
   settings: Settings;
   time: number;
   io: StoreIo | undefined;
@@ -157,11 +157,11 @@ interface With {
 }
 
 /** Makes the device. Nothing here fails. Slots that are to be freed are given to the store last. */
-function goOn(
+function openDevice(
   state: State,
   op: string,
-  { front: { name, address }, front, core, pool, noted, had }: Found,
-  { settings, time, io, events }: With,
+  { front: { name, address }, front, core, pool, saved, had }: Found,
+  { settings, time, io, events }: OpenParts,
 ): void {
   const { ram } = state.options as { ram: Ram };
   const { exports } = core;
@@ -169,9 +169,9 @@ function goOn(
   const start = Math.floor(time) - (exports.ramzLastSecond(address) >>> 0);
   exports.ramzSettle(address);
   rams.opened(ram, front);
-  const plan = { settings, pages: noted.pages, slots: had.slots, start, io, events };
-  const device = joined(state, plan, { ram, core, front: exports, address, pool, name });
-  begun(state, device, codecs);
-  state.budget = noted.budget;
+  const plan = { settings, pages: saved.pages, slots: had.slots, start, io, events };
+  const device = buildDevice(state, plan, { ram, core, front: exports, address, pool, name });
+  setDevice(state, device, codecs);
+  state.budget = saved.budget;
   device.frees?.drain();
 }

@@ -46,8 +46,8 @@ function attempt(state: State, op: string, device: Device, { index, page, now }:
   if (asIs) return front.ramzKeep(address, index, now) >>> 0;
   const number = codecNumber(state, 0);
   if (number < FIRST_FOREIGN) return front.ramzWrite(address, index, now) >>> 0;
-  const begun = front.ramzBegin(address, index) >>> 0;
-  if (begun !== COMPRESS) return begun;
+  const result = front.ramzBegin(address, index) >>> 0;
+  if (result !== COMPRESS) return result;
   const block = compress(state, op, number, page);
   if (live(state, op) !== device) throw new CompcacheError('EIO', op, 'the codec has reset the device');
   if (block === undefined) return CODEC_FAILED;

@@ -10,7 +10,7 @@ import { PAGE_SIZE } from '../../wasm.ts';
 import { requireRange } from '../common/options.ts';
 import { pageNow, pageOf } from './reading.ts';
 import { beyond, live, requirePages, type Call, type State } from './state.ts';
-import type { Rest } from './waiting.ts';
+import type { Continuation } from './waiting.ts';
 import { patch, put } from './writing.ts';
 
 export const SECTOR = 512;
@@ -27,27 +27,27 @@ interface Part {
 }
 
 /** Reads a page. */
-export function readPage(state: State, call: Call, index: number, into: Uint8Array): Rest {
+export function readPage(state: State, call: Call, index: number, into: Uint8Array): Continuation {
   requirePage(call.op, 'into', into);
   requirePages(state, call.op, live(state, call.op), index, 1);
   return readPart(state, call, { index, from: 0, at: 0, length: PAGE_SIZE }, into);
 }
 
 /** Writes a page. */
-export function writePage(state: State, call: Call, index: number, page: Uint8Array): Rest {
+export function writePage(state: State, call: Call, index: number, page: Uint8Array): Continuation {
   requirePage(call.op, 'page', page);
   requirePages(state, call.op, live(state, call.op), index, 1);
   return writePart(state, call, { index, from: 0, at: 0, length: PAGE_SIZE }, page, PAGE_SIZE);
 }
 
 /** Reads a range of the device. @param place where it begins, in units */
-export function read(state: State, call: Call, place: number, unit: number, into: Uint8Array): Rest {
+export function read(state: State, call: Call, place: number, unit: number, into: Uint8Array): Continuation {
   const all = requireLength(state, call.op, 'into', into, place, unit);
   return inParts(call, 'into', place * unit, into, all, (part, target) => readPart(state, call, part, target));
 }
 
 /** Writes a range of the device. @param place where it begins, in units */
-export function write(state: State, call: Call, place: number, unit: number, bytes: Uint8Array): Rest {
+export function write(state: State, call: Call, place: number, unit: number, bytes: Uint8Array): Continuation {
   const all = requireLength(state, call.op, 'bytes', bytes, place, unit);
   return inParts(call, 'bytes', place * unit, bytes, all, (part, source) => writePart(state, call, part, source, all));
 }
@@ -71,8 +71,8 @@ function inParts(
   offset: number,
   bytes: Uint8Array,
   all: number,
-  one: (part: Part, bytes: Uint8Array) => Rest,
-): Rest {
+  one: (part: Part, bytes: Uint8Array) => Continuation,
+): Continuation {
   if (all === 0) return undefined;
   const part = partAt(offset, 0, all);
   return part.length === all ? one(part, bytes) : eachPart(call, offset, viewOf(call.op, what, bytes), all, one);
@@ -83,7 +83,7 @@ function* eachPart(
   offset: number,
   view: Uint8Array,
   all: number,
-  one: (part: Part, view: Uint8Array) => Rest,
+  one: (part: Part, view: Uint8Array) => Continuation,
 ): Steps<void> {
   for (let at = 0; at < all;) {
     const part = partAt(offset, at, all);
@@ -100,7 +100,7 @@ function partAt(offset: number, at: number, all: number): Part {
   return { index: Math.floor((offset + at) / PAGE_SIZE), from, at, length: Math.min(PAGE_SIZE - from, all - at) };
 }
 
-function readPart(state: State, call: Call, part: Part, into: Uint8Array): Rest {
+function readPart(state: State, call: Call, part: Part, into: Uint8Array): Continuation {
   state.counters.numReads += 1;
   if (call.waits) return counted(state, 'Reads', state.active.during(handedOver(state, call, part, into)));
   try {
@@ -120,18 +120,24 @@ function handOver({ op }: Call, { from, at, length }: Part, page: Uint8Array, in
   copyOut(op, 'into', into, length === PAGE_SIZE ? page : page.subarray(from, from + length), at);
 }
 
-function writePart(state: State, call: Call, part: Part, bytes: Uint8Array, all: number): Rest {
+function writePart(state: State, call: Call, part: Part, bytes: Uint8Array, all: number): Continuation {
   state.counters.numWrites += 1;
   try {
-    const rest = begunPart(state, call, part, bytes, all);
+    const rest = putOrPatch(state, call, part, bytes, all);
     return rest && counted(state, 'Writes', rest);
   } catch (error) {
     throw failed(state, 'Writes', error);
   }
 }
 
-/** A whole page is written as it is; a part of a page is written into the page that is there. */
-function begunPart(state: State, call: Call, { index, from, at, length }: Part, bytes: Uint8Array, all: number): Rest {
+/** A whole page is written without reading; a part of a page is written into the page that is there. */
+function putOrPatch(
+  state: State,
+  call: Call,
+  { index, from, at, length }: Part,
+  bytes: Uint8Array,
+  all: number,
+): Continuation {
   const source = length === all ? bytes : stepOf(call.op, bytes, all, at, length);
   if (length === PAGE_SIZE) return put(state, call, index, source);
   if (!call.waits) return patch(state, call, index, source, from, length);

@@ -10,19 +10,19 @@ import { live, secondOf, type Call, type State } from './state.ts';
 
 /** Reads a page into a buffer that the next call may use. EIO, EAGAIN. */
 export function* pageOf(state: State, call: Call, index: number): Steps<Uint8Array> {
-  return here(state, call, index) ?? (yield* fetched(state, call, index));
+  return readMemory(state, call, index) ?? (yield* readStore(state, call, index));
 }
 
 /** pageOf for a call that does not wait. A page in memory is read without a generator, which is faster. */
 export function pageNow(state: State, call: Call, index: number): Uint8Array {
-  return here(state, call, index) ?? runSync(fetched(state, call, index));
+  return readMemory(state, call, index) ?? runSync(readStore(state, call, index));
 }
 
 /**
  * Reads a page that is not in the store. If it is there, the result is undefined and the core's result words have the
  * slot. EIO.
  */
-function here(state: State, { op, time }: Call, index: number): Uint8Array | undefined {
+function readMemory(state: State, { op, time }: Call, index: number): Uint8Array | undefined {
   const device = live(state, op);
   const { front, address, core } = device;
   const result = front.ramzRead(address, index, secondOf(device, time)) >>> 0;
@@ -33,7 +33,7 @@ function here(state: State, { op, time }: Call, index: number): Uint8Array | und
 }
 
 /** Reads a page from the slot in the core's result words. If the page has moved meanwhile, it is looked up again. */
-function* fetched(state: State, call: Call, index: number): Steps<Uint8Array> {
+function* readStore(state: State, call: Call, index: number): Steps<Uint8Array> {
   const { op, waits } = call;
   for (;;) {
     const device = live(state, op);
@@ -41,18 +41,18 @@ function* fetched(state: State, call: Call, index: number): Steps<Uint8Array> {
     if (!io.isSync && !waits)
       throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async variant');
     if (io.isSync || io.hasRoom) {
-      const page = opened(state, op, index, yield* readSlot(op, device.core, io));
+      const page = openRead(state, op, index, yield* readSlot(op, device.core, io));
       if (page !== undefined) return page;
     } else {
       yield* wait(io.room(op));
     }
-    const page = here(state, call, index);
+    const page = readMemory(state, call, index);
     if (page !== undefined) return page;
   }
 }
 
 /** Opens a slot that was read. undefined when the page has moved meanwhile. EIO. */
-function opened(state: State, op: string, index: number, read: SlotRead): Uint8Array | undefined {
+function openRead(state: State, op: string, index: number, read: SlotRead): Uint8Array | undefined {
   const device = live(state, op);
   const { front, address, core } = device;
   const { slot, generation, buffer, outcome } = read;

@@ -61,13 +61,13 @@ type Verdict = 'smaller' | 'never' | 'not now' | undefined;
 /** Recompresses without waiting. @returns pages that take less now */
 export function recompressNow(state: State, given: RecompressOptions): number {
   const op = 'ramzswap.recompress';
-  return runSync(recompressed(state, op, begun(state, op, given), undefined));
+  return runSync(recompressed(state, op, beginRun(state, op, given), undefined));
 }
 
 /** Recompresses in slices. */
 export async function recompressSoon(state: State, given: RecompressOptions): Promise<number> {
   const op = 'ramzswap.recompressAsync';
-  return state.active.run(recompressed(state, op, begun(state, op, given), new Slices(LEAST)));
+  return state.active.run(recompressed(state, op, beginRun(state, op, given), new Slices(LEAST)));
 }
 
 interface Run {
@@ -75,7 +75,7 @@ interface Run {
   wanted: Wanted;
 }
 
-function begun(state: State, op: string, given: RecompressOptions): Run {
+function beginRun(state: State, op: string, given: RecompressOptions): Run {
   const options = takeOptions<RecompressOptions>(op, given, ['type', 'threshold', 'maxPages', 'priority']);
   const device = live(state, op);
   return { device, wanted: requireWanted(state, op, options) };

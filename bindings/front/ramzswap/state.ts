@@ -195,7 +195,7 @@ export function isGone(state: State, device: Device): boolean {
 }
 
 /** Requires that the device has not ended meanwhile. ECLOSED. */
-export function requireSame(state: State, op: string, device: Device): void {
+export function requireSameDevice(state: State, op: string, device: Device): void {
   if (isGone(state, device)) throw closedDevice(op);
 }
 

@@ -6,7 +6,7 @@ import { CompcacheError, ERRNO_MIN, codeOf } from '../../errors.ts';
 import { noFrame } from '../../zpool-errors.ts';
 import type { Outcome } from '../common/store-io.ts';
 import { changed, settle } from './changes.ts';
-import { requireSame, type Device, type Job, type State } from './state.ts';
+import { requireSameDevice, type Device, type Job, type State } from './state.ts';
 import type { QueuedWrite } from './write-queue.ts';
 
 /** Takes a slot and composes a new page for it. The page is a copy. ENOSPC. */
@@ -41,7 +41,7 @@ export function endQueued(
   queued: QueuedWrite,
 ): void {
   const newest = state.writeQueue.isQueued(job.index, queued);
-  requireSame(state, op, device);
+  requireSameDevice(state, op, device);
   if ('failure' in outcome) {
     settle(state, device, job, outcome);
     throw outcome.failure;

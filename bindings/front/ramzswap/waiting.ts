@@ -6,14 +6,14 @@ import type { MaybePromise } from '../../backing/types.ts';
 import { runAsync, runSync, type Steps } from '../../steps.ts';
 
 /** The steps that remain of a call; undefined when it is done. */
-export type Rest = Steps<void> | undefined;
+export type Continuation = Steps<void> | undefined;
 
 /** Runs the rest of a call that does not wait. */
-export function runNow(rest: Rest): void {
+export function runNow(rest: Continuation): void {
   if (rest !== undefined) runSync(rest);
 }
 
 /** Runs the rest of a call that may wait. */
-export function runSoon(rest: Rest): MaybePromise<void> {
+export function runSoon(rest: Continuation): MaybePromise<void> {
   return rest && runAsync(rest);
 }

@@ -9,7 +9,7 @@ import { runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import type { Outcome, StoreIo } from '../common/store-io.ts';
 import { settle } from './changes.ts';
-import { keepSettings } from './note.ts';
+import { saveSettings } from './note.ts';
 import { allPages, isObject, type Found } from './pages.ts';
 import { takeSelection, wantedBy, type WritebackSelection } from './selection.ts';
 import { Slices } from './slices.ts';
@@ -54,14 +54,14 @@ function secondBefore(device: Device, op: string, time: number, age: number | 'a
 
 /** Moves the selected pages without waiting. @returns pages moved */
 export function writebackNow(state: State, op: string, selection: WritebackSelection): number {
-  const run = begun(state, op, selection);
+  const run = beginRun(state, op, selection);
   if (!run.io.isSync) throw new CompcacheError('EAGAIN', op, 'the store is asynchronous: use writebackAsync');
   return runSync(move(state, op, run, undefined));
 }
 
 /** Moves the selected pages, with waiting, in slices. */
 export async function writebackSoon(state: State, op: string, selection: WritebackSelection): Promise<number> {
-  const run = begun(state, op, selection);
+  const run = beginRun(state, op, selection);
   state.busy = true;
   try {
     return await state.active.run(move(state, op, run, new Slices(LEAST)));
@@ -80,7 +80,7 @@ interface Run {
   failure: CompcacheError | undefined;
 }
 
-function begun(state: State, op: string, selection: WritebackSelection): Run {
+function beginRun(state: State, op: string, selection: WritebackSelection): Run {
   const taken = takeSelection(op, selection);
   const device = live(state, op);
   const wanted = wantedBy(op, taken, device.pages);
@@ -170,7 +170,7 @@ function beginMove(state: State, op: string, run: Run, index: number): Job | und
 function spend(state: State, op: string, pages: number): void {
   if (state.budget === Infinity) return;
   state.budget -= pages;
-  keepSettings(state, op);
+  saveSettings(state, op);
 }
 
 /** Ends the write: the page is in the store now, unless the write failed or the page was changed meanwhile. */

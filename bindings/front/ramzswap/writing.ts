@@ -13,10 +13,10 @@ import type { StoreIo } from '../common/store-io.ts';
 import { CODEC_FAILED, codecNumber } from './codecs.ts';
 import { tryPool, type Offered } from './pool.ts';
 import { pageOf } from './reading.ts';
-import { isGone, live, requireSame, secondOf, type Call, type Device, type State } from './state.ts';
+import { isGone, live, requireSameDevice, secondOf, type Call, type Device, type State } from './state.ts';
 import { compose, endQueued } from './store-writes.ts';
 import type { QueuedWrite } from './write-queue.ts';
-import type { Rest } from './waiting.ts';
+import type { Continuation } from './waiting.ts';
 
 /** A page that the pool did not take. It is a copy. */
 interface Refused extends Offered {
@@ -25,7 +25,7 @@ interface Refused extends Offered {
 }
 
 /** Writes a page of the caller. The returned steps write it to the store. ENOMEM, ENOSPC, EIO, EAGAIN. */
-export function put(state: State, call: Call, index: number, page: Uint8Array): Rest {
+export function put(state: State, call: Call, index: number, page: Uint8Array): Continuation {
   const device = live(state, call.op);
   const refused = keep(state, call, device, index, page);
   if (refused === undefined) return undefined;
@@ -86,7 +86,7 @@ function* send(state: State, op: string, device: Device, refused: Refused, queue
         yield* wait(state.writeQueue.untilFirst(index, queued));
         yield* io.untilRoom(op);
         if (!state.writeQueue.isQueued(index, queued)) return;
-        requireSame(state, op, device);
+        requireSameDevice(state, op, device);
       }
       try {
         const job = compose(op, device, index, page);

@@ -239,7 +239,7 @@ export class Zswap {
   /**
    * Allocator of the current pool. Another allocator starts a new pool. The old pool drains, and is destroyed when it
    * is empty.
-   * @throws ENOMEM; EBUSY when 64 pools are in use
+   * @throws ENOMEM; EBUSY when 64 pools drain
    */
   get allocator(): AllocatorName {
     return this.#state.pools.allocator;
@@ -270,7 +270,7 @@ export class Zswap {
     const state = this.#state;
     state.live(op);
     state.pools.use(op, state.pools.allocator, codec);
-    state.keepSettings(op);
+    state.saveSettings(op);
     state.settle();
   }
 
@@ -282,7 +282,7 @@ export class Zswap {
     state.live(op);
     settings[which] = value;
     tellSettings(settings, state.front, state.address);
-    state.keepSettings(op);
+    state.saveSettings(op);
   }
 
   // ── pages ──────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ import { SHAPES } from '../../page-table.ts';
 import { Ram, rams } from '../../ram.ts';
 import { closedCore } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
-import { attached, createFront, leaveStore, leaveWhenEnded, takeStore } from '../common/attach.ts';
+import { withUndo, createFront, releaseStore, releaseWhenEnded, takeStore } from '../common/attach.ts';
 import { RAM_KEYS, resolveCodec, type TakenStore } from '../common/options.ts';
 import { StoreIo, type Outcome } from '../common/store-io.ts';
 import { Pools } from './pools.ts';
@@ -20,19 +20,19 @@ import { State } from './state.ts';
 export async function create(op: string, options: TakenZswapOptions): Promise<State> {
   const codec = await resolveCodec(op, options.codec);
   const ram = options.ram ?? (await Ram.create(pick(options, RAM_KEYS)));
-  return attached((undo) => {
+  return withUndo((undo) => {
     if (options.ram === undefined) undo(() => rams.close(ram));
     const store = options.store?.source;
     if (store !== undefined) {
       takeStore(op, store);
-      undo(() => leaveStore(store));
+      undo(() => releaseStore(store));
     }
-    return made(op, ram, codec, options, undo);
+    return createInCore(op, ram, codec, options, undo);
   });
 }
 
 /** Creates the zswap in the core. @param undo adds a function that undoes a step, in case a later step fails */
-function made(
+function createInCore(
   op: string,
   ram: Ram,
   codec: number | ForeignCodec,
@@ -58,8 +58,8 @@ function made(
   const events = { changed: (): void => undefined };
   const io = store && ioOf(store, settings, events);
   const state = new State({ ram, ownRam: options.ram === undefined, name, core, address, settings, pools, io });
-  state.keepSettings(op);
-  begun(state, events);
+  state.saveSettings(op);
+  connect(state, events);
   return state;
 }
 
@@ -82,7 +82,7 @@ export function ioOf({ source, isSync }: TakenStore, { maxInFlight, timeout }: S
 }
 
 /** Connects the zswap with the events of its store, and tells the RAM that it exists. */
-export function begun(state: State, events: Events): void {
+export function connect(state: State, events: Events): void {
   events.changed = () => state.frees?.storeChanged();
   rams.noteFront(state.ram, state.frontEnd, true);
 }
@@ -121,7 +121,7 @@ function release(op: string, state: State): void {
   const pools = state.pools.leave();
   state.core = closedCore();
   state.direct.clear();
-  if (state.io !== undefined) leaveWhenEnded(state.io);
+  if (state.io !== undefined) releaseWhenEnded(state.io);
   if (rams.isClosed(ram)) return;
   rams.noteFront(ram, state.frontEnd, false);
   if (state.ownRam) {

@@ -41,7 +41,7 @@ function loadOtherwise(
   if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
   // Inside a call of the store there is only one try. Otherwise the number of calls would be 8 to the power of their
   // depth.
-  const buffer = io.lends('read') ? state.slotBuffer : undefined;
+  const buffer = io.keepsNoBuffer('read') ? state.slotBuffer : undefined;
   return runSync(fetchPage(state, op, type, offset, into, result, io.isAtWork ? 1 : TRIES, buffer));
 }
 
@@ -128,7 +128,7 @@ function give(state: State, op: string, type: number, offset: number, into: Uint
       throw state.failure(op, result);
   }
   // If the codec has called back, another page may have this key now: do not remove it.
-  if (state.settings.exclusiveLoads && state.calls === calls) state.lose(type, offset);
+  if (state.settings.exclusiveLoads && state.calls === calls) state.drop(type, offset);
   return true;
 }
 
@@ -143,13 +143,13 @@ function deliver(state: State, op: string, type: number, offset: number, into: U
   const length = bytesRead(op, outcome, read.buffer);
   if (length instanceof CompcacheError) {
     state.figures.count('readFail');
-    if ('failure' in outcome && outcome.notFound === true) state.lose(type, offset);
+    if ('failure' in outcome && outcome.notFound === true) state.drop(type, offset);
     throw length;
   }
   const page = openSlot(op, state.core, state.address, read, length, () => state.decompressed(op));
   if (page === undefined) {
     state.figures.count('readFail');
-    state.lose(type, offset);
+    state.drop(type, offset);
     throw new CompcacheError(
       'EIO',
       op,
@@ -157,5 +157,5 @@ function deliver(state: State, op: string, type: number, offset: number, into: U
     );
   }
   copyOut(op, 'into', into, page);
-  if (state.settings.exclusiveLoads && state.calls === calls) state.lose(type, offset);
+  if (state.settings.exclusiveLoads && state.calls === calls) state.drop(type, offset);
 }

@@ -39,7 +39,7 @@ export class Pools {
   readonly #used = new Map<number, Used>();
   #current!: Used;
   /** Drained pools that could not be destroyed yet. */
-  #lingering: Zpool[] = [];
+  #undestroyed: Zpool[] = [];
   /** One word of the RAM: how many pools have drained. */
   #drained: Uint32Array;
 
@@ -137,7 +137,10 @@ export class Pools {
   #make(op: string, allocator: AllocatorName): Zpool {
     const { ram, name } = this.#place;
     const options = allocator === this.#optionsOf ? this.#options : {};
-    return rams.heldPool(op, ram, allocator, { ...options, name: rams.freshName(op, ram, `${name}/${allocator}`) });
+    return rams.makeFrontPool(op, ram, allocator, {
+      ...options,
+      name: rams.freshName(op, ram, `${name}/${allocator}`),
+    });
   }
 
   // ── giving frames back ─────────────────────────────────────────────────────
@@ -176,10 +179,10 @@ export class Pools {
   // ── their end ──────────────────────────────────────────────────────────────
 
   /** Destroys pools that have drained. */
-  reap(): void {
-    if (this.#drained[0] === 0 && this.#lingering.length === 0) return;
-    const gone = this.#lingering;
-    this.#lingering = [];
+  destroyDrained(): void {
+    if (this.#drained[0] === 0 && this.#undestroyed.length === 0) return;
+    const gone = this.#undestroyed;
+    this.#undestroyed = [];
     for (;;) {
       const index = this.#front.zswapDrained(this.#place.address) >>> 0;
       const used = this.#used.get(index);
@@ -191,16 +194,16 @@ export class Pools {
       try {
         zpools.destroy('zswap.destroy', pool);
       } catch {
-        this.#lingering.push(pool); // a victim of this pool is still being written
+        this.#undestroyed.push(pool); // a victim of this pool is still being written
       }
     }
   }
 
   /** Forgets all pools and returns them. The caller destroys them. */
   leave(): Zpool[] {
-    const pools = [...[...this.#used.values()].map(({ pool }) => pool), ...this.#lingering];
+    const pools = [...[...this.#used.values()].map(({ pool }) => pool), ...this.#undestroyed];
     this.#used.clear();
-    this.#lingering = [];
+    this.#undestroyed = [];
     this.#drained = new Uint32Array(1);
     return pools;
   }

@@ -9,12 +9,12 @@ import { CompcacheError, show, takeOptions } from '../../errors.ts';
 import type { FrontIn } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { Codec } from '../../types.ts';
-import { leaveWhenEnded, takeStore } from '../common/attach.ts';
+import { releaseWhenEnded, takeStore } from '../common/attach.ts';
 import { codecsNamed, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, type TakenStore } from '../common/options.ts';
-import { requireFits, requireSame, requireStill, type InStore, type Unopened } from '../common/reopen.ts';
-import { begun, ioOf } from './lifecycle.ts';
-import { notedSettings, type Noted } from './note.ts';
+import { requireFits, requireRightStore, requireUnopened, type InStore, type Unopened } from '../common/reopen.ts';
+import { connect, ioOf } from './lifecycle.ts';
+import { readSettings, type SavedSettings } from './note.ts';
 import { Pools } from './pools.ts';
 import { State } from './state.ts';
 
@@ -34,7 +34,7 @@ export interface ZswapOpenOptions {
 
 /** An unopened zswap, with its settings. */
 interface Found extends Unopened {
-  noted: Noted;
+  saved: SavedSettings;
   had: InStore;
   store: TakenStore | undefined;
 }
@@ -62,7 +62,7 @@ export async function open(
   if (opening.has(front)) throw new CompcacheError('EBUSY', op, `${show(front.name)} is being opened`);
   const figure = (which: number): number => core.exports.zswapFigure(front.address, which) >>> 0;
   const had = { slots: figure(ZSWAP_STORE_SLOTS), pages: figure(ZSWAP_WRITTEN) };
-  const found = { front, ram, core, noted: notedSettings(op, core, front.address), had, store: taken };
+  const found = { front, ram, core, saved: readSettings(op, core, front.address), had, store: taken };
   requireFits(op, found, had, taken, 'store');
   if (taken === undefined && otherwise !== undefined) {
     found.store = requireTakenStore(op, otherwise());
@@ -77,29 +77,29 @@ export async function open(
 }
 
 async function attach(op: string, found: Found, given: readonly ForeignCodec[]): Promise<State> {
-  const { ram, core, noted, store, front } = found;
+  const { ram, core, saved, store, front } = found;
   const { name, address } = front;
   const events = { changed: (): void => undefined };
-  const io = store && ioOf(store, noted.settings, events);
+  const io = store && ioOf(store, saved.settings, events);
   if (io !== undefined) takeStore(op, io.store);
   let state: State;
   try {
-    const codecs = await codecsNamed(op, noted.codecs, given);
-    requireStill(op, found);
-    const pools = new Pools({ ram, core, name, address }, noted.allocator, noted.zpool);
+    const codecs = await codecsNamed(op, saved.codecs, given);
+    requireUnopened(op, found);
+    const pools = new Pools({ ram, core, name, address }, saved.allocator, saved.zpool);
     pools.takeOver(op, codecs);
-    if (io !== undefined) await requireSame(op, found, found.had, io, writtenIn(found));
-    requireStill(op, found);
-    state = new State({ ram, ownRam: false, name, core, address, settings: noted.settings, pools, io });
+    if (io !== undefined) await requireRightStore(op, found, found.had, io, writtenIn(found));
+    requireUnopened(op, found);
+    state = new State({ ram, ownRam: false, name, core, address, settings: saved.settings, pools, io });
   } catch (error) {
-    if (io !== undefined) leaveWhenEnded(io);
+    if (io !== undefined) releaseWhenEnded(io);
     throw error;
   }
   core.exports.zswapSettle(address);
   // Without a store, nothing would go on with the kept victim.
   if (io === undefined) core.exports.zswapVictimEnd(address);
   rams.opened(ram, front);
-  begun(state, events);
+  connect(state, events);
   state.settle();
   return state;
 }

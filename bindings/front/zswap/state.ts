@@ -13,7 +13,7 @@ import { noFrame } from '../../zpool-errors.ts';
 import { ActiveCalls } from '../common/active.ts';
 import { SlotFrees } from '../common/slot-frees.ts';
 import type { StoreIo } from '../common/store-io.ts';
-import { keepSettings } from './note.ts';
+import { saveSettings } from './note.ts';
 import type { Pools } from './pools.ts';
 import { Budget, tellSettings, type SettingValues } from './settings.ts';
 import { Figures } from './stats.ts';
@@ -29,7 +29,7 @@ export function requireKey(op: string, type: number, offset: number): void {
 }
 
 /** What a State is made of: its place in the core, its pools, and its store. */
-export interface Begun {
+export interface StateParts {
   ram: Ram;
   /** True when the zswap made the RAM itself, and must close it. */
   ownRam: boolean;
@@ -72,7 +72,7 @@ export class State {
   closing: Promise<void> | undefined;
 
   /** Takes the parts. Nothing here fails, and no foreign code runs. */
-  constructor({ ram, ownRam, name, core, address, settings, pools, io }: Begun) {
+  constructor({ ram, ownRam, name, core, address, settings, pools, io }: StateParts) {
     this.ram = ram;
     this.ownRam = ownRam;
     this.name = name;
@@ -95,8 +95,8 @@ export class State {
   }
 
   /** Writes the settings into the RAM, for Zswap.open. */
-  keepSettings(op: string): void {
-    keepSettings(op, this.core, this.address, this.settings, this.pools);
+  saveSettings(op: string): void {
+    saveSettings(op, this.core, this.address, this.settings, this.pools);
   }
 
   /** Every call that changes something begins with this. ECLOSED. */
@@ -118,11 +118,11 @@ export class State {
   /** Frees slots and pools that are not needed any more. */
   settle(): void {
     this.frees?.drain();
-    this.pools.reap();
+    this.pools.destroyDrained();
   }
 
   /** Removes a page from the pool and the store. */
-  lose(type: number, offset: number): void {
+  drop(type: number, offset: number): void {
     this.front.zswapInvalidate(this.address, offset, type);
     this.settle();
   }

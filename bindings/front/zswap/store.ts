@@ -39,7 +39,7 @@ export class Storing {
     state.live(op);
     if (!state.settings.enabled) {
       const page = again ? copyOf(op, 'page', given) : given;
-      state.lose(type, offset);
+      state.drop(type, offset);
       return page;
     }
     // Store and codec may change or detach the caller's array, so the page is copied before they run. Most stores need

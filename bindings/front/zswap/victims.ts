@@ -28,7 +28,7 @@ interface Victim {
  * @returns false when there is no victim, nothing more can be written, or the run has made its writes
  */
 export function* movePage(state: State, op: string, run: Run, writes: Writes, most: number): Steps<boolean> {
-  const page = kept(state) ?? isolate(state);
+  const page = takeKept(state) ?? isolate(state);
   if (page === undefined) return false;
   let keep = false;
   try {
@@ -57,7 +57,7 @@ export function* movePage(state: State, op: string, run: Run, writes: Writes, mo
 }
 
 /** Takes the kept victim; it is not kept any more. */
-function kept({ core, front, address, pools }: State): Victim | undefined {
+function takeKept({ core, front, address, pools }: State): Victim | undefined {
   const victim = front.zswapVictimTake(address) >>> 0;
   if (victim === 0) return undefined;
   const index = core.out[OUT_POOL] as number;

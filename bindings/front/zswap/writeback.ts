@@ -22,7 +22,7 @@ const COMPACTED = 8;
 export class Writeback {
   readonly #state: State;
   /** The layout of the pools in which compaction has freed no frame. */
-  #vain: string | undefined;
+  #uselessLayout: string | undefined;
   #background: Promise<void> | undefined;
 
   constructor(state: State) {
@@ -63,7 +63,7 @@ export class Writeback {
    */
   *frames(op: string, frames: number): Steps<number> {
     const { figures } = this.#state;
-    this.#vain = undefined;
+    this.#uselessLayout = undefined;
     const before = figures.frames;
     const run = yield* this.#move(op, { entries: Infinity, frames, victims: NO_LIMIT });
     const freed = Math.max(before - figures.frames, 0);
@@ -249,10 +249,10 @@ export class Writeback {
     const { figures, pools, settings } = this.#state;
     if (settings.victims !== 'entry' || progress.goal.frames === Infinity || progress.reached(figures.frames)) return;
     // When nothing can be written back, every store comes here. One compaction without a result is enough.
-    if (run.moved === 0 && this.#vain === this.#layout()) return;
+    if (run.moved === 0 && this.#uselessLayout === this.#layout()) return;
     const before = figures.frames;
     pools.compact(progress.goal.victims);
-    this.#vain = figures.frames < before ? undefined : this.#layout();
+    this.#uselessLayout = figures.frames < before ? undefined : this.#layout();
   }
 
   /** A text that changes when entries come or go. */

@@ -87,7 +87,7 @@ export function jobOf(
     slot: out[OUT_SLOT] as number,
     generation: out[OUT_GENERATION] as number,
     budget: budget.number,
-    bytes: io?.lends('write') === true ? bytes.subarray(blockAddress, end) : bytes.slice(blockAddress, end),
+    bytes: io?.keepsNoBuffer('write') === true ? bytes.subarray(blockAddress, end) : bytes.slice(blockAddress, end),
   };
 }
 

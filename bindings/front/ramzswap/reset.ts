@@ -37,7 +37,7 @@ export async function resetSoon(state: State, op: string): Promise<void> {
   if (device === undefined) return;
   state.resetting = true;
   try {
-    await state.active.run(emptied(state, op, device));
+    await state.active.run(resetSteps(state, op, device));
   } finally {
     state.resetting = false;
   }
@@ -57,15 +57,15 @@ function atWork(op: string): CompcacheError {
   return new CompcacheError('EBUSY', op, 'a call is under way');
 }
 
-function* emptied(state: State, op: string, device: Device): Steps<void> {
-  yield* atRest(op, device);
+function* resetSteps(state: State, op: string, device: Device): Steps<void> {
+  yield* untilIdle(op, device);
   yield* freeSlots(state, device, new Slices(LEAST));
-  yield* atRest(op, device);
+  yield* untilIdle(op, device);
   if (state.device === device) forget(state, op);
 }
 
 /** Waits until no call of an asynchronous store is under way. EBUSY when one hangs. */
-function* atRest(op: string, { io, ram }: Device): Steps<void> {
+function* untilIdle(op: string, { io, ram }: Device): Steps<void> {
   if (io === undefined || io.isSync) {
     yield;
     return;
@@ -127,22 +127,22 @@ export function close(state: State): Promise<void> {
   state.closed = true;
   let end: (ended: Promise<void>) => void = () => undefined;
   state.closing = new Promise((resolve) => (end = resolve)); // set before the store is called, which may call close
-  end(runAsync(finished(state, op)));
+  end(runAsync(closeSteps(state, op)));
   return state.closing;
 }
 
 /** Waits for nothing if the store is synchronous and no call is active. */
-function* finished(state: State, op: string): Steps<void> {
+function* closeSteps(state: State, op: string): Steps<void> {
   while (state.active.size !== 0) yield* wait(state.active.settled());
   const io = state.device?.io;
   if (io?.isSync === false) yield* wait(io.idle());
-  const outcome: Outcome<void> = io === undefined ? { value: undefined } : yield* synced(op, io);
+  const outcome: Outcome<void> = io === undefined ? { value: undefined } : yield* sync(op, io);
   release(state, op);
   if ('failure' in outcome) throw outcome.failure;
 }
 
 /** Asks the store to write everything to its medium. */
-function synced(op: string, io: StoreIo): Steps<Outcome<void>> {
+function sync(op: string, io: StoreIo): Steps<Outcome<void>> {
   return io.answer(op, () => io.store.sync?.());
 }
 
@@ -150,12 +150,12 @@ function synced(op: string, io: StoreIo): Steps<Outcome<void>> {
 export async function flush(state: State, op: string): Promise<void> {
   const { io } = live(state, op);
   if (io === undefined) return;
-  const syncing = syncedInTurn(op, io);
+  const syncing = syncWhenRoom(op, io);
   const outcome = await runAsync(io.isSync ? syncing : state.active.during(syncing));
   if ('failure' in outcome) throw outcome.failure;
 }
 
-function* syncedInTurn(op: string, io: StoreIo): Steps<Outcome<void>> {
+function* syncWhenRoom(op: string, io: StoreIo): Steps<Outcome<void>> {
   yield* io.untilRoom(op);
-  return yield* synced(op, io);
+  return yield* sync(op, io);
 }
