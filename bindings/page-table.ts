@@ -47,7 +47,7 @@ export function wantedKeys(
 export interface PageTableAccess {
   make<Pool>(pool: Pool, pages: PagesOf, core: Core, address: number, keysAre: PageTableKeys): PageTableOf<Pool>;
   /** Called when the pool is gone. Every further call gives ECLOSED, and the memory is released. */
-  orphan(table: PageTableOf<unknown>): void;
+  detach(table: PageTableOf<unknown>): void;
 }
 
 /** What a page table needs of its pool: storePage and loadPage with a codec that is not from the core. @internal */
@@ -90,7 +90,7 @@ export class PageTableOf<Pool> {
   static {
     pageTables = {
       make: (pool, pages, core, address, keysAre) => new PageTableOf(MAKER, pool, pages, core, address, keysAre),
-      orphan: (table) => void (table.#core = closedCore()),
+      detach: (table) => void (table.#core = closedCore()),
     };
   }
 

@@ -30,7 +30,7 @@ export interface RamAccess<Ram> {
   close(ram: Ram): void;
   check(ram: Ram): void;
   /** Makes a pool that belongs to a front end. @throws as ram.zpool */
-  heldPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
+  makeFrontPool(op: string, ram: Ram, allocator: AllocatorName, options: ZpoolOptions): Zpool;
   /**
    * A front end of a restored RAM that was not opened yet. @throws ENOENT; EINVAL for another kind; EBUSY when it is
    * open

@@ -76,9 +76,9 @@ export class Ram {
       check: (ram) => {
         ram.#check();
       },
-      heldPool: (op, ram, allocator, options) => {
+      makeFrontPool: (op, ram, allocator, options) => {
         const pool = ram.#zpool(op, allocator, options);
-        zpools.hold(pool);
+        zpools.setFrontOwned(pool);
         return pool;
       },
       unopened: (op, ram, name, kind) => ram.#unopenedOne(op, name, kind),
@@ -176,7 +176,7 @@ export class Ram {
     this.#requireIdle('ram.close');
     this.#closed = true;
     this.#core = closedCore();
-    this.#pools.forEach((pool) => zpools.orphan(pool));
+    this.#pools.forEach((pool) => zpools.detach(pool));
     this.#pools.clear();
     this.#unopened.clear();
   }
@@ -297,7 +297,7 @@ export class Ram {
       this.#pools.set(name, zpools.make({ owner: this.#owner, core: this.#core, address, allocator, name }));
     for (const front of fronts) this.#unopened.set(front.name, front);
     const pooled = new Set(fronts.flatMap((front) => front.pools));
-    for (const pool of this.#pools.values()) if (pooled.has(zpools.address(pool))) zpools.hold(pool);
+    for (const pool of this.#pools.values()) if (pooled.has(zpools.address(pool))) zpools.setFrontOwned(pool);
     return new Set([...pools, ...fronts].map(({ name }) => name)).size === pools.length + fronts.length;
   }
 
@@ -332,7 +332,7 @@ export class Ram {
     this.#unopened.delete(name);
     for (const [key, pool] of this.#pools) {
       if (!front.pools.includes(zpools.address(pool))) continue;
-      zpools.orphan(pool);
+      zpools.detach(pool);
       this.#pools.delete(key);
     }
   }

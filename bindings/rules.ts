@@ -35,7 +35,7 @@ const SENTENCES = new Map<number, string>([
   [RULE_FREE_LIST, 'free list of frames'],
   [RULE_USED, 'number of frames in use'],
   [RULE_OWNER, 'owner word of a frame'],
-  [RULE_ENTRY, 'frame table entry'],
+  [RULE_ENTRY, 'frame entry'],
   [RULE_POOL_LIST, 'list of pools'],
   [RULE_POOL, 'header of a pool'],
   [RULE_POOL_COUNT, 'counters of a pool'],

@@ -21,7 +21,7 @@ export interface ZpoolAccess<Zpool> {
   /** Address of the pool's header; 0 when the pool is gone. */
   address(pool: Zpool): number;
   /** Makes the pool a front end's: from now on, changes by others give EBUSY. */
-  hold(pool: Zpool): void;
+  setFrontOwned(pool: Zpool): void;
   /** compact and destroy for the front end that holds the pool. */
   compact(op: string, pool: Zpool, victims?: number): number;
   /**
@@ -31,7 +31,7 @@ export interface ZpoolAccess<Zpool> {
   compactFrom(op: string, pool: Zpool, cursor: number, most: number): { frames: number; cursor: number };
   destroy(op: string, pool: Zpool): void;
   /** Called when the pool or its RAM is gone. Every later call gives ECLOSED, and the memory is released. */
-  orphan(pool: Zpool): void;
+  detach(pool: Zpool): void;
   /** @throws EBUSY for a front end's pool */
   setEvict(op: string, pool: Zpool, evict: EvictCallbackOf<Zpool>): void;
   /** Frames of objects and of metadata. Faster than stats(). */

@@ -85,7 +85,7 @@ export class Zpool {
     zpools = {
       make: (parts) => new Zpool(MAKER, parts),
       address: (pool) => pool.#address,
-      hold: (pool) => void (pool.#own = 0),
+      setFrontOwned: (pool) => void (pool.#own = 0),
       compact: (op, pool, victims = NO_LIMIT) =>
         pool.#number(op, pool.#core.exports.zpoolCompact(pool.#address, victims)),
       compactFrom: (op, pool, cursor, most) => {
@@ -93,7 +93,7 @@ export class Zpool {
         return { frames, cursor: pool.#core.out[OUT_CURSOR] as number };
       },
       destroy: (op, pool) => pool.#destroy(op),
-      orphan: (pool) => pool.#orphan(),
+      detach: (pool) => pool.#detach(),
       setEvict: (op, pool, evict) => {
         pool.#requireOwn(op);
         pool.#evict = evict;
@@ -124,11 +124,11 @@ export class Zpool {
     return rowOf(this.#allocator).isMovable;
   }
 
-  #orphan(): void {
+  #detach(): void {
     this.#address = 0;
     this.#own = 0;
     this.#core = closedCore();
-    if (this.#pages !== undefined) pageTables.orphan(this.#pages);
+    if (this.#pages !== undefined) pageTables.detach(this.#pages);
   }
 
   /** Called before changes that are not a single call of the core. EBUSY, ECLOSED. */
@@ -444,7 +444,7 @@ export class Zpool {
   #destroy(op: string): void {
     const result = this.#core.exports.zpoolDestroy(this.#address) >>> 0;
     if (result !== 0) throw this.#failure(op, result, 0);
-    this.#orphan();
+    this.#detach();
     this.#owner.forget(this.#name);
   }
 

@@ -34,7 +34,7 @@ export async function rawOf(image: Uint8Array, options: RamOptions = {}): Promis
   };
 }
 
-/** Address of a frame's table entry (assembly/mem/layout.ts). */
+/** Address of a frame entry (assembly/mem/layout.ts). */
 export function entryOf(frame: number): number {
   return ((frame & ~127) + (((frame >>> 8) & 15) ^ 1)) * PAGE_SIZE + (frame & 127) * 32;
 }

@@ -78,7 +78,7 @@ import {
  * counters of the check instead.
  */
 @unmanaged
-class Rest {
+class HeaderCopy {
   kind: u32;
   frames: u32;
   objects: u32;
@@ -96,7 +96,7 @@ class Rest {
  */
 export function check(pool: usize): u32 {
   const copy = pageBuffer();
-  const rest = changetype<Rest>(copy);
+  const rest = changetype<HeaderCopy>(copy);
   let rule = RULE_POOL;
   if (
     ((<u32>(blocksOption(pool) - 1 > 1)) |
@@ -111,7 +111,7 @@ export function check(pool: usize): u32 {
     let result = slabCheck(pool + POOL_DESCRIPTORS, BLOCK_BYTES, FRAME_SLAB);
     if (result == 0) result = freeDescriptorsCheck(pool);
     memory.copy(copy, pool, PAGE_SIZE);
-    memory.fill(copy + offsetof<Rest>('listed'), 0, 12);
+    memory.fill(copy + offsetof<HeaderCopy>('listed'), 0, 12);
     const bump = boot(BOOT_BUMP);
     for (let frame = boot(BOOT_FIRST); frame < bump && result == 0; frame++) {
       const entry = entryOf(frame);
@@ -154,7 +154,7 @@ function isBlock(pool: usize, block: usize): bool {
  */
 function frameCheck(pool: usize, at: usize, frame: u32, copy: usize): bool {
   const entry = dataAt(at);
-  const rest = changetype<Rest>(copy);
+  const rest = changetype<HeaderCopy>(copy);
   const isolated = <u32>isIsolated(at);
   let block = <usize>entry.first;
   let left: usize = 0;

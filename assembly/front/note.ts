@@ -1,13 +1,15 @@
 /**
- * The note of a front end: bytes that its owner keeps in the RAM for the day it is opened again.
+ * The note of a front end: bytes that the bindings keep in the RAM, so that the front end can be opened again after a
+ * restore.
  *
- * What the core needs of a front end's settings are words of the header. The rest (names of codecs and of allocators, the options
- * of their pools, limits of writeback) is the bindings' own, as text; the core keeps it, and verifies that it is whole.
+ * The settings that the core needs are words of the header. The bindings write all other settings as text into the
+ * note: names of codecs and allocators, options of the pools, limits of writeback. The core does not read that text. It
+ * only keeps it and verifies its checksum.
  *
  *   header of the front end
  *    2048  CRC-32C over the bytes, 0 for none      2052  bytes, at most 2040      2056  the bytes, then zeros
  *
- * Before 2048 is what the header of the kind of front end says.
+ * What lies before byte 2048 is described with each kind of front end.
  */
 import { EINVAL } from '../abi';
 import { crc32c } from '../base/crc';
@@ -16,13 +18,16 @@ import { crcTables, pageBuffer } from '../mem/scratch';
 import { RULE_FRONT, broken } from '../mem/verify';
 import { isFrontEnd } from './backed';
 
-/** Where a note begins: the headers of front ends end here at the latest. */
+/** Where the note begins. The other words of a header end here at the latest. */
 export const NOTE: usize = 2048;
 const NOTE_LENGTH: usize = NOTE + 4;
 const NOTE_BYTES: usize = NOTE + 8;
 const NOTE_MAX: u32 = PAGE_SIZE - <u32>NOTE_BYTES;
 
-/** Notes the first bytes of the page buffer, in place of what was noted before. 0; EINVAL no front end, or more than 2040. */
+/**
+ * Writes the first bytes of the page buffer as the note and replaces the note before. 0; EINVAL for no front end or
+ * more than 2040 bytes.
+ */
 export function frontSetNote(front: usize, bytes: u32): u32 {
   if (!isFrontEnd(front) || bytes > NOTE_MAX) return EINVAL;
   memory.fill(front + NOTE, 0, PAGE_SIZE - <u32>NOTE);
@@ -32,7 +37,7 @@ export function frontSetNote(front: usize, bytes: u32): u32 {
   return 0;
 }
 
-/** Copies the note to the page buffer: its bytes. EINVAL. */
+/** Copies the note to the page buffer. Returns its bytes; EINVAL. */
 export function frontNote(front: usize): u32 {
   if (!isFrontEnd(front)) return EINVAL;
   const bytes = load<u32>(front, NOTE_LENGTH);

@@ -1,4 +1,4 @@
-/** The check of a ramzswap: that table, pool, slot map and counters tell the same. */
+/** The check of a ramzswap: its page table, pool, slot map and counters must agree. */
 import { ENTRY, FILL, HUGE, KIND_MASK, OUT_KEY_LOW, OUT_SIZE, TIME_END, WRITTEN } from '../abi';
 import { isError } from '../base/errno';
 import { PAGE_SHIFT, PAGE_SIZE } from '../mem/layout';

@@ -1,11 +1,14 @@
-/** The header of a ramzswap and the states of its pages: what is said in ramzswap.ts, as numbers. */
+/** The header of a ramzswap and the states of its pages, as constants. The comment in ramzswap.ts shows the layout. */
 import { POOL_INDEX } from '../mem/pool';
 import { cellSet, stateOf } from '../page/table';
 import { SLOTS } from './backed';
 
 // ── states ───────────────────────────────────────────────────────────────────
 
-/** Below are kind, marks and priority (abi.ts), from here on the time of the last access (ramzswap-time.ts). */
+/**
+ * The bits below hold kind, marks and priority (abi.ts). From this bit on lies the time of the last access
+ * (ramzswap-time.ts).
+ */
 export const TIME_SHIFT: u32 = 9;
 
 // ── header ───────────────────────────────────────────────────────────────────
@@ -26,7 +29,7 @@ export class Device {
   hugeEver: u32;
   peak: u32;
   good: u32;
-  /** From this second on times are exact (ramzswap-time.ts). */
+  /** Times of access from this second on are exact (ramzswap-time.ts). */
   since: u32;
 }
 
@@ -38,14 +41,15 @@ export class Device {
   return load<f64>(front, 352);
 }
 
-/** Where the codecs are, by priority. */
+/** Offset of the codecs, one word for each priority. */
 export const CODECS: usize = 360;
-/** Where the header has nothing any more. */
+/** End of the header's words. From here to the note all bytes are zero. */
 export const HEADER_END: usize = 376;
 
 /**
- * What the settings add up to, for the check word of the header (mem/pool.ts): words that nothing else confirms, and that change
- * only when somebody sets them. `since` is one of them: times are not known without it.
+ * Checksum of the settings, a part of the header's checksum (mem/pool.ts). It covers words that check() cannot derive
+ * from other words and that change only when they are set. `since` is one of them: without it the times of access
+ * cannot be read.
  */
 export function ramzSettings(front: usize): u32 {
   let sum = deviceAt(front).pages;
@@ -69,7 +73,7 @@ export function setCell(front: usize, cell: usize, index: u32, value: u32, state
   cellSet(front + POOL_INDEX, cell, index, value, state);
 }
 
-/** The state anew, if it is another. */
+/** Sets the state of a cell, if it differs from the one that the cell has. */
 export function setState(front: usize, cell: usize, index: u32, state: u32): void {
   if (stateOf(cell) != state) setCell(front, cell, index, load<u32>(cell), state);
 }

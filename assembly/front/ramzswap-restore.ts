@@ -1,6 +1,6 @@
 /**
- * A ramzswap in a RAM that was restored: what is settled before it is opened again, what tells its store, and how it goes when
- * nobody opens it.
+ * A ramzswap in a restored RAM: what changes before it is opened again, which of its slots show whether a store is the
+ * right one, and how it is destroyed when it is not opened.
  */
 import { EINVAL, ENTRY, OUT_GENERATION, OUT_KEY_LOW, OUT_SLOT, WRITTEN } from '../abi';
 import { POOL_INDEX } from '../mem/pool';
@@ -18,7 +18,10 @@ export function ramzPool(front: usize): u32 {
   return isDevice(front) ? deviceAt(front).pool : EINVAL;
 }
 
-/** Writes that were under way when the image was made count as not done: slots that no page is in are doomed. 0; EINVAL. */
+/**
+ * Treats writes that had not ended when the image was made as not done: slots that hold no page are to be freed. 0;
+ * EINVAL.
+ */
 export function ramzSettle(front: usize): u32 {
   if (!isDevice(front)) return EINVAL;
   slotsToFreeAll(front + SLOTS);
@@ -42,7 +45,10 @@ export function ramzDestroy(front: usize): u32 {
   return zpoolDestroy(front);
 }
 
-/** The next page in the store from a number on: its slot in OUT_SLOT, its generation in OUT_GENERATION, 1; 0 at the end. OUT_KEY_LOW is its number. */
+/**
+ * Finds the next page in the store, from a page number on. 1: its slot in OUT_SLOT, its generation in OUT_GENERATION,
+ * its page number in OUT_KEY_LOW. 0 at the end.
+ */
 export function ramzBacked(front: usize, index: u32): u32 {
   if (!isDevice(front)) return 0;
   for (
@@ -60,7 +66,7 @@ export function ramzBacked(front: usize, index: u32): u32 {
   return 0;
 }
 
-/** The latest second of an access that a page tells: time goes on from there. */
+/** The latest second of an access that the pages record. The clock of the opened device goes on from it. */
 export function ramzLastSecond(front: usize): u32 {
   let latest: u32 = 0;
   if (!isDevice(front)) return latest;

@@ -1,37 +1,39 @@
 /**
  * ramzswap: a block device whose pages lie compressed in the RAM.
  *
- * What it is. A table of pages, in which each is nothing yet (it reads as
- * zeros), same-filled, an object of a zpool, or in a slot of a backing store;
- * and what has to be known about them: what is idle, what did not compress, and
- * with which codec the rest was. What it is not. It knows no sectors and no
- * protocol, asks no store itself (composing a slot and taking note of what
- * became of it are two calls), and does not remember writes under way: the
- * caller knows which pages have changed since.
+ * The table of the device says for each page where it is: nowhere (the page was
+ * never written and reads as zeros), as a fill word, in an object of a zpool, or
+ * in a slot of a backing store. It also says which pages are idle, which do not
+ * compress, and which codec made a block.
  *
- *   table: the header's dense page table (page/table.ts), 8 bytes a page
- *     value   handle, word of a same-filled page, slot
+ * This file does not know sectors or protocols, and it does not call the store:
+ * it composes a slot in one call and is told the result of the write in another.
+ * It does not remember writes under way either: the caller knows which pages have
+ * changed since a write began.
+ *
+ *   table: the dense page table of the header (page/table.ts), 8 bytes a page
+ *     value   handle, fill word, or slot
  *     state   kind in 4 bits, then for an object
- *             bit 4 idle   5 huge: kept as it is   6 incompressible: not to be tried again
- *             7..8 codec, by priority   9..31 last access (ramzswap-time.ts)
+ *             bit 4 idle   5 huge: stored raw   6 incompressible: do not try again
+ *             7..8 priority of the codec   9..31 last access (ramzswap-time.ts)
  *             and for a slot its generation
  *
- *   header: a pool header (mem/pool.ts) whose page table that is, then
+ *   header: a pool header (mem/pool.ts) with that page table, then
  *   256 pool             260 pages of the device   264 most bytes of a block
  *   268 limit in frames, 0 for none               272 flags
  *   276 last generation  280 epoch                284 objects
  *   288 same-filled      292 huge                 296 in the store
- *   300 huge ever        304 most frames ever     308 blocks of half a page or less
+ *   300 huge pages ever  304 most frames ever     308 blocks of half a page or less
  *   312 second from which times of access are exact
  *   320 slot map (slot-map.ts)
  *   352 bytes of objects, f64                     360 codecs by priority
  *
- * Vital statistics: 8 bytes for a page that holds something, in leaves of 512;
- * 2^32 pages; a slot map of a quarter of a byte a slot.
+ * Costs: 8 bytes for a page that holds something, in leaves of 512 cells; a
+ * quarter of a byte for a slot. A device has up to 2^32 pages.
  *
- * Trade-offs: a page that is overwritten has two objects for a moment, because
- * the old one goes only when the new one is safe. The last access has 23 bits:
- * what is older than 24 days is known to 256 seconds only.
+ * Trade-offs: while a page is overwritten it has two objects, because the old one
+ * is freed only when the new one is stored. The time of the last access has 23
+ * bits: a time more than 24 days ago is exact to 256 seconds only.
  *
  * Source: ramzswap v3 (2009), and Linux 6.16 drivers/block/zram/zram_drv.c.
  */
@@ -105,9 +107,9 @@ import { slotToFree, slotMapStart, slotTake, slotsTaken, slotsThere } from './sl
 // ── flags ────────────────────────────────────────────────────────────────────
 
 // Flags of the device.
-const BACKED: u32 = 1; // huge pages are refused: they go to the store
+const BACKED: u32 = 1; // the pool refuses huge pages: they are for the store
 
-/** Number of the codec of a priority. */
+/** The number of the codec with this priority. */
 /* @inline */ function codecOf(front: usize, priority: u32): u32 {
   return load<u32>(front + CODECS + <usize>(priority << 2));
 }
@@ -131,12 +133,12 @@ export function isDevice(front: usize): bool {
 // ── life ─────────────────────────────────────────────────────────────────────
 
 /**
- * Creates a device; its pool is given it by ramzUse.
+ * Creates a device. Its pool is set later, by ramzUse.
  * @param pages of the device
  * @param slots of the backing store, 0 for none
- * @param epoch word that tells this one's slots from those of others
- * @param name its address, UTF-8
- * @returns the front; EINVAL; ENOMEM, and nothing is left
+ * @param epoch word that tells the slots of this device from those of other devices
+ * @param name address of the name, UTF-8
+ * @returns the front end; EINVAL; ENOMEM, and then nothing was created
  */
 export function ramzCreate(pages: u32, slots: u32, epoch: u32, name: usize, nameBytes: u32): u32 {
   if (pages == 0 || nameBytes == 0 || nameBytes > NAME_BYTES) return EINVAL;
@@ -158,7 +160,10 @@ export function ramzCreate(pages: u32, slots: u32, epoch: u32, name: usize, name
   return <u32>front;
 }
 
-/** Names pool, the most bytes of a block (a page with a longer one is huge), limit in frames (0: none). EINVAL. */
+/**
+ * Sets the pool, the most bytes of a block (a page with a longer block is huge) and the limit in frames (0: none).
+ * EINVAL.
+ */
 export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
   if (!isDevice(front) || !isPool(pool) || most >= PAGE_SIZE) return EINVAL;
   deviceAt(front).pool = <u32>pool;
@@ -169,7 +174,7 @@ export function ramzUse(front: usize, pool: usize, most: u32, limit: u32): u32 {
   return 0;
 }
 
-/** Names the codec of a priority; 0 is the one that writes use. EINVAL. */
+/** Sets the codec of a priority. Writes use priority 0. EINVAL. */
 export function ramzCodec(front: usize, priority: u32, codec: u32): u32 {
   if (!isDevice(front) || priority > PRIORITY_MASK) return EINVAL;
   store<u32>(front + CODECS + <usize>(priority << 2), codec);
@@ -179,7 +184,7 @@ export function ramzCodec(front: usize, priority: u32, codec: u32): u32 {
 
 // ── write ────────────────────────────────────────────────────────────────────
 
-/** Gives up what a cell holds, but not the cell. */
+/** Frees what a cell refers to. The cell itself stays. */
 function release(front: usize, cell: usize): void {
   const value = load<u32>(cell);
   const state = stateOf(cell);
@@ -212,7 +217,7 @@ function uncount(front: usize, state: u32, bytes: u32): void {
 }
 
 /**
- * Begins writing the page in the page buffer: a same-filled one is written.
+ * Begins to write the page in the page buffer. A same-filled page is written by this call.
  * @returns 0 written; COMPRESS: compress it, then ramzPut; EINVAL beyond the device; ENOMEM no frame for the table
  */
 export function ramzBegin(front: usize, index: u32): u32 {
@@ -227,7 +232,7 @@ export function ramzBegin(front: usize, index: u32): u32 {
   return 0;
 }
 
-/** ramzBegin, then all of it with a codec of the core. @param now second of this access */
+/** Writes a page with a codec of the core: ramzBegin, compression and ramzPut. @param now second of this access */
 export function ramzWrite(front: usize, index: u32, now: u32): u32 {
   const result = ramzBegin(front, index);
   if (result != COMPRESS) return result;
@@ -235,16 +240,19 @@ export function ramzWrite(front: usize, index: u32, now: u32): u32 {
 }
 
 /**
- * Writes a page: the block of `bytes` bytes in the block buffer, or with 0 bytes the page in the page buffer as it is. The
- * old one stays until that is done.
- * @returns 0; POOR a page that does not compress, which is for the store; OVER_LIMIT; ENOMEM; EINVAL
+ * Writes a page: the block of `bytes` bytes in the block buffer, or with 0 bytes the page in the page buffer, raw. The
+ * old data of the page stay until the new ones are stored.
+ * @returns 0; POOR: the page does not compress and is for the store; OVER_LIMIT; ENOMEM; EINVAL
  */
 export function ramzPut(front: usize, index: u32, bytes: u32, now: u32): u32 {
   if (!isDevice(front) || index >= deviceAt(front).pages || bytes > deviceAt(front).most) return EINVAL;
   return bytes == 0 && (deviceAt(front).flags & BACKED) != 0 ? POOR : put(front, index, bytes, now);
 }
 
-/** Writes the page in the page buffer as it is, also where there is a store: that has not taken it. As ramzPut. */
+/**
+ * Writes the page in the page buffer raw, even if there is a store, because the store did not take it. Results as
+ * ramzPut.
+ */
 export function ramzKeep(front: usize, index: u32, now: u32): u32 {
   return !isDevice(front) || index >= deviceAt(front).pages ? EINVAL : put(front, index, 0, now);
 }
@@ -266,13 +274,19 @@ function put(front: usize, index: u32, bytes: u32, now: u32): u32 {
   return 0;
 }
 
-/** A pool may have frames before it has objects, and keep those of an object that was given back. */
+/**
+ * Records the highest number of frames. A pool may have frames before it has objects, and may keep frames after an
+ * object was freed.
+ */
 function notePeak(front: usize): void {
   const frames = poolAt(deviceAt(front).pool).frames;
   if (frames > deviceAt(front).peak) deviceAt(front).peak = frames;
 }
 
-/** An object with the block in the block buffer, or the page in the page buffer (0 bytes). 0 beyond the limit; an error of malloc. */
+/**
+ * Makes an object of the block in the block buffer, or with 0 bytes of the page in the page buffer. 0 beyond the limit;
+ * an error of malloc.
+ */
 function objectOf(front: usize, bytes: u32): u32 {
   const pool = <usize>deviceAt(front).pool;
   const handle = bytes == 0 ? zpoolMallocRaw(pool) : zpoolMalloc(pool, bytes);
@@ -294,8 +308,9 @@ function objectOf(front: usize, bytes: u32): u32 {
 
 /**
  * Reads a page into the page buffer.
- * @returns PAGE_SIZE; IN_STORE: in OUT_SLOT and OUT_GENERATION; DECOMPRESS: a block of OUT_BLOCK_BYTES is in the block
- *   buffer, by the codec OUT_BLOCK_CODEC; EIO it does not decompress; EINVAL beyond the device
+ * @returns PAGE_SIZE; IN_STORE: the page is in the slot OUT_SLOT with the generation OUT_GENERATION; DECOMPRESS: the
+ *   block buffer has a block of OUT_BLOCK_BYTES, made by the codec OUT_BLOCK_CODEC; EIO: the block does not decompress;
+ *   EINVAL beyond the device
  */
 export function ramzRead(front: usize, index: u32, now: u32): u32 {
   if (!isDevice(front) || index >= deviceAt(front).pages) return EINVAL;
@@ -314,7 +329,7 @@ export function ramzRead(front: usize, index: u32, now: u32): u32 {
   return pageOf(front, value, state);
 }
 
-/** The page of an object: PAGE_SIZE, DECOMPRESS, EIO. */
+/** Decompresses the page of an object into the page buffer: PAGE_SIZE, DECOMPRESS, EIO as ramzRead. */
 function pageOf(front: usize, handle: u32, state: u32): u32 {
   const pool = <usize>deviceAt(front).pool;
   const codec = codecOf(front, priorityOf(state));
@@ -326,14 +341,14 @@ function pageOf(front: usize, handle: u32, state: u32): u32 {
   return DECOMPRESS;
 }
 
-/** Whether a page is in this very slot still. */
+/** 1 when a page is still in this slot, with this generation. */
 export function ramzIsIn(front: usize, index: u32, slot: u32, generation: u32): u32 {
   if (!isDevice(front)) return 0;
   const cell = cellOf(front, index);
   return cell != 0 && stateOf(cell) == (WRITTEN | (generation << KIND_BITS)) && load<u32>(cell) == slot ? 1 : 0;
 }
 
-/** A page is nothing again: it reads as zeros. Whether it was something. */
+/** Empties a page, so that it reads as zeros. 1 when the page held something. */
 export function ramzDrop(front: usize, index: u32): u32 {
   if (!isDevice(front)) return 0;
   const cell = cellOf(front, index);
@@ -346,8 +361,8 @@ export function ramzDrop(front: usize, index: u32): u32 {
 // ── going through the pages ──────────────────────────────────────────────────
 
 /**
- * The first page at or behind `index` that holds something: 1, with its number in OUT_KEY_LOW, OUT_PAGE_STATE and
- * OUT_PAGE_BYTES. 0 at the end.
+ * Finds the first page from `index` on that holds something. 1: its number in OUT_KEY_LOW, its state in OUT_PAGE_STATE,
+ * its bytes in OUT_PAGE_BYTES. 0 at the end.
  */
 export function ramzNext(front: usize, index: u32): u32 {
   if (!isDevice(front)) return 0;
@@ -360,8 +375,8 @@ export function ramzNext(front: usize, index: u32): u32 {
 }
 
 /**
- * Of the pages from `first` until before `end`, marks as idle the objects that were last accessed before this second, and no
- * others. How many there are.
+ * Marks objects as idle that were last accessed before this second, in the pages from `first` to `end` - 1. Removes the
+ * mark from the other objects of that range. Returns how many objects are idle.
  */
 export function ramzIdle(front: usize, second: u32, first: u32, end: u32): u32 {
   if (!isDevice(front)) return 0;
@@ -384,12 +399,12 @@ export function ramzIdle(front: usize, second: u32, first: u32, end: u32): u32 {
   return pages;
 }
 
-/** Second of the last access, of an object in that state. */
+/** The second of the last access, from the state of an object. 0 for any other state. */
 export function ramzSecond(front: usize, state: u32): u32 {
   return isDevice(front) && kindOfState(state) == ENTRY ? secondOf(front, state) : 0;
 }
 
-/** Marks an object as one that no codec makes smaller. */
+/** Marks an object as incompressible: recompression does not try it again. */
 export function ramzGiveUp(front: usize, index: u32): void {
   if (!isDevice(front)) return;
   const cell = cellOf(front, index);
@@ -400,8 +415,8 @@ export function ramzGiveUp(front: usize, index: u32): void {
 
 /**
  * Begins the write of an object to the store: takes a slot and composes it in the block buffer.
- * @returns bytes of the slot; its place in OUT_SLOT and OUT_GENERATION. ENOENT it is no object; ENOSPC no free slot; EIO it cannot
- *   be read
+ * @returns the bytes of the slot; where it goes in OUT_SLOT and OUT_GENERATION. ENOENT: the page is no object; ENOSPC:
+ *   no slot is free; EIO: the object cannot be read
  */
 export function ramzOut(front: usize, index: u32): u32 {
   if (!isDevice(front)) return EINVAL;
@@ -415,7 +430,10 @@ export function ramzOut(front: usize, index: u32): u32 {
   return compose(front, (state & HUGE) != 0 ? SLOT_RAW : slotCodecOf(codecOf(front, priorityOf(state))), length, slot);
 }
 
-/** Begins the write of the page in the page buffer, which is not in the pool. As ramzOut; ENOMEM no frame for the table. */
+/**
+ * Begins the write of the page in the page buffer to the store; it is not in the pool. Results as ramzOut, and EINVAL
+ * beyond the device.
+ */
 export function ramzDirect(front: usize, index: u32): u32 {
   if (!isDevice(front) || index >= deviceAt(front).pages) return EINVAL;
   const slot = slotTake(front + SLOTS);
@@ -424,7 +442,10 @@ export function ramzDirect(front: usize, index: u32): u32 {
   return compose(front, SLOT_RAW, PAGE_SIZE, slot);
 }
 
-/** A page is in the store now, in place of what it was. 0; ENOMEM no frame for the table, and the slot is the caller's to settle. */
+/**
+ * Records that a page is in the store now, in place of its old data. 0; ENOMEM: no frame for the table, and the caller
+ * must free the slot.
+ */
 export function ramzWritten(front: usize, index: u32, slot: u32, generation: u32): u32 {
   if (!isDevice(front) || index >= deviceAt(front).pages) return EINVAL;
   const cell = tableMake(front + POOL_INDEX, index, 0);
@@ -437,16 +458,17 @@ export function ramzWritten(front: usize, index: u32, slot: u32, generation: u32
 
 // ── recompression ────────────────────────────────────────────────────────────
 
-/** Whether a block of one size takes less of its pool than one of another. */
+/** True when a block of `bytes` bytes takes less room in the pool than a block of `than` bytes. */
 function isSmaller(pool: usize, bytes: u32, than: u32): bool {
   return zpoolRounded(pool, bytes) < zpoolRounded(pool, than);
 }
 
 /**
- * Puts a page's object into one with the block of `bytes` bytes in the block buffer, by the codec of that priority, if that
- * takes less memory.
- * @param threshold only if it has fewer bytes than that
- * @returns REPLACED; 0 it would not be smaller; TOO_LONG; ENOENT it is no object; ENOMEM no frame, or the limit; EIO, EINVAL
+ * Replaces the object of a page with one for the block of `bytes` bytes in the block buffer, if that takes less memory.
+ * The block was made by the codec of `priority`.
+ * @param threshold replaces only if the block has fewer bytes than this
+ * @returns REPLACED; 0: the block would not take less memory; TOO_LONG; ENOENT: the page is no object; ENOMEM: no
+ *   frame, or the limit is reached; EIO, EINVAL
  */
 export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32, threshold: u32): u32 {
   if (!isDevice(front) || bytes == 0 || bytes > deviceAt(front).most || priority > PRIORITY_MASK) return EINVAL;
@@ -469,7 +491,10 @@ export function ramzReplace(front: usize, index: u32, bytes: u32, priority: u32,
   return REPLACED;
 }
 
-/** The page of an object, for recompression: it is no access, but the page is not idle any more. As ramzRead; ENOENT it is no object. */
+/**
+ * Gives the page of an object, for recompression. This is not an access, but it removes the idle mark. Results as
+ * ramzRead; ENOENT: the page is no object.
+ */
 export function ramzPeek(front: usize, index: u32): u32 {
   if (!isDevice(front)) return EINVAL;
   const cell = cellOf(front, index);
@@ -478,7 +503,9 @@ export function ramzPeek(front: usize, index: u32): u32 {
   return pageOf(front, load<u32>(cell), stateOf(cell));
 }
 
-/** ramzPeek and ramzReplace with a codec of the core; DECOMPRESS when the page is by another. */
+/**
+ * Recompresses a page with a codec of the core: ramzPeek and ramzReplace. DECOMPRESS when another codec made the block.
+ */
 export function ramzRecompress(front: usize, index: u32, priority: u32, threshold: u32): u32 {
   const result = ramzPeek(front, index);
   if (result != PAGE_SIZE) return result;
@@ -488,7 +515,7 @@ export function ramzRecompress(front: usize, index: u32, priority: u32, threshol
 
 // ── figures ──────────────────────────────────────────────────────────────────
 
-/** One figure, RAMZ_OBJECTS and so on. */
+/** One figure of the device. RAMZ_OBJECTS and so on select it. */
 export function ramzFigure(front: usize, which: u32): f64 {
   if (!isDevice(front)) return 0;
   switch (which) {
@@ -519,7 +546,7 @@ export function ramzFigure(front: usize, which: u32): f64 {
   }
 }
 
-/** The highest number of frames from now on counts from what there is now. */
+/** Sets the highest number of frames to the current number. */
 export function ramzResetPeak(front: usize): void {
   if (isDevice(front)) deviceAt(front).peak = poolAt(deviceAt(front).pool).frames;
 }

@@ -1,24 +1,24 @@
 /**
  * Slot map: which slots of a backing store are in use.
  *
- * Two bits a slot, in frames of the RAM that are taken as slots are used for the
- * first time, one ahead: a writeback, whose purpose is to free memory, must not
- * need any.
+ * Two bits for each slot, in frames of the RAM. Such a frame is allocated before
+ * the first of its slots is needed, because writeback is there to free memory and
+ * must not need any.
  *
- *   state  0 free            1 used: a page's, or one that is being written
- *          2 doomed: to be freed at the store   3 being freed there
+ *   state  0 free            1 used: it holds a page, or is being written
+ *          2 to be freed at the store   3 being freed at the store
  *
- *   root, 28 bytes that lie with the owner
- *     0 slots of the store   4 frame of frame numbers   8 frames (that one too)
- *    12 slots used or being freed                      16 slots doomed
- *    20 where the search for a free slot goes on       24 for a doomed one
+ *   root, 28 bytes in the header of the front end
+ *     0 slots of the store   4 frame with the frame numbers   8 frames (that one too)
+ *    12 slots used, to be freed or being freed     16 slots to be freed
+ *    20 where the search for a free slot goes on   24 where that for one to free goes on
  *
- *   frame of frame numbers: 1024 words ──► maps, 16,384 slots each
- *   entry of a map   8 slots that are not free    12 slots doomed    16 its place + 1
+ *   frame with the frame numbers: 1024 words ──► maps, 16,384 slots each
+ *   frame entry of a map   8 slots that are not free    12 slots to be freed    16 its place + 1
  *
- * Vital statistics: a quarter of a byte a slot; 2^24 slots (64 GiB of pages).
- * Free slots are taken in ascending order from where the last was taken, so
- * that what is written together lies together.
+ * Costs: a quarter of a byte for a slot. There are up to 2^24 slots (64 GiB of
+ * pages). Free slots are taken in ascending order, from the last one taken on, so
+ * that pages that are written together lie together in the store.
  */
 import { NO_SLOT } from '../abi';
 import { frameAlloc, frameFree } from '../mem/frame';
@@ -80,17 +80,17 @@ class MapEntry {
   return ((<u32>root) & ~PAGE_MASK) | FRAME_SLOTS;
 }
 
-/** Frame of the nth map, 0 for none. */
+/** Frame number of the nth map, 0 when it does not exist. */
 function mapFrame(root: usize, nth: u32): u32 {
   return load<u32>(frameAddress(rootAt(root).top) + <usize>(nth << 2));
 }
 
-/** Slots in the nth map that exist. */
+/** How many slots of the store the nth map covers. */
 function mapSlots(root: usize, nth: u32): u32 {
   return min(rootAt(root).slots - (nth << MAP_BITS), MAP_SLOTS);
 }
 
-/** Maps that all slots take. */
+/** How many maps cover all slots. */
 function mapsOf(root: usize): u32 {
   return (rootAt(root).slots + MAP_SLOTS - 1) >> MAP_BITS;
 }
@@ -104,7 +104,7 @@ function addMap(root: usize, nth: u32): bool {
   return true;
 }
 
-/** Begins a map at a root of zeros. False without two frames. */
+/** Makes a slot map at a root of zeros. False when two frames are not available. */
 export function slotMapStart(root: usize, slots: u32): bool {
   const top = frameAlloc(ownerOf(root));
   if (top == 0) return false;
@@ -121,17 +121,17 @@ export function slotMapStart(root: usize, slots: u32): bool {
   return rootAt(root).frames;
 }
 
-/** Address of the number of doomed slots. */
+/** Address of the counter of slots to be freed. */
 export function slotsToFreeAt(root: usize): usize {
   return root + offsetof<Root>('toFree');
 }
 
-/** Slots that the map is for; 0 for none that has begun. */
+/** How many slots the map covers; 0 when there is no map. */
 export function slotsThere(root: usize): u32 {
   return rootAt(root).slots;
 }
 
-/** Slots that are not free: used, doomed or being freed. */
+/** Slots that are not free: used, to be freed or being freed. */
 /* @inline */ export function slotsTaken(root: usize): u32 {
   return rootAt(root).taken;
 }
@@ -140,7 +140,7 @@ function wordOf(frame: u32, slot: u32): usize {
   return frameAddress(frame) + <usize>(((slot & (MAP_SLOTS - 1)) >> 4) << 2);
 }
 
-/** State of a slot; free where no map is. */
+/** State of a slot. A slot that no map covers is free. */
 export function slotState(root: usize, slot: u32): u32 {
   if (rootAt(root).top == 0 || slot >= rootAt(root).slots) return SLOT_FREE;
   const frame = mapFrame(root, slot >> MAP_BITS);
@@ -161,7 +161,7 @@ function setState(root: usize, slot: u32, state: u32): void {
   rootAt(root).toFree += toFree;
 }
 
-/** The first slot of a state in a map from `from` on, NO_SLOT for none. */
+/** The first slot with this state in a map, from slot `from` on. NO_SLOT when there is none. */
 function seek(root: usize, nth: u32, from: u32, state: u32): u32 {
   const frame = mapFrame(root, nth);
   const end = (nth << MAP_BITS) + mapSlots(root, nth);
@@ -179,7 +179,10 @@ function seek(root: usize, nth: u32, from: u32, state: u32): u32 {
   return NO_SLOT;
 }
 
-/** The first slot of a state from `from` on, then from 0 on; only the maps that have one are looked into. */
+/**
+ * The first slot with this state, from slot `from` to the last one, then from slot 0. It looks only into maps that have
+ * such a slot.
+ */
 function find(root: usize, from: u32, state: u32): u32 {
   const maps = mapsOf(root);
   if (from >= rootAt(root).slots) from = 0;
@@ -197,7 +200,7 @@ function find(root: usize, from: u32, state: u32): u32 {
   return NO_SLOT;
 }
 
-/** Has a map ready for when the present ones are half full; without a frame they must do. */
+/** Adds a map when less than half a map of slots is left free. Without a frame for it, the present maps go on. */
 function growAhead(root: usize): void {
   const maps = mapsOf(root);
   const have = rootAt(root).frames - 1;
@@ -215,13 +218,13 @@ export function slotTake(root: usize): u32 {
   return slot;
 }
 
-/** A used slot is not needed any more. */
+/** A used slot is not needed any more: it is to be freed. */
 export function slotToFree(root: usize, slot: u32): void {
   setState(root, slot, SLOT_TO_FREE);
   rootAt(root).toFreeHint = slot;
 }
 
-/** A doomed slot, from now on being freed; NO_SLOT for none. */
+/** Takes a slot that is to be freed, and marks it as being freed. NO_SLOT when there is none. */
 export function slotFreeing(root: usize): u32 {
   if (rootAt(root).toFree == 0) return NO_SLOT;
   const slot = find(root, rootAt(root).toFreeHint, SLOT_TO_FREE);
@@ -230,14 +233,14 @@ export function slotFreeing(root: usize): u32 {
   return slot;
 }
 
-/** A slot that was being freed is free. */
+/** The store has freed a slot: the slot is free. */
 export function slotFreed(root: usize, slot: u32): void {
   if (slotState(root, slot) == SLOT_FREEING) setState(root, slot, SLOT_FREE);
 }
 
 // ── after a restore ──────────────────────────────────────────────────────────
 
-/** Dooms every slot that is not free: who knows of one that is in use says so with slotKeep. */
+/** Marks every slot that is not free as to be freed. The caller then calls slotKeep for each slot that holds a page. */
 export function slotsToFreeAll(root: usize): void {
   if (rootAt(root).top == 0) return;
   rootAt(root).toFree = 0;
@@ -252,7 +255,7 @@ export function slotsToFreeAll(root: usize): void {
   }
 }
 
-/** A doomed slot is in use all the same. */
+/** Marks a slot as used again, when slotsToFreeAll has marked it as to be freed. */
 export function slotKeep(root: usize, slot: u32): void {
   if (slotState(root, slot) == SLOT_TO_FREE) setState(root, slot, SLOT_USED);
 }

@@ -1,17 +1,17 @@
 /**
- * Slots: what a front end writes to a backing store, and how it knows it again.
+ * Slots: the format of what a front end writes to a backing store, and how it recognises its own data there.
  *
  *   0       4         5       6       8        12     16           20      24   28      32
  *   ┌───────┬─────────┬───────┬───────┬────────┬──────┬────────────┬───────┬────┬───────┬──────
  *   │ magic │ version │ codec │ 0     │ length │ slot │ generation │ epoch │ 0  │ crc32c│ data
  *   └───────┴─────────┴───────┴───────┴────────┴──────┴────────────┴───────┴────┴───────┴──────
  *
- *   codec       0 the page as it is, 1 an LZ4 block, others numbered by the front end
+ *   codec       0 a raw page, 1 an LZ4 block, other numbers: a codec of the front end
  *   length      bytes of data, 1 … 4096
- *   generation  counts the front end's writes; with the epoch, drawn when it was
- *               made, it tells what was written last from what a store kept,
- *               lost or took from elsewhere
- *   crc32c      of the bytes before it and the data
+ *   generation  counts the writes of the front end. The epoch is a random number from
+ *               its creation. Both together show whether the store gives the last
+ *               write to this slot, or an older write, or data of another front end
+ *   crc32c      over the header bytes before it and the data
  *
  * All words little-endian. A slot is composed and opened in the block buffer.
  */
@@ -43,7 +43,7 @@ class Header {
   return changetype<Header>(blockBuffer());
 }
 
-/** Where the data of a slot lie. */
+/** Address of the data of the slot in the block buffer. */
 /* @inline */ export function slotData(): usize {
   return blockBuffer() + <usize>SLOT_HEADER_BYTES;
 }
@@ -66,7 +66,10 @@ export function slotCompose(codec: u32, length: u32, slot: u32, generation: u32,
   return SLOT_HEADER_BYTES + length;
 }
 
-/** Whether `bytes` bytes that were read begin as the slot that was written. Its data may be damaged. */
+/**
+ * True when the `bytes` bytes that were read begin with the header of the slot that was written. The data may be
+ * damaged.
+ */
 export function slotIsKnown(bytes: u32, slot: u32, generation: u32, epoch: u32): bool {
   return (
     bytes > SLOT_HEADER_BYTES &&
@@ -78,7 +81,7 @@ export function slotIsKnown(bytes: u32, slot: u32, generation: u32, epoch: u32):
   );
 }
 
-/** Whether `bytes` bytes that were read are the slot that was written. */
+/** True when the `bytes` bytes that were read are the complete slot that was written. */
 export function slotIsWhole(bytes: u32, slot: u32, generation: u32, epoch: u32): bool {
   return (
     slotIsKnown(bytes, slot, generation, epoch) &&
@@ -89,12 +92,12 @@ export function slotIsWhole(bytes: u32, slot: u32, generation: u32, epoch: u32):
   );
 }
 
-/** Codec of a whole slot. */
+/** Codec of a complete slot. */
 export function slotCodec(): u32 {
   return header().kind >> 8;
 }
 
-/** Bytes of its data. */
+/** Bytes of the data of a complete slot. */
 export function slotLength(): u32 {
   return header().length;
 }

@@ -1,4 +1,4 @@
-/** The check of a zswap: that index, records, LRU, slot map and counters tell the same. */
+/** The check of a zswap: its index, records, LRU, slot map and counters must agree. */
 import {
   CODEC_MAX,
   COUNTER_COUNT,
@@ -71,7 +71,7 @@ export function zswapCheck(front: usize): u32 {
   return 0;
 }
 
-/** Pools exist and have as many entries as the header says in all; what is unused is zero. */
+/** The pools exist and have as many entries as the header says. Unused words are zero. */
 function headerCheck(front: usize): u32 {
   const home = <u32>(front >> PAGE_SHIFT);
   let entries: u32 = 0;
@@ -103,7 +103,7 @@ function headerCheck(front: usize): u32 {
     : broken(RULE_FRONT, home);
 }
 
-/** Every cell names something that there is, and there are as many of each kind as counted. */
+/** Every cell refers to something that exists, and there are as many cells of each kind as the counters say. */
 function cellsCheck(front: usize): u32 {
   const home = <u32>(front >> PAGE_SHIFT);
   const slots = front + SLOTS;
@@ -149,7 +149,7 @@ function cellsCheck(front: usize): u32 {
   return sums ? 0 : broken(RULE_FRONT, home);
 }
 
-/** Every record is that of its cell, and its object is there. */
+/** Every record belongs to a cell, and its object exists. */
 function recordsCheck(front: usize): u32 {
   const home = <u32>(front >> PAGE_SHIFT);
   let sum = frontAt(front).sum;
@@ -181,7 +181,7 @@ function recordsCheck(front: usize): u32 {
   return sum == 0 && raw == frontAt(front).raw && jobs == frontAt(front).inFlight ? 0 : broken(RULE_FRONT, home);
 }
 
-/** Whether the object at a span (mem/span.ts) begins with this key. */
+/** True when the object at a span (mem/span.ts) begins with this key. */
 function hasKey(from: usize, offset: u32, type: u32): bool {
   if (out(OUT_SIZE) <= KEY_BYTES) return false;
   const object = blockBuffer();

@@ -1,6 +1,6 @@
 /**
- * The pages of a zswap: storing one in the current pool, loading it, taking it out. What is in the store, or on its way there,
- * only goes here; it comes there in zswap-writeback.ts.
+ * The pages of a zswap: storing a page in the current pool, loading it, invalidating it. zswap-writeback.ts moves pages
+ * to the store. Here, pages in the store or on their way there are only removed.
  */
 import {
   BEING_WRITTEN,
@@ -76,13 +76,16 @@ function countPool(front: usize, index: u32, by: i32): void {
   if (usedAt(front, index).entries == 0 && index != frontAt(front).current) frontAt(front).drained += 1;
 }
 
-/** Takes the write of an entry away from it: it is as if none were under way. It goes to the end of the LRU that is named. */
+/**
+ * Cancels the write of an entry: when the write ends, its result is ignored. The caller puts the record back into the
+ * LRU.
+ */
 export function loseJob(front: usize, record: usize): void {
   recordAt(record).job = 0;
   frontAt(front).inFlight -= 1;
 }
 
-/** Frees an entry's object and record. The cell is the caller's. */
+/** Frees the object and record of an entry. The caller changes the cell. */
 export function dropRecord(front: usize, record: usize): void {
   const flags = recordAt(record).flags;
   zpoolFree(poolOf(record, front), recordAt(record).handle);
@@ -102,7 +105,7 @@ export function dropRecord(front: usize, record: usize): void {
   slabFree(front + POOL_DESCRIPTORS, record);
 }
 
-/** Gives up what a cell holds, but not the cell. */
+/** Frees what a cell refers to. The cell itself stays. */
 export function release(front: usize, cell: usize): void {
   const kind = kindOfCell(cell);
   const value = valueOf(cell);
@@ -118,7 +121,7 @@ export function release(front: usize, cell: usize): void {
   }
 }
 
-/** Takes a page out. Its cell may have moved meanwhile, when a raw key went. */
+/** Removes a page. The cell is looked up again, because removing a raw key may have moved it. */
 export function remove(front: usize, cell: usize, offset: u32, type: u32): void {
   release(front, cell);
   tableRemove(indexOf(front), cellOf(front, offset, type), offset);
@@ -127,10 +130,10 @@ export function remove(front: usize, cell: usize, offset: u32, type: u32): void 
 // ── store ────────────────────────────────────────────────────────────────────
 
 /**
- * Begins storing the page in the page buffer: an older copy goes, the limit is
- * looked at, a same-filled page is stored.
- * @returns 0 stored; COMPRESS: compress it, then zswapPut; FULL; EINVAL a bad
- *   key; ENOENT no frame for the index
+ * Begins to store the page in the page buffer: removes an older copy, tests the limit, and stores a same-filled page at
+ * once.
+ * @returns 0 stored; COMPRESS: compress the page, then call zswapPut; FULL; EINVAL a bad key; ENOENT no frame for the
+ *   index
  */
 export function zswapBegin(front: usize, offset: u32, type: u32): u32 {
   if (!isKey(front, offset, type)) return EINVAL;
@@ -160,7 +163,10 @@ export function zswapMost(front: usize): u32 {
   return isError(most) ? most : min(most, PAGE_SIZE - 1) - prefix(front);
 }
 
-/** zswapBegin, then all of it with a codec of the core. 0 stored; FULL, POOR, or an error of zswapBegin or zswapPut. */
+/**
+ * Stores a page with a codec of the core: zswapBegin, compression and zswapPut. 0 stored; FULL, POOR, or an error of
+ * zswapBegin or zswapPut.
+ */
 export function zswapStore(front: usize, offset: u32, type: u32): u32 {
   const result = zswapBegin(front, offset, type);
   if (result != COMPRESS) return result;
@@ -169,10 +175,10 @@ export function zswapStore(front: usize, offset: u32, type: u32): u32 {
 }
 
 /**
- * Puts a page into the current pool: the block of `bytes` bytes in the block
- * buffer, or with 0 bytes the page in the page buffer as it is.
- * @returns 0; POOR a page that does not compress, and is not to be kept; ENOMEM
- *   no frame for the object; ENOENT none for record or index; EINVAL
+ * Puts a page into the current pool: the block of `bytes` bytes in the block buffer, or with 0 bytes the page in the
+ * page buffer, raw.
+ * @returns 0; POOR: the page does not compress and raw pages are refused; ENOMEM no frame for the object; ENOENT no
+ *   frame for the record or the index; EINVAL
  */
 export function zswapPut(front: usize, offset: u32, type: u32, bytes: u32): u32 {
   const most = zswapMost(front);
@@ -198,7 +204,7 @@ export function zswapPut(front: usize, offset: u32, type: u32, bytes: u32): u32 
   return 0;
 }
 
-/** Record and cell of a new object. 0, or ENOENT without a frame and nothing has changed. */
+/** Makes the record and the cell of a new object. 0; ENOENT without a frame, and nothing has changed. */
 function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, raw: bool): u32 {
   const record = slabAlloc(front + POOL_DESCRIPTORS);
   if (record == 0) return ENOENT;
@@ -217,7 +223,7 @@ function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, ra
     slabFree(front + POOL_DESCRIPTORS, record);
     return ENOENT;
   }
-  // Foreign code may have stored the page meanwhile, in a codec of the caller's say.
+  // A foreign codec of the caller may have stored the same page meanwhile.
   if (stateOf(cell) != 0) {
     release(front, cell);
     cell = cellOf(front, offset, type);
@@ -241,9 +247,10 @@ function enter(front: usize, offset: u32, type: u32, index: u32, handle: u32, ra
 
 /**
  * Loads a page into the page buffer.
- * @param exclusive 1: a page that is loaded goes
- * @returns PAGE_SIZE; 0 not here; IN_STORE: in OUT_SLOT and OUT_GENERATION; BEING_WRITTEN: by OUT_JOB; DECOMPRESS: a block of
- *   OUT_BLOCK_BYTES is in the block buffer, by the codec OUT_BLOCK_CODEC; EIO it does not decompress
+ * @param exclusive 1: the page is removed when it was loaded
+ * @returns PAGE_SIZE; 0: the page is not here; IN_STORE: it is in the slot OUT_SLOT with the generation OUT_GENERATION;
+ *   BEING_WRITTEN: by the write OUT_JOB; DECOMPRESS: the block buffer has a block of OUT_BLOCK_BYTES, made by the codec
+ *   OUT_BLOCK_CODEC; EIO: the block does not decompress
  */
 export function zswapLoad(front: usize, offset: u32, type: u32, exclusive: u32): u32 {
   if (!isFront(front)) return EINVAL;
@@ -272,14 +279,14 @@ export function zswapLoad(front: usize, offset: u32, type: u32, exclusive: u32):
   return PAGE_SIZE;
 }
 
-/** Whether a page is in this very slot still. */
+/** 1 when a page is still in this slot, with this generation. */
 export function zswapIsIn(front: usize, offset: u32, type: u32, slot: u32, generation: u32): u32 {
   if (!isFront(front)) return 0;
   const cell = cellOf(front, offset, type);
   return cell != 0 && stateOf(cell) == (WRITTEN | (generation << KIND_BITS)) && valueOf(cell) == slot ? 1 : 0;
 }
 
-/** An entry is used: it is not to be written now. */
+/** Marks an entry as used. A write of it that is under way is cancelled: the page stays in the pool. */
 function touch(front: usize, record: usize): void {
   recordAt(record).flags |= REFERENCED;
   if (recordAt(record).job == 0) return;
@@ -287,7 +294,7 @@ function touch(front: usize, record: usize): void {
   if (prefix(front) == 0) listPush(front + POOL_LRU, record, LINKS);
 }
 
-/** The page of an entry into the page buffer: PAGE_SIZE, DECOMPRESS, EIO. */
+/** Decompresses the page of an entry into the page buffer: PAGE_SIZE, DECOMPRESS, EIO as zswapLoad. */
 export function pageOf(front: usize, record: usize): u32 {
   const pool = poolOf(record, front);
   const codec = usedAt(front, poolIndex(record)).codec;
@@ -303,7 +310,9 @@ export function pageOf(front: usize, record: usize): u32 {
   return DECOMPRESS;
 }
 
-/** Copies an entry's block, or raw page, out of the pool: its bytes, EIO when the object is gone. */
+/**
+ * Copies the block, or raw page, of an entry out of the pool. Returns its bytes; EIO when the object does not exist.
+ */
 export function blockOf(front: usize, record: usize, to: usize): u32 {
   const at: u32 = (recordAt(record).flags & RAW) != 0 ? 0 : prefix(front);
   return objectOut(poolOf(record, front), recordAt(record).handle, at, to);
@@ -311,7 +320,7 @@ export function blockOf(front: usize, record: usize, to: usize): u32 {
 
 // ── invalidate ───────────────────────────────────────────────────────────────
 
-/** Takes a page out. Whether it was there. */
+/** Removes a page. 1 when it was there. */
 export function zswapInvalidate(front: usize, offset: u32, type: u32): u32 {
   if (!isFront(front)) return 0;
   const cell = cellOf(front, offset, type);
@@ -320,12 +329,13 @@ export function zswapInvalidate(front: usize, offset: u32, type: u32): u32 {
   return 1;
 }
 
-/** Takes out all pages of a type: how many they were. */
+/** Removes all pages of a type. Returns how many there were. */
 export function zswapInvalidateArea(front: usize, type: u32): u32 {
   if (!isFront(front)) return 0;
   let pages: u32 = 0;
   let before: u32;
-  // Joined leaves may bring keys behind the place that was reached: hence rounds, until one finds none.
+  // When leaves are merged, keys may move behind the place that this walk has reached. So walk again until a walk finds
+  // none.
   do {
     before = pages;
     let place: u32 = 0;
@@ -343,7 +353,7 @@ export function zswapInvalidateArea(front: usize, type: u32): u32 {
   return pages;
 }
 
-/** Whether there is no page of this type. */
+/** 1 when a page with this key is there, else 0. */
 export function zswapHas(front: usize, offset: u32, type: u32): u32 {
   return isFront(front) && cellOf(front, offset, type) != 0 ? 1 : 0;
 }

@@ -1,12 +1,12 @@
-/** The layout of a zswap in its header, records and cells; the picture is in zswap.ts. */
+/** The layout of a zswap in its header, records and cells. The comment in zswap.ts shows it. */
 import { COUNTER_COUNT, KIND_MASK, VICTIM_PAGE, POOLS_OF_ZSWAP } from '../abi';
 import { POOL_INDEX, ZSWAP, kindOf, poolAt, poolOption } from '../mem/pool';
 import { cellSet, stateOf, tableFind, termOf } from '../page/table';
 import { KIND_BITS, SLOTS } from './backed';
 
-// Further kinds of cells, of which only the core knows (abi.ts has the others).
+// Further kinds of cells, which only the core uses (abi.ts has the others).
 export const PENDING: u32 = 9;
-export const RAW_KEY: u32 = 13; // under (handle, pool): the record of a page kept raw
+export const RAW_KEY: u32 = 13; // under (handle, pool): the record of a raw page
 
 // Flags of a record, above the number of its pool.
 export const POOL_MASK: u32 = 0xff;
@@ -15,7 +15,7 @@ export const RAW: u32 = 1 << 9;
 
 export const RECORD_BYTES: u32 = 28;
 export const LINKS: usize = 16;
-/** Bytes of the key before a block, when victims are pages. */
+/** Bytes of the page's key before its block, when victims are pages. */
 export const KEY_BYTES: u32 = 8;
 
 // Options of the header.
@@ -23,8 +23,8 @@ export const FRONT_VICTIMS: u32 = 0; // VICTIM_ENTRY or VICTIM_PAGE
 // Flags that may change.
 export const SAME_FILLED: u32 = 1;
 export const KEEP_RAW: u32 = 2;
-export const REACHED_FULL: u32 = 4; // the limit was, and no page is taken until the accept threshold
-export const PAYING: u32 = 8; // the limit was, and stores write back until the accept threshold
+export const REACHED_FULL: u32 = 4; // the limit was reached: no page is taken until the accept threshold
+export const PAYING: u32 = 8; // the limit was reached: stores write back more until the accept threshold
 export const LIMIT_FLAGS: u32 = REACHED_FULL | PAYING;
 export const FLAGS_MAX: u32 = 15;
 
@@ -33,7 +33,7 @@ export const POOLS: usize = 416;
 export const POOL_COUNT: u32 = POOLS_OF_ZSWAP;
 export const POOL_BYTES: usize = 12;
 export const BUDGET: usize = POOLS + <usize>POOL_COUNT * POOL_BYTES; // pages that may still be written back (f64)
-export const VICTIM: usize = BUDGET + 8; // the victim that is kept (zswap-victim.ts), three words
+export const VICTIM: usize = BUDGET + 8; // the kept victim (zswap-victim.ts), three words
 export const VICTIM_END: usize = VICTIM + 12;
 
 
@@ -96,7 +96,7 @@ export class Record {
   return changetype<Used>(front + POOLS + <usize>index * POOL_BYTES);
 }
 
-/** The victim that is kept (zswap-victim.ts). */
+/** The kept victim (zswap-victim.ts). */
 /* @inline */ export function victimAt(front: usize): Victim {
   return changetype<Victim>(front + VICTIM);
 }
@@ -104,8 +104,8 @@ export class Record {
 // ── settings ─────────────────────────────────────────────────────────────────
 
 /**
- * Checksum of the settings, a part of that of the header (mem/pool.ts). It covers words that check() cannot derive from other
- * words and that change only when somebody sets them, the budget and the victim that is kept.
+ * Checksum of the settings, a part of the header's checksum (mem/pool.ts). It covers words that check() cannot derive
+ * from other words and that change only when they are set. The budget and the kept victim are covered, too.
  */
 export function zswapSettings(front: usize): u32 {
   let sum = frontAt(front).limitPercent;
@@ -119,21 +119,21 @@ export function zswapSettings(front: usize): u32 {
   return sum ^ writebackChecksum(front);
 }
 
-/** The part of the budget and the victim in that checksum. */
+/** The part of that checksum for the budget and the kept victim. */
 function writebackChecksum(front: usize): u32 {
   let sum: u32 = 0;
   for (let at = BUDGET; at < VICTIM_END; at += 4) sum = rotl<u32>(sum, 13) ^ load<u32>(front + at);
   return sum;
 }
 
-/** Sets the budget: it changes with every page that is written back. */
+/** Sets the budget and corrects the checksum. This happens for every page that is written back. */
 export function setBudget(front: usize, left: f64): void {
   const before = writebackChecksum(front);
   store<f64>(front + BUDGET, left);
   poolAt(front).check ^= before ^ writebackChecksum(front);
 }
 
-/** Sets the victim that is kept: its frame (0: none), the number of its pool, and where the walk over its objects goes on. */
+/** Sets the kept victim: its frame (0: none), the number of its pool, and the cursor of the walk over its objects. */
 export function setVictim(front: usize, frame: u32, index: u32, cursor: u32): void {
   const before = writebackChecksum(front);
   store<u32>(front + VICTIM, frame);
@@ -156,7 +156,7 @@ export function setVictim(front: usize, frame: u32, index: u32, cursor: u32): vo
   return load<u32>(cell);
 }
 
-/** @param low word of the cell's key */
+/** Sets a cell. @param low the low word of its key */
 export function setCell(front: usize, cell: usize, low: u32, kind: u32, value: u32, generation: u32): void {
   cellSet(indexOf(front), cell, low, value, kind | (generation << KIND_BITS));
 }
@@ -169,12 +169,12 @@ export function setCell(front: usize, cell: usize, low: u32, kind: u32, value: u
   return <usize>usedAt(front, poolIndex(record)).pool;
 }
 
-/** Bytes before the block of an object. */
+/** How many bytes of an object lie before the block. */
 /* @inline */ export function prefix(front: usize): u32 {
   return poolOption(front, FRONT_VICTIMS) == VICTIM_PAGE ? KEY_BYTES : 0;
 }
 
-/** What a record adds to the sum of all: its object and whether that is a page as it is. */
+/** What a record adds to the sum over all records: its handle, its pool and whether its page is raw. */
 export function recordTerm(record: usize): u32 {
   return termOf(record, (<u64>recordAt(record).handle) | ((<u64>(recordAt(record).flags & (POOL_MASK | RAW))) << 32));
 }
@@ -187,7 +187,7 @@ export function isFront(front: usize): bool {
   return tableFind(indexOf(front), offset, type);
 }
 
-/** Counts one more. @param which POOL_LIMIT_HIT and so on */
+/** Adds one to a counter. @param which POOL_LIMIT_HIT and so on */
 export function zswapCount(front: usize, which: u32): void {
   if (!isFront(front) || which >= COUNTER_COUNT) return;
   const at = front + COUNTERS + <usize>(which << 2);

@@ -1,28 +1,31 @@
 /**
- * The limit of a zswap: how many frames it may have, when a page is refused, and
- * how much each store writes back so that the limit is hardly ever reached.
+ * The limit of a zswap: how many frames it may have, when it refuses a page, and
+ * how much each store writes back, so that the limit is rarely reached.
  *
  *   frames   accept threshold        mark             limit
  *   ──────────────┼───────────────────┼─────────────────┼──
  *                 └─ records age      └─ stores owe 1 … OWED_MOST entries
  *
- * With a backing store, a store above the mark, which is in the middle between
- * the accept threshold and the limit, owes the more entries the nearer the limit
- * is. That depends on frames and settings only, so a RAM that was restored goes
- * on where it was. When the limit is reached all the same, the store that met it
- * makes room for its page only, and those behind it owe OWED_PAYING each until
- * the accept threshold: PAYING says so. Without a store pages are refused that
- * long: REACHED_FULL.
+ * "A store owes n entries" means: the call writes n entries back, beside storing
+ * its own page. The mark lies in the middle between the accept threshold and the
+ * limit. Above the mark every store owes entries, if there is a backing store: the
+ * nearer to the limit, the more. This depends on frames and settings only, so a
+ * restored RAM goes on in the same way.
  *
- * Where victims are pages, a store takes one more victim until it has paid, and
- * writes the last one to its end, but no more than 8 entries in all, or as many as
- * it owes. What is left of the victim is kept (zswap-victim.ts), and the next
- * stores owe at least one entry, so that they go on with it.
+ * When the limit is reached nevertheless, the store that reached it makes room for
+ * its own page only. Each later store owes OWED_PAYING entries until the accept
+ * threshold is reached; the flag PAYING says so. Without a backing store, pages
+ * are refused until then; the flag REACHED_FULL says so.
  *
- * What is written next is found by passing over records that were used. So that
- * no store has to pass over all of them, each one above the accept threshold
- * passes over some in advance: what the next victims would have done, in the same
- * order.
+ * Where victims are pages, a store takes further victims until it has written what
+ * it owes. It writes the last victim completely, but not more than 8 entries in
+ * all, or as many as it owes. The rest of that victim is kept (zswap-victim.ts).
+ * While a victim is kept, each store owes at least one entry and goes on with it.
+ *
+ * The search for the next victim skips records that were used since the last
+ * search, and clears their mark. So that no store has to skip very many, each
+ * store above the accept threshold skips some in advance, in the same order as
+ * the search itself.
  */
 import { OUT_OWED, POOL_LIMIT_HIT } from '../abi';
 import { listTail, listToFront } from '../base/list';
@@ -47,11 +50,11 @@ import {
   zswapCount,
 } from './zswap-layout';
 
-/** The most entries that a store owes. */
+/** The most entries that a store owes because of the number of frames. */
 const OWED_MOST: u32 = 16;
-/** What it owes when the limit was reached, until the accept threshold. */
+/** Entries that a store owes after the limit was reached, until the accept threshold. */
 const OWED_PAYING: u32 = 8;
-/** Records that a store passes over in advance. */
+/** How many records a store skips in advance, at most. */
 const AGED: u32 = 32;
 
 /** Frames of a zswap: its pools, index, records, slot map. */
@@ -69,17 +72,23 @@ export function zswapFrames(front: usize): u32 {
   return <u32>((<u64>frames * percent) / 100);
 }
 
-/** The limit in frames: the percentage, or all that the RAM can still give. */
+/** The limit in frames: the percentage of the RAM, but not more frames than the RAM can give. */
 export function limitOf(front: usize, frames: u32): u32 {
   return min(percentOf(boot(BOOT_FRAMES), frontAt(front).limitPercent), frames + framesFree());
 }
 
-/** Frames down to which pages are to go once the limit was reached: the accept threshold, at least one below the limit. */
+/**
+ * The number of frames at which pages are accepted again after the limit was reached: the accept threshold, at least
+ * one below the limit.
+ */
 function targetOf(front: usize, limit: u32): u32 {
   return min(percentOf(limit, frontAt(front).thresholdPercent), max(limit, 1) - 1);
 }
 
-/** Whether the limit is reached, or was and is not yet left by enough. In OUT_OWED entries that the store is to write back, page or not. */
+/**
+ * True when the limit is reached, or was reached and the accept threshold is not. OUT_OWED has the entries that this
+ * store owes, in either case.
+ */
 export function isFull(front: usize): bool {
   const frames = zswapFrames(front);
   const limit = limitOf(front, frames);
@@ -96,7 +105,7 @@ export function isFull(front: usize): bool {
   return false;
 }
 
-/** Entries that a store is to write back with so many frames. */
+/** Entries that a store owes with this number of frames. */
 function owed(front: usize, frames: u32, limit: u32): u32 {
   const target = targetOf(front, limit);
   const kept = <u32>(victimAt(front).frame != 0);
@@ -112,10 +121,10 @@ function owed(front: usize, frames: u32, limit: u32): u32 {
 }
 
 /**
- * The least recently used record that is not referenced, where those that are
- * lose that and go to the front.
- * @param most that it passes over
- * @returns 0 when there is none, or it lies behind more
+ * Finds the least recently used record that is not referenced. It skips referenced records: they lose that flag and
+ * move to the front.
+ * @param most how many records it may skip
+ * @returns 0 when there is no such record, or more would have to be skipped
  */
 export function nextVictim(front: usize, most: u32): usize {
   for (let record = listTail(front + POOL_LRU, LINKS); record != 0; record = listTail(front + POOL_LRU, LINKS)) {
@@ -128,12 +137,15 @@ export function nextVictim(front: usize, most: u32): usize {
   return 0;
 }
 
-/** Accepts pages again though the threshold is not reached yet: stores owe what lies between. */
+/** Accepts pages again before the accept threshold is reached. Stores then owe entries until it is (PAYING). */
 export function zswapAccept(front: usize): void {
   if (isFront(front)) frontAt(front).flags = (frontAt(front).flags & ~REACHED_FULL) | PAYING;
 }
 
-/** Frames to give back until pages are accepted again: down to the accept threshold, at least one below the limit. */
+/**
+ * How many frames must be given back until pages are accepted again: down to the accept threshold, at least one below
+ * the limit.
+ */
 export function zswapExcess(front: usize): u32 {
   if (!isFront(front)) return 0;
   const frames = zswapFrames(front);

@@ -1,6 +1,6 @@
 /**
- * A zswap in a RAM that was restored: what is settled before it is opened again, what tells its store, what it has to remember, and
- * how it goes when nobody opens it.
+ * A zswap in a restored RAM: what changes before it is opened again, which of its slots show whether a store is the
+ * right one, its budget, and how it is destroyed when it is not opened.
  */
 import { EBUSY, EINVAL, OUT_GENERATION, OUT_KEY_HIGH, OUT_KEY_LOW, OUT_PLACE, OUT_SLOT, WRITTEN } from '../abi';
 import { listAppend } from '../base/list';
@@ -30,8 +30,9 @@ import {
 import { zswapVictimEnd } from './zswap-victim';
 
 /**
- * What was under way when the image was made counts as not done: an entry whose write had not ended is an entry again, a page that
- * was on its way to the store is not there, and slots that no page is in are doomed. 0; EINVAL.
+ * Treats writes that had not ended when the image was made as not done. An entry that was being written is an ordinary
+ * entry again. A page that was refused and on its way to the store is removed. Slots that hold no page are to be freed.
+ * 0; EINVAL.
  */
 export function zswapSettle(front: usize): u32 {
   if (!isFront(front)) return EINVAL;
@@ -44,7 +45,8 @@ export function zswapSettle(front: usize): u32 {
     loseJob(front, record);
     if (prefix(front) == 0) listAppend(front + POOL_LRU, record, LINKS);
   }
-  // Joined leaves may bring cells behind the place that was reached: hence more than one round.
+  // When leaves are merged, cells may move behind the place that this walk has reached. So walk again until none is
+  // left.
   while (frontAt(front).pending != 0) {
     let place: u32 = 0;
     for (let cell = tableNext(indexOf(front), 0); cell != 0; cell = tableNext(indexOf(front), place)) {
@@ -63,7 +65,10 @@ export function zswapSettle(front: usize): u32 {
   return 0;
 }
 
-/** The next page in the store from a place on (0: the first): its slot in OUT_SLOT, its generation in OUT_GENERATION, 1; 0 at the end. */
+/**
+ * Finds the next page in the store, from a place in the index on (0: the first). 1: its slot in OUT_SLOT, its
+ * generation in OUT_GENERATION. 0 at the end.
+ */
 export function zswapWritten(front: usize, place: u32): u32 {
   if (!isFront(front)) return 0;
   for (let cell = tableNext(indexOf(front), place); cell != 0; cell = tableNext(indexOf(front), out(OUT_PLACE) + 1)) {
@@ -77,17 +82,20 @@ export function zswapWritten(front: usize, place: u32): u32 {
   return 0;
 }
 
-/** Pages that may still be written back, Infinity without a limit; 0 for no zswap. */
+/** Pages that may still be written back; Infinity without a limit. 0 when the front end is no zswap. */
 export function zswapBudget(front: usize): f64 {
   return isFront(front) ? load<f64>(front + BUDGET) : 0;
 }
 
-/** Keeps that number, of at least 0. */
+/** Sets how many pages may still be written back, at least 0. */
 export function zswapSetBudget(front: usize, left: f64): void {
   if (isFront(front)) setBudget(front, left);
 }
 
-/** Destroys a zswap with its pools. 0; EINVAL; EBUSY while an object of one is mapped or a victim isolated, and nothing changes. */
+/**
+ * Destroys a zswap with its pools. 0; EINVAL; EBUSY while an object is mapped or a victim isolated in a pool: then
+ * nothing changes.
+ */
 export function zswapDestroy(front: usize): u32 {
   if (!isFront(front)) return EINVAL;
   zswapVictimEnd(front);
@@ -97,7 +105,7 @@ export function zswapDestroy(front: usize): u32 {
   }
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
     const pool = <usize>usedAt(front, index).pool;
-    // One pool may be there twice, with two codecs.
+    // A pool may be in the list twice, with two codecs.
     if (pool != 0 && kindOf(pool) != 0) zpoolDestroy(pool);
   }
   return zpoolDestroy(front);

@@ -1,17 +1,18 @@
 /**
- * The victim of a zswap that several stores write, where victims are pages.
+ * The kept victim of a zswap: a victim that several stores write back, one after
+ * the other. Only where victims are pages.
  *
- * A zspage may have more objects than one store is to write. So a store writes
+ * A zspage may have more objects than one store should write. So a store writes
  * some of them and keeps the victim: it stays isolated in its pool, and the header
- * says which it is and where the walk over its objects goes on. The next store
- * goes on with it. A pool puts no object into an isolated victim, so what is left
- * only becomes less. When nothing is left behind the cursor, by whatever call, the
- * reclaim of the victim ends, and its frames come back if it is empty.
+ * has its frame and the cursor of the walk over its objects. The next store goes
+ * on with it. A pool puts no new object into an isolated victim, so its objects
+ * only become fewer. When no object is left behind the cursor, for any reason, the
+ * reclaim of the victim ends, and its frames are freed if it is empty.
  *
  *   1192 victim: its frame, 0 for none   1196 number of its pool   1200 cursor
  *
- * These words are state of the RAM like any other: an image may be made while a
- * victim is kept, and a zswap that is opened in it goes on with that victim.
+ * These words are a part of the RAM's state. An image may be made while a victim
+ * is kept; the zswap that is opened from it goes on with that victim.
  */
 import { OUT_CURSOR, OUT_POOL } from '../abi';
 import { isError } from '../base/errno';
@@ -21,12 +22,15 @@ import { out, setOut } from '../mem/scratch';
 import { zpoolRelease, zpoolRunDeferred, zpoolVictimNext } from '../zpool';
 import { POOL_COUNT, isFront, setVictim, usedAt, victimAt } from './zswap-layout';
 
-/** Keeps an isolated victim of one of the pools, to go on with at a cursor. There is none so far. */
+/** Keeps an isolated victim of a pool, with the cursor to go on from. No other victim may be kept. */
 export function zswapVictimKeep(front: usize, index: u32, victim: u32, cursor: u32): void {
   if (isFront(front) && index < POOL_COUNT) setVictim(front, victim, index, cursor);
 }
 
-/** The victim that is kept. From now on it is not: the caller releases it. Its pool in OUT_POOL, the cursor in OUT_CURSOR. 0 for none. */
+/**
+ * Takes the kept victim: it is not kept any more, and the caller must release it. Its pool is in OUT_POOL, the cursor
+ * in OUT_CURSOR. 0 for none.
+ */
 export function zswapVictimTake(front: usize): u32 {
   if (!isFront(front)) return 0;
   const victim = victimAt(front).frame;
@@ -36,7 +40,7 @@ export function zswapVictimTake(front: usize): u32 {
   return victim;
 }
 
-/** Ends the reclaim of the victim that is kept, if there is one. */
+/** Ends the reclaim of the kept victim, if there is one. */
 export function zswapVictimEnd(front: usize): void {
   const victim = zswapVictimTake(front);
   if (victim == 0) return;
@@ -45,14 +49,17 @@ export function zswapVictimEnd(front: usize): void {
   zpoolRunDeferred(pool, 0);
 }
 
-/** The same if no object of it is left to be written. An object of this pool has gone. */
+/**
+ * Called when an object of this pool was freed. Ends the reclaim of the kept victim if no object of it is left to
+ * write.
+ */
 export function victimShrinks(front: usize, index: u32): void {
   const victim = victimAt(front);
   if (victim.frame == 0 || victim.index != index) return;
   if (zpoolVictimNext(usedAt(front, index).pool, victim.frame, victim.cursor) == 0) zswapVictimEnd(front);
 }
 
-/** Whether what the header says of a victim is so. */
+/** True when the words in the header that describe the kept victim are valid. */
 export function victimIsSound(front: usize): bool {
   const victim = victimAt(front);
   if (victim.frame == 0) return (victim.index | victim.cursor) == 0;
@@ -61,7 +68,7 @@ export function victimIsSound(front: usize): bool {
   return next != 0 && !isError(next);
 }
 
-/** Victims that are kept, in the whole RAM. */
+/** How many victims are kept in the whole RAM. */
 export function zswapVictims(): u32 {
   let victims: u32 = 0;
   for (let pool = boot(BOOT_POOL_HEAD); pool != 0; pool = poolAt(pool).next) {

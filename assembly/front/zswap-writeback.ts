@@ -1,6 +1,7 @@
 /**
- * Writing pages of a zswap to its store: which record is next, and the two ends of a write, between which the caller asks the
- * store. Nothing is assumed about what happens in between: the second end looks everything up again.
+ * Writing pages of a zswap to its store: which record is next, and the two calls for a write. The first call composes
+ * the slot, then the caller calls the store, then the second call records the result. Anything may happen in between,
+ * so the second call looks everything up again.
  */
 import {
   DECOMPRESS,
@@ -55,15 +56,17 @@ import {
 } from './zswap-layout';
 
 /**
- * Takes the next victim by entry: the least recently used record, where one that
- * is referenced is passed over once.
- * @returns the record, for zswapWrite; 0 when there is none without a job
+ * Takes the next victim by entry: the least recently used record. A referenced record is skipped once.
+ * @returns the record, for zswapWrite; 0 when every record is being written or there is none
  */
 export function zswapVictim(front: usize): u32 {
   return isFront(front) && prefix(front) == 0 ? <u32>nextVictim(front, <u32>-1) : 0;
 }
 
-/** The record of an object of one of the pools, 0 for an object that is not ours or has a job. */
+/**
+ * The record of an object of a pool. 0 when the object belongs to no entry of this zswap, or its entry is being
+ * written.
+ */
 export function zswapOwner(front: usize, index: u32, handle: u32): u32 {
   if (!isFront(front) || prefix(front) == 0 || index >= POOL_COUNT) return 0;
   const pool = <usize>usedAt(front, index).pool;
@@ -83,7 +86,7 @@ export function zswapOwner(front: usize, index: u32, handle: u32): u32 {
   return recordAt(record).handle == handle && poolIndex(record) == index && recordAt(record).job == 0 ? record : 0;
 }
 
-/** A new number that is not 0; what it is compared with lasts less long than it takes to come round. */
+/** A new number for a write, not 0. It wraps around, but only after more writes than can be under way at once. */
 function nextJob(front: usize): u32 {
   frontAt(front).lastJob = max<u32>(frontAt(front).lastJob + 1, 1);
   return frontAt(front).lastJob;
@@ -91,9 +94,10 @@ function nextJob(front: usize): u32 {
 
 /**
  * Begins the write of an entry: takes a slot and composes it in the block buffer.
- * @param raw 1: the page as it is, not its block. By a codec that is not of the core, the page buffer must hold it
- * @returns bytes of the slot; for zswapWriteEnd OUT_JOB, OUT_SLOT, OUT_GENERATION, and the key of the page in OUT_KEY_LOW
- *   and OUT_KEY_HIGH. ENOSPC no free slot, EIO the entry cannot be read
+ * @param raw 1: writes the raw page, not its block. If a foreign codec made the block, the page must be in the page
+ *   buffer
+ * @returns the bytes of the slot; for zswapWriteEnd OUT_JOB, OUT_SLOT and OUT_GENERATION, and the key of the page in
+ *   OUT_KEY_LOW and OUT_KEY_HIGH. ENOSPC: no slot is free; EIO: the entry cannot be read
  */
 export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
   const codec = usedAt(front, poolIndex(record)).codec;
@@ -123,7 +127,10 @@ export function zswapWrite(front: usize, record: usize, raw: u32): u32 {
   return bytes;
 }
 
-/** The page of an entry that is by a foreign codec: bytes of its block in the block buffer, OUT_BLOCK_CODEC; 0 when it is not. EIO. */
+/**
+ * Puts the block of an entry into the block buffer, if a foreign codec made it. Returns its bytes, with the codec in
+ * OUT_BLOCK_CODEC; 0 when no foreign codec made it; EIO.
+ */
 export function zswapForeign(front: usize, record: usize): u32 {
   if (!isFront(front)) return EIO;
   const result =
@@ -135,10 +142,10 @@ export function zswapForeign(front: usize, record: usize): u32 {
 
 /**
  * Ends a write of an entry.
- * @param end WRITE_DONE: the slot holds it now. WRITE_FAILED: the slot may hold anything. WRITE_LATE: it may still happen,
- *   and the slot stays taken until frontSettled
- * @returns 1: the page is in the store and no more in the pool. 0: it stays where it is or has gone meanwhile; the slot
- *   is doomed
+ * @param end WRITE_DONE: the slot holds the page. WRITE_FAILED: the slot may hold anything. WRITE_LATE: the write may
+ *   still happen, and the slot stays in use until frontSettled
+ * @returns 1: the page is in the store and no longer in the pool. 0: it stays in the pool, or was removed meanwhile;
+ *   the slot is to be freed
  */
 export function zswapWriteEnd(
   front: usize,
@@ -154,7 +161,7 @@ export function zswapWriteEnd(
   const ours = cell != 0 && kindOfCell(cell) == ENTRY && recordAt(valueOf(cell)).job == job;
   if (ours && end == WRITE_DONE) {
     dropRecord(front, valueOf(cell));
-    // A raw key that went may have moved the cell.
+    // Removing a raw key may have moved the cell: look it up again.
     setCell(front, cellOf(front, offset, type), offset, WRITTEN, slot, generation);
     frontAt(front).written += 1;
     zswapCount(front, WRITTEN_BACK);
@@ -171,8 +178,9 @@ export function zswapWriteEnd(
 }
 
 /**
- * A page that was refused is to go to the store: it is pending from now on, in place of what was there. The caller keeps it.
- * @returns its job; EINVAL, ENOMEM no frame for the index
+ * Makes a page pending that the pool has refused: it is on its way to the store, in place of the older page. The caller
+ * keeps its bytes.
+ * @returns the number of its write; EINVAL; ENOMEM no frame for the index
  */
 export function zswapPend(front: usize, offset: u32, type: u32): u32 {
   if (!isKey(front, offset, type)) return EINVAL;
@@ -187,7 +195,7 @@ export function zswapPend(front: usize, offset: u32, type: u32): u32 {
   return valueOf(cell);
 }
 
-/** The cell of a page that is pending with this job, 0 when it was replaced or has gone. */
+/** The cell of a page that is pending with this write. 0 when the page was replaced or removed. */
 function pendingCell(front: usize, offset: u32, type: u32, job: u32): usize {
   const cell = cellOf(front, offset, type);
   return cell != 0 && kindOfCell(cell) == PENDING && valueOf(cell) == job ? cell : 0;
@@ -195,8 +203,8 @@ function pendingCell(front: usize, offset: u32, type: u32, job: u32): usize {
 
 /**
  * Begins the write of a pending page, which is in the page buffer.
- * @returns bytes of the slot; for zswapDirectEnd OUT_SLOT and OUT_GENERATION. ENOENT it was replaced or has gone;
- *   ENOSPC no free slot; EINVAL
+ * @returns the bytes of the slot; for zswapDirectEnd OUT_SLOT and OUT_GENERATION. ENOENT: the page was replaced or
+ *   removed; ENOSPC: no slot is free; EINVAL
  */
 export function zswapDirect(front: usize, offset: u32, type: u32, job: u32): u32 {
   if (!isFront(front)) return EINVAL;
@@ -207,7 +215,10 @@ export function zswapDirect(front: usize, offset: u32, type: u32, job: u32): u32
   return compose(front, SLOT_RAW, PAGE_SIZE, slot);
 }
 
-/** Ends it, or gives it up (slot NO_SLOT). 1: the page is in the store. 0: it has gone, or was replaced meanwhile; the slot is doomed. */
+/**
+ * Ends the write of a pending page, or gives it up (slot NO_SLOT). 1: the page is in the store. 0: it was removed or
+ * replaced, or the write failed; the slot is to be freed.
+ */
 export function zswapDirectEnd(
   front: usize,
   offset: u32,
@@ -230,7 +241,7 @@ export function zswapDirectEnd(
   return 0;
 }
 
-/** An entry that cannot be written is passed over: it goes to the front of the LRU. */
+/** Skips an entry that cannot be written: its record moves to the front of the LRU. */
 export function zswapPass(front: usize, record: usize): void {
   if (isFront(front) && prefix(front) == 0) listToFront(front + POOL_LRU, record, LINKS);
 }

@@ -1,25 +1,26 @@
 /**
- * zswap: a compressed cache of swapped pages, and the way of the coldest to a
+ * zswap: a compressed cache of swapped pages. The coldest pages are written to a
  * backing store.
  *
- * What it is. An index from (type, offset) to where the page is: in a zpool,
- * compressed; nowhere, because it is same-filled; or in a slot of the store. And
- * all that has to be decided about that: limits, what to write next, what a write
- * that has ended means. What it is not. It asks no store itself: composing a slot
- * and taking note of what became of it are two calls, between which the caller
- * writes, at once or waiting. Nothing is assumed about what happens in between:
- * the second call looks everything up again.
+ * The index says for each key (type, offset) where the page is: compressed in a
+ * zpool, as a fill word in the index itself, or in a slot of the store. This file
+ * and its neighbours also decide when a page is refused, which page is written
+ * next, and what the result of a write means.
+ *
+ * They do not call the store: one call composes a slot, another one is told the
+ * result of the write. In between the caller writes, at once or with waiting.
+ * Anything may happen in between, so the second call looks everything up again.
  *
  *                 index (page/table.ts), 8 bytes a page
  *   (type, offset) ──► cell ──┬─ ENTRY ───► record ──► object of a zpool
- *                             ├─ FILL       the word itself
+ *                             ├─ FILL       the fill word
  *                             ├─ WRITTEN    slot, generation
  *                             └─ PENDING    job: being written, not in the pool
  *
  *   record, 28 bytes
  *     0 pool | flags << 8    4 offset   8 type   12 handle
- *    16 previous  20 next: LRU of records, most recent first; without a job
- *    24 job: the write of this entry that is under way, 0 for none
+ *    16 previous  20 next: LRU of records, most recent first; without those that have a job
+ *    24 job: number of the write of this entry that is under way, 0 for none
  *
  *   cell    state: kind in 4 bits, generation above
  *
@@ -27,37 +28,36 @@
  *   256 current pool      260 limit, percent     264 accept threshold, percent
  *   268 flags             272 last job           276 last generation
  *   280 epoch             284 entries            288 same-filled pages
- *   292 pages in the store 296 pages pending     300 pages kept raw
- *   304 entries with a job 308 pools to destroy   312 what records add up to (check())
+ *   292 pages in the store 296 pages pending     300 raw pages
+ *   304 entries with a job 308 pools to destroy   312 sum over all records (for check())
  *   320 slot map          352 counters           416 pools: address, codec, entries
  *  1184 budget: pages that may still be written back (f64)
- *  1192 victim that is kept (zswap-victim.ts)
+ *  1192 kept victim (zswap-victim.ts)
  *
- * Two ways to choose what to write (FRONT_VICTIMS):
- *   entry  the least recently used record, second chance: one that was loaded
- *          or is new is passed over once. As in Linux since 6.6 and 6.12.
- *   page   the zpool's least recently used frame or zspage, whole, as before.
- *          Then an object begins with the 8 bytes of its page's key, which is how
- *          the victim's owner is found; for a page kept raw, which leaves no room
- *          for them, the index has a second key: handle and pool.
+ * There are two ways to choose what is written (FRONT_VICTIMS):
+ *   entry  the least recently used record, with a second chance: a record that is
+ *          new or was loaded is skipped once. As in Linux since 6.6 and 6.12.
+ *   page   the least recently used frame or zspage of the zpool, with all its
+ *          objects, as in older Linux. Each object then begins with the 8-byte key
+ *          of its page, so that its record can be found. A raw page has no room for
+ *          a key: for it the index has a second key, made of handle and pool.
  *
- * Here are its life and its figures. Beside it: zswap-entries (store, load, invalidate),
- * zswap-writeback (writes to the store), zswap-limit (the limit, and what each store
- * owes), zswap-victim (a victim that several stores write), zswap-layout,
- * zswap-restore, zswap-check.
+ * This file creates the zswap and has its figures. The others: zswap-entries
+ * (store, load, invalidate), zswap-writeback (writes to the store), zswap-limit
+ * (the limit, and what each store writes back), zswap-victim (a victim that several
+ * stores write), zswap-layout, zswap-restore, zswap-check.
  *
- * Vital statistics: 28 bytes a page in the pool and 20 to 40 in the index (8 when
- * that is dense); none but those of the index once it is written or same-filled.
- * 64 zpools at once, of which one is current and the others drain.
+ * Costs: 28 bytes for a page in the pool, and 20 to 40 in the index (8 if the index
+ * is dense). A page that is same-filled or in the store only costs the bytes in the
+ * index. There are up to 64 zpools at once: one is current, the others drain.
  *
- * Trade-offs: records cost memory that handles in cells would not, and buy an
- * LRU across all pools, and writes that can be told from each other. A page that
- * is being written can be read, replaced and dropped as if it were not: whoever
- * touches it takes the job away, and the write, when it ends, finds nothing to
- * do but to give the slot back.
+ * Trade-offs: handles in the cells would cost less memory than records. But records
+ * give one LRU across all pools, and each write has a number (job). A page that is
+ * being written can be read, replaced and removed as usual: this cancels the job,
+ * and when the write ends, its slot is only freed.
  *
  * Source: Linux mm/zswap.c 6.1 (page), 6.12 (entry). The index of written pages
- * is ours: there the swap offset is the place on the device.
+ * is our own: in Linux the swap offset is the place on the device.
  */
 import {
   COUNTER_COUNT,
@@ -127,9 +127,9 @@ import {
  * @param victims VICTIM_ENTRY or VICTIM_PAGE
  * @param shape of the index: SPARSE, or DENSE (type 0 and victims by entry only)
  * @param slots of the store, 0 for no store
- * @param epoch word that tells this one's slots from those of others
- * @param name its address, UTF-8
- * @returns the front; EINVAL, ENOMEM
+ * @param epoch word that tells the slots of this zswap from those of others
+ * @param name address of the name, UTF-8
+ * @returns the front end; EINVAL, ENOMEM
  */
 export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, name: usize, nameBytes: u32): u32 {
   if (
@@ -160,7 +160,7 @@ export function zswapCreate(victims: u32, shape: u32, slots: u32, epoch: u32, na
   return <u32>front;
 }
 
-/** Sets what may change. EINVAL. */
+/** Sets the settings that may change. EINVAL. */
 export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32, same: u32, raw: u32): u32 {
   if (!isFront(front) || limitPercent > 100 || thresholdPercent > 100) return EINVAL;
   frontAt(front).limitPercent = limitPercent;
@@ -171,7 +171,7 @@ export function zswapSet(front: usize, limitPercent: u32, thresholdPercent: u32,
   return 0;
 }
 
-/** The number of a pool with this codec that is in use, NO_POOL for none. */
+/** The index of a pool with this codec in the list of pools, NO_POOL when it is not in the list. */
 function poolNumbered(front: usize, pool: u32, codec: u32): u32 {
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
     if (usedAt(front, index).pool == pool && usedAt(front, index).codec == codec) return index;
@@ -179,7 +179,10 @@ function poolNumbered(front: usize, pool: u32, codec: u32): u32 {
   return NO_POOL;
 }
 
-/** Makes a pool the current one: new pages go there. Its number; EINVAL; ENOSPC when 64 are in use. */
+/**
+ * Makes a pool the current one: new pages go there. Returns its index in the list of pools; EINVAL; ENOSPC when 64
+ * pools are in use.
+ */
 export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
   if (!isFront(front) || kindOf(pool) == 0) return EINVAL;
   let index = poolNumbered(front, pool, codec);
@@ -194,12 +197,15 @@ export function zswapUse(front: usize, pool: u32, codec: u32): u32 {
   return index;
 }
 
-/** Address of the number of pools that zswapDrained would give, for a view of it. EINVAL. */
+/** Address of the counter of drained pools, so that the bindings can read it directly. EINVAL. */
 export function zswapDrainedAt(front: usize): u32 {
   return isFront(front) ? <u32>(changetype<usize>(frontAt(front)) + offsetof<Front>('drained')) : EINVAL;
 }
 
-/** A pool that is neither current nor has pages, to be destroyed by the caller; its number is free then. NO_POOL for none. */
+/**
+ * Takes a pool from the list that is not current and has no pages. The caller must destroy it. Returns its index, which
+ * is free then; NO_POOL for none.
+ */
 export function zswapDrained(front: usize): u32 {
   if (!isFront(front)) return NO_POOL;
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
@@ -215,7 +221,7 @@ export function zswapDrained(front: usize): u32 {
 
 // ── figures ──────────────────────────────────────────────────────────────────
 
-/** One counter, POOL_LIMIT_HIT and so on, or what there is now, ZSWAP_STORED and so on. */
+/** One figure: a counter (POOL_LIMIT_HIT and so on) or a current number (ZSWAP_STORED and so on). */
 export function zswapFigure(front: usize, which: u32): u32 {
   if (!isFront(front)) return 0;
   if (which < COUNTER_COUNT) return load<u32>(front + COUNTERS + <usize>(which << 2));
@@ -247,7 +253,7 @@ export function zswapFigure(front: usize, which: u32): u32 {
   }
 }
 
-/** Frames of objects. */
+/** Frames of all pools. */
 function poolFrames(front: usize): u32 {
   let frames: u32 = 0;
   for (let index: u32 = 0; index < POOL_COUNT; index++) {
@@ -257,7 +263,10 @@ function poolFrames(front: usize): u32 {
   return frames;
 }
 
-/** Address of the pool by that number, 0 for none; its entries in OUT_ENTRIES, its codec in OUT_BLOCK_CODEC. */
+/**
+ * Address of the pool at an index of the list, 0 for none. Its entries are in OUT_ENTRIES, its codec in
+ * OUT_BLOCK_CODEC.
+ */
 export function zswapUsed(front: usize, index: u32): u32 {
   if (!isFront(front) || index >= POOL_COUNT) return 0;
   setOut(OUT_ENTRIES, usedAt(front, index).entries);

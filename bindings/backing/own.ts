@@ -6,14 +6,14 @@ import type { BackingStore } from './types.ts';
 
 type Methods = Pick<BackingStore, 'read' | 'write'>;
 
-const noted = new WeakMap<BackingStore, Methods>();
+const classMethods = new WeakMap<BackingStore, Methods>();
 
 /** Notes a synchronous store of this package, with the methods of its class. */
 export function noteOwn(store: BackingStore, { read, write }: Methods): void {
-  noted.set(store, { read, write });
+  classMethods.set(store, { read, write });
 }
 
 /** The methods of such a store; undefined for any other. Whoever calls one that the store has no more, lends it nothing. */
 export function ownMethods(store: BackingStore): Methods | undefined {
-  return noted.get(store);
+  return classMethods.get(store);
 }

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** SwapSpace: swap as its user holds it. */
+/** SwapSpace: a swap area on top of a zswap. */
 import { MemoryStore } from '../backing/memory.ts';
 import { requirePage } from '../codec/foreign.ts';
 import { ASYNC_DISPOSE, DISPOSE } from '../dispose.ts';
@@ -22,10 +22,10 @@ export interface SwapSpace {
 }
 
 /**
- * A swap area: numbered slots that hold a page each. A page goes to zswap, and what that refuses goes to the backing store:
- * once pageOut has returned, the page is safe in one of the two.
+ * A swap area: numbered slots that hold one page each. zswap stores the pages. A page that zswap refuses is written to
+ * the backing store. Once pageOut has returned, the page is safe in one of the two.
  *
- * Errors of every method: EINVAL for a bad argument, and nothing changes; ECLOSED after close.
+ * Errors of every method: EINVAL for a bad argument, and then nothing changes; ECLOSED after close.
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class SwapSpace {
@@ -36,14 +36,14 @@ export class SwapSpace {
     this.#zswap = zswap;
   }
 
-  /** The compressed part; its settings and statistics are there. */
+  /** The zswap that holds the pages in memory. Settings and statistics are there. */
   get zswap(): Zswap {
     return this.#zswap;
   }
 
   /**
    * Creates a swap area.
-   * @param options those of Zswap.create. Default store: one in JavaScript's memory, without a limit
+   * @param options the options of Zswap.create. Default store: a MemoryStore without a limit
    * @throws as Zswap.create
    */
   static async create(options: SwapSpaceOptions = {}): Promise<SwapSpace> {
@@ -54,11 +54,11 @@ export class SwapSpace {
   }
 
   /**
-   * Opens a swap area that lies in a restored RAM: it goes on where it was when the image was made, as Zswap.open says. Its slots
-   * are the pages of type 0 of that zswap.
-   * @param ram a RAM of Ram.restore
-   * @param name of its zswap, as in ram.fronts(); the kind there is 'zswap'
-   * @param options those of Zswap.open. Where no page is in the store, and none is given, it gets one in JavaScript's memory
+   * Opens a swap area in a restored RAM. It goes on with the state that it had when the image was made, as Zswap.open
+   * says. Its slots are the pages of type 0 of that zswap.
+   * @param ram a RAM from Ram.restore
+   * @param name the name of its zswap, as in ram.fronts(); the kind there is 'zswap'
+   * @param options the options of Zswap.open. Without a store, and if no page is in one, it gets a MemoryStore
    * @throws as Zswap.open; EINVAL also for a zswap that had no store
    * @example
    * const ram = await Ram.restore(image);
@@ -70,11 +70,11 @@ export class SwapSpace {
   }
 
   /**
-   * Takes a page, in place of the one that the slot held.
+   * Stores a page in a slot, in place of the page that the slot held.
    * @param slot 0 … 4294967295
    * @param page 4096 bytes
-   * @throws ENOSPC the store is full, EIO it failed, ENOMEM no frame even for the index, EAGAIN zswap refuses the page and the
-   *   store is asynchronous. The slot is empty then: neither the page nor an older one is there
+   * @throws ENOSPC the store is full; EIO the store failed; ENOMEM no frame even for the index; EAGAIN zswap refuses
+   *   the page and the store is asynchronous. The slot is then empty: the new page and the old one are both lost
    */
   pageOut(slot: number, page: Uint8Array): void {
     const op = 'swapSpace.pageOut';
@@ -82,7 +82,10 @@ export class SwapSpace {
     zswaps.pageOut(op, this.#zswap, slot, page);
   }
 
-  /** pageOut, which waits for an asynchronous store. The page is copied at once; of two calls for one slot the later one wins. */
+  /**
+   * pageOut that waits for an asynchronous store. The page is copied at once. Of two calls for one slot, the later one
+   * wins.
+   */
   async pageOutAsync(slot: number, page: Uint8Array): Promise<void> {
     const op = 'swapSpace.pageOutAsync';
     requireU32(op, 'slot', slot);
@@ -90,17 +93,17 @@ export class SwapSpace {
   }
 
   /**
-   * Gives a page back.
-   * @param into 4096 bytes; unchanged unless the slot holds a page
-   * @returns whether it does
-   * @throws EIO when the store fails or has lost the page; EAGAIN when it is in an asynchronous store
+   * Reads the page of a slot.
+   * @param into 4096 bytes; unchanged if the slot holds no page
+   * @returns true when the slot holds a page
+   * @throws EIO the store fails or has lost the page; EAGAIN the page is in an asynchronous store
    */
   pageIn(slot: number, into: Uint8Array): boolean {
     requireArguments('swapSpace.pageIn', slot, into);
     return this.#zswap.load(0, slot, into);
   }
 
-  /** pageIn, which waits for an asynchronous store. */
+  /** pageIn that waits for an asynchronous store. */
   async pageInAsync(slot: number, into: Uint8Array): Promise<boolean> {
     requireArguments('swapSpace.pageInAsync', slot, into);
     return this.#zswap.loadAsync(0, slot, into);
@@ -108,14 +111,14 @@ export class SwapSpace {
 
   /**
    * Empties a slot.
-   * @returns whether it held a page
+   * @returns true when it held a page
    */
   free(slot: number): boolean {
     requireU32('swapSpace.free', 'slot', slot);
     return this.#zswap.invalidatePage(0, slot);
   }
 
-  /** free: it never has to wait. The store is told of it in the background. */
+  /** The same as free, which never waits. The slot is freed at the store in the background. */
   async freeAsync(slot: number): Promise<boolean> {
     return this.free(slot);
   }
@@ -124,7 +127,7 @@ export class SwapSpace {
     return this.#zswap.stats();
   }
 
-  /** Zswap.close. */
+  /** Closes the zswap: see Zswap.close. */
   close(): Promise<void> {
     return this.#zswap.close();
   }

@@ -478,7 +478,7 @@ describe('frames for static data and for scratch, by the boot frame', () => {
     }
   });
 
-  test('numbers that cannot be, and a boot frame whose check word is not theirs', async () => {
+  test('numbers that cannot be, and a boot frame with a wrong checksum', async () => {
     for (const [frames, statics, scratch] of [
       [512, 61, 66],
       [512, 128, 0],

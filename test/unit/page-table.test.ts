@@ -455,7 +455,7 @@ describe('page tables', () => {
     const header = raw.core.exports.zpoolNext(0) >>> 0;
     expect(raw.core.exports.tableKind(header)).toBe(shape === 'dense' ? 1 : 2);
     raw.setWord(header + 176, 0);
-    // The check word is a sum that whoever forges an image can make; here it is that of a pool without a table.
+    // Anyone who forges an image can compute the checksum. Here it is the checksum of a pool without a table.
     const twin = Ram.createSync({ bytes: '1MiB' });
     twin.zpool('zsmalloc', { name: pool.name });
     const without = await rawOf(twin.snapshot());

@@ -1,4 +1,4 @@
-/** Calls that wait, and have things to put back when what they wait for has come. Closing waits for them. It touches nothing else. */
+/** Calls that wait for something and have work to do after it. Closing waits for them. */
 import { runAsync, type Steps } from '../../steps.ts';
 
 export class ActiveCalls {
@@ -9,8 +9,8 @@ export class ActiveCalls {
   }
 
   /**
-   * A body that is active from its first step, which may run foreign code, until it has ended. It is taken out of the calls that
-   * are active without a reaction to a promise: one makes an asynchronous read from memory an eighth slower.
+   * Runs a body of steps, which counts as active from its first step to its end. It is removed without a reaction to a
+   * promise, because such a reaction makes an asynchronous read from memory an eighth slower.
    */
   *during<T>(body: Steps<T>): Steps<T> {
     let end = (): void => undefined;
@@ -24,12 +24,12 @@ export class ActiveCalls {
     }
   }
 
-  /** Runs a body that is active meanwhile. */
+  /** Runs a body of steps, which counts as active meanwhile. */
   run<T>(body: Steps<T>): Promise<T> {
     return runAsync(this.during(body));
   }
 
-  /** Waits until those that there are now have ended. Others may have begun meanwhile: ask size again. */
+  /** Waits until the calls that are active now have ended. New calls may have begun meanwhile, so test size again. */
   async settled(): Promise<void> {
     await Promise.all(this.#calls);
   }

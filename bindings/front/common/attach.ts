@@ -1,5 +1,5 @@
 /**
- * A front end comes to a RAM and a store, and leaves them again. All that happens here is of ours: no store or codec is called.
+ * How a front end takes a RAM and a store, and gives them back. Nothing here calls a store or a codec.
  */
 import type { BackingStore } from '../../backing/types.ts';
 import { CompcacheError, ERRNO_MIN, codeOf } from '../../errors.ts';
@@ -8,10 +8,10 @@ import { noFrame } from '../../zpool-errors.ts';
 import type { StoreIo } from './store-io.ts';
 
 /**
- * Makes something in steps. When one fails, what the earlier ones have done is undone, the last one first.
- * @param make notes with `undo` how to undo what it has just done
+ * Makes something in steps. When a step fails, the steps before it are undone, the last one first.
+ * @param make calls `undo` with a function that undoes the step that it has just done
  */
-export function attached<T>(make: (undo: (step: () => void) => void) => T): T {
+export function withUndo<T>(make: (undo: (step: () => void) => void) => T): T {
   const steps: (() => void)[] = [];
   try {
     return make((step) => void steps.push(step));
@@ -22,9 +22,10 @@ export function attached<T>(make: (undo: (step: () => void) => void) => T): T {
 }
 
 /**
- * Makes a front end in the core.
- * @param create gets a number that tells its slots from those of an older one, and where the name lies
- * @returns its address
+ * Creates a front end in the core.
+ * @param create gets a random number, which tells the slots of this front end from those of an older one, and the
+ *   address of the name
+ * @returns the address of the front end
  * @throws ENOMEM without frames
  */
 export function createFront(
@@ -40,23 +41,23 @@ export function createFront(
   throw noFrame(op, core, codeOf(address));
 }
 
-/** Stores that a front end has. Two would overwrite each other's slots. */
+/** Stores that belong to a front end. Two front ends would overwrite each other's slots. */
 const taken = new WeakSet<BackingStore>();
 
-/** Takes a store for one front end. @throws EBUSY when another has it */
+/** Takes a store for one front end. @throws EBUSY another front end has it */
 export function takeStore(op: string, store: BackingStore): void {
   if (taken.has(store))
     throw new CompcacheError('EBUSY', op, 'the backing store belongs to another front end: close that first');
   taken.add(store);
 }
 
-/** Lets another front end have the store. */
-export function leaveStore(store: BackingStore): void {
+/** Gives the store back, so that another front end can have it. */
+export function releaseStore(store: BackingStore): void {
   taken.delete(store);
 }
 
-/** The same once no call is under way: a write that hangs may still strike a slot, and until then nobody else is to have the store. */
-export function leaveWhenEnded(io: StoreIo): void {
-  if (io.inFlight === 0) leaveStore(io.store);
-  else void io.ended().then(() => leaveStore(io.store));
+/** releaseStore, but not before all calls of the store have ended: a write that hangs may still change a slot. */
+export function releaseWhenEnded(io: StoreIo): void {
+  if (io.inFlight === 0) releaseStore(io.store);
+  else void io.ended().then(() => releaseStore(io.store));
 }

@@ -1,6 +1,7 @@
 /**
- * JavaScript codecs of a front end: the one place where a front end calls them. They are foreign code: they may throw, lie, and
- * call back (codec/foreign.ts guards what they get and give). Whoever calls one looks at everything anew after it.
+ * JavaScript codecs of a front end. Front ends call codecs only here. A codec is foreign code: it may throw, give wrong
+ * results, or call the front end back (codec/foreign.ts checks what it gives). After a call, the caller must look up
+ * all state again.
  */
 import { FIRST_FOREIGN, OUT_BLOCK_BYTES, OUT_BLOCK_CODEC } from '../../../assembly/abi.ts';
 import { CORE_CODECS } from '../../codec/core.ts';
@@ -11,11 +12,11 @@ import { CODECS_MAX, shortName } from './given-codecs.ts';
 
 const NO_BLOCK = new Uint8Array(0);
 
-/** Codecs by the numbers that the core knows them by: those outside the core count from FIRST_FOREIGN. */
+/** Codecs by the numbers that the core uses for them. The numbers of foreign codecs begin at FIRST_FOREIGN. */
 export class ForeignCodecs {
   readonly #codecs: ForeignCodec[] = [];
 
-  /** The number that a codec has, or would get. @throws EBUSY when there is none left */
+  /** The number that a codec has, or would get. @throws EBUSY no number is left */
   numberOf(op: string, codec: ForeignCodec): number {
     const at = this.#codecs.findIndex(({ source }) => source === codec.source);
     const next = at === -1 ? this.#codecs.length : at;
@@ -23,32 +24,35 @@ export class ForeignCodecs {
     return FIRST_FOREIGN + next;
   }
 
-  /** Whether there is a codec of that number. */
+  /** True when there is a codec with this number. */
   has(number: number): boolean {
     return number < FIRST_FOREIGN + this.#codecs.length;
   }
 
-  /** Gives a codec that number, unless another one has it. It is kept for the blocks that it makes. */
+  /**
+   * Gives a codec this number, unless the number is in use. The codec stays as long as the front end, because its
+   * blocks need it.
+   */
   keep(number: number, codec: ForeignCodec): void {
     this.#codecs[number - FIRST_FOREIGN] ??= codec;
   }
 
-  /** Names of those outside the core, as they are kept, in the order of their numbers. */
+  /** Names of the foreign codecs in the order of their numbers, as the note has them. */
   get names(): string[] {
     return this.#codecs.map(({ name }) => shortName(name));
   }
 
-  /** Name of a codec, of the core or not. */
+  /** Name of a codec of the core or a foreign codec. */
   nameOf(number: number): string {
     return Object.keys(CORE_CODECS)[number] ?? this.#at(number).name;
   }
 
-  /** The block of a page by the codec of that number: as compressed. */
+  /** Compresses a page with the codec of this number; see compressed below. */
   compressed(op: string, number: number, page: Uint8Array, most: number): Uint8Array | undefined {
     return compressed(op, this.#codecs, number, page, most);
   }
 
-  /** The page of the block in the block buffer: as decompressed. */
+  /** Decompresses the block in the block buffer; see decompressed below. */
   decompressed(op: string, core: Core): Uint8Array {
     return decompressed(op, core, this.#codecs);
   }
@@ -59,11 +63,11 @@ export class ForeignCodecs {
 }
 
 /**
- * The block of a page.
- * @param codecs those outside the core, by number from FIRST_FOREIGN on
- * @param page bytes of ours
+ * Compresses a page with a foreign codec.
+ * @param codecs the foreign codecs, by number from FIRST_FOREIGN on
+ * @param page a page that belongs to this package
  * @param most the most bytes that the block may have
- * @returns the block, in memory of ours: of 0 bytes when it would be longer; undefined when the codec fails
+ * @returns the block, copied; 0 bytes when it would be longer; undefined when the codec fails
  */
 export function compressed(
   op: string,
@@ -81,16 +85,16 @@ export function compressed(
 }
 
 /**
- * The page whose block the core has put into the block buffer.
- * @param codecs those outside the core, by number from FIRST_FOREIGN on
- * @returns a page in memory of ours
- * @throws EIO when the codec does not give a page, or there is none of that number
+ * Decompresses the block that the core has put into the block buffer.
+ * @param codecs the foreign codecs, by number from FIRST_FOREIGN on
+ * @returns the page, copied
+ * @throws EIO when the codec does not give a page, or no codec has this number
  */
 export function decompressed(op: string, { out, blockBuffer }: Core, codecs: readonly ForeignCodec[]): Uint8Array {
   const block = blockBuffer.slice(0, out[OUT_BLOCK_BYTES] as number);
   const number = out[OUT_BLOCK_CODEC] as number;
   const codec = codecs[number - FIRST_FOREIGN];
-  // An image, or a store, from outside may say so.
-  if (codec === undefined) throw new CompcacheError('EIO', op, `the page is of codec ${number}, which there is not`);
+  // The number comes from an image or a store, so it may be wrong.
+  if (codec === undefined) throw new CompcacheError('EIO', op, `the page needs codec ${number}, which does not exist`);
   return codec.decompress(op, block);
 }

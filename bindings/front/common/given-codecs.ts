@@ -1,6 +1,6 @@
 /**
- * Codecs that are given when a front end is opened again: it knows them by the names that lie in the RAM (note.ts). They are read
- * once; none is called.
+ * The codecs that a caller gives to open a front end again. The RAM has only the names of the codecs (note.ts). The
+ * codecs are read once here; none is called.
  */
 import { CODEC_MAX, FIRST_FOREIGN } from '../../../assembly/abi.ts';
 import { ForeignCodec } from '../../codec/foreign.ts';
@@ -8,46 +8,46 @@ import { LOADABLE_CODECS, loadCodec, type LoadableCodec } from '../../codec/inde
 import { CompcacheError, show } from '../../errors.ts';
 import { requireRange } from './options.ts';
 
-/** Foreign codecs that there are numbers for. */
+/** How many numbers there are for foreign codecs. */
 export const CODECS_MAX = CODEC_MAX - FIRST_FOREIGN + 1;
-/** Of the name of a codec so much is kept, since a note has an end. */
+/** How many characters of a codec's name the note has. The note is limited. */
 const NAME_MAX = 64;
-/** Bytes of a note that names of codecs may take: all else takes less than 600 of the 2040. */
+/** Bytes of a note for names of codecs. Everything else takes less than 600 of the 2040 bytes. */
 const NAMES_BYTES = 1400;
-/** The most codecs that may be given; more than are needed do no harm. */
+/** The most codecs that may be given. It may be more than are needed. */
 const GIVEN_MAX = 256;
 
-/** A codec's name as it is kept. */
+/** The name of a codec, as the note has it. */
 export function shortName(name: string): string {
   return name.slice(0, NAME_MAX);
 }
 
-/** Names as they are kept: several of one name in a row as a name and a number. */
-export function keptNames(names: readonly string[]): (string | [string, number])[] {
-  const kept: [string, number][] = [];
+/** The names in short form: several equal names in a row become one name and a number. */
+export function packNames(names: readonly string[]): (string | [string, number])[] {
+  const packed: [string, number][] = [];
   for (const name of names) {
-    const last = kept.at(-1);
+    const last = packed.at(-1);
     if (last?.[0] === name) last[1] += 1;
-    else kept.push([name, 1]);
+    else packed.push([name, 1]);
   }
-  return kept.map((run) => (run[1] === 1 ? run[0] : run));
+  return packed.map((run) => (run[1] === 1 ? run[0] : run));
 }
 
-/** Requires that these names can be kept. ENOSPC. */
+/** Requires that the note has room for these names. ENOSPC. */
 export function requireNames(op: string, names: readonly string[]): void {
-  const { length } = new TextEncoder().encode(JSON.stringify(keptNames(names)));
+  const { length } = new TextEncoder().encode(JSON.stringify(packNames(names)));
   if (length > NAMES_BYTES)
     throw new CompcacheError(
       'ENOSPC',
       op,
-      `the names of ${names.length} codecs take ${length} bytes, ${NAMES_BYTES} are kept`,
+      `the names of ${names.length} codecs take ${length} bytes; there is room for ${NAMES_BYTES}`,
     );
 }
 
-/** The names that were kept. EINVAL for what keptNames does not give. */
-export function namesOf(op: string, kept: unknown): string[] {
+/** The names from their short form. EINVAL for any other value. */
+export function unpackNames(op: string, packed: unknown): string[] {
   const names: string[] = [];
-  for (const run of Array.isArray(kept) ? (kept as unknown[]) : [undefined]) {
+  for (const run of Array.isArray(packed) ? (packed as unknown[]) : [undefined]) {
     const [name, times] = (Array.isArray(run) ? run : [run, 1]) as unknown[];
     if (typeof name !== 'string' || name !== shortName(name))
       throw new CompcacheError('EINVAL', op, 'codecs must be names');
@@ -57,7 +57,7 @@ export function namesOf(op: string, kept: unknown): string[] {
   return names;
 }
 
-/** Codecs of the caller's, each read once. EINVAL. */
+/** Reads the codecs that the caller gives, each one once. EINVAL. */
 export function takeCodecs(op: string, list: unknown): ForeignCodec[] {
   let codecs: unknown[] | undefined;
   try {
@@ -74,9 +74,9 @@ export function takeCodecs(op: string, list: unknown): ForeignCodec[] {
 }
 
 /**
- * The codecs with these names: of those given, else loaded. Where several have one name, they are taken in their order, and the
- * last of them for all that follow.
- * @throws EINVAL that names those that lack; ENODEV for one that this host lacks
+ * Finds the codecs with these names: first among those given, else by loadCodec. Several given codecs may have the same
+ * name: they are used in their order, and the last one for all further names.
+ * @throws EINVAL with the names of missing codecs; ENODEV for a codec that this host does not have
  */
 export async function codecsNamed(
   op: string,

@@ -1,19 +1,19 @@
 /**
- * What a front end keeps in the RAM for the day it is opened again: the settings that only the bindings know, as text (assembly/front/note.ts
- * keeps it whole). An image from outside may hold any text, so what is read is checked like a caller's options.
+ * The note of a front end: settings that only the bindings know, as text in the RAM (assembly/front/note.ts). Opening a
+ * front end reads it. An image from outside may hold any text, so the settings are checked like options of a caller.
  */
 import { CompcacheError, ERRNO_MIN, requireU32 } from '../../errors.ts';
 import type { Core } from '../../wasm.ts';
 
-/** Keeps a note, in place of the one before. @throws ENOSPC for more than 2040 bytes of text */
-export function keepNote(op: string, core: Core, front: number, note: object): void {
+/** Writes the note, in place of the one before. @throws ENOSPC for more than 2040 bytes of text */
+export function writeNote(op: string, core: Core, front: number, note: object): void {
   const text = new TextEncoder().encode(JSON.stringify(note));
   if (text.length <= core.page.length) core.page.set(text);
   if (core.exports.frontSetNote(front, text.length) >>> 0 >= ERRNO_MIN)
-    throw new CompcacheError('ENOSPC', op, `the settings take ${text.length} bytes, 2040 are kept`);
+    throw new CompcacheError('ENOSPC', op, `the settings take ${text.length} bytes; there is room for 2040`);
 }
 
-/** The note that was kept. @throws EIO where there is none, or none that can be read */
+/** Reads the note. @throws EIO when there is no note, or it cannot be read */
 export function readNote(op: string, core: Core, front: number): Record<string, unknown> {
   const bytes = core.exports.frontNote(front) >>> 0;
   requireU32(op, 'note', bytes);

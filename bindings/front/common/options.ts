@@ -1,4 +1,4 @@
-/** Arguments and options that both front ends have: each is read once, and checked. Nothing is touched. */
+/** Arguments and options of both front ends. Each is read once and checked. */
 import type { BackingStore } from '../../backing/types.ts';
 import { CORE_CODECS, type CoreCodecName } from '../../codec/core.ts';
 import { takeCodec, type ForeignCodec } from '../../codec/foreign.ts';
@@ -8,7 +8,7 @@ import { RAM_OPTIONS } from '../../ram-options.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { RamOptions } from '../../types.ts';
 
-/** Options of a RAM of its own. */
+/** Options of a RAM that the front end makes itself. */
 export const RAM_KEYS = RAM_OPTIONS.filter((key) => key !== 'firstFrame');
 
 /** Requires a percentage. EINVAL. */
@@ -16,7 +16,7 @@ export function requirePercent(op: string, what: string, value: unknown): assert
   requireRange(op, what, value, 0, 100);
 }
 
-/** Requires a whole number of a range. EINVAL. */
+/** Requires a whole number in a range. EINVAL. */
 export function requireRange(
   op: string,
   what: string,
@@ -42,7 +42,7 @@ export function requireFlag(op: string, what: string, value: unknown): asserts v
     });
 }
 
-/** Requires one of some words. EINVAL. */
+/** Requires one of these words. EINVAL. */
 export function requireWord(op: string, what: string, value: unknown, words: readonly string[]): void {
   if (!words.includes(value as string))
     throw new CompcacheError('EINVAL', op, `${what} must be ${words.map(show).join(' or ')}, not ${show(value)}`, {
@@ -50,15 +50,15 @@ export function requireWord(op: string, what: string, value: unknown, words: rea
     });
 }
 
-/** A backing store as it was when it was checked: its mode and size are read once. */
+/** A backing store, with its mode and size at the time of the check. Both are read once. */
 export interface TakenStore {
   source: BackingStore;
   isSync: boolean;
-  /** Slots that front ends can number. */
+  /** Slots that the front end can use. */
   slots: number;
 }
 
-/** The most slots that front ends number. */
+/** The most slots that a front end can use. */
 const SLOTS_MAX = 2 ** 32 - 1;
 
 /** Checks a backing store. EINVAL. */
@@ -79,25 +79,25 @@ export function requireTakenStore(op: string, store: unknown): TakenStore {
   return { source: store as BackingStore, isSync: mode === 'sync', slots: Math.min(slots, SLOTS_MAX) };
 }
 
-/** What every front end is told of its RAM and of the calls of its store. */
+/** Options of every front end for its RAM and for the calls of its store. */
 interface Place extends RamOptions {
   ram?: Ram;
   maxInFlight?: number;
   timeout?: number;
 }
 
-/** Checks them: a RAM that is given has no options. EINVAL. */
+/** Checks these options. Options of a RAM are not allowed when `ram` is given. EINVAL. */
 export function requirePlace(op: string, options: Place): void {
   const { ram, maxInFlight, timeout } = options;
   if (ram !== undefined && !rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
   const both = RAM_KEYS.find((key) => ram !== undefined && options[key] !== undefined);
   if (both !== undefined)
-    throw new CompcacheError('EINVAL', op, `${both} is an option of a RAM of its own; ram is given`);
+    throw new CompcacheError('EINVAL', op, `${both} is only for a RAM that the front end makes itself; ram is given`);
   if (maxInFlight !== undefined) requireRange(op, 'maxInFlight', maxInFlight, 1, 1024);
   if (timeout !== undefined) requireRange(op, 'timeout', timeout, 1, 2 ** 31 - 1);
 }
 
-/** The codec that an option names: a number for one of the core, else the codec. EINVAL, ENODEV. */
+/** The codec that an option names: a number for a codec of the core, else the codec. EINVAL, ENODEV. */
 export async function resolveCodec(op: string, codec: unknown): Promise<number | ForeignCodec> {
   return codecNow(
     op,
@@ -105,13 +105,13 @@ export async function resolveCodec(op: string, codec: unknown): Promise<number |
   );
 }
 
-/** The same for what need not be loaded. EINVAL. */
+/** resolveCodec for codecs that need not be loaded. EINVAL. */
 export function codecNow(op: string, codec: unknown): number | ForeignCodec {
   if (typeof codec !== 'string') return takeCodec(op, codec);
   if (Object.hasOwn(CORE_CODECS, codec)) return CORE_CODECS[codec as CoreCodecName];
   throw new CompcacheError(
     'EINVAL',
     op,
-    `codec must be of the core (${Object.keys(CORE_CODECS).join(', ')}) or a Codec, which loadCodec gives; not ${show(codec)}`,
+    `codec must be of the core (${Object.keys(CORE_CODECS).join(', ')}) or a Codec (see loadCodec), not ${show(codec)}`,
   );
 }

@@ -1,7 +1,8 @@
 /**
- * Whether a store is the one that a restored front end had: some of the slots that it refers to are read, until one begins as the
- * slot that was written there, with its number, generation and epoch. One is enough, and its data may be damaged: a slot that is
- * damaged, or older, or cannot be read, is found when its page is read, as at any other time. Nothing of the front end changes.
+ * Tests if a store is the one that a restored front end had. It reads some of the slots that hold pages, until one has
+ * the header that was written there (number, generation, epoch). One such slot is enough, and its data may be damaged.
+ * Other slots may be damaged, old or unreadable: this is found when their pages are read, as usual. The front end does
+ * not change.
  */
 import { copyIn, firstOf } from '../../bytes.ts';
 import { CompcacheError } from '../../errors.ts';
@@ -10,13 +11,14 @@ import type { Core } from '../../wasm.ts';
 import { readSlot } from './slot-reads.ts';
 import { bytesRead, type StoreIo } from './store-io.ts';
 
-/** The most slots that are looked at. */
+/** How many slots are read at most. */
 const LOOKS = 16;
 
 /**
  * @param slots how many pages are in the store
- * @param next notes slot and generation of the next of those pages in the core; false at the end
- * @throws EINVAL for another store, an older state of it in which none of those slots is the same, and one that gives none of them
+ * @param next puts the slot and generation of the next of those pages into the core's result words; false at the end
+ * @throws EINVAL for another store, for an older state of the store in which none of these slots is the same, and for a
+ *   store that gives none of these slots
  */
 export async function requireSameStore(
   op: string,
@@ -36,7 +38,7 @@ export async function requireSameStore(
     const length = bytesRead(op, read.outcome, read.buffer);
     if (length instanceof CompcacheError) {
       failure ??= length;
-      // One that does not answer is not waited for again.
+      // The store did not answer in time: do not wait for it again.
       if ('failure' in read.outcome && read.outcome.late !== undefined) break;
       continue;
     }

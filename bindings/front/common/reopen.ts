@@ -1,6 +1,6 @@
 /**
- * What is asked before a front end that lies in a restored RAM goes on, of either kind: does its store fit, does it still rest, is
- * the store the one that it had. Changes nothing.
+ * Tests before a front end of a restored RAM is opened: has the store enough slots, is the front end still unopened, is
+ * the store the one that it had. Nothing changes here.
  */
 import { CompcacheError, show } from '../../errors.ts';
 import type { FrontIn } from '../../fronts.ts';
@@ -10,23 +10,23 @@ import type { TakenStore } from './options.ts';
 import { requireSameStore } from './recognise.ts';
 import type { StoreIo } from './store-io.ts';
 
-/** A front end that rests. */
+/** A front end of a restored RAM that is not open. */
 export interface Unopened {
   ram: Ram;
   core: Core;
   front: FrontIn;
 }
 
-/** What it had in its store. */
+/** What the front end had in its store. */
 export interface InStore {
   /** Slots of the store; 0 when there was none. */
   slots: number;
-  /** Pages in it. */
+  /** Pages in the store. */
   pages: number;
 }
 
 /**
- * Requires that store and RAM fit each other as far as numbers tell. EINVAL.
+ * Requires that the store has enough slots, and that a store is given if it is needed. EINVAL.
  * @param option name of the option that gives the store
  */
 export function requireFits(
@@ -49,18 +49,21 @@ export function requireFits(
     );
 }
 
-/** Requires that it rests still. ENOENT when it was dropped meanwhile, EBUSY when it was opened or inside an evict callback, ECLOSED. */
-export function requireStill(op: string, { ram, front }: Unopened): void {
+/**
+ * Requires that the front end is still unopened. ENOENT it was dropped meanwhile; EBUSY it was opened meanwhile, or an
+ * evict callback is running; ECLOSED.
+ */
+export function requireUnopened(op: string, { ram, front }: Unopened): void {
   if (rams.unopened(op, ram, front.name, front.kind) !== front)
-    throw new CompcacheError('EBUSY', op, `${show(front.name)} is another one now`);
+    throw new CompcacheError('EBUSY', op, `another front end has the name ${show(front.name)} now`);
 }
 
 /**
- * Requires that the store is the one that its pages are in. EINVAL, and as requireStill. Whoever has waited for it asks requireStill
- * again: others may have come before.
+ * Requires that the store has the pages of the front end. EINVAL, and the errors of requireUnopened. The caller calls
+ * requireUnopened again after this, because other calls may have run meanwhile.
  * @param next as for requireSameStore
  */
-export async function requireSame(
+export async function requireRightStore(
   op: string,
   unopened: Unopened,
   { pages }: InStore,
@@ -70,7 +73,7 @@ export async function requireSame(
   try {
     await requireSameStore(op, unopened.core, unopened.front.address, io, pages, next);
   } catch (error) {
-    requireStill(op, unopened); // of one that is gone the store tells nothing
+    requireUnopened(op, unopened); // if the front end is gone, this error is the right one
     throw error;
   }
 }

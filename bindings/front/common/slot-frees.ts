@@ -1,6 +1,6 @@
 /**
- * Slots that are not needed any more, on their way to being free: told to the store at once where that is synchronous, else as
- * there is room for calls. A slot is not used again before the store has ended freeing it, however it ends.
+ * Frees slots that are not needed any more: at once if the store is synchronous, else when there is room for a call. A
+ * slot is not used again before the store's call has ended, even if the call fails.
  */
 import { NO_SLOT } from '../../../assembly/abi.ts';
 import type { Core, CoreExports } from '../../wasm.ts';
@@ -10,14 +10,14 @@ export class SlotFrees {
   readonly #io: StoreIo;
   readonly #front: CoreExports;
   readonly #address: number;
-  /** One word of the RAM: slots that are doomed. */
+  /** One word of the RAM: how many slots are to be freed. */
   readonly #toFree: Uint32Array;
   readonly #isGone: () => boolean;
   #frees = 0;
   #hung = 0;
   #waiting: (() => void)[] = [];
 
-  /** @param isGone whether the front end at that address is gone */
+  /** @param isGone true when the front end at that address does not exist any more */
   constructor(io: StoreIo, core: Core, address: number, isGone: () => boolean) {
     this.#io = io;
     this.#toFree = new Uint32Array(core.memory.buffer, core.exports.frontToFreeAt(address) >>> 0, 1);
@@ -26,7 +26,7 @@ export class SlotFrees {
     this.#isGone = isGone;
   }
 
-  /** Begins freeing what is doomed, as far as calls may be made now. */
+  /** Frees slots that are to be freed, as long as there is room for calls. */
   drain(): void {
     const io = this.#io;
     while (this.#toFree[0] !== 0 && !this.#isGone() && io.hasRoom) {
@@ -34,7 +34,7 @@ export class SlotFrees {
       if (slot === NO_SLOT) return;
       if (io.isSync) {
         const outcome = io.now('store.free', () => io.store.free(slot));
-        // One that gives a promise all the same may still free it later.
+        // If the call gave a Promise nevertheless, the store may still free the slot later.
         if ('failure' in outcome && outcome.late !== undefined) void outcome.late.then(() => this.#freed(slot));
         else this.#freed(slot);
       } else {
@@ -62,13 +62,15 @@ export class SlotFrees {
     if (!this.#isGone()) this.#front.frontFreed(this.#address, slot);
   }
 
-  /** A call of the store has ended, or hangs: there may be room, and who waits for a slot may wait in vain. */
+  /**
+   * Called when a call of the store has ended or hangs. There may be room for a call now, or no call can end any more.
+   */
   storeChanged(): void {
     this.drain();
     if (this.#io.allHang) this.#wake();
   }
 
-  /** Waits until a slot that is to be freed is free. False when there is none, or all that there are hang. */
+  /** Waits until a slot becomes free. False when no slot is being freed, or all these calls hang. */
   async freed(): Promise<boolean> {
     if (this.#isGone() || this.#io.allHang || (this.#frees === this.#hung && this.#toFree[0] === 0)) return false;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));

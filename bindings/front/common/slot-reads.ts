@@ -1,6 +1,6 @@
 /**
- * Slots that are read on behalf of a front end. The store has the buffer while it reads, so what it gives is copied out of it
- * once, and only the copy is believed, if its checksum holds. Whether the page has moved meanwhile is for the front end.
+ * Reads slots for a front end. The store may still change the buffer after its call, so the bytes are copied once, and
+ * the copy is used if its checksum is right. The front end must then test if the page is still in that slot.
  */
 import { DECOMPRESS, OUT_GENERATION, OUT_SLOT } from '../../../assembly/abi.ts';
 import { SLOT_BYTES } from '../../backing/types.ts';
@@ -13,14 +13,14 @@ import type { Outcome, StoreIo } from './store-io.ts';
 export interface SlotRead {
   slot: number;
   generation: number;
-  /** What the store has read into. */
+  /** The buffer that the store has read into. */
   buffer: Uint8Array;
   outcome: Outcome<unknown>;
 }
 
 /**
- * Reads the slot that the core has noted. There must be room for a call, which is made at once.
- * @param buffer to read into, at least SLOT_BYTES: nobody else uses it until the slot was opened
+ * Reads the slot in the core's result words. There must be room for a call. The call is made at once.
+ * @param buffer to read into, at least SLOT_BYTES. Nobody else may use it until openSlot
  */
 export function* readSlot(
   op: string,
@@ -34,11 +34,12 @@ export function* readSlot(
 }
 
 /**
- * The page of a slot that was read.
+ * Opens a slot that was read.
  * @param address of the front end
- * @param length of what was read (bytesRead)
- * @param decompress gives the page of a block that the core has put into the block buffer; it is foreign code
- * @returns the page, in a buffer that the next call may use; undefined when the slot does not hold what was written there
+ * @param length how many bytes were read (bytesRead)
+ * @param decompress decompresses the block in the block buffer. It runs foreign code
+ * @returns the page, in a buffer that the next call may use; undefined when the slot does not hold what was written
+ *   there
  */
 export function openSlot(
   op: string,

@@ -1,14 +1,13 @@
 /**
- * Calls of a backing store on behalf of a front end: one at a time or several at once, none of which may throw, hang or
- * lie about having been one.
+ * Calls of a backing store for a front end, with a limit of calls at a time and a timeout.
  *
- * A call that takes longer than the timeout has failed as far as anybody waits for it, but it may still happen. Whoever made
- * it learns when it has ended (`late`), so that a slot is not given to another page while an old write may strike it. Such
- * calls go on counting as in flight, so their number stays bounded whatever the store does.
+ * A call that takes longer than the timeout has failed for its caller, but it may still take effect. The caller gets a
+ * promise of its real end (`late`), so that the slot is not used for another page before. Such a call hangs. It still
+ * counts as in flight, so the number of calls is limited whatever the store does.
  *
- * The store is foreign code, and so is all that it gives or throws: a getter, a Proxy, a thenable that answers twice. Each is
- * looked at once, in here, before the call has ended for its caller. So nothing foreign runs between the end of a call and
- * what its caller makes of it.
+ * The store is foreign code, and so is everything that it returns or throws: it may be a getter, a Proxy, or a thenable
+ * that answers twice. All of this is read here once, before the call ends for its caller. So no foreign code runs
+ * between the end of a call and the code that uses its result.
  */
 import { ownMethods } from '../../backing/own.ts';
 import type { BackingStore } from '../../backing/types.ts';
@@ -18,8 +17,8 @@ import { inside } from '../../nested.ts';
 import { wait, type Steps } from '../../steps.ts';
 
 /**
- * How a call ended: with a value, or with a failure and, after a timeout, a promise of its real end. `notFound`: the store
- * says that the slot holds nothing.
+ * How a call ended: with a value or with a failure. After a timeout, `late` is a promise of its real end. `notFound`:
+ * the store says that the slot holds nothing.
  */
 export type Outcome<T> = { value: T } | Failure;
 type Failure = { failure: CompcacheError; notFound?: boolean; late?: Promise<void> };
@@ -31,16 +30,16 @@ export class StoreIo {
   readonly isSync: boolean;
   readonly maxInFlight: number;
   readonly #timeout: number;
-  /** Called when a call has ended or hangs, before those that wait go on. */
+  /** Called when a call has ended or hangs, before waiting calls go on. */
   readonly #changed: () => void;
   #inFlight = 0;
-  /** Synchronous calls on the stack. */
+  /** Synchronous calls that are running, one inside the other. */
   #depth = 0;
   #hung = 0;
   readonly #own: ReturnType<typeof ownMethods>;
   #waiting: { resolve: () => void; reject: (error: CompcacheError) => void }[] = [];
 
-  /** @param isSync whether its mode was 'sync' when it was checked */
+  /** @param isSync true when its mode was 'sync' at the time of the check */
   constructor(
     store: BackingStore,
     maxInFlight: number,
@@ -56,44 +55,50 @@ export class StoreIo {
     this.#own = isSync ? ownMethods(store) : undefined;
   }
 
-  /** Whether a call of that method has no use for its array when it returns: it may be memory of ours. It returns at once. */
-  lends(method: 'read' | 'write'): boolean {
+  /**
+   * True when this method of the store returns at once and does not use its array afterwards. Then the array may be a
+   * buffer of ours.
+   */
+  keepsNoBuffer(method: 'read' | 'write'): boolean {
     return this.#own !== undefined && this.store[method] === this.#own[method];
   }
 
-  /** Calls under way, hung ones included. */
+  /** Calls under way, with those that hang. */
   get inFlight(): number {
     return this.#inFlight;
   }
 
-  /** Whether the store is at work: calls are under way, or it calls back from one. */
+  /** True while a call of the store is under way, or the store calls back. */
   get isAtWork(): boolean {
     return this.#inFlight + this.#depth !== 0;
   }
 
-  /** Whether one more may be made now. */
+  /** True when one more call may be made now. */
   get hasRoom(): boolean {
     return this.#inFlight < this.maxInFlight;
   }
 
-  /** Whether no more can be made until one that hangs has ended. */
+  /** True when no call can be made until one that hangs has ended. */
   get allHang(): boolean {
     return this.#hung >= this.maxInFlight;
   }
 
-  /** Waits for a call to end. Then others may have been first: ask hasRoom again. @throws EIO when all of them hang */
+  /**
+   * Waits for a call to end. Other waiting calls may take its place first, so test hasRoom again.
+   * @throws EIO when all calls hang
+   */
   async room(op: string): Promise<void> {
     if (this.allHang) throw this.#allHang(op);
     await new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
-  /** Waits until no call is under way but those that hang. */
+  /** Waits until no call is under way except those that hang. */
   async idle(): Promise<void> {
     while (this.#inFlight > this.#hung)
       await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
   }
 
-  /** Waits until no call is under way at all, those that hang included. */
+  /** Waits until no call is under way, not even one that hangs. */
   async ended(): Promise<void> {
     while (this.#inFlight !== 0)
       await new Promise<void>((resolve) => this.#waiting.push({ resolve, reject: () => resolve() }));
@@ -120,7 +125,7 @@ export class StoreIo {
       if (!isThenable(value)) return { value: value as T };
       const late = settled(() => value).then(nothing, nothing);
       return {
-        failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it gave a Promise"),
+        failure: new CompcacheError('EIO', op, "the backing store's mode is 'sync', but it returned a Promise"),
         late,
       };
     } catch (cause) {
@@ -132,7 +137,7 @@ export class StoreIo {
 
   // ── any store ──────────────────────────────────────────────────────────────
 
-  /** Calls a store and waits, at most as long as the timeout. The call is made before this returns. */
+  /** Calls a store and waits for it, up to the timeout. The call is made before this function returns. */
   async soon<T>(op: string, call: () => T | Promise<T>): Promise<Outcome<T>> {
     if (this.isSync) return this.now(op, call);
     this.#inFlight += 1;
@@ -155,12 +160,12 @@ export class StoreIo {
 
   // ── in a body of steps ─────────────────────────────────────────────────────
 
-  /** Calls a store, and waits for it where it is asynchronous. The call is made at once. */
+  /** Calls a store, and waits if it is asynchronous. The call is made at once. */
   *answer<T>(op: string, call: () => T | Promise<T>): Steps<Outcome<T>> {
     return this.isSync ? this.now(op, call) : ((yield this.soon(op, call)) as Outcome<T>);
   }
 
-  /** Waits until one more call may be made. @throws EIO when all of them hang */
+  /** Waits until one more call may be made. @throws EIO when all calls hang */
   *untilRoom(op: string): Steps<void> {
     while (!this.hasRoom) yield* wait(this.room(op));
   }
@@ -191,7 +196,7 @@ export class StoreIo {
   }
 }
 
-/** A call made now, and its answer or throw as a promise of ours, whose `then` is the engine's. */
+/** Makes a call. Its result or error becomes a native promise. */
 function settled<T>(call: () => T | Promise<T>): Promise<T> {
   return new Promise((resolve) => resolve(call()));
 }
@@ -201,7 +206,7 @@ function isThenable(value: unknown): value is Promise<never> {
   return isObject && typeof (value as { then?: unknown }).then === 'function';
 }
 
-/** The failure of a store: ENOSPC stays what it is, all else is EIO. */
+/** The failure of a store: ENOSPC stays, everything else becomes EIO. */
 function failed(op: string, cause: unknown): Failure {
   const { code, message } = look(cause);
   if (code === 'ENOSPC') return { failure: new CompcacheError('ENOSPC', op, 'the backing store is full', { cause }) };
@@ -211,22 +216,22 @@ function failed(op: string, cause: unknown): Failure {
   };
 }
 
-/** Code and message of what was thrown. It may be anything, and may throw itself when it is looked at. */
+/** Code and message of what was thrown. It may be any value, and reading it may throw again. */
 function look(thrown: unknown): { code?: unknown; message: string } {
   if (typeof thrown === 'object' && thrown !== null) {
     try {
       const { code, message } = thrown as { code?: unknown; message?: unknown };
       return { code, message: typeof message === 'string' ? message : show(thrown) };
     } catch {
-      // It cannot be read: then it says nothing.
+      // It cannot be read, so it has no code.
     }
   }
   return { message: show(thrown) };
 }
 
 /**
- * Bytes that a read has brought: what `into` takes when the store does not say. Or its failure; taking `into` away is one.
- * The store had `into`, so only its real length counts.
+ * How many bytes a read gave: all of `into` if the store does not say. Or the failure of the read. It is also a failure
+ * when the store has detached `into`. The store had `into`, so its real length is taken.
  */
 export function bytesRead(op: string, outcome: Outcome<unknown>, into: Uint8Array): number | CompcacheError {
   if ('failure' in outcome) return outcome.failure;

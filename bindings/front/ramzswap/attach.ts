@@ -1,6 +1,6 @@
 /**
- * Init: a device on its RAM, with its pool and its store, or nothing. First all that is the caller's is asked, then the device
- * is made, which asks none of it; what fails is undone.
+ * Creates a device on its RAM, with its pool and its store. First everything that may run code of the caller is read;
+ * then the device is made, which runs no such code. If a step fails, the steps before it are undone.
  */
 import { FRAMES_MAX } from '../../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR, optionWords } from '../../allocators.ts';
@@ -9,15 +9,15 @@ import type { FrontEnd } from '../../ram-access.ts';
 import { Ram, rams } from '../../ram.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
-import { createFront, leaveStore, takeStore } from '../common/attach.ts';
+import { createFront, releaseStore, takeStore } from '../common/attach.ts';
 import { requireTakenStore } from '../common/options.ts';
 import { SlotFrees } from '../common/slot-frees.ts';
 import { StoreIo } from '../common/store-io.ts';
 import { numbered } from './codecs.ts';
 import { usePool } from './configure.ts';
-import { release } from './ending.ts';
+import { release } from './reset.ts';
 import { swapHeader } from './header.ts';
-import { keepSettings } from './note.ts';
+import { saveSettings } from './note.ts';
 import { SETTINGS, pagesOf, takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
 import { begin, noCounters, requireUninitialised, type Codecs, type Device, type State } from './state.ts';
 import { runNow } from './waiting.ts';
@@ -26,18 +26,18 @@ import { put } from './writing.ts';
 const MIN_RAM = 64 * 2 ** 20;
 const MAX_RAM = FRAMES_MAX * PAGE_SIZE;
 
-/** What a device is made of. All of it was taken before: making it runs nothing of the caller's. */
+/** What a device is made of. Making it from this runs no code of the caller. */
 export interface Plan {
   settings: Settings;
   pages: number;
   slots: number;
   start: number;
   io: StoreIo | undefined;
-  /** What happens when a call of the store has ended or hangs. */
+  /** `changed` is called when a call of the store has ended or hangs. */
   events: { changed: () => void };
 }
 
-/** Initialises the device, with settings over those that it has. */
+/** Initialises the device. The given settings replace those of create. */
 export function start(state: State, op: string, given: RamzswapSettings): void {
   const call = begin(state, op, false);
   requireUninitialised(state, op);
@@ -61,12 +61,12 @@ export function start(state: State, op: string, given: RamzswapSettings): void {
       },
       store.isSync,
     );
-  // Only now, since clock, options, codecs and store are the caller's: what follows asks none of them.
+  // Clock, options, codecs and store may have run code of the caller. From here on, none of it runs.
   requireUninitialised(state, op);
   if (ram !== undefined) rams.requireIdle(op, ram);
   const device = make(state, op, { settings, pages, slots, start: call.time, io, events });
-  begun(state, device, codecs);
-  keepSettings(state, op);
+  setDevice(state, device, codecs);
+  saveSettings(state, op);
   try {
     if (settings.swapHeader === true) runNow(put(state, call, 0, swapHeader(pages)));
   } catch (error) {
@@ -75,8 +75,8 @@ export function start(state: State, op: string, given: RamzswapSettings): void {
   }
 }
 
-/** The state has a device from now on, and the core is told what the bindings know of it. */
-export function begun(state: State, device: Device, codecs: Codecs): void {
+/** Sets the device of a state, and tells the core its codecs and limits. */
+export function setDevice(state: State, device: Device, codecs: Codecs): void {
   state.device = device;
   state.codecs = codecs;
   state.memlimit = device.settings.memlimit ?? 0;
@@ -86,7 +86,7 @@ export function begun(state: State, device: Device, codecs: Codecs): void {
   usePool(state, device);
 }
 
-/** The most bytes of a block that is worth keeping: a longer one takes as much as the page itself. */
+/** The most bytes of a block that saves memory: a longer block takes as much as the raw page. */
 function mostOf({ pool, core }: Device): number {
   return Math.min(core.exports.zpoolHugeSize(zpools.address(pool)) >>> 0, PAGE_SIZE - 1);
 }
@@ -102,7 +102,7 @@ function make(state: State, op: string, plan: Plan): Device {
     const address = createFront(op, core, name, (epoch, at, bytes) => front.ramzCreate(pages, slots, epoch, at, bytes));
     undo = () => void front.zpoolDestroy(address);
     const { allocator = DEFAULT_ALLOCATOR, zpool } = plan.settings;
-    const pool = rams.heldPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });
+    const pool = rams.makeFrontPool(op, ram, allocator, { ...zpool, name: rams.freshName(op, ram, `${name}/pool`) });
     const undoFront = undo;
     undo = () => {
       zpools.destroy(op, pool);
@@ -110,7 +110,7 @@ function make(state: State, op: string, plan: Plan): Device {
     };
     const { backing } = plan.settings;
     if (backing !== undefined) takeStore(op, backing);
-    return joined(state, plan, { ram, core, front, address, pool, name });
+    return buildDevice(state, plan, { ram, core, front, address, pool, name });
   } catch (error) {
     undo();
     if (ram !== state.options.ram) ram.close();
@@ -118,7 +118,9 @@ function make(state: State, op: string, plan: Plan): Device {
   }
 }
 
-/** A RAM of its own: the device, were none of it to compress, its table, and what pools need. */
+/**
+ * Makes a RAM for this device only: large enough for all pages stored raw, the page table and the tables of the pool.
+ */
 function ownRam({ options: { bytes, limit }, module }: State, pages: number): Ram {
   const whole = Math.min(MAX_RAM, Math.max(MIN_RAM, Math.ceil(pages * PAGE_SIZE * 1.04) + 2 ** 22));
   return Ram.createSync({
@@ -130,11 +132,15 @@ function ownRam({ options: { bytes, limit }, module }: State, pages: number): Ra
 
 type Made = Pick<Device, 'ram' | 'core' | 'front' | 'address' | 'pool'> & { name: string };
 
-/** The device, whose store is taken, when the RAM knows of it. */
-export function joined(state: State, { settings, pages, start, io, events }: Plan, { name, ...parts }: Made): Device {
+/** Makes the Device object and tells the RAM about it. The store is taken already. */
+export function buildDevice(
+  state: State,
+  { settings, pages, start, io, events }: Plan,
+  { name, ...parts }: Made,
+): Device {
   const { core, address, ram } = parts;
   const { backing: store } = settings;
-  // A later device may lie where this one was.
+  // A later device may have the same address.
   const gone = (): boolean => state.device?.end !== end || rams.isClosed(ram);
   const frees = io === undefined ? undefined : new SlotFrees(io, core, address, gone);
   const end: FrontEnd = {
@@ -142,10 +148,10 @@ export function joined(state: State, { settings, pages, start, io, events }: Pla
     ownFrames: () => core.exports.zpoolMetadataFrames(address) >>> 0,
     isBusy: () => state.moving.size + state.writeQueue.size !== 0,
   };
-  // A write that hangs may still strike a slot.
+  // A write that hangs may still change a slot.
   const leave = (): void => {
     if (store === undefined || io === undefined) return;
-    if (io.isSync || !io.isAtWork) leaveStore(store);
+    if (io.isSync || !io.isAtWork) releaseStore(store);
     else events.changed = leave;
   };
   events.changed = () => frees?.storeChanged();

@@ -1,12 +1,14 @@
 /**
- * A page is not what it was: what that means for writes to the store that were begun before, and for slots. Every room that
- * changes a page says so here.
+ * What must be done when a page changes: writes to the store that began before are cancelled, and slots become free.
+ * Every file that changes a page calls this one.
  */
 import type { Outcome } from '../common/store-io.ts';
 import { isGone, type Device, type Job, type State } from './state.ts';
 import type { QueuedWrite } from './write-queue.ts';
 
-/** A page has been written: writes of it that were begun before that one, or all, lead to nothing. */
+/**
+ * Called when a page was written: cancels the writes of the page that began before that one, or all writes without one.
+ */
 export function changed(state: State, { frees }: Device, index: number, queued?: QueuedWrite): void {
   state.changes += 1;
   if (state.moving.size !== 0) state.moving.delete(index);
@@ -14,13 +16,16 @@ export function changed(state: State, { frees }: Device, index: number, queued?:
   frees?.drain();
 }
 
-/** A page has another object with the same contents: what is to come in its place comes. */
+/**
+ * Called when a page has a new object with the same contents: a write of the old object is cancelled, a queued write is
+ * not.
+ */
 export function replaced(state: State, index: number): void {
   state.changes += 1;
   state.moving.delete(index);
 }
 
-/** Frees a page. @returns how many held something, 0 or 1; its slot waits to be drained */
+/** Frees a page. Its slot is freed by a later drain. @returns how many pages held something, 0 or 1 */
 export function drop(state: State, { front, address }: Device, index: number): number {
   state.changes += 1;
   state.moving.delete(index);
@@ -28,13 +33,13 @@ export function drop(state: State, { front, address }: Device, index: number): n
   return front.ramzDrop(address, index);
 }
 
-/** A slot that leads to nothing is doomed, once nobody may write it any more. */
+/** Frees the slot of a write whose result is not used, as soon as the store cannot write it any more. */
 export function settle(state: State, device: Device, { slot }: Job, outcome: Outcome<unknown>): void {
-  const doom = (): void => {
+  const freeSlot = (): void => {
     if (isGone(state, device)) return;
     device.front.frontSettled(device.address, slot);
     device.frees?.drain();
   };
-  if ('failure' in outcome && outcome.late !== undefined) void outcome.late.then(doom);
-  else doom();
+  if ('failure' in outcome && outcome.late !== undefined) void outcome.late.then(freeSlot);
+  else freeSlot();
 }

@@ -1,6 +1,6 @@
 /**
- * Codecs of a device: their numbers, and calls of those that are not of the core. Such a codec is foreign code: whoever calls
- * it looks at the state anew afterwards.
+ * The codecs of a device: their numbers, and calls of foreign codecs. After such a call, the caller must look up all
+ * state again.
  */
 import { ANSWERS_END, FIRST_FOREIGN } from '../../../assembly/abi.ts';
 import type { ForeignCodec } from '../../codec/foreign.ts';
@@ -9,10 +9,10 @@ import { codecNow } from '../common/options.ts';
 import type { Settings } from './settings.ts';
 import type { Codecs, Device, State } from './state.ts';
 
-/** An answer of ours, beside those of the core. */
+/** A result besides those of the core. */
 export const CODEC_FAILED = ANSWERS_END;
 
-/** The codecs that settings name, numbered. EINVAL. */
+/** The codecs of the settings, with their numbers. EINVAL. */
 export function numbered({ loaded }: State, op: string, settings: Settings): Codecs {
   const foreign: ForeignCodec[] = [];
   const numbers = [settings.codec ?? 0, ...(settings.recompCodecs ?? [])].map((taken) => {
@@ -24,17 +24,19 @@ export function numbered({ loaded }: State, op: string, settings: Settings): Cod
   return { numbers, foreign };
 }
 
-/** Number of the codec of that priority; 0 is the one of writes. */
+/** The number of the codec with this priority. Writes use priority 0. */
 export function codecNumber({ codecs }: State, priority: number): number {
   return codecs.numbers[priority] as number;
 }
 
-/** The page whose block the core has put into the block buffer, in memory of ours. Foreign code runs. EIO. */
+/** Decompresses the block in the block buffer. Returns a copy of the page. Runs foreign code. EIO. */
 export function decompress({ codecs }: State, op: string, { core }: Device): Uint8Array {
   return decompressed(op, core, codecs.foreign);
 }
 
-/** The block of a page by a codec that is not of the core: of 0 bytes when it is too long; undefined when the codec fails. */
+/**
+ * Compresses a page with a foreign codec. Returns 0 bytes when the block is too long; undefined when the codec fails.
+ */
 export function compress(
   { codecs, most }: State,
   op: string,

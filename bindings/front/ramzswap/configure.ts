@@ -1,18 +1,18 @@
-/** What is set on a device, one by one: settings until init, limits at any time. The values are the caller's; settings.ts reads them. */
+/** Sets single settings of a device: most of them until init, the limits at any time. settings.ts checks the values. */
 import { parseBytes } from '../../sizes.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
 import { requireRange } from '../common/options.ts';
-import { keepSettings } from './note.ts';
+import { saveSettings } from './note.ts';
 import { takeSettings, type RamzswapSettings, type Settings } from './settings.ts';
 import { live, requireOpen, requireUninitialised, type Device, type State } from './state.ts';
 
-/** The settings in force. */
+/** The current settings. */
 export function settingsNow({ device, settings }: State): Settings {
   return device?.settings ?? settings;
 }
 
-/** Bytes of the device; 0 before init, unless it is set. */
+/** Bytes of the device. Before init: as set, else 0. */
 export function disksizeOf({ device, settings }: State): number {
   return device !== undefined ? device.pages * PAGE_SIZE : (settings.disksize ?? 0);
 }
@@ -21,7 +21,7 @@ export function memlimitOf({ device, settings, memlimit }: State): number {
   return device === undefined ? (settings.memlimit ?? 0) : memlimit;
 }
 
-/** Sets one that can be set until init; undefined takes it away. EBUSY, EINVAL. */
+/** Sets a setting that can be changed until init; undefined removes it. EBUSY, EINVAL. */
 export function setSetting<K extends keyof RamzswapSettings & keyof Settings>(
   state: State,
   key: K,
@@ -30,7 +30,7 @@ export function setSetting<K extends keyof RamzswapSettings & keyof Settings>(
   const op = `ramzswap.${key}`;
   requireUninitialised(state, op);
   const taken = takeSettings(op, { [key]: value });
-  requireUninitialised(state, op); // codec and store are the caller's
+  requireUninitialised(state, op); // reading the codec or the store may have run code of the caller
   const others = Object.entries(state.settings).filter(([name]) => name !== key);
   state.settings = { ...(Object.fromEntries(others) as Settings), ...taken };
 }
@@ -46,7 +46,7 @@ export function setMemlimit(state: State, value: number | string): void {
   const device = live(state, op);
   state.memlimit = bytes;
   usePool(state, device);
-  keepSettings(state, op);
+  saveSettings(state, op);
 }
 
 export function setWritebackLimit(state: State, value: number): void {
@@ -54,10 +54,10 @@ export function setWritebackLimit(state: State, value: number): void {
   requireOpen(state, op);
   if (value !== Infinity) requireRange(op, 'writebackLimit', value, 0, Number.MAX_SAFE_INTEGER);
   state.budget = value;
-  keepSettings(state, op);
+  saveSettings(state, op);
 }
 
-/** Names pool and limits to the core. */
+/** Tells the core the pool and the limits. */
 export function usePool({ most, memlimit }: State, { front, address, pool }: Device): void {
   const frames = memlimit === 0 ? 0 : Math.min(Math.max(1, Math.floor(memlimit / PAGE_SIZE)), 0xffffffff);
   front.ramzUse(address, zpools.address(pool), most, frames);

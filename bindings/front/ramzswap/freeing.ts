@@ -1,4 +1,4 @@
-/** What callers give back: pages that nobody wants any more, and frames by compaction. */
+/** Frees pages that callers do not need any more, and frames by compaction. */
 import { requireU32 } from '../../errors.ts';
 import { drop } from './changes.ts';
 import { nextPage } from './pages.ts';
@@ -13,21 +13,21 @@ export function discard(state: State, index: number, count: number): number {
   requireU32(op, 'count', count);
   requirePages(state, op, device, index, count);
   let freed = 0;
-  // From one page that holds something to the next, so that an empty range costs nothing.
+  // Goes from one page that holds something to the next, so that an empty range costs nothing.
   for (let at = index; at < index + count; at++) {
     const next = nextPage(device, at);
     if (next === undefined || next.index >= index + count) break;
     at = next.index;
     freed += drop(state, device, at);
   }
-  // Writes that are under way are for pages that do not hold anything yet.
+  // A queued write may be for a page that holds nothing yet.
   state.writeQueue.cancelRange(index, index + count);
   state.counters.discard += freed;
   device.frees?.drain();
   return freed;
 }
 
-/** Frees a page by the notice of a swap slot that is free. */
+/** Frees a page because its swap slot is free. */
 export function freeNotify(state: State, index: number): void {
   const op = 'ramzswap.freeNotify';
   const device = live(state, op);
@@ -36,13 +36,13 @@ export function freeNotify(state: State, index: number): void {
   device.frees?.drain();
 }
 
-/** Moves objects together. @returns frames given back */
+/** Compacts the pool. @returns frames given back */
 export function compact(state: State): number {
   const op = 'ramzswap.compact';
   return compactPool(state, op, live(state, op));
 }
 
-/** The same in slices. */
+/** Compacts the pool in slices. */
 export async function compactSoon(state: State): Promise<number> {
   const op = 'ramzswap.compactAsync';
   return state.active.run(compactInSlices(state, op, live(state, op), new Slices()));

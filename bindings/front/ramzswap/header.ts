@@ -1,7 +1,7 @@
-/** The swap header, as mkswap makes it. Touches nothing. */
+/** The swap header, as mkswap makes it. */
 import { PAGE_SIZE } from '../../wasm.ts';
 
-/** Page 0 of a swap device of so many pages. */
+/** Page 0 of a swap device with this many pages. */
 export function swapHeader(pages: number): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
   const view = new DataView(page.buffer);

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
- * Ramzswap: a block device whose pages lie compressed in a RAM. The public class: each method is documented here, and done in
- * the room that it is about. The state (state.ts) is private to the class.
+ * Ramzswap: a block device whose pages are compressed in a RAM. This file has the public class and its documentation.
+ * The other files of this folder do the work. The state (state.ts) is private to the class.
  */
 import { DEFAULT_ALLOCATOR } from '../../allocators.ts';
 import type { BackingStore } from '../../backing/types.ts';
@@ -15,7 +15,7 @@ import type { AllocatorName, Codec } from '../../types.ts';
 import { resolveCodec } from '../common/options.ts';
 import { start } from './attach.ts';
 import { disksizeOf, memlimitOf, setMemlimit, setSetting, setWritebackLimit, settingsNow } from './configure.ts';
-import { close, flush, resetNow, resetSoon } from './ending.ts';
+import { close, flush, resetNow, resetSoon } from './reset.ts';
 import { compact, compactSoon, discard, freeNotify } from './freeing.ts';
 import { SECTOR, read, readPage, write, writePage } from './ranges.ts';
 import { open, type RamzswapOpenOptions } from './open.ts';
@@ -52,16 +52,17 @@ export interface Ramzswap {
 }
 
 /**
- * A block device in compressed memory. A page of it is nothing yet (and reads as zeros), same-filled, compressed, kept as it is,
- * or in a backing store.
+ * A block device in compressed memory. Each page is either empty (it reads as zeros), same-filled, compressed, stored
+ * raw, or in a backing store.
  *
- * Life: create makes one that is initialised if `disksize` is given. Until init, I/O and statistics are ENODEV; after it,
- * settings are EBUSY; reset returns there.
+ * create makes a device; with `disksize` it is initialised at once. Before init, I/O and statistics throw ENODEV. After
+ * init, setting a setting throws EBUSY. reset returns the device to the state before init.
  *
- * A write that fails keeps the old data. With an asynchronous backing store, a synchronous call that would have to wait for it
- * throws EAGAIN; the `…Async` twin waits.
+ * A write that fails keeps the old data. With an asynchronous backing store, a synchronous call that would have to wait
+ * throws EAGAIN; its `…Async` variant waits.
  *
- * Errors of every method: EINVAL for a bad argument, or one beyond the device, and nothing changes; ECLOSED after close.
+ * Errors of every method: EINVAL for a bad argument or a request beyond the device, and then nothing changes; ECLOSED
+ * after close.
  * @see ramzswap v3 (2009); Linux 6.16 drivers/block/zram/zram_drv.c
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -77,7 +78,8 @@ export class Ramzswap {
 
   /**
    * Creates a device.
-   * @throws EINVAL for a bad option; ENODEV for a codec that the host lacks; with disksize, what init throws
+   * @throws EINVAL for a bad option; ENODEV for a codec that the host does not have; with disksize, also the errors of
+   *   init
    */
   static async create(given: RamzswapOptions = {}): Promise<Ramzswap> {
     const op = 'Ramzswap.create';
@@ -86,7 +88,7 @@ export class Ramzswap {
     for (const codec of [settings.codec, ...(settings.recompCodecs ?? [])]) {
       if (typeof codec === 'string') loaded.set(codec, (await resolveCodec(op, codec)) as ForeignCodec);
     }
-    // init is synchronous, so the core is loaded now.
+    // init is synchronous, so the WebAssembly module is loaded here.
     const module = options.ram === undefined ? await moduleFor(op, options) : undefined;
     const state = newState(options, settings, module, loaded);
     if (settings.disksize !== undefined) start(state, op, {});
@@ -94,22 +96,24 @@ export class Ramzswap {
   }
 
   /**
-   * Opens a device that lies in a restored RAM: it goes on where it was when the image was made. Its settings come from the RAM,
-   * those of writebackLimit and memlimit as they were last. Writes that were under way then count as not done. What is counted of
-   * I/O begins anew; what tells of the pages and the pool goes on. The RAM stays the caller's, as one that is given to create.
+   * Opens a device in a restored RAM. It goes on with the state that it had when the image was made. Its settings are
+   * in the RAM, with the last values of writebackLimit and memlimit. Writes that were under way count as not done. The
+   * I/O counters begin at 0; the figures of pages and pool go on. The RAM stays the caller's, as with the option `ram`
+   * of create.
    *
-   * The store must be the one that it had, or a copy: up to 16 of the slots that pages are in are read, and one of them has to
-   * begin as what was written there. A page whose slot is damaged, or has changed since, is found when it is read (EIO).
-   * @param ram a RAM of Ram.restore
-   * @param name of the device, as in ram.fronts()
-   * @param options its backing store and codecs of the caller's, neither of which lie in the RAM, and a clock
+   * The store must be the one that the device had, or a copy. Up to 16 slots that hold pages are read, and one of them
+   * must begin with the header that was written there. If a slot is damaged or has changed since, this is found when
+   * its page is read (EIO).
+   * @param ram a RAM from Ram.restore
+   * @param name the name of the device, as in ram.fronts()
+   * @param options the backing store and the caller's codecs, which are not in the RAM, and a clock
    * @returns the device, initialised
-   * @throws ENOENT for no such front end; EINVAL for one of another kind, a bad option, a codec that lacks (the message names it), no
-   *   store when pages are in one, one with fewer slots, or another one than that which the pages are in, one that gives none of
-   *   those slots included (then with a `cause`); EBUSY when it is open or
-   *   was opened meanwhile, when another front end has the store, or inside an evict callback of the RAM; ENODEV for a codec that
-   *   the host lacks; EIO when the settings in the RAM make no sense; ECLOSED when the RAM is closed. Nothing changes then, and it
-   *   can be called again. What the clock throws
+   * @throws ENOENT there is no such front end; EINVAL it is of another kind, an option is bad, a codec is missing (the
+   *   message has its name), no store is given although pages are in one, the store has too few slots, or it is not the
+   *   one that the device had (with a `cause` if none of the slots can be read); EBUSY the device is open already,
+   *   another front end has the store, or an evict callback of the RAM is running; ENODEV the host does not have a
+   *   codec; EIO the settings in the RAM are invalid; ECLOSED the RAM is closed. Also what the clock throws. After an
+   *   error nothing has changed, and open can be called again
    * @example
    * const ram = await Ram.restore(image);
    * const disk = await Ramzswap.open(ram, ram.fronts()[0].name, { backing: await FileStore.open({ path: 'swap', existing: 'reopen' }) });
@@ -121,8 +125,10 @@ export class Ramzswap {
 
   /**
    * Initialises the device.
-   * @param options settings, over those of create
-   * @throws EBUSY when it is initialised, when another front end has the store, or inside an evict callback of its RAM; EINVAL
+   * @param options settings, which replace those of create
+   * @throws EBUSY it is initialised, another front end has the store, or an evict callback of its RAM is running;
+   *   EINVAL for a bad setting, or no disksize; ENOMEM the RAM or the host has no room for it. After an error nothing
+   *   is left
    *   for a bad setting, or no disksize; ENOMEM where the RAM, or the host, has no room for it. Nothing is left then
    */
   init(options: RamzswapSettings = {}): void {
@@ -130,37 +136,38 @@ export class Ramzswap {
   }
 
   /**
-   * Returns the device to what it was before init: all pages go, their slots are freed, the settings are those of create.
-   * @throws EBUSY while a call that waits is under way, the store itself is at work, or inside an evict callback of its RAM;
-   *   EAGAIN when slots of an asynchronous store must be freed. Nothing changes when one is thrown
+   * Returns the device to the state before init: all pages and their slots are freed, and the settings of create apply
+   * again.
+   * @throws EBUSY a call that waits is under way, a call of the store is running, or an evict callback of its RAM is
+   *   running; EAGAIN slots of an asynchronous store must be freed. After an error nothing has changed
    */
   reset(): void {
     resetNow(this.#state, 'ramzswap.reset');
   }
 
   /**
-   * reset, which waits for an asynchronous store: until slots that are being freed are free, too. It works in slices, between
-   * which other calls are EBUSY.
-   * @throws as reset, but no EAGAIN; EBUSY also when a call of the store hangs: nothing changes when it hung before; the pages
-   *   are gone when it is one that frees them. In either case resetAsync can be called again
+   * reset that waits for an asynchronous store until all slots are free. It works in slices; meanwhile other calls
+   * throw EBUSY.
+   * @throws as reset, but not EAGAIN. EBUSY also when a call of the store hangs: if it hung before the reset, nothing
+   *   has changed; if it hangs while it frees a slot, the pages are gone. In both cases resetAsync can be called again
    */
   async resetAsync(): Promise<void> {
     await resetSoon(this.#state, 'ramzswap.resetAsync');
   }
 
   /**
-   * Ends it: waits for calls of the store that are under way, has it make them last, and lets go of everything. What works in
-   * slices ends with the slice. The store stays open; another front end may have it when the last call has ended, also of those
-   * that hang. Idempotent.
-   * @returns when all is done; with a synchronous store, and no call under way, all is done when close returns
-   * @throws EBUSY (a rejection) inside an evict callback of its RAM: nothing changes, and it can be called again; EIO (a
-   *   rejection) when the store's sync fails: it is closed then
+   * Closes the device: waits for calls of the store that are under way, asks the store to sync, and frees everything. A
+   * call that works in slices ends after the current slice. The store stays open. Another front end may use it when its
+   * last call has ended; a call that hangs counts, too. Idempotent.
+   * @returns when all is done. With a synchronous store and no call under way, all is done when close returns
+   * @throws EBUSY (a rejection) inside an evict callback of its RAM: nothing changes, and close can be called again;
+   *   EIO (a rejection) the sync of the store fails: the device is closed nevertheless
    */
   close(): Promise<void> {
     return close(this.#state);
   }
 
-  /** Has the backing store make last what was written to it. @throws EIO */
+  /** Asks the backing store to write everything to its medium. @throws EIO */
   async flush(): Promise<void> {
     await flush(this.#state, 'ramzswap.flush');
   }
@@ -175,12 +182,12 @@ export class Ramzswap {
 
   // ── settings ───────────────────────────────────────────────────────────────
 
-  /** Whether it is initialised. */
+  /** True when the device is initialised. */
   get initstate(): boolean {
     return this.#state.device !== undefined;
   }
 
-  /** Bytes of the device; 0 before init, unless it is set. */
+  /** Bytes of the device. Before init: as set, else 0. */
   get disksize(): number {
     return disksizeOf(this.#state);
   }
@@ -198,7 +205,7 @@ export class Ramzswap {
     setSetting(this.#state, 'allocator', value);
   }
 
-  /** Name of the codec of writes. */
+  /** Name of the codec that writes use. */
   get codec(): string {
     return codecName(settingsNow(this.#state).codec);
   }
@@ -207,7 +214,7 @@ export class Ramzswap {
     setSetting(this.#state, 'codec', value);
   }
 
-  /** The backing store, if there is one. */
+  /** The backing store; undefined when there is none. */
   get backing(): BackingStore | undefined {
     return settingsNow(this.#state).backing;
   }
@@ -216,7 +223,7 @@ export class Ramzswap {
     setSetting(this.#state, 'backing', value);
   }
 
-  /** The most bytes of the pool's frames, 0 for no limit. It may be set at any time; what is there stays. */
+  /** The most bytes of the pool's frames; 0: no limit. It may be set at any time. Pages that are stored stay. */
   get memlimit(): number {
     return memlimitOf(this.#state);
   }
@@ -225,7 +232,7 @@ export class Ramzswap {
     setMemlimit(this.#state, value);
   }
 
-  /** How many pages writeback may still write; Infinity without a limit. */
+  /** How many pages writeback may still write; Infinity: no limit. */
   get writebackLimit(): number {
     return this.#state.budget;
   }
@@ -240,13 +247,13 @@ export class Ramzswap {
    * Reads a page.
    * @param index 0 … pages of the device - 1
    * @param into 4096 bytes; unchanged if it fails
-   * @throws EIO when its bytes are damaged or the store fails; EAGAIN when it is in an asynchronous store
+   * @throws EIO its bytes are damaged or the store fails; EAGAIN it is in an asynchronous store
    */
   readPage(index: number, into: Uint8Array): void {
     runNow(readPage(this.#state, begin(this.#state, 'ramzswap.readPage', false), index, into));
   }
 
-  /** readPage, which waits for an asynchronous store. */
+  /** readPage that waits for an asynchronous store. */
   async readPageAsync(index: number, into: Uint8Array): Promise<void> {
     await runSoon(readPage(this.#state, begin(this.#state, 'ramzswap.readPageAsync', true), index, into));
   }
@@ -255,14 +262,18 @@ export class Ramzswap {
    * Writes a page.
    * @param index 0 … pages of the device - 1
    * @param page 4096 bytes
-   * @throws ENOMEM beyond the limit or without a frame, and no backing store; ENOSPC the store is full, or EIO it failed, and
-   *   there is no room in memory either; EIO the codec failed; EAGAIN when the page is for an asynchronous store. The old data stay
+   * @throws ENOMEM the limit is reached or no frame is free, and there is no backing store; ENOSPC the store is full,
+   *   or EIO the store failed, and memory has no room either; EIO the codec failed; EAGAIN the page must go to an
+   *   asynchronous store. After an error the old data stay
    */
   writePage(index: number, page: Uint8Array): void {
     runNow(writePage(this.#state, begin(this.#state, 'ramzswap.writePage', false), index, page));
   }
 
-  /** writePage, which waits for an asynchronous store. The page is copied at once; of two writes of one page the later one wins. */
+  /**
+   * writePage that waits for an asynchronous store. The page is copied at once. Of two writes of one page, the later
+   * one wins.
+   */
   async writePageAsync(index: number, page: Uint8Array): Promise<void> {
     await runSoon(writePage(this.#state, begin(this.#state, 'ramzswap.writePageAsync', true), index, page));
   }
@@ -270,40 +281,40 @@ export class Ramzswap {
   /**
    * Reads sectors of 512 bytes.
    * @param sector the first, 0 … sectors of the device - 1
-   * @param into a multiple of 512 bytes; if it fails, those of whole pages before may have been written
+   * @param into a multiple of 512 bytes. After an error, bytes of the pages before may have been written to it
    * @throws as readPage
    */
   readSectors(sector: number, into: Uint8Array): void {
     runNow(read(this.#state, begin(this.#state, 'ramzswap.readSectors', false), sector, SECTOR, into));
   }
 
-  /** readSectors, which waits for an asynchronous store. */
+  /** readSectors that waits for an asynchronous store. */
   async readSectorsAsync(sector: number, into: Uint8Array): Promise<void> {
     await runSoon(read(this.#state, begin(this.#state, 'ramzswap.readSectorsAsync', true), sector, SECTOR, into));
   }
 
   /**
-   * Writes sectors of 512 bytes. Of a page that is written in part the rest stays.
+   * Writes sectors of 512 bytes. If only a part of a page is written, its other bytes stay.
    * @param sector the first
    * @param bytes a multiple of 512 bytes
-   * @throws as readPage and writePage; pages before the one that failed are written. EINVAL for the page at which the buffer has
-   *   been detached, or become shorter, meanwhile
+   * @throws as readPage and writePage; the pages before the one that failed are written. EINVAL also when the buffer
+   *   was detached or became shorter meanwhile
    */
   writeSectors(sector: number, bytes: Uint8Array): void {
     runNow(write(this.#state, begin(this.#state, 'ramzswap.writeSectors', false), sector, SECTOR, bytes));
   }
 
-  /** writeSectors, which waits for an asynchronous store. The bytes must not change meanwhile. */
+  /** writeSectors that waits for an asynchronous store. The bytes must not change meanwhile. */
   async writeSectorsAsync(sector: number, bytes: Uint8Array): Promise<void> {
     await runSoon(write(this.#state, begin(this.#state, 'ramzswap.writeSectorsAsync', true), sector, SECTOR, bytes));
   }
 
-  /** Reads bytes from any offset. @throws as readSectors */
+  /** Reads bytes at any offset. @throws as readSectors */
   read(offset: number, into: Uint8Array): void {
     runNow(read(this.#state, begin(this.#state, 'ramzswap.read', false), offset, 1, into));
   }
 
-  /** read, which waits for an asynchronous store. */
+  /** read that waits for an asynchronous store. */
   async readAsync(offset: number, into: Uint8Array): Promise<void> {
     await runSoon(read(this.#state, begin(this.#state, 'ramzswap.readAsync', true), offset, 1, into));
   }
@@ -313,7 +324,7 @@ export class Ramzswap {
     runNow(write(this.#state, begin(this.#state, 'ramzswap.write', false), offset, 1, bytes));
   }
 
-  /** write, which waits for an asynchronous store. The bytes must not change meanwhile. */
+  /** write that waits for an asynchronous store. The bytes must not change meanwhile. */
   async writeAsync(offset: number, bytes: Uint8Array): Promise<void> {
     await runSoon(write(this.#state, begin(this.#state, 'ramzswap.writeAsync', true), offset, 1, bytes));
   }
@@ -321,7 +332,7 @@ export class Ramzswap {
   // ── freeing ────────────────────────────────────────────────────────────────
 
   /**
-   * Frees pages: they read as zeros.
+   * Frees pages: they read as zeros afterwards.
    * @param index the first
    * @param count default 1
    * @returns how many of them held something
@@ -330,24 +341,24 @@ export class Ramzswap {
     return discard(this.#state, index, count);
   }
 
-  /** Frees a page whose contents nobody wants any more: the notice of a swap slot that is free. */
+  /** Frees a page because its swap slot is free, so that its contents are not needed any more. */
   freeNotify(index: number): void {
     freeNotify(this.#state, index);
   }
 
-  /** Moves objects together. @returns frames given back */
+  /** Compacts the pool. @returns frames given back */
   compact(): number {
     return compact(this.#state);
   }
 
   /**
-   * compact in slices: other calls have their turn every millisecond or so. It takes the pool in parts, as it is at the
-   * time, so it may leave a few frames more than compact.
+   * compact in slices: other calls can run every millisecond or so. It compacts the pool in parts, so it may give back
+   * a few frames less than compact.
    * @returns frames given back
-   * @throws ENODEV before init; ECLOSED, when it ends meanwhile, too
+   * @throws ENODEV before init; ECLOSED, also when the device is closed meanwhile
    * @example
    * const served = device.compactAsync();
-   * await device.readPageAsync(0, page); // does not wait for all of it
+   * await device.readPageAsync(0, page); // does not wait for the whole compaction
    * console.log(await served, 'frames');
    */
   async compactAsync(): Promise<number> {
@@ -357,22 +368,22 @@ export class Ramzswap {
   // ── idle pages, writeback, recompression ───────────────────────────────────
 
   /**
-   * Marks pages as idle, and no others: the mark of younger ones goes. An access clears it, and recompress. Only those that are
-   * objects in memory.
-   * @param age seconds since the last access at least; or 'all', the default. What is older than 24 days may seem up to 255
-   *   seconds older than it is
-   * @returns how many are idle now
+   * Marks objects as idle by their age, and removes the mark from younger objects. An access or recompress also removes
+   * the mark. Pages that are no objects in memory are not marked.
+   * @param age the least number of seconds since the last access; or 'all', the default. A page that was accessed more
+   *   than 24 days ago may seem up to 255 seconds older than it is
+   * @returns how many objects are idle now
    */
   markIdle(age: number | 'all' = 'all'): number {
     return markIdle(this.#state, begin(this.#state, 'ramzswap.markIdle', false), age);
   }
 
   /**
-   * markIdle in slices: other calls have their turn every millisecond or so. Ages are as they are when it is
-   * called; a page that is accessed behind the place where it works loses the mark again.
+   * markIdle in slices: other calls can run every millisecond or so. Ages are those at the time of the call. A page
+   * that is accessed after it was marked loses the mark again.
    * @param age seconds, or 'all', as for markIdle
-   * @returns how many it has marked
-   * @throws ENODEV before init; ECLOSED, when it ends meanwhile, too
+   * @returns how many objects were marked
+   * @throws ENODEV before init; ECLOSED, also when the device is closed meanwhile
    */
   async markIdleAsync(age: number | 'all' = 'all'): Promise<number> {
     return markIdleSoon(this.#state, begin(this.#state, 'ramzswap.markIdleAsync', true), age);
@@ -380,43 +391,44 @@ export class Ramzswap {
 
   /**
    * Moves pages to the backing store, the largest first.
-   * @param selection pages that are idle, kept as they are (huge), both, given up by recompress, or by number
+   * @param selection pages that are idle, huge (stored raw), both, or incompressible for recompress; or page numbers
    * @returns pages moved
-   * @throws ENODEV no backing store; EAGAIN an asynchronous one; EBUSY another writeback runs; when nothing was moved: EIO
-   *   writebackLimit is used up or the store failed, ENOSPC it is full
+   * @throws ENODEV there is no backing store; EAGAIN it is asynchronous; EBUSY another writeback is running. If nothing
+   *   was moved: EIO writebackLimit is used up or the store failed, ENOSPC the store is full
    */
   writeback(selection: WritebackSelection): number {
     return writebackNow(this.#state, 'ramzswap.writeback', selection);
   }
 
   /**
-   * writeback, which waits, in slices: other calls have their turn every millisecond or so. Several writes of an
-   * asynchronous store are under way at a time. A page that is changed meanwhile stays where it is.
+   * writeback that waits, in slices: other calls can run every millisecond or so. Several writes of an asynchronous
+   * store are under way at a time. A page that is changed meanwhile stays in memory.
    * @param selection as for writeback
-   * @returns pages moved; when it is closed meanwhile, until then
-   * @throws as writeback, but no EAGAIN
+   * @returns pages moved; when the device is closed meanwhile, the pages moved until then
+   * @throws as writeback, but not EAGAIN
    */
   async writebackAsync(selection: WritebackSelection): Promise<number> {
     return writebackSoon(this.#state, 'ramzswap.writebackAsync', selection);
   }
 
   /**
-   * Compresses pages anew with the further codecs. A page keeps its object unless the new one takes a smaller size class; one
-   * that none of them makes smaller is marked, and never tried again until it is written. A page that is tried is not idle any
-   * more.
-   * @returns pages that take less now
-   * @throws EINVAL no further codecs, or a threshold that no block reaches. It ends where there is no frame for a new object
+   * Compresses pages again with the further codecs. A page gets a new object only if that takes a smaller size class.
+   * If no codec makes it smaller, it is marked as incompressible and not tried again until it is written. A page that
+   * is tried loses its idle mark.
+   * @returns pages that take less memory now
+   * @throws EINVAL there are no further codecs, or no block can reach the threshold. It ends early when there is no
+   *   frame for a new object
    */
   recompress(options: RecompressOptions = {}): number {
     return recompressNow(this.#state, options);
   }
 
   /**
-   * recompress in slices: other calls have their turn every millisecond or so. Each page is taken as it is when its turn
-   * comes. Pages that are smaller by then stay so when it ends early.
+   * recompress in slices: other calls can run every millisecond or so. If it ends early, the pages that are already
+   * smaller stay so.
    * @param options as for recompress
-   * @returns pages that take less now
-   * @throws as recompress; ENODEV before init; ECLOSED, when it ends meanwhile, too
+   * @returns pages that take less memory now
+   * @throws as recompress; ENODEV before init; ECLOSED, also when the device is closed meanwhile
    * @example
    * device.markIdle(3600);
    * const smaller = await device.recompressAsync({ type: 'idle', maxPages: 10_000 });
@@ -427,7 +439,7 @@ export class Ramzswap {
 
   // ── figures ────────────────────────────────────────────────────────────────
 
-  /** ramzswap's record. */
+  /** The statistics of ramzswap. */
   stats(): RamzswapStats {
     return ramzswapStats(this.#state, live(this.#state, 'ramzswap.stats'));
   }
@@ -437,7 +449,7 @@ export class Ramzswap {
     return mmStat(this.#state, live(this.#state, 'ramzswap.mmStat'));
   }
 
-  /** zram's mem_used_max: from now on counts what is used now. */
+  /** zram's mem_used_max: sets the highest number to the current number. */
   resetMemUsedMax(): void {
     const { front, address } = live(this.#state, 'ramzswap.resetMemUsedMax');
     front.ramzResetPeak(address);
@@ -454,18 +466,18 @@ export class Ramzswap {
     return bdStat(this.#state, live(this.#state, 'ramzswap.bdStat'));
   }
 
-  /** zram's block_state: every page that holds something, in order. */
+  /** zram's block_state: every page that holds something, in order of its number. */
   blockState(): Generator<BlockState> {
     live(this.#state, 'ramzswap.blockState');
     return blockState(this.#state);
   }
 
-  /** Walks every structure of its RAM. @throws EUCLEAN */
+  /** Verifies every structure of its RAM. @throws EUCLEAN */
   check(): void {
     rams.check(live(this.#state, 'ramzswap.check').ram);
   }
 
-  /** The RAM that it works in. @throws ENODEV before init */
+  /** The RAM that the device is in. @throws ENODEV before init */
   get ram(): Ram {
     return live(this.#state, 'ramzswap.ram').ram;
   }

@@ -1,6 +1,6 @@
 /**
- * The settings of a device as they lie in its RAM (../common/note.ts), for Ramzswap.open: kept when the device is made and when
- * one of them changes. Whether it has a store, and for how many slots, the core knows. What is counted of I/O is not kept.
+ * The settings of a device in its RAM (../common/note.ts), for Ramzswap.open. They are written when the device is made
+ * and when a setting changes. The core knows the number of slots of the store. The I/O counters are not written.
  */
 import { RAMZ_PAGES } from '../../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR, optionWords, takeZpoolOptions, type AllocatorName } from '../../allocators.ts';
@@ -8,7 +8,7 @@ import { CORE_CODECS } from '../../codec/core.ts';
 import { CompcacheError } from '../../errors.ts';
 import { PAGE_SIZE, type Core } from '../../wasm.ts';
 import { shortName } from '../common/given-codecs.ts';
-import { keepNote, readNote } from '../common/note.ts';
+import { writeNote, readNote } from '../common/note.ts';
 import { requirePlace, requireRange } from '../common/options.ts';
 import {
   PRIORITIES,
@@ -21,20 +21,20 @@ import {
 } from './settings.ts';
 import type { State } from './state.ts';
 
-/** What open finds in the RAM. */
-export interface Noted {
-  /** All but codecs and store. */
+/** The settings that open finds in the RAM. */
+export interface SavedSettings {
+  /** All settings but codecs and store. */
   settings: Settings;
   pages: number;
-  /** Codecs by priority: a number for one of the core, a name for any other. */
+  /** Codecs by priority: the number of a codec of the core, or the name of another codec. */
   codecs: readonly (number | string)[];
   /** How many pages writeback may still write. */
   budget: number;
   place: Pick<RamzswapOptions, 'maxInFlight' | 'timeout'>;
 }
 
-/** Keeps the settings of the device, if there is one. */
-export function keepSettings({ device, memlimit, budget, options: { maxInFlight, timeout } }: State, op: string): void {
+/** Writes the settings of the device into its RAM, if there is a device. */
+export function saveSettings({ device, memlimit, budget, options: { maxInFlight, timeout } }: State, op: string): void {
   if (device === undefined) return;
   const { disksize, allocator = DEFAULT_ALLOCATOR, zpool, swapHeader, codec, recompCodecs = [] } = device.settings;
   const note: Record<keyof typeof KEYS, unknown> = {
@@ -48,7 +48,7 @@ export function keepSettings({ device, memlimit, budget, options: { maxInFlight,
     codecs: [codec, ...recompCodecs].map(keptCodec),
     writebackLimit: budget === Infinity ? undefined : budget,
   };
-  keepNote(op, device.core, device.address, note);
+  writeNote(op, device.core, device.address, note);
 }
 
 const KEYS = {
@@ -67,13 +67,13 @@ function keptCodec(codec: TakenCodec = 0): number | string {
   return typeof codec === 'number' ? codec : shortName(codecName(codec));
 }
 
-/** The settings of a device that rests on a pool of that allocator, checked like a caller's. EIO. */
-export function notedSettings(op: string, core: Core, address: number, allocator: AllocatorName): Noted {
+/** Reads the settings of an unopened device, and checks them like options of a caller. EIO. */
+export function readSettings(op: string, core: Core, address: number, allocator: AllocatorName): SavedSettings {
   const note = readNote(op, core, address);
   try {
     return taken(op, note, core.exports.ramzFigure(address, RAMZ_PAGES), allocator);
   } catch (cause) {
-    throw new CompcacheError('EIO', op, 'the settings in the RAM make no sense', { cause });
+    throw new CompcacheError('EIO', op, 'the settings in the RAM are invalid', { cause });
   }
 }
 
@@ -82,7 +82,7 @@ function taken(
   note: Partial<Record<keyof typeof KEYS, unknown>>,
   pages: number,
   poolAllocator: AllocatorName,
-): Noted {
+): SavedSettings {
   const {
     disksize,
     memlimit,
@@ -103,7 +103,7 @@ function taken(
   const place = {
     ...(maxInFlight === undefined ? {} : { maxInFlight }),
     ...(timeout === undefined ? {} : { timeout }),
-  } as Noted['place'];
+  } as SavedSettings['place'];
   requirePlace(op, place);
   const given = { disksize, memlimit, allocator, zpool, swapHeader } as Parameters<typeof takeSettings>[1];
   const settings = takeSettings(op, given);

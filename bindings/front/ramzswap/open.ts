@@ -1,6 +1,6 @@
 /**
- * Open: a device that lies in a restored RAM goes on. First all that is the caller's is asked, then codecs are loaded and the
- * store is recognised; only then something changes, in one step in which nothing foreign runs.
+ * Opens a device of a restored RAM. First everything that may run code of the caller is read, then codecs are loaded
+ * and the store is tested. Only then something changes, in one step that runs no foreign code.
  */
 import { OUT_KEY_LOW, RAMZ_STORE, RAMZ_WRITTEN } from '../../../assembly/abi.ts';
 import type { BackingStore } from '../../backing/types.ts';
@@ -12,38 +12,41 @@ import { contentsOf } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { Codec } from '../../types.ts';
 import type { Zpool } from '../../zpool.ts';
-import { leaveWhenEnded, takeStore } from '../common/attach.ts';
+import { releaseWhenEnded, takeStore } from '../common/attach.ts';
 import { shortName, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, resolveCodec, type TakenStore } from '../common/options.ts';
-import { requireFits, requireSame, requireStill, type InStore, type Unopened } from '../common/reopen.ts';
+import { requireFits, requireRightStore, requireUnopened, type InStore, type Unopened } from '../common/reopen.ts';
 import { StoreIo } from '../common/store-io.ts';
-import { begun, joined } from './attach.ts';
-import { notedSettings, type Noted } from './note.ts';
+import { setDevice, buildDevice } from './attach.ts';
+import { readSettings, type SavedSettings } from './note.ts';
 import { numbered } from './codecs.ts';
 import type { Settings } from './settings.ts';
 import { newState, seconds, timeOf, type State } from './state.ts';
 
-/** What a device in a restored RAM is given anew; all its other settings come from the RAM. */
+/** Options of open. All other settings come from the RAM. */
 export interface RamzswapOpenOptions {
   /**
-   * The backing store that it had, or a copy of it. It may be left out when no page is in it. It is for one front end at a time,
-   * as in create.
+   * The backing store that the device had, or a copy of it. Needed only if a page is in it. It belongs to one front end
+   * at a time, as in create.
    */
   backing?: BackingStore;
-  /** Codecs that it had and that neither the core nor loadCodec knows. Each is known by its name, of which 64 characters count. */
+  /**
+   * Codecs of the device that neither the core nor loadCodec has. A codec is found by the first 64 characters of its
+   * name.
+   */
   codecs?: readonly Codec[];
-  /** Seconds, as in create. The device's own time goes on from the last access of a page that the RAM tells. */
+  /** Gives seconds, as in create. The time of the device goes on from the last access that its pages record. */
   clock?: () => number;
 }
 
-/** A device that rests, and what it goes on with. */
+/** An unopened device, with its pool and settings. */
 interface Found extends Unopened {
   pool: Zpool;
-  noted: Noted;
+  saved: SavedSettings;
   had: InStore;
 }
 
-/** Opens a device: the state of it. */
+/** Opens a device. Returns its state. */
 export async function open(op: string, ram: Ram, name: string, given: RamzswapOpenOptions): Promise<State> {
   if (!rams.is(ram)) throw new CompcacheError('EINVAL', op, `ram must be a Ram, not ${show(ram)}`);
   const {
@@ -57,12 +60,12 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
   const store = backing === undefined ? undefined : requireTakenStore(op, backing);
   const found = requireFound(op, ram, name, store);
   const settings = {
-    ...found.noted.settings,
-    ...(await takenCodecs(op, found.noted.codecs, foreign)),
+    ...found.saved.settings,
+    ...(await takenCodecs(op, found.saved.codecs, foreign)),
     ...(store === undefined ? {} : { backing: store.source }),
   };
   const events = { changed: (): void => undefined };
-  const { maxInFlight = 32, timeout = 30_000 } = found.noted.place;
+  const { maxInFlight = 32, timeout = 30_000 } = found.saved.place;
   const io =
     store &&
     new StoreIo(
@@ -74,25 +77,25 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
       },
       store.isSync,
     );
-  requireStill(op, found);
+  requireUnopened(op, found);
   if (io !== undefined) {
     takeStore(op, io.store);
     try {
-      await requireSame(op, found, found.had, io, backedIn(found));
-      requireStill(op, found);
+      await requireRightStore(op, found, found.had, io, backedIn(found));
+      requireUnopened(op, found);
     } catch (error) {
-      leaveWhenEnded(io);
+      releaseWhenEnded(io);
       throw error;
     }
   }
-  const state = newState({ ...found.noted.place, ram, clock }, settings, undefined, new Map());
-  goOn(state, op, found, { settings, time, io, events });
+  const state = newState({ ...found.saved.place, ram, clock }, settings, undefined, new Map());
+  openDevice(state, op, found, { settings, time, io, events });
   return state;
 }
 
 // ── what lies in the RAM ─────────────────────────────────────────────────────
 
-/** The device of that name, when store and RAM fit each other as far as numbers tell. ENOENT, EBUSY, EINVAL, EIO. */
+/** Finds the device with this name, and requires that the store has enough slots. ENOENT, EBUSY, EINVAL, EIO. */
 function requireFound(op: string, ram: Ram, name: string, store: TakenStore | undefined): Found {
   const front = rams.unopened(op, ram, name, 'ramzswap');
   const core = rams.core(op, ram);
@@ -102,14 +105,14 @@ function requireFound(op: string, ram: Ram, name: string, store: TakenStore | un
   const others = fronts.filter((other) => other.address !== front.address).flatMap((other) => other.pools);
   if (address === undefined || allocator === undefined || others.includes(address))
     throw new CompcacheError('EIO', op, 'the device has no pool of its own');
-  const noted = notedSettings(op, core, front.address, allocator);
+  const saved = readSettings(op, core, front.address, allocator);
   const figure = (which: number): number => core.exports.ramzFigure(front.address, which);
   const had = { slots: figure(RAMZ_STORE), pages: figure(RAMZ_WRITTEN) };
   requireFits(op, { ram, core, front }, had, store, 'backing');
-  return { ram, core, front, pool: rams.poolAt(ram, address), noted, had };
+  return { ram, core, front, pool: rams.poolAt(ram, address), saved, had };
 }
 
-/** Notes the next of its pages in the store with each call (requireSameStore). */
+/** Each call puts the slot of the next page in the store into the core's result words (see requireSameStore). */
 function backedIn({ core: { exports, out }, front: { address } }: Found): () => boolean {
   let index = 0;
   return () => {
@@ -119,10 +122,13 @@ function backedIn({ core: { exports, out }, front: { address } }: Found): () => 
   };
 }
 
-/** The codecs of a device, by priority. EINVAL for one that lacks, ENODEV for one that this host lacks. */
+/**
+ * The codecs of a device, by priority. EINVAL for a codec that is not given, ENODEV for one that this host does not
+ * have.
+ */
 async function takenCodecs(
   op: string,
-  names: Noted['codecs'],
+  names: SavedSettings['codecs'],
   foreign: readonly ForeignCodec[],
 ): Promise<Pick<Settings, 'codec' | 'recompCodecs'>> {
   const taken: (number | ForeignCodec)[] = [];
@@ -138,24 +144,24 @@ async function takenCodecs(
 
 async function loaded(op: string, name: string): Promise<number | ForeignCodec> {
   if ((LOADABLE_CODECS as readonly string[]).includes(name)) return resolveCodec(op, name);
-  throw new CompcacheError('EINVAL', op, `the device has a codec ${show(name)}: give it in codecs`);
+  throw new CompcacheError('EINVAL', op, `the device needs the codec ${show(name)}: give it in codecs`);
 }
 
 // ── it goes on ───────────────────────────────────────────────────────────────
 
-interface With {
+interface OpenParts {
   settings: Settings;
   time: number;
   io: StoreIo | undefined;
   events: { changed: () => void };
 }
 
-/** Makes the device of what was found. Nothing in here fails; slots that are to be freed are told to the store last. */
-function goOn(
+/** Makes the device. Nothing here fails. Slots that are to be freed are given to the store last. */
+function openDevice(
   state: State,
   op: string,
-  { front: { name, address }, front, core, pool, noted, had }: Found,
-  { settings, time, io, events }: With,
+  { front: { name, address }, front, core, pool, saved, had }: Found,
+  { settings, time, io, events }: OpenParts,
 ): void {
   const { ram } = state.options as { ram: Ram };
   const { exports } = core;
@@ -163,9 +169,9 @@ function goOn(
   const start = Math.floor(time) - (exports.ramzLastSecond(address) >>> 0);
   exports.ramzSettle(address);
   rams.opened(ram, front);
-  const plan = { settings, pages: noted.pages, slots: had.slots, start, io, events };
-  const device = joined(state, plan, { ram, core, front: exports, address, pool, name });
-  begun(state, device, codecs);
-  state.budget = noted.budget;
+  const plan = { settings, pages: saved.pages, slots: had.slots, start, io, events };
+  const device = buildDevice(state, plan, { ram, core, front: exports, address, pool, name });
+  setDevice(state, device, codecs);
+  state.budget = saved.budget;
   device.frees?.drain();
 }

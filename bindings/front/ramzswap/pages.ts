@@ -1,4 +1,4 @@
-/** The pages of a device that hold something, one after the other, as the core knows them. Reads only. */
+/** Walks over the pages of a device that hold something. It reads only. */
 import { ENTRY, KIND_MASK, OUT_KEY_LOW, OUT_PAGE_BYTES, OUT_PAGE_STATE } from '../../../assembly/abi.ts';
 import { isGone, type Device, type State } from './state.ts';
 
@@ -9,12 +9,12 @@ export interface Found {
   bytes: number;
 }
 
-/** Whether it is an object in memory. */
+/** True when the page is an object in memory. */
 export function isObject({ state }: Found): boolean {
   return (state & KIND_MASK) === ENTRY;
 }
 
-/** The first from a page on. */
+/** The first page that holds something, from a page number on. */
 export function nextPage({ front, address, core: { out } }: Device, index: number): Found | undefined {
   if (front.ramzNext(address, index) === 0) return undefined;
   return {
@@ -24,7 +24,7 @@ export function nextPage({ front, address, core: { out } }: Device, index: numbe
   };
 }
 
-/** All, in order, as long as the device lives. */
+/** All pages that hold something, in order, until the device ends. */
 export function* allPages(state: State): Generator<Found> {
   const { device } = state;
   for (let index = 0; device !== undefined && !isGone(state, device); index++) {

@@ -1,4 +1,4 @@
-/** Pages into the pool, by whatever codec writes have. A codec that is not of the core is foreign code, and runs in here. */
+/** Stores pages in the pool, with the codec of writes. A foreign codec runs in here. */
 import { COMPRESS, ENOMEM, FIRST_FOREIGN, OVER_LIMIT } from '../../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR, rowOf } from '../../allocators.ts';
 import { copyIn } from '../../bytes.ts';
@@ -11,16 +11,16 @@ import type { Slices } from './slices.ts';
 import { live, type Device, type State } from './state.ts';
 import type { QueuedWrite } from './write-queue.ts';
 
-/** A page for the pool. */
+/** A page to be stored in the pool. */
 export interface Offered {
   index: number;
-  /** Memory of ours, where a codec outside the core has a part. */
+  /** Must be a copy of the caller's page if a foreign codec compresses it. */
   page: Uint8Array;
   /** Second of the access. */
   now: number;
 }
 
-/** One try to keep a page in the pool, as it is if need be: 0, or why not. */
+/** Tries once to store a page in the pool, raw if it does not compress. Returns 0 or the reason for the failure. */
 export function tryPool(
   state: State,
   op: string,
@@ -30,7 +30,8 @@ export function tryPool(
   queued?: QueuedWrite,
 ): number {
   let result = attempt(state, op, device, offered, asIs);
-  // Asking zsmalloc what compaction would bring costs little; the others would go through all their frames.
+  // zsmalloc knows without a search if compaction would free a frame; the other allocators would look at all their
+  // frames.
   if ((result === OVER_LIMIT || result === ENOMEM) && isFreeable(device)) {
     compactPool(state, op, device);
     result = attempt(state, op, device, offered, asIs);
@@ -45,8 +46,8 @@ function attempt(state: State, op: string, device: Device, { index, page, now }:
   if (asIs) return front.ramzKeep(address, index, now) >>> 0;
   const number = codecNumber(state, 0);
   if (number < FIRST_FOREIGN) return front.ramzWrite(address, index, now) >>> 0;
-  const begun = front.ramzBegin(address, index) >>> 0;
-  if (begun !== COMPRESS) return begun;
+  const result = front.ramzBegin(address, index) >>> 0;
+  if (result !== COMPRESS) return result;
   const block = compress(state, op, number, page);
   if (live(state, op) !== device) throw new CompcacheError('EIO', op, 'the codec has reset the device');
   if (block === undefined) return CODEC_FAILED;
@@ -55,18 +56,21 @@ function attempt(state: State, op: string, device: Device, { index, page, now }:
   return front.ramzPut(address, index, block.length, now) >>> 0;
 }
 
-/** Whether compaction would bring a frame, where the allocator knows. */
+/** True when the allocator knows that compaction would free a frame. */
 function isFreeable({ core, pool, settings: { allocator = DEFAULT_ALLOCATOR } }: Device): boolean {
   return rowOf(allocator).knowsFreeable && core.exports.zpoolFreeable(zpools.address(pool)) >>> 0 !== 0;
 }
 
-/** Zspages that a part of a compaction empties, or frames that it looks at: some hundred microseconds. */
+/** Zspages that one part of a compaction empties, or frames that it looks at. This takes some hundred microseconds. */
 const PART = 32;
-/** Rounds of a compaction in parts over the whole pool: writes beside it could make work for ever. */
+/**
+ * Compaction in parts goes over the whole pool at most this often, because writes that run meanwhile could go on making
+ * work.
+ */
 const ROUNDS = 3;
 
 /**
- * The same in slices, and in parts that are small: round after round, until one gives nothing back. It ends with the device.
+ * Compacts the pool in slices of small parts. It goes over the pool until that gives no frame back, or the device ends.
  * @throws ECLOSED
  */
 export function* compactInSlices(state: State, op: string, device: Device, slices: Slices): Steps<number> {
@@ -87,7 +91,7 @@ export function* compactInSlices(state: State, op: string, device: Device, slice
   return frames;
 }
 
-/** Moves objects together. @returns frames given back, which are counted */
+/** Compacts the pool. The frames are counted. @returns frames given back */
 export function compactPool(state: State, op: string, { pool }: Device): number {
   const frames = zpools.compact(op, pool);
   state.counters.compacted += frames;

@@ -1,4 +1,4 @@
-/** A page, from wherever it is: from the core, or from the store, whose answer the core opens. Changes no page. */
+/** Reads a page, from memory or from the store. No page changes. */
 import { DECOMPRESS, IN_STORE } from '../../../assembly/abi.ts';
 import { CompcacheError } from '../../errors.ts';
 import { runSync, wait, type Steps } from '../../steps.ts';
@@ -8,18 +8,21 @@ import { bytesRead, type StoreIo } from '../common/store-io.ts';
 import { decompress } from './codecs.ts';
 import { live, secondOf, type Call, type State } from './state.ts';
 
-/** A page, in a buffer that the next call may use. EIO, EAGAIN. */
+/** Reads a page into a buffer that the next call may use. EIO, EAGAIN. */
 export function* pageOf(state: State, call: Call, index: number): Steps<Uint8Array> {
-  return here(state, call, index) ?? (yield* fetched(state, call, index));
+  return readMemory(state, call, index) ?? (yield* readStore(state, call, index));
 }
 
-/** The same for a call that does not wait: without a generator, when the page is in memory. */
+/** pageOf for a call that does not wait. A page in memory is read without a generator, which is faster. */
 export function pageNow(state: State, call: Call, index: number): Uint8Array {
-  return here(state, call, index) ?? runSync(fetched(state, call, index));
+  return readMemory(state, call, index) ?? runSync(readStore(state, call, index));
 }
 
-/** A page that is not in the store; undefined for one that is, whose place the core has noted. EIO. */
-function here(state: State, { op, time }: Call, index: number): Uint8Array | undefined {
+/**
+ * Reads a page that is not in the store. If it is there, the result is undefined and the core's result words have the
+ * slot. EIO.
+ */
+function readMemory(state: State, { op, time }: Call, index: number): Uint8Array | undefined {
   const device = live(state, op);
   const { front, address, core } = device;
   const result = front.ramzRead(address, index, secondOf(device, time)) >>> 0;
@@ -29,27 +32,27 @@ function here(state: State, { op, time }: Call, index: number): Uint8Array | und
   throw new CompcacheError('EIO', op, `page ${index} does not decompress`);
 }
 
-/** A page whose place in the store the core has noted. When it has moved meanwhile, it is looked for again. */
-function* fetched(state: State, call: Call, index: number): Steps<Uint8Array> {
+/** Reads a page from the slot in the core's result words. If the page has moved meanwhile, it is looked up again. */
+function* readStore(state: State, call: Call, index: number): Steps<Uint8Array> {
   const { op, waits } = call;
   for (;;) {
     const device = live(state, op);
     const io = device.io as StoreIo;
     if (!io.isSync && !waits)
-      throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async twin');
+      throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use the …Async variant');
     if (io.isSync || io.hasRoom) {
-      const page = opened(state, op, index, yield* readSlot(op, device.core, io));
+      const page = openRead(state, op, index, yield* readSlot(op, device.core, io));
       if (page !== undefined) return page;
     } else {
       yield* wait(io.room(op));
     }
-    const page = here(state, call, index);
+    const page = readMemory(state, call, index);
     if (page !== undefined) return page;
   }
 }
 
-/** The page of a slot that was read; undefined when the page has moved meanwhile. EIO. */
-function opened(state: State, op: string, index: number, read: SlotRead): Uint8Array | undefined {
+/** Opens a slot that was read. undefined when the page has moved meanwhile. EIO. */
+function openRead(state: State, op: string, index: number, read: SlotRead): Uint8Array | undefined {
   const device = live(state, op);
   const { front, address, core } = device;
   const { slot, generation, buffer, outcome } = read;

@@ -1,4 +1,4 @@
-/** Compresses pages anew, by the further codecs. Those that are not of the core are foreign code, and may change all meanwhile. */
+/** Compresses pages again with the further codecs. Foreign codecs may change anything meanwhile. */
 import {
   DECOMPRESS,
   ENOENT,
@@ -22,25 +22,28 @@ import { compactInSlices, compactPool } from './pool.ts';
 import { Slices } from './slices.ts';
 import { isGone, live, type Device, type State } from './state.ts';
 
-/** Pages that are tried in a slice at least. */
+/** A slice tries this many pages at least. */
 const LEAST = 8;
 
 export interface RecompressOptions {
   /** Default: any page. */
   type?: 'idle' | 'huge' | 'huge_idle';
-  /** Only if the result has fewer bytes than that. Default: any. */
+  /** Replaces a page only if the result has fewer bytes than this. Default: any result. */
   threshold?: number;
   /** The most pages that are tried. */
   maxPages?: number;
-  /** Only the codec of that priority, 1 … 3. Default: each above the page's own, until one makes it smaller. */
+  /**
+   * Tries only the codec of this priority, 1 … 3. Default: each codec above the page's own, until one makes the page
+   * smaller.
+   */
   priority?: number;
 }
 
-/** Options that were taken. */
+/** The options in checked form. */
 interface Wanted {
   /** Marks that a page must have. */
   mask: number;
-  /** The fewest bytes of its block. */
+  /** The least number of bytes of the page's present block. */
   least: number;
   threshold: number;
   maxPages: number;
@@ -49,19 +52,22 @@ interface Wanted {
   last: number;
 }
 
-/** What came of a page: 'never' when no codec makes it smaller, 'not now' when that is not known; undefined without a frame. */
+/**
+ * The result of a page: 'never' when no codec makes it smaller, 'not now' when that is unknown; undefined without a
+ * frame.
+ */
 type Verdict = 'smaller' | 'never' | 'not now' | undefined;
 
-/** @returns pages that take less now */
+/** Recompresses without waiting. @returns pages that take less now */
 export function recompressNow(state: State, given: RecompressOptions): number {
   const op = 'ramzswap.recompress';
-  return runSync(recompressed(state, op, begun(state, op, given), undefined));
+  return runSync(recompressed(state, op, beginRun(state, op, given), undefined));
 }
 
-/** The same in slices. */
+/** Recompresses in slices. */
 export async function recompressSoon(state: State, given: RecompressOptions): Promise<number> {
   const op = 'ramzswap.recompressAsync';
-  return state.active.run(recompressed(state, op, begun(state, op, given), new Slices(LEAST)));
+  return state.active.run(recompressed(state, op, beginRun(state, op, given), new Slices(LEAST)));
 }
 
 interface Run {
@@ -69,7 +75,7 @@ interface Run {
   wanted: Wanted;
 }
 
-function begun(state: State, op: string, given: RecompressOptions): Run {
+function beginRun(state: State, op: string, given: RecompressOptions): Run {
   const options = takeOptions<RecompressOptions>(op, given, ['type', 'threshold', 'maxPages', 'priority']);
   const device = live(state, op);
   return { device, wanted: requireWanted(state, op, options) };
@@ -86,7 +92,7 @@ function* recompressed(state: State, op: string, { device, wanted }: Run, slices
       if (tried++ >= maxPages) break;
       let verdict = tryPage(state, op, device, page.index, tries, threshold);
       if (verdict === undefined && !compacted) {
-        compacted = true; // once: what earlier pages have left may lie together
+        compacted = true; // only once: objects of the pages before may be compacted
         if (slices === undefined) compactPool(state, op, device);
         else yield* compactInSlices(state, op, device, slices);
         tries = triesAgain(device, page, tries, wanted);
@@ -103,14 +109,14 @@ function* recompressed(state: State, op: string, { device, wanted }: Run, slices
   return smaller;
 }
 
-/** What to try on a page that has been tried, which is not idle any more, and may be another one now. */
+/** Tests a page again after other calls may have run: it has lost its idle mark, and may have changed. */
 function triesAgain(device: Device, page: Found, tries: number[], wanted: Wanted): number[] {
   const now = nextPage(device, page.index);
   if (now?.index !== page.index) return [];
   return (now.state | IDLE) === (page.state | IDLE) && now.bytes === page.bytes ? tries : triesOf(now, wanted);
 }
 
-/** What options mean for the device as it is. EINVAL. */
+/** The options in checked form, for this device. EINVAL. */
 function requireWanted(
   { codecs, most }: State,
   op: string,
@@ -126,7 +132,7 @@ function requireWanted(
   return { mask, least: threshold ?? 0, threshold: threshold ?? PAGE_SIZE, maxPages, priority, last };
 }
 
-/** Priorities to try on a page, in order. */
+/** Priorities of the codecs to try on a page, in order. */
 function triesOf(page: Found, { mask, least, priority, last }: Wanted): number[] {
   const { state, bytes } = page;
   if (!isObject(page) || (state & mask) !== mask || (state & INCOMPRESSIBLE) !== 0 || bytes < least) return [];
@@ -139,7 +145,7 @@ function range(first: number, last: number): number[] {
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
 }
 
-/** Tries codecs on a page. */
+/** Tries the codecs on a page. */
 function tryPage(
   state: State,
   op: string,
@@ -166,13 +172,13 @@ function tryPage(
   return verdict;
 }
 
-/** One codec, where one outside the core has a part: as ramzReplace, or CODEC_FAILED. */
+/** Tries one codec, foreign or not. Results as ramzReplace, or CODEC_FAILED. */
 function tryWith(state: State, op: string, device: Device, index: number, priority: number, threshold: number): number {
   const { core, front, address, blockAddress } = device;
   const peeked = front.ramzPeek(address, index) >>> 0;
   if (peeked !== PAGE_SIZE && peeked !== DECOMPRESS) return peeked;
   const { changes } = state;
-  // Foreign code may have written the page, or ended the device.
+  // The foreign codec may have written the page, or closed the device.
   const isOld = (): boolean => isGone(state, device) || state.changes !== changes;
   let page: Uint8Array;
   try {

@@ -1,10 +1,10 @@
-/** What writeback takes, and the pages that it means: read from the caller's object once, each part of it. Touches no device. */
+/** The selection of writeback: which pages it means. The caller's object is read once. */
 import { HUGE, IDLE, INCOMPRESSIBLE } from '../../../assembly/abi.ts';
 import { CompcacheError, show } from '../../errors.ts';
 import { requireRange } from '../common/options.ts';
 import type { Found } from './pages.ts';
 
-/** What writeback takes. */
+/** Which pages writeback takes. */
 export type WritebackSelection =
   | 'idle'
   | 'huge'
@@ -21,10 +21,10 @@ const MASKS: Record<string, number> = {
 
 type Range = [first: unknown, last: unknown];
 
-/** A selection that was read from the caller's object: marks that a page must have, or ranges. */
+/** A selection in checked form: marks that a page must have, or ranges of pages. */
 export type TakenSelection = number | Range[];
 
-/** Reads a selection, each part of it once. EINVAL. */
+/** Reads and checks a selection. EINVAL. */
 export function takeSelection(op: string, selection: unknown): TakenSelection {
   if (typeof selection === 'string' && Object.hasOwn(MASKS, selection)) return MASKS[selection] as number;
   let ranges: Range[] | undefined;
@@ -50,14 +50,14 @@ function rangesOf(op: string, list: unknown): Range[] | undefined {
   for (let i = 0; i < length; i++) {
     const one: unknown = list[i];
     const range: Range = Array.isArray(one) ? [one[0], one[1]] : [one, one];
-    // At once, so that a list without end ends.
+    // Checked at once, so that an endless list ends with an error.
     requireRange(op, 'first page', range[0], 0, 2 ** 32 - 1);
     ranges.push(range);
   }
   return ranges;
 }
 
-/** Whether a page is selected, of a device of so many pages. EINVAL. */
+/** Makes a test for pages of a device with this many pages: true when the page is selected. EINVAL. */
 export function wantedBy(op: string, selection: TakenSelection, pages: number): (page: Found) => boolean {
   if (typeof selection === 'number') return ({ state }) => (state & selection) === selection;
   const ranges = selection.map(([first, last]): [number, number] => {

@@ -1,4 +1,4 @@
-/** Settings and options of a ramzswap: each is read once, into what is used from then on. */
+/** Settings and options of a ramzswap. Each is read once and copied. */
 import { PRIORITY_MASK } from '../../../assembly/abi.ts';
 import { ALLOCATOR_OPTIONS, requireAllocator } from '../../allocators.ts';
 import type { BackingStore } from '../../backing/types.ts';
@@ -13,7 +13,7 @@ import { PAGE_SIZE } from '../../wasm.ts';
 import { RAM_KEYS, codecNow, requireFlag, requirePlace, requireTakenStore } from '../common/options.ts';
 
 export const PRIORITIES = PRIORITY_MASK + 1;
-/** Pages of the largest device: they are numbered by 32 bits. */
+/** Pages of the largest device: page numbers have 32 bits. */
 const PAGES_MAX = 2 ** 32 - 1;
 
 type CodecOption = CoreCodecName | LoadableCodec | Codec;
@@ -24,7 +24,7 @@ export interface RamzswapSettings {
   disksize?: number | string;
   /** The most bytes of the pool's frames; 0: no limit. May be changed later. Default 0. */
   memlimit?: number | string;
-  /** Default 'zsmalloc', as zram; ramzswap of 2009 had 'xvmalloc'. */
+  /** Default 'zsmalloc', as in zram. The ramzswap of 2009 had 'xvmalloc'. */
   allocator?: AllocatorName;
   /** Options of that allocator. */
   zpool?: Omit<ZpoolOptions, 'name' | 'evict'>;
@@ -33,8 +33,8 @@ export interface RamzswapSettings {
   /** Up to three further codecs for recompress, by priority 1 … 3. */
   recompCodecs?: readonly CodecOption[];
   /**
-   * Where pages go that do not compress, or for which there is no memory. It stays the caller's to close, and is for one front
-   * end at a time: from init until reset or close has ended, and all its calls with it.
+   * Where pages go that do not compress, or that have no room in memory. The caller closes it. It belongs to one front
+   * end at a time: from init until reset or close has ended, with all its calls.
    */
   backing?: BackingStore;
   /** Whether page 0 is made a swap header, as ramzswap did. Default false. */
@@ -42,15 +42,15 @@ export interface RamzswapSettings {
 }
 
 export interface RamzswapOptions extends RamzswapSettings, Omit<RamOptions, 'firstFrame'> {
-  /** A RAM that it shares with others. Default: one of its own, large enough for a device of incompressible pages. */
+  /** A RAM that other front ends or pools may use, too. Default: a new RAM, large enough if no page compresses. */
   ram?: Ram;
-  /** The most calls of an asynchronous store that may be under way, 1 … 1024. Default 32. */
+  /** The most calls of an asynchronous store at a time, 1 … 1024. Default 32. */
   maxInFlight?: number;
   /** Milliseconds after which a call of an asynchronous store has failed. Default 30000. */
   timeout?: number;
   /**
-   * Seconds, for the age of pages; for tests. Default: a monotonic clock. Called first in each call that reads, writes or marks:
-   * what it throws comes out of that call as it is, and what is no finite number is EINVAL.
+   * Gives seconds, for the age of pages; for tests. Default: a monotonic clock. Each call that reads, writes or marks
+   * calls it first. If it throws, that call throws the same; if it gives no finite number, EINVAL.
    */
   clock?: () => number;
 }
@@ -66,10 +66,12 @@ export const SETTINGS = [
   'swapHeader',
 ] as const;
 
-/** A codec that was taken: a number for one of the core, a codec outside it, or the name of one that must be loaded. */
+/**
+ * A codec in checked form: a number for one of the core, a foreign codec, or the name of a codec that must be loaded.
+ */
 export type TakenCodec = number | ForeignCodec | string;
 
-/** Settings as they were taken. */
+/** Settings in checked form. */
 export interface Settings {
   disksize?: number;
   memlimit?: number;
@@ -81,7 +83,7 @@ export interface Settings {
   swapHeader?: boolean;
 }
 
-/** The options of create, without the settings, which are by themselves. EINVAL. */
+/** Reads the options of create, apart from the settings. EINVAL. */
 export function takeRamzswapOptions(op: string, given: unknown): { options: RamzswapOptions; settings: Settings } {
   const options = takeOptions<RamzswapOptions>(op, given, [
     ...SETTINGS,
@@ -98,7 +100,7 @@ export function takeRamzswapOptions(op: string, given: unknown): { options: Ramz
   return { options, settings: takeSettings(op, options) };
 }
 
-/** Settings that were read from the caller's object, checked, and copied as deep as they go. EINVAL. */
+/** Reads the settings of the caller's object: checks them and makes deep copies. EINVAL. */
 export function takeSettings(
   op: string,
   { disksize, memlimit, allocator, zpool, codec, recompCodecs, backing, swapHeader }: RamzswapSettings,
@@ -140,13 +142,13 @@ function takeCodecOption(op: string, codec: unknown): TakenCodec {
   return typeof codec === 'string' && !Object.hasOwn(CORE_CODECS, codec) ? codec : codecNow(op, codec);
 }
 
-/** Name of a codec that was taken. */
+/** Name of a codec in checked form. */
 export function codecName(codec: TakenCodec = 0): string {
   if (typeof codec === 'number') return Object.keys(CORE_CODECS)[codec] as CoreCodecName;
   return typeof codec === 'string' ? codec : codec.name;
 }
 
-/** Pages of a device of so many bytes. EINVAL. */
+/** Pages of a device of this many bytes. EINVAL. */
 export function pagesOf(op: string, disksize: unknown): number {
   const bytes = parseBytes(op, 'disksize', disksize);
   const pages = Math.ceil(bytes / PAGE_SIZE);

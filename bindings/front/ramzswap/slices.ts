@@ -1,10 +1,13 @@
 /**
- * Slices: a long call that may wait works for a millisecond at a time, with a turn of the event loop between, in which
- * others come to the device. What a call that does not wait does is one piece. Knows no device.
+ * Slices: a long call that may wait works for a millisecond at a time. Between two slices the event loop runs once, so
+ * that other calls can use the device. A call that does not wait works in one piece.
  */
 const SLICE_MS = 1;
 
-/** A turn of the event loop: what has come meanwhile is seen to. Taken when this is loaded, whatever a program puts there later. */
+/**
+ * Runs the event loop once. The function is read when this file is loaded, so that later changes of globalThis do not
+ * matter.
+ */
 const { setImmediate: immediate } = globalThis as { setImmediate?: (call: () => void) => unknown };
 
 function nextTurn(): Promise<void> {
@@ -24,18 +27,18 @@ export class Slices {
   #pieces = 0;
   #end = performance.now() + SLICE_MS;
 
-  /** @param least pieces of a slice at least: how many take less than the millisecond, or little more */
+  /** @param least the least pieces of work in a slice. They should take about a millisecond or less */
   constructor(least = 1) {
     this.#least = least;
   }
 
-  /** Asked after each piece of work: whether it is the turn of others. */
+  /** Call it after each piece of work. True when the slice is over. */
   get isOver(): boolean {
     this.#pieces += 1;
     return this.#pieces >= this.#least && performance.now() >= this.#end;
   }
 
-  /** Lets others have it. Then anything may have changed. */
+  /** Lets other calls run. Anything may have changed afterwards. */
   async turn(): Promise<void> {
     await nextTurn();
     this.#pieces = 0;

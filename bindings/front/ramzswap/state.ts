@@ -1,8 +1,9 @@
 /**
- * The state of a ramzswap, and what every room asks of it first: is there a device, is it still the same one, what time is it.
+ * The state of a ramzswap, and the tests that come first in every call: is there a device, is it still the same one,
+ * what time is it.
  *
- * The state is private to the class in index.ts. It is handed from room to room, and never to the caller: no function of the
- * caller's is called as a method of it.
+ * The state is private to the class in index.ts. The files of this folder pass it on, but the caller never gets it: no
+ * function of the caller is called as a method of it.
  */
 import { TIME_END } from '../../../assembly/abi.ts';
 import type { ForeignCodec } from '../../codec/foreign.ts';
@@ -18,7 +19,7 @@ import type { StoreIo } from '../common/store-io.ts';
 import type { RamzswapOptions, Settings } from './settings.ts';
 import { WriteQueue } from './write-queue.ts';
 
-/** What there is while the device is initialised. */
+/** What exists while the device is initialised. */
 export interface Device {
   settings: Settings;
   ram: Ram;
@@ -30,13 +31,13 @@ export interface Device {
   pages: number;
   io: StoreIo | undefined;
   frees: SlotFrees | undefined;
-  /** Lets the store go, once no call of it is under way. */
+  /** Gives the store back when no call of it is under way. */
   leave: () => void;
   start: number;
   blockAddress: number;
 }
 
-/** A write to the store that is under way, for a page that may have changed when it ends. */
+/** A write of a page to the store. The page may change before the write ends. */
 export interface Job {
   index: number;
   slot: number;
@@ -46,15 +47,15 @@ export interface Job {
 
 /** A call of the caller's. */
 export interface Call {
-  /** Its name, for errors. */
+  /** Name of the method, for errors. */
   op: string;
-  /** The time when it was made, by the caller's clock. */
+  /** Time of the call, from the caller's clock. */
   time: number;
-  /** Whether it may wait for an asynchronous store. */
+  /** True when it may wait for an asynchronous store. */
   waits: boolean;
 }
 
-/** Numbers of the codecs, by priority, and those that are not of the core. */
+/** Numbers of the codecs, by priority, and the foreign codecs. */
 export interface Codecs {
   numbers: readonly number[];
   foreign: readonly ForeignCodec[];
@@ -64,36 +65,36 @@ export interface State {
   readonly options: RamzswapOptions;
   /** The settings of create. */
   readonly created: Settings;
-  /** The core of a RAM of its own. */
+  /** The compiled core, for a RAM that the device makes itself. */
   readonly module: WebAssembly.Module | undefined;
-  /** Codecs of names that had to be loaded. */
+  /** Codecs that were loaded by their names. */
   readonly loaded: ReadonlyMap<unknown, ForeignCodec>;
   readonly clock: () => number;
-  /** Writes of pages as they were, by page: whoever changes the page takes its write out. */
+  /** Writes by writeback that are under way, by page. A change of the page removes its write. */
   readonly moving: Map<number, Job>;
-  /** Writes of new pages that wait: a later write that ends before them takes them out. */
+  /** Queued writes of new pages. A later write that ends first cancels those before it. */
   readonly writeQueue: WriteQueue;
   /** Calls that wait. */
   readonly active: ActiveCalls;
   settings: Settings;
   device: Device | undefined;
   codecs: Codecs;
-  /** The most bytes of a block that is worth keeping. */
+  /** The most bytes of a block that saves memory. */
   most: number;
   memlimit: number;
   /** How many pages writeback may still write. */
   budget: number;
   counters: ReturnType<typeof noCounters>;
-  /** A writeback that waits is under way. */
+  /** True while an asynchronous writeback is under way. */
   busy: boolean;
   resetting: boolean;
-  /** How often a page was changed: foreign code may have done so meanwhile. */
+  /** How often pages were changed. It shows if foreign code has changed one. */
   changes: number;
   closed: boolean;
   closing: Promise<void> | undefined;
 }
 
-/** What is counted of I/O. */
+/** The I/O counters. */
 export function noCounters() {
   return {
     numReads: 0,
@@ -139,18 +140,18 @@ export function newState(
   };
 }
 
-/** The clock unless another is given. */
+/** The default clock. */
 export function seconds(): number {
   return performance.now() / 1000;
 }
 
-/** Begins a call: asks the caller's clock, which may do anything, before all else. What it throws is thrown. EINVAL. */
+/** Begins a call. First it calls the caller's clock, which may do anything and may throw. EINVAL. */
 export function begin(state: State, op: string, waits: boolean): Call {
-  const { clock } = state; // not as a method of the state
+  const { clock } = state; // so that it is not called as a method of the state
   return { op, time: timeOf(op, clock), waits };
 }
 
-/** What a clock says. What it throws is thrown. EINVAL. */
+/** The time that a clock gives. EINVAL when it is no finite number. */
 export function timeOf(op: string, clock: () => number): number {
   const time: unknown = clock();
   if (isPromise(time) || typeof time !== 'number' || !Number.isFinite(time))
@@ -158,24 +159,24 @@ export function timeOf(op: string, clock: () => number): number {
   return time;
 }
 
-/** Second of a device's life. */
+/** Converts a time to the device's own seconds. */
 export function secondOf({ start }: Device, time: number): number {
   return Math.min(TIME_END - 1, Math.max(0, Math.floor(time - start)));
 }
 
-/** Requires that neither the device nor its RAM is closed. ECLOSED. */
+/** Requires that the device and its RAM are not closed. ECLOSED. */
 export function requireOpen({ closed, options: { ram } }: State, op: string): void {
   if (closed || (ram !== undefined && rams.isClosed(ram))) throw closedDevice(op);
 }
 
-/** The device, to work with. ENODEV before init; EBUSY while it is reset; ECLOSED. */
+/** The device. ENODEV before init; EBUSY while it is being reset; ECLOSED. */
 export function live(state: State, op: string): Device {
   const { device } = state;
   if (device === undefined || state.closed || state.resetting || rams.isClosed(device.ram)) throw notLive(state, op);
   return device;
 }
 
-/** Why there is no device to work with. */
+/** The error when there is no usable device. */
 function notLive(state: State, op: string): CompcacheError {
   requireOpen(state, op);
   if (state.device === undefined) return new CompcacheError('ENODEV', op, 'the device is not initialised');
@@ -188,13 +189,13 @@ export function requireUninitialised(state: State, op: string): void {
   if (state.device !== undefined) throw new CompcacheError('EBUSY', op, 'the device is initialised: reset it first');
 }
 
-/** Whether a device that a call began with has ended meanwhile. */
+/** True when the device of a call has ended meanwhile. */
 export function isGone(state: State, device: Device): boolean {
   return state.device !== device || rams.isClosed(device.ram);
 }
 
-/** Requires that it has not. ECLOSED. */
-export function requireSame(state: State, op: string, device: Device): void {
+/** Requires that the device has not ended meanwhile. ECLOSED. */
+export function requireSameDevice(state: State, op: string, device: Device): void {
   if (isGone(state, device)) throw closedDevice(op);
 }
 
@@ -202,13 +203,13 @@ function closedDevice(op: string): CompcacheError {
   return new CompcacheError('ECLOSED', op, 'the device or its RAM is closed');
 }
 
-/** Requires that so many pages from that one on are of the device. EINVAL. */
+/** Requires that these pages are on the device. EINVAL. */
 export function requirePages(state: State, op: string, device: Device, index: number, count: number): void {
   requireU32(op, 'index', index);
   if (index + count > device.pages) throw beyond(state, op, device);
 }
 
-/** The error for a request beyond the device, which is counted. */
+/** Makes the error for a request beyond the device, and counts it. */
 export function beyond({ counters }: State, op: string, { pages }: Device): CompcacheError {
   counters.invalidIo += 1;
   return new CompcacheError('EINVAL', op, `the request goes beyond the device of ${pages * PAGE_SIZE} bytes`);

@@ -1,4 +1,4 @@
-/** The statistics of a ramzswap, from the core's figures and what was counted. Reads only. */
+/** The statistics of a ramzswap, from the figures of the core and the I/O counters. */
 import {
   ENTRY,
   FILL,
@@ -23,11 +23,11 @@ import { PAGE_SIZE } from '../../wasm.ts';
 import { allPages } from './pages.ts';
 import { live, type Device, type State } from './state.ts';
 
-/** The statistics record of ramzswap (2009), in camelCase. Sizes are bytes. */
+/** The statistics of ramzswap (2009), in camelCase. Sizes are bytes. */
 export interface RamzswapStats {
   disksize: number;
   memlimit: number;
-  /** Page reads and writes, those that failed included. */
+  /** Page reads and writes, with those that failed. */
   numReads: number;
   numWrites: number;
   failedReads: number;
@@ -38,19 +38,19 @@ export interface RamzswapStats {
   notifyFree: number;
   /** Pages freed by discard. */
   discard: number;
-  /** Pages of equal words now; those of zeros are among them. */
+  /** Pages that are same-filled now, with those of zeros. */
   pagesSame: number;
-  /** Pages that hold something now: same-filled, compressed, huge, or in the backing store. */
+  /** Pages that hold something now: same-filled, compressed, raw, or in the backing store. */
   pagesStored: number;
   /** Frames of the pool. */
   pagesUsed: number;
-  /** Pages compressed to half or less, and pages that are kept as they are: of those in memory, counts. */
+  /** Pages compressed to half or less, and raw pages: how many of those in memory. */
   goodCompress: number;
   pagesExpand: number;
   origDataSize: number;
   comprDataSize: number;
   memUsedTotal: number;
-  /** Page reads from the backing store, and writes to it. */
+  /** Page reads from the backing store, and page writes to it. */
   bdevNumReads: number;
   bdevNumWrites: number;
 }
@@ -86,15 +86,17 @@ export interface BdStat {
 /** One page in block_state. */
 export interface BlockState {
   index: number;
-  /** Seconds since the device was made, of the last access; 0 for what is no object. */
+  /** Seconds from the device's creation to the last access; 0 when the page is no object. */
   accessTime: number;
-  /** s same-filled, w in the store, h huge, i idle, r recompressed, n no codec makes it smaller; '.' where not. */
+  /**
+   * s same-filled, w in the store, h huge, i idle, r recompressed, n incompressible; '.' for each that does not apply.
+   */
   flags: string;
-  /** Bytes of the object, 0 for what is none. */
+  /** Bytes of the object; 0 when the page is no object. */
   bytes: number;
 }
 
-/** ramzswap's record. */
+/** The statistics of ramzswap. */
 export function ramzswapStats({ counters, memlimit }: State, device: Device): RamzswapStats {
   const { numReads, numWrites, failedReads, failedWrites, invalidIo, notifyFree, discard, bdReads, bdWrites } =
     counters;
@@ -145,7 +147,7 @@ export function bdStat({ counters: { bdReads, bdWrites } }: State, device: Devic
   return { bdCount: figuresOf(device).written, bdReads, bdWrites };
 }
 
-/** Every page that holds something, in order, of the device that there is when the first is asked for. */
+/** Every page that holds something, in order of its number. The device is the one at the first call of next(). */
 export function* blockState(state: State): Generator<BlockState> {
   const { front, address } = state.device ?? live(state, 'ramzswap.blockState');
   for (const { index, state: page, bytes } of allPages(state)) {

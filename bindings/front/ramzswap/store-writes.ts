@@ -1,13 +1,15 @@
-/** Jobs: writes to the store, of new pages and of those of writeback. Here one is composed, and that of a new page ended; the store is asked elsewhere. */
+/**
+ * Makes the jobs for writes to the store, and ends the writes of new pages. writing.ts and writeback.ts call the store.
+ */
 import { OUT_GENERATION, OUT_SLOT } from '../../../assembly/abi.ts';
 import { CompcacheError, ERRNO_MIN, codeOf } from '../../errors.ts';
 import { noFrame } from '../../zpool-errors.ts';
 import type { Outcome } from '../common/store-io.ts';
 import { changed, settle } from './changes.ts';
-import { requireSame, type Device, type Job, type State } from './state.ts';
+import { requireSameDevice, type Device, type Job, type State } from './state.ts';
 import type { QueuedWrite } from './write-queue.ts';
 
-/** Takes a slot and composes a new page for it, which is memory of ours. ENOSPC. */
+/** Takes a slot and composes a new page for it. The page is a copy. ENOSPC. */
 export function compose(op: string, device: Device, index: number, page: Uint8Array): Job {
   const { core, front, address } = device;
   core.page.set(page);
@@ -16,7 +18,7 @@ export function compose(op: string, device: Device, index: number, page: Uint8Ar
   return composed(device, index, length);
 }
 
-/** The job of what the core has composed in the block buffer. */
+/** The job for the slot that the core has composed in the block buffer. */
 export function composed({ core, blockAddress }: Device, index: number, length: number): Job {
   const { out, bytes } = core;
   return {
@@ -27,7 +29,9 @@ export function composed({ core, blockAddress }: Device, index: number, length: 
   };
 }
 
-/** Ends the write of a page that is new: unless a later one was first, the page is in the store now. EIO, ENOSPC, ENOMEM. */
+/**
+ * Ends the write of a new page: the page is in the store now, unless a later write ended first. EIO, ENOSPC, ENOMEM.
+ */
 export function endQueued(
   state: State,
   op: string,
@@ -37,7 +41,7 @@ export function endQueued(
   queued: QueuedWrite,
 ): void {
   const newest = state.writeQueue.isQueued(job.index, queued);
-  requireSame(state, op, device);
+  requireSameDevice(state, op, device);
   if ('failure' in outcome) {
     settle(state, device, job, outcome);
     throw outcome.failure;

@@ -1,19 +1,19 @@
 /**
- * Calls that may have to wait, each described once. What can be done at once is done by a plain function; what is left, if
- * anything, is a body of steps (../../steps.ts), which runNow and runSoon finish. Knows no device.
+ * Calls that may have to wait, written once for both kinds of calls. A plain function does what can be done at once. If
+ * more is to be done, it returns a continuation: steps (../../steps.ts), which runNow or runSoon then run.
  */
 import type { MaybePromise } from '../../backing/types.ts';
 import { runAsync, runSync, type Steps } from '../../steps.ts';
 
-/** What is left to do of a call: undefined when it is done. */
-export type Rest = Steps<void> | undefined;
+/** The steps that remain of a call; undefined when it is done. */
+export type Continuation = Steps<void> | undefined;
 
-/** Finishes a call that does not wait. */
-export function runNow(rest: Rest): void {
+/** Runs the rest of a call that does not wait. */
+export function runNow(rest: Continuation): void {
   if (rest !== undefined) runSync(rest);
 }
 
-/** Finishes a call that may wait. */
-export function runSoon(rest: Rest): MaybePromise<void> {
+/** Runs the rest of a call that may wait. */
+export function runSoon(rest: Continuation): MaybePromise<void> {
   return rest && runAsync(rest);
 }

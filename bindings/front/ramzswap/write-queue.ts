@@ -1,30 +1,30 @@
 /**
- * The queue of writes that wait: of pages that go to the store, and of those behind an earlier write of the same page. A write
- * that is cancelled changes nothing. Knows page numbers only.
+ * The queue of writes that wait: writes to the store, and writes behind an earlier write of the same page. A cancelled
+ * write changes nothing. The queue knows only page numbers.
  */
 
 /** A write in the queue. */
 export interface QueuedWrite {
-  /** Resolves when it has ended, or was cancelled. */
+  /** Resolves when the write has ended or was cancelled. */
   over: Promise<void>;
   end: () => void;
 }
 
 export class WriteQueue {
-  /** By page, oldest first. */
+  /** Writes by page, oldest first. */
   readonly #pages = new Map<number, QueuedWrite[]>();
 
-  /** Pages with writes in the queue. */
+  /** How many pages have writes in the queue. */
   get size(): number {
     return this.#pages.size;
   }
 
-  /** Whether a write of that page is in the queue. */
+  /** True when a write of this page is in the queue. */
   has(index: number): boolean {
     return this.#pages.has(index);
   }
 
-  /** A write of that page, behind those that are there. */
+  /** Adds a write of this page behind those in the queue. */
   enqueue(index: number): QueuedWrite {
     let end = (): void => undefined;
     const over = new Promise<void>((resolve) => (end = resolve));
@@ -35,7 +35,7 @@ export class WriteQueue {
     return queued;
   }
 
-  /** False when that write has ended or was cancelled. */
+  /** False when this write has ended or was cancelled. */
   isQueued(index: number, queued: QueuedWrite): boolean {
     return this.#pages.get(index)?.includes(queued) === true;
   }
@@ -44,7 +44,7 @@ export class WriteQueue {
     return this.#pages.get(index)?.[0] === queued;
   }
 
-  /** Waits until no write of the page is before this one, or this one was cancelled. */
+  /** Waits until this write is the first of its page, or was cancelled. */
   async untilFirst(index: number, queued: QueuedWrite): Promise<void> {
     for (
       let writes = this.#pages.get(index);
@@ -55,7 +55,7 @@ export class WriteQueue {
     }
   }
 
-  /** Takes a write out that has ended; it need not be there any more. */
+  /** Removes a write that has ended. It may have been removed already. */
   leave(index: number, queued: QueuedWrite): void {
     queued.end();
     const writes = this.#pages.get(index)?.filter((other) => other !== queued);
@@ -63,14 +63,14 @@ export class WriteQueue {
     else this.#pages.set(index, writes);
   }
 
-  /** Cancels the writes of a page up to one, which has ended; without it, all. */
+  /** Cancels the writes of a page up to `last`, which has ended. Without `last` it cancels all. */
   cancel(index: number, last?: QueuedWrite): void {
     const writes = this.#pages.get(index) ?? [];
     const count = last === undefined ? writes.length : writes.indexOf(last) + 1;
     for (const queued of writes.slice(0, count)) this.leave(index, queued);
   }
 
-  /** Cancels the writes of pages `first` up to `end`, without it. */
+  /** Cancels the writes of the pages from `first` to `end` - 1. */
   cancelRange(first: number, end: number): void {
     for (const index of this.#pages.keys()) if (index >= first && index < end) this.cancel(index);
   }

@@ -1,6 +1,6 @@
 /**
- * Idle pages, and writeback: pages that are in memory go to the store, the largest first. A page that is changed while its
- * write is under way stays where it is; changes.ts takes its job out of `moving`.
+ * Idle marks and writeback: pages in memory are moved to the store, the largest first. A page that is changed during
+ * its write stays in memory; changes.ts removes its job from `moving`.
  */
 import { TIME_END } from '../../../assembly/abi.ts';
 import type { MaybePromise } from '../../backing/types.ts';
@@ -9,7 +9,7 @@ import { runSync, wait, type Steps } from '../../steps.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import type { Outcome, StoreIo } from '../common/store-io.ts';
 import { settle } from './changes.ts';
-import { keepSettings } from './note.ts';
+import { saveSettings } from './note.ts';
 import { allPages, isObject, type Found } from './pages.ts';
 import { takeSelection, wantedBy, type WritebackSelection } from './selection.ts';
 import { Slices } from './slices.ts';
@@ -17,19 +17,19 @@ import { isGone, live, secondOf, type Call, type Device, type Job, type State } 
 import { composed } from './store-writes.ts';
 
 const BUCKET = 64;
-/** Pages that are marked at a time, and those that are looked at before others may have their turn. */
+/** Pages that are marked, or looked at, before other calls may run. */
 const PART = 4096;
 const LOOKS = 64;
-/** Pages that are moved in a slice at least. */
+/** A slice moves this many pages at least. */
 const LEAST = 32;
 
-/** Marks the pages idle that were not used for so many seconds, and no others. @returns how many */
+/** Marks objects as idle that were not used for `age` seconds, and removes the mark from others. @returns how many */
 export function markIdle(state: State, { op, time }: Call, age: number | 'all'): number {
   const device = live(state, op);
   return device.front.ramzIdle(device.address, secondBefore(device, op, time, age), 0, device.pages) >>> 0;
 }
 
-/** The same in slices. A page that is accessed meanwhile is not idle, or not any more. */
+/** Marks idle objects in slices. A page that is accessed meanwhile is not idle at the end. */
 export async function markIdleSoon(state: State, { op, time }: Call, age: number | 'all'): Promise<number> {
   const device = live(state, op);
   return state.active.run(marked(state, op, device, secondBefore(device, op, time, age)));
@@ -45,23 +45,23 @@ function* marked(state: State, op: string, device: Device, before: number): Step
   return idle;
 }
 
-/** The second before which a page that is idle was accessed last. EINVAL. */
+/** An object is idle if its last access was before this second. EINVAL. */
 function secondBefore(device: Device, op: string, time: number, age: number | 'all'): number {
   if (age === 'all') return TIME_END;
   requireU32(op, 'age', age);
   return Math.max(0, secondOf(device, time) - age + 1);
 }
 
-/** Moves what is selected, by a call that does not wait. @returns pages moved */
+/** Moves the selected pages without waiting. @returns pages moved */
 export function writebackNow(state: State, op: string, selection: WritebackSelection): number {
-  const run = begun(state, op, selection);
+  const run = beginRun(state, op, selection);
   if (!run.io.isSync) throw new CompcacheError('EAGAIN', op, 'the store is asynchronous: use writebackAsync');
   return runSync(move(state, op, run, undefined));
 }
 
-/** The same by one that may wait, in slices. */
+/** Moves the selected pages, with waiting, in slices. */
 export async function writebackSoon(state: State, op: string, selection: WritebackSelection): Promise<number> {
-  const run = begun(state, op, selection);
+  const run = beginRun(state, op, selection);
   state.busy = true;
   try {
     return await state.active.run(move(state, op, run, new Slices(LEAST)));
@@ -76,22 +76,22 @@ interface Run {
   io: StoreIo;
   wanted: (page: Found) => boolean;
   moved: number;
-  /** The first one; no more is begun then. */
+  /** The first failure. No write begins after it. */
   failure: CompcacheError | undefined;
 }
 
-function begun(state: State, op: string, selection: WritebackSelection): Run {
+function beginRun(state: State, op: string, selection: WritebackSelection): Run {
   const taken = takeSelection(op, selection);
   const device = live(state, op);
   const wanted = wantedBy(op, taken, device.pages);
   const { io } = device;
   if (io === undefined) throw new CompcacheError('ENODEV', op, 'there is no backing store');
-  if (state.busy) throw new CompcacheError('EBUSY', op, 'another writeback runs');
+  if (state.busy) throw new CompcacheError('EBUSY', op, 'another writeback is running');
   if (state.budget <= 0) throw new CompcacheError('EIO', op, 'writebackLimit is used up');
   return { device, io, wanted, moved: 0, failure: undefined };
 }
 
-/** Several writes of an asynchronous store are under way at a time. */
+/** Moves the pages. Several writes of an asynchronous store are under way at a time. */
 function* move(state: State, op: string, run: Run, slices: Slices | undefined): Steps<number> {
   const { device, io } = run;
   const active = new Set<Promise<void>>();
@@ -123,8 +123,8 @@ function* move(state: State, op: string, run: Run, slices: Slices | undefined): 
 }
 
 /**
- * Pages to move, largest first in steps of 64 bytes. Those of a step are looked for when their turn comes. Undefined now and
- * then, while none is found.
+ * Gives the pages to move, largest first in steps of 64 bytes. It looks for the pages of a step when the step begins.
+ * While it finds none, it gives undefined now and then.
  */
 function* candidates(state: State, { device, wanted }: Run): Generator<number | undefined> {
   const sizes = new Uint32Array(PAGE_SIZE / BUCKET + 1);
@@ -149,7 +149,7 @@ function bucketOf({ bytes }: Found): number {
   return Math.floor(bytes / BUCKET);
 }
 
-/** The write of a page as it is now; undefined when it cannot be moved, or nothing can. */
+/** Begins the write of a page; undefined when this page, or no page, can be moved. */
 function beginMove(state: State, op: string, run: Run, index: number): Job | undefined {
   const { device } = run;
   if (state.budget <= 0) {
@@ -166,14 +166,14 @@ function beginMove(state: State, op: string, run: Run, index: number): Job | und
   return job;
 }
 
-/** So many pages fewer may be written. */
+/** Subtracts pages from the budget. */
 function spend(state: State, op: string, pages: number): void {
   if (state.budget === Infinity) return;
   state.budget -= pages;
-  keepSettings(state, op);
+  saveSettings(state, op);
 }
 
-/** Ends it: the page is in the store now, unless the write failed or the page was changed meanwhile. */
+/** Ends the write: the page is in the store now, unless the write failed or the page was changed meanwhile. */
 function endMove(state: State, op: string, run: Run, job: Job, outcome: Outcome<unknown>): void {
   const { device } = run;
   if (isGone(state, device)) return;

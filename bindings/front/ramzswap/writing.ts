@@ -1,6 +1,6 @@
 /**
- * A page, to wherever there is room: into the pool, or to the store when its turn has come. A write that fails keeps the old
- * data; of two writes of one page the later one wins.
+ * Writes a page to the pool, or to the store if the pool does not take it. A write that fails keeps the old data. Of
+ * two writes of one page, the later one wins.
  */
 import { ENOMEM, FIRST_FOREIGN, OVER_LIMIT, POOR } from '../../../assembly/abi.ts';
 import { copyOf, copyOut, requireUnshrunk } from '../../bytes.ts';
@@ -13,30 +13,30 @@ import type { StoreIo } from '../common/store-io.ts';
 import { CODEC_FAILED, codecNumber } from './codecs.ts';
 import { tryPool, type Offered } from './pool.ts';
 import { pageOf } from './reading.ts';
-import { isGone, live, requireSame, secondOf, type Call, type Device, type State } from './state.ts';
+import { isGone, live, requireSameDevice, secondOf, type Call, type Device, type State } from './state.ts';
 import { compose, endQueued } from './store-writes.ts';
 import type { QueuedWrite } from './write-queue.ts';
-import type { Rest } from './waiting.ts';
+import type { Continuation } from './waiting.ts';
 
-/** A page that the pool has not taken, in memory of ours. */
+/** A page that the pool did not take. It is a copy. */
 interface Refused extends Offered {
-  /** It does not compress. */
+  /** The page does not compress. */
   isPoor: boolean;
 }
 
-/** Writes a page of the caller's. What is left is for the store. ENOMEM, ENOSPC, EIO, EAGAIN. */
-export function put(state: State, call: Call, index: number, page: Uint8Array): Rest {
+/** Writes a page of the caller. The returned steps write it to the store. ENOMEM, ENOSPC, EIO, EAGAIN. */
+export function put(state: State, call: Call, index: number, page: Uint8Array): Continuation {
   const device = live(state, call.op);
   const refused = keep(state, call, device, index, page);
   if (refused === undefined) return undefined;
   const io = device.io as StoreIo;
   if (!io.isSync && !call.waits)
-    throw new CompcacheError('EAGAIN', call.op, 'the page is for an asynchronous store: use the …Async twin');
+    throw new CompcacheError('EAGAIN', call.op, 'the page is for an asynchronous store: use the …Async variant');
   const sending = send(state, call.op, device, refused, state.writeQueue.enqueue(index));
   return io.isSync ? sending : state.active.during(sending);
 }
 
-/** Keeps a page in the pool. What is returned is for the store, which there is then. ENOMEM, EIO. */
+/** Stores a page in the pool. Returns the page when the store must take it; then there is a store. ENOMEM, EIO. */
 function keep(
   state: State,
   { op, time }: Call,
@@ -46,10 +46,10 @@ function keep(
   queued?: QueuedWrite,
 ): Refused | undefined {
   const isForeign = codecNumber(state, 0) >= FIRST_FOREIGN;
-  const page = isForeign ? copyOf(op, 'page', given) : given; // the codec may do to it what it likes
+  const page = isForeign ? copyOf(op, 'page', given) : given; // the codec may change its array
   const now = secondOf(device, time);
   let result = tryPool(state, op, device, { index, page, now }, false, queued);
-  // A device that had a store when it was made, and none since it was opened again.
+  // The device had a store when it was made, and was opened again without one.
   if (result === POOR && device.io === undefined)
     result = tryPool(state, op, device, { index, page, now }, true, queued);
   if (result === 0) return undefined;
@@ -57,7 +57,7 @@ function keep(
   return { index, page: isForeign ? page : copyOf(op, 'page', given), now, isPoor: result === POOR };
 }
 
-/** Requires that a page which cannot be kept is for the store. ENOMEM, EIO. */
+/** Requires a store for a page that the pool did not take. ENOMEM, EIO. */
 function requireStore(state: State, op: string, device: Device, result: number): void {
   if (result === CODEC_FAILED) throw new CompcacheError('EIO', op, 'the codec failed');
   if (result !== OVER_LIMIT && result !== POOR && result !== ENOMEM)
@@ -74,8 +74,8 @@ function requireStore(state: State, op: string, device: Device, result: number):
 }
 
 /**
- * Sends a page to the store: to an asynchronous one when the writes of that page before it have ended, and as soon as there is
- * room. One that was taken out leads to nothing.
+ * Writes a page to the store. With an asynchronous store it waits for earlier writes of the page, and for room. A
+ * cancelled write does nothing.
  */
 function* send(state: State, op: string, device: Device, refused: Refused, queued: QueuedWrite): Steps<void> {
   const { index, page } = refused;
@@ -86,7 +86,7 @@ function* send(state: State, op: string, device: Device, refused: Refused, queue
         yield* wait(state.writeQueue.untilFirst(index, queued));
         yield* io.untilRoom(op);
         if (!state.writeQueue.isQueued(index, queued)) return;
-        requireSame(state, op, device);
+        requireSameDevice(state, op, device);
       }
       try {
         const job = compose(op, device, index, page);
@@ -106,8 +106,8 @@ function* send(state: State, op: string, device: Device, refused: Refused, queue
 }
 
 /**
- * What becomes of a page that the store has not taken: one that does not compress is kept as it is, one that a later write has
- * replaced leads to nothing. False when it has failed.
+ * Called when the store did not take a page. If the page only did not compress, the pool stores it raw. If a later
+ * write has replaced it, nothing is to be done. False when the write has failed.
  */
 function keepAfterAll(state: State, op: string, device: Device, refused: Refused, queued: QueuedWrite): boolean {
   if (isGone(state, device)) return false;
@@ -116,8 +116,8 @@ function keepAfterAll(state: State, op: string, device: Device, refused: Refused
 }
 
 /**
- * Writes a part of a page, which is in memory of ours if the call waits: the rest is what the writes before have left. With an
- * asynchronous store those are waited for; then nothing may come between reading the page and putting it back. EAGAIN.
+ * Writes a part of a page; the other bytes stay as earlier writes left them. The part is a copy if the call waits. With
+ * an asynchronous store it waits for those writes. Then nothing runs between reading the page and writing it. EAGAIN.
  */
 export function* patch(
   state: State,
@@ -132,7 +132,7 @@ export function* patch(
   const isQueued = live(state, op).io?.isSync === false && call.waits;
   if (!isQueued) {
     if (writeQueue.has(index))
-      throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async twin`);
+      throw new CompcacheError('EAGAIN', op, `a write of page ${index} is under way: use the …Async variant`);
     const rest = put(state, call, index, patched(op, yield* pageOf(state, call, index), part, from, length));
     if (rest !== undefined) yield* rest;
     return;
@@ -151,7 +151,10 @@ export function* patch(
   }
 }
 
-/** A copy of a page of ours with some of its bytes replaced. EINVAL when those are others now: reading the page may have run foreign code. */
+/**
+ * A copy of a page with some bytes replaced. EINVAL when the length of the part has changed, because reading the page
+ * may have run foreign code.
+ */
 function patched(op: string, page: Uint8Array, part: Uint8Array, from: number, length: number): Uint8Array {
   const copy = page.slice();
   requireUnshrunk(op, 'bytes', part, length);

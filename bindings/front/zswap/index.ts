@@ -1,10 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
- * Zswap: a compressed cache of swapped pages in front of a backing store. What callers see, and nothing else: each call goes to
- * the room that does it. state.ts holds what the rooms share; life.ts begins and ends it, reopen.ts finds it in a restored RAM by
- * what note.ts has kept there; settings.ts, pools.ts and stats.ts keep
- * what their names say; store.ts, load.ts and page-out.ts move pages in and out; writeback.ts moves them to the backing store,
- * run.ts counting, victims.ts choosing whole frames, and writes.ts calling the store.
+ * Zswap: a compressed cache of swapped pages in front of a backing store. This file has the public class and its
+ * documentation; the other files of this folder do the work. state.ts has what they share. lifecycle.ts creates and
+ * closes a zswap, reopen.ts opens one in a restored RAM from the settings in note.ts. settings.ts, pools.ts and
+ * stats.ts are about what their names say. store.ts, load.ts and page-out.ts move pages in and out. writeback.ts moves
+ * pages to the backing store, with run.ts (goal and progress), victims.ts (victims by page) and writes.ts (calls of the
+ * store).
  */
 import { requireAllocator } from '../../allocators.ts';
 import type { BackingStore } from '../../backing/types.ts';
@@ -33,18 +34,19 @@ import type { ZswapStats } from './stats.ts';
 import { Storing } from './store.ts';
 import { Writeback } from './writeback.ts';
 
-/** What swap spaces may do with a zswap and callers may not. @internal */
+/** What SwapSpace may call and callers may not. @internal */
 export interface ZswapAccess {
-  /** create, with options that requireZswapOptions has checked. */
+  /** create with checked options (requireZswapOptions). */
   make(op: string, options: TakenZswapOptions): Promise<Zswap>;
-  /** open, with the store that one which had a store and is given none gets. */
+  /** open. `otherwise` makes a store if the zswap had one and none is given. */
   open(op: string, ram: Ram, name: string, options: ZswapOpenOptions, otherwise: () => BackingStore): Promise<Zswap>;
   /**
-   * store, and what it refuses is written to the store as it is.
-   * @throws EAGAIN the store is asynchronous, ENOSPC full, EIO failed, ENOMEM no frame for the index. The page is gone then
+   * Stores a page; if zswap refuses it, writes it raw to the backing store.
+   * @throws EAGAIN the store is asynchronous; ENOSPC the store is full; EIO the store failed; ENOMEM no frame for the
+   *   index. After an error the page is lost
    */
   pageOut(op: string, zswap: Zswap, offset: number, page: Uint8Array): void;
-  /** The same, which waits. The page is copied at once; until it is written it is read from that copy. */
+  /** pageOut that waits. The page is copied at once. Until it is written, loads read that copy. */
   pageOutAsync(op: string, zswap: Zswap, offset: number, page: Uint8Array): Promise<void>;
 }
 
@@ -59,24 +61,24 @@ export interface Zswap {
 }
 
 /**
- * A compressed cache of pages that are being swapped out. Pages are kept compressed in a RAM; when that reaches its limit,
- * the coldest are written to a backing store, from where they still load. A page is known by its type (the number of a swap
- * area) and offset (that of a page in it).
+ * A compressed cache of pages that are being swapped out. The pages are compressed in a RAM. When they reach the limit
+ * of that RAM, the coldest pages are written to a backing store, from which they can still be loaded. A page has a type
+ * (the number of its swap area) and an offset (the number of the page in that area).
  *
- * A page that store() has accepted is there until it is invalidated or replaced: in the pool, or in the store, or on its way,
- * and it loads bit for bit. If the store has lost or changed it, the load fails with EIO and the page is gone; if the store
- * merely fails to answer, the load fails with EIO and the page stays.
+ * A page that store() has accepted stays until it is invalidated or replaced, in the pool, in the store or on its way
+ * there, and it loads bit for bit. If the store has lost or changed it, the load fails with EIO and the page is
+ * removed. If the store only fails to answer, the load fails with EIO and the page stays.
  *
- * With an asynchronous store, a synchronous call that would have to wait for it throws EAGAIN; the `…Async` twin waits. What
- * happens while it waits is as good as if it had happened before or after: whoever overwrites, invalidates or loads a page
- * while it is being written wins.
+ * With an asynchronous store, a synchronous call that would have to wait throws EAGAIN; its `…Async` variant waits.
+ * Other calls may run meanwhile, and count as if they came before or after it: a page that is overwritten, invalidated
+ * or loaded while it is being written is not moved to the store.
  *
- * Store and codec may call back. A page that is being stored is stored as it was at the call, whatever they do to the caller's
- * array; an array that a page is to be loaded into, and that has become shorter meanwhile or was detached, is EINVAL.
+ * Store and codec may call back. A page is stored as it was at the call, whatever they do to the caller's array. If the
+ * array that a page is to be loaded into has become shorter or was detached meanwhile, the load throws EINVAL.
  *
- * The index lies in the RAM, and so do the settings: a zswap whose RAM was saved (ram.snapshot) and restored goes on with open,
- * if its store is kept as well. Errors of every method: EINVAL for a bad argument, and nothing
- * changes; ECLOSED after close.
+ * Index and settings are in the RAM: if the RAM was saved (ram.snapshot) and restored, open goes on with the zswap, if
+ * its store exists, too. Errors of every method: EINVAL for a bad argument, and then nothing changes; ECLOSED after
+ * close.
  * @see Linux 6.12 mm/zswap.c (victims 'entry'), 6.1 (victims 'page')
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
@@ -106,29 +108,32 @@ export class Zswap {
 
   /**
    * Creates a zswap.
-   * @throws EINVAL for a bad option or a combination that there is not; EBUSY for a store that another front end has; ENOMEM
-   *   without frames for its tables; ENODEV for a codec that the host lacks; what Ram.create throws
+   * @throws EINVAL for a bad option or a combination that is not possible; EBUSY another front end has the store;
+   *   ENOMEM no frames for its tables; ENODEV the host does not have the codec; also the errors of Ram.create
    */
   static async create(options: ZswapOptions = {}): Promise<Zswap> {
     return zswaps.make('Zswap.create', requireZswapOptions('Zswap.create', options));
   }
 
   /**
-   * Opens a zswap that lies in a restored RAM: it goes on where it was when the image was made. Settings, pools, counters and
-   * what may still be written back come from the RAM. Writes that were under way then count as not done, and slots that no page
-   * is in are freed. The RAM stays the caller's, as one that is given to create.
+   * Opens a zswap in a restored RAM. It goes on with the state that it had when the image was made. Settings, pools,
+   * counters and writebackLimit are in the RAM. Writes that were under way count as not done. Slots that hold no page
+   * are freed. The RAM stays the caller's, as with the option `ram` of create.
    *
-   * The store must be the one that it had, or a copy: up to 16 of the slots that pages are in are read, and one of them has to
-   * begin as what was written there. A page whose slot is damaged, or has changed since, is found when it is loaded (EIO).
-   * @param ram a RAM of Ram.restore
-   * @param name of the zswap, as in ram.fronts()
-   * @param options its backing store, and codecs of the caller's: neither lies in the RAM. There is no `clock`, since a zswap asks none
-   * @returns the zswap, when its store was recognised
-   * @throws ENOENT for no such front end; EINVAL for one of another kind, a bad option, a codec that lacks (the message names it),
-   *   no store when pages are in one, one with fewer slots, or another one than that which the pages are in, one that gives none
-   *   of those slots included (then with a `cause`); EBUSY when it is open or being opened, when another front end has the store, or inside an evict callback of the
-   *   RAM; ENODEV for a codec that the host lacks; EIO when the settings in the RAM make no sense; ECLOSED when the RAM is closed.
-   *   Nothing has changed then, and it can be called again
+   * The store must be the one that the zswap had, or a copy. Up to 16 slots that hold pages are read, and one of them
+   * must begin with the header that was written there. If a slot is damaged or has changed since, this is found when
+   * its page is loaded (EIO).
+   * @param ram a RAM from Ram.restore
+   * @param name the name of the zswap, as in ram.fronts()
+   * @param options the backing store and the caller's codecs, which are not in the RAM. There is no `clock`, because a
+   *   zswap needs none
+   * @returns the zswap
+   * @throws ENOENT there is no such front end; EINVAL it is of another kind, an option is bad, a codec is missing (the
+   *   message has its name), no store is given although pages are in one, the store has too few slots, or it is not the
+   *   one that the zswap had (with a `cause` if none of the slots can be read); EBUSY the zswap is open or being
+   *   opened, another front end has the store, or an evict callback of the RAM is running; ENODEV the host does not
+   *   have a codec; EIO the settings in the RAM are invalid; ECLOSED the RAM is closed. After an error nothing has
+   *   changed, and open can be called again
    * @example
    * const ram = await Ram.restore(image);
    * const zswap = await Zswap.open(ram, 'zswap#1', { store: await FileStore.open({ path: 'swap', existing: 'reopen' }) });
@@ -139,18 +144,18 @@ export class Zswap {
   }
 
   /**
-   * Ends it: waits for writes that are under way, has the store make them last, and gives all frames back. Pages are not
-   * written for that: nothing could find them again. The store stays open, it is the caller's; slots that hold pages are not
-   * freed there. Another front end may have it once its calls have ended, those that hang included. Idempotent.
-   * @returns when all is done; with a synchronous store, all is done when close returns
-   * @throws EBUSY (a rejection) inside an evict callback in its RAM: nothing has changed then, and it can be called again. EIO
-   *   (a rejection) when the store's sync fails; everything else is done then
+   * Closes the zswap: waits for writes that are under way, asks the store to sync, and frees all frames. Pages in
+   * memory are not written back, because nothing could find them again. The store stays open; its slots are not freed.
+   * Another front end may use it when its calls have ended; a call that hangs counts, too. Idempotent.
+   * @returns when all is done. With a synchronous store, all is done when close returns
+   * @throws EBUSY (a rejection) inside an evict callback of its RAM: nothing has changed, and close can be called
+   *   again; EIO (a rejection) the sync of the store fails: everything else is done
    */
   async close(): Promise<void> {
     return close('zswap.close', this.#state);
   }
 
-  /** @throws EBUSY inside an evict callback in its RAM: nothing has changed then */
+  /** @throws EBUSY inside an evict callback of its RAM: nothing has changed then */
   [DISPOSE](): void {
     close('zswap.close', this.#state).catch(() => undefined);
   }
@@ -161,12 +166,12 @@ export class Zswap {
 
   // ── settings ───────────────────────────────────────────────────────────────
 
-  /** The RAM that it works in. */
+  /** The RAM that the zswap is in. */
   get ram(): Ram {
     return this.#state.ram;
   }
 
-  /** Its name among the pools of the RAM. */
+  /** The name of the zswap among the pools and front ends of the RAM. */
   get name(): string {
     return this.#state.name;
   }
@@ -175,7 +180,7 @@ export class Zswap {
     return this.#state.settings.victims;
   }
 
-  /** Whether pages are stored. Those that are there stay. */
+  /** True when pages are stored. If it is set to false, pages that are there stay. */
   get enabled(): boolean {
     return this.#state.settings.enabled;
   }
@@ -184,7 +189,9 @@ export class Zswap {
     this.#set('enabled', value);
   }
 
-  /** The most frames it may have, in percent of all frames of the RAM. A lower one takes effect with the next store. */
+  /**
+   * The most frames it may have, in percent of all frames of the RAM. A lower value takes effect with the next store.
+   */
   get maxPoolPercent(): number {
     return this.#state.settings.maxPoolPercent;
   }
@@ -193,7 +200,7 @@ export class Zswap {
     this.#set('maxPoolPercent', value);
   }
 
-  /** Where, in percent of that limit, pages are accepted again. */
+  /** Pages are accepted again at this percentage of the limit. */
   get acceptThresholdPercent(): number {
     return this.#state.settings.acceptThresholdPercent;
   }
@@ -218,7 +225,7 @@ export class Zswap {
     this.#set('exclusiveLoads', value);
   }
 
-  /** How many pages may still be written back; Infinity without a limit. */
+  /** How many pages may still be written back; Infinity: no limit. */
   get writebackLimit(): number {
     return this.#state.budget.left;
   }
@@ -229,7 +236,11 @@ export class Zswap {
     this.#state.budget.set(value);
   }
 
-  /** The current pool's allocator. Another one starts a new pool; the old one drains and is destroyed when it is empty. @throws ENOMEM, EBUSY when 64 pools drain */
+  /**
+   * Allocator of the current pool. Another allocator starts a new pool. The old pool drains, and is destroyed when it
+   * is empty.
+   * @throws ENOMEM; EBUSY when 64 pools drain
+   */
   get allocator(): AllocatorName {
     return this.#state.pools.allocator;
   }
@@ -244,9 +255,10 @@ export class Zswap {
   }
 
   /**
-   * Name of the current pool's codec. Set to a name of the core or a Codec, it starts a new pool, as `allocator` does.
-   * @throws as allocator; EBUSY also after 254 codecs outside the core, ENOSPC when the names of those that it ever had take more
-   *   than 1400 bytes: they lie in the RAM for open
+   * Name of the current pool's codec. Setting it to a codec of the core or to a Codec starts a new pool, as with
+   * `allocator`.
+   * @throws as allocator; EBUSY also after 254 foreign codecs; ENOSPC when the names of all codecs it ever had take
+   *   more than 1400 bytes, because they are in the RAM for open
    */
   get codec(): string {
     return this.#state.pools.codecs.nameOf(this.#state.pools.codec);
@@ -258,7 +270,7 @@ export class Zswap {
     const state = this.#state;
     state.live(op);
     state.pools.use(op, state.pools.allocator, codec);
-    state.keepSettings(op);
+    state.saveSettings(op);
     state.settle();
   }
 
@@ -270,7 +282,7 @@ export class Zswap {
     state.live(op);
     settings[which] = value;
     tellSettings(settings, state.front, state.address);
-    state.keepSettings(op);
+    state.saveSettings(op);
   }
 
   // ── pages ──────────────────────────────────────────────────────────────────
@@ -278,13 +290,14 @@ export class Zswap {
   /**
    * Stores a page, in place of an older one of the same key.
    *
-   * With a backing store, it writes a few of the coldest pages there when the limit is near (`acceptThresholdPercent`), at most 16.
-   * A limit that is reached all the same makes room for this page only, with a synchronous store; with an asynchronous one the
-   * page is refused, and room is made in the background.
+   * With a backing store, each call writes a few of the coldest pages to the store when the limit is near
+   * (`acceptThresholdPercent`), at most 16. If the limit is reached nevertheless, a synchronous store makes room for
+   * this page only. With an asynchronous store the page is refused, and room is made in the background.
    * @param type of the area, 0 … 4294967039 (0 with index 'dense')
    * @param offset of the page in it, 0 … 4294967295
    * @param page 4096 bytes
-   * @returns whether it was accepted. If not, a counter of stats() says why, and an older copy is gone: nobody may load it
+   * @returns true when it was accepted. If not, a counter of stats() says why, and an older copy is removed, so that
+   *   nobody loads it
    * @see Linux 6.12 mm/zswap.c zswap_store
    */
   store(type: number, offset: number, page: Uint8Array): boolean {
@@ -292,22 +305,22 @@ export class Zswap {
   }
 
   /**
-   * Loads a page, from the pool or the store.
+   * Loads a page from the pool or the store.
    * @param into 4096 bytes; unchanged unless the page is found
-   * @returns whether it is there
-   * @throws EIO when its bytes are damaged or the store fails; EAGAIN when it is in an asynchronous store
+   * @returns true when the page is there
+   * @throws EIO its bytes are damaged or the store fails; EAGAIN it is in an asynchronous store
    * @see Linux 6.12 mm/zswap.c zswap_load
    */
   load(type: number, offset: number, into: Uint8Array): boolean {
     return load(this.#state, 'zswap.load', type, offset, into);
   }
 
-  /** load, which waits for an asynchronous store. @throws EIO; EINVAL also when `into` has become shorter meanwhile */
+  /** load that waits for an asynchronous store. @throws EIO; EINVAL also when `into` has become shorter meanwhile */
   loadAsync(type: number, offset: number, into: Uint8Array): Promise<boolean> {
     return loadAsync(this.#state, 'zswap.loadAsync', type, offset, into);
   }
 
-  /** Whether a page is there, wherever. */
+  /** True when the page is in the pool, in the store, or on its way there. */
   has(type: number, offset: number): boolean {
     const { front, address } = this.#state;
     requireKey('zswap.has', type, offset);
@@ -316,8 +329,8 @@ export class Zswap {
   }
 
   /**
-   * Drops a page, in the pool and in the store.
-   * @returns whether it was there
+   * Removes a page from the pool and the store.
+   * @returns true when it was there
    */
   invalidatePage(type: number, offset: number): boolean {
     const op = 'zswap.invalidatePage';
@@ -330,8 +343,8 @@ export class Zswap {
   }
 
   /**
-   * Drops all pages of a type. It goes through all keys.
-   * @returns how many they were
+   * Removes all pages of a type. It looks at every key of the index.
+   * @returns how many there were
    */
   invalidateArea(type: number): number {
     const op = 'zswap.invalidateArea';
@@ -346,11 +359,11 @@ export class Zswap {
   // ── writeback ──────────────────────────────────────────────────────────────
 
   /**
-   * Moves the coldest pages to the store. With victims 'page' it moves whole frames or zspages, so it may be more.
+   * Moves the coldest pages to the store. With victims 'page' it moves whole frames or zspages, so it may move more.
    * @param entries pages wanted; 0 does nothing
-   * @returns pages moved: fewer when there are no more, writebackLimit is used up, or the store begins to fail
-   * @throws ENODEV without a store; EAGAIN with an asynchronous one; when nothing was moved: EIO the store failed, ENOSPC
-   *   it is full
+   * @returns pages moved: fewer when there are no more, writebackLimit is used up, or the store fails
+   * @throws ENODEV there is no store; EAGAIN it is asynchronous. If nothing was moved: EIO the store failed, ENOSPC the
+   *   store is full
    */
   writeback(entries: number): number {
     const op = 'zswap.writeback';
@@ -358,7 +371,7 @@ export class Zswap {
     return entries === 0 ? 0 : runSync(this.#writeback.entries(op, entries));
   }
 
-  /** writeback, which waits. Several writes are under way at a time, at most maxInFlight. */
+  /** writeback that waits. Several writes are under way at a time, at most maxInFlight. */
   async writebackAsync(entries: number): Promise<number> {
     const op = 'zswap.writebackAsync';
     this.#writeback.require(op, 'entries', entries);
@@ -366,10 +379,11 @@ export class Zswap {
   }
 
   /**
-   * Gives frames back to the RAM: by compaction, and by moving the coldest pages to the store. For who is short of memory.
+   * Gives frames back to the RAM, by compaction and by moving the coldest pages to the store. Use it when the RAM is
+   * short of memory.
    * @param frames wanted; 0 does nothing
-   * @returns frames that came back, which may be more, or fewer for the reasons of writeback
-   * @throws as writeback, when none came back
+   * @returns frames that became free. It may be more; or fewer, for the reasons of writeback
+   * @throws as writeback, when none became free
    */
   shrink(frames: number): number {
     const op = 'zswap.shrink';
@@ -377,7 +391,7 @@ export class Zswap {
     return frames === 0 ? 0 : runSync(this.#writeback.frames(op, frames));
   }
 
-  /** shrink, which waits. */
+  /** shrink that waits. */
   async shrinkAsync(frames: number): Promise<number> {
     const op = 'zswap.shrinkAsync';
     this.#writeback.require(op, 'frames', frames);
@@ -391,7 +405,7 @@ export class Zswap {
     return this.#state.figures.all(this.#state.pools.size);
   }
 
-  /** Walks every structure of its RAM. @throws EUCLEAN */
+  /** Verifies every structure of its RAM. @throws EUCLEAN */
   check(): void {
     this.#state.live('zswap.check');
     this.#state.ram.check();

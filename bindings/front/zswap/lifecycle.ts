@@ -1,6 +1,6 @@
 /**
- * How a zswap begins and ends: it takes its RAM and its store, and gives both back. Of foreign code, only a codec is loaded here,
- * and the store asked to sync.
+ * Creates and closes a zswap: it takes its RAM and its store, and gives both back. The only foreign code that runs here
+ * loads a codec or syncs the store.
  */
 import { VICTIM_ENTRY, VICTIM_PAGE } from '../../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR } from '../../allocators.ts';
@@ -9,30 +9,30 @@ import { SHAPES } from '../../page-table.ts';
 import { Ram, rams } from '../../ram.ts';
 import { closedCore } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
-import { attached, createFront, leaveStore, leaveWhenEnded, takeStore } from '../common/attach.ts';
+import { withUndo, createFront, releaseStore, releaseWhenEnded, takeStore } from '../common/attach.ts';
 import { RAM_KEYS, resolveCodec, type TakenStore } from '../common/options.ts';
 import { StoreIo, type Outcome } from '../common/store-io.ts';
 import { Pools } from './pools.ts';
 import { settingsOf, tellSettings, type SettingValues, type TakenZswapOptions } from './settings.ts';
 import { State } from './state.ts';
 
-/** Begins one. What fails leaves nothing behind. */
+/** Creates a zswap. After an error nothing is left. */
 export async function create(op: string, options: TakenZswapOptions): Promise<State> {
   const codec = await resolveCodec(op, options.codec);
   const ram = options.ram ?? (await Ram.create(pick(options, RAM_KEYS)));
-  return attached((undo) => {
+  return withUndo((undo) => {
     if (options.ram === undefined) undo(() => rams.close(ram));
     const store = options.store?.source;
     if (store !== undefined) {
       takeStore(op, store);
-      undo(() => leaveStore(store));
+      undo(() => releaseStore(store));
     }
-    return made(op, ram, codec, options, undo);
+    return createInCore(op, ram, codec, options, undo);
   });
 }
 
-/** Makes one in the core. @param undo notes how to undo what was done, should a later step fail */
-function made(
+/** Creates the zswap in the core. @param undo adds a function that undoes a step, in case a later step fails */
+function createInCore(
   op: string,
   ram: Ram,
   codec: number | ForeignCodec,
@@ -58,17 +58,17 @@ function made(
   const events = { changed: (): void => undefined };
   const io = store && ioOf(store, settings, events);
   const state = new State({ ram, ownRam: options.ram === undefined, name, core, address, settings, pools, io });
-  state.keepSettings(op);
-  begun(state, events);
+  state.saveSettings(op);
+  connect(state, events);
   return state;
 }
 
-/** What happens when a call of the store has ended or hangs. */
+/** `changed` is called when a call of the store has ended or hangs. */
 interface Events {
   changed: () => void;
 }
 
-/** The calls of a store, before there is a state of whom they are. */
+/** Makes the object that calls the store. The State that handles its events is made later. */
 export function ioOf({ source, isSync }: TakenStore, { maxInFlight, timeout }: SettingValues, events: Events): StoreIo {
   return new StoreIo(
     source,
@@ -81,18 +81,18 @@ export function ioOf({ source, isSync }: TakenStore, { maxInFlight, timeout }: S
   );
 }
 
-/** It is there from now on. */
-export function begun(state: State, events: Events): void {
+/** Connects the zswap with the events of its store, and tells the RAM that it exists. */
+export function connect(state: State, events: Events): void {
   events.changed = () => state.frees?.storeChanged();
   rams.noteFront(state.ram, state.frontEnd, true);
 }
 
-/** Ends it. All that can fail comes first. @throws EBUSY inside an evict callback in its RAM */
+/** Closes the zswap. All that can fail comes first. @throws EBUSY inside an evict callback of its RAM */
 export function close(op: string, state: State): Promise<void> {
   if (state.closing !== undefined) return state.closing;
   rams.requireIdle(op, state.ram);
   let end: (end: Promise<void>) => void = () => undefined;
-  // A store that closes it again while it is asked to sync gets the same promise.
+  // If the store calls close while it syncs, it gets the same promise.
   state.closing = new Promise((resolve) => (end = resolve));
   end(finish(op, state));
   return state.closing;
@@ -102,7 +102,7 @@ async function finish(op: string, state: State): Promise<void> {
   const { io, active } = state;
   state.closed = true;
   state.calls += 1;
-  // A store or codec that closes it is called by something that has things to put back.
+  // If a store or codec calls close, let the calls that it runs in finish first.
   while (state.running !== 0) await undefined;
   while (active.size !== 0) await active.settled();
   let outcome: Outcome<unknown> | undefined;
@@ -115,13 +115,13 @@ async function finish(op: string, state: State): Promise<void> {
   if (outcome !== undefined && 'failure' in outcome) throw outcome.failure;
 }
 
-/** Gives back what it has: the store, and its frames. Nothing foreign runs in here. */
+/** Gives the store and the frames back. Runs no foreign code. */
 function release(op: string, state: State): void {
   const { ram, front, address } = state;
   const pools = state.pools.leave();
   state.core = closedCore();
   state.direct.clear();
-  if (state.io !== undefined) leaveWhenEnded(state.io);
+  if (state.io !== undefined) releaseWhenEnded(state.io);
   if (rams.isClosed(ram)) return;
   rams.noteFront(ram, state.frontEnd, false);
   if (state.ownRam) {

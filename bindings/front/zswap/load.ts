@@ -1,7 +1,8 @@
 /**
- * Loading a page: from the pool, from memory of ours while it is being written, or from the store. What is in the pool and needs
- * no codec of JavaScript's is loaded directly; for the store, one body does both kinds of calls. Store and codec are foreign
- * code: after each, everything is looked at anew, and the caller's array measured.
+ * Loads a page: from the pool, from its copy while it is being written, or from the store. If no foreign codec is
+ * needed, a page in the pool is loaded directly. For the store, one body of steps serves both kinds of calls. Store and
+ * codec are foreign code: after each call, everything is looked up again, and the length of the caller's array is
+ * tested.
  */
 import { BEING_WRITTEN, DECOMPRESS, IN_STORE, OUT_JOB } from '../../../assembly/abi.ts';
 import { copyOut, requireUnshrunk, viewOf } from '../../bytes.ts';
@@ -14,7 +15,7 @@ import { bytesRead, type StoreIo } from '../common/store-io.ts';
 import { TRIES } from './run.ts';
 import { requireKey, type State } from './state.ts';
 
-/** Loads a page at once. @throws EAGAIN when it is in an asynchronous store */
+/** Loads a page without waiting. @throws EAGAIN it is in an asynchronous store */
 export function load(state: State, op: string, type: number, offset: number, into: Uint8Array): boolean {
   requireKey(op, type, offset);
   requirePage(op, 'into', into);
@@ -38,8 +39,9 @@ function loadOtherwise(
   if (result !== IN_STORE) return give(state, op, type, offset, into, result);
   const io = state.io as StoreIo;
   if (!io.isSync) throw new CompcacheError('EAGAIN', op, 'the page is in an asynchronous store: use loadAsync');
-  // Inside a call of the store there is one try: eight each would be eight to the power of their depth.
-  const buffer = io.lends('read') ? state.slotBuffer : undefined;
+  // Inside a call of the store there is only one try. Otherwise the number of calls would be 8 to the power of their
+  // depth.
+  const buffer = io.keepsNoBuffer('read') ? state.slotBuffer : undefined;
   return runSync(fetchPage(state, op, type, offset, into, result, io.isAtWork ? 1 : TRIES, buffer));
 }
 
@@ -57,12 +59,12 @@ export async function loadAsync(
   return runAsync(fetchPage(state, op, type, offset, view, look(state, op, type, offset, view), Infinity));
 }
 
-/** What the core says of a page, which it puts into the page buffer if it can. */
+/** Asks the core for a page. The result says where it is; the page buffer has it if possible. */
 function find({ front, address, settings }: State, type: number, offset: number): number {
   return front.zswapLoad(address, offset, type, settings.exclusiveLoads ? 1 : 0) >>> 0;
 }
 
-/** The same after anything may have happened. */
+/** find, when anything may have happened before. */
 function look(state: State, op: string, type: number, offset: number, into: Uint8Array): number {
   state.live(op);
   requireUnshrunk(op, 'into', into, PAGE_SIZE);
@@ -70,10 +72,10 @@ function look(state: State, op: string, type: number, offset: number, into: Uint
 }
 
 /**
- * Loads a page, from the store while it is there.
- * @param result what the core has just said of it
- * @param most tries, in each of which the store may have moved the page
- * @param buffer to read slots into; an own one each unless given
+ * Loads a page, and reads the store while the page is there.
+ * @param result what find gave
+ * @param most how often to try, because the page may move during each try
+ * @param buffer to read slots into; without it, each read gets a new one
  */
 function* fetchPage(
   state: State,
@@ -89,13 +91,13 @@ function* fetchPage(
     const io = state.io as StoreIo;
     if (io.hasRoom) {
       if (tries === most)
-        throw new CompcacheError('EAGAIN', op, `the store has moved the page in each of ${most} reads`);
+        throw new CompcacheError('EAGAIN', op, `the page has moved during each of ${most} reads of the store`);
       tries += 1;
       const read = yield* readSlot(op, state.core, io, buffer);
-      if (io.isSync) yield; // with a synchronous store too, the rest happens after loadAsync has returned
+      if (io.isSync) yield; // also with a synchronous store, the rest happens after loadAsync has returned
       state.live(op);
       requireUnshrunk(op, 'into', into, PAGE_SIZE);
-      // The store may have called back; what it changed is how it is now.
+      // The store may have called back, and moved the page.
       if (isIn(state, type, offset, read)) {
         deliver(state, op, type, offset, into, read);
         return true;
@@ -108,7 +110,7 @@ function* fetchPage(
   return give(state, op, type, offset, into, result);
 }
 
-/** Gives a page out that need not be read from the store. `into` still has 4096 bytes. False: there is none. */
+/** Copies a page out that need not be read from the store. `into` has 4096 bytes. False when there is no page. */
 function give(state: State, op: string, type: number, offset: number, into: Uint8Array, result: number): boolean {
   if (result === 0) return false;
   const { calls, core } = state;
@@ -125,8 +127,8 @@ function give(state: State, op: string, type: number, offset: number, into: Uint
     default:
       throw state.failure(op, result);
   }
-  // A codec that has called back may have put another page there: that one stays.
-  if (state.settings.exclusiveLoads && state.calls === calls) state.lose(type, offset);
+  // If the codec has called back, another page may have this key now: do not remove it.
+  if (state.settings.exclusiveLoads && state.calls === calls) state.drop(type, offset);
   return true;
 }
 
@@ -134,20 +136,20 @@ function isIn({ front, address }: State, type: number, offset: number, { slot, g
   return front.zswapIsIn(address, offset, type, slot, generation) !== 0;
 }
 
-/** Gives out what was read of a slot. A slot that holds something else, or nothing, has lost the page: it goes. EIO. */
+/** Copies out what was read from a slot. If the slot does not hold the page, the page is lost and removed. EIO. */
 function deliver(state: State, op: string, type: number, offset: number, into: Uint8Array, read: SlotRead): void {
   const { calls } = state;
   const { outcome } = read;
   const length = bytesRead(op, outcome, read.buffer);
   if (length instanceof CompcacheError) {
     state.figures.count('readFail');
-    if ('failure' in outcome && outcome.notFound === true) state.lose(type, offset);
+    if ('failure' in outcome && outcome.notFound === true) state.drop(type, offset);
     throw length;
   }
   const page = openSlot(op, state.core, state.address, read, length, () => state.decompressed(op));
   if (page === undefined) {
     state.figures.count('readFail');
-    state.lose(type, offset);
+    state.drop(type, offset);
     throw new CompcacheError(
       'EIO',
       op,
@@ -155,5 +157,5 @@ function deliver(state: State, op: string, type: number, offset: number, into: U
     );
   }
   copyOut(op, 'into', into, page);
-  if (state.settings.exclusiveLoads && state.calls === calls) state.lose(type, offset);
+  if (state.settings.exclusiveLoads && state.calls === calls) state.drop(type, offset);
 }

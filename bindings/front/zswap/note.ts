@@ -1,45 +1,45 @@
 /**
- * The settings of a zswap as they lie in its RAM (../common/note.ts), for Zswap.open: kept when it is made and when one of them
- * changes. The core knows the rest: its pools and which is the current one, for how many slots its store is, what may still be
- * written back.
+ * The settings of a zswap in its RAM (../common/note.ts), for Zswap.open. They are written when it is created and when
+ * a setting changes. The core knows the rest: its pools, which pool is the current one, the number of slots of its
+ * store, and how many pages may still be written back.
  */
 import { VICTIM_PAGE, ZSWAP_VICTIMS } from '../../../assembly/abi.ts';
 import { optionWords, optionsOf, requireAllocator, type AllocatorName } from '../../allocators.ts';
 import { CompcacheError, takeOptions } from '../../errors.ts';
 import type { ZpoolOptions } from '../../types.ts';
 import type { Core } from '../../wasm.ts';
-import { keptNames, namesOf } from '../common/given-codecs.ts';
-import { keepNote, readNote } from '../common/note.ts';
+import { packNames, unpackNames } from '../common/given-codecs.ts';
+import { writeNote, readNote } from '../common/note.ts';
 import { requireFlag, requirePercent, requirePlace, requireWord } from '../common/options.ts';
 import type { Pools } from './pools.ts';
 import type { SettingValues } from './settings.ts';
 
-/** What open finds in the RAM. */
-export interface Noted {
+/** The settings that open finds in the RAM. */
+export interface SavedSettings {
   settings: SettingValues;
-  /** The allocator that pools had at first, and the options of such a pool. */
+  /** The allocator of the first pool, and the options of pools with this allocator. */
   allocator: AllocatorName;
   zpool: Omit<ZpoolOptions, 'name' | 'evict'>;
-  /** Names of the codecs outside the core, in the order of their numbers. */
+  /** Names of the foreign codecs, in the order of their numbers. */
   codecs: readonly string[];
 }
 
-/** Keeps the settings of a zswap, in place of those before. */
-export function keepSettings(op: string, core: Core, address: number, settings: SettingValues, pools: Pools): void {
+/** Writes the settings of a zswap, in place of those before. */
+export function saveSettings(op: string, core: Core, address: number, settings: SettingValues, pools: Pools): void {
   const { allocator, options } = pools.first;
-  keepNote(op, core, address, { ...settings, allocator, zpool: options, codecs: keptNames(pools.codecs.names) });
+  writeNote(op, core, address, { ...settings, allocator, zpool: options, codecs: packNames(pools.codecs.names) });
 }
 
-/** The settings of a zswap that rests, checked like a caller's. EIO. */
-export function notedSettings(op: string, core: Core, address: number): Noted {
+/** Reads the settings of an unopened zswap, and checks them like options of a caller. EIO. */
+export function readSettings(op: string, core: Core, address: number): SavedSettings {
   const note = readNote(op, core, address);
   try {
-    const noted = taken(op, note);
+    const saved = taken(op, note);
     const victims = core.exports.zswapFigure(address, ZSWAP_VICTIMS) >>> 0 === VICTIM_PAGE ? 'page' : 'entry';
-    requireWord(op, 'victims', noted.settings.victims, [victims]);
-    return noted;
+    requireWord(op, 'victims', saved.settings.victims, [victims]);
+    return saved;
   } catch (cause) {
-    throw new CompcacheError('EIO', op, 'the settings in the RAM make no sense', { cause });
+    throw new CompcacheError('EIO', op, 'the settings in the RAM are invalid', { cause });
   }
 }
 
@@ -47,8 +47,8 @@ const FLAGS = ['enabled', 'exclusiveLoads', 'sameFilled', 'keep', 'raw'] as cons
 const PERCENTS = ['maxPoolPercent', 'acceptThresholdPercent'] as const;
 const NUMBERS = ['maxInFlight', 'timeout'] as const;
 
-function taken(op: string, note: object): Noted {
-  const { allocator, zpool, codecs, ...settings } = takeOptions<Noted & SettingValues>(op, note, [
+function taken(op: string, note: object): SavedSettings {
+  const { allocator, zpool, codecs, ...settings } = takeOptions<SavedSettings & SettingValues>(op, note, [
     ...FLAGS,
     ...PERCENTS,
     ...NUMBERS,
@@ -65,5 +65,5 @@ function taken(op: string, note: object): Noted {
   requireAllocator(op, allocator);
   const options = takeOptions<ZpoolOptions>(op, zpool, optionsOf(allocator));
   optionWords(op, allocator, options);
-  return { settings: settings as unknown as SettingValues, allocator, zpool: options, codecs: namesOf(op, codecs) };
+  return { settings: settings as unknown as SettingValues, allocator, zpool: options, codecs: unpackNames(op, codecs) };
 }

@@ -1,7 +1,7 @@
 /**
- * Pages that go to the store at once, because the pool has refused them: what swap spaces promise and zswap does not. Until it is
- * written, such a page lies in memory of ours and is loaded from there. The store is foreign code. One body for both kinds of
- * stores.
+ * Writes pages to the store that the pool has refused: SwapSpace needs this, Zswap alone does not do it. Until such a
+ * page is written, a copy is in memory and loads read it. The store is foreign code. One body of steps serves both
+ * kinds of stores.
  */
 import { ENOENT, ENOSPC, NO_SLOT, WRITE_FAILED } from '../../../assembly/abi.ts';
 import { CompcacheError, ERRNO_MIN } from '../../errors.ts';
@@ -11,10 +11,13 @@ import { noSlot, type State } from './state.ts';
 import type { Storing } from './store.ts';
 import { doneBy, jobOf, noteFailure, type Job } from './writes.ts';
 
-/** A page that is on its way to the store, or waits for its turn. */
+/** A page that is being written to the store, or waits for that. */
 type Pending = Pick<Job, 'type' | 'offset' | 'job'>;
 
-/** Stores a page of type 0, in the store if need be, which is there. @throws EAGAIN the store is asynchronous */
+/**
+ * Stores a page of type 0. If the pool refuses it, writes it to the store; there is a store.
+ * @throws EAGAIN the store is asynchronous
+ */
 export function pageOut(state: State, storing: Storing, op: string, offset: number, given: Uint8Array): void {
   const page = storing.offer(op, 0, offset, given, true);
   if (page === undefined) return;
@@ -29,7 +32,7 @@ export function pageOut(state: State, storing: Storing, op: string, offset: numb
   runSync(send(state, op, io, pend(state, op, 0, offset, page)));
 }
 
-/** The same, which waits. */
+/** pageOut that waits. */
 export async function pageOutAsync(
   state: State,
   storing: Storing,
@@ -43,7 +46,7 @@ export async function pageOutAsync(
   await state.active.run(send(state, op, state.io as StoreIo, pend(state, op, 0, offset, page)));
 }
 
-/** Makes a page of ours pending. */
+/** Makes a page pending. It is a copy. */
 function pend(state: State, op: string, type: number, offset: number, page: Uint8Array): Pending {
   const job = state.front.zswapPend(state.address, offset, type) >>> 0;
   if (job >= ERRNO_MIN) throw state.failure(op, job);
@@ -52,16 +55,16 @@ function pend(state: State, op: string, type: number, offset: number, page: Uint
   return { type, offset, job };
 }
 
-/** Writes a pending page as soon as there is room for the call, and a slot. What fails gives the page up. */
+/** Writes a pending page as soon as there is room for a call and a free slot. After an error the page is lost. */
 function* send(state: State, op: string, io: StoreIo, pending: Pending): Steps<void> {
   try {
     for (;;) {
       if (!io.hasRoom) yield* io.untilRoom(op);
       const job = compose(state, op, pending);
-      if (job === undefined) return; // a later call has replaced the page, or dropped it
+      if (job === undefined) return; // a later call has replaced or removed the page
       if (job !== 'full') {
         const outcome = yield* io.answer(op, () => io.store.write(job.slot, job.bytes));
-        if (io.isSync) yield; // with a synchronous store too, the write ends after pageOutAsync has returned
+        if (io.isSync) yield; // also with a synchronous store, the write ends after pageOutAsync has returned
         end(state, op, job, outcome);
         return;
       }
@@ -73,7 +76,7 @@ function* send(state: State, op: string, io: StoreIo, pending: Pending): Steps<v
   }
 }
 
-/** Takes a slot for a pending page and composes it. Undefined when the page was replaced or dropped meanwhile. */
+/** Takes a slot for a pending page and composes it. undefined when the page was replaced or removed meanwhile. */
 function compose(state: State, op: string, { type, offset, job }: Pending): Job | 'full' | undefined {
   if (state.isGone) throw state.closedError(op);
   state.core.page.set(state.direct.get(job) as Uint8Array);
@@ -95,7 +98,7 @@ function end(state: State, op: string, job: Job, outcome: Outcome<unknown>): voi
   if ('failure' in outcome) throw outcome.failure;
 }
 
-/** Tells the core how it ended with a pending page. */
+/** Tells the core how the write of a pending page has ended. */
 function forget(
   state: State,
   { offset, type, job, slot, generation }: Pending & Pick<Job, 'slot' | 'generation'>,

@@ -1,6 +1,6 @@
 /**
- * The zpools of a zswap: the current one, which takes pages, and those that drain; and the codecs of their blocks. It makes and
- * destroys pools and names them to the core. No codec is called here.
+ * The zpools of a zswap: the current one, which takes new pages, and those that drain; and the codecs of their blocks.
+ * This class creates and destroys the pools and tells the core about them. It calls no codec.
  */
 import { FIRST_FOREIGN, OUT_BLOCK_CODEC, OUT_ENTRIES, POOLS_OF_ZSWAP, ZSWAP_CURRENT } from '../../../assembly/abi.ts';
 import { DEFAULT_ALLOCATOR, rowOf } from '../../allocators.ts';
@@ -14,14 +14,14 @@ import { zpools, type Zpool } from '../../zpool.ts';
 import { ForeignCodecs } from '../common/codecs.ts';
 import { requireNames, shortName } from '../common/given-codecs.ts';
 
-/** One zpool that has pages, or the current one. */
+/** A zpool that has pages or is the current one. */
 interface Used {
   pool: Zpool;
   allocator: AllocatorName;
   codec: number;
 }
 
-/** Where the pools are: their RAM, and the zswap in it. */
+/** Where the pools are: the RAM, and the zswap in it. */
 interface Place {
   ram: Ram;
   core: Core;
@@ -34,16 +34,16 @@ export class Pools {
   readonly #place: Place;
   readonly #front: CoreExports;
   readonly #options: Omit<ZpoolOptions, 'name' | 'evict'>;
-  /** The allocator whose options those are. */
+  /** The allocator that the options are for. */
   readonly #optionsOf: AllocatorName;
   readonly #used = new Map<number, Used>();
   #current!: Used;
-  /** Pools that could not be destroyed yet. */
-  #lingering: Zpool[] = [];
-  /** One word of the RAM: pools that have drained. */
+  /** Drained pools that could not be destroyed yet. */
+  #undestroyed: Zpool[] = [];
+  /** One word of the RAM: how many pools have drained. */
   #drained: Uint32Array;
 
-  /** There is none yet: use() makes the first, and takeOver() takes those that lie in the RAM. */
+  /** Begins without a pool: use() makes the first one, and takeOver() takes those of a restored RAM. */
   constructor(
     place: Place,
     allocator: AllocatorName = DEFAULT_ALLOCATOR,
@@ -57,12 +57,12 @@ export class Pools {
     this.#drained = new Uint32Array(core.memory.buffer, core.exports.zswapDrainedAt(address) >>> 0, 1);
   }
 
-  /** The allocator that they had at first, and the options of such a pool. */
+  /** The allocator of the first pool, and the options of pools with this allocator. */
   get first(): { allocator: AllocatorName; options: Omit<ZpoolOptions, 'name' | 'evict'> } {
     return { allocator: this.#optionsOf, options: this.#options };
   }
 
-  /** Those that drain included. */
+  /** How many pools there are, with those that drain. */
   get size(): number {
     return this.#used.size;
   }
@@ -77,14 +77,14 @@ export class Pools {
     return this.#current.codec;
   }
 
-  /** Whether the codec of the current pool is outside the core. */
+  /** True when the codec of the current pool is foreign. */
   get isForeign(): boolean {
     return this.#current.codec >= FIRST_FOREIGN;
   }
 
   // ── which is current ───────────────────────────────────────────────────────
 
-  /** Makes the pool with that allocator and codec the current one. @throws ENOMEM, EBUSY, ENOSPC: nothing changes then */
+  /** Makes a pool with this allocator and codec the current one. @throws ENOMEM, EBUSY, ENOSPC; nothing changes then */
   use(op: string, allocator: AllocatorName, codec: number | ForeignCodec): void {
     if (typeof codec !== 'number' && !this.codecs.has(this.codecs.numberOf(op, codec)))
       requireNames(op, [...this.codecs.names, shortName(codec.name)]);
@@ -92,9 +92,9 @@ export class Pools {
   }
 
   /**
-   * Takes the pools that lie in the RAM, in the order in which they were made.
-   * @param codecs those outside the core, in the order of their numbers
-   * @throws EIO for pools or codecs that there cannot be
+   * Takes the pools of a restored RAM, in the order of their creation.
+   * @param codecs the foreign codecs, in the order of their numbers
+   * @throws EIO for pools or codecs that are not possible
    */
   takeOver(op: string, codecs: readonly ForeignCodec[]): void {
     const { core, ram, address } = this.#place;
@@ -109,7 +109,7 @@ export class Pools {
       const at = pools.findIndex((one) => one.address === pool);
       const once = found.every(([, other]) => other !== at);
       if (!once || others.has(pool) || !this.codecs.has(codec))
-        throw new CompcacheError('EIO', op, 'the pools in the RAM make no sense');
+        throw new CompcacheError('EIO', op, 'the pools in the RAM are invalid');
       found.push([index, at, { pool: rams.poolAt(ram, pool), allocator: (pools[at] as PoolIn).allocator, codec }]);
     }
     for (const [index, , used] of found.sort(([, a], [, b]) => a - b)) this.#used.set(index, used);
@@ -129,7 +129,7 @@ export class Pools {
       throw new CompcacheError('EBUSY', op, 'too many pools are draining');
     }
     this.#used.set(index, used);
-    // Only now: a call that fails keeps no codec.
+    // Only now, so that a call that fails adds no codec.
     if (typeof codec !== 'number') this.codecs.keep(number, codec);
     return used;
   }
@@ -137,17 +137,20 @@ export class Pools {
   #make(op: string, allocator: AllocatorName): Zpool {
     const { ram, name } = this.#place;
     const options = allocator === this.#optionsOf ? this.#options : {};
-    return rams.heldPool(op, ram, allocator, { ...options, name: rams.freshName(op, ram, `${name}/${allocator}`) });
+    return rams.makeFrontPool(op, ram, allocator, {
+      ...options,
+      name: rams.freshName(op, ram, `${name}/${allocator}`),
+    });
   }
 
   // ── giving frames back ─────────────────────────────────────────────────────
 
-  /** The pool with that number. There is one. */
+  /** The pool with this index. It exists. */
   at(index: number): Zpool {
     return (this.#used.get(index) as Used).pool;
   }
 
-  /** The pool to reclaim from: the oldest that drains, else the current one. */
+  /** The pool to reclaim from: the oldest one that drains, else the current one. */
   toReclaim(): [index: number, pool: Zpool] | undefined {
     const { core, address } = this.#place;
     let found: [number, Used] | undefined;
@@ -160,12 +163,12 @@ export class Pools {
     return found && [found[0], found[1].pool];
   }
 
-  /** Moves objects together. @param victims the most frames or zspages that are emptied in each pool */
+  /** Compacts the pools. @param victims the most frames or zspages to empty in each pool */
   compact(victims: number): void {
     for (const { pool } of this.#used.values()) zpools.compact('zswap.compact', pool, victims);
   }
 
-  /** Frames that compaction would give back, where asking costs little. */
+  /** How many frames compaction would give back, as far as the allocator knows without a search. */
   get freeable(): number {
     let frames = 0;
     for (const { pool, allocator } of this.#used.values())
@@ -176,10 +179,10 @@ export class Pools {
   // ── their end ──────────────────────────────────────────────────────────────
 
   /** Destroys pools that have drained. */
-  reap(): void {
-    if (this.#drained[0] === 0 && this.#lingering.length === 0) return;
-    const gone = this.#lingering;
-    this.#lingering = [];
+  destroyDrained(): void {
+    if (this.#drained[0] === 0 && this.#undestroyed.length === 0) return;
+    const gone = this.#undestroyed;
+    this.#undestroyed = [];
     for (;;) {
       const index = this.#front.zswapDrained(this.#place.address) >>> 0;
       const used = this.#used.get(index);
@@ -191,16 +194,16 @@ export class Pools {
       try {
         zpools.destroy('zswap.destroy', pool);
       } catch {
-        this.#lingering.push(pool); // a victim of it is waiting for its writes
+        this.#undestroyed.push(pool); // a victim of this pool is still being written
       }
     }
   }
 
-  /** Lets go of all pools: they are for the caller to destroy. */
+  /** Forgets all pools and returns them. The caller destroys them. */
   leave(): Zpool[] {
-    const pools = [...[...this.#used.values()].map(({ pool }) => pool), ...this.#lingering];
+    const pools = [...[...this.#used.values()].map(({ pool }) => pool), ...this.#undestroyed];
     this.#used.clear();
-    this.#lingering = [];
+    this.#undestroyed = [];
     this.#drained = new Uint32Array(1);
     return pools;
   }

@@ -1,6 +1,6 @@
 /**
- * Open: a zswap that lies in a restored RAM goes on. First all that is the caller's is asked; then codecs are loaded and the store
- * is recognised; only then something changes, in one step in which nothing foreign runs.
+ * Opens a zswap of a restored RAM. First everything that may run code of the caller is read; then codecs are loaded and
+ * the store is tested. Only then something changes, in one step that runs no foreign code.
  */
 import { OUT_PLACE, ZSWAP_STORE_SLOTS, ZSWAP_WRITTEN } from '../../../assembly/abi.ts';
 import type { BackingStore } from '../../backing/types.ts';
@@ -9,42 +9,42 @@ import { CompcacheError, show, takeOptions } from '../../errors.ts';
 import type { FrontIn } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { Codec } from '../../types.ts';
-import { leaveWhenEnded, takeStore } from '../common/attach.ts';
+import { releaseWhenEnded, takeStore } from '../common/attach.ts';
 import { codecsNamed, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, type TakenStore } from '../common/options.ts';
-import { requireFits, requireSame, requireStill, type InStore, type Unopened } from '../common/reopen.ts';
-import { begun, ioOf } from './lifecycle.ts';
-import { notedSettings, type Noted } from './note.ts';
+import { requireFits, requireRightStore, requireUnopened, type InStore, type Unopened } from '../common/reopen.ts';
+import { connect, ioOf } from './lifecycle.ts';
+import { readSettings, type SavedSettings } from './note.ts';
 import { Pools } from './pools.ts';
 import { State } from './state.ts';
 
-/** What a zswap in a restored RAM is given anew: all else comes from the RAM. It has no clock. */
+/** Options of open. All other settings come from the RAM. There is no clock. */
 export interface ZswapOpenOptions {
   /**
-   * The backing store that it had, or a copy of it. It may be left out when no page is in it; then nothing is written back. It
-   * belongs to one front end at a time, as in create.
+   * The backing store that the zswap had, or a copy of it. Needed only if a page is in it; without it, nothing is
+   * written back. It belongs to one front end at a time, as in create.
    */
   store?: BackingStore;
   /**
-   * The codecs that it ever had and that neither the core nor loadCodec knows, at most 256. Each is known by its name, of which
-   * 64 characters count; several of one name are taken in the order in which the zswap came to have them.
+   * All codecs that the zswap ever had and that neither the core nor loadCodec has, at most 256. A codec is found by
+   * the first 64 characters of its name. Codecs with the same name must be in the order in which the zswap got them.
    */
   codecs?: readonly Codec[];
 }
 
-/** A zswap that rests, and what it goes on with. */
+/** An unopened zswap, with its settings. */
 interface Found extends Unopened {
-  noted: Noted;
+  saved: SavedSettings;
   had: InStore;
   store: TakenStore | undefined;
 }
 
-/** Those that are being opened. */
+/** The front ends that are being opened. */
 const opening = new WeakSet<FrontIn>();
 
 /**
- * Opens one. What fails changes nothing.
- * @param otherwise the store of one that is given none, and needs one; it has no page in it
+ * Opens a zswap. After an error nothing has changed.
+ * @param otherwise makes a store if the zswap had one and none is given. No page is in the store then
  */
 export async function open(
   op: string,
@@ -62,7 +62,7 @@ export async function open(
   if (opening.has(front)) throw new CompcacheError('EBUSY', op, `${show(front.name)} is being opened`);
   const figure = (which: number): number => core.exports.zswapFigure(front.address, which) >>> 0;
   const had = { slots: figure(ZSWAP_STORE_SLOTS), pages: figure(ZSWAP_WRITTEN) };
-  const found = { front, ram, core, noted: notedSettings(op, core, front.address), had, store: taken };
+  const found = { front, ram, core, saved: readSettings(op, core, front.address), had, store: taken };
   requireFits(op, found, had, taken, 'store');
   if (taken === undefined && otherwise !== undefined) {
     found.store = requireTakenStore(op, otherwise());
@@ -77,34 +77,34 @@ export async function open(
 }
 
 async function attach(op: string, found: Found, given: readonly ForeignCodec[]): Promise<State> {
-  const { ram, core, noted, store, front } = found;
+  const { ram, core, saved, store, front } = found;
   const { name, address } = front;
   const events = { changed: (): void => undefined };
-  const io = store && ioOf(store, noted.settings, events);
+  const io = store && ioOf(store, saved.settings, events);
   if (io !== undefined) takeStore(op, io.store);
   let state: State;
   try {
-    const codecs = await codecsNamed(op, noted.codecs, given);
-    requireStill(op, found);
-    const pools = new Pools({ ram, core, name, address }, noted.allocator, noted.zpool);
+    const codecs = await codecsNamed(op, saved.codecs, given);
+    requireUnopened(op, found);
+    const pools = new Pools({ ram, core, name, address }, saved.allocator, saved.zpool);
     pools.takeOver(op, codecs);
-    if (io !== undefined) await requireSame(op, found, found.had, io, writtenIn(found));
-    requireStill(op, found);
-    state = new State({ ram, ownRam: false, name, core, address, settings: noted.settings, pools, io });
+    if (io !== undefined) await requireRightStore(op, found, found.had, io, writtenIn(found));
+    requireUnopened(op, found);
+    state = new State({ ram, ownRam: false, name, core, address, settings: saved.settings, pools, io });
   } catch (error) {
-    if (io !== undefined) leaveWhenEnded(io);
+    if (io !== undefined) releaseWhenEnded(io);
     throw error;
   }
   core.exports.zswapSettle(address);
-  // Without a store nothing would go on with it.
+  // Without a store, nothing would go on with the kept victim.
   if (io === undefined) core.exports.zswapVictimEnd(address);
   rams.opened(ram, front);
-  begun(state, events);
+  connect(state, events);
   state.settle();
   return state;
 }
 
-/** Notes the next of its pages in the store with each call (requireSameStore). */
+/** Each call puts the slot of the next page in the store into the core's result words (see requireSameStore). */
 function writtenIn({ core: { exports, out }, front: { address } }: Found): () => boolean {
   let place = 0;
   let ended = false;

@@ -1,29 +1,29 @@
-/** One run of writing back: what it is to reach, and how far it has come. It touches nothing else. */
+/** One run of writeback: its goal, and its progress. */
 import type { CompcacheError } from '../../errors.ts';
 
-/** Entries written between two looks at the frames that came back. */
+/** The frames are counted again each time that this many entries were written. */
 const BATCH = 8;
-/** Attempts in a row that moved nothing, after which writing back ends, as in the kernel's reclaim. */
+/** A run ends after this many tries in a row that moved nothing, as in the kernel's reclaim. */
 export const TRIES = 8;
 
-/** What writing back is to reach: so many entries, or so many frames. */
+/** The goal of a run: a number of entries or of frames. */
 export interface Goal {
   entries: number;
   frames: number;
-  /** Frames or zspages that compaction may empty at a time. */
+  /** The most frames or zspages that one compaction may empty. */
   victims: number;
 }
 
-/** How far it came. */
+/** The state of a run. */
 export interface Run {
   moved: number;
-  /** Writes that were made, whatever became of them. */
+  /** How many writes were made, failed or not. */
   writes: number;
   tries: number;
   failure: CompcacheError | undefined;
 }
 
-/** How far frames have come back. */
+/** How many frames have become free so far. */
 export class Progress {
   readonly goal: Goal;
   readonly #before: number;
@@ -39,14 +39,17 @@ export class Progress {
     return this.#before - frames >= this.goal.frames;
   }
 
-  /** Whether to look at the frames now: every so many entries. */
+  /** True when the frames should be counted again: every BATCH entries. */
   isDue(moved: number): boolean {
     if (moved !== 0 && moved < this.#next) return false;
     this.#next = moved + BATCH;
     return true;
   }
 
-  /** Whether to compact now: after twice as many entries each time, since it may cost as much as there are objects. */
+  /**
+   * True when it is time to compact. Each time after twice as many entries, because a compaction may look at all
+   * objects.
+   */
   compactionIsDue(moved: number): boolean {
     if (moved < this.#compactAt) return false;
     this.#compactAt *= 2;

@@ -1,4 +1,7 @@
-/** What a zswap is told, at first (ZswapOptions) and later. Options are read once and checked; only tellSettings and Budget touch the core. */
+/**
+ * Options (ZswapOptions) and settings of a zswap. Options are read once and checked. Only tellSettings and Budget call
+ * the core.
+ */
 import { ALLOCATOR_OPTIONS, requireAllocator } from '../../allocators.ts';
 import type { BackingStore } from '../../backing/types.ts';
 import type { CoreCodecName } from '../../codec/core.ts';
@@ -19,45 +22,62 @@ import {
 } from '../common/options.ts';
 
 export interface ZswapOptions extends Omit<RamOptions, 'firstFrame'> {
-  /** A RAM that it shares with others. Default: one of its own, made with `bytes`, `limit`, `build`, `simd`, `module`. */
+  /**
+   * A RAM that other front ends or pools may use, too. Default: a new RAM, made with `bytes`, `limit`, `build`, `simd`,
+   * `module`.
+   */
   ram?: Ram;
   /** Default 'zsmalloc'. */
   allocator?: AllocatorName;
   /** Options of that allocator: `layout`, `chainSize`, … */
   zpool?: Omit<ZpoolOptions, 'name' | 'evict'>;
-  /** A codec of the core ('lz4', 'lz4hc'), one that loadCodec knows, or any other. Default 'lz4'. */
+  /** A codec of the core ('lz4', 'lz4hc'), one that loadCodec has, or any other. Default 'lz4'. */
   codec?: CoreCodecName | LoadableCodec | Codec;
-  /** Whether pages are stored. Without, those that are there stay until they are loaded, invalidated or written back. Default true. */
+  /**
+   * True when pages are stored. With false, pages that are there stay until they are loaded, invalidated or written
+   * back. Default true.
+   */
   enabled?: boolean;
-  /** The most frames it may have, its metadata included, in percent of all frames of the RAM, 0 … 100. Default 100. */
+  /** The most frames it may have, with its metadata, in percent of all frames of the RAM, 0 … 100. Default 100. */
   maxPoolPercent?: number;
   /**
-   * Without a store: once that limit was reached, pages are accepted again at this percentage of it, 0 … 100; 100: at once.
-   * With one, each store() above the middle between this and the limit writes 1 to 16 entries back, so that the limit is hardly
-   * ever reached; if it is, 8 or more each until this percentage. A zspage with more (victims 'page') is written by several. 100: nothing is written before the limit. Default 90.
+   * Without a store: after the limit was reached, pages are accepted again at this percentage of the limit, 0 … 100;
+   * with 100, at once. With a store: each store() above the middle between this and the limit writes 1 to 16 entries
+   * back, so that the limit is rarely reached. If it is reached, each store() writes 8 or more back until this
+   * percentage is reached. With victims 'page', several stores share a zspage that has more entries. With 100, nothing
+   * is written before the limit. Default 90.
    */
   acceptThresholdPercent?: number;
-  /** Whether a page of equal 32-bit words is kept as that word, without memory of the pool. Default true. */
+  /** True when a same-filled page is stored as its fill word, without memory of the pool. Default true. */
   sameFilled?: boolean;
-  /** Whether a page that was loaded goes: for callers that keep it. Default false. */
+  /** True when a load removes the page, for callers that then have it themselves. Default false. */
   exclusiveLoads?: boolean;
-  /** What is written back first: the least recently used page, or the pool's least recently used frame or zspage, whole. Default 'entry'. */
+  /**
+   * What is written back first: the least recently used page, or all pages of the pool's least recently used frame or
+   * zspage. Default 'entry'.
+   */
   victims?: 'entry' | 'page';
-  /** What becomes of a page that does not compress: kept as it is, or refused. Default: kept if there is a store. */
+  /**
+   * What happens to a page that does not compress: it is stored raw, or refused. Default: 'keep' if there is a store,
+   * else 'refuse'.
+   */
   incompressible?: 'keep' | 'refuse';
-  /** 'dense' takes 8 bytes a page instead of 20 to 40, for offsets that lie close together; only type 0 and victims 'entry' then. Default 'sparse'. */
+  /**
+   * 'dense' takes 8 bytes for a page instead of 20 to 40, if offsets lie close together. It has only type 0 and victims
+   * 'entry'. Default 'sparse'.
+   */
   index?: 'sparse' | 'dense';
   /**
-   * Where the coldest pages go. It stays the caller's to close, and belongs to one front end at a time: another one is EBUSY
-   * until the first is closed and its last call of the store has ended. Its `mode` and `slots` are read once. Default: none,
-   * and nothing is written back.
+   * Where the coldest pages go. The caller closes it. It belongs to one front end at a time: another one gets EBUSY
+   * until the first one is closed and its last call of the store has ended. Its `mode` and `slots` are read once.
+   * Default: no store, and nothing is written back.
    */
   store?: BackingStore;
-  /** Whether blocks are written as they are. Without, pages are decompressed first. Default true. */
+  /** True when compressed blocks are written as they are. With false, pages are decompressed first. Default true. */
   writebackCompressed?: boolean;
   /** How many pages may be written back from now on. Default Infinity. */
   writebackLimit?: number;
-  /** The most calls of an asynchronous store that may be under way, 1 … 1024. Default 32. */
+  /** The most calls of an asynchronous store at a time, 1 … 1024. Default 32. */
   maxInFlight?: number;
   /** Milliseconds after which a call of an asynchronous store has failed, 1 … 2^31 - 1. Default 30000. */
   timeout?: number;
@@ -82,14 +102,14 @@ const OWN = [
   'maxInFlight',
   'timeout',
 ] as const;
-/** Options of zswap that were checked. */
+/** Options of a zswap in checked form. */
 export interface TakenZswapOptions extends Omit<ZswapOptions, 'store'> {
   store?: TakenStore;
 }
 
 /**
  * Checks all options that need no RAM. EINVAL.
- * @returns a copy of them as they were checked: creating waits, and the caller's object may change meanwhile
+ * @returns a copy of the checked options, because create waits, and the caller may change the object meanwhile
  */
 export function requireZswapOptions(op: string, given: ZswapOptions): TakenZswapOptions {
   const options = takeOptions<ZswapOptions>(op, given, [...OWN, ...RAM_KEYS]);
@@ -114,7 +134,7 @@ export function requireZswapOptions(op: string, given: ZswapOptions): TakenZswap
   return store === undefined ? others : { ...others, store: requireTakenStore(op, store) };
 }
 
-/** Settings that may be changed while there are pages. */
+/** Settings that can be changed at any time. */
 export type Setting = 'enabled' | 'exclusiveLoads' | 'maxPoolPercent' | 'acceptThresholdPercent' | 'sameFilled';
 
 const CHECKS: Record<Setting, (op: string, what: string, value: unknown) => void> = {
@@ -130,7 +150,7 @@ export function requireSetting(op: string, which: Setting, value: unknown): void
   CHECKS[which](op, which, value);
 }
 
-/** All that a zswap goes by, and that is kept in its RAM. */
+/** All settings of a zswap, which are also in its RAM. */
 export interface SettingValues {
   enabled: boolean;
   exclusiveLoads: boolean;
@@ -138,15 +158,15 @@ export interface SettingValues {
   acceptThresholdPercent: number;
   sameFilled: boolean;
   readonly victims: 'entry' | 'page';
-  /** Whether pages that do not compress are kept. */
+  /** True when pages that do not compress are stored raw. */
   readonly keep: boolean;
-  /** Whether pages are written as they are, not their blocks. */
+  /** True when raw pages are written, not their blocks. */
   readonly raw: boolean;
   readonly maxInFlight: number;
   readonly timeout: number;
 }
 
-/** The settings that options ask for. */
+/** The settings from checked options. */
 export function settingsOf(options: TakenZswapOptions): SettingValues {
   return {
     enabled: options.enabled ?? true,
@@ -162,7 +182,7 @@ export function settingsOf(options: TakenZswapOptions): SettingValues {
   };
 }
 
-/** Tells the core those settings that it has to know. */
+/** Tells the core the settings that it needs. */
 export function tellSettings(
   { maxPoolPercent, acceptThresholdPercent, sameFilled, keep }: SettingValues,
   front: CoreExports,
@@ -171,14 +191,14 @@ export function tellSettings(
   front.zswapSet(address, maxPoolPercent, acceptThresholdPercent, sameFilled ? 1 : 0, keep ? 1 : 0);
 }
 
-/** How many pages may still be written back. The core keeps the number, and this one what it was last. */
+/** How many pages may still be written back. The core has the number; this class has a copy of it. */
 export class Budget {
   readonly #front: CoreExports;
   readonly #address: number;
   #left: number;
   #number = 0;
 
-  /** The budget of a zswap, as it is in the core. */
+  /** Reads the budget of a zswap from the core. */
   constructor(front: CoreExports, address: number) {
     this.#front = front;
     this.#address = address;
@@ -189,7 +209,7 @@ export class Budget {
     return this.#left;
   }
 
-  /** How often it was set: what a write gives back, it gives to the one that it took from. */
+  /** How often the budget was set. A write that fails gives its page back only to the budget that it was taken from. */
   get number(): number {
     return this.#number;
   }
@@ -203,7 +223,7 @@ export class Budget {
     this.#keep(this.#left - 1);
   }
 
-  /** Gives one back to the budget with that number, if that is still the one. */
+  /** Gives one page back, if the budget was not set since. */
   giveBack(number: number): void {
     if (number === this.#number) this.#keep(this.#left + 1);
   }

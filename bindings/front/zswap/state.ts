@@ -1,6 +1,7 @@
 /**
- * What the rooms of a zswap share: where it is in its RAM, its pools, settings and store, and what goes on in it. life.ts makes
- * the zswap in the core and ends it; reopen.ts finds it in a restored RAM. Of foreign code this calls a codec, to decompress.
+ * The state of a zswap, which all files of this folder share: its place in the RAM, pools, settings, store, and what is
+ * under way. lifecycle.ts creates and closes it; reopen.ts opens it in a restored RAM. The only foreign code that runs
+ * here is a codec that decompresses.
  */
 import { RAW_KEYS, ZSWAP_IN_FLIGHT } from '../../../assembly/abi.ts';
 import { SLOT_BYTES } from '../../backing/types.ts';
@@ -12,12 +13,12 @@ import { noFrame } from '../../zpool-errors.ts';
 import { ActiveCalls } from '../common/active.ts';
 import { SlotFrees } from '../common/slot-frees.ts';
 import type { StoreIo } from '../common/store-io.ts';
-import { keepSettings } from './note.ts';
+import { saveSettings } from './note.ts';
 import type { Pools } from './pools.ts';
 import { Budget, tellSettings, type SettingValues } from './settings.ts';
 import { Figures } from './stats.ts';
 
-/** Highest type of a page; above are keys of the index's own. */
+/** The highest type of a page. The index uses higher types for its own keys. */
 const TYPE_MAX = RAW_KEYS - 1;
 
 /** Requires the type and offset of a page. EINVAL. */
@@ -27,10 +28,10 @@ export function requireKey(op: string, type: number, offset: number): void {
     throw new CompcacheError('EINVAL', op, `type must be a whole number from 0 to ${TYPE_MAX}, not ${show(type)}`);
 }
 
-/** What a zswap is made of: its place in the core, with its pools, and its store. */
-export interface Begun {
+/** What a State is made of: its place in the core, its pools, and its store. */
+export interface StateParts {
   ram: Ram;
-  /** Whether it made the RAM, and closes it. */
+  /** True when the zswap made the RAM itself, and must close it. */
   ownRam: boolean;
   name: string;
   core: Core;
@@ -54,24 +55,24 @@ export class State {
   readonly io: StoreIo | undefined;
   readonly frees: SlotFrees | undefined;
   readonly frontEnd: FrontEnd;
-  /** Calls that wait for the store and have things to put back when it has answered. */
+  /** Calls that wait for the store and have work to do after it. */
   readonly active = new ActiveCalls();
-  /** For synchronous reads of a store that keeps nothing. */
+  /** Buffer for synchronous reads of a store that does not use it after the call. */
   readonly slotBuffer = new Uint8Array(SLOT_BYTES);
-  /** Pages on their way to the store that are not in the pool, by job. */
+  /** Copies of pages that are pending (on their way to the store and not in the pool), by job. */
   readonly direct = new Map<number, Uint8Array>();
-  /** A closed one, once all was given back. */
+  /** After the end of the zswap: a closed core. */
   core: Core;
-  /** Calls so far: whether codec or store have called back. */
+  /** How often methods were called. It shows if codec or store have called back. */
   calls = 0;
-  /** Calls on the stack that write back. */
+  /** Calls that write back and are running, one inside the other. */
   running = 0;
-  /** Whether nothing more may be called. */
+  /** True after close was called. */
   closed = false;
   closing: Promise<void> | undefined;
 
-  /** Takes what there is already. Nothing in here fails, and nothing foreign runs. */
-  constructor({ ram, ownRam, name, core, address, settings, pools, io }: Begun) {
+  /** Takes the parts. Nothing here fails, and no foreign code runs. */
+  constructor({ ram, ownRam, name, core, address, settings, pools, io }: StateParts) {
     this.ram = ram;
     this.ownRam = ownRam;
     this.name = name;
@@ -93,40 +94,40 @@ export class State {
     };
   }
 
-  /** Keeps the settings in the RAM, for Zswap.open. */
-  keepSettings(op: string): void {
-    keepSettings(op, this.core, this.address, this.settings, this.pools);
+  /** Writes the settings into the RAM, for Zswap.open. */
+  saveSettings(op: string): void {
+    saveSettings(op, this.core, this.address, this.settings, this.pools);
   }
 
-  /** Every call begins with this, but those that change nothing. ECLOSED. */
+  /** Every call that changes something begins with this. ECLOSED. */
   live(op: string): void {
     this.calls += 1;
     if (this.isOver) throw this.closedError(op);
   }
 
-  /** Whether nothing more is to be begun. */
+  /** True when no further work may begin. */
   get isOver(): boolean {
     return this.closed || rams.isClosed(this.ram);
   }
 
-  /** Whether its memory is somebody else's, or nobody's. */
+  /** True when its frames do not belong to it any more. */
   get isGone(): boolean {
     return this.core.bytes.length === 0 || rams.isClosed(this.ram);
   }
 
-  /** Sees to slots and pools that are not needed any more. */
+  /** Frees slots and pools that are not needed any more. */
   settle(): void {
     this.frees?.drain();
-    this.pools.reap();
+    this.pools.destroyDrained();
   }
 
-  /** Drops a page, in the pool and in the store. */
-  lose(type: number, offset: number): void {
+  /** Removes a page from the pool and the store. */
+  drop(type: number, offset: number): void {
     this.front.zswapInvalidate(this.address, offset, type);
     this.settle();
   }
 
-  /** The page whose block the core has put into the block buffer. The codec is foreign code. EIO. */
+  /** Decompresses the block in the block buffer with a foreign codec. EIO. */
   decompressed(op: string): Uint8Array {
     try {
       return this.pools.codecs.decompressed(op, this.core);
@@ -155,7 +156,7 @@ export class State {
   }
 }
 
-/** The error for a store that has no slot for a page. */
+/** The error when no slot of the store is free. */
 export function noSlot(op: string): CompcacheError {
   return new CompcacheError('ENOSPC', op, 'no slot of the backing store is free');
 }

@@ -1,4 +1,4 @@
-/** What a zswap counts: names, and the numbers that the core has for them. It only asks the core, and adds to its counters. */
+/** The counters and figures of a zswap, with the numbers that the core has for them. */
 import {
   DECOMPRESS_FAIL,
   DUPLICATE_ENTRY,
@@ -22,36 +22,36 @@ import {
 } from '../../../assembly/abi.ts';
 import { PAGE_SIZE, type CoreExports } from '../../wasm.ts';
 
-/** The counters of /sys/kernel/debug/zswap, and what there is beside them. */
+/** The counters of /sys/kernel/debug/zswap, and further figures. */
 export interface ZswapStats {
-  /** Times that a page came while the limit was reached. */
+  /** How often a page came while the limit was reached. */
   poolLimitHit: number;
-  /** Pages that went from the pool to the store. */
+  /** Pages that were moved from the pool to the store. */
   writtenBackPages: number;
-  /** Pages refused because room could not be made. */
+  /** Pages that were refused because no room could be made. */
   rejectReclaimFail: number;
-  /** Pages refused because the codec failed. */
+  /** Pages that were refused because the codec failed. */
   rejectCompressFail: number;
-  /** Pages refused because they do not compress. */
+  /** Pages that were refused because they do not compress. */
   rejectCompressPoor: number;
-  /** Loads that failed because the codec did. */
+  /** Loads that failed because the codec failed. */
   decompressFail: number;
-  /** Pages refused because the allocator had no frame. */
+  /** Pages that were refused because the allocator had no frame. */
   rejectAllocFail: number;
-  /** Pages refused because there was no frame for their entry. */
+  /** Pages that were refused because there was no frame for their entry. */
   rejectKmemcacheFail: number;
-  /** Stores in place of an older copy. */
+  /** Stores that replaced an older copy. */
   duplicateEntry: number;
-  /** Pages in the pool, same-filled ones included. */
+  /** Pages in memory, with same-filled ones. */
   storedPages: number;
   /** Bytes of the pools' frames. */
   poolTotalSize: number;
   sameFilledPages: number;
-  /** Pages kept as they are. */
+  /** Raw pages. */
   storedIncompressiblePages: number;
-  /** Writes that failed, or ended too late. */
+  /** Writes that failed, or ended after the timeout. */
   writebackFail: number;
-  /** Reads that failed, or gave other bytes than were written. */
+  /** Reads that failed, or did not give the bytes that were written. */
   readFail: number;
   /** Pages that are in the store and not in the pool. */
   backingPages: number;
@@ -59,11 +59,11 @@ export interface ZswapStats {
   inFlight: number;
   /** Slots of the store that are not free. */
   backingSlots: number;
-  /** Frames it has, metadata included. */
+  /** Frames it has, with its metadata. */
   frames: number;
   /** The most frames it may have now. */
   limitFrames: number;
-  /** Zpools, those that drain included. */
+  /** Zpools, with those that drain. */
   pools: number;
 }
 
@@ -102,7 +102,7 @@ export class Figures {
     this.#front.zswapCount(this.#address, COUNTERS[counter]);
   }
 
-  /** Frames it has, metadata included. */
+  /** Frames it has, with its metadata. */
   get frames(): number {
     return this.#front.zswapFrames(this.#address) >>> 0;
   }

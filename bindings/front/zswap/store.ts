@@ -1,6 +1,6 @@
 /**
- * Storing a page: into the pool, after making room if it is full. The codec and, through writing back, the store are foreign code:
- * before any of it runs, the page is in memory of ours, and after it everything is looked at anew.
+ * Stores a page in the pool, and makes room if the pool is full. The codec is foreign code, and so is the store that
+ * writeback calls. Before any of it runs, the page is copied; after it, everything is looked up again.
  */
 import { ANSWERS_END, COMPRESS, ENOENT, ENOMEM, FULL, OUT_OWED, POOR, ZSWAP_LIMIT } from '../../../assembly/abi.ts';
 import { copyIn, copyOf } from '../../bytes.ts';
@@ -8,15 +8,15 @@ import { requirePage } from '../../codec/foreign.ts';
 import { requireKey, type State } from './state.ts';
 import type { Writeback } from './writeback.ts';
 
-// Answers of ours, beside those of the core.
+// Results besides those of the core.
 const CODEC_FAILED = ANSWERS_END;
 const RECLAIM_FAILED = ANSWERS_END + 1;
 
-/** Frames given back at once at most, where the limit was lowered: 512 KiB. */
+/** The most frames that one store gives back when the limit was lowered: 512 KiB. */
 const STEP_FRAMES = 128;
-/** Frames wanted when an allocation has failed though some are free: the longest zspage by default. */
+/** Frames to give back when an allocation has failed although some are free: the longest zspage by default. */
 const ZSPAGE_FRAMES = 8;
-/** Steps of one store: a frame for the limit, a zspage for the allocator, and one more. */
+/** The most steps of one store: a frame for the limit, a zspage for the allocator, and one more. */
 const STEPS = 3;
 
 export class Storing {
@@ -28,7 +28,10 @@ export class Storing {
     this.#writeback = writeback;
   }
 
-  /** Undefined when the page was accepted. Else the page: with `again` in memory of ours, as it was at the call. */
+  /**
+   * Stores a page. Returns undefined when it was accepted, else the page. With `again` that is a copy, as the page was
+   * at the call.
+   */
   offer(op: string, type: number, offset: number, given: Uint8Array, again: boolean): Uint8Array | undefined {
     const state = this.#state;
     requireKey(op, type, offset);
@@ -36,10 +39,11 @@ export class Storing {
     state.live(op);
     if (!state.settings.enabled) {
       const page = again ? copyOf(op, 'page', given) : given;
-      state.lose(type, offset);
+      state.drop(type, offset);
       return page;
     }
-    // Store and codec may take the caller's array away. Before they run, the page is copied; most stores need neither by then.
+    // Store and codec may change or detach the caller's array, so the page is copied before they run. Most stores need
+    // no copy.
     let page = state.pools.isForeign ? copyOf(op, 'page', given) : given;
     let result = this.#attempt(op, type, offset, page);
     const lacksRoom = result === FULL || result === ENOMEM || result === ENOENT;
@@ -52,7 +56,7 @@ export class Storing {
     return result === 0 ? undefined : page;
   }
 
-  /** One try: 0, or why not. */
+  /** Tries once. 0, or the reason for the failure. */
   #attempt(op: string, type: number, offset: number, page: Uint8Array): number {
     const state = this.#state;
     copyIn(op, 'page', state.core.page, page);
@@ -60,14 +64,14 @@ export class Storing {
     return state.front.zswapStore(state.address, offset, type) >>> 0;
   }
 
-  /** With a codec that is not of the core: it compresses in between. */
+  /** Tries once with a foreign codec. */
   #attemptWith(op: string, type: number, offset: number, page: Uint8Array, codec: number): number {
     const state = this.#state;
     const { address, front, pools } = state;
     const begun = front.zswapBegin(address, offset, type) >>> 0;
     if (begun !== COMPRESS) return begun;
     const block = pools.codecs.compressed(op, codec, page, front.zswapMost(address) >>> 0);
-    // It was foreign code: it may have closed this, or made another pool the current one.
+    // The codec may have closed the zswap, or changed the current pool.
     state.live(op);
     if (block === undefined || codec !== pools.codec || block.length > front.zswapMost(address) >>> 0)
       return CODEC_FAILED;
@@ -76,7 +80,7 @@ export class Storing {
     return front.zswapPut(address, offset, type, block.length) >>> 0;
   }
 
-  /** Makes room, if anything can, and tries again. */
+  /** Makes room if possible, and tries again. */
   #retry(op: string, type: number, offset: number, page: Uint8Array, result: number): number {
     const state = this.#state;
     const { figures, io } = state;
@@ -103,11 +107,14 @@ export class Storing {
     return last;
   }
 
-  /** Writes back what this store owes (assembly/front/zswap-limit.ts): a little, so that the limit is hardly ever reached. */
+  /**
+   * Writes back what this store owes (assembly/front/zswap-limit.ts): a few entries, so that the limit is rarely
+   * reached.
+   */
   #pay(op: string): void {
     const state = this.#state;
     const owed = state.core.out[OUT_OWED] as number;
-    // Foreign code that stores a page while pages are written owes nothing: there would be no end of it.
+    // If foreign code stores a page during a writeback, that store owes nothing: it would never end.
     if (owed === 0 || state.running !== 0 || state.io === undefined) return;
     this.#writeback.pay(op, owed);
     state.live(op);
@@ -118,7 +125,7 @@ export class Storing {
     const { figures } = this.#state;
     switch (result) {
       case FULL:
-        break; // poolLimitHit, or the limit was hit before and is not yet left by enough
+        break; // poolLimitHit, or the limit was reached and the accept threshold is not
       case POOR:
         figures.count('rejectCompressPoor');
         break;

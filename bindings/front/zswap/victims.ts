@@ -1,6 +1,7 @@
 /**
- * Victims by page: the least recently used frame or zspage of a pool is taken off the lists, its objects are written to the store,
- * and it is freed if it is empty then, else put back. A store that writes only some of its objects keeps it for those that follow.
+ * Victims by page: the least recently used frame or zspage of a pool is isolated and its objects are written to the
+ * store. Then it is freed if it is empty, else put back. If a store writes only some of the objects, the victim is kept
+ * for the next stores.
  */
 import { OUT_CURSOR, OUT_POOL } from '../../../assembly/abi.ts';
 import { ERRNO_MIN } from '../../errors.ts';
@@ -10,9 +11,9 @@ import type { Run } from './run.ts';
 import type { State } from './state.ts';
 import { begin, type Job, type Writes } from './writes.ts';
 
-/** A frame or zspage that was taken off the lists of its pool. */
+/** An isolated frame or zspage. */
 interface Victim {
-  /** Number of its pool. */
+  /** Index of its pool. */
   index: number;
   pool: Zpool;
   victim: number;
@@ -21,12 +22,13 @@ interface Victim {
 }
 
 /**
- * Moves one victim to the store, that which is kept first.
- * @param most writes of the run: a victim with more objects is kept then. Fewer than Infinity only with a synchronous store
- * @returns false when there is no victim, nothing goes any more, or the run has made its writes
+ * Moves the objects of one victim to the store. The kept victim comes first.
+ * @param most the most writes of the run. A victim with more objects is kept. Less than Infinity only with a
+ *   synchronous store
+ * @returns false when there is no victim, nothing more can be written, or the run has made its writes
  */
 export function* movePage(state: State, op: string, run: Run, writes: Writes, most: number): Steps<boolean> {
-  const page = kept(state) ?? isolate(state);
+  const page = takeKept(state) ?? isolate(state);
   if (page === undefined) return false;
   let keep = false;
   try {
@@ -44,7 +46,7 @@ export function* movePage(state: State, op: string, run: Run, writes: Writes, mo
       }
       const job = beginOf(state, op, page.index, handle, run);
       if (job !== undefined) writes.make(job);
-      else if (state.calls !== calls) break; // a codec has called back: look at all anew
+      else if (state.calls !== calls) break; // a codec has called back: look everything up again
     }
   } finally {
     if (writes.size !== 0) yield* writes.all();
@@ -54,15 +56,15 @@ export function* movePage(state: State, op: string, run: Run, writes: Writes, mo
   return run.failure === undefined && !keep;
 }
 
-/** The victim that is kept. The caller has it now. */
-function kept({ core, front, address, pools }: State): Victim | undefined {
+/** Takes the kept victim; it is not kept any more. */
+function takeKept({ core, front, address, pools }: State): Victim | undefined {
   const victim = front.zswapVictimTake(address) >>> 0;
   if (victim === 0) return undefined;
   const index = core.out[OUT_POOL] as number;
   return { index, pool: pools.at(index), victim, cursor: core.out[OUT_CURSOR] as number };
 }
 
-/** Takes the next victim. */
+/** Isolates the next victim. */
 function isolate({ core, pools }: State): Victim | undefined {
   const found = pools.toReclaim();
   if (found === undefined) return undefined;
@@ -71,7 +73,7 @@ function isolate({ core, pools }: State): Victim | undefined {
   return victim === 0 || victim >= ERRNO_MIN ? undefined : { index, pool, victim, cursor: 0 };
 }
 
-/** The next object of a victim, 0 at the end. */
+/** The next object of a victim, 0 when there are no more. */
 function nextOf({ core }: State, page: Victim): number {
   const handle = core.exports.zpoolVictimNext(zpools.address(page.pool), page.victim, page.cursor) >>> 0;
   if (handle >= ERRNO_MIN) return 0;
@@ -79,13 +81,13 @@ function nextOf({ core }: State, page: Victim): number {
   return handle;
 }
 
-/** Begins the write of an object of a victim; undefined when it is none of ours, or has gone meanwhile. */
+/** Begins the write of an object. undefined when it belongs to no entry of this zswap, or was freed meanwhile. */
 function beginOf(state: State, op: string, index: number, handle: number, run: Run): Job | undefined {
   const record = state.front.zswapOwner(state.address, index, handle) >>> 0;
   return record === 0 || state.budget.left <= 0 ? undefined : begin(state, op, record, run);
 }
 
-/** Frees the victim if it is empty, or puts it back. */
+/** Frees the victim if it is empty, else puts it back. */
 function release(state: State, { pool, victim }: Victim, run: Run): void {
   if (state.isGone || zpools.address(pool) === 0) return;
   const { exports } = state.core;

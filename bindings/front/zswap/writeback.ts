@@ -1,7 +1,7 @@
 /**
- * Writing back: the coldest pages go to the store, until so many pages or frames are wanted no more, or nothing goes. One body for
- * both kinds of stores: with a synchronous one nothing in it has to be waited for. Store and codec are foreign code, which may
- * call back, close the zswap, or write back themselves.
+ * Writeback: the coldest pages are moved to the store, until enough pages are moved or frames are free, or nothing more
+ * can be moved. One body of steps serves both kinds of stores: with a synchronous one it never waits. Store and codec
+ * are foreign code: they may call back, close the zswap, or start a writeback themselves.
  */
 import { DUPLICATE_ENTRY, NO_LIMIT, ZSWAP_ENTRIES, ZSWAP_POOL_FRAMES } from '../../../assembly/abi.ts';
 import { CompcacheError, requireU32 } from '../../errors.ts';
@@ -12,17 +12,17 @@ import type { State } from './state.ts';
 import { movePage } from './victims.ts';
 import { Writes, begin, type Job } from './writes.ts';
 
-/** Entries that a frame may hold, roughly. */
+/** How many entries a frame may hold, roughly. */
 const ENTRIES_PER_FRAME = 4;
-/** Entries that a store may write to bring a victim by page to its end, though it owes fewer. */
+/** A store may write this many entries to finish a victim by page, even if it owes fewer. */
 const STEP = 8;
-/** Frames or zspages that are emptied at once while a page waits. */
+/** The most frames or zspages that one compaction empties while a page waits. */
 const COMPACTED = 8;
 
 export class Writeback {
   readonly #state: State;
-  /** The layout that compaction has found nothing in. */
-  #vain: string | undefined;
+  /** The layout of the pools in which compaction has freed no frame. */
+  #uselessLayout: string | undefined;
   #background: Promise<void> | undefined;
 
   constructor(state: State) {
@@ -39,23 +39,31 @@ export class Writeback {
     return this.#state.io;
   }
 
-  /** The same for a synchronous call. @throws EAGAIN with an asynchronous store */
+  /** require for a synchronous call. @throws EAGAIN the store is asynchronous */
   requireSync(op: string, what: string, value: number): void {
     if (!this.require(op, what, value).isSync)
       throw new CompcacheError('EAGAIN', op, `the store is asynchronous: use ${op.slice(6)}Async`);
   }
 
-  /** Moves so many pages, of at least one. @returns pages moved @throws what the store has failed with, when none was */
+  /**
+   * Moves this many pages, at least 1.
+   * @returns pages moved
+   * @throws the failure of the store, when no page was moved
+   */
   *entries(op: string, entries: number): Steps<number> {
     const run = yield* this.#move(op, { entries, frames: Infinity, victims: 0 });
     if (run.moved === 0 && run.failure !== undefined) throw run.failure;
     return run.moved;
   }
 
-  /** Gives so many frames back, of at least one. @returns frames that came back @throws as entries, when none did */
+  /**
+   * Gives this many frames back, at least 1.
+   * @returns frames that became free
+   * @throws as entries, when none became free
+   */
   *frames(op: string, frames: number): Steps<number> {
     const { figures } = this.#state;
-    this.#vain = undefined;
+    this.#uselessLayout = undefined;
     const before = figures.frames;
     const run = yield* this.#move(op, { entries: Infinity, frames, victims: NO_LIMIT });
     const freed = Math.max(before - figures.frames, 0);
@@ -65,12 +73,15 @@ export class Writeback {
 
   // ── for pages that are stored ──────────────────────────────────────────────
 
-  /** Gives frames back, with a synchronous store. What fails is counted, and not thrown. */
+  /** Gives frames back, with a synchronous store. A failure is counted, not thrown. */
   shrink(op: string, frames: number): Run {
     return runSync(this.#move(op, { entries: Infinity, frames, victims: COMPACTED }));
   }
 
-  /** Moves so many entries, or begins to, with an asynchronous store. What fails is counted, and not thrown. */
+  /**
+   * Writes back the entries that a store owes; with an asynchronous store it only begins to. A failure is counted, not
+   * thrown.
+   */
   pay(op: string, entries: number): void {
     const state = this.#state;
     const io = state.io as StoreIo;
@@ -79,14 +90,14 @@ export class Writeback {
     else this.#payEntries(op, io, entries);
   }
 
-  /** Takes victims until so many entries have moved. The last one may be left to the next stores. */
+  /** Takes victims until this many entries were moved. The last victim may be kept for the next stores. */
   #payPages(op: string, entries: number): void {
-    // What is kept while nothing may be written would be taken up by every store in vain.
+    // When nothing may be written, no victim is kept, because each store would take it up for nothing.
     if (this.#state.budget.left <= 0) this.#state.front.zswapVictimEnd(this.#state.address);
     else runSync(this.#move(op, { entries, frames: Infinity, victims: 0 }, Math.max(entries, STEP)));
   }
 
-  /** #move for a few entries in one of many stores, without what that does for others. */
+  /** Moves a few entries for a store. A shorter and faster form of #move. */
   #payEntries(op: string, io: StoreIo, entries: number): void {
     const state = this.#state;
     const run: Run = { moved: 0, writes: 0, tries: 0, failure: undefined };
@@ -110,7 +121,7 @@ export class Writeback {
     if (!state.isOver && state.pools.freeable > 0) state.pools.compact(1);
   }
 
-  /** Begins to give frames back behind the caller's back, with an asynchronous store. What fails is counted. */
+  /** Begins to give frames back in the background, with an asynchronous store. A failure is counted. */
   startShrinking(op: string, frames: number): void {
     const state = this.#state;
     if (this.#background !== undefined || state.budget.left === 0) return;
@@ -123,7 +134,7 @@ export class Writeback {
       .finally(() => (this.#background = undefined));
   }
 
-  /** The same behind the caller's back, one run at a time. */
+  /** Begins to write owed entries back in the background, one run at a time. */
   #startPaying(op: string, entries: number): void {
     if (this.#background !== undefined) return;
     this.#background = this.#state.active
@@ -137,11 +148,15 @@ export class Writeback {
 
   // ── one run ────────────────────────────────────────────────────────────────
 
-  /** Writes back until the goal is reached, no more goes, or so many writes were made (with victims by page). There is a store. */
+  /**
+   * Writes back until the goal is reached, nothing more can be moved, or `most` writes were made (with victims by
+   * page). There is a store.
+   */
   *#move(op: string, goal: Goal, most = Infinity): Steps<Run> {
     const state = this.#state;
     const io = state.io as StoreIo;
-    // One that store or codec have begun inside another has one try: eight each would be eight to the power of their depth.
+    // A run that store or codec start inside another one has only one try. Otherwise the number of writes would be 8 to
+    // the power of their depth.
     const tries = io.isSync && state.running !== 0 ? TRIES - 1 : 0;
     const run: Run = { moved: 0, writes: 0, tries, failure: undefined };
     const progress = new Progress(goal, state.figures.frames);
@@ -170,7 +185,7 @@ export class Writeback {
   *#moveEntries(op: string, io: StoreIo, progress: Progress, run: Run, writes: Writes): Steps<void> {
     const state = this.#state;
     while (this.#wants(progress, run, writes.size)) {
-      // For a few frames not many more entries are begun than they hold.
+      // For a few frames, do not begin many more writes than they have entries.
       if (writes.size >= progress.goal.frames * ENTRIES_PER_FRAME) {
         yield* writes.one();
         continue;
@@ -185,7 +200,7 @@ export class Writeback {
         writes.make(job);
         continue;
       }
-      if (state.calls !== calls) continue; // a codec has called back: look at all anew
+      if (state.calls !== calls) continue; // a codec has called back: look everything up again
       if (run.failure?.code === 'ENOSPC' && !io.isSync && (yield* wait(state.frees?.freed()))) {
         run.failure = undefined;
         continue;
@@ -195,7 +210,10 @@ export class Writeback {
     }
   }
 
-  /** Begins the write of the next victim by entry; undefined without one, or when a codec has called back: look at all anew. */
+  /**
+   * Begins the write of the next victim by entry. undefined without a victim, or when a codec has called back: then
+   * look everything up again.
+   */
   #beginEntry(op: string, run: Run): Job | undefined {
     const state = this.#state;
     for (; run.tries < TRIES; run.tries++) {
@@ -213,7 +231,7 @@ export class Writeback {
     return undefined;
   }
 
-  /** Whether more is to be written. */
+  /** True when more entries are to be written. */
   #wants(progress: Progress, run: Run, active: number): boolean {
     const { isOver, budget, figures, pools, settings } = this.#state;
     if (isOver || run.failure !== undefined || budget.left <= 0 || run.tries >= TRIES) return false;
@@ -226,18 +244,18 @@ export class Writeback {
     return !progress.reached(figures.frames);
   }
 
-  /** What lies scattered after entries were taken here and there is moved together, if that gives the frames wanted. */
+  /** Compacts the pools after entries were removed from many places, if that can reach the goal. */
   #compactFor(progress: Progress, run: Run): void {
     const { figures, pools, settings } = this.#state;
     if (settings.victims !== 'entry' || progress.goal.frames === Infinity || progress.reached(figures.frames)) return;
-    // When nothing can be written back, every store comes here; going through all objects in vain once is enough.
-    if (run.moved === 0 && this.#vain === this.#layout()) return;
+    // When nothing can be written back, every store comes here. One compaction without a result is enough.
+    if (run.moved === 0 && this.#uselessLayout === this.#layout()) return;
     const before = figures.frames;
     pools.compact(progress.goal.victims);
-    this.#vain = figures.frames < before ? undefined : this.#layout();
+    this.#uselessLayout = figures.frames < before ? undefined : this.#layout();
   }
 
-  /** Changes when entries come or go. */
+  /** A text that changes when entries come or go. */
   #layout(): string {
     return [ZSWAP_ENTRIES, ZSWAP_POOL_FRAMES, DUPLICATE_ENTRY].map((which) => this.#state.figures.of(which)).join();
   }

@@ -1,6 +1,6 @@
 /**
- * Pages on their way from the pool to the store, one write each: a slot is taken and composed, the store is called, and the core
- * is told how that ended. The store is foreign code, and so is the codec where pages are written as they are.
+ * Writes of entries to the store: a slot is taken and composed, the store is called, and the core is told the result.
+ * The store is foreign code. So is the codec, when pages are written raw.
  */
 import {
   OUT_GENERATION,
@@ -26,12 +26,14 @@ export interface Job {
   job: number;
   slot: number;
   generation: number;
-  /** Which budget it was taken from, if from any. */
+  /** The number of the budget that the page was taken from. */
   budget: number;
   bytes: Uint8Array;
 }
 
-/** Begins the write of a record of the core: takes a slot and composes it. Undefined, and the failure noted, when that cannot be. */
+/**
+ * Begins the write of a record: takes a slot and composes it. undefined when that fails; the run then has the failure.
+ */
 export function begin(state: State, op: string, record: number, run: Run): Job | undefined {
   const { out } = state.core;
   const { raw } = state.settings;
@@ -45,7 +47,10 @@ export function begin(state: State, op: string, record: number, run: Run): Job |
   return undefined;
 }
 
-/** Before a page is written as it is: a block of a foreign codec is decompressed into the page buffer. False when that fails. */
+/**
+ * Prepares the write of a raw page: if a foreign codec made the block, decompresses it into the page buffer. False when
+ * that fails.
+ */
 function preparePage(state: State, op: string, record: number): boolean {
   const length = state.front.zswapForeign(state.address, record) >>> 0;
   if (length === 0 || length === PAGE_SIZE) return true;
@@ -53,7 +58,7 @@ function preparePage(state: State, op: string, record: number): boolean {
   const { calls } = state;
   try {
     const page = state.decompressed(op);
-    // It was foreign code: if it has called back, the record may be another page's now.
+    // If the codec has called back, the record may belong to another page now.
     if (state.calls !== calls) return false;
     state.core.bytes.set(page, state.core.pageAddress);
     return true;
@@ -62,7 +67,10 @@ function preparePage(state: State, op: string, record: number): boolean {
   }
 }
 
-/** A write whose slot the core has composed, with a copy of the slot, or the slot itself where the store keeps nothing of it. */
+/**
+ * The job for the slot that the core has composed. It has a copy of the slot, or the slot itself if the store does not
+ * use it after the call.
+ */
 export function jobOf(
   { core, blockAddress, budget, io }: State,
   offset: number,
@@ -79,17 +87,17 @@ export function jobOf(
     slot: out[OUT_SLOT] as number,
     generation: out[OUT_GENERATION] as number,
     budget: budget.number,
-    bytes: io?.lends('write') === true ? bytes.subarray(blockAddress, end) : bytes.slice(blockAddress, end),
+    bytes: io?.keepsNoBuffer('write') === true ? bytes.subarray(blockAddress, end) : bytes.slice(blockAddress, end),
   };
 }
 
-/** How a write ended, as the core wants to know it. */
+/** The result of a write, as a number for the core. */
 export function doneBy(outcome: Outcome<unknown>): number {
   if ('value' in outcome) return WRITE_DONE;
   return outcome.late === undefined ? WRITE_FAILED : WRITE_LATE;
 }
 
-/** Counts a write that has failed. One that may still strike its slot keeps the slot until it has ended. */
+/** Counts a write that failed. If the write may still happen, its slot stays in use until the write has ended. */
 export function noteFailure(state: State, { slot }: Job, outcome: Outcome<unknown>): void {
   if (!('failure' in outcome)) return;
   state.figures.count('writebackFail');
@@ -102,15 +110,18 @@ export function noteFailure(state: State, { slot }: Job, outcome: Outcome<unknow
 
 const NONE = new Set<never>();
 
-/** The writes of one run, as many at a time as the store takes. With a synchronous store each has ended when it was made. */
+/**
+ * The writes of one run, as many at a time as the store may have. With a synchronous store, each has ended when make
+ * returns.
+ */
 export class Writes {
   readonly #state: State;
   readonly #io: StoreIo;
   readonly #op: string;
   readonly #run: Run;
-  /** None with a synchronous store. */
+  /** Empty with a synchronous store. */
   readonly #underWay: Set<Promise<void>>;
-  /** Less than those in the set: a write has ended before its promise is known to have. */
+  /** May be smaller than the set: a write leaves the set only when its promise has settled. */
   #size = 0;
 
   constructor(state: State, io: StoreIo, op: string, run: Run) {
@@ -121,12 +132,12 @@ export class Writes {
     this.#underWay = io.isSync ? NONE : new Set();
   }
 
-  /** Those that have not ended. */
+  /** How many writes have not ended. */
   get size(): number {
     return this.#size;
   }
 
-  /** Whether one more may be made now. */
+  /** True when one more write may be made now. */
   get hasRoom(): boolean {
     return this.#io.hasRoom;
   }
@@ -150,7 +161,7 @@ export class Writes {
   async #soon(job: Job): Promise<void> {
     const io = this.#io;
     const outcome = await io.soon(this.#op, () => io.store.write(job.slot, job.bytes));
-    // In one step with its end: a page that has moved and still counts as under way would end a run too early.
+    // In the same step as #ended: otherwise a moved page would count twice, and the run would end too early.
     this.#size -= 1;
     this.#ended(job, outcome);
   }
@@ -171,12 +182,12 @@ export class Writes {
     frees?.drain();
   }
 
-  /** Waits until there is room for one more. @throws EIO when all calls of the store hang */
+  /** Waits until one more write may be made. @throws EIO when all calls of the store hang */
   *room(): Steps<void> {
     yield* this.#io.untilRoom(this.#op);
   }
 
-  /** Waits until one of those under way has ended. There is one. */
+  /** Waits until one of the writes has ended. There is at least one. */
   *one(): Steps<void> {
     yield Promise.race(this.#underWay);
   }

@@ -1,4 +1,4 @@
-/** How a device ends, by reset or close, and what its store is told before: slots to free, and to make last what it has. */
+/** Reset and close of a device. Before that, the store is told which slots are free, and is asked to sync. */
 import { KIND_MASK, RAMZ_SLOTS, WRITTEN } from '../../../assembly/abi.ts';
 import { CompcacheError } from '../../errors.ts';
 import { rams } from '../../ram.ts';
@@ -10,10 +10,10 @@ import { allPages } from './pages.ts';
 import { Slices } from './slices.ts';
 import { live, requireOpen, type Device, type State } from './state.ts';
 
-/** Pages that a slice of a reset looks at, at least. */
+/** A slice of a reset looks at this many pages at least. */
 const LEAST = 32;
 
-/** Back to before init, by a call that does not wait. EBUSY, EAGAIN. */
+/** Resets the device without waiting. EBUSY, EAGAIN. */
 export function resetNow(state: State, op: string): void {
   const device = resettable(state, op);
   if (device === undefined) return;
@@ -28,22 +28,22 @@ export function resetNow(state: State, op: string): void {
   } finally {
     state.resetting = false;
   }
-  if (state.device === device) forget(state, op); // a store may have closed it
+  if (state.device === device) forget(state, op); // a store may have closed the device meanwhile
 }
 
-/** The same by one that may wait: until slots that are being freed are free, too. EBUSY. */
+/** Resets the device and waits until its slots are free at the store. EBUSY. */
 export async function resetSoon(state: State, op: string): Promise<void> {
   const device = resettable(state, op);
   if (device === undefined) return;
   state.resetting = true;
   try {
-    await state.active.run(emptied(state, op, device));
+    await state.active.run(resetSteps(state, op, device));
   } finally {
     state.resetting = false;
   }
 }
 
-/** The device, when no call is under way. EBUSY. */
+/** The device, if no call is under way. EBUSY. */
 function resettable(state: State, op: string): Device | undefined {
   requireOpen(state, op);
   const { device } = state;
@@ -57,15 +57,15 @@ function atWork(op: string): CompcacheError {
   return new CompcacheError('EBUSY', op, 'a call is under way');
 }
 
-function* emptied(state: State, op: string, device: Device): Steps<void> {
-  yield* atRest(op, device);
+function* resetSteps(state: State, op: string, device: Device): Steps<void> {
+  yield* untilIdle(op, device);
   yield* freeSlots(state, device, new Slices(LEAST));
-  yield* atRest(op, device);
+  yield* untilIdle(op, device);
   if (state.device === device) forget(state, op);
 }
 
 /** Waits until no call of an asynchronous store is under way. EBUSY when one hangs. */
-function* atRest(op: string, { io, ram }: Device): Steps<void> {
+function* untilIdle(op: string, { io, ram }: Device): Steps<void> {
   if (io === undefined || io.isSync) {
     yield;
     return;
@@ -74,7 +74,7 @@ function* atRest(op: string, { io, ram }: Device): Steps<void> {
   if (io.isAtWork && !rams.isClosed(ram)) throw new CompcacheError('EBUSY', op, 'a call of the backing store hangs');
 }
 
-/** Drops what is in the store, and begins to tell it. */
+/** Drops all pages that are in the store, and begins to free their slots. */
 function* freeSlots(state: State, device: Device, slices: Slices | undefined): Steps<void> {
   if (device.io === undefined || state.device !== device) return;
   for (const { index, state: page } of allPages(state)) {
@@ -92,12 +92,12 @@ function forget(state: State, op: string): void {
   state.budget = Infinity;
 }
 
-/** Requires that release can do all of its work: a RAM cannot be closed while an evict callback runs. EBUSY. */
+/** Requires that release will succeed: a RAM cannot be closed while an evict callback runs. EBUSY. */
 export function requireReleasable({ device }: State, op: string): void {
   if (device !== undefined && !rams.isClosed(device.ram)) rams.requireIdle(op, device.ram);
 }
 
-/** Lets go of the device, and of its store as soon as no call of it is under way. */
+/** Destroys the device. Its store is given back when no call of it is under way. */
 export function release(state: State, op: string): void {
   const { device } = state;
   if (device !== undefined && !rams.isClosed(device.ram)) {
@@ -115,7 +115,7 @@ export function release(state: State, op: string): void {
   device?.leave();
 }
 
-/** Ends it, once. EBUSY when it cannot end now. */
+/** Closes the device. Further calls get the same promise. EBUSY when it cannot be closed now. */
 export function close(state: State): Promise<void> {
   if (state.closing !== undefined) return state.closing;
   const op = 'ramzswap.close';
@@ -126,36 +126,36 @@ export function close(state: State): Promise<void> {
   }
   state.closed = true;
   let end: (ended: Promise<void>) => void = () => undefined;
-  state.closing = new Promise((resolve) => (end = resolve)); // before the store is asked: it may call close
-  end(runAsync(finished(state, op)));
+  state.closing = new Promise((resolve) => (end = resolve)); // set before the store is called, which may call close
+  end(runAsync(closeSteps(state, op)));
   return state.closing;
 }
 
-/** Nothing is waited for with a synchronous store, unless calls are active. */
-function* finished(state: State, op: string): Steps<void> {
+/** Waits for nothing if the store is synchronous and no call is active. */
+function* closeSteps(state: State, op: string): Steps<void> {
   while (state.active.size !== 0) yield* wait(state.active.settled());
   const io = state.device?.io;
   if (io?.isSync === false) yield* wait(io.idle());
-  const outcome: Outcome<void> = io === undefined ? { value: undefined } : yield* synced(op, io);
+  const outcome: Outcome<void> = io === undefined ? { value: undefined } : yield* sync(op, io);
   release(state, op);
   if ('failure' in outcome) throw outcome.failure;
 }
 
-/** Has the store make last what was written to it. */
-function synced(op: string, io: StoreIo): Steps<Outcome<void>> {
+/** Asks the store to write everything to its medium. */
+function sync(op: string, io: StoreIo): Steps<Outcome<void>> {
   return io.answer(op, () => io.store.sync?.());
 }
 
-/** The same as a call of the caller's. EIO. */
+/** Syncs the store for a caller. EIO. */
 export async function flush(state: State, op: string): Promise<void> {
   const { io } = live(state, op);
   if (io === undefined) return;
-  const syncing = syncedInTurn(op, io);
+  const syncing = syncWhenRoom(op, io);
   const outcome = await runAsync(io.isSync ? syncing : state.active.during(syncing));
   if ('failure' in outcome) throw outcome.failure;
 }
 
-function* syncedInTurn(op: string, io: StoreIo): Steps<Outcome<void>> {
+function* syncWhenRoom(op: string, io: StoreIo): Steps<Outcome<void>> {
   yield* io.untilRoom(op);
-  return yield* synced(op, io);
+  return yield* sync(op, io);
 }
