@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { BackingStore } from '../../bindings/index.ts';
 import { ForeignCodec } from '../../bindings/codec/foreign.ts';
-import { attached, leaveStore, leaveWhenEnded, takeStore } from '../../bindings/front/common/attach.ts';
+import { withUndo, releaseStore, releaseWhenEnded, takeStore } from '../../bindings/front/common/attach.ts';
 import { ForeignCodecs } from '../../bindings/front/common/codecs.ts';
 import { SlotFrees } from '../../bindings/front/common/slot-frees.ts';
 import { StoreIo, bytesRead } from '../../bindings/front/common/store-io.ts';
@@ -276,9 +276,9 @@ describe('a front end comes and goes', () => {
       for (const n of [1, 2, 3]) undo(() => undone.push(n));
       throw new Error('no');
     };
-    expect(() => attached(make)).toThrow('no');
+    expect(() => withUndo(make)).toThrow('no');
     expect(undone).toEqual([3, 2, 1]);
-    expect(attached((undo) => (undo(() => undone.push(9)), 5))).toBe(5);
+    expect(withUndo((undo) => (undo(() => undone.push(9)), 5))).toBe(5);
     expect(undone).toEqual([3, 2, 1]);
   });
 
@@ -288,16 +288,16 @@ describe('a front end comes and goes', () => {
     expect(codeOf(() => takeStore('op', io.store))).toBe('EBUSY');
     const call = given();
     void io.soon('op', call.call);
-    leaveWhenEnded(io);
+    releaseWhenEnded(io);
     clock.pass(TIMEOUT);
     await quiet();
     expect(codeOf(() => takeStore('op', io.store))).toBe('EBUSY');
     call.end();
     await quiet();
     takeStore('op', io.store);
-    leaveStore(io.store);
+    releaseStore(io.store);
     takeStore('op', io.store);
-    leaveWhenEnded(io);
+    releaseWhenEnded(io);
     takeStore('op', io.store);
   });
 
