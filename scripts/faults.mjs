@@ -95,7 +95,19 @@ const BUILT = {
 function runTests(copy, file, pattern) {
   const result = join(copy, 'faults-result.json');
   rmSync(result, { force: true });
-  const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'node', file, '-t', pattern, '--bail', '1'];
+  const vitest = [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--project',
+    'node',
+    '--project',
+    'system',
+    file,
+    '-t',
+    pattern,
+    '--bail',
+    '1',
+  ];
   const { status, signal } = spawnSync(process.execPath, [...vitest, '--reporter=json', `--outputFile=${result}`], {
     cwd: copy,
     stdio: 'ignore',
