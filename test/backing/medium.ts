@@ -1,4 +1,4 @@
-/** Media in memory that fail as told, and remember what was done to them. */
+/** Media in memory that fail on request, and record all writes and flushes. */
 import type { Medium } from '../../bindings/backing/medium.ts';
 import type { MaybePromise } from '../../bindings/backing/types.ts';
 
@@ -9,18 +9,18 @@ export class TestMedium implements Medium {
   bytes: Uint8Array;
   /** Writes and flushes, in order. */
   deeds: Deed[] = [];
-  /** Bytes that a single read or write moves at most. */
+  /** The most bytes that one read or write moves. */
   most = Infinity;
-  /** Bytes that there is room for. */
+  /** The size that the medium cannot exceed. */
   room = Infinity;
-  /** What the next calls of a kind throw; a write takes `torn` bytes before. */
+  /** The errors of the next calls of each kind; a write that fails has written `torn` bytes before. */
   fails: { read?: Error; write?: Error; flush?: Error; close?: Error; resize?: Error } = {};
   torn = 0;
-  /** Whether what fails does so once only. */
+  /** True when each error is thrown only once. */
   failsOnce = false;
-  /** Comes before each call. */
+  /** Called before each call. */
   before: () => void = () => {};
-  /** What reads and writes say that they have moved, whatever it was. */
+  /** The count that reads and writes return in place of the real one. */
   says: number | undefined;
   closed = 0;
   readonly #async: boolean;
@@ -90,7 +90,7 @@ export class TestMedium implements Medium {
     this.bytes = grown;
   }
 
-  /** Answers as the mode says. */
+  /** Returns a value or a promise, as the mode wants. */
   #answer<T>(call: () => T): MaybePromise<T> {
     this.before();
     return this.#async ? Promise.resolve().then(call) : call();
