@@ -1,4 +1,4 @@
-/** The progress bar: on a terminal only, and gone afterwards. */
+/** The progress bar: only on a terminal, and erased at the end. */
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { createProgress, printable } from '../../cli/report.ts';
@@ -20,11 +20,11 @@ describe('progress', () => {
   it('is a bar on a terminal, cleared at the end', () => {
     const shown = show(true);
     expect(shown).toContain('100% load, zbud');
-    expect(shown.endsWith('\x1b[2K')).toBe(true); // the line is erased
+    expect(shown.endsWith('\x1b[2K')).toBe(true); // the line is erased, and lines wrap again
     expect(shown.lastIndexOf('\x1b[?7h')).toBeGreaterThan(shown.lastIndexOf('\x1b[?7l')); // and lines wrap again
   });
 
-  it('is nothing elsewhere', () => {
+  it('prints nothing when there is no terminal', () => {
     expect(show(false)).toBe('');
   });
 });
