@@ -3,12 +3,12 @@ import type { Medium } from '../../bindings/backing/medium.ts';
 import type { MaybePromise } from '../../bindings/backing/types.ts';
 
 /** A write, or a flush of all writes before it. */
-export type Deed = { at: number; bytes: Uint8Array } | 'flush';
+export type Operation = { at: number; bytes: Uint8Array } | 'flush';
 
 export class TestMedium implements Medium {
   bytes: Uint8Array;
   /** Writes and flushes, in order. */
-  deeds: Deed[] = [];
+  operations: Operation[] = [];
   /** The most bytes that one read or write moves. */
   most = Infinity;
   /** The size that the medium cannot exceed. */
@@ -66,7 +66,7 @@ export class TestMedium implements Medium {
   flush(): MaybePromise<void> {
     return this.#answer(() => {
       if (this.fails.flush) throw this.fails.flush;
-      this.deeds.push('flush');
+      this.operations.push('flush');
     });
   }
 
@@ -81,7 +81,7 @@ export class TestMedium implements Medium {
     if (bytes.length === 0) return;
     this.#grow(Math.max(this.bytes.length, at + bytes.length));
     this.bytes.set(bytes, at);
-    this.deeds.push({ at, bytes });
+    this.operations.push({ at, bytes });
   }
 
   #grow(length: number): void {

@@ -11,7 +11,7 @@ import { VolumeStore, openVolume, requireApart, type VolumeOptions } from '../..
 import { MAKER, type CompcacheError } from '../../bindings/errors.ts';
 import { errorOf } from '../harness.ts';
 import { content, dice } from './content.ts';
-import { TestMedium, type Deed } from './medium.ts';
+import { TestMedium, type Operation } from './medium.ts';
 import { codeOf, expectContent, expectModel, play, testBackingStore } from './suite.ts';
 
 type Mode = BackingStore['mode'];
@@ -96,15 +96,16 @@ describe('geometry', () => {
     for (let slot = 0; slot < store.slots; slot++) await expectContent(store, slot, content(slot, 1, SLOT_BYTES));
     await store.close();
     for (const medium of media) {
-      for (const deed of medium.deeds) {
-        if (deed === 'flush') continue;
+      for (const operation of medium.operations) {
+        if (operation === 'flush') continue;
         const inside = extents.some(
           (extent) =>
             extent.medium === medium &&
-            deed.at >= extent.offset &&
-            deed.at + deed.bytes.length <= extent.offset + Math.floor(extent.length / SLOT_BYTES) * SLOT_BYTES,
+            operation.at >= extent.offset &&
+            operation.at + operation.bytes.length <=
+              extent.offset + Math.floor(extent.length / SLOT_BYTES) * SLOT_BYTES,
         );
-        expect(inside, `${deed.bytes.length} bytes at ${deed.at}`).toBe(true);
+        expect(inside, `${operation.bytes.length} bytes at ${operation.at}`).toBe(true);
       }
     }
     expect(media[1].bytes.length).toBe(5 * SLOT_BYTES + 17);
@@ -132,7 +133,7 @@ describe('geometry', () => {
       expect(await openCode([{ medium, offset: 0, length }])).toBe('EINVAL');
     expect(await openCode([{ medium, offset: 0, length: 2 * SLOT_BYTES }])).toBe('EINVAL');
     expect(await openCode(lone(medium, 5), { slots: 6 })).toBe('EINVAL');
-    expect(medium.deeds).toEqual([]);
+    expect(medium.operations).toEqual([]);
     const extent: Extent = { medium, offset: 0, length: 100 };
     expect(errorOf(() => requireApart('Test', [{ ...extent, offset: 99 }, extent])).code).toBe('EINVAL');
     requireApart('Test', [{ ...extent, offset: 100 }, extent, { ...extent, medium: new TestMedium() }]);
@@ -169,9 +170,9 @@ describe('a volume that was closed', () => {
   test('is marked dirty as soon as it is open', async () => {
     const medium = new TestMedium();
     await (await open(lone(medium, 4))).close();
-    medium.deeds = [];
+    medium.operations = [];
     await open(lone(medium, 4));
-    expect(medium.deeds).toMatchObject([{ at: 0 }, 'flush']);
+    expect(medium.operations).toMatchObject([{ at: 0 }, 'flush']);
     expect(await openCode(lone(medium, 4))).toBe('EUCLEAN');
   });
 
@@ -253,14 +254,14 @@ describe('extents that are not empty', () => {
     for (const [i, existing] of ([undefined, 'reopen', 'refuse', 'discard', 'overwrite'] as const).entries()) {
       const found = await medium();
       const before = found.bytes.slice();
-      found.deeds = [];
+      found.operations = [];
       const result = await open(lone(found, 4), { existing }).then(
         ({ used }) => used,
         (error: unknown) => (error as CompcacheError).code,
       );
       expect(result, existing ?? 'unless given').toBe(results[i]);
       if (typeof result === 'string')
-        expect([found.deeds, found.bytes], 'a refusal changes nothing').toEqual([[], before]);
+        expect([found.operations, found.bytes], 'a refusal changes nothing').toEqual([[], before]);
     }
   });
 
@@ -291,14 +292,14 @@ describe('extents that are not empty', () => {
     const extents = [...lone(ours, 4), ...lone(theirs, 4)];
     for (const existing of [undefined, 'reopen', 'discard'] as const)
       expect(await openCode(extents, { existing })).toBe('EUCLEAN');
-    expect([ours.bytes.length, theirs.deeds]).toEqual([0, []]);
+    expect([ours.bytes.length, theirs.operations]).toEqual([0, []]);
   });
 });
 
 // ── crashes ──────────────────────────────────────────────────────────────────
 
 /** The sectors of a write, each as a separate write. */
-function sectorsOf({ at, bytes }: Exclude<Deed, string>): Exclude<Deed, string>[] {
+function sectorsOf({ at, bytes }: Exclude<Operation, string>): Exclude<Operation, string>[] {
   const parts = [];
   for (let from = 0; from < bytes.length;) {
     const to = Math.min(bytes.length, from + SECTOR - ((at + from) % SECTOR));
@@ -348,13 +349,13 @@ describe('after a crash', () => {
    * A volume that is closed in one state, opened, used, and closed in another state: its first image, and all later
    * writes and flushes.
    */
-  async function record(): Promise<{ before: Uint8Array; deeds: Deed[]; states: Map<number, Uint8Array>[] }> {
+  async function record(): Promise<{ before: Uint8Array; operations: Operation[]; states: Map<number, Uint8Array>[] }> {
     const medium = new TestMedium();
     const first = await open(lone(medium, SLOTS));
     const old = await play(first, SLOTS, 30, 1);
     await first.close();
     const before = medium.bytes.slice();
-    medium.deeds = [];
+    medium.operations = [];
     const second = await open(lone(medium, SLOTS));
     const now = new Map(old);
     for (const slot of [...now.keys()].slice(0, 3)) {
@@ -366,23 +367,23 @@ describe('after a crash', () => {
       await second.write(slot, content(slot, 99, 3000));
     }
     await second.close();
-    return { before, deeds: medium.deeds, states: [old, now] };
+    return { before, operations: medium.operations, states: [old, now] };
   }
 
   test('the last clean close is reopened, or the volume refused: torn at every sector, and with the sectors between flushes in any order', async () => {
-    const { before, deeds, states } = await record();
+    const { before, operations, states } = await record();
     const roll = dice(7);
     const seen = new Set<number | 'refused'>();
     let durable = before.slice();
-    let pending: Exclude<Deed, string>[] = [];
-    const crash = async (written: readonly Exclude<Deed, string>[]): Promise<void> => {
+    let pending: Exclude<Operation, string>[] = [];
+    const crash = async (written: readonly Exclude<Operation, string>[]): Promise<void> => {
       const image = durable.slice();
       for (const { at, bytes } of written) image.set(bytes, at);
       seen.add(await afterCrash(image, SLOTS, states));
     };
-    for (const deed of deeds) {
-      if (deed !== 'flush') {
-        for (const sector of sectorsOf(deed)) {
+    for (const operation of operations) {
+      if (operation !== 'flush') {
+        for (const sector of sectorsOf(operation)) {
           pending.push(sector);
           await crash(pending);
           for (let i = 0; i < 4; i++) await crash(pending.filter(() => roll(2) === 0));
@@ -437,8 +438,11 @@ describe('after a crash', () => {
   });
 
   test('a superblock torn at any byte: the volume is refused, or in its old state', async () => {
-    const { deeds, before, states } = await record();
-    const labels = deeds.filter((deed) => deed !== 'flush' && deed.at === 0) as Exclude<Deed, string>[];
+    const { operations, before, states } = await record();
+    const labels = operations.filter((operation) => operation !== 'flush' && operation.at === 0) as Exclude<
+      Operation,
+      string
+    >[];
     expect(labels.length).toBe(2);
     const image = before.slice();
     for (const label of labels) {
@@ -450,7 +454,8 @@ describe('after a crash', () => {
       image.set(label.bytes);
       states.reverse();
       // The second label is torn on top of the data of the second state.
-      for (const deed of deeds) if (deed !== 'flush' && deed.at !== 0) image.set(deed.bytes, deed.at);
+      for (const operation of operations)
+        if (operation !== 'flush' && operation.at !== 0) image.set(operation.bytes, operation.at);
     }
   });
 
