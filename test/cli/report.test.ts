@@ -20,7 +20,7 @@ describe('progress', () => {
   it('is a bar on a terminal, cleared at the end', () => {
     const shown = show(true);
     expect(shown).toContain('100% load, zbud');
-    expect(shown.endsWith('\x1b[2K')).toBe(true); // the line is erased, and lines wrap again
+    expect(shown.endsWith('\x1b[2K')).toBe(true); // the line is erased
     expect(shown.lastIndexOf('\x1b[?7h')).toBeGreaterThan(shown.lastIndexOf('\x1b[?7l')); // and lines wrap again
   });
 
