@@ -1,7 +1,7 @@
-/** Bytes in tests: comparing large arrays with toEqual takes seconds. */
+/** Comparison of bytes in tests: toEqual takes seconds for large arrays. */
 import { expect } from 'vitest';
 
-/** Index of the first difference, -1 for none; a difference in length counts. */
+/** Index of the first difference, -1 for none; different lengths count as a difference. */
 export function firstDifference(a: Uint8Array, b: Uint8Array): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;

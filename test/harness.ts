@@ -1,9 +1,9 @@
 /**
- * What the allocator suites share: the builds, the allocators, RAMs to run them on, faults and bytes.
+ * What the test suites of the allocators share: builds, rows of allocators, RAMs, errors and bytes.
  *
- * Portable: no Node module and no test framework, so the same files run in Node, in a browser and
- * in test/random/long.ts. A new allocator joins every suite by a row in `allocators`; those that
- * compare with a model, too, by a row that has one.
+ * Portable: no Node module and no test framework, so that the same files run in Node, in a browser and in
+ * test/random/long.ts. A new allocator joins every suite by a row in `allocators`; a row with a model joins the
+ * comparisons with models too.
  */
 import { CompcacheError, PAGE_SIZE, Ram } from '../bindings/index.ts';
 import type {
@@ -33,7 +33,7 @@ export type Build = 'release' | 'scalar' | 'checked';
 
 export const ALL_BUILDS: readonly Build[] = ['release', 'scalar', 'checked'];
 
-/** A variable of the test run: `VITE_…` in the environment; undefined outside of vitest. */
+/** An environment variable `VITE_…` of the test run; undefined outside of vitest. */
 function variable(name: string): string | undefined {
   return (import.meta as { env?: Record<string, string | undefined> }).env?.[name];
 }
@@ -63,44 +63,49 @@ export interface AllocatorRow {
   readonly largest: number;
   readonly movable: boolean;
   readonly canSleepMapped: boolean;
-  /** Only a write puts an object's frame on the LRU and to its front; otherwise only malloc does. */
+  /** True when only a write puts an object's frame on the LRU and at its front; otherwise only malloc does. */
   readonly lruByWrite: boolean;
-  /** Incompressible pages lie in a whole frame outside the allocator's own layout. */
+  /** True when raw pages lie in a whole frame outside the allocator's own layout. */
   readonly rawFrames: boolean;
-  /** No two objects share a frame, however small they are. */
+  /** True when two objects never share a frame, however small they are. */
   readonly isAlone?: boolean;
-  /** Frames of a pool whose objects were freed one by one, or that had none yet: xcfmalloc's reserve. */
+  /** The frames of a pool without objects: the reserve of xcfmalloc. */
   readonly idleFrames: number;
-  /** Frames of a pool in which so many objects have been allocated that fill a frame each, and nothing freed since but by eviction. */
+  /**
+   * The frames of a pool with this number of objects that fill a frame each, when nothing was freed except by eviction.
+   */
   framesFilled(count: number): number;
-  /** Options with which a malloc takes no frame that it does not need at once. */
+  /** Options with which malloc takes no frame that it does not need at once. */
   readonly frugal: ZpoolOptions;
-  /** shrink() counts every frame that goes back to the RAM meanwhile, not only the victims. */
+  /** True when shrink() counts every frame that goes back to the RAM meanwhile, not only the victims. */
   readonly countsAllFrames: boolean;
-  /** Objects may lie in two frames, and are mapped through a buffer then. */
+  /** True when objects may lie in two frames; they are then mapped through a buffer. */
   readonly straddles: boolean;
-  /** In a RAM of a few MiB a place (or its frame, where that carries the generation) can be reused so often before a handle comes back. */
+  /**
+   * In a RAM of a few MiB, a slot (or its frame, when the frame has the generation) can be used this often before a
+   * handle is given out again.
+   */
   readonly staleUses: number;
-  /** Sizes at which the placement changes: an object of this size differs from one a byte larger. */
+  /** Sizes at which the placement changes: an object of this size is placed differently from one a byte larger. */
   readonly edges: readonly number[];
-  /** On which lists of stats() a frame is, or what is free in it; without it the allocator has no lists. */
+  /** The lists of stats() that a frame is on, or its free bytes; undefined when the allocator has no lists. */
   readonly lists?: (contents: FrameContents, count: (list: number) => void) => void;
 }
 
-/** A row with a model: it is in the random comparison and in the traces, too. */
+/** A row with a model: it takes part in the random comparison and in the traces. */
 export interface ModelledRow extends AllocatorRow {
-  /** The order of compact() goes by frame numbers, which the model has to be told. */
+  /** True when compact() goes by frame numbers, which the model must be told. */
   readonly compactsByFrame: boolean;
   createModel(): PoolModel;
   /** p of the placement checksum (docs/rules/README.md). */
   placement(location: Location): number;
-  /** Names, for each part of a live object of the model, the frame in which it lies or begins: those of locations(). */
+  /** Names of the frames in which the parts of a live object of the model begin, in the order of locations(). */
   frameKeys(model: PoolModel, id: number): string[];
-  /** Of a class of zsmalloc: used and allocated slots, zspages, and these by fullness group. */
+  /** For a class of zsmalloc: used and allocated slots, zspages, and zspages by fullness group. */
   classCounts?(model: PoolModel, index: number): unknown;
   /**
-   * Only xcfmalloc goes on when the RAM has fewer frames than it wants, with a smaller reserve. Its model is told what the
-   * RAM gave: by the frames that the pool has after a call, and by the parts of the object after a malloc.
+   * Only xcfmalloc can work with fewer frames than it wants, with a smaller reserve. Its model is told what the RAM
+   * gave: the number of frames of the pool after a call, and the parts of the object after a malloc.
    */
   readonly short?: {
     malloc(model: PoolModel, size: number, pages: number, parts: number): number;
@@ -136,7 +141,7 @@ export function zbudRow(layout: ZbudLayout): ModelledRow {
   };
 }
 
-/** The frame of a model whose where() is frame × 4096 + offset. */
+/** The frame of an object of a model whose where() is frame × 4096 + offset. */
 function frameOfWhere(model: PoolModel, id: number): string[] {
   return [String(Math.floor(model.where(id) / PAGE_SIZE))];
 }
@@ -203,7 +208,10 @@ export function xvmallocRow(): ModelledRow {
   };
 }
 
-/** A malloc tops the reserve up to 32 and may take a frame of it; a free fills it again, an eviction does not. */
+/**
+ * malloc fills the reserve up to 32 frames and may take one of them; free fills the reserve again, an eviction does
+ * not.
+ */
 export function xcfmallocRow(blocks: 1 | 2): ModelledRow {
   return {
     title: `xcfmalloc blocks ${blocks}`,
@@ -232,7 +240,8 @@ export function xcfmallocRow(blocks: 1 | 2): ModelledRow {
     short: {
       malloc: (model, size, pages, parts) => {
         const before = model.pages;
-        // An object as large as a frame is in two blocks only when the reserve was empty; what came later came too late.
+        // An object as large as a frame is in two blocks only when the reserve was empty: the new frames of the pool
+        // came after it.
         const isLate = parts === 2 && size > 4020;
         return (model as XcfmallocModel).mallocShort(size, isLate ? 0 : Math.max(0, pages - before));
       },
@@ -241,7 +250,7 @@ export function xcfmallocRow(blocks: 1 | 2): ModelledRow {
   };
 }
 
-/** Where the parts of an object begin: xcfmalloc's blocks, in their order, or the one place. */
+/** Where the parts of an object begin: the blocks of xcfmalloc in their order, or one place. */
 export function frameParts({ frame, offset, blocks }: Location): readonly { frame: number; offset: number }[] {
   return blocks ?? [{ frame, offset }];
 }
@@ -251,7 +260,7 @@ export function objectFrames(pool: Zpool): number {
   return pool.totalPages - (pool.stats().reserveFrames ?? 0);
 }
 
-/** Bytes of the slots of a zsmalloc class. */
+/** The size of the slots of a zsmalloc class. */
 export function slotBytes(classIndex: number): number {
   return 32 + 16 * classIndex;
 }
@@ -309,10 +318,10 @@ export const allocators: readonly AllocatorRow[] = ROWS.filter(
   ({ allocator }) => allocator === (variable('VITE_ALLOCATOR') ?? allocator),
 );
 
-/** Those that have a model. */
+/** The rows with a model. */
 export const modelled: readonly ModelledRow[] = allocators.filter((row): row is ModelledRow => 'createModel' in row);
 
-/** A pool as a row wants it. */
+/** Creates a pool with the options of a row. */
 export function createPool(ram: Ram, row: AllocatorRow, options: ZpoolOptions = {}): Zpool {
   return ram.zpool(row.allocator, { ...row.options, ...options });
 }
@@ -324,7 +333,7 @@ export function otherRow(row: AllocatorRow): AllocatorRow {
 
 // ---- faults
 
-/** Linux's numbers, written out here a second time. */
+/** Linux's numbers, written here independently of the code under test. */
 const ERRNO: Record<ErrorCode, number> = {
   ENOENT: -2,
   EIO: -5,
@@ -343,11 +352,11 @@ const ERRNO: Record<ErrorCode, number> = {
 export interface ExpectedFault {
   code: ErrorCode;
   op: string;
-  /** What the message must say: the argument, what is allowed. */
+  /** A part of the message: the argument, or the allowed values. */
   says?: RegExp | string;
 }
 
-/** Throws unless it holds. */
+/** Throws unless the condition holds. */
 export function must(holds: boolean, what: string, cause?: unknown): asserts holds {
   if (!holds) throw new Error(what, { cause });
 }
@@ -363,7 +372,7 @@ function judge(error: unknown, { code, op, says }: ExpectedFault): CompcacheErro
   return error;
 }
 
-/** The error of a call, which must be of ours and as described. */
+/** Requires that a call throws a CompcacheError as described. @returns the error */
 export function fault(expected: ExpectedFault, call: () => unknown): CompcacheError {
   let value: unknown;
   try {
@@ -374,7 +383,7 @@ export function fault(expected: ExpectedFault, call: () => unknown): CompcacheEr
   throw new Error(`${expected.op}: a ${expected.code} was expected, but it returned ${String(value)}`);
 }
 
-/** The error that a call throws; fails when it throws none of ours. */
+/** The CompcacheError that a call throws; fails when it throws another error or none. */
 export function errorOf(call: () => unknown): CompcacheError {
   try {
     call();
@@ -408,7 +417,7 @@ export function outcome<T>(call: () => T): T | ErrorCode {
 
 // ---- bytes
 
-/** Bytes that look like nothing else: a function of length and seed. */
+/** Pseudo-random bytes: a function of length and seed. */
 export function noise(length: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let x = (Math.imul(seed, 2654435761) ^ length) >>> 0;
@@ -433,7 +442,7 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** Fails, and says where, unless the bytes are equal. */
+/** Requires equal bytes, and reports the first difference. */
 export function expectBytes(actual: Uint8Array, expected: Uint8Array, what = 'bytes'): void {
   if (sameBytes(actual, expected)) return;
   const at = expected.findIndex((byte, i) => byte !== actual[i]);
@@ -442,13 +451,13 @@ export function expectBytes(actual: Uint8Array, expected: Uint8Array, what = 'by
 
 // ---- objects
 
-/** An object and what was written into it. */
+/** An object and the bytes that were written into it. */
 export interface Stored {
   handle: Handle;
   bytes: Uint8Array;
 }
 
-/** Allocates an object and writes it full. */
+/** Allocates an object and writes all its bytes. */
 export function put(pool: Zpool, size: number, seed = size): Stored {
   const handle = pool.malloc(size);
   const bytes = noise(size, seed);
@@ -461,7 +470,7 @@ export function putAll(pool: Zpool, sizes: readonly number[]): Stored[] {
   return sizes.map((size, i) => put(pool, size, i + 1));
 }
 
-/** Objects until the RAM has no frame left. */
+/** Allocates objects until the RAM has no frame left. */
 export function putUntilFull(pool: Zpool, sizeOf: (i: number) => number): Stored[] {
   const stored: Stored[] = [];
   for (;;) {
@@ -475,7 +484,7 @@ export function putUntilFull(pool: Zpool, sizeOf: (i: number) => number): Stored
   }
 }
 
-/** Frees objects, and has the work done that this leaves: only z3fold with deferred 'manual' has any. */
+/** Frees objects, and runs deferred work (only z3fold with deferred 'manual' has any). */
 export function freeAll(pool: Zpool, handles: Iterable<Handle>): void {
   for (const handle of handles) pool.free(handle);
   pool.runDeferred();
@@ -485,7 +494,7 @@ export function expectIntact(pool: Zpool, stored: readonly Stored[]): void {
   for (const { handle, bytes } of stored) expectBytes(pool.read(handle), bytes, `object ${handle}`);
 }
 
-/** Sizes all over the range of a row, edges and largest among them. */
+/** Sizes from the whole range of a row, with its edges and the largest. */
 export function mixedSizes(row: AllocatorRow, count: number, seed = 1): number[] {
   const random = noise(4 * count, seed);
   return Array.from({ length: count }, (_, i) => {
@@ -498,7 +507,10 @@ export function mixedSizes(row: AllocatorRow, count: number, seed = 1): number[]
 
 // ---- a picture of all that can be seen from outside
 
-/** Everything that the public API tells of a RAM but its high-water mark, as text; two that are equal are in the same state as far as can be seen. */
+/**
+ * Everything that the public API shows of a RAM, except its high-water mark, as text. Two equal pictures mean the same
+ * visible state.
+ */
 export function picture(ram: Ram): string {
   const frames = { ...ram.stats(), highWaterFrames: 0 };
   const pools = ram.pools().map((pool) => {
@@ -520,7 +532,7 @@ function digest(bytes: Uint8Array): number {
   return sum >>> 0;
 }
 
-/** Requires that a call which fails changes nothing that can be seen. */
+/** Requires that a call which fails changes nothing visible. */
 export function changesNothing(ram: Ram, call: () => void): void {
   const before = picture(ram);
   call();

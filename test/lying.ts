@@ -1,6 +1,6 @@
 /** Arrays of a hostile caller. Portable. */
 
-/** An array whose every property and method lies or throws; its bytes are real. */
+/** An array whose properties and methods all lie or throw; its bytes are real. */
 export function lying(length: number, fill = 0): Uint8Array {
   const array = new Uint8Array(length).fill(fill);
   const trap = (): never => {

@@ -1,6 +1,6 @@
 /**
- * The programs that tests start as processes, compiled once for a run: vitest calls `setup` before the first test of Node.
- * To compile them in each process again took ten times as long as what the processes do.
+ * The programs that tests start as processes, compiled once for a run: vitest calls `setup` before the first test in
+ * Node. Compiling them in each process took ten times as long as the work of the processes.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ const SOURCES = {
 export type Program = keyof typeof SOURCES;
 
 export async function setup(project: TestProject): Promise<() => void> {
-  // Inside the project: there its packages and its package.json are found.
+  // Inside the project, where the programs find packages and package.json.
   mkdirSync(join(ROOT, 'build'), { recursive: true });
   const folder = mkdtempSync(join(ROOT, 'build/programs-'));
   await build({

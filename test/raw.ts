@@ -1,4 +1,4 @@
-/** Raw access for tests: an image loaded into a bare core, whose memory may be changed at will. */
+/** Raw access for tests: an image loaded into a bare core, whose memory a test can change. */
 import { moduleFor } from '../bindings/builds.ts';
 import { loadImage, parseImage } from '../bindings/image.ts';
 import type { RamOptions } from '../bindings/types.ts';
@@ -35,11 +35,11 @@ export async function rawOf(image: Uint8Array, options: RamOptions = {}): Promis
 }
 
 /** Address of a frame entry (assembly/mem/layout.ts). */
-export function entryOf(frame: number): number {
+export function frameEntryOf(frame: number): number {
   return ((frame & ~127) + (((frame >>> 8) & 15) ^ 1)) * PAGE_SIZE + (frame & 127) * 32;
 }
 
-/** CRC-32C, written out bit by bit: independent of the core's tables. */
+/** CRC-32C, computed bit by bit: independent of the core's tables. */
 export function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of bytes) {
@@ -49,19 +49,19 @@ export function crc32c(bytes: Uint8Array): number {
   return ~crc >>> 0;
 }
 
-/** The image with its checksum made right again. */
+/** The image with a right checksum. */
 export function withChecksum(image: Uint8Array): Uint8Array {
   const copy = image.slice();
   new DataView(copy.buffer).setUint32(copy.length - 4, crc32c(copy.subarray(0, copy.length - 4)), true);
   return copy;
 }
 
-/** What ramCheck says of a RAM that does not hold together. */
+/** The code of ramCheck for an inconsistent RAM. */
 export const EUCLEAN = 0xffffff8b;
 
 const BITS = Array.from({ length: 32 }, (_, bit) => (1 << bit) >>> 0);
 
-/** Changes a word by each of the flips (each bit, unless said) that touch `mask`: check() notices each time. */
+/** Changes a word by each of the flips (each bit by default) that touch `mask`: check() must notice each change. */
 export function notices(
   raw: Raw,
   address: number,

@@ -1,6 +1,6 @@
 /**
- * Statistics counted anew: what stats() says of a pool against what walk() and locate() show of its frames. For the
- * conformance suite and the random tests, so no test framework in here.
+ * Statistics counted again: compares stats() of a pool with what walk() and locate() show of its frames. It uses no
+ * test framework, because the conformance suite and the random tests use it.
  */
 import { PAGE_SIZE } from '../bindings/index.ts';
 import type { FrameContents, Handle, Ram, Zpool } from '../bindings/index.ts';
@@ -13,7 +13,7 @@ export interface Recount {
   parts: Map<Handle, { frame: number; offset: number; bytes: number }[]>;
 }
 
-/** Walks a pool and verifies the form of what it says. */
+/** Walks a pool and verifies the form of the result. */
 export function recount(pool: Zpool): Recount {
   const frames: FrameContents[] = [];
   const parts: Recount['parts'] = new Map();
@@ -39,15 +39,15 @@ export function recount(pool: Zpool): Recount {
   return { frames, parts };
 }
 
-/** The same, as text. */
+/** Requires equality, as text. */
 function same(actual: unknown, expected: unknown, what: string): void {
   const [one, other] = [JSON.stringify(actual), JSON.stringify(expected)];
   must(one === other, `${what}: ${one}, counted ${other}`);
 }
 
 /**
- * All of stats() of a pool with these live objects.
- * @param maps how many live maps there are
+ * Verifies all of stats() of a pool with these live objects.
+ * @param maps the number of live maps
  */
 export function verifyStatistics(
   row: AllocatorRow,
@@ -63,7 +63,7 @@ export function verifyStatistics(
   verifyLists(row, pool, counted);
 }
 
-/** Every byte of every object is accounted for, where locate() says that it begins. */
+/** Verifies that the parts of every object add up to its size, and begin where locate() says. */
 function verifyParts(pool: Zpool, { parts }: Recount, live: readonly Pick<Stored, 'handle' | 'bytes'>[]): void {
   same([...parts.keys()].sort(), live.map(({ handle }) => handle).sort(), 'handles');
   for (const { handle, bytes } of live) {
@@ -107,7 +107,7 @@ function verifyCounters(
   );
   same([pool.totalPages, pool.totalBytes], [frames.length, total], 'pages and bytes');
   must(Number.isInteger(metadataFrames), `${stats.metadataBytes} bytes of metadata`);
-  // zsmalloc: a slot may straddle where the object in it does not; see verifyClasses.
+  // zsmalloc: a slot may straddle two frames although its object does not; see verifyClasses.
   must(
     pool.allocator === 'zsmalloc' ? stats.spanning >= inParts : stats.spanning === inParts,
     `spanning ${stats.spanning}, counted ${inParts}`,
@@ -129,7 +129,7 @@ function verifyCounters(
   same([ram.freeFrames, ram.totalFrames], [whole.freeFrames, whole.totalFrames], 'frames of the RAM by name');
 }
 
-/** zsmalloc: the table of classes, from locate() of every object. */
+/** Verifies zsmalloc's table of classes, with locate() of every object. */
 function verifyClasses(pool: Zpool, live: readonly Pick<Stored, 'handle' | 'bytes'>[]): void {
   const { classes, spanning, frames } = pool.stats();
   if (classes === undefined) return;
@@ -165,17 +165,17 @@ function verifyClasses(pool: Zpool, live: readonly Pick<Stored, 'handle' | 'byte
   );
 }
 
-/** The table of lists. */
+/** Verifies the table of lists. */
 function verifyLists(row: AllocatorRow, pool: Zpool, { frames }: Recount): void {
   const { lists = [], reserveFrames } = pool.stats();
   const { lists: listsOf } = row;
   if (listsOf === undefined) return must(lists.length === 0, `${lists.length} lists`);
-  // The walk does not tell which frames have work that waits, and are on the list of that instead.
+  // The walk does not show which frames are on list 63, because they have deferred work.
   if (pool.allocator === 'z3fold' && lists[63] !== 0) return;
   const expected = new Array<number>(lists.length).fill(0);
   const count = (list: number): void => void (expected[list] = (expected[list] as number) + 1);
   for (const contents of frames) {
-    // The frame of a page that is kept as it is.
+    // The frame of a raw page.
     if (row.rawFrames && contents.objects[0]?.bytes === PAGE_SIZE) continue;
     listsOf(contents, count);
   }

@@ -1,6 +1,6 @@
-/** What the tests write, without anything of a test runner: processes and workers use it too. */
+/** Contents of slots. It needs no test runner, so that processes and workers can use it too. */
 
-/** Numbers below a limit, the same ones for the same seed. */
+/** Random numbers below a limit: the same numbers for the same seed. */
 export function dice(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {
@@ -9,7 +9,7 @@ export function dice(seed: number): (below: number) => number {
   };
 }
 
-/** Bytes that differ from slot to slot and from one version to the next, of all values. */
+/** Bytes that differ from slot to slot and from version to version, with all byte values. */
 export function content(slot: number, version: number, length: number): Uint8Array {
   const roll = dice(slot * 2654435761 + version * 40503 + 1);
   return Uint8Array.from({ length }, () => roll(256));

@@ -1,6 +1,7 @@
 /**
- * A process that uses a FileStore until it is killed, or kills itself in the middle of that many writes. It says on stdout what
- * it has done, a line of JSON each; the slots are pairs of number and version, for content() of 3000 bytes.
+ * A process that uses a FileStore until it is killed, or that kills itself in the middle of the given write. It prints
+ * a line of JSON for each step that it has done; the slots are pairs of number and version, for content() of 3000
+ * bytes.
  *
  *     node file-child.mjs <path> <sync|async> <seed> <writes>
  */

@@ -1,4 +1,4 @@
-/** FileStore on real files: the suite, the options, what is locked, what a killed process leaves. */
+/** FileStore on real files: the suite, the options, locks, and files that a killed process leaves. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -29,13 +29,13 @@ import { expectContent, expectModel, play, testBackingStore } from './suite.ts';
 
 let folder = '';
 let made = 0;
-/** What a script in a process of its own imports. */
+/** The import of FileStore in a script that runs in its own process. */
 const FILE_STORE = JSON.stringify(pathToFileURL(join(inject('programs'), 'file-store.mjs')));
 
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'compcache-file-'))));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A path where nothing is. */
+/** A path of a file that does not exist. */
 function fresh(): string {
   return join(folder, `store-${made++}`);
 }
@@ -51,7 +51,7 @@ async function openCode(options: unknown): Promise<ErrorCode | 'opened'> {
   }
 }
 
-/** Several files and regions of them, out of order, with holes; one has room for a single slot. */
+/** Several files, with regions out of order and holes between them. One region has room for a single slot. */
 function scattered(): FileStoreOptions['files'] {
   const [a, b] = [fresh(), fresh()];
   return [
@@ -100,7 +100,7 @@ describe('FileStore', () => {
     again.close();
   });
 
-  test('takes as many slots as fit the size, and no byte more', async () => {
+  test('has as many slots as fit the size, and needs no byte more', async () => {
     for (const [size, slots] of [
       ['1MiB', 252],
       [3 * SLOT_BYTES, 1],
@@ -115,7 +115,7 @@ describe('FileStore', () => {
     }
   });
 
-  test('leaves the bytes around its regions alone', async () => {
+  test('does not change the bytes around its regions', async () => {
     const path = fresh();
     writeFileSync(path, new Uint8Array(100_000).fill(0x5a));
     const files = [
@@ -137,13 +137,13 @@ describe('FileStore', () => {
       expect(bytes.subarray(from, to).every((byte) => byte === 0x5a)).toBe(true);
   });
 
-  test("is for its owner's eyes only", async () => {
+  test('creates its file so that only its owner can read and write it', async () => {
     const path = fresh();
     await openCode({ path, slots: 1 });
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
-  test('does with what is there as it is told', async () => {
+  test('handles an existing file as the option existing says', async () => {
     const path = fresh();
     const theirs = fresh();
     writeFileSync(theirs, 'a letter to somebody');
@@ -167,7 +167,7 @@ describe('FileStore', () => {
   });
 
   test.each(['sync', 'async'] as const)(
-    'of another size is begun anew, and the file gets that size, %s',
+    'an existing store of another size is replaced, and the file gets the new size, %s',
     async (mode) => {
       const path = fresh();
       for (const slots of [5, 3, 8]) {
@@ -195,7 +195,7 @@ describe('FileStore', () => {
     },
   );
 
-  test('that cannot be opened leaves no new file behind, and files that were there as they were', async () => {
+  test('an open that fails creates no file, and does not change existing files', async () => {
     const theirs = fresh();
     writeFileSync(theirs, 'a letter to somebody');
     const before = readdirSync(folder);
@@ -234,7 +234,7 @@ describe('FileStore', () => {
           },
           'EIO',
         ],
-        // More than a file may have: ENOSPC, once the region behind the letter has its label.
+        // Larger than a file may be: ENOSPC, after the region behind the foreign content has its label.
         [
           {
             files: [
@@ -261,7 +261,7 @@ describe('FileStore', () => {
     expect(readFileSync(theirs, 'utf8')).toBe('a letter to somebody');
   });
 
-  test('a link to where nothing is yet is followed', async () => {
+  test('follows a symbolic link whose target does not exist yet', async () => {
     const [path, target] = [fresh(), fresh()];
     symlinkSync(target, path);
     expect(await openCode({ path, slots: 1 })).toBe('opened');
@@ -271,7 +271,7 @@ describe('FileStore', () => {
     expect(await openCode({ path: round, slots: 1 })).toBe('EIO');
   });
 
-  test('refuses what is no option', async () => {
+  test('refuses bad options', async () => {
     const path = fresh();
     const region = { path, length: '1MiB' };
     for (const options of [
@@ -354,7 +354,7 @@ describe('FileStore', () => {
     expect(Object.values(asked).every((times) => times === 1)).toBe(true);
   });
 
-  test('the constructor is not for callers', () => {
+  test('the constructor is not public', () => {
     const Open = FileStore as unknown as new (...args: unknown[]) => unknown;
     const Base = Object.getPrototypeOf(FileStore) as typeof Open;
     for (const args of [[], ['sync', {}], [Symbol('compcache'), 'sync', {}]]) {
@@ -363,7 +363,7 @@ describe('FileStore', () => {
     }
   });
 
-  test('what is no file is refused; what cannot be opened is EIO with the cause', async () => {
+  test('refuses a path that is not a file; a file that cannot be opened is EIO with the cause', async () => {
     expect(await openCode({ path: '/dev/null', slots: 1 })).toBe('EINVAL');
     expect(await openCode({ path: folder, slots: 1 })).toBe('EINVAL');
     expect(await openCode({ path: `${folder}/`, slots: 1 })).toBe('EINVAL');
@@ -377,7 +377,7 @@ describe('FileStore', () => {
     expect(error).toMatchObject({ code: 'EIO', cause: { code: 'ENOENT' } });
   });
 
-  test('keeps no file open that it has refused or closed', async () => {
+  test('keeps no file open after it was refused or closed', async () => {
     const descriptors = (): number => readdirSync('/proc/self/fd').length;
     const theirs = fresh();
     writeFileSync(theirs, 'a letter to somebody');
@@ -402,7 +402,7 @@ describe('FileStore', () => {
 });
 
 describe('a file that is open in a store', () => {
-  test('is EBUSY for a second, by whatever name, and free again after close', async () => {
+  test('cannot be opened a second time, under any name (EBUSY), until it is closed', async () => {
     const path = fresh();
     const names = [path, `${path}-symbolic`, `${path}-hard`, pathToFileURL(path)];
     const store = await FileStore.open({ path, slots: 4 });
@@ -437,7 +437,10 @@ describe('a file that is open in a store', () => {
 
 // ── killed processes ─────────────────────────────────────────────────────────
 
-/** Runs a store in a process until `when` says so (it is killed then), or it has killed itself. @returns what it has said */
+/**
+ * Runs a store in a process. Kills the process when `when` returns true, unless it kills itself first. @returns the
+ * lines that it printed
+ */
 function killedProcess(
   args: readonly (string | number)[],
   when: (line: Line, count: number) => boolean,
@@ -459,7 +462,10 @@ function killedProcess(
   });
 }
 
-/** After a kill: exactly the slots of the last close, or of the one under way, or a refusal, but with the default a new store; and no lock is left. */
+/**
+ * After a kill: the store has the slots of the last close (or of the close that was running), or it is refused, but the
+ * default option makes a new store. No lock is left.
+ */
 async function expectAllOrNothing(path: string, lines: readonly Line[]): Promise<'opened' | 'refused'> {
   const code = await openCode({ path, slots: 64, existing: 'reopen' });
   if (code !== 'opened') {
@@ -482,24 +488,27 @@ async function expectAllOrNothing(path: string, lines: readonly Line[]): Promise
 }
 
 describe.each(['sync', 'async'] as const)('after SIGKILL, %s', (mode) => {
-  test.each([1, 17, 70])('in the middle of write %i the store is refused, or begun anew', async (writes) => {
+  test.each([1, 17, 70])('in write %i: the store is refused, or a new one is made', async (writes) => {
     const path = fresh();
     const lines = await killedProcess([path, mode, writes, writes], () => false);
     expect(lines.at(-1)?.did).toBe('open');
     expect(await expectAllOrNothing(path, lines)).toBe('refused');
   });
 
-  test.each([1, 2, 3, 4, 5, 6])('at about a close, run %i: the slots of a close, or a refusal', async (run) => {
-    const path = fresh();
-    const lines = await killedProcess(
-      [path, mode, run, 0],
-      ({ did }, count) => count >= 3 * run && did === (run % 2 === 0 ? 'closing' : 'open'),
-    );
-    await expectAllOrNothing(path, lines);
-  });
+  test.each([1, 2, 3, 4, 5, 6])(
+    'near a close, run %i: the store has the slots of a close, or is refused',
+    async (run) => {
+      const path = fresh();
+      const lines = await killedProcess(
+        [path, mode, run, 0],
+        ({ did }, count) => count >= 3 * run && did === (run % 2 === 0 ? 'closing' : 'open'),
+      );
+      await expectAllOrNothing(path, lines);
+    },
+  );
 });
 
-/** A process that has a store open, and does something then. */
+/** A process that opens a store, and then runs `then`. */
 async function owner(path: string, then: string): Promise<ChildProcess> {
   const script = `import { FileStore } from ${FILE_STORE}; const store = await FileStore.open({ path: ${JSON.stringify(path)}, slots: 4 }); console.log('open'); ${then}`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
@@ -513,23 +522,26 @@ async function owner(path: string, then: string): Promise<ChildProcess> {
 test.each([
   ['idle', 'setInterval(() => {}, 1e6);'],
   ['busy', 'for (;;) store.write(0, new Uint8Array(9));'],
-])('a store of another process, %s, is EBUSY with its number until that is killed', async (_, then) => {
-  const path = fresh();
-  const child = await owner(path, then);
-  for (const name of [path, pathToFileURL(path)]) {
-    const error = await rejected(
-      { code: 'EBUSY', op: 'FileStore.open', says: path },
-      FileStore.open({ path: name, slots: 4 }),
-    );
-    expect(error.message).toContain(`process ${child.pid}`);
-  }
-  child.kill('SIGKILL');
-  await new Promise((resolve) => child.on('exit', resolve));
-  expect(await openCode({ path, slots: 4, existing: 'reopen' })).toBe('EUCLEAN');
-  expect(await openCode({ path, slots: 4 })).toBe('opened');
-});
+])(
+  'a store that another process has open, %s, is EBUSY with its process number until the process is killed',
+  async (_, then) => {
+    const path = fresh();
+    const child = await owner(path, then);
+    for (const name of [path, pathToFileURL(path)]) {
+      const error = await rejected(
+        { code: 'EBUSY', op: 'FileStore.open', says: path },
+        FileStore.open({ path: name, slots: 4 }),
+      );
+      expect(error.message).toContain(`process ${child.pid}`);
+    }
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.on('exit', resolve));
+    expect(await openCode({ path, slots: 4, existing: 'reopen' })).toBe('EUCLEAN');
+    expect(await openCode({ path, slots: 4 })).toBe('opened');
+  },
+);
 
-test('one that cannot have a file takes it from nobody: two that open at once, again and again', async () => {
+test('of several stores that open one file at the same time, at most one opens; the others do not take its lock', async () => {
   for (let round = 0; round < 20; round++) {
     const path = fresh();
     const opened = await Promise.allSettled([

@@ -1,4 +1,4 @@
-/** KeyvStore on a real Redis that dies and comes back, with Keyv 5 and 6. */
+/** KeyvStore on a real Redis that is killed and restarted, with Keyv 5 and 6. */
 import KeyvRedis from '@keyv/redis';
 import { Keyv } from 'keyv';
 import { Keyv as Keyv6 } from 'keyv6';
@@ -37,7 +37,8 @@ describe('KeyvStore on Redis', () => {
     ['Keyv on Redis', () => new Keyv(adapter())],
     ['Keyv on Redis, without its own prefix', () => new Keyv({ store: adapter(), useKeyPrefix: false, namespace: '' })],
     ['Redis without Keyv', () => adapter() as KeyvLike],
-    // Its 'error' events throw where nobody listens, as Node's do: after close the application must.
+    // Keyv 6 throws its 'error' events when nobody listens, as Node's emitters do. After close, the application must
+    // listen.
     ['Keyv 6 on Redis', () => new Keyv6({ store: adapter() }).on('error', () => {}) as Keyv6],
     [
       'Keyv on Redis that throws',
@@ -54,13 +55,13 @@ describe('KeyvStore on Redis', () => {
     });
   }
 
-  test('without a serializer it is refused at once: the adapter takes no objects', async () => {
+  test('is refused at once when Keyv has no serializer: the adapter takes no objects', async () => {
     expect(await openCode(new Keyv({ store: adapter(), serialize: undefined, deserialize: undefined } as object))).toBe(
       'EIO',
     );
   });
 
-  test('without memory it is ENOSPC, and takes pages again with it', async () => {
+  test('gives ENOSPC when Redis has no memory, and works again when it has', async () => {
     const redis = adapter();
     const store = await KeyvStore.open(new Keyv(redis), { prefix: 'memory:' });
     const client = await redis.getClient();
@@ -82,7 +83,7 @@ describe('KeyvStore on Redis', () => {
   });
 
   test.each(remotes)(
-    'killed and restarted, %s: EIO while it is dead, never ENOENT, then it works again',
+    'Redis killed and restarted, %s: EIO while it is dead, never ENOENT, then the store works again',
     async (_, make) => {
       const store = await KeyvStore.open(make(), { prefix: 'killed:', timeout: 300 });
       await store.write(0, content(0, 1, 1000));
@@ -96,7 +97,7 @@ describe('KeyvStore on Redis', () => {
         expect(await codeOf(store, () => store.free(slot))).toBe('EIO');
       }
       await server.restart();
-      // The client tries again in its own time.
+      // The Redis client decides when it connects again.
       let code: string;
       do
         code = await store.write(5, content(5, 1, 1000)).then(
@@ -112,7 +113,7 @@ describe('KeyvStore on Redis', () => {
     },
   );
 
-  test('that does not answer is EIO after the timeout', async () => {
+  test('gives EIO after the timeout when Redis does not answer', async () => {
     const store = await KeyvStore.open(new Keyv(adapter()), { prefix: 'paused:', timeout: 100 });
     await store.write(0, content(0, 1, 1000));
     server.pause(true);
@@ -125,7 +126,7 @@ describe('KeyvStore on Redis', () => {
     await expectContent(store, 0, content(0, 1, 1000));
   });
 
-  test('that is dead from the beginning cannot be opened, and can when it lives', async () => {
+  test('cannot be opened while Redis is dead, and can be when it runs', async () => {
     await server.kill();
     const redis = new KeyvRedis<unknown>({ url: server.url, socket: { reconnectStrategy: false } });
     adapters.push(redis);

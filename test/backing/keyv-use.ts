@@ -1,9 +1,9 @@
-/** What the tests of KeyvStore share, with and without Redis. */
+/** Helpers for the tests of KeyvStore, with and without Redis. */
 import { afterAll, beforeAll, expect } from 'vitest';
 import { KeyvStore, type KeyvLike, type KeyvStoreOptions } from '../../bindings/backing/keyv.ts';
 import type { CompcacheError } from '../../bindings/errors.ts';
 
-/** 'opened', or the code of why not. */
+/** 'opened', or the code of the error. */
 export async function openCode(keyv: unknown, options?: KeyvStoreOptions): Promise<string> {
   return KeyvStore.open(keyv as KeyvLike, options).then(
     () => 'opened',
@@ -11,7 +11,7 @@ export async function openCode(keyv: unknown, options?: KeyvStoreOptions): Promi
   );
 }
 
-/** To be called once in each file: no rejection and no 'error' event may come through to the process. */
+/** Call it once in each file: it fails the tests when a rejection or an 'error' event reaches the process. */
 export function watchStrays(): void {
   const strays: unknown[] = [];
   const stray = (error: unknown): void => void strays.push(error);

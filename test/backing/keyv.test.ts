@@ -1,4 +1,7 @@
-/** KeyvStore on a Map, and on adapters that fail in every way; with Keyv 5 and 6. On a real Redis: keyv-redis.test.ts. */
+/**
+ * KeyvStore on a Map, and on adapters that fail in different ways; with Keyv 5 and 6. keyv-redis.test.ts tests it on a
+ * real Redis.
+ */
 import { EventEmitter } from 'node:events';
 import { Keyv } from 'keyv';
 import { Keyv as Keyv6 } from 'keyv6';
@@ -36,7 +39,7 @@ for (const [name, make] of locals) {
 }
 
 describe('KeyvStore', () => {
-  test('keeps each slot under its prefix and number, and leaves nothing else behind', async () => {
+  test('keeps each slot under its prefix and number, and leaves no other entry behind', async () => {
     const map = new Map<string, string>();
     const one = await KeyvStore.open(map);
     const two = await KeyvStore.open(map, { prefix: 'other/' });
@@ -53,7 +56,7 @@ describe('KeyvStore', () => {
     expect(await (await KeyvStore.open(map)).read(4294967294, into)).toBe(3);
   });
 
-  test('keeps entries for ever, whatever time to live the instance has', async () => {
+  test('keeps entries without limit of time, even when the Keyv instance has a time to live', async () => {
     for (const keyv of [new Keyv({ ttl: 1 }), new Keyv6({ ttl: 1 })]) {
       const store = await KeyvStore.open(keyv);
       await store.write(0, content(0, 1, 100));
@@ -82,7 +85,7 @@ describe('KeyvStore', () => {
     }
   });
 
-  test('prefixes that begin alike keep apart', async () => {
+  test('stores whose prefixes begin alike do not mix their entries', async () => {
     const map = new Map<string, string>();
     const prefixes = ['', '1', '11', 'c:', 'c:1', 'c:12', 'c:0', 'c:00000000', 'c:1234567890'];
     const slots = [0, 1, 2, 11, 12, 111, 1234567890, 4294967294];
@@ -93,7 +96,7 @@ describe('KeyvStore', () => {
       for (const slot of slots) await expectContent(store, slot, content(slot, i, 50));
   });
 
-  test('the constructor is not for callers; options are read once', async () => {
+  test('the constructor is not public; options are read once', async () => {
     const Open = KeyvStore as unknown as new (...args: unknown[]) => unknown;
     for (const args of [[], [{}, 'x', 1], [Symbol('compcache'), {}, 'x', 1, 1]])
       fault({ code: 'EINVAL', op: 'new KeyvStore', says: 'KeyvStore.open' }, () => new Open(...args));
@@ -106,7 +109,7 @@ describe('KeyvStore', () => {
     expect(asked.sort()).toEqual(['prefix', 'slots', 'timeout']);
   });
 
-  test('only CompcacheErrors come out of a Keyv that does what it likes', async () => {
+  test('throws only CompcacheErrors, however the Keyv instance behaves', async () => {
     const no = (): never => {
       throw Object.defineProperty({}, 'message', {
         get() {
@@ -146,7 +149,7 @@ describe('KeyvStore', () => {
     await store.close();
   });
 
-  test('open keeps to its timeout, whichever of its calls hangs or lags, and leaves no entry when that comes later', async () => {
+  test('open ends at its timeout when one of its calls hangs or is slow, and leaves no entry when that call ends later', async () => {
     for (const only of ['get', 'set', 'delete', undefined]) {
       const adapter = new BadAdapter();
       Object.assign(adapter, { failure: only === undefined ? 'lag' : 'hang', only });
@@ -156,7 +159,7 @@ describe('KeyvStore', () => {
         KeyvStore.open(adapter as KeyvLike, { timeout: 200 }),
       );
       expect(error.message).toContain('no answer');
-      // The timers are the test's subject: twice the timeout is what it was.
+      // This test measures time, because it is about timers: an open must not take twice the timeout.
       expect(performance.now() - start).toBeLessThan(390);
       adapter.resume();
       for (let turn = 0; turn < 100 && (adapter.entries.size > 0 || adapter.listenerCount('error') > 0); turn++)
@@ -165,7 +168,7 @@ describe('KeyvStore', () => {
     }
   });
 
-  test('refuses an instance that hides its failures, one of before 5.5', async () => {
+  test('refuses a Keyv instance older than 5.5 that hides its failures', async () => {
     const old = (throwOnErrors: boolean): object => ({
       store: new Map(),
       throwOnErrors,
@@ -177,7 +180,7 @@ describe('KeyvStore', () => {
     expect(await openCode(old(true))).toBe('EIO');
   });
 
-  test('an entry of somebody else is EIO', async () => {
+  test('an entry that another program wrote is EIO', async () => {
     const map = new Map<string, unknown>();
     const store = await KeyvStore.open(map);
     for (const value of ['not base64 §', '', 7, {}, new Uint8Array(5), btoa('x'.repeat(SLOT_BYTES + 1))]) {
@@ -186,7 +189,7 @@ describe('KeyvStore', () => {
     }
   });
 
-  test('refuses at once what mangles text', async () => {
+  test('open refuses a Keyv that changes the values', async () => {
     expect(await openCode(new Keyv({ serialize: () => '{}' }))).toBe('EIO');
   });
 });
@@ -195,13 +198,16 @@ describe('KeyvStore', () => {
 
 type Failure = 'throw' | 'reject' | 'emit' | 'hang' | 'lag';
 
-/** Milliseconds of a call that lags. */
+/** Milliseconds until a slow call is answered. */
 const LAG = 90;
 
-/** An adapter on a Map whose calls fail in a certain way while `failure` is set. It is a Node emitter: without a listener an 'error' event throws. */
+/**
+ * An adapter on a Map whose calls fail in a given way while `failure` is set. It is a Node emitter: it throws an
+ * 'error' event that nobody listens to.
+ */
 class BadAdapter extends EventEmitter {
   failure: Failure | undefined;
-  /** Kinds of calls that fail; all unless given. */
+  /** The kind of calls that fail; all calls when undefined. */
   only: string | undefined;
   calls = 0;
   readonly entries = new Map<string, unknown>();
@@ -224,7 +230,7 @@ class BadAdapter extends EventEmitter {
     this.entries.clear();
   }
 
-  /** Lets the calls that hang happen now. */
+  /** Carries out the calls that hang. */
   resume(): void {
     this.failure = undefined;
     for (const go of this.#hanging.splice(0)) go();
@@ -264,7 +270,7 @@ describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
   });
 
   test.each(['throw', 'reject', 'emit', 'hang'] as const)(
-    'by %s: EIO for every call, and never ENOENT; it works again afterwards',
+    'by %s: EIO for every call, never ENOENT; the store works again afterwards',
     async (failure) => {
       adapter.failure = failure;
       for (const slot of [0, 1]) {
@@ -287,12 +293,12 @@ describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
     },
   );
 
-  test.each(['throw', 'reject', 'emit'] as const)('by %s: it cannot be opened', async (failure) => {
+  test.each(['throw', 'reject', 'emit'] as const)('by %s: the store cannot be opened', async (failure) => {
     for (const only of ['get', 'set', 'delete']) {
       const bad = new BadAdapter();
       Object.assign(bad, { failure, only });
       expect(await openCode(wrap(bad))).toBe('EIO');
-      expect(bad.listenerCount('error')).toBeLessThanOrEqual(1); // Keyv's own
+      expect(bad.listenerCount('error')).toBeLessThanOrEqual(1); // the listener of Keyv
     }
   });
 
@@ -306,7 +312,7 @@ describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
     await expectContent(store, 0, content(0, 1, 100));
   });
 
-  test('the next call on a slot waits for one that was given up, and is not made once it is given up itself', async () => {
+  test('a call on a slot waits for an earlier call that timed out; when it times out itself, it is never made', async () => {
     adapter.failure = 'hang';
     expect(await codeOf(store, () => store.write(0, content(0, 2, 100)))).toBe('EIO');
     const calls = adapter.calls;
@@ -319,8 +325,8 @@ describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
     await expectContent(store, 0, content(0, 4, 100));
   });
 
-  test('an error event between calls, and after close, harms nobody', async () => {
-    adapter.on('error', () => {}); // the application's own, for after close
+  test('an error event between calls, or after close, has no effect', async () => {
+    adapter.on('error', () => {}); // the listener of the application, for events after close
     adapter.emit('error', new Error('reconnecting'));
     await expectContent(store, 0, content(0, 1, 100));
     expect(await codeOf(store, () => store.read(1, into))).toBe('ENOENT');
@@ -333,7 +339,7 @@ describe.each(wraps)('an adapter that fails, %s', (_, wrap) => {
   });
 });
 
-test('an adapter that says nothing of an entry it did not delete is EIO', async () => {
+test('free is EIO when the adapter does not delete the entry and reports no error', async () => {
   const map = new Map<string, string>();
   const store = await KeyvStore.open({
     get: (key) => map.get(key),

@@ -1,26 +1,26 @@
-/** Media in memory that fail as told, and remember what was done to them. */
+/** Media in memory that fail on request, and record all writes and flushes. */
 import type { Medium } from '../../bindings/backing/medium.ts';
 import type { MaybePromise } from '../../bindings/backing/types.ts';
 
 /** A write, or a flush of all writes before it. */
-export type Deed = { at: number; bytes: Uint8Array } | 'flush';
+export type Operation = { at: number; bytes: Uint8Array } | 'flush';
 
 export class TestMedium implements Medium {
   bytes: Uint8Array;
   /** Writes and flushes, in order. */
-  deeds: Deed[] = [];
-  /** Bytes that a single read or write moves at most. */
+  operations: Operation[] = [];
+  /** The most bytes that one read or write moves. */
   most = Infinity;
-  /** Bytes that there is room for. */
+  /** The size that the medium cannot exceed. */
   room = Infinity;
-  /** What the next calls of a kind throw; a write takes `torn` bytes before. */
+  /** The errors of the next calls of each kind; a write that fails has written `torn` bytes before. */
   fails: { read?: Error; write?: Error; flush?: Error; close?: Error; resize?: Error } = {};
   torn = 0;
-  /** Whether what fails does so once only. */
+  /** True when each error is thrown only once. */
   failsOnce = false;
-  /** Comes before each call. */
+  /** Called before each call. */
   before: () => void = () => {};
-  /** What reads and writes say that they have moved, whatever it was. */
+  /** The count that reads and writes return in place of the real one. */
   says: number | undefined;
   closed = 0;
   readonly #async: boolean;
@@ -66,7 +66,7 @@ export class TestMedium implements Medium {
   flush(): MaybePromise<void> {
     return this.#answer(() => {
       if (this.fails.flush) throw this.fails.flush;
-      this.deeds.push('flush');
+      this.operations.push('flush');
     });
   }
 
@@ -81,7 +81,7 @@ export class TestMedium implements Medium {
     if (bytes.length === 0) return;
     this.#grow(Math.max(this.bytes.length, at + bytes.length));
     this.bytes.set(bytes, at);
-    this.deeds.push({ at, bytes });
+    this.operations.push({ at, bytes });
   }
 
   #grow(length: number): void {
@@ -90,7 +90,7 @@ export class TestMedium implements Medium {
     this.bytes = grown;
   }
 
-  /** Answers as the mode says. */
+  /** Returns a value or a promise, as the mode wants. */
   #answer<T>(call: () => T): MaybePromise<T> {
     this.before();
     return this.#async ? Promise.resolve().then(call) : call();

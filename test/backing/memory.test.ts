@@ -12,7 +12,7 @@ testBackingStore({
 });
 
 describe('MemoryStore', () => {
-  test('counts slots and bytes', () => {
+  test('counts slots in use and bytes', () => {
     const store = new MemoryStore();
     expect([store.slots, store.used, store.bytes]).toEqual([undefined, 0, 0]);
     store.write(4294967294, new Uint8Array(100));
@@ -78,7 +78,7 @@ describe('MemoryStore', () => {
     }
   });
 
-  test('without slots there are 2^32 - 1', () => {
+  test('has 2^32 - 1 slots when no number is given', () => {
     expect(errorOf(() => new MemoryStore().write(0xffffffff, new Uint8Array(1))).code).toBe('ENOSPC');
   });
 

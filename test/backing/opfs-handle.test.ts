@@ -1,4 +1,4 @@
-/** OpfsStore on handles that are made up: what hosts other than a dedicated worker say, and what a browser says when it fails. */
+/** OpfsStore on fake handles: hosts other than a dedicated worker, and the errors of a browser. */
 import { describe, expect, test } from 'vitest';
 import { bytesFor } from '../../bindings/backing/geometry.ts';
 import { OpfsStore, type OpfsStoreOptions } from '../../bindings/backing/opfs.ts';
@@ -39,7 +39,7 @@ describe('OpfsStore', () => {
   const open = (handle: unknown): Promise<OpfsStore> => OpfsStore.open({ handle: handle as Handle, slots: 4 });
   const op = 'OpfsStore.open';
 
-  test('is ENODEV where there is no such file system, or no synchronous access', async () => {
+  test('is ENODEV where the host has no such file system, or no synchronous access', async () => {
     if (globalThis.navigator?.storage === undefined)
       await rejected({ code: 'ENODEV', op }, OpfsStore.open({ name: 'x', slots: 4 }));
     await rejected({ code: 'ENODEV', op, says: 'worker' }, open({ kind: 'file' }));
@@ -51,7 +51,7 @@ describe('OpfsStore', () => {
     ['InvalidStateError', 'ENODEV'],
     ['NotFoundError', 'EIO'],
     ['QuotaExceededError', 'ENOSPC'],
-  ] as const)('%s is %s', async (name, code) => {
+  ] as const)('a %s of the browser is %s', async (name, code) => {
     const cause = new DOMException('no', name);
     const error = await rejected(
       { code, op },
@@ -60,7 +60,7 @@ describe('OpfsStore', () => {
     expect(error.cause).toBe(cause);
   });
 
-  test('an access that throws when it is asked for a then is EIO, or works, whichever time that is', async () => {
+  test('an access handle whose then throws when it is read is EIO, or the store works', async () => {
     for (const nth of [1, 2, 3]) {
       let asked = 0;
       const access = {
@@ -81,7 +81,7 @@ describe('OpfsStore', () => {
     }
   });
 
-  test('closes the file that it refuses', async () => {
+  test('closes a file that it refuses', async () => {
     const medium = new TestMedium('sync', new Uint8Array(100));
     await rejected({ code: 'EUCLEAN', op, says: 'not from compcache' }, open(handleOf(medium)));
     medium.bytes = new Uint8Array(0);
@@ -90,7 +90,7 @@ describe('OpfsStore', () => {
     expect(medium.closed).toBe(2);
   });
 
-  test('a short write and then none is ENOSPC, and one that takes nothing', async () => {
+  test('a write that ends short is ENOSPC, and so is one that writes no byte', async () => {
     const medium = new TestMedium();
     const store = await open(
       handleOf(medium, {
@@ -104,7 +104,7 @@ describe('OpfsStore', () => {
     await expectContent(store, 0, content(0, 1, SLOT_BYTES));
   });
 
-  test('begins anew what was not closed, or has another size, unless told otherwise', async () => {
+  test('makes a new store when the old one was not closed or has another size, unless existing: reopen', async () => {
     const medium = new TestMedium();
     const at = async (options: Partial<OpfsStoreOptions>): Promise<number> =>
       (await OpfsStore.open({ handle: handleOf(medium), slots: 4, ...options })).used;
@@ -118,7 +118,7 @@ describe('OpfsStore', () => {
     expect(medium.bytes.length).toBe(bytesFor(3));
   });
 
-  test('only CompcacheErrors come out of handles that do what they like', async () => {
+  test('throws only CompcacheErrors, however the handle behaves', async () => {
     const no = (): never => {
       throw Object.defineProperty({}, 'message', {
         get() {
@@ -147,7 +147,7 @@ describe('OpfsStore', () => {
     expect(await codeOf(store, () => store.read(0, new Uint8Array(SLOT_BYTES)))).toBe('EIO');
   });
 
-  test('the constructor is not for callers; options are read once', async () => {
+  test('the constructor is not public; options are read once', async () => {
     const Open = OpfsStore as unknown as new (...args: unknown[]) => unknown;
     for (const args of [[], [{}], [Symbol('compcache'), {}]])
       fault({ code: 'EINVAL', op: 'new OpfsStore', says: 'OpfsStore.open' }, () => new Open(...args));
@@ -161,11 +161,11 @@ describe('OpfsStore', () => {
     expect([store.slots, asked]).toEqual([2, 1]);
   });
 
-  test('a truncate that does nothing is ENOSPC', async () => {
+  test('a truncate without effect is ENOSPC', async () => {
     await rejected({ code: 'ENOSPC', op }, open(handleOf(new TestMedium(), { truncate: () => {} })));
   });
 
-  test("a write that says a number of Chromium's is ENOSPC where that means so, otherwise EIO", async () => {
+  test("a write that returns one of Chromium's error numbers is ENOSPC when the number means that, otherwise EIO", async () => {
     const medium = new TestMedium();
     const store = await open(handleOf(medium));
     for (const [count, code] of [

@@ -1,4 +1,4 @@
-/** A dedicated worker with OPFS stores, which do as messages say. */
+/** A dedicated worker with OPFS stores, on which it makes the calls that messages ask for. */
 import { OpfsStore, type OpfsStoreOptions } from '../../bindings/backing/opfs.ts';
 import { CompcacheError } from '../../bindings/errors.ts';
 import { content } from './content.ts';
@@ -14,7 +14,7 @@ export type Request =
 export interface Reply {
   id: number;
   value?: unknown;
-  /** The bytes of a read. */
+  /** The bytes that a read gave. */
   bytes?: Uint8Array;
   error?: { code: string; op: string; message: string };
 }
@@ -25,7 +25,7 @@ function storeOf(store: number): OpfsStore {
   return stores.get(store) as OpfsStore;
 }
 
-/** What a store of this kind must return: a value, at once. */
+/** The result of a synchronous store: it must not be a promise. */
 function atOnce(value: unknown): unknown {
   if (value instanceof Promise) throw new Error('a sync store must not return a promise');
   return value;

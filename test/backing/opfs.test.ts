@@ -1,4 +1,6 @@
-/** OpfsStore in Chromium: the suite through a worker, two handles on one file, a full disk, a worker that is ended. */
+/**
+ * OpfsStore in Chromium: the suite through a worker, two handles on one file, a full disk, a worker that is terminated.
+ */
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { cdp } from 'vitest/browser';
 import { bytesFor } from '../../bindings/backing/geometry.ts';
@@ -41,7 +43,7 @@ class Remote {
   }
 }
 
-/** A store in a worker, as an asynchronous one here. */
+/** A store in a worker, which tests use as an asynchronous store. */
 class RemoteStore implements BackingStore {
   readonly mode = 'async';
   readonly slots: number;
@@ -146,7 +148,7 @@ describe('OpfsStore', () => {
     await root.removeEntry(`${name}-folder`);
   });
 
-  test('that cannot be opened leaves no new file behind', async () => {
+  test('an open that fails creates no file', async () => {
     const root = await navigator.storage.getDirectory();
     const there = async (): Promise<boolean> =>
       root.getFileHandle(name).then(
@@ -183,7 +185,7 @@ describe('OpfsStore', () => {
     expect((await RemoteStore.open(remote, { name: `${name}-2`, slots: 4 })).used).toBe(1);
   });
 
-  test('is EBUSY while another store has the file, here or in another worker', async () => {
+  test('is EBUSY while another store has the file open, here or in another worker', async () => {
     const store = await RemoteStore.open(remote, { name: fresh(), slots: 4 });
     expect(await openCode({ name, slots: 4 })).toBe('EBUSY');
     const other = new Remote();
@@ -193,20 +195,20 @@ describe('OpfsStore', () => {
     other.end();
   });
 
-  test("of a worker that was ended is not busy: existing: 'reopen' refuses it, unless given it is begun anew", async () => {
+  test("after its worker was terminated the file is not busy: existing: 'reopen' refuses it, the default makes a new store", async () => {
     const other = new Remote();
     const store = await RemoteStore.open(other, { name: fresh(), slots: 4 });
     await store.write(0, content(0, 1, 100));
     other.end();
     let code: string;
     do code = await openCode({ name, slots: 4, existing: 'reopen' });
-    while (code === 'EBUSY'); // the browser takes the handle away in its own time
+    while (code === 'EBUSY'); // the browser closes the handle some time later
     expect(code).toBe('EUCLEAN');
     expect(await openCode({ name, slots: 4 })).toBe('opened');
     expect(await openCode({ name, slots: 4, existing: 'reopen' })).toBe('opened');
   });
 
-  test('does with what is there as it is told', async () => {
+  test('handles an existing file as the option existing says', async () => {
     await remote.ask({ call: 'putBytes', name: fresh(), bytes: new TextEncoder().encode("somebody else's") });
     for (const [existing, code] of [
       [undefined, 'EUCLEAN'],
@@ -226,7 +228,7 @@ describe('OpfsStore', () => {
     expect(await openCode({ name, slots: 4 })).toBe('opened');
   });
 
-  test('is ENOSPC beyond the quota, and a smaller one can be opened', async () => {
+  test('is ENOSPC beyond the quota; a smaller store can be opened then', async () => {
     const quota = (bytes?: number): Promise<unknown> =>
       cdp().send('Storage.overrideQuotaForOrigin', {
         origin: location.origin,

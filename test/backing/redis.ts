@@ -17,7 +17,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Whether somebody answers PING there. */
+/** Whether a server answers PING on this port. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
@@ -53,7 +53,7 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it, on the same port as before. Fails loudly where there is no redis-server. */
+  /** Starts the server on the same port as before. Throws when there is no redis-server. */
   async restart(): Promise<void> {
     const child = spawn(
       SERVER,
@@ -86,7 +86,7 @@ export class RedisServer {
     await once(child, 'exit');
   }
 
-  /** Stops answering, or answers again, without losing a connection. */
+  /** Stops the server from answering, or lets it answer again; connections stay open. */
   pause(paused: boolean): void {
     this.#child?.kill(paused ? 'SIGSTOP' : 'SIGCONT');
   }

@@ -1,4 +1,4 @@
-/** What every backing store does, whatever it lies on. Portable. */
+/** The contract of a backing store, as tests that every store passes. Portable. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SLOT_BYTES, type BackingStore } from '../../bindings/backing/types.ts';
 import { CompcacheError, type ErrorCode } from '../../bindings/errors.ts';
@@ -9,13 +9,13 @@ import { content, dice } from './content.ts';
 export interface Row {
   name: string;
   mode: BackingStore['mode'];
-  /** The class, as errors name it. */
+  /** The name of the class, as errors have it. */
   type: string;
-  /** Opens an empty store with so many slots. */
+  /** Opens an empty store with this number of slots. */
   open(slots: number): Promise<BackingStore>;
-  /** Whether calls go to the store by messages, so that it never sees an array of the caller's. */
+  /** True when calls go to the store as messages, so that it never sees an array of the caller. */
   remote?: boolean;
-  /** Removes what open has made. */
+  /** Removes the files that open made. */
   remove?(): Promise<void> | void;
 }
 
@@ -34,7 +34,7 @@ function shrinkable(bytes: Uint8Array): { array: Uint8Array; buffer: { resize(by
 }
 const SIZES = [1, 31, 32, 33, 511, 512, 2000, 4095, 4096, 4097, SLOT_BYTES - 1, SLOT_BYTES];
 
-/** The code of a call that must fail, thrown or rejected as the mode says. */
+/** The code of a call that must fail. The error is thrown or rejected, as the mode wants. */
 export async function codeOf(store: BackingStore, call: () => unknown): Promise<ErrorCode> {
   let value: unknown;
   try {
@@ -55,7 +55,7 @@ export async function codeOf(store: BackingStore, call: () => unknown): Promise<
   );
 }
 
-/** What a slot holds, which must begin with these bytes. */
+/** Requires that a slot begins with these bytes. */
 export async function expectContent(store: BackingStore, slot: number, bytes: Uint8Array): Promise<void> {
   const into = new Uint8Array(SLOT_BYTES).fill(0xa5);
   const count = await store.read(slot, into);
@@ -64,7 +64,7 @@ export async function expectContent(store: BackingStore, slot: number, bytes: Ui
   expect(into.subarray(0, bytes.length), `slot ${slot}`).toEqual(bytes);
 }
 
-/** Random calls against a Map. @returns what the store must hold now */
+/** Random calls, compared with a Map. @returns the content that the store must have now */
 export async function play(
   store: BackingStore,
   slots: number,
@@ -95,7 +95,7 @@ export async function play(
   return model;
 }
 
-/** Every slot holds what the model says, or nothing. */
+/** Requires that every slot holds what the model has, or nothing. */
 export async function expectModel(
   store: BackingStore,
   slots: number,
@@ -122,19 +122,19 @@ export function testBackingStore(row: Row): void {
       await row.remove?.();
     });
 
-    test('says its mode and its slots', () => {
+    test('has its mode and its number of slots as properties', () => {
       expect(store.mode).toBe(row.mode);
       expect(store.slots).toBe(SLOTS);
     });
 
-    test('a new one holds nothing: reading and freeing are ENOENT', async () => {
+    test('a new store is empty: read and free are ENOENT', async () => {
       for (const slot of [0, 1, SLOTS - 1]) {
         expect(await codeOf(store, () => store.read(slot, into))).toBe('ENOENT');
         expect(await codeOf(store, () => store.free(slot))).toBe('ENOENT');
       }
     });
 
-    test('gives back what was written, of every size, in the first and the last slot', async () => {
+    test('reads what was written, of every size, in the first and the last slot', async () => {
       for (const slot of [0, SLOTS - 1]) {
         for (const size of SIZES) {
           const bytes = content(slot, size, size);
@@ -148,7 +148,7 @@ export function testBackingStore(row: Row): void {
       }
     });
 
-    test('no byte is changed on the way', async () => {
+    test('keeps every byte value', async () => {
       const bytes = Uint8Array.from({ length: 4096 }, (_, i) => ((i >> 8) & 1 ? 255 - i : i));
       await store.write(3, bytes);
       await expectContent(store, 3, bytes);
@@ -158,7 +158,7 @@ export function testBackingStore(row: Row): void {
       }
     });
 
-    test('a slot that was freed holds nothing, and can be written again', async () => {
+    test('a freed slot is empty, and can be written again', async () => {
       await store.write(7, content(7, 1, 100));
       await store.free(7);
       expect(await codeOf(store, () => store.read(7, into))).toBe('ENOENT');
@@ -167,7 +167,7 @@ export function testBackingStore(row: Row): void {
       await expectContent(store, 7, content(7, 2, 200));
     });
 
-    test('all slots can be full, each with its own', async () => {
+    test('all slots can be full, each with its own content', async () => {
       for (let slot = 0; slot < SLOTS; slot++) await store.write(slot, content(slot, 1, SLOT_BYTES));
       for (let slot = 1; slot < SLOTS; slot += 2) await store.free(slot);
       for (let slot = 0; slot < SLOTS; slot++) {
@@ -187,7 +187,7 @@ export function testBackingStore(row: Row): void {
       expect(await codeOf(store, () => store.read(3, into))).toBe('ENOENT');
     });
 
-    test('the bytes are copied: changing a buffer afterwards changes nothing', async () => {
+    test('copies the bytes: changing a buffer after the call has no effect', async () => {
       const bytes = content(5, 1, 1000);
       await store.write(5, bytes);
       bytes.fill(0);
@@ -197,7 +197,7 @@ export function testBackingStore(row: Row): void {
       await expectContent(store, 5, content(5, 1, 1000));
     });
 
-    test('parts of buffers do, and nothing outside them is touched', async () => {
+    test('takes a part of a buffer, and does not touch the bytes outside', async () => {
       const around = new Uint8Array(SLOT_BYTES + 200).fill(0x5a);
       around.set(content(6, 1, 300), 50);
       await store.write(6, around.subarray(50, 350));
@@ -208,7 +208,7 @@ export function testBackingStore(row: Row): void {
       expect(room.subarray(100 + SLOT_BYTES).every((byte) => byte === 0x5a)).toBe(true);
     });
 
-    test("no property of a caller's array is asked, and shared memory is good", async () => {
+    test("uses no property of a caller's array, and takes shared memory", async () => {
       if (row.remote) return;
       const bytes = lying(SLOT_BYTES, 0x37);
       await store.write(8, bytes);
@@ -225,7 +225,7 @@ export function testBackingStore(row: Row): void {
       expect(new Uint8Array(shared)).toEqual(content(9, 1, SLOT_BYTES));
     });
 
-    test('a buffer that shrinks or is detached while a call waits: what was given is written, and nothing is read into it', async () => {
+    test('a buffer that shrinks or is detached while a call waits: the bytes at the time of the call are written, and none are read into it', async () => {
       if (row.remote) return;
       for (const detach of [false, true]) {
         const from = shrinkable(content(8, 1, 3000));
@@ -252,7 +252,7 @@ export function testBackingStore(row: Row): void {
       }
     });
 
-    test('its slots are as many as it was opened with, whatever is done to its properties', async () => {
+    test('its number of slots cannot be changed', async () => {
       for (const [name, value] of [
         ['slots', 1e9],
         ['mode', 'other'],
@@ -260,7 +260,7 @@ export function testBackingStore(row: Row): void {
         try {
           (store as unknown as Record<string, unknown>)[name] = value;
         } catch {
-          continue; // it does not let itself be changed
+          continue; // its properties cannot be set
         }
       }
       const call = (): unknown => store.write(SLOTS, content(0, 1, 10));
@@ -300,7 +300,7 @@ export function testBackingStore(row: Row): void {
       await expectContent(store, 0, content(0, 1, 10));
     });
 
-    test('random calls give what a Map gives', async () => {
+    test('random calls give the same results as a Map', async () => {
       await expectModel(store, SLOTS, await play(store, SLOTS, 600, 20261121));
       await store.sync?.();
     });
@@ -312,7 +312,7 @@ export function testBackingStore(row: Row): void {
       expect(error).toMatchObject({ op: `${row.type}.free`, errno: -2 });
     });
 
-    test('close waits for the calls under way; then all is ECLOSED, but close', async () => {
+    test('close waits for calls under way; then every call but close is ECLOSED', async () => {
       const writing = store.write(1, content(1, 1, 10));
       await store.close();
       await writing;

@@ -1,4 +1,7 @@
-/** The volume under FileStore and OpfsStore, on media in memory: where slots lie, what is reopened, what is refused, what fails. */
+/**
+ * The volume format of FileStore and OpfsStore, on media in memory: places of slots, reopening, refusals, and media
+ * that fail.
+ */
 import { describe, expect, test } from 'vitest';
 import { bytesFor, type Extent } from '../../bindings/backing/geometry.ts';
 import { LABEL_BYTES, crc32c, decodeLabel, encodeLabel, type Label } from '../../bindings/backing/label.ts';
@@ -8,13 +11,13 @@ import { VolumeStore, openVolume, requireApart, type VolumeOptions } from '../..
 import { MAKER, type CompcacheError } from '../../bindings/errors.ts';
 import { errorOf } from '../harness.ts';
 import { content, dice } from './content.ts';
-import { TestMedium, type Deed } from './medium.ts';
+import { TestMedium, type Operation } from './medium.ts';
 import { codeOf, expectContent, expectModel, play, testBackingStore } from './suite.ts';
 
 type Mode = BackingStore['mode'];
 const SECTOR = 512;
 
-/** Opens a volume, with existing: 'reopen' unless the options have another, which may be undefined. */
+/** Opens a volume, with existing: 'reopen' unless the options say otherwise (undefined takes the default). */
 async function open(
   extents: readonly Extent[],
   options: VolumeOptions = {},
@@ -31,7 +34,7 @@ async function openCode(extents: readonly Extent[], options: VolumeOptions = {})
   );
 }
 
-/** Extents on two media: runs, holes between them, single slots, odd offsets and ends that are no whole unit. */
+/** Extents on two media: runs of slots, holes between them, single slots, odd offsets, and ends inside a unit. */
 function scattered(a: TestMedium, b: TestMedium): Extent[] {
   return [
     { medium: b, offset: 3 * SLOT_BYTES + 17, length: 2 * SLOT_BYTES },
@@ -68,13 +71,13 @@ for (const mode of ['sync', 'async'] as const) {
   });
 }
 
-test("CRC-32C is Castagnoli's", () => {
+test('crc32c() is CRC-32C (Castagnoli)', () => {
   expect(crc32c(Uint8Array.from('123456789', (digit) => digit.charCodeAt(0)))).toBe(0xe3069283);
   expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
 });
 
 describe('geometry', () => {
-  test('all that fits is slots: one label for each extent, one unit of map for 33024 slots', async () => {
+  test('all space is used for slots: one label for each extent, one unit of map for 33024 slots', async () => {
     expect((await open(scattered(new TestMedium(), new TestMedium()))).slots).toBe(SCATTERED_SLOTS);
     for (const slots of [1, 2, 33023, 33024, 33025, 66048, 66049]) {
       const medium = new TestMedium();
@@ -85,7 +88,7 @@ describe('geometry', () => {
     }
   });
 
-  test('slots lie apart, within whole units of their extents, and no other byte is ever written', async () => {
+  test('slots do not overlap, lie in whole units of their extents, and no other byte is written', async () => {
     const media = [new TestMedium(), new TestMedium()] as const;
     const extents = scattered(...media);
     const store = await open(extents);
@@ -93,21 +96,22 @@ describe('geometry', () => {
     for (let slot = 0; slot < store.slots; slot++) await expectContent(store, slot, content(slot, 1, SLOT_BYTES));
     await store.close();
     for (const medium of media) {
-      for (const deed of medium.deeds) {
-        if (deed === 'flush') continue;
+      for (const operation of medium.operations) {
+        if (operation === 'flush') continue;
         const inside = extents.some(
           (extent) =>
             extent.medium === medium &&
-            deed.at >= extent.offset &&
-            deed.at + deed.bytes.length <= extent.offset + Math.floor(extent.length / SLOT_BYTES) * SLOT_BYTES,
+            operation.at >= extent.offset &&
+            operation.at + operation.bytes.length <=
+              extent.offset + Math.floor(extent.length / SLOT_BYTES) * SLOT_BYTES,
         );
-        expect(inside, `${deed.bytes.length} bytes at ${deed.at}`).toBe(true);
+        expect(inside, `${operation.bytes.length} bytes at ${operation.at}`).toBe(true);
       }
     }
     expect(media[1].bytes.length).toBe(5 * SLOT_BYTES + 17);
   });
 
-  test('a map larger than the first extent goes on in the next', async () => {
+  test('a map larger than the first extent continues in the next one', async () => {
     const [a, b] = [new TestMedium(), new TestMedium()];
     const extents: Extent[] = [
       { medium: a, offset: 0, length: 2 * SLOT_BYTES },
@@ -123,21 +127,21 @@ describe('geometry', () => {
     await expectContent(again, 40000, content(1, 1, 10));
   });
 
-  test('extents without room, or slots that do not fit, are EINVAL', async () => {
+  test('extents without room, or more slots than fit, are EINVAL', async () => {
     const medium = new TestMedium();
     for (const length of [0, 1, SLOT_BYTES, 2 * SLOT_BYTES - 1])
       expect(await openCode([{ medium, offset: 0, length }])).toBe('EINVAL');
     expect(await openCode([{ medium, offset: 0, length: 2 * SLOT_BYTES }])).toBe('EINVAL');
     expect(await openCode(lone(medium, 5), { slots: 6 })).toBe('EINVAL');
-    expect(medium.deeds).toEqual([]);
+    expect(medium.operations).toEqual([]);
     const extent: Extent = { medium, offset: 0, length: 100 };
     expect(errorOf(() => requireApart('Test', [{ ...extent, offset: 99 }, extent])).code).toBe('EINVAL');
     requireApart('Test', [{ ...extent, offset: 100 }, extent, { ...extent, medium: new TestMedium() }]);
   });
 });
 
-describe('a closed volume', () => {
-  test.each(['sync', 'async'] as const)('is reopened with exactly its slots, %s', async (mode) => {
+describe('a volume that was closed', () => {
+  test.each(['sync', 'async'] as const)('reopens with exactly its slots, %s', async (mode) => {
     const media = [new TestMedium(mode), new TestMedium(mode)] as const;
     let model = new Map<number, Uint8Array>();
     for (let round = 0; round < 3; round++) {
@@ -151,7 +155,7 @@ describe('a closed volume', () => {
     }
   });
 
-  test('waits for the calls under way', async () => {
+  test('close waits for the calls under way', async () => {
     const medium = new TestMedium('async');
     const store = await open(lone(medium, 4), {}, 'async');
     const calls = [store.write(0, content(0, 1, 10)), store.write(3, content(3, 1, 10))];
@@ -163,16 +167,16 @@ describe('a closed volume', () => {
     await expectContent(again, 3, content(3, 1, 10));
   });
 
-  test('is dirty as soon as it is open', async () => {
+  test('is marked dirty as soon as it is open', async () => {
     const medium = new TestMedium();
     await (await open(lone(medium, 4))).close();
-    medium.deeds = [];
+    medium.operations = [];
     await open(lone(medium, 4));
-    expect(medium.deeds).toMatchObject([{ at: 0 }, 'flush']);
+    expect(medium.operations).toMatchObject([{ at: 0 }, 'flush']);
     expect(await openCode(lone(medium, 4))).toBe('EUCLEAN');
   });
 
-  test("with another geometry is EUCLEAN, and so is one whose extents were exchanged, or another volume's", async () => {
+  test('is EUCLEAN with another geometry, with exchanged extents, or with an extent of another volume', async () => {
     const [a, b] = [new TestMedium(), new TestMedium()];
     const whole = (medium: TestMedium): Extent => ({ medium, offset: 0, length: 10 * SLOT_BYTES });
     await (await open([whole(a), whole(b)])).close();
@@ -194,14 +198,14 @@ describe('a closed volume', () => {
     expect(await openCode([whole(a), whole(b)], { slots: 17 })).toBe('opened');
   });
 
-  test('fewer slots than would fit are remembered', async () => {
+  test('remembers its number of slots when more would fit', async () => {
     const medium = new TestMedium();
     await (await open(lone(medium, 50), { slots: 7 })).close();
     expect((await open(lone(medium, 50))).slots).toBe(7);
   });
 });
 
-describe('where something is already', () => {
+describe('extents that are not empty', () => {
   const clean = async (): Promise<TestMedium> => {
     const medium = new TestMedium();
     const store = await open(lone(medium, 4));
@@ -246,22 +250,22 @@ describe('where something is already', () => {
     ['nothing', async () => new TestMedium(), 0, 0, 0, 0, 0],
   ] as const;
 
-  test.each(table)('%s: slots that are in use afterwards, or the refusal', async (what, medium, ...results) => {
+  test.each(table)('%s: opens with these slots, or is refused', async (what, medium, ...results) => {
     for (const [i, existing] of ([undefined, 'reopen', 'refuse', 'discard', 'overwrite'] as const).entries()) {
       const found = await medium();
       const before = found.bytes.slice();
-      found.deeds = [];
+      found.operations = [];
       const result = await open(lone(found, 4), { existing }).then(
         ({ used }) => used,
         (error: unknown) => (error as CompcacheError).code,
       );
       expect(result, existing ?? 'unless given').toBe(results[i]);
       if (typeof result === 'string')
-        expect([found.deeds, found.bytes], 'a refusal changes nothing').toEqual([[], before]);
+        expect([found.operations, found.bytes], 'a refusal changes nothing').toEqual([[], before]);
     }
   });
 
-  test('one that is begun anew is closed and opened as any other, and cut off where that is wanted', async () => {
+  test('a volume made over an old one is closed and reopened like any other, and truncated when that is asked for', async () => {
     const medium = await larger();
     const store = await open(lone(medium, 4), { existing: undefined, trim: true });
     expect(medium.bytes.length).toBe(bytesFor(4));
@@ -273,7 +277,7 @@ describe('where something is already', () => {
     expect(kept.bytes.length).toBe(bytesFor(5));
   });
 
-  test('a label that speaks of slots for which there is no room is EUCLEAN', async () => {
+  test('a label with more slots than fit is EUCLEAN', async () => {
     for (const slots of [0, 5, 0xffffffff]) {
       const medium = await clean();
       const label = decodeLabel(medium.bytes.subarray(0, LABEL_BYTES)) as Label;
@@ -283,19 +287,19 @@ describe('where something is already', () => {
     }
   });
 
-  test('one extent of somebody else is enough to refuse all', async () => {
+  test('one extent with foreign content is enough to refuse the volume', async () => {
     const [ours, theirs] = [new TestMedium(), await text()];
     const extents = [...lone(ours, 4), ...lone(theirs, 4)];
     for (const existing of [undefined, 'reopen', 'discard'] as const)
       expect(await openCode(extents, { existing })).toBe('EUCLEAN');
-    expect([ours.bytes.length, theirs.deeds]).toEqual([0, []]);
+    expect([ours.bytes.length, theirs.operations]).toEqual([0, []]);
   });
 });
 
 // ── crashes ──────────────────────────────────────────────────────────────────
 
-/** The sectors of a write, each as a write of its own. */
-function sectorsOf({ at, bytes }: Exclude<Deed, string>): Exclude<Deed, string>[] {
+/** The sectors of a write, each as a separate write. */
+function sectorsOf({ at, bytes }: Exclude<Operation, string>): Exclude<Operation, string>[] {
   const parts = [];
   for (let from = 0; from < bytes.length;) {
     const to = Math.min(bytes.length, from + SECTOR - ((at + from) % SECTOR));
@@ -305,7 +309,10 @@ function sectorsOf({ at, bytes }: Exclude<Deed, string>): Exclude<Deed, string>[
   return parts;
 }
 
-/** Opens what a crash has left: refused, or one of the states that were closed. @returns which */
+/**
+ * Opens the volume that a crash has left. It must be refused, or be in one of the states that were closed. @returns
+ * which
+ */
 async function afterCrash(
   image: Uint8Array,
   slots: number,
@@ -338,14 +345,17 @@ function holds(store: VolumeStore<Mode>, slot: number, bytes: Uint8Array): boole
 describe('after a crash', () => {
   const SLOTS = 12;
 
-  /** A volume closed in one state, then opened, used, and closed in another: its first image, and all that was done to it. */
-  async function record(): Promise<{ before: Uint8Array; deeds: Deed[]; states: Map<number, Uint8Array>[] }> {
+  /**
+   * A volume that is closed in one state, opened, used, and closed in another state: its first image, and all later
+   * writes and flushes.
+   */
+  async function record(): Promise<{ before: Uint8Array; operations: Operation[]; states: Map<number, Uint8Array>[] }> {
     const medium = new TestMedium();
     const first = await open(lone(medium, SLOTS));
     const old = await play(first, SLOTS, 30, 1);
     await first.close();
     const before = medium.bytes.slice();
-    medium.deeds = [];
+    medium.operations = [];
     const second = await open(lone(medium, SLOTS));
     const now = new Map(old);
     for (const slot of [...now.keys()].slice(0, 3)) {
@@ -357,23 +367,23 @@ describe('after a crash', () => {
       await second.write(slot, content(slot, 99, 3000));
     }
     await second.close();
-    return { before, deeds: medium.deeds, states: [old, now] };
+    return { before, operations: medium.operations, states: [old, now] };
   }
 
-  test('the last clean close is reopened, or the volume refused: torn at every sector, and sectors in any order between flushes', async () => {
-    const { before, deeds, states } = await record();
+  test('the last clean close is reopened, or the volume refused: torn at every sector, and with the sectors between flushes in any order', async () => {
+    const { before, operations, states } = await record();
     const roll = dice(7);
     const seen = new Set<number | 'refused'>();
     let durable = before.slice();
-    let pending: Exclude<Deed, string>[] = [];
-    const crash = async (written: readonly Exclude<Deed, string>[]): Promise<void> => {
+    let pending: Exclude<Operation, string>[] = [];
+    const crash = async (written: readonly Exclude<Operation, string>[]): Promise<void> => {
       const image = durable.slice();
       for (const { at, bytes } of written) image.set(bytes, at);
       seen.add(await afterCrash(image, SLOTS, states));
     };
-    for (const deed of deeds) {
-      if (deed !== 'flush') {
-        for (const sector of sectorsOf(deed)) {
+    for (const operation of operations) {
+      if (operation !== 'flush') {
+        for (const sector of sectorsOf(operation)) {
           pending.push(sector);
           await crash(pending);
           for (let i = 0; i < 4; i++) await crash(pending.filter(() => roll(2) === 0));
@@ -390,26 +400,29 @@ describe('after a crash', () => {
     expect(await afterCrash(durable, SLOTS, states)).toBe(1);
   });
 
-  test.each(['new', 'begun anew'])('while a volume of several regions is %s it opens without a word', async (what) => {
-    const extents = (media: readonly TestMedium[]): Extent[] =>
-      scattered(media[0] as TestMedium, media[1] as TestMedium);
-    for (let calls = 0; ; calls++) {
-      const media = [new TestMedium(), new TestMedium()];
-      if (what !== 'new') await open(extents(media));
-      // Dead from some call on: what is in the bytes is what a killed process leaves.
-      let left = calls;
-      for (const medium of media)
-        medium.before = () => {
-          if (left-- <= 0) throw broken();
-        };
-      const code = await openCode(extents(media), { existing: undefined });
-      const images = media.map(({ bytes }) => new TestMedium('sync', bytes.slice()));
-      expect(await openCode(extents(images), { existing: undefined }), `after ${calls} calls`).toBe('opened');
-      if (code === 'opened') break;
-    }
-  });
+  test.each(['new', 'replaced'])(
+    'a volume of several regions whose creation was interrupted while it was %s opens without an error',
+    async (what) => {
+      const extents = (media: readonly TestMedium[]): Extent[] =>
+        scattered(media[0] as TestMedium, media[1] as TestMedium);
+      for (let calls = 0; ; calls++) {
+        const media = [new TestMedium(), new TestMedium()];
+        if (what !== 'new') await open(extents(media));
+        // All calls fail from a certain one on: the media then hold what a killed process leaves.
+        let left = calls;
+        for (const medium of media)
+          medium.before = () => {
+            if (left-- <= 0) throw broken();
+          };
+        const code = await openCode(extents(media), { existing: undefined });
+        const images = media.map(({ bytes }) => new TestMedium('sync', bytes.slice()));
+        expect(await openCode(extents(images), { existing: undefined }), `after ${calls} calls`).toBe('opened');
+        if (code === 'opened') break;
+      }
+    },
+  );
 
-  test('a volume that cannot be made gives its room back', async () => {
+  test('when a volume cannot be made, the medium gets its old size back', async () => {
     for (const kind of ['write', 'flush', 'resize'] as const) {
       const medium = new TestMedium();
       medium.fails[kind] = broken();
@@ -424,9 +437,12 @@ describe('after a crash', () => {
     expect(new TextDecoder().decode(theirs.bytes)).toBe("somebody else's");
   });
 
-  test('a superblock torn at any byte is refused, or as it was', async () => {
-    const { deeds, before, states } = await record();
-    const labels = deeds.filter((deed) => deed !== 'flush' && deed.at === 0) as Exclude<Deed, string>[];
+  test('a superblock torn at any byte: the volume is refused, or in its old state', async () => {
+    const { operations, before, states } = await record();
+    const labels = operations.filter((operation) => operation !== 'flush' && operation.at === 0) as Exclude<
+      Operation,
+      string
+    >[];
     expect(labels.length).toBe(2);
     const image = before.slice();
     for (const label of labels) {
@@ -437,12 +453,13 @@ describe('after a crash', () => {
       }
       image.set(label.bytes);
       states.reverse();
-      // The second one is torn on the data of the second state.
-      for (const deed of deeds) if (deed !== 'flush' && deed.at !== 0) image.set(deed.bytes, deed.at);
+      // The second label is torn on top of the data of the second state.
+      for (const operation of operations)
+        if (operation !== 'flush' && operation.at !== 0) image.set(operation.bytes, operation.at);
     }
   });
 
-  test('a volume not closed is refused, wherever it was stopped', async () => {
+  test('a volume that was not closed is refused, wherever the process stopped', async () => {
     const medium = new TestMedium();
     const store = await open(lone(medium, SLOTS));
     await store.write(0, content(0, 1, 100));
@@ -462,7 +479,7 @@ describe('damage', () => {
     return { extents, images: media.map(({ bytes }) => bytes) };
   }
 
-  test('of any bit of a label or the map is refused; of a slot it is not looked for', async () => {
+  test('any changed bit of a label or the map is refused; the data of slots are not checked', async () => {
     const { extents, images } = await closed();
     const flip = async (which: number, at: number, bit: number): Promise<string> => {
       const media = images.map((bytes) => new TestMedium('sync', bytes.slice()));
@@ -482,7 +499,7 @@ describe('damage', () => {
       expect(await flip(which, at, 0)).toBe('opened');
   });
 
-  test('each sector of the metadata lost, or one that is older, is refused', async () => {
+  test('a sector of the metadata that is lost or outdated is refused', async () => {
     const { extents, images } = await closed();
     for (const [which, from, to] of [
       [0, 0, SECTOR],
@@ -497,7 +514,7 @@ describe('damage', () => {
     }
   });
 
-  test('a medium cut short at any sector is refused', async () => {
+  test('a medium that is cut off at any sector is refused', async () => {
     const { extents, images } = await closed();
     for (const which of [0, 1]) {
       const length = (images[which] as Uint8Array).length;
@@ -525,7 +542,7 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     return { medium, store };
   }
 
-  test('a read is EIO with the cause, and works again afterwards', async () => {
+  test('a read that fails is EIO with the cause, and works again afterwards', async () => {
     const { medium, store } = await start();
     medium.fails.read = broken();
     expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
@@ -537,13 +554,13 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     await expectContent(store, 0, content(0, 1, SLOT_BYTES));
   });
 
-  test('a medium that ends before the slot does is EIO', async () => {
+  test('a medium that ends inside a slot is EIO', async () => {
     const { medium, store } = await start();
     medium.bytes = medium.bytes.slice(0, 2 * SLOT_BYTES + 100);
     expect(await codeOf(store, () => store.read(0, into))).toBe('EIO');
   });
 
-  test('a write that is torn is EIO: a slot that held nothing still does', async () => {
+  test('a torn write is EIO; a slot that was empty before stays empty', async () => {
     const { medium, store } = await start();
     medium.fails.write = broken();
     medium.torn = 1000;
@@ -556,13 +573,13 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     await expectContent(store, 1, content(1, 1, 2000));
   });
 
-  test('a medium that takes nothing, without an error, is EIO', async () => {
+  test('a medium that writes no byte and reports no error is EIO', async () => {
     const { medium, store } = await start();
     medium.most = 0;
     expect(await codeOf(store, () => store.write(1, content(1, 1, 10)))).toBe('EIO');
   });
 
-  test('a count that cannot be is EIO', async () => {
+  test('an impossible count from read or write is EIO', async () => {
     const { medium, store } = await start();
     for (const count of [-1, SLOT_BYTES + 1, 0.5, NaN, 0xfffffff8]) {
       medium.says = count;
@@ -585,7 +602,7 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     expect(await codeOf(store, () => store.write(1, content(1, 1, 10)))).toBe('ENOSPC');
   });
 
-  test('full at any byte of a slot is ENOSPC; with room the same write goes through', async () => {
+  test('a medium that becomes full at any byte of a slot is ENOSPC; with more room the same write works', async () => {
     const { medium, store } = await start();
     const begin = 3 * SLOT_BYTES;
     for (let room = begin; room < begin + SLOT_BYTES; room += 97) {
@@ -609,7 +626,7 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
   });
 
   test.each(['write', 'flush'] as const)(
-    'a %s that fails in close is EIO, the medium is closed, the volume dirty',
+    'a %s that fails in close is EIO, the medium is closed, the volume is dirty',
     async (kind) => {
       const { medium, store } = await start();
       medium.fails[kind] = broken();
@@ -621,7 +638,7 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     },
   );
 
-  test('a medium that does not close is EIO, and all others are closed', async () => {
+  test('when one medium does not close, close is EIO, and all others are closed', async () => {
     const media = [new TestMedium(mode), new TestMedium(mode)];
     const store = await open(
       media.flatMap((medium) => lone(medium, 4)),
@@ -634,7 +651,7 @@ describe.each(['sync', 'async'] as const)('a medium that fails, %s', (mode) => {
     expect(await openCode(media.flatMap((medium) => lone(medium, 4)))).toBe('opened');
   });
 
-  test.each(['read', 'write', 'flush', 'resize'] as const)('a %s that fails while opening is EIO', async (kind) => {
+  test.each(['read', 'write', 'flush', 'resize'] as const)('a %s that fails in open is EIO', async (kind) => {
     const medium = new TestMedium(mode);
     await (await open(lone(medium, 4), {}, mode)).close();
     medium.fails[kind] = broken();

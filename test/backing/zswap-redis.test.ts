@@ -1,4 +1,4 @@
-/** A swap space whose store is a Redis that dies in the middle and comes back empty. */
+/** A swap space whose store is a Redis that is killed and comes back empty. */
 import KeyvRedis from '@keyv/redis';
 import { Keyv } from 'keyv';
 import { expect, test } from 'vitest';
@@ -11,7 +11,7 @@ import { RedisServer } from './redis.ts';
 const settled = (call: Promise<unknown>): Promise<unknown> =>
   call.catch((error: unknown) => (error as CompcacheError).code);
 
-test('Redis is killed and started again: EIO, never other bytes, and what was not lost is there', async () => {
+test('a Redis that is killed and restarted: EIO, never other bytes, and pages that were not lost can be read', async () => {
   const server = await RedisServer.start();
   const redis = new KeyvRedis<unknown>({ url: server.url, socket: { reconnectStrategy: 50 } });
   const store = await KeyvStore.open(new Keyv(redis), { timeout: 300 });
@@ -31,7 +31,7 @@ test('Redis is killed and started again: EIO, never other bytes, and what was no
     await server.kill();
     await Promise.all(underWay);
     space.zswap.check();
-    // A store that cannot be asked has lost nothing yet.
+    // While the store does not answer, no page is lost.
     expect(await settled(space.pageInAsync(5, into))).toBe('EIO');
     expect(space.zswap.has(0, 5)).toBe(true);
     expect([0, 'EIO']).toContain(await settled(space.zswap.writebackAsync(4)));
@@ -40,7 +40,7 @@ test('Redis is killed and started again: EIO, never other bytes, and what was no
     let lost = 0;
     for (let slot = 0; slot < 60; slot++) {
       let answer: unknown;
-      // Until it is connected again it cannot be asked.
+      // The store does not answer until it is connected again.
       do answer = await settled(space.pageInAsync(slot, into));
       while (answer === 'EIO' && space.zswap.has(0, slot));
       if (answer === true) {

@@ -1,4 +1,4 @@
-/** `compcache bench`: what it prints and refuses. How fast things are is not looked at. */
+/** `compcache bench`: its output and its refusals. Speed is not tested. */
 import { describe, expect, it } from 'vitest';
 import { ALLOCATORS } from '../../bindings/index.ts';
 import type { BenchReport } from '../../cli/bench.ts';

@@ -1,4 +1,4 @@
-/** The command line from outside: output, errors, exit codes, standard input. */
+/** The command line as a process: output, errors, exit codes, standard input. */
 import { closeSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,7 +74,7 @@ describe.concurrent('output', () => {
     }
   });
 
-  it('names the allocators that were asked for, once each', async ({ expect }) => {
+  it('lists the allocators of --allocator, each once', async ({ expect }) => {
     const { results, codec } = await estimateJson([
       '--allocator',
       'zsmalloc, zbud',
@@ -126,7 +126,7 @@ describe.concurrent('output', () => {
     },
   );
 
-  it('says into how many RAMs the input was cut', async ({ expect }) => {
+  it('tells into how many RAMs the input was cut', async ({ expect }) => {
     const { stdout } = await compcache(['estimate', '--ram', '256K', file('cut', zeroPages(180))]);
     expect(stdout).toContain('RAM of 256 KiB, cut into 3 of them'); // 60 pages each
   });
@@ -135,13 +135,13 @@ describe.concurrent('output', () => {
     expect(await compcache(['--version'])).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: '' });
   });
 
-  it('--help goes to stdout', async ({ expect }) => {
+  it('--help prints to stdout', async ({ expect }) => {
     const { code, stdout, stderr } = await compcache(['estimate', '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain('--allocator');
   });
 
-  it('of the bare command is its help', async ({ expect }) => {
+  it('the command without arguments prints its help', async ({ expect }) => {
     const [bare, asked, word] = await Promise.all([[], ['--help'], ['help']].map((args) => compcache(args)));
     expect(bare).toEqual({ code: 0, stdout: asked?.stdout, stderr: '' });
     expect(word).toEqual(bare);
@@ -149,7 +149,7 @@ describe.concurrent('output', () => {
       expect(bare?.stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   });
 
-  it("of 'help swap' is that of 'swap --help'", async ({ expect }) => {
+  it("'help swap' prints the same as 'swap --help'", async ({ expect }) => {
     const [word, option] = await Promise.all(
       [
         ['help', 'swap'],
@@ -160,7 +160,7 @@ describe.concurrent('output', () => {
   });
 });
 
-describe.skipIf(process.platform === 'win32')('output that nobody reads to its end', () => {
+describe.skipIf(process.platform === 'win32')('stdout that is closed or full', () => {
   const pages = file('unread', textPages(40));
   const cases: [string, string[]][] = [
     ['estimate', ['estimate', pages]],
@@ -169,11 +169,11 @@ describe.skipIf(process.platform === 'win32')('output that nobody reads to its e
     ['bench', ['bench', 'codec', 'page', '--rounds', '1', '--corpus', pages]],
     ['help', ['--help']],
   ];
-  it.each(cases)('%s: is no fault', async (_, args) => {
+  it.each(cases)('%s: a reader that closes the pipe early is no error', async (_, args) => {
     expect(await compcacheUnread(args)).toMatchObject({ code: 0, stderr: '' });
   });
 
-  it.runIf(process.platform === 'linux').each(cases)('%s: a disk that is full is one', async (_, args) => {
+  it.runIf(process.platform === 'linux').each(cases)('%s: a full disk is an error', async (_, args) => {
     const { code, stdout, stderr } = await compcacheIn('exec "$@" >/dev/full', args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^compcache: cannot write the output: [^\n]+\n$/);
@@ -203,7 +203,7 @@ describe.concurrent('standard input', () => {
     return (JSON.parse(stdout) as Report).input;
   };
 
-  it('is read without a FILE when a program has sent something', async ({ expect }) => {
+  it('is read without a FILE when the pipe has bytes', async ({ expect }) => {
     expect((await estimateJson([], zeroPages(30))).input).toEqual(ofGiven);
     expect((await estimateJson(['--pages', '20'], zeroPages(30))).input).toMatchObject({
       name: 'standard input',
@@ -231,7 +231,7 @@ describe.concurrent('standard input', () => {
     ).toEqual(ofGiven);
   });
 
-  it('is left alone when there is a FILE', async ({ expect }) => {
+  it('is not read when there is a FILE', async ({ expect }) => {
     expect((await estimateJson([given], textPages(2))).input).toEqual({ ...ofGiven, name: given });
   });
 
@@ -240,12 +240,12 @@ describe.concurrent('standard input', () => {
     stdout: '',
     stderr: "compcache: there is nothing to read: name a FILE, give --pid N, or send pages to standard input ('-')\n",
   };
-  it.each(['estimate', 'swap'])('%s: the null device is no input', async (command) => {
+  it.each(['estimate', 'swap'])('%s: the null device does not count as input', async (command) => {
     expect(await compcacheFrom('ignore', [command])).toEqual(nothing);
   });
 
   it.skipIf(process.platform === 'win32')(
-    'nor is a device like a terminal, nor one that is closed',
+    'a device like a terminal, or a closed descriptor, does not count as input',
     async ({ expect }) => {
       const descriptor = openSync('/dev/zero', 'r');
       expect(await compcacheFrom(descriptor, ['estimate', '--pages', '3'])).toEqual(nothing);
@@ -254,7 +254,7 @@ describe.concurrent('standard input', () => {
     },
   );
 
-  it('may be left before its end', async ({ expect }) => {
+  it('is read only as far as --pages says', async ({ expect }) => {
     const { input } = await estimateJson(['--pages', '5', '-'], zeroPages(5000));
     expect(input).toMatchObject({ pages: 5, limited: true });
   });
@@ -277,7 +277,7 @@ describe.skipIf(process.platform === 'win32')('devices', () => {
     });
   });
 
-  it('do so at standard input too', async ({ expect }) => {
+  it('without an end need --pages at standard input too', async ({ expect }) => {
     const descriptor = openSync('/dev/zero', 'r');
     expect(await compcacheFrom(descriptor, ['estimate', '-'])).toEqual(endless('standard input'));
     const { code, stdout } = await compcacheFrom(descriptor, ['estimate', '-', '--pages', '3', '--json']);
@@ -285,7 +285,7 @@ describe.skipIf(process.platform === 'win32')('devices', () => {
     expect([code, (JSON.parse(stdout) as Report).input.pages]).toEqual([0, 3]);
   });
 
-  it('are read by swap as far as there are keys', async ({ expect }) => {
+  it('are read by swap only as far as there are keys', async ({ expect }) => {
     const { code, stdout, stderr } = await compcache([
       'swap',
       '/dev/zero',
@@ -355,7 +355,7 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
       expect(await strangeOptions(args[0] as string, stderr)).toEqual([]);
   });
 
-  it.each(['256K', '4G', '64M', '64MiB'])('--ram %s, which messages name, is taken', async (size) => {
+  it.each(['256K', '4G', '64M', '64MiB'])('--ram %s, a size that error messages name, is accepted', async (size) => {
     expect((await estimateJson(['--ram', size, '--allocator', 'zbud', good])).results[0]).toMatchObject({
       pages: 1,
       different: 0,
@@ -363,7 +363,7 @@ describe.concurrent('errors are one line on stderr, exit code 2, nothing on stdo
   });
 
   it.runIf(process.platform === 'linux')('no such process', async () => {
-    const pid = 2 ** 22 + 1; // beyond the kernel's largest
+    const pid = 2 ** 22 + 1; // above the kernel's largest process number
     expect(await compcache(['estimate', '--pid', String(pid)])).toEqual({
       code: 2,
       stdout: '',

@@ -1,4 +1,4 @@
-/** Runs the command line as its users do: a process, its output, its exit code. */
+/** Runs the command line as users do: a process, its output, its exit code. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,28 +17,28 @@ export interface Outcome {
   stderr: string;
 }
 
-/** The command and what Node needs to run it. */
+/** The command, with the options that Node needs for it. */
 export const COMPCACHE = ['--enable-source-maps', join(inject('programs'), 'compcache.mjs')];
 
-/** Runs `compcache` with arguments and, if given, bytes in a pipe at standard input (otherwise an empty pipe). */
+/** Runs `compcache` with arguments; standard input is a pipe with the given bytes, or an empty pipe. */
 export function compcache(
   args: readonly string[],
   input: Uint8Array | string = '',
   env = process.env,
 ): Promise<Outcome> {
   const child = spawn(process.execPath, [...COMPCACHE, ...args], { cwd: ROOT, stdio: 'pipe', env });
-  child.stdin.on('error', () => {}); // a command that does not read it
+  child.stdin.on('error', () => {}); // a command that does not read its input
   child.stdin.end(input);
   return outcomeOf(child);
 }
 
-/** Runs it with standard input from an open file, or from the null device. */
+/** Runs `compcache` with standard input from an open file, or from the null device. */
 export function compcacheFrom(stdin: number | 'ignore', args: readonly string[]): Promise<Outcome> {
   return outcomeOf(spawn(process.execPath, [...COMPCACHE, ...args], { cwd: ROOT, stdio: [stdin, 'pipe', 'pipe'] }));
 }
 
 /**
- * Runs it in a shell.
+ * Runs `compcache` in a shell.
  * @param script in which "$@" is the command and $FILE a file
  */
 export function compcacheIn(script: string, args: readonly string[], file = ''): Promise<Outcome> {
@@ -52,7 +52,7 @@ export function compcacheIn(script: string, args: readonly string[], file = ''):
   );
 }
 
-/** Runs it until it has printed something, and then reads no more of that. */
+/** Runs `compcache`, reads its output until something has come, and then closes the pipe. */
 export async function compcacheUnread(args: readonly string[]): Promise<Outcome> {
   const child = spawn(process.execPath, [...COMPCACHE, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   child.stdout.once('data', () => child.stdout.destroy());
@@ -61,7 +61,7 @@ export async function compcacheUnread(args: readonly string[]): Promise<Outcome>
 
 const helps = new Map<string, Promise<Outcome>>();
 
-/** Words in a message that look like options, and are none of the command's. */
+/** Words in a message that look like options, but are not options of the command. */
 export async function strangeOptions(command: string, message: string): Promise<string[]> {
   const words = message.match(/(?<![\w'-])--?[a-z][\w-]*|\b\w+: '\w+' \w+/g) ?? [];
   let help = helps.get(command);
@@ -81,21 +81,21 @@ function outcomeOf(child: ChildProcess): Promise<Outcome> {
   });
 }
 
-/** The JSON of `compcache estimate --json …`, which must succeed without a word on stderr. */
+/** The JSON of `compcache estimate --json …`, which must succeed and print nothing on stderr. */
 export async function estimateJson(args: readonly string[], input?: Uint8Array | string): Promise<Report> {
   const { code, stdout, stderr } = await compcache(['estimate', '--json', ...args], input);
   if (code !== 0 || stderr !== '') throw new Error(`exit code ${code}: ${stderr}`);
   return JSON.parse(stdout) as Report;
 }
 
-/** The JSON of `compcache swap --json …`, which must succeed without a word on stderr. */
+/** The JSON of `compcache swap --json …`, which must succeed and print nothing on stderr. */
 export async function swapJson(args: readonly string[]): Promise<SwapReport> {
   const { code, stdout, stderr } = await compcache(['swap', '--json', ...args]);
   if (code !== 0 || stderr !== '') throw new Error(`exit code ${code}: ${stderr}`);
   return JSON.parse(stdout) as SwapReport;
 }
 
-/** All figures of swap but the times. */
+/** All figures of swap except the times. */
 export function counters({ results }: SwapReport): Omit<Result, 'latency'>[] {
   return results.map(({ latency, ...others }) => ({
     ...others,
@@ -103,7 +103,7 @@ export function counters({ results }: SwapReport): Omit<Result, 'latency'>[] {
   }));
 }
 
-/** Makes files in a folder that is gone after the tests of the file. */
+/** Returns a function that makes files in a folder, which is removed after the tests of the file. */
 export function temporaryFiles(): (name: string, bytes: Uint8Array | string) => string {
   const folder = mkdtempSync(join(tmpdir(), 'compcache-cli-'));
   afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,4 +1,4 @@
-/** `compcache estimate`: the figures, the input, the cutting into RAMs, pages that come back different. */
+/** `compcache estimate`: figures, input, several RAMs, and pages that come back different. */
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import {
@@ -41,7 +41,7 @@ function resultOf(report: Report, allocator: AllocatorName): Result {
   return result;
 }
 
-/** What the package itself says of the same pages in one RAM. */
+/** The figures of the package itself for the same pages in one RAM. */
 function direct(
   allocator: AllocatorName,
   bytes: Uint8Array,
@@ -56,12 +56,12 @@ function direct(
 const idle = (allocator: AllocatorName): number => (allocator === 'xcfmalloc' ? 32 : 0);
 
 describe('figures', () => {
-  it('takes every allocator of the package, in its order', async () => {
+  it('lists every allocator of the package, in its order', async () => {
     const { results } = await estimateOf('one', textPages(1));
     expect(results.map(({ allocator }) => allocator)).toEqual([...ALLOCATORS]);
   });
 
-  it.each(ALLOCATORS)('%s: zero pages are same-filled and take no frame of objects', async (allocator) => {
+  it.each(ALLOCATORS)('%s: zero pages are same-filled, and take no frame for objects', async (allocator) => {
     const result = resultOf(await estimateOf('zeros', zeroPages(100)), allocator);
     const poolFrames = idle(allocator);
     expect(result).toMatchObject({
@@ -79,9 +79,9 @@ describe('figures', () => {
     expect(result.effectiveRatio).toBe(100 / result.framesUsed);
   });
 
-  it.each(ALLOCATORS)('%s: random pages are incompressible and kept raw', async (allocator) => {
+  it.each(ALLOCATORS)('%s: random pages are incompressible and stored raw', async (allocator) => {
     const result = resultOf(await estimateOf('random', randomPages(100)), allocator);
-    // The last page of xcfmalloc has taken a frame of the reserve, which is topped up by the next.
+    // The last page of xcfmalloc has taken a frame of the reserve. The next malloc would fill the reserve again.
     const poolFrames = allocator === 'xcfmalloc' ? 100 + idle(allocator) - 1 : 100;
     expect(result).toMatchObject({
       pages: 100,
@@ -94,7 +94,7 @@ describe('figures', () => {
     expect(result.framesUsed).toBeGreaterThan(100);
   });
 
-  it.each(ALLOCATORS)('%s: text, zeros and noise give what the package gives for them', async (allocator) => {
+  it.each(ALLOCATORS)('%s: text, zeros and noise give the same figures as the package', async (allocator) => {
     const bytes = Buffer.concat([textPages(100), zeroPages(7), randomPages(5)]);
     const result = resultOf(await estimateOf('mixed', bytes), allocator);
     const { framesUsed, poolFrames, liveBytes } = direct(allocator, bytes);
@@ -121,7 +121,7 @@ describe('figures', () => {
     expect(result).toMatchObject({ incompressible: 0, compressedBytes: bytes, poolFrames: 50, framesUsed: 51 });
   });
 
-  it('times are of a page, and finite also for a single one', async () => {
+  it('times are per page, and finite also for a single page', async () => {
     for (const pages of [1, 64, 200]) {
       for (const { storeMicroseconds, loadMicroseconds } of (await estimateOf(`text-${pages}`, textPages(pages)))
         .results) {
@@ -133,7 +133,7 @@ describe('figures', () => {
     }
   });
 
-  it.each(['lz4js', 'deflate'] as const)('takes %s for a codec', async (name) => {
+  it.each(['lz4js', 'deflate'] as const)('accepts the codec %s', async (name) => {
     const report = await estimateOf(name, Buffer.concat([textPages(100), zeroPages(3), randomPages(2)]), {
       codecName: name,
       codec: await loadCodec(name),
@@ -145,7 +145,7 @@ describe('figures', () => {
 });
 
 describe('input', () => {
-  it('pads the last page of each file, and says so', async () => {
+  it('pads the last page of each file, and reports it', async () => {
     const files = [file('a', randomPages(2).subarray(0, PAGE_SIZE + 1)), file('b', 'short'), file('c', '')];
     const { input, results } = await estimate(await request(files), silent);
     expect(input).toMatchObject({
@@ -158,7 +158,7 @@ describe('input', () => {
     for (const result of results) expect(result).toMatchObject({ pages: 3, incompressible: 1, different: 0 });
   });
 
-  it('looks at the first pages only when told so', async () => {
+  it('reads only the first pages with --pages', async () => {
     const { input, results } = await estimateOf('first', Buffer.concat([zeroPages(300), randomPages(300)]), {
       maxPages: 301,
     });
@@ -170,22 +170,25 @@ describe('input', () => {
 describe('several RAMs', () => {
   const ramBytes = 256 * 1024;
 
-  it.each(ALLOCATORS)('%s: an input larger than a RAM goes into several, each page once', async (allocator) => {
-    const bytes = Buffer.concat([randomPages(150), zeroPages(50), textPages(300)]);
-    const { results } = await estimateOf('large', bytes, { ramBytes, allocators: [allocator] });
-    const { liveBytes } = direct(allocator, bytes);
-    expect(results).toHaveLength(1);
-    expect(results[0]).toMatchObject({
-      pages: 500,
-      sameFilled: 50,
-      incompressible: 150,
-      compressedBytes: liveBytes,
-      different: 0,
-    });
-    expect(results[0]?.rams).toBeGreaterThanOrEqual(500 / 64);
-  });
+  it.each(ALLOCATORS)(
+    '%s: an input larger than a RAM is cut into several RAMs, each page in one of them',
+    async (allocator) => {
+      const bytes = Buffer.concat([randomPages(150), zeroPages(50), textPages(300)]);
+      const { results } = await estimateOf('large', bytes, { ramBytes, allocators: [allocator] });
+      const { liveBytes } = direct(allocator, bytes);
+      expect(results).toHaveLength(1);
+      expect(results[0]).toMatchObject({
+        pages: 500,
+        sameFilled: 50,
+        incompressible: 150,
+        compressedBytes: liveBytes,
+        different: 0,
+      });
+      expect(results[0]?.rams).toBeGreaterThanOrEqual(500 / 64);
+    },
+  );
 
-  it('a fresh RAM goes on where one is full before its part ends', async () => {
+  it('takes another RAM when one is full before its part ends', async () => {
     const { results } = await estimateOf('full', randomPages(60), { ramBytes, allocators: ['zbud'] });
     expect(results[0]?.rams).toBeGreaterThan(1);
     expect(results[0]).toMatchObject({ pages: 60, poolFrames: 60 });
@@ -194,7 +197,7 @@ describe('several RAMs', () => {
 });
 
 describe('a page that comes back different', () => {
-  /** lz4js, but what happens on the way back is said by `spoil`. */
+  /** The codec lz4js, but `spoil` changes each page that it decompresses. */
   async function faulty(spoil: (page: Uint8Array) => void): Promise<Codec> {
     const codec = await loadCodec('lz4js');
     return {
@@ -218,7 +221,7 @@ describe('a page that comes back different', () => {
     return { code, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') };
   }
 
-  it('is counted; exit code 1, and the figures all the same', async () => {
+  it('is counted; exit code 1, with all figures', async () => {
     const { code, stdout, stderr } = await run(await faulty((page) => (page[4095] = (page[4095] as number) ^ 1)));
     expect(code).toBe(1);
     for (const result of (JSON.parse(stdout) as Report).results)
@@ -230,7 +233,7 @@ describe('a page that comes back different', () => {
     );
   });
 
-  it('so is one that cannot be loaded at all', async () => {
+  it('a page that cannot be loaded is counted as different, too', async () => {
     const { code, stdout } = await run(
       await faulty(() => {
         throw new CompcacheError('EIO', 'faulty.decompress', 'no');
@@ -241,7 +244,7 @@ describe('a page that comes back different', () => {
       expect(result).toMatchObject({ different: 10, firstDifferent: 3 });
   });
 
-  it('a codec that is sound gives exit code 0', async () => {
+  it('a correct codec gives exit code 0', async () => {
     expect(await run(await faulty(() => {}))).toMatchObject({ code: 0, stderr: '' });
   });
 });

@@ -1,4 +1,4 @@
-/** `--pid`: which pages of a process are taken, and which are left out. */
+/** `--pid`: the pages of a process that are read, and those that are left out. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ function newSummary(): ProcessSummary {
 }
 
 describe('mappings', () => {
-  it('are taken when private and writable', () => {
+  it('are read when private and writable', () => {
     const maps = [
       '00400000-00452000 r-xp 00000000 08:02 173521  /usr/bin/rw-p',
       '00651000-00652000 r--p 00051000 08:02 173521  /usr/bin/x',
@@ -41,13 +41,13 @@ describe('mappings', () => {
 });
 
 describe('pagemap entries', () => {
-  /** Entries with these two highest bits, and all others set that mean something else. */
+  /** pagemap entries with these two highest bits, and with all other bits set that mean something else. */
   function entries(...states: ('present' | 'swapped' | 'absent')[]): Uint8Array {
     const top = { present: 0x80, swapped: 0x40, absent: 0 };
     return Uint8Array.from(states.flatMap((state) => [255, 255, 255, 255, 255, 255, 255, top[state] | 0x21]));
   }
 
-  it('are joined where present pages touch; absent and swapped pages are counted', () => {
+  it('make one range where present pages are adjacent; absent and swapped pages are counted', () => {
     const ranges: Range[] = [{ address: 0x1000, bytes: 0x1000 }];
     const found = newSummary();
     sortPages(entries('present', 'present', 'absent', 'swapped', 'present'), 0x2000, 4096, ranges, found);
@@ -58,7 +58,7 @@ describe('pagemap entries', () => {
     expect(found).toMatchObject({ absentPages: 1, swappedPages: 1, unreadablePages: 0 });
   });
 
-  it('of a kernel with larger pages stand for several of 4 KiB', () => {
+  it('of a kernel with larger pages stand for several pages of 4 KiB', () => {
     const ranges: Range[] = [];
     const found = newSummary();
     sortPages(entries('present', 'absent', 'swapped'), 0x10000, 16384, ranges, found);
@@ -78,7 +78,7 @@ describe.runIf(process.platform === 'linux')('a running process', () => {
     return holder.pid as number;
   }
 
-  /** Resident pages of the private writable mappings, by the kernel's own count. */
+  /** Resident pages of the private writable mappings, as the kernel counts them. */
   function residentPages(pid: number): number {
     const mappings = readFileSync(`/proc/${pid}/smaps`, 'latin1').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
     const kib = mappings
@@ -87,7 +87,7 @@ describe.runIf(process.platform === 'linux')('a running process', () => {
     return kib.reduce((sum, one) => sum + one, 0) / 4;
   }
 
-  it('gives its present pages, and counts the absent ones', async () => {
+  it('gives its present pages, and counts the absent pages', async () => {
     const pid = await startHolder();
     const { input, results } = await estimateJson(['--pid', String(pid), '--allocator', 'zbud']);
     const command = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
@@ -101,7 +101,7 @@ describe.runIf(process.platform === 'linux')('a running process', () => {
     expect(results[0]?.incompressible).toBeGreaterThanOrEqual(RANDOM_PAGES - 1);
   });
 
-  it.runIf(process.geteuid?.() === 0)('of somebody else is refused', async () => {
+  it.runIf(process.geteuid?.() === 0)('of another user is refused', async () => {
     process.seteuid?.(65534);
     try {
       await expect(openInput([], { pid: 1 })).rejects.toThrow(

@@ -1,4 +1,4 @@
-/** The progress bar: on a terminal only, and gone afterwards. */
+/** The progress bar: only on a terminal, and erased at the end. */
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { createProgress, printable } from '../../cli/report.ts';
@@ -24,7 +24,7 @@ describe('progress', () => {
     expect(shown.lastIndexOf('\x1b[?7h')).toBeGreaterThan(shown.lastIndexOf('\x1b[?7l')); // and lines wrap again
   });
 
-  it('is nothing elsewhere', () => {
+  it('prints nothing when there is no terminal', () => {
     expect(show(false)).toBe('');
   });
 });

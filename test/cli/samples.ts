@@ -1,4 +1,4 @@
-/** Inputs of which the right figures are known. */
+/** Inputs with known figures. */
 import { PAGE_SIZE } from '../../bindings/index.ts';
 
 /** Pages of a fixed pseudo-random sequence (xorshift32), which no codec makes smaller. */
@@ -18,7 +18,7 @@ export function zeroPages(count: number): Uint8Array {
   return new Uint8Array(count * PAGE_SIZE);
 }
 
-/** Pages of text, each beginning with its number modulo 10; every tenth is alike. */
+/** Pages of text. Each begins with its number modulo 10, so that every tenth page is the same. */
 export function textPages(count: number): Uint8Array {
   const text = Array.from({ length: count }, (_, n) =>
     `${n % 10}: the quick brown fox jumps over the lazy dog. `.repeat(90).slice(0, PAGE_SIZE),

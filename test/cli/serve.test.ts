@@ -1,4 +1,4 @@
-/** `compcache serve` and `compcache rzscontrol`: a device that real clients use, and orders for it. */
+/** `compcache serve` and `compcache rzscontrol`: a device with real clients, and its control commands. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
@@ -25,7 +25,7 @@ import { COMPCACHE, ROOT, compcache, type Outcome } from './command.ts';
 const MIB = 2 ** 20;
 const PAGE = 4096;
 
-/** What rzscontrol answers. */
+/** The answers of rzscontrol, as JSON. */
 interface Answers extends Record<string, unknown> {
   stats: RamzswapStats & { bdStat: BdStat };
 }
@@ -35,9 +35,9 @@ interface Served {
   folder: string;
   socket: string;
   uri: string;
-  /** What it said when it was ready. */
+  /** The line that the server printed when it was ready. */
   line: string;
-  /** All that it has said. */
+  /** All output so far. */
   said: { out: string; error: string };
   rzscontrol(...args: string[]): Promise<Outcome>;
   json(...args: string[]): Promise<Answers>;
@@ -55,7 +55,7 @@ function temporaryFolder(): string {
   return folder;
 }
 
-/** Starts `compcache serve`; waits until it serves. */
+/** Starts `compcache serve`, and waits until it serves. */
 async function serve(args: readonly string[], folder = temporaryFolder()): Promise<Served> {
   const socket = join(folder, 's');
   const where = args.includes('--port') ? [] : ['--socket', socket];
@@ -98,7 +98,7 @@ async function serve(args: readonly string[], folder = temporaryFolder()): Promi
   };
 }
 
-/** Half text-like, half random. */
+/** Half repetitive text, half random bytes. */
 function mixed(bytes: number): Buffer {
   const buffer = Buffer.alloc(bytes);
   for (let at = 0; at < bytes; at += 8192) randomFillSync(buffer, at, Math.min(4096, bytes - at));
@@ -107,7 +107,7 @@ function mixed(bytes: number): Buffer {
   return buffer;
 }
 
-/** Pages of words, no two alike, which lz4hc makes smaller than lz4 does. */
+/** Pages of words, all different, which lz4hc compresses better than lz4. */
 function mixedText(bytes: number): Buffer {
   const words = Array.from({ length: 200 }, (_, nth) => `${(nth * 7919).toString(36)}${(nth * 104729).toString(36)} `);
   let state = 1;
@@ -122,7 +122,7 @@ function mixedText(bytes: number): Buffer {
 }
 
 describe('a served device', () => {
-  test('is what was copied to it, with and without a backing file', async () => {
+  test('has the bytes that were copied to it, with and without a backing file', async () => {
     for (const more of [[], ['--memlimit', '4M', '--allocator', 'xvmalloc']]) {
       const folder = temporaryFolder();
       const backing = more.length === 0 ? [] : ['--backing', join(folder, 'back')];
@@ -213,7 +213,7 @@ describe('a served device', () => {
     );
   });
 
-  test('outlives a client that is killed, and its own death leaves a socket that the next one replaces', async () => {
+  test('survives a client that is killed; when the server is killed, the next server replaces its socket', async () => {
     const folder = temporaryFolder();
     const served = await serve(['--disksize', '256M'], folder);
     writeFileSync(join(folder, 'in'), mixed(64 * MIB));
@@ -229,7 +229,7 @@ describe('a served device', () => {
     await next.json('--stats');
   });
 
-  test('serves others as ever while hostile clients hold all the places and memory that they can get', async () => {
+  test('serves other clients normally while hostile clients hold all the connections and memory that they can get', async () => {
     const served = await serve(['--disksize', '64M']);
     const server = { address: { path: served.socket } };
     const hostile: RawClient[] = [];
@@ -255,12 +255,12 @@ describe('a served device', () => {
     await output('qemu-io', '-f', 'raw', '-c', 'write -P 3 777 1M', '-c', 'read -P 3 777 1M', served.uri);
     if (process.platform === 'linux') {
       const most = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${served.child.pid}/status`, 'utf8'))?.[1];
-      expect(Number(most) / 1024).toBeLessThan(512); // 160 MiB, Node, the disk, and what waits for the garbage collector
+      expect(Number(most) / 1024).toBeLessThan(512); // 160 MiB, Node, the disk, and garbage that was not collected yet
     }
     expect(await served.stop()).toBe(0);
   });
 
-  test('serves a port of the loopback address', async () => {
+  test('listens on a port of the loopback address', async () => {
     const served = await serve(['--disksize', '16M', '--port', '0']);
     const uri = /nbd:\/\/\S+/.exec(served.line)?.[0] as string;
     expect(uri).toContain('127.0.0.1');
@@ -286,7 +286,7 @@ describe('a served device', () => {
     }
   });
 
-  test('leaves its socket and control socket to the server that has them by then', async () => {
+  test('does not remove its socket and control socket when another server has replaced them', async () => {
     const folder = temporaryFolder();
     const first = await serve(['--disksize', '1M'], folder);
     rmSync(first.socket);
@@ -299,7 +299,7 @@ describe('a served device', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test('leaves a backing file that is ours, and keeps off those of others', async () => {
+  test('leaves its own backing file behind, and does not change a foreign file', async () => {
     const folder = temporaryFolder();
     const back = join(folder, 'back');
     writeFileSync(back, 'somebody else’s');
@@ -318,7 +318,7 @@ describe('a served device', () => {
 });
 
 describe('a saved device', () => {
-  /** Saves a device, ends its server, serves it again in another process. */
+  /** Saves a device, ends its server, and serves it in another process. */
   async function again(served: Served, ...more: string[]): Promise<Served> {
     const image = join(served.folder, 'image');
     const { code, stdout, stderr } = await served.rzscontrol('--save', image);
@@ -332,7 +332,7 @@ describe('a saved device', () => {
   test.each([
     ['in memory', ['--disksize', '48M', '--allocator', 'zbud', '--codec', 'deflate']],
     ['over a file', ['--disksize', '48M', '--memlimit', '3M', '--recomp', 'lz4hc', '--backing', 'back']],
-  ])('%s is served by another process as it was', async (_, args) => {
+  ])('%s is served unchanged by another process', async (_, args) => {
     const folder = temporaryFolder();
     const path = (name: string): string => join(folder, name);
     const full = args.map((arg) => (arg === 'back' ? path('back') : arg));
@@ -367,7 +367,7 @@ describe('a saved device', () => {
     for (const key of same as readonly (keyof typeof now)[]) expect([key, now[key]]).toEqual([key, stats[key]]);
     expect(now.bdStat.bdCount).toBe(stats.bdStat.bdCount);
     expect(now.bdStat.bdCount > 0).toBe(backing.length !== 0);
-    // It goes on: written, saved and served once more.
+    // The device can be written, saved and served once more.
     await output('qemu-io', '-f', 'raw', '-c', 'write -P 7 12345 3M', second.uri);
     await output('nbdcopy', second.uri, path('before'));
     const third = await again(second, ...backing);
@@ -380,7 +380,7 @@ describe('a saved device', () => {
     expect(readdirSync(folder).filter((name) => name.includes('tmp') || name.startsWith('s'))).toEqual([]);
   });
 
-  test('is that of one moment while clients write', async () => {
+  test('is the state of one moment, even while clients write', async () => {
     const served = await serve(['--disksize', '64M']);
     const image = join(served.folder, 'image');
     writeFileSync(join(served.folder, 'in'), mixed(32 * MIB));
@@ -395,7 +395,7 @@ describe('a saved device', () => {
     for (const n of [1, 2]) expect(await (await serve(['--image', `${image}${n}`], served.folder)).stop()).toBe(0);
   });
 
-  test('what cannot be saved or restored is told in one line, and leaves no file', async () => {
+  test('an error of save or restore is one line, and leaves no file', async () => {
     const folder = temporaryFolder();
     const served = await serve([], folder);
     const refused = async ({ code, stdout, stderr }: Outcome, says: RegExp): Promise<void> => {
@@ -428,7 +428,7 @@ describe('a saved device', () => {
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1;
     writeFileSync(join(folder, 'damaged'), bytes);
     await refused(await one('--image', join(folder, 'damaged'), '--backing', join(folder, 'back')), /image/);
-    // None of that has touched the file behind it.
+    // All this has not changed the backing file.
     expect(await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop()).toBe(0);
     await (await serve(['--image', image, '--backing', join(folder, 'back')], folder)).stop('SIGKILL');
     await refused(
@@ -472,7 +472,7 @@ describe('rzscontrol', () => {
     });
     expect(await served.json('--idle')).toMatchObject({ idle: { pages: 1024 } });
     expect((await served.json('--recompress', 'all')).recompress).toHaveProperty('pages');
-    expect((await served.json('--writeback', 'idle')).writeback).toEqual({ pages: 0 }); // those that were tried are not idle any more
+    expect((await served.json('--writeback', 'idle')).writeback).toEqual({ pages: 0 }); // pages that recompression tried are no longer idle
     expect(await served.json('--idle')).toMatchObject({ idle: { pages: 1024 } });
     expect(await served.json('--writeback', 'idle', '--stats')).toMatchObject({
       writeback: { pages: 1024 },
@@ -496,7 +496,7 @@ describe('rzscontrol', () => {
     expect(await output('nbdinfo', '--size', served.uri)).toBe(`${MIB}\n`);
   });
 
-  test('refuses what comes in the wrong order, in one line, and changes nothing', async () => {
+  test('refuses calls in the wrong order with one line, and changes nothing', async () => {
     const served = await serve([]);
     const refused = async (args: string[], says: RegExp): Promise<void> => {
       const { code, stdout, stderr } = await served.rzscontrol(...args);
@@ -532,7 +532,7 @@ describe('rzscontrol', () => {
     await served.json('--reset');
   });
 
-  test('finds the control socket by its own path as well', async () => {
+  test('accepts the path of the control socket as well', async () => {
     const folder = temporaryFolder();
     const control = join(folder, 'X');
     const served = await serve(['--disksize', '1M', '--port', '0', '--control', control], folder);
@@ -540,7 +540,7 @@ describe('rzscontrol', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect((JSON.parse(stdout) as Answers).stats.disksize).toBe(MIB);
     expect((await compcache(['rzscontrol', 'nowhere', '--control', control, '--reset', '--json'])).code).toBe(0);
-    // The device answers ENODEV, which does not mean that nobody is there.
+    // The device answers ENODEV. This must not be taken for a missing server.
     expect((await compcache(['rzscontrol', control, '--compact'])).stderr).toContain('not initialised');
     await served.stop();
     const after = await compcache(['rzscontrol', control, '--stats']);
@@ -550,7 +550,7 @@ describe('rzscontrol', () => {
     expect((await compcache(['rzscontrol', `${other.socket}.ctl`, '--init', '--disksize_kb', '1024'])).code).toBe(0);
   });
 
-  test('says when nobody serves', async () => {
+  test('reports that no server listens', async () => {
     const folder = temporaryFolder();
     const { code, stderr } = await compcache(['rzscontrol', join(folder, 'nothing'), '--stats']);
     expect({ code, lines: stderr.trim().split('\n').length }).toEqual({ code: 2, lines: 1 });
@@ -562,10 +562,10 @@ describe('rzscontrol', () => {
   });
 });
 
-describe('a long order', () => {
+describe('a long control request', () => {
   const DISK = 48 * MIB;
 
-  /** A device full of pages that lz4hc makes smaller, with a file behind it, and a client of it. */
+  /** A device full of pages that lz4hc makes smaller, with a backing file, and a client. */
   async function full(): Promise<{ served: Served; client: RawClient; bytes: Buffer }> {
     const folder = temporaryFolder();
     const served = await serve(
@@ -580,7 +580,10 @@ describe('a long order', () => {
     return { served, client, bytes };
   }
 
-  /** Reads pages, one after the other, until an order has been answered. @returns the answer, and how many were read */
+  /**
+   * Reads one page after the other until a control request has been answered. @returns the answer, and the number of
+   * reads
+   */
   async function beside(
     order: Promise<unknown>,
     client: RawClient,
@@ -598,7 +601,7 @@ describe('a long order', () => {
     return { answer: await ended, reads };
   }
 
-  test('lets reads through, and does what it does alone', async () => {
+  test('does not block reads; other control requests wait for it', async () => {
     const { served, client, bytes } = await full();
     const ctl = `${served.socket}.ctl`;
     expect(await askControl(ctl, 'idle')).toEqual({ pages: DISK / PAGE });
@@ -619,14 +622,14 @@ describe('a long order', () => {
     expect(await stats).toMatchObject({ pagesStored: DISK / PAGE });
     await askControl(ctl, 'idle');
     const moved = await beside(askControl(ctl, 'writeback', { type: 'idle' }), client, bytes);
-    expect((moved.answer as { pages: number }).pages).toBeGreaterThan(DISK / PAGE / 2); // pages that are read meanwhile are not idle
+    expect((moved.answer as { pages: number }).pages).toBeGreaterThan(DISK / PAGE / 2); // pages that were read meanwhile are not idle
     expect(moved.reads).toBeGreaterThan(20);
     await client.disconnect();
     expect(await askControl(ctl, 'reset')).toEqual({});
     await expect(askControl(ctl, 'compact')).rejects.toMatchObject({ code: 'ENODEV' });
   });
 
-  test('goes on when its client has gone; those behind it have their turn; statistics do not wait, nor does a signal', async () => {
+  test('goes on when its client disconnects; requests behind it are carried out in order; statistics and signals do not wait', async () => {
     const { served, client, bytes } = await full();
     const ctl = `${served.socket}.ctl`;
     const gone = connect({ path: ctl });
@@ -639,7 +642,7 @@ describe('a long order', () => {
     expect((await beside(Promise.all([idle, stats]), client, bytes)).reads).toBeGreaterThan(100);
     expect(order).toEqual(['stats', 'idle']);
     const refused = askControl(ctl, 'reset').catch((error: unknown) => (error as { code: string }).code);
-    expect(await refused).toBe('EBUSY'); // the client
+    expect(await refused).toBe('EBUSY'); // because of the client
     const again = askControl(ctl, 'recompress', {}).catch(() => undefined);
     expect(await served.stop()).toBe(0);
     await again;
@@ -647,7 +650,7 @@ describe('a long order', () => {
   });
 });
 
-test('serve needs one place to serve, and settings need a device', async () => {
+test('serve needs a place to listen; settings need a device', async () => {
   const folder = temporaryFolder();
   for (const args of [
     [],

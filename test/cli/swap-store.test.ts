@@ -1,4 +1,7 @@
-/** The stores of `compcache swap`: files of the caller's, full disks, and the temporary file, of which nothing is left. */
+/**
+ * The stores of `compcache swap`: files of the caller, full disks, and the temporary file, which must be removed in
+ * every case.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
@@ -27,7 +30,7 @@ const mixed = mixedPages();
 describe.concurrent('stores', () => {
   const small = ['--ram', '512K', '--pages', '400', '--ops', '1000', '--allocator', 'zbud'];
 
-  it('give the same figures whatever they are made of', async ({ expect }) => {
+  it('give the same figures, whether they are a temporary file, memory, or a named file', async ({ expect }) => {
     const pages = file('stores', mixed);
     const path = join(dirname(pages), 'own-store');
     const [temporary, memory, own] = (await Promise.all(
@@ -38,10 +41,10 @@ describe.concurrent('stores', () => {
     expect(counters(own)).toEqual(counters(temporary));
     expect([temporary.store, memory.store, own.store]).toEqual(['a temporary file', 'memory', path]);
     expect(existsSync(path)).toBe(true);
-    expect(counters(await swapJson([pages, ...small, '--store', path]))).toEqual(counters(temporary)); // it is used again
+    expect(counters(await swapJson([pages, ...small, '--store', path]))).toEqual(counters(temporary)); // the file is opened a second time
   });
 
-  it('that are a file of somebody else are left alone', async ({ expect }) => {
+  it('a foreign file is refused and not changed', async ({ expect }) => {
     const letter = file('letter', 'a letter');
     const { code, stdout, stderr } = await compcache([
       'swap',
@@ -74,7 +77,7 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
   const beside = (name: string): string => join(dirname(pages), name);
   const FULL = 'the medium is full';
 
-  /** Runs swap where no file may become longer than so many blocks of 512 bytes. */
+  /** Runs swap where no file may become longer than this number of blocks of 512 bytes. */
   async function limited(blocks: number, args: readonly string[]): Promise<Outcome> {
     return compcacheIn(`ulimit -f ${blocks} && exec "$@"`, ['swap', pages, ...args]);
   }
@@ -88,7 +91,7 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
     return `compcache: the store (${path}) failed: ${FULL}; ${failed} writes failed, so these are the figures of a store without room for them\n`;
   }
 
-  it('at the start: the figures are those of a store that takes nothing; exit code 2', async ({ expect }) => {
+  it('from the start: the figures are those of a store without room; exit code 2', async ({ expect }) => {
     const path = beside('full-at-start');
     const { code, stdout, stderr } = await limited(1024, [...small, '--json', '--store', path]);
     const report = reportOf(stdout);
@@ -102,9 +105,9 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
     }
   });
 
-  it('in the middle: the figures are those of a store that takes so much; exit code 2', async ({ expect }) => {
+  it('in the middle: the figures are those of a store with less room; exit code 2', async ({ expect }) => {
     const path = beside('full-in-the-middle');
-    await swapJson([pages, ...small, '--store', path]); // a file that is long enough, so that only writes can fail
+    await swapJson([pages, ...small, '--store', path]); // this makes the file long enough, so that later only writes can fail
     const { code, stdout, stderr } = await limited(1024, [...small, '--json', '--store', path]);
     const report = reportOf(stdout);
     expect({ code, stderr }).toEqual({ code: 2, stderr: lineOf(path, report) });
@@ -116,7 +119,7 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
     }
   });
 
-  it('at the end: so too when only closing has failed', async ({ expect }) => {
+  it('at the end: exit code 2, even when only the close has failed', async ({ expect }) => {
     const path = beside('full-at-end');
     const fits = ['--ram', '16M', '--pages', '400', '--ops', '100', '--allocator', 'zbud', '--json', '--store', path];
     await swapJson([pages, ...fits]);
@@ -126,7 +129,7 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
       expect(result).toMatchObject({ different: 0, failedWrites: 0, hitRatio: 1 });
   });
 
-  it('under the temporary file: the table, one line, exit code 2', async ({ expect }) => {
+  it('under the temporary file: the table, one line on stderr, exit code 2', async ({ expect }) => {
     const { code, stdout, stderr } = await limited(1024, small);
     expect(code).toBe(2);
     expect(stdout).toMatch(/^zbud +entry +0\.\d+ /m);
@@ -137,17 +140,17 @@ describe.skipIf(process.platform === 'win32')('a disk that is full', () => {
   });
 });
 
-describe('a store of the command', () => {
+describe('the store that the command opens', () => {
   it('has no more slots than a front end uses', async () => {
     const stores = new Stores({ kind: 'temporary' });
-    const store = await stores.open(2 ** 24 + 1); // of as many keys as a trace may have, and one to spare
+    const store = await stores.open(2 ** 24 + 1); // a trace has at most 2^24 keys; one more was asked for
     expect(store.slots).toBe(2 ** 24);
     await stores.close(store);
     stores.end();
     expect(stores.fault).toBeUndefined();
   });
 
-  it('that cannot have its temporary file says what else there is', async () => {
+  it('names the other options when no temporary file can be made', async () => {
     const before = process.env.TMPDIR;
     process.env.TMPDIR = process.env.TEMP = process.env.TMP = join(file('no-folder', ''), 'x');
     try {
@@ -163,7 +166,7 @@ describe('a store of the command', () => {
 });
 
 describe.concurrent('the temporary file', () => {
-  /** A folder for temporary files, and what the command has left there. */
+  /** A folder for temporary files, and the files that the command has left there. */
   function temporary(name: string): { env: NodeJS.ProcessEnv; left: () => string[] } {
     const folder = `${file(name, '')}.d`;
     mkdirSync(folder);
@@ -173,7 +176,7 @@ describe.concurrent('the temporary file', () => {
     };
   }
 
-  it('is gone at the end, and after a fault', async ({ expect }) => {
+  it('is removed at the end, and after an error', async ({ expect }) => {
     const { env, left } = temporary('end');
     const pages = file('end-pages', mixed);
     const good = await compcache(['swap', pages, '--ram', '512K', '--pages', '300', '--ops', '100'], '', env);
@@ -183,7 +186,7 @@ describe.concurrent('the temporary file', () => {
   });
 
   it.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-    'is gone after %s, of which the command dies',
+    'is removed when %s ends the command',
     async (signal) => {
       const { env, left } = temporary(signal);
       const child = spawn(

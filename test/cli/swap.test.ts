@@ -1,4 +1,4 @@
-/** `compcache swap`: its figures against a replay of its own, traces, faults. How fast things are is not looked at. */
+/** `compcache swap`: its figures compared with a separate replay, traces, errors. Speed is not tested. */
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -19,7 +19,7 @@ const RAM_BYTES = 512 * 1024;
 const RECIPE = { pages: 600, operations: 4000, zipf: 0.8, writes: 0.4, seed: 3 };
 const mixed = mixedPages();
 
-/** Operations of each kind on three areas, some of them on pages that are not there. */
+/** Operations of each kind on three areas, some of them on pages that do not exist. */
 function areas(): string {
   const lines = [];
   for (let round = 0; round < 4; round++) {
@@ -55,7 +55,7 @@ function zipfTrace(name: string): string {
 
 // ── a replay of its own ──────────────────────────────────────────────────────
 
-/** The same work, from the text of the trace, with nothing of the command but the rule that pages follow. */
+/** The same work, done from the text of the trace. It uses nothing of the command except the rule for the next page. */
 class Recount {
   readonly counts = { stores: 0, rejected: 0, loads: 0, hits: 0, reads: 0, misses: 0, invalidated: 0, different: 0 };
   storeWrites = 0;
@@ -144,7 +144,7 @@ describe('figures', () => {
   ];
 
   it.each(traces)(
-    '%s: are those of a replay by hand, under every allocator and both victims',
+    '%s: are the same as those of a replay by hand, under every allocator and both kinds of victims',
     async (_, trace, options) => {
       const path = trace();
       const asked = await request(path, options);
@@ -185,7 +185,7 @@ describe('figures', () => {
     },
   );
 
-  it('pages that all fit are all hits, and nothing is written', async () => {
+  it('pages that all fit are all hits, and nothing is written back', async () => {
     const { results } = await swap(await request(zipfTrace('fits'), { ramBytes: 16 * 2 ** 20 }), silent);
     for (const result of results)
       expect(result).toMatchObject({ writebacks: 0, writtenBytes: 0, reads: 0, misses: 0, rejected: 0, hitRatio: 1 });
@@ -195,7 +195,7 @@ describe('figures', () => {
     }
   });
 
-  it('times are counted for each kind of call apart', async () => {
+  it('times are counted separately for each kind of call', async () => {
     const { results } = await swap(await request(zipfTrace('times')), silent);
     for (const { latency, stores, hits, reads } of results) {
       expect([latency.store?.count, latency.hit?.count, latency.read?.count]).toEqual([stores, hits, reads]);
@@ -220,13 +220,13 @@ describe('figures', () => {
 describe('pages', () => {
   const pagesOf = (...bytes: number[]): Pages => new Pages(bytes.map((byte) => new Uint8Array(PAGE_SIZE).fill(byte)));
 
-  it('are followed by the next one with other bytes', () => {
+  it('the page after a page is the next one with other bytes', () => {
     const pages = pagesOf(1, 1, 2, 1, 1);
     expect([0, 1, 2, 3, 4].map((page) => pages.after(page))).toEqual([2, 2, 3, 2, 2]);
     expect(pages.distinct).toBe(2);
   });
 
-  it('that are all alike follow each other', () => {
+  it('when all pages are alike, the page after a page is any of them', () => {
     const pages = pagesOf(5, 5, 5);
     for (const page of [0, 1, 2]) expect([0, 1, 2]).toContain(pages.after(page));
     expect(pagesOf(1).after(0)).toBe(0);
@@ -234,7 +234,7 @@ describe('pages', () => {
 });
 
 describe('traces', () => {
-  it('store every page once, then as the recipe says', () => {
+  it('store every page once, then follow the recipe', () => {
     const trace = makeTrace(RECIPE);
     expect(trace.length).toBe(4600);
     for (let at = 0; at < 600; at++) expect([trace.kind(at), trace.type(at), trace.offset(at)]).toEqual([0, 0, at]);
@@ -248,7 +248,7 @@ describe('traces', () => {
     expect((stores - 600) / 4000).toBeCloseTo(0.4, 1);
   });
 
-  it('have comments, empty lines, any blanks, and any end of line', async () => {
+  it('may have comments, empty lines, any blanks, and any end of line', async () => {
     const trace = await readTrace(
       file('blanks', '# all\n\n store\t7 4294967295 # one\r\n\r\nload  4294967039   1\ninvalidateArea 7'),
     );
@@ -269,7 +269,7 @@ describe('traces', () => {
     });
   });
 
-  it('longer than a chunk of a file are whole', async () => {
+  it('longer than a chunk of a file are read completely', async () => {
     const trace = await readTrace(
       file('long', Array.from({ length: 30_000 }, (_, n) => `store 1 ${n * 1000}\n`).join('')),
     );
@@ -337,7 +337,7 @@ describe.concurrent('output', () => {
       storeFault: null,
     });
     expect(report.input).toMatchObject({ pages: 320, limited: false });
-    expect(report.distinctPages).toBe(150 + 1 + 10); // the random, zero and text pages: those are ten, again and again
+    expect(report.distinctPages).toBe(150 + 1 + 10); // the random, zero and text pages: ten different ones, repeated
     expect(report.results.map(({ allocator, victims }) => [allocator, victims])).toEqual([
       ['zsmalloc', 'page'],
       ['zbud', 'page'],
@@ -420,7 +420,7 @@ describe.concurrent('output', () => {
     ]);
   });
 
-  it('is the same for the same seed, but for the times', async ({ expect }) => {
+  it('is the same for the same seed, except for the times', async ({ expect }) => {
     const args = [
       file('seed', mixed),
       '--ram',
@@ -478,7 +478,7 @@ describe('a page that comes back different', () => {
     if (page[0] === '1'.charCodeAt(0)) page[4095] = (page[4095] as number) ^ 1;
   };
 
-  it('is counted and named; exit code 1, and the figures all the same', async () => {
+  it('is counted and named; exit code 1, with all figures', async () => {
     const { code, stdout, stderr } = await run(spoilSecond);
     expect(code).toBe(1);
     for (const result of (JSON.parse(stdout) as SwapReport).results)
@@ -490,7 +490,7 @@ describe('a page that comes back different', () => {
     );
   });
 
-  it('so is one that cannot be loaded at all', async () => {
+  it('a page that cannot be loaded is counted as different, too', async () => {
     const { code, stdout } = await run((page) => {
       if (page[0] === '1'.charCodeAt(0)) throw new Error('no');
     });
@@ -499,7 +499,7 @@ describe('a page that comes back different', () => {
       expect(result).toMatchObject({ loads: 4, hits: 1, misses: 3, different: 2, firstDifferent: 4 });
   });
 
-  it('a codec that is sound gives exit code 0', async () => {
+  it('a correct codec gives exit code 0', async () => {
     expect(await run(() => {})).toMatchObject({ code: 0, stderr: '' });
   });
 });

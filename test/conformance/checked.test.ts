@@ -1,4 +1,7 @@
-/** Every allocator passes one contract (docs/rules, R) in the checked build. One file a build, so that they run side by side. */
+/**
+ * The contract of all allocators (docs/rules, R) in the checked build. One file for each build, so that they run in
+ * parallel.
+ */
 import { describe } from 'vitest';
 import { allocators, builds } from '../harness.ts';
 import { conformance } from './suite/index.ts';

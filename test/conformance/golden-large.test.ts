@@ -1,6 +1,6 @@
 /**
- * Traces that take long, on one build, and in Node alone: T2 with its published figures, and large ones against the
- * independent models. golden.test.ts has the other published ones, and short ones on each build.
+ * Traces that take long, on one build and in Node only: T2 with its published figures, and large traces compared with
+ * the independent models. golden.test.ts has the other published figures, and short traces on each build.
  */
 import { describe, expect, test } from 'vitest';
 import { runChurn, runChurn2, runChurnSmall, runE6, runE7, runE8, runE9, runT6, size6 } from '../models/trace.ts';
@@ -9,7 +9,7 @@ import { budgeted } from '../seed.ts';
 import { ROWS, big, likeTheModel, names, real } from './golden.ts';
 
 describe('T2, published figures', () => {
-  test('X12: xvmalloc ends at 19,290', async () => {
+  test('X12: xvmalloc ends with 19,290 frames', async () => {
     const { ram, target } = await real(big, ROWS.xvmalloc, '256MiB');
     const result = runChurn2(target, 1_000_000);
     expect(result).toMatchObject({ requested: 1630802611, drained: 0 });
@@ -34,7 +34,7 @@ describe('T2, published figures', () => {
   });
 });
 
-describe.each(names)('%s like its model', (name) => {
+describe.each(names)('%s gives the same figures as its model', (name) => {
   const row = ROWS[name];
 
   test('churn on 50,000 objects', async () => {

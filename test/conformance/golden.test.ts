@@ -1,8 +1,9 @@
 /**
- * The golden traces on the real pools: published figures where there are any (docs/rules: README.md,
- * zbud-z3fold.md section 5), and the independent models on the same trace for everything.
+ * The golden traces on the real pools: published figures where there are any (docs/rules: README.md, zbud-z3fold.md
+ * section 5); for everything else, the figures of the independent models on the same trace.
  *
- * Large traces run on one build (golden-large.test.ts has more of them); each build runs short ones against the models.
+ * Large traces run on one build (golden-large.test.ts has more of them); each build runs short traces, compared with
+ * the models.
  */
 import { describe, expect, test } from 'vitest';
 import { builds, createPool, createRam, zsmallocRow } from '../harness.ts';
@@ -28,14 +29,17 @@ interface Figures {
     placement: number;
     compacted?: number;
     compactFreed?: number;
-    /** Objects that lie elsewhere after compact(), and copies that it made: slots, or blocks. */
+    /** Objects whose place compact() has changed, and the number of copies that it made: slots, or blocks. */
     moved?: number;
     copies?: number;
     density?: string;
   };
 }
 
-/** docs/rules/README.md, "Golden figures". What compact() does of z3fold's is ours, and the model's. */
+/**
+ * docs/rules/README.md, "Golden figures". The original z3fold has no compact(); its figures here are those of the
+ * model.
+ */
 const PUBLISHED: Partial<Record<RowName, Figures>> = {
   zbud61: {
     t1: { pages: 50000, placement: 310588432, density: '0.7583' },
@@ -242,7 +246,7 @@ describe('zbud 6.1, published figures', () => {
   });
 });
 
-describe.each(names)('%s like its model', (name) => {
+describe.each(names)('%s gives the same figures as its model', (name) => {
   const row = ROWS[name];
 
   for (const build of builds) {
@@ -299,7 +303,7 @@ describe('zsmalloc class tables', () => {
     expect(await rowsOf(chainSize, chainRule)).toEqual(lines.map((line) => line.split('\t').map(Number)));
   });
 
-  test('C1-C5: every chain and rule, as the model', async () => {
+  test('C1-C5: every chain and rule, same as the model', async () => {
     for (let chainSize = 1; chainSize <= 16; chainSize++) {
       for (const chainRule of ['bytes', 'percent'] as const) {
         const model = new ZsmallocModel({ chainSize, chainRule }).classTable();

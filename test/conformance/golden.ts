@@ -1,4 +1,4 @@
-/** Rows for the golden traces, and a trace on a pool and on its model. */
+/** Rows for the golden traces, and the comparison of a pool with its model on a trace. */
 import { expect } from 'vitest';
 import type { Ram } from '../../bindings/index.ts';
 import {
@@ -37,7 +37,7 @@ export const names = (Object.keys(ROWS) as RowName[]).filter((name) =>
   allocators.some(({ allocator }) => allocator === ROWS[name].allocator),
 );
 
-/** The build of the large traces: they take long, and no figure depends on the build. */
+/** The build for the large traces. They take long, and no figure depends on the build. */
 export const big = builds[0] as Build;
 
 const LARGE = '320MiB';
@@ -52,7 +52,7 @@ export async function real(build: Build, row: ModelledRow, bytes = LARGE): Promi
   return { ram, target: traceTarget(ram, row) };
 }
 
-/** The same trace on the pool and on the model must give the same figures, all of them. */
+/** Requires that a trace gives the same figures on the pool and on the model. */
 export async function likeTheModel<T>(
   build: Build,
   row: ModelledRow,

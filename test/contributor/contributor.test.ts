@@ -1,4 +1,4 @@
-/** The steps of CONTRIBUTING.md, made in a copy of the tree: an allocator, a codec, a backing store. */
+/** The steps of CONTRIBUTING.md, done in a copy of the tree: an allocator, a codec, a backing store. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { CopiedTree } from './copied-tree.ts';
 
@@ -12,7 +12,7 @@ afterEach(() => {
   tree.remove();
 });
 
-test('a sixth allocator by its file and three rows passes the conformance suite', () => {
+test('a sixth allocator, added as a file and three rows, passes the conformance suite', () => {
   tree.addFile('single.ts', 'assembly/alloc/single.ts');
   tree.addRow({ file: 'assembly/alloc/index.ts', row: 'export const single = 63 as u32;' });
   tree.addRow({
@@ -26,7 +26,7 @@ test('a sixth allocator by its file and three rows passes the conformance suite'
     row: `  { title: 'single', allocator: 'single', options: {}, largest: PAGE_SIZE, movable: false, canSleepMapped: true, lruByWrite: false, rawFrames: false,
     ...NO_RESERVE, isAlone: true, straddles: false, staleUses: 2000, edges: [] },`,
   });
-  // One build is enough: where the suite wants the others, it gets this one.
+  // One build is enough: this build is used for all three.
   tree.run('scripts/build.mjs', 'quick');
   tree.run('node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json');
   const passed = tree.test({ VITE_ALLOCATOR: 'single' }, 'test/conformance/checked.test.ts');
@@ -34,7 +34,7 @@ test('a sixth allocator by its file and three rows passes the conformance suite'
   expect(passed.every((name) => name.includes('single'))).toBe(true);
 }, 300_000);
 
-test('a codec and a backing store by a file and a row each pass the tests of their kind, and have their layers', () => {
+test('a codec and a backing store, each added as a file and a row, pass the tests of their kind and the layer rules', () => {
   tree.addFile('runs.ts', 'bindings/codec/runs.ts');
   tree.addRow({
     file: 'bindings/codec/index.ts',

@@ -61,13 +61,16 @@ export class CopiedTree {
     cpSync(this.#at(from), this.#at(to));
   }
 
-  /** Runs a program of Node's in the copy. It must succeed. */
+  /** Runs a script with Node in the copy. It must succeed. */
   run(...given: string[]): void {
     const { status, stdout, stderr } = this.#program({}, given);
     expect(status, `${stdout}${stderr}`).toBe(0);
   }
 
-  /** Runs tests in the copy, with environment variables: none may fail. @returns the full names of those that passed */
+  /**
+   * Runs tests in the copy, with environment variables. No test may fail. @returns the full names of the tests that
+   * passed
+   */
   test(variables: Record<string, string>, ...given: string[]): string[] {
     this.#program(variables, [
       'node_modules/vitest/vitest.mjs',
@@ -79,7 +82,7 @@ export class CopiedTree {
       ...given,
     ]);
     const report = JSON.parse(readFileSync(this.#at('report.json'), 'utf8')) as Report;
-    // A file that does not load has no test that could fail.
+    // A file that cannot be loaded has no test that could fail.
     const broken = report.testResults.filter(({ status }) => status !== 'passed');
     const failures = broken.map(({ name, message, assertionResults }) => [
       name,

@@ -1,8 +1,7 @@
 /**
- * A backing store that does everything a store may do, and much that it may not: an asynchronous one settles its calls when
- * it is told to, in an order that is drawn; either kind fails, tears, loses, mixes up and hangs as planned. It knows the
- * truth: what each slot was last said to hold. And it watches its caller: what breaks the rules of BackingStore is noted and
- * thrown by `verify`.
+ * A backing store with faults, for random tests. An asynchronous one ends its calls when it is told to, in a random
+ * order; both kinds fail, tear, lose, mix up and hang as planned. The store knows what each slot was last said to hold.
+ * It also watches its caller: breaches of the rules of BackingStore are recorded, and `verify` throws them.
  */
 import { CompcacheError, type BackingStore } from '../../bindings/index.ts';
 import { must, sameBytes } from '../harness.ts';
@@ -13,11 +12,11 @@ const SLOT_HEADER = 32;
 export type Op = 'read' | 'write' | 'free' | 'sync';
 
 export const FAULTS = {
-  /** Of any call. */
+  /** Faults of any call. */
   any: ['reject', 'throw', 'undone', 'hang'],
-  /** A write that reports success, or not, and leaves something else in the slot. */
+  /** Faults of a write, which reports success or not and leaves other bytes in the slot. */
   write: ['torn', 'mixed', 'lost', 'full', 'astray'],
-  /** A read that gives something else. */
+  /** Faults of a read, which gives other bytes. */
   read: ['old', 'short', 'flip', 'other', 'missing', 'silent', 'odd'],
 } as const;
 export type Fault = (typeof FAULTS)[keyof typeof FAULTS][number];
@@ -34,7 +33,7 @@ export interface Call {
   readonly op: Op;
   readonly slot: number;
   readonly fault: Fault | undefined;
-  /** Its caller has given it up. */
+  /** True when its caller no longer waits for it. */
   late: boolean;
   readonly end: () => void;
 }
@@ -42,7 +41,7 @@ export interface Call {
 interface Slot {
   bytes: Uint8Array;
   before: Uint8Array | undefined;
-  /** What its caller believes it to hold; undefined once a write has failed. */
+  /** The bytes that the caller believes to be in the slot; undefined once a write has failed. */
   said: Uint8Array | undefined;
 }
 
@@ -54,7 +53,7 @@ export interface ChaosOptions {
   maxInFlight?: number;
 }
 
-/** Numbers from a seed. */
+/** Random numbers from a seed. */
 export function dice(seed: number): (below: number) => number {
   let x = (seed ^ 0x9e3779b9) >>> 0 || 1;
   return (below) => {
@@ -77,16 +76,16 @@ class StoreFault extends Error {
 export class ChaosStore implements BackingStore {
   readonly mode: 'sync' | 'async';
   readonly slots: number;
-  /** Called inside every call before it has an effect: a store that calls back. */
+  /** Called in every call before it has an effect, for a store that calls back. */
   inside: ((op: Op, slot: number) => void) | undefined;
-  /** Whether slots are full, calls fail, or calls hang from now on. */
-  weather: 'fine' | 'full' | 'gone' | 'stuck' = 'fine';
-  /** Reads that gave what was not written, or nothing. */
+  /** From now on: slots are full, calls fail, or calls hang. */
+  condition: 'fine' | 'full' | 'gone' | 'stuck' = 'fine';
+  /** The number of reads that gave wrong bytes or none. */
   damaged = 0;
-  /** Reads, writes and frees that failed or were given up. */
+  /** The number of reads, writes and frees that failed or timed out. */
   readonly failed: Record<Op, number> = { read: 0, write: 0, free: 0, sync: 0 };
   readonly calls: Record<Op, number> = { read: 0, write: 0, free: 0, sync: 0 };
-  /** Slots between the first write and the end of a free. */
+  /** Slots in use: from the start of the first write to the end of a free. */
   readonly owned = new Set<number>();
   /** Calls under way, oldest first. */
   readonly pending: Call[] = [];
@@ -97,7 +96,7 @@ export class ChaosStore implements BackingStore {
   readonly #maxInFlight: number;
   readonly #draw: (below: number) => number;
   readonly #broken: string[] = [];
-  #sealed = false;
+  #isOver = false;
 
   constructor(options: ChaosOptions = {}) {
     this.mode = options.mode ?? 'async';
@@ -108,32 +107,32 @@ export class ChaosStore implements BackingStore {
 
   // ── what the test does ─────────────────────────────────────────────────────
 
-  /** The call of a kind after so many more has a fault. */
+  /** Plans a fault: after `after` more calls of the kind, one has this fault. */
   plan(op: Op, fault: Fault, after = 0): void {
     this.#plans.push({ op, fault, after });
   }
 
-  /** Forgets the plans, and the weather is fine. */
-  calm(): void {
+  /** Removes all plans; calls work again. */
+  recover(): void {
     this.#plans.length = 0;
-    this.weather = 'fine';
+    this.condition = 'fine';
   }
 
-  /** Ends one call under way, a drawn one unless its place is given. Whether there was one. */
+  /** Ends one call under way: a random one, or the one at `place`. @returns whether there was one */
   settle(place = this.pending.length === 0 ? 0 : this.#draw(this.pending.length)): boolean {
     const [call] = this.pending.splice(place, 1);
     call?.end();
     return call !== undefined;
   }
 
-  /** Ends the oldest call of that kind (on that slot). */
+  /** Ends the oldest call of this kind (on this slot). */
   settleOf(op: Op, slot?: number): void {
     const place = this.pending.findIndex((call) => call.op === op && (slot === undefined || call.slot === slot));
     must(place !== -1, `no ${op} is under way`);
     this.settle(place);
   }
 
-  /** Ends a call that hangs. Whether there was one. */
+  /** Ends a call that hangs. @returns whether there was one */
   release(): boolean {
     if (this.hung.length === 0) return false;
     const [call] = this.hung.splice(this.#draw(this.hung.length), 1);
@@ -141,7 +140,7 @@ export class ChaosStore implements BackingStore {
     return true;
   }
 
-  /** The callers of all calls under way have given them up: nothing is settled by that. */
+  /** The callers of all calls under way no longer wait for them. The calls do not end by this. */
   giveUp(): void {
     for (const call of [...this.pending, ...this.hung]) {
       if (!call.late) this.failed[call.op] += 1;
@@ -153,9 +152,9 @@ export class ChaosStore implements BackingStore {
     return this.pending.length + this.hung.length;
   }
 
-  /** A store with the same slots, of which nobody knows yet, and that is calm unless a seed is given. Nothing may be under way. */
+  /** A store with the same slots and no owner. It has no faults unless a seed is given. No call may be under way. */
   copy(seed = this.#draw(2 ** 30)): ChaosStore {
-    must(this.underWay === 0, 'a store is copied while it is at work');
+    must(this.underWay === 0, 'a store is copied while a call is under way');
     const copy = new ChaosStore({ mode: this.mode, slots: this.slots, seed, maxInFlight: this.#maxInFlight });
     for (const slot of this.owned) copy.owned.add(slot);
     for (const [slot, held] of this.#held) copy.#held.set(slot, { ...held });
@@ -164,7 +163,7 @@ export class ChaosStore implements BackingStore {
     return copy;
   }
 
-  /** Whether a slot begins as what was said to be written there: magic and version, number, generation and epoch. */
+  /** Whether the header of a slot is the one that was written: magic and version, number, generation and epoch. */
   begins(slot: number): boolean {
     const { bytes, said } = this.#held.get(slot) ?? {};
     if (bytes === undefined || said === undefined || bytes.length <= SLOT_HEADER) return false;
@@ -174,9 +173,9 @@ export class ChaosStore implements BackingStore {
     ].every(([from, to]) => sameBytes(bytes.subarray(from, to), said.subarray(from, to)));
   }
 
-  /** Nothing may be asked from now on. */
-  seal(): void {
-    this.#sealed = true;
+  /** Any later call is a breach of the rules. */
+  forbidCalls(): void {
+    this.#isOver = true;
   }
 
   /** Throws if a rule was broken. */
@@ -184,7 +183,7 @@ export class ChaosStore implements BackingStore {
     must(this.#broken.length === 0, `the store was misused: ${this.#broken.join('; ')}`);
   }
 
-  /** Slots that hold something, whatever the caller thinks. */
+  /** The number of slots that hold something, whatever the caller believes. */
   get used(): number {
     return this.#held.size;
   }
@@ -205,7 +204,7 @@ export class ChaosStore implements BackingStore {
   }
 
   free(slot: number): void | Promise<void> {
-    if (!this.owned.has(slot)) this.#break(`slot ${slot} was freed, and not in use`);
+    if (!this.owned.has(slot)) this.#break(`slot ${slot} was freed, but was not in use`);
     return this.#call('free', slot, () => void this.#held.delete(slot));
   }
 
@@ -214,7 +213,7 @@ export class ChaosStore implements BackingStore {
   }
 
   close(): void {
-    this.#break('closed by somebody who does not own it');
+    this.#break('closed by a caller that does not own it');
   }
 
   // ── one call ───────────────────────────────────────────────────────────────
@@ -224,11 +223,11 @@ export class ChaosStore implements BackingStore {
   }
 
   #require(op: Op, slot: number): void {
-    if (this.#sealed) this.#break(`${op} of slot ${slot} after close`);
-    // The one call of close: those before it have ended or were given up.
+    if (this.#isOver) this.#break(`${op} of slot ${slot} after close`);
+    // close calls sync once; all earlier calls must have ended or timed out.
     if (op === 'sync') {
       if ([...this.pending, ...this.hung].some(({ late }) => !late))
-        this.#break('sync before the calls under way have ended');
+        this.#break('sync while other calls are under way');
       return;
     }
     if (!(slot >= 0 && slot < this.slots)) this.#break(`slot ${slot} of ${this.slots}`);
@@ -242,9 +241,9 @@ export class ChaosStore implements BackingStore {
     const due = plans.find((plan) => plan.after === 0);
     for (const plan of plans) plan.after -= 1;
     if (due !== undefined) this.#plans.splice(this.#plans.indexOf(due), 1);
-    if (this.weather === 'full' && op === 'write') return 'full';
-    if (this.weather === 'gone') return 'reject';
-    return this.weather === 'stuck' ? 'hang' : due?.fault;
+    if (this.condition === 'full' && op === 'write') return 'full';
+    if (this.condition === 'gone') return 'reject';
+    return this.condition === 'stuck' ? 'hang' : due?.fault;
   }
 
   #call<T>(op: Op, slot: number, effect: (fault: Fault | undefined) => T): T | Promise<T> {
@@ -272,10 +271,10 @@ export class ChaosStore implements BackingStore {
     });
   }
 
-  /** The effect of a call, and what it answers. */
+  /** Carries out a call with its fault, and gives its answer. */
   #run<T>(op: Op, slot: number, fault: Fault | undefined, effect: (fault: Fault | undefined) => T, late = false): T {
     try {
-      // 'undone' fails without an effect, the others after it or not.
+      // 'undone' fails without an effect; the other faults fail before or after the effect.
       if (fault === 'undone' || (fault === 'throw' && this.#draw(2) === 0)) throw new StoreFault(fault);
       const value = effect(fault);
       if (fault === 'reject' || fault === 'throw') throw new StoreFault(fault);
@@ -306,7 +305,7 @@ export class ChaosStore implements BackingStore {
       case 'lost':
         return put(before ?? new Uint8Array(0));
       case 'astray': {
-        // It went to another slot in use, if there is one.
+        // The bytes went to another slot in use, if there is one.
         const others = [...this.#held.keys()].filter((other) => other !== slot);
         const victim = this.#held.get(others[this.#draw(Math.max(others.length, 1))] ?? -1);
         if (victim !== undefined) victim.bytes = bytes;
@@ -327,7 +326,7 @@ export class ChaosStore implements BackingStore {
       throw new StoreFault('nothing is there', 'ENOENT');
     }
     into.set(given);
-    // What is damaged is what does not begin with that which was written.
+    // A read is damaged when it does not begin with the bytes that were written.
     if (held?.said === undefined || !sameBytes(given.subarray(0, held.said.length), held.said)) this.damaged += 1;
     if (fault === 'silent') return undefined as unknown as number;
     if (fault === 'odd') return [-1, 2 ** 32, NaN, 9999][this.#draw(4)] as number;

@@ -1,6 +1,9 @@
-/** Time as the tests want it: timers that fire when they are told to, and the end of all promise work. */
+/** Simulated time for tests: timers that fire when a test says so, and a wait until all promises have settled. */
 
-/** The timeout of the stores under test. Timers of just this length are ours; all others stay the host's. */
+/**
+ * The timeout of the stores under test. Only timers of exactly this length are simulated; all others stay with the
+ * host.
+ */
 export const TIMEOUT = 4321;
 
 interface Timer {
@@ -13,7 +16,7 @@ interface Timers {
   clearTimeout(id: unknown): void;
 }
 
-/** Takes the place of the host's timers from `install` to `restore`. */
+/** Replaces the host's timers between `install` and `restore`. */
 export class Clock {
   readonly #timers = new Map<object, Timer>();
   readonly #host = globalThis as unknown as Timers;
@@ -21,7 +24,9 @@ export class Clock {
   #before: Timers | undefined;
   #now = 0;
   #ahead = 0;
-  /** Whether every look at performance.now finds that milliseconds have passed: then work in slices has the shortest ones. */
+  /**
+   * True when each call of performance.now() is some milliseconds later. Work in slices then has the shortest slices.
+   */
   isHasty = false;
 
   install(): this {
@@ -47,12 +52,12 @@ export class Clock {
     this.#timers.clear();
   }
 
-  /** Timers that wait. */
+  /** The number of waiting timers. */
   get size(): number {
     return this.#timers.size;
   }
 
-  /** Lets time pass: what is due by then fires, in order. */
+  /** Advances the time, and fires the timers that are due, in order. */
   pass(time: number): void {
     this.#now += time;
     const due = [...this.#timers]
@@ -65,13 +70,13 @@ export class Clock {
 let turn: (() => Promise<void>) | undefined;
 
 function makeTurn(): () => Promise<void> {
-  // Node hands a thousand messages of a port over in one turn of its loop, so that work in slices would not go on.
+  // Node delivers a thousand messages of a port in one turn of its loop, so that work in slices would not continue.
   const { setImmediate: immediate } = globalThis as { setImmediate?: (call: () => void) => unknown };
   if (immediate !== undefined) return () => new Promise((resolve) => void immediate(resolve));
   const { port1, port2 } = new MessageChannel();
   const waiting: (() => void)[] = [];
   port1.onmessage = () => waiting.shift()?.();
-  // In Node a port that listens keeps the process alive.
+  // In Node, a port that listens keeps the process alive.
   const { ref, unref } = port1 as unknown as { ref?: () => void; unref?: () => void };
   unref?.call(port1);
   return () =>
@@ -85,7 +90,7 @@ function makeTurn(): () => Promise<void> {
     });
 }
 
-/** Waits until every promise that can settle has done so: a turn of the event loop, without a timer. */
+/** Waits until every promise that can settle has done so: one turn of the event loop, without a timer. */
 export function quiet(): Promise<void> {
   turn ??= makeTurn();
   return turn();

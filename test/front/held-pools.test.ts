@@ -1,4 +1,4 @@
-/** The pools of a zswap: everybody may look at them, nobody else may change them. */
+/** The pools of a zswap: other code can read them, but cannot change them. */
 import { describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -12,7 +12,7 @@ import {
   type Zpool,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, changesNothing, expectBytes, fault, must } from '../harness.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 60;
@@ -21,14 +21,17 @@ function page(offset: number): Uint8Array {
   return offset % 9 === 0 ? rawPage(offset) : offset % 7 === 0 ? filledPage(offset) : pageOf(offset);
 }
 
-/** A zswap with a pool of each allocator, all but one of which drain; some of its pages are in the store. */
+/**
+ * A zswap with a pool of each allocator; all pools but the current one are draining. Some of the pages are in the
+ * store.
+ */
 async function create(victims: 'entry' | 'page', current: AllocatorName): Promise<Zswap> {
   const zswap = await Zswap.create({
     bytes: '4MiB',
     ...buildOptions(build),
     victims,
     allocator: 'zbud',
-    store: new NotingStore(),
+    store: new RecordingStore(),
   });
   const order = [...ALLOCATORS.filter((one) => one !== current), current];
   for (let offset = 0; offset < PAGES; offset++) {
@@ -62,9 +65,9 @@ const other = {
 const CHANGES: Record<string, (pool: Zpool, handle: Handle) => unknown> = {
   malloc: (pool) => pool.malloc(100),
   free: (pool, handle) => pool.free(handle),
-  'free of a number that is no handle': (pool) => pool.free(4_000_000 as Handle),
+  'free of a number that is not a handle': (pool) => pool.free(4_000_000 as Handle),
   write: (pool, handle) => pool.write(handle, new Uint8Array(1)),
-  'write of nothing': (pool, handle) => pool.write(handle, new Uint8Array(0)),
+  'write of no bytes': (pool, handle) => pool.write(handle, new Uint8Array(0)),
   unmap: (pool, handle) => pool.unmap(handle),
   storePage: (pool) => pool.storePage(pageOf(1)),
   'storePage, same-filled': (pool) => pool.storePage(filledPage(1)),
@@ -72,10 +75,10 @@ const CHANGES: Record<string, (pool: Zpool, handle: Handle) => unknown> = {
   freePage: (pool, handle) => pool.freePage(handle as number as PageEntry),
   pageTable: (pool) => pool.pageTable(),
   'pageTable, sparse': (pool) => pool.pageTable('sparse'),
-  'shrink by nothing': (pool) => pool.shrink(0),
+  'shrink by 0': (pool) => pool.shrink(0),
   shrink: (pool) => pool.shrink(1),
   compact: (pool) => pool.compact(),
-  'compact a little': (pool) => pool.compact({ victims: 1 }),
+  'compact of one victim': (pool) => pool.compact({ victims: 1 }),
   runDeferred: (pool) => pool.runDeferred(),
   destroy: (pool) => pool.destroy(),
   close: (pool) => pool.close(),
@@ -85,7 +88,7 @@ for (const mode of ['rw', 'ro', 'wo'] as MapMode[]) CHANGES[`map, ${mode}`] = (p
 
 describe.each(ALLOCATORS)('pools of a zswap whose current one is %s', (allocator) => {
   test.each(['entry', 'page'] as const)(
-    'victims by %s: every change by others is EBUSY and changes nothing',
+    'victims by %s: every change by other code is EBUSY, and changes nothing',
     async (victims) => {
       const zswap = await create(victims, allocator);
       const { ram } = zswap;
@@ -116,9 +119,9 @@ describe.each(ALLOCATORS)('pools of a zswap whose current one is %s', (allocator
         );
       }
       expectAll(zswap);
-      // While its victims are on their way to the store, too.
+      // The same while victims are being written to the store.
       const seen: unknown[] = [];
-      const store = new NotingStore();
+      const store = new RecordingStore();
       const beside = await Zswap.create({ ram, victims, allocator, store });
       for (let offset = 0; offset < 8; offset++) beside.store(0, offset, pageOf(offset));
       store.write = () => {
@@ -135,7 +138,7 @@ describe.each(ALLOCATORS)('pools of a zswap whose current one is %s', (allocator
     },
   );
 
-  test('looking is free, and what was looked at is gone after close', async () => {
+  test('other code can read the pools; after close their objects are ECLOSED', async () => {
     const zswap = await create('entry', allocator);
     const { ram } = zswap;
     const pools = ram.pools();
@@ -171,7 +174,7 @@ describe.each(ALLOCATORS)('pools of a zswap whose current one is %s', (allocator
     for (const pool of pools) expect(codeOf(() => pool.totalPages)).toBe('ECLOSED');
   });
 
-  test("a handle that comes round is nobody else's to free: pages stay what they are", async () => {
+  test('other code cannot free or write a handle that is used again after wrapping around: pages stay unchanged', async () => {
     const ram = await Ram.create({ bytes: '2MiB', ...buildOptions(build) });
     const zswap = await Zswap.create({ ram, allocator });
     for (let round = 0; round < 80; round++) {

@@ -1,4 +1,7 @@
-/** Stores of bad will: what they throw, give, keep, call and take away. Only our errors come out, and pages stay what they are. */
+/**
+ * Hostile stores: they throw, lie, keep buffers, call back and detach buffers. Only CompcacheErrors are thrown, and
+ * pages stay unchanged.
+ */
 import { describe, expect, test } from 'vitest';
 import {
   CompcacheError,
@@ -13,7 +16,7 @@ import {
   type ZswapOptions,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
-import { NotingStore, codeOf, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, pageOf, rawPage } from './pages.ts';
 import { detach } from './taking.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
@@ -25,14 +28,14 @@ function create(options: ZswapOptions): Promise<SwapSpace> {
   return SwapSpace.create({ bytes: '1MiB', ...buildOptions(build), ...options });
 }
 
-/** A store that does as it should until it is told what to do in place of a call, or after it. */
+/** A correct store, until a test replaces a call or adds something after it. */
 class Store implements BackingStore {
   readonly mode: 'sync' | 'async';
   readonly #isSync: boolean;
-  readonly inner = new NotingStore();
-  /** What it gives in place of the answer. */
+  readonly inner = new RecordingStore();
+  /** Gives an answer in place of the real one. */
   instead: ((op: Op) => unknown) | undefined;
-  /** Called with the array of a read or write once that is done. */
+  /** Called with the array of a read or write after the call has done its work. */
   after: ((op: Op, bytes: Uint8Array) => void) | undefined;
 
   constructor(mode: 'sync' | 'async' = 'sync') {
@@ -68,7 +71,7 @@ class Store implements BackingStore {
   }
 }
 
-/** The error of a call of either kind, which must be ours. */
+/** The error of a call that is synchronous or not; it must be a CompcacheError. */
 async function errorOf(call: () => unknown): Promise<CompcacheError | undefined> {
   try {
     await call();
@@ -108,7 +111,7 @@ const revoked = ((): object => {
   return proxy;
 })();
 
-/** What a store may throw, and what becomes of it. */
+/** Values that a store may throw, and the code that they lead to. */
 const THROWN: [what: string, value: unknown, code: ErrorCode][] = [
   ['undefined', undefined, 'EIO'],
   ['null', null, 'EIO'],
@@ -176,7 +179,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
     }
   });
 
-  test('what it throws is looked at once, before anything is decided', async () => {
+  test('a thrown value is read once, before anything is decided', async () => {
     const store = new Store(mode);
     const space = await filled(store);
     let looked = 0;
@@ -190,7 +193,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
         },
       });
     };
-    // The page was replaced while the error was looked at: the new one is there.
+    // The page was replaced while the error was read: the new page is there.
     const into = new Uint8Array(PAGE_SIZE);
     expect(await space.pageInAsync(7, into)).toBe(true);
     expectBytes(into, pageOf(77));
@@ -202,7 +205,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
     await space.close();
   });
 
-  test('that takes, shrinks or falsifies the buffer of a read', async () => {
+  test('a read buffer that the store detaches, shrinks or changes later', async () => {
     const takes: [what: string, take: (into: Uint8Array) => void, code: ErrorCode | undefined][] = [
       ['detaches it', detach, 'EIO'],
       ['gives it a length', (into) => void Object.defineProperty(into, 'length', { value: 2 ** 31 }), undefined],
@@ -242,7 +245,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
     }
   });
 
-  test('that takes the bytes of a write, or changes them later', async () => {
+  test('a write buffer that the store detaches or changes later', async () => {
     const kept: Uint8Array[] = [];
     const store = new Store(mode);
     const space = await create({ store });
@@ -261,7 +264,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
     await space.close();
   });
 
-  test('that lies about the bytes that it has read', async () => {
+  test('a store that returns a wrong length from a read', async () => {
     const answers: unknown[] = [
       -1,
       0,
@@ -313,7 +316,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
     await space.close();
   });
 
-  test('that answers with odd promises', async () => {
+  test('a store that returns unusual promises', async () => {
     const throwing = Object.defineProperty({}, 'then', { get: traps });
     const own = (): unknown => Object.assign(Promise.resolve(), { then: traps });
     const constructed = (): unknown => Object.defineProperty(Promise.resolve(), 'constructor', { get: traps });
@@ -350,7 +353,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
       const space = await filled(store);
       store.instead = answer;
       const written = await errorOf(() => space.zswap.writebackAsync(2));
-      // A synchronous store must not give a promise at all.
+      // A synchronous store must not return a promise.
       expect(written?.code, what).toBe(mode === 'async' && isFine ? undefined : 'EIO');
       if (mode === 'sync')
         expect(
@@ -370,7 +373,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
     }
   });
 
-  test('whose properties change', async () => {
+  test('a store whose properties change', async () => {
     const store = new Store(mode);
     let reads = 0;
     let changed = false;
@@ -400,12 +403,12 @@ describe.each(MODES)('a store of mode %s', (mode) => {
     expect((await errorOf(() => space.pageInAsync(0, new Uint8Array(PAGE_SIZE))))?.code).toBe('EIO');
     expect(space.free(0)).toBe(true);
     expect((await errorOf(() => space.close()))?.code).toBe('EIO');
-    // Methods that are gone, or are none.
+    // Methods that are missing, or not functions.
     const next = await filled(new Store(mode));
     await next.close();
   });
 
-  test('that calls back without end', async () => {
+  test('a store that calls back endlessly is stopped at a depth', async () => {
     for (const victims of ['entry', 'page'] as const) {
       const store = new Store(mode);
       const space = await filled(store, { victims, maxInFlight: 1024, bytes: '4MiB' });
@@ -452,7 +455,7 @@ describe.each(MODES)('a store of mode %s', (mode) => {
   });
 });
 
-test('a synchronous store that moves the page in every read', async () => {
+test('a synchronous store that moves the page in every read: EAGAIN, and the page is intact', async () => {
   const store = new Store();
   const space = await filled(store);
   let moves = 0;
@@ -473,7 +476,7 @@ test('a synchronous store that moves the page in every read', async () => {
   await space.close();
 });
 
-test('a synchronous store that moves the page in every read, and reads it again', async () => {
+test('a synchronous store that moves the page in every read and reads it again', async () => {
   const store = new Store();
   const space = await filled(store);
   let reads = 0;
@@ -493,7 +496,7 @@ test('a synchronous store that moves the page in every read, and reads it again'
   await space.close();
 });
 
-test('a codec that writes back, or shrinks, whenever it is asked', async () => {
+test('a codec that calls writeback or shrink in every call', async () => {
   const deflate = await loadCodec('deflate');
   for (const victims of ['entry', 'page'] as const) {
     for (const store of [new Store('sync'), new Store('async')]) {
@@ -540,7 +543,7 @@ test('a codec that writes back, or shrinks, whenever it is asked', async () => {
   }
 });
 
-test('a codec that calls back without end', async () => {
+test('a codec that calls back endlessly is stopped at a depth', async () => {
   const deflate = await loadCodec('deflate');
   let recursing = false;
   let deepest = 0;
@@ -568,7 +571,7 @@ test('a codec that calls back without end', async () => {
     ...buildOptions(build),
     codec,
     writebackCompressed: false,
-    store: new NotingStore(),
+    store: new RecordingStore(),
   });
   zswap.store(0, 0, pageOf(0));
   recursing = true;
@@ -586,8 +589,8 @@ test('a codec that calls back without end', async () => {
   await zswap.close();
 });
 
-test('what is no store, or cannot be read, is EINVAL', async () => {
-  const whole = new NotingStore();
+test('a value that is not a store, or cannot be read, is EINVAL', async () => {
+  const whole = new RecordingStore();
   const missing = (key: string, value?: unknown): unknown =>
     new Proxy(whole, { get: (target, name) => (name === key ? value : Reflect.get(target, name)) as unknown });
   for (const store of [

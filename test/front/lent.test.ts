@@ -1,4 +1,4 @@
-/** What stores are given to write: an array of their own, unless they are ours and keep nothing. */
+/** The arrays that a store gets in write: a copy, except for the built-in stores, which keep no reference. */
 import { expect, test } from 'vitest';
 import { MemoryStore, PAGE_SIZE, Zswap, type BackingStore } from '../../bindings/index.ts';
 import { rams } from '../../bindings/ram.ts';
@@ -8,7 +8,7 @@ import { pageOf } from './pages.ts';
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 40;
 
-/** A MemoryStore whose write notes what it was given. */
+/** A MemoryStore whose write records its arrays. */
 class Subclass extends MemoryStore {
   readonly given: Uint8Array[] = [];
 
@@ -18,7 +18,7 @@ class Subclass extends MemoryStore {
   }
 }
 
-/** The same by a method that was put in its place. */
+/** The same with a replaced method. */
 function patched(): MemoryStore & { given: Uint8Array[] } {
   const store = Object.assign(new MemoryStore(), { given: [] as Uint8Array[] });
   const write = store.write.bind(store);
@@ -39,7 +39,7 @@ async function written(store: BackingStore): Promise<Zswap> {
 test.each([
   ['a subclass', () => new Subclass()],
   ['another method', patched],
-])('%s is given arrays that nobody changes afterwards', async (_, make) => {
+])('%s of MemoryStore gets arrays that are not changed after the call', async (_, make) => {
   const store = make();
   const zswap = await written(store);
   const { memory } = rams.core('test', zswap.ram);
@@ -48,7 +48,7 @@ test.each([
   await zswap.close();
 });
 
-test('a store of ours has what was written, and gives it back', async () => {
+test('pages written to a MemoryStore can be read', async () => {
   const zswap = await written(new MemoryStore());
   const into = new Uint8Array(PAGE_SIZE);
   for (let offset = 0; offset < PAGES; offset++) {

@@ -1,13 +1,13 @@
-/** Notes of front ends that rest, changed behind the back of the bindings: what an image from outside may hold. */
+/** Changes the note of a front end in a RAM, so that tests can make damaged images. */
 import { readNote } from '../../bindings/front/common/note.ts';
 import { rams, type Ram } from '../../bindings/ram.ts';
 
 export type Note = Record<string, unknown>;
 
-/** Characters that count of the name of a codec. */
+/** The number of characters of a codec's name that count. */
 export const MAX_NAME = 64;
 
-/** Puts what `edit` makes of the note of a zswap in its place; undefined: no note. Gives the note that was there. */
+/** Replaces the note of a zswap by the result of `edit` (undefined: removes it). @returns the old note */
 export function editNote(ram: Ram, name: string, edit: (note: Note) => unknown): Note {
   const core = rams.core('test', ram);
   const { address } = rams.unopened('test', ram, name, 'zswap');

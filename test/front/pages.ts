@@ -15,23 +15,23 @@ export function rawPage(seed: number): Uint8Array {
   return noise(PAGE_SIZE, seed);
 }
 
-/** A page of one word. */
+/** A page that repeats one word. */
 export function filledPage(word: number): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
   new Uint32Array(page.buffer).fill(word >>> 0);
   return page;
 }
 
-/** A synchronous store that notes what is asked of it, and may be told to fail or to change what it gives. */
-export class NotingStore implements BackingStore {
+/** A synchronous store that records its calls, and can fail or change its answers. */
+export class RecordingStore implements BackingStore {
   readonly mode = 'sync';
   readonly slots?: number;
   readonly held = new Map<number, Uint8Array>();
   readonly written: number[] = [];
   readonly freed: number[] = [];
-  /** What the next write throws. */
+  /** The error of the next write. */
   failure: Error | undefined;
-  /** What a read gives in place of the bytes. */
+  /** Gives other bytes in place of those of a read. */
   change: ((bytes: Uint8Array) => Uint8Array) | undefined;
   synced = 0;
 

@@ -1,4 +1,4 @@
-/** Ramzswap: a call that fails changes nothing and can be made again; what it holds is its own. */
+/** Ramzswap: a call that fails changes nothing and can be repeated; a device owns its pool, options and store. */
 import { describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -18,7 +18,7 @@ import {
 import { builds, buildOptions, expectBytes } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
 import { quiet } from './clock.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 
@@ -62,7 +62,7 @@ async function settled<T>(store: ChaosStore, call: Promise<T>): Promise<T> {
 }
 
 describe.each(ALLOCATORS)('the pool of a device on %s', (allocator) => {
-  test('may be looked at by everybody, and changed by nobody else', async () => {
+  test('can be read by other code, but not changed', async () => {
     const ram = await newRam();
     const device = await create({ ram, allocator });
     const pages = Array.from({ length: 24 }, (_, n) => (n % 5 === 0 ? rawPage(n) : pageOf(n)));
@@ -143,12 +143,12 @@ describe.each(ALLOCATORS)('the pool of a device on %s', (allocator) => {
 });
 
 describe('inside an evict callback', () => {
-  /** Runs a deed in an evict callback of that RAM. */
-  function inEvict<T>(ram: Ram, deed: () => T): T {
+  /** Runs `call` in an evict callback of this RAM. */
+  function inEvict<T>(ram: Ram, call: () => T): T {
     let result: T | undefined;
     const pool = ram.zpool('zbud', {
       evict: (handle, self) => {
-        result = deed();
+        result = call();
         self.free(handle);
       },
     });
@@ -159,14 +159,14 @@ describe('inside an evict callback', () => {
   }
 
   test.each(['own', 'given'] as const)(
-    'reset, resetAsync and close are EBUSY in an %s RAM, change nothing, and can be called again',
+    'reset, resetAsync and close are EBUSY in an %s RAM, change nothing, and can be repeated',
     async (whose) => {
       for (const kind of ['none', 'sync', 'async'] as const) {
         for (const how of ['reset', 'resetAsync', 'close'] as const) {
           const given = whose === 'given' ? await newRam() : undefined;
           const chaos = new ChaosStore({ mode: 'async' });
           const backing: BackingStore | undefined =
-            kind === 'none' ? undefined : kind === 'sync' ? new NotingStore() : (chaos as BackingStore);
+            kind === 'none' ? undefined : kind === 'sync' ? new RecordingStore() : (chaos as BackingStore);
           const device = await create({
             ...(given === undefined ? {} : { ram: given }),
             ...(backing === undefined ? {} : { backing }),
@@ -203,7 +203,7 @@ describe('inside an evict callback', () => {
     },
   );
 
-  test('init is EBUSY, and can be called again', async () => {
+  test('init is EBUSY, and can be repeated', async () => {
     const ram = await newRam();
     const device = await create({ ram, disksize: undefined as never });
     expect(
@@ -219,7 +219,7 @@ describe('inside an evict callback', () => {
     device.check();
   });
 
-  test('a device may be used', async () => {
+  test('a device can be read and written', async () => {
     const ram = await newRam();
     const device = await create({ ram });
     inEvict(ram, () => {
@@ -231,9 +231,9 @@ describe('inside an evict callback', () => {
 });
 
 describe('init', () => {
-  test('that fails leaves no settings, no store and no frame', async () => {
+  test('leaves no settings, no store and no frame when it fails', async () => {
     const ram = await newRam();
-    const store = new NotingStore();
+    const store = new RecordingStore();
     let broken = true;
     const codec: Codec = {
       name: 'one',
@@ -270,7 +270,7 @@ describe('init', () => {
       ]).toEqual([false, 0, 'lz4', undefined, 'zsmalloc', 0]);
       expect([ram.stats().usedFrames, ram.pools().length, store.held.size]).toEqual([0, 0, 0]);
     }
-    other.init({ disksize: '64KiB', backing: store }); // nobody has it
+    other.init({ disksize: '64KiB', backing: store }); // the store has no owner
     expect(
       codeOf(() => {
         device.init({ ...settings, swapHeader: false });
@@ -299,7 +299,7 @@ describe('init', () => {
     ram.check();
   });
 
-  test('whose clock, options, codec or store make the device first is EBUSY, and there is one device', async () => {
+  test('is EBUSY when the clock, options, codec or store call init first, and there is one device', async () => {
     const ram = await newRam();
     const device: Ramzswap = await create({ ram, disksize: undefined as never, clock: () => 0 });
     let armed = false;
@@ -310,7 +310,7 @@ describe('init', () => {
       }
       return value;
     };
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const traps: RamzswapSettings[] = [
       {
         get disksize() {
@@ -399,7 +399,7 @@ describe('init', () => {
 });
 
 describe('options', () => {
-  test('are copied, deeply, at create and at init, and read once', async () => {
+  test('are copied deeply at create and at init, and read once', async () => {
     const zpool = { chainSize: 1 };
     const recompCodecs: ('lz4hc' | 'lz4')[] = ['lz4hc'];
     const device = await create({ zpool, recompCodecs, disksize: undefined as never });
@@ -433,7 +433,7 @@ describe('options', () => {
     expect([...reads].filter(([, count]) => count !== 1)).toEqual([]);
   });
 
-  test('that cannot be read are EINVAL', async () => {
+  test('that throw when they are read are EINVAL', async () => {
     const mine = new RangeError('no');
     const throws = new Proxy(
       {},
@@ -480,7 +480,7 @@ describe('options', () => {
     device.init({ disksize: '64KiB' });
   });
 
-  test('the disksize error names limits that are sizes', async () => {
+  test('the error for a bad disksize names limits that are valid sizes', async () => {
     for (const bad of [0, 2 ** 45, '99999G']) {
       const error = await create({ disksize: bad }).then(
         () => undefined,
@@ -497,7 +497,7 @@ describe('options', () => {
     }
   });
 
-  test('the constructor is not for callers', () => {
+  test('the constructor is not public', () => {
     const Anything = Ramzswap as unknown as new (...rest: unknown[]) => Ramzswap;
     for (const given of [[], [Symbol('compcache'), {}], [undefined, {}, {}, {}]]) {
       expect(codeOf(() => new Anything(...given))).toBe('EINVAL');
@@ -506,9 +506,9 @@ describe('options', () => {
   });
 });
 
-describe('one store', () => {
-  test('is for one device at a time, from init until reset or close', async () => {
-    const store = new NotingStore();
+describe('a backing store', () => {
+  test('belongs to one device at a time, from init until reset or close', async () => {
+    const store = new RecordingStore();
     const one = await create({ backing: store });
     one.writePage(0, rawPage(1));
     expect(await rejectedWith(create({ backing: store }))).toBe('EBUSY');
@@ -530,22 +530,22 @@ describe('one store', () => {
     ).toBe('EBUSY');
     await two.close();
     one.init();
-    one.ram.close(); // then it is the device's still, until that is closed
+    one.ram.close(); // the device still has the store until it is closed
     expect(await rejectedWith(create({ backing: store }))).toBe('EBUSY');
     await one.close();
     await (await create({ backing: store })).close();
   });
 
-  test('that hangs stays its, until the last call has ended', async () => {
+  test('that hangs belongs to its device until the last call has ended', async () => {
     const store = new ChaosStore({ mode: 'async' });
     const device = await create({ backing: store, timeout: 20 });
     device.writePage(1, pageOf(1));
     device.memlimit = 1;
-    store.weather = 'stuck';
+    store.condition = 'stuck';
     expect(await rejectedWith(device.writePageAsync(0, rawPage(1)))).toBe('EIO');
     expect(await rejectedWith(device.close())).toBe('EIO'); // its sync hangs too
     expect(await rejectedWith(create({ backing: store }))).toBe('EBUSY');
-    store.calm();
+    store.recover();
     while (store.release()) await quiet();
     while (store.settle()) await quiet();
     await quiet();
@@ -554,16 +554,16 @@ describe('one store', () => {
 });
 
 describe('resetAsync', () => {
-  test('waits for slots that are being freed; one that hangs is EBUSY, and it can be called again', async () => {
+  test('waits for slots that are being freed; when a free hangs it is EBUSY, and can be repeated', async () => {
     const store = new ChaosStore({ mode: 'async' });
     const device = await create({ backing: store, timeout: 20 });
     for (let n = 0; n < 4; n++) await settled(store, device.writePageAsync(n, rawPage(n)));
-    store.weather = 'stuck';
+    store.condition = 'stuck';
     device.freeNotify(0);
     expect(await rejectedWith(device.resetAsync())).toBe('EBUSY');
-    // What hung before: nothing has changed.
+    // After the reset that failed, nothing has changed.
     expect([device.initstate, device.bdStat().bdCount]).toEqual([true, 3]);
-    store.calm();
+    store.recover();
     const into = new Uint8Array(PAGE_SIZE);
     await settled(store, device.readPageAsync(1, into));
     expectBytes(into, rawPage(1));
@@ -576,13 +576,13 @@ describe('resetAsync', () => {
     store.verify();
   });
 
-  test('called by a store in the midst of a call is EBUSY', async () => {
+  test('is EBUSY when a store calls it in the middle of a call', async () => {
     for (const what of ['sync', 'read', 'write'] as const) {
       const codes: Promise<ErrorCode | undefined>[] = [];
       const act = (where: string): void => {
         if (where === what) codes.push(rejectedWith(device.resetAsync()));
       };
-      const inner = new NotingStore();
+      const inner = new RecordingStore();
       const backing: BackingStore = {
         mode: 'async',
         close: async () => undefined,
@@ -610,8 +610,8 @@ describe('resetAsync', () => {
   });
 });
 
-test('a store that closes the device in its sync, and again', async () => {
-  const inner = new NotingStore();
+test('a store that closes the device in its sync, several times', async () => {
+  const inner = new RecordingStore();
   const closes: Promise<void>[] = [];
   inner.sync = () => {
     closes.push(device.close());

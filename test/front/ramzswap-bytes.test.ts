@@ -1,4 +1,4 @@
-/** Ramzswap and callers whose buffers, clocks, stores and codecs are not what they seem: the right bytes, or an error. */
+/** Ramzswap with hostile buffers, clocks, stores and codecs: the right bytes, or an error. */
 import { describe, expect, test } from 'vitest';
 import {
   CompcacheError,
@@ -11,11 +11,11 @@ import {
   type RamzswapOptions,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes, noise } from '../harness.ts';
-import { NotingStore, codeOf, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 
-/** A device and, in the same RAM, objects that nothing may change. */
+/** A device and, in the same RAM, objects that must not change. */
 interface Rig {
   device: Ramzswap;
   verify: () => void;
@@ -47,7 +47,7 @@ function got(device: Ramzswap, index: number): Uint8Array {
   return into;
 }
 
-/** The code of what a call throws or rejects with. */
+/** The code of the error that a call throws or rejects with. */
 async function outcome(call: () => unknown): Promise<ErrorCode | undefined> {
   try {
     await call();
@@ -59,7 +59,7 @@ async function outcome(call: () => unknown): Promise<ErrorCode | undefined> {
   }
 }
 
-/** An array of other lengths, offsets and methods than it says. */
+/** An array whose lengths, offsets and methods lie. */
 function liar(bytes: Uint8Array): Uint8Array {
   const other = (): Uint8Array => new Uint8Array(60_000).fill(0x66);
   class Liar extends Uint8Array {
@@ -87,7 +87,7 @@ function liar(bytes: Uint8Array): Uint8Array {
   return array;
 }
 
-/** An array on a buffer that can be made shorter, and how. */
+/** An array on a buffer that can shrink, and the function that shrinks it. */
 function shrinkable(bytes: Uint8Array): { array: Uint8Array; shrink: (to: number) => void } {
   const Resizable = ArrayBuffer as unknown as new (
     length: number,
@@ -104,7 +104,7 @@ function shrinkable(bytes: Uint8Array): { array: Uint8Array; shrink: (to: number
   };
 }
 
-test('arrays with methods, lengths and a species of their own give and take their real bytes', async () => {
+test('arrays with methods, lengths and a species of their own: their real bytes are written and read', async () => {
   const first: Codec = {
     name: 'copy',
     compress: (page, into) => (
@@ -116,8 +116,8 @@ test('arrays with methods, lengths and a species of their own give and take thei
   for (const options of [
     {},
     { codec: first },
-    { backing: new NotingStore() },
-    { backing: new NotingStore(), memlimit: 1, codec: first },
+    { backing: new RecordingStore() },
+    { backing: new RecordingStore(), memlimit: 1, codec: first },
   ] as RamzswapOptions[]) {
     const { device, verify } = await rig(options);
     for (const page of [pageOf(1, 2000), rawPage(2)]) {
@@ -175,7 +175,7 @@ test('arrays with methods, lengths and a species of their own give and take thei
   }
 });
 
-describe('a buffer that becomes shorter, or is detached, in the call', () => {
+describe('a buffer that shrinks or is detached during the call', () => {
   const before = (n: number): Uint8Array => pageOf(n, 1500);
   const bytes = noise(3 * PAGE_SIZE, 9);
   const calls: Record<
@@ -251,7 +251,7 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
           const at = (where: string): void => {
             if (where === place) act();
           };
-          const inner = new NotingStore();
+          const inner = new RecordingStore();
           const backing: BackingStore = {
             mode,
             read: (slot, into) => {
@@ -310,13 +310,13 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
             whole.set(page, n * PAGE_SIZE);
           });
           const after = whole.slice();
-          // The clock is asked before the buffer is looked at: what is left then is all that there is.
+          // The clock is called before the buffer is read, so that only the rest of the buffer counts.
           if (writes)
             after.set(
               bytes.subarray(0, place !== 'clock' || name.includes('Page') ? length : how === 'to a part' ? 700 : 0),
               offset,
             );
-          // Each page is as it was, or as it was to become; those before one that failed are written.
+          // Each page has its old or its new content; the pages before one that failed are written.
           for (let n = 0; n < 4; n++) {
             const into = new Uint8Array(PAGE_SIZE);
             await device.readPageAsync(n, into);
@@ -331,9 +331,9 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
     }
   });
 
-  test('by the store while a write waits: what was stored is never old scratch', async () => {
+  test('by the store while a write waits: no old bytes of the scratch are stored', async () => {
     let wake: (() => void) | undefined;
-    const inner = new NotingStore();
+    const inner = new RecordingStore();
     const backing: BackingStore = {
       mode: 'async',
       read: async (slot, into) => inner.read(slot, into),
@@ -354,7 +354,7 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
     const write = device.writeAsync(0, array);
     while (wake === undefined) await Promise.resolve();
     shrink(PAGE_SIZE);
-    device.writePage(5, pageOf(5)); // scratch has another page now
+    device.writePage(5, pageOf(5)); // the page buffer in the scratch has another page now
     wake();
     expect(await outcome(() => write)).toBe('EINVAL');
     const into = new Uint8Array(PAGE_SIZE);
@@ -365,7 +365,7 @@ describe('a buffer that becomes shorter, or is detached, in the call', () => {
   });
 });
 
-test('a buffer that grows in the call: what was there at its start is what counts, and nothing behind it is touched', async () => {
+test('a buffer that grows during the call: its bytes at the start count, and bytes behind them are not touched', async () => {
   type Growable = ArrayBuffer & { resize?(to: number): void; grow?(to: number): void };
   const kinds = [
     ArrayBuffer,
@@ -382,7 +382,7 @@ test('a buffer that grows in the call: what was there at its start is what count
       const at = (where: string): void => {
         if (where === place) grow();
       };
-      const inner = new NotingStore();
+      const inner = new RecordingStore();
       const backing: BackingStore = {
         mode: 'sync',
         free: (slot) => {
@@ -428,7 +428,7 @@ test('a buffer that grows in the call: what was there at its start is what count
             else device.write(0, array);
           };
           const code = codeOf(write);
-          expect([undefined, 'EINVAL']).toContain(code); // a part, of a buffer that has other bytes now, is refused
+          expect([undefined, 'EINVAL']).toContain(code); // a part of a buffer with other bytes is refused
           grow = () => undefined;
           expectBytes(got(device, 0), page);
           const into = new Uint8Array(new Kind(length, { maxByteLength: 65_536 }));
@@ -449,7 +449,7 @@ test('a buffer that grows in the call: what was there at its start is what count
 });
 
 describe('a clock', () => {
-  test('that writes, reads and frees other pages changes nothing of the call that asks it', async () => {
+  test('that writes, reads and frees other pages does not change the result of the call', async () => {
     let act = (): void => undefined;
     const clock = (): number => {
       const now = act;
@@ -458,7 +458,7 @@ describe('a clock', () => {
       return 5;
     };
     const { device, verify } = await rig({ clock });
-    const deeds: (() => void)[] = [
+    const callbacks: (() => void)[] = [
       () => {
         device.writePage(9, pageOf(99));
       },
@@ -472,32 +472,32 @@ describe('a clock', () => {
         device.freeNotify(9);
       },
     ];
-    for (const deed of deeds) {
+    for (const callback of callbacks) {
       device.writePage(9, pageOf(9));
-      act = deed;
+      act = callback;
       device.writePage(3, pageOf(3));
       expectBytes(got(device, 3), pageOf(3));
-      act = deed;
+      act = callback;
       expectBytes(got(device, 3), pageOf(3));
-      act = deed;
+      act = callback;
       device.write(4 * PAGE_SIZE + 77, noise(6000, 2));
       const part = new Uint8Array(6000);
-      act = deed;
+      act = callback;
       device.read(4 * PAGE_SIZE + 77, part);
       expectBytes(part, noise(6000, 2));
-      act = deed;
+      act = callback;
       await device.writePageAsync(3, pageOf(33));
-      act = deed;
+      act = callback;
       await device.readPageAsync(3, part.subarray(0, PAGE_SIZE));
       expectBytes(part.subarray(0, PAGE_SIZE), pageOf(33));
-      act = deed;
+      act = callback;
       device.markIdle();
       verify();
     }
   });
 
-  test('that resets, makes anew or closes the device is met by the device that there is then', async () => {
-    for (const [deed, code] of [
+  test('that resets, initialises or closes the device: the call sees the new state of the device', async () => {
+    for (const [callback, code] of [
       [
         (device: Ramzswap) => {
           device.reset();
@@ -546,7 +546,7 @@ describe('a clock', () => {
         });
         device.writePage(3, page);
         act = () => {
-          deed(device);
+          callback(device);
         };
         expect(await outcome(() => run(device))).toBe(code);
         verify();
@@ -555,7 +555,7 @@ describe('a clock', () => {
     }
   });
 
-  test('that gives no finite number is EINVAL, what it throws comes out, and nothing changes', async () => {
+  test('that gives no finite number is EINVAL; an error that it throws is thrown; nothing changes', async () => {
     let answer: () => unknown = () => 0;
     const { device, verify } = await rig({ clock: () => answer() as number });
     device.writePage(0, pageOf(1));
@@ -586,7 +586,7 @@ describe('a clock', () => {
       throw mine;
     };
     for (const call of calls) await expect((async () => call())()).rejects.toBe(mine);
-    answer = () => 1e300; // far beyond what can be told
+    answer = () => 1e300; // far beyond the range of times
     expectBytes(got(device, 0), pageOf(1));
     expect(device.markIdle()).toBe(1);
     verify();
@@ -620,7 +620,7 @@ describe('stores and codecs', () => {
     },
   ];
 
-  test('that give their arrays methods and lengths, or detach them, get no other bytes in', async () => {
+  test('that lie about their arrays or detach them: only real bytes are stored', async () => {
     for (const taint of taints) {
       for (const place of [
         'compress page',
@@ -634,7 +634,7 @@ describe('stores and codecs', () => {
         const at = (where: string, array: Uint8Array): void => {
           if (armed && where === place) taint(array);
         };
-        const inner = new NotingStore();
+        const inner = new RecordingStore();
         const backing: BackingStore = {
           mode: 'sync',
           free: (slot) => {
@@ -719,8 +719,8 @@ describe('stores and codecs', () => {
   });
 });
 
-test('a selection, options of recompress: each is read once, and what cannot be read is EINVAL', async () => {
-  const { device } = await rig({ backing: new NotingStore(), recompCodecs: ['lz4hc'] });
+test('a selection and options of recompress are read once; values that cannot be read are EINVAL', async () => {
+  const { device } = await rig({ backing: new RecordingStore(), recompCodecs: ['lz4hc'] });
   for (let n = 0; n < 5; n++) device.writePage(n, pageOf(n));
   const mine = new RangeError('no');
   const throws = {

@@ -1,4 +1,4 @@
-/** Two copies of one ramzswap: that which was restored is what the first one is, and goes on as it does. */
+/** Two copies of one ramzswap: a restored device must equal the original, and behave the same afterwards. */
 import { PAGE_SIZE, Ram, Ramzswap, type BackingStore, type Codec, type CompcacheError } from '../../bindings/index.ts';
 import { rams } from '../../bindings/ram.ts';
 import { must, sameBytes, type Build, buildOptions } from '../harness.ts';
@@ -6,14 +6,14 @@ import type { ChaosStore } from './chaos-store.ts';
 import { quiet } from './clock.ts';
 import { isRecognised, requireRefused } from './recognition.ts';
 
-/** A device and the store behind it, both calm. */
+/** A device and the store behind it, which has no faults. */
 export interface Copy {
   ram: Ram;
   device: Ramzswap;
   store: ChaosStore | undefined;
 }
 
-/** Waits for a call while its store ends one call after the other. */
+/** Waits for a call, while its store ends one call after the other. */
 export async function served<T>(call: Promise<T>, store: ChaosStore | undefined): Promise<T> {
   let ended = false;
   const end = (): void => void (ended = true);
@@ -27,9 +27,10 @@ export async function served<T>(call: Promise<T>, store: ChaosStore | undefined)
 }
 
 /**
- * Saves, restores and opens a device that nothing is under way for.
+ * Saves, restores and opens a device on which no call is under way.
  * @param codecs those of the caller's
- * @returns the copy, and the second at which its time goes on; undefined when its store cannot be recognised, and was refused
+ * @returns the copy, and the second at which its time continues; undefined when its store cannot be recognised, and was
+ * refused
  */
 export async function copied(
   { ram, device, store }: Copy,
@@ -56,7 +57,7 @@ export async function copied(
     const other = await opening;
     if (copy !== undefined) await served(quiet(), copy);
     for (let round = 0; copy?.settle() === true; round++) {
-      must(round < 5000, 'it does not come to rest');
+      must(round < 5000, 'calls stay under way');
       await quiet();
     }
     requireEqual(device, other);
@@ -68,8 +69,9 @@ export async function copied(
 }
 
 /**
- * Does the same to both and requires the same results: reads all pages, writes some, recompresses, compacts, marks.
- * @returns those that were written
+ * Makes the same calls on both and requires the same results: reads all pages, writes some, recompresses, compacts,
+ * marks.
+ * @returns the pages that were written
  */
 export async function goesOn(
   first: Copy,
@@ -77,7 +79,7 @@ export async function goesOn(
   pages: number,
   writes: ReadonlyMap<number, Uint8Array>,
 ): Promise<Map<number, Uint8Array>> {
-  /** What a call answers in both: undefined or its code. */
+  /** Makes a call on both; its result in both is undefined or an error code. */
   const both = async (what: string, call: (device: Ramzswap, into: Uint8Array) => Promise<void>): Promise<unknown> => {
     const [one, other] = (await Promise.all(
       [first, second].map(async ({ device, store }) => {
@@ -120,7 +122,7 @@ export async function goesOn(
   return written;
 }
 
-/** Requires that two devices tell the same, all that is counted of I/O aside. */
+/** Requires that two devices have the same figures, except for the counters of I/O. */
 function requireEqual(one: Ramzswap, other: Ramzswap, withTimes = true): void {
   const [expected, given] = [one, other].map((device) =>
     JSON.stringify([

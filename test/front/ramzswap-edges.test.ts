@@ -4,7 +4,7 @@ import { PAGE_SIZE, Ram, Ramzswap, type BackingStore, type Codec, type RamzswapO
 import { buildOptions, builds, expectBytes } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
 import { quiet } from './clock.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[0] ?? 'release';
 const createRam = (bytes = '1MiB'): Promise<Ram> => Ram.create({ bytes, ...buildOptions(build) });
@@ -130,7 +130,7 @@ describe('limits and ranges', () => {
   });
 
   test('the first and the last page of a discard, of a selection, and of the device', async () => {
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const device = await create({ backing: store });
     const all = (): number[] => [...device.blockState()].map(({ index }) => index);
     for (const index of [0, 3, 4, 5, 6, 63]) device.writePage(index, pageOf(index));
@@ -153,7 +153,7 @@ describe('limits and ranges', () => {
   });
 
   test('writeback takes the largest first, and of what is left as many as its limit', async () => {
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const device = await create({ backing: store, codec: 'lz4' });
     const bytes = [300, 1800, 900, 2500];
     bytes.forEach((size, index) => device.writePage(index, pageOf(index, size)));

@@ -1,10 +1,10 @@
-/** Ramzswap: what becomes of a page that does not compress when the backing store does not take it. */
+/** Ramzswap: incompressible pages that the backing store does not take. */
 import { describe, expect, test } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE, Ram, Ramzswap, type ErrorCode, type RamzswapOptions } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
 import { quiet } from './clock.ts';
-import { NotingStore, codeOf, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 
@@ -46,9 +46,9 @@ function huge(device: Ramzswap): number {
 describe.each(ALLOCATORS)('on %s', (allocator) => {
   const zpool = allocator === 'xcfmalloc' ? { reserve: 0 } : {};
 
-  test('a full store: pages are kept as without one, and refused only when memory is full too', async () => {
+  test('a full store: pages stay in memory, and are refused only when memory is full too', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
-    const store = new NotingStore(10);
+    const store = new RecordingStore(10);
     const device = await Ramzswap.create({ ram, disksize: '2MiB', backing: store, allocator, zpool });
     let accepted = 0;
     while (
@@ -84,8 +84,8 @@ describe.each(ALLOCATORS)('on %s', (allocator) => {
     device.check();
   });
 
-  test('a store that fails: the same, and the error is its', async () => {
-    const store = new NotingStore();
+  test('a store that fails: pages stay in memory; when memory is full too, the error is that of the store', async () => {
+    const store = new RecordingStore();
     const device = await create({ backing: store, allocator, zpool });
     store.failure = new Error('gone');
     for (let n = 0; n < 50; n++) device.writePage(n, rawPage(n));
@@ -110,22 +110,22 @@ describe.each(ALLOCATORS)('on %s', (allocator) => {
 });
 
 describe('an asynchronous store', () => {
-  test('that is full, fails or hangs: writes are kept', async () => {
-    for (const weather of ['full', 'gone', 'stuck'] as const) {
+  test('that is full, fails or hangs: pages stay in memory', async () => {
+    for (const condition of ['full', 'gone', 'stuck'] as const) {
       const store = new ChaosStore({ mode: 'async', maxInFlight: 4 });
       const device = await create({ backing: store, maxInFlight: 4, timeout: 20 });
-      store.weather = weather;
+      store.condition = condition;
       const writes = Array.from({ length: 20 }, (_, n) => device.writePageAsync(n, rawPage(n)));
       await settled(store, Promise.all(writes));
-      for (let n = 0; n < 20; n++) expectBytes(got(device, n), rawPage(n), `${weather}: page ${n}`);
+      for (let n = 0; n < 20; n++) expectBytes(got(device, n), rawPage(n), `${condition}: page ${n}`);
       expect([huge(device), device.bdStat().bdCount, device.stats().failedWrites]).toEqual([20, 0, 0]);
       await settled(store, device.writeAsync(5 * PAGE_SIZE + 1, Uint8Array.of(9, 9)));
       expect(got(device, 5).subarray(1, 3)).toEqual(Uint8Array.of(9, 9));
       device.memlimit = PAGE_SIZE;
       expect(await rejectedWith(settled(store, device.writePageAsync(30, rawPage(30))))).toBe(
-        weather === 'full' ? 'ENOSPC' : 'EIO',
+        condition === 'full' ? 'ENOSPC' : 'EIO',
       );
-      store.calm();
+      store.recover();
       while (store.release()) await quiet();
       while (store.settle()) await quiet();
       device.check();
@@ -134,7 +134,7 @@ describe('an asynchronous store', () => {
     }
   });
 
-  test('of two writes of one page the later one stays, whichever the store refuses', async () => {
+  test('of two writes of one page the later one counts, whichever the store refuses', async () => {
     for (const refused of [0, 1]) {
       const store = new ChaosStore({ mode: 'async' });
       const device = await create({ backing: store });
@@ -149,7 +149,7 @@ describe('an asynchronous store', () => {
     }
   });
 
-  test('a write that was overtaken leads to nothing, also when the store refuses it', async () => {
+  test('a write that a later one has replaced has no effect, also when the store refuses it', async () => {
     const store = new ChaosStore({ mode: 'async' });
     const device = await create({ backing: store });
     store.plan('write', 'undone', 0);

@@ -1,4 +1,4 @@
-/** Ramzswap: when pages were accessed, and which are idle. */
+/** Ramzswap: access times of pages, and idle marks. */
 import { describe, expect, test } from 'vitest';
 import { MemoryStore, PAGE_SIZE, Ram, Ramzswap, type Codec, type RamzswapOptions } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes, noise } from '../harness.ts';
@@ -29,13 +29,13 @@ function times(device: Ramzswap): number[] {
 }
 
 describe('markIdle', () => {
-  test('marks what is old enough, and unmarks what is younger', async () => {
+  test('marks pages that are old enough, and unmarks younger ones', async () => {
     const { device, at } = await rig();
     for (let n = 0; n < 6; n++) {
       at(10 * n);
       device.writePage(n, pageOf(n));
     }
-    device.writePage(6, filledPage(7)); // no object
+    device.writePage(6, filledPage(7)); // same-filled: it has no object
     at(60);
     expect([device.markIdle(), idle(device)]).toEqual([6, [0, 1, 2, 3, 4, 5]]);
     expect([device.markIdle(40), idle(device)]).toEqual([3, [0, 1, 2]]);
@@ -51,7 +51,7 @@ describe('markIdle', () => {
     device.check();
   });
 
-  test('is right for 34 years: to the second for 24 days, to 256 seconds for what is older', async () => {
+  test('is right for 34 years: to the second for 24 days, to 256 seconds for older accesses', async () => {
     const { device, at } = await rig();
     const accesses = [
       0,
@@ -72,7 +72,7 @@ describe('markIdle', () => {
       at(second);
       device.writePage(n, pageOf(n));
       expect(times(device)[n]).toBe(second);
-      // All that were before are what they were, or as much too early as said.
+      // All earlier times are exact, or too early by less than the allowed error.
       times(device).forEach((time, i) => {
         const late = (accesses[i] as number) - time;
         expect(late).toBeGreaterThanOrEqual(0);
@@ -92,12 +92,12 @@ describe('markIdle', () => {
         expect(idle(device)).not.toContain(i);
       }
     });
-    // A page that is read now is young again, whatever it was.
+    // A page that is read now is young again.
     device.readPage(0, new Uint8Array(PAGE_SIZE));
     expect(times(device)[0]).toBe(34 * YEAR);
     device.markIdle(1);
     expect(idle(device)).not.toContain(0);
-    // Beyond what can be told all counts as accessed then.
+    // Times beyond the range count as its last second.
     at(200 * YEAR);
     device.writePage(20, pageOf(20));
     expect(times(device).at(-1)).toBe(2 ** 30 - 1);
@@ -111,7 +111,7 @@ describe('markIdle', () => {
     device.check();
   });
 
-  test('goes on where the clock went back, and where it jumps', async () => {
+  test('works when the clock goes back or jumps', async () => {
     const { device, at } = await rig();
     for (const [n, second] of [
       [0, 5 * YEAR],
@@ -133,7 +133,7 @@ describe('markIdle', () => {
 });
 
 describe('recompression', () => {
-  /** Keeps the first bytes of a page of which there are no others. */
+  /** A codec that keeps only the first bytes of a page; the test pages have zeros behind them. */
   function keeping(name: string, kept: number): Codec {
     return {
       name,
@@ -143,7 +143,7 @@ describe('recompression', () => {
     };
   }
 
-  test('takes the mark of every page that it tries, and of no other', async () => {
+  test('removes the idle mark of every page that it tries, and of no other', async () => {
     for (const codecs of [
       ['lz4', 'lz4hc'],
       [keeping('large', 3000), keeping('small', 1500)],
@@ -162,13 +162,13 @@ describe('recompression', () => {
       device.recompress();
       device.markIdle();
       expect(idle(device)).toEqual([0, 1, 2]);
-      expect(device.recompress({ type: 'idle' })).toBe(0); // nothing is tried
+      expect(device.recompress({ type: 'idle' })).toBe(0); // no page is tried
       expect(idle(device)).toEqual([0, 1, 2]);
       device.check();
     }
   });
 
-  test('of a page that becomes no smaller, too', async () => {
+  test('removes the idle mark also when the page becomes no smaller', async () => {
     const { device } = await rig({
       backing: new MemoryStore(),
       codec: keeping('one', 2000),
@@ -182,7 +182,7 @@ describe('recompression', () => {
     expect(device.bdStat().bdCount).toBe(0);
   });
 
-  test('is no access', async () => {
+  test('does not count as an access', async () => {
     const { device, at } = await rig({ recompCodecs: ['lz4hc'] });
     device.writePage(0, pageOf(1, 1500));
     at(100);

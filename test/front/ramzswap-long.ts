@@ -1,4 +1,4 @@
-/** Long runs of the machine of ramzswap (test/random/long.ts): rounds of 2,000 actions on each row in turn. */
+/** Long runs of the random machine of ramzswap (test/random/long.ts): rounds of 2,000 actions on each row in turn. */
 import { loadCodec } from '../../bindings/index.ts';
 import { ALL_BUILDS, type Build } from '../harness.ts';
 import { dice } from './chaos-store.ts';
@@ -9,7 +9,7 @@ import { drawn, ramzRows } from './ramzswap-rows.ts';
 
 const SHRINK_MS = 60_000;
 
-/** Rounds of random actions on a ramzswap; on failure, ever fewer of them. */
+/** Rounds of random actions on a ramzswap. On failure the list of actions is made shorter and shorter. */
 export async function runRamzswap(operations: number, seed: number): Promise<void> {
   const started = Date.now();
   const deflate = await loadCodec('deflate');

@@ -1,8 +1,8 @@
 /**
- * One ramzswap over a chaos store, and what each of its pages must be, driven by actions.
+ * A random machine: one ramzswap over a ChaosStore and the expected content of each page, driven by actions.
  *
- * What the pages must be is in ramzswap-model.ts, the rows and drawn actions in ramzswap-rows.ts. No test framework in here:
- * ramzswap-long.ts runs it too.
+ * The expected contents are in ramzswap-model.ts, the rows and random actions in ramzswap-rows.ts. It uses no test
+ * framework, because ramzswap-long.ts runs it too.
  */
 import {
   CompcacheError,
@@ -38,7 +38,7 @@ import {
   type RamzRow,
 } from './ramzswap-model.ts';
 
-/** An armed fault injector of frames is switched off after so many actions. */
+/** Fault injection of frames is switched off after this number of actions. */
 const ARMED = 10;
 function codeOf(error: unknown): ErrorCode {
   if (error instanceof CompcacheError) return error.code;
@@ -53,7 +53,7 @@ export class RamzMachine {
   #ram: Ram;
   readonly #clock: Clock;
   readonly #trimmer: Trimmer;
-  /** Those that the core has not. Loading one takes as long as the host likes. */
+  /** The codecs that are not in the core. How long loading one takes depends on the host. */
   readonly #codecs: readonly Codec[];
   #store: ChaosStore | undefined;
   #device: Ramzswap;
@@ -63,22 +63,22 @@ export class RamzMachine {
   readonly #underWay = new Set<Promise<void>>();
   readonly #errors: unknown[] = [];
   readonly #time = { now: 0 };
-  /** What the counters must be. */
+  /** The expected counters. */
   #expected = { numReads: 0, numWrites: 0, failedReads: 0, failedWrites: 0, invalidIo: 0, notifyFree: 0, discard: 0 };
   #emptyFrames = 0;
   #armed = 0;
   #everArmed = false;
   #everLimited = false;
   #used = 0;
-  /** When the device was made; later by the time that no page of a restored one tells of. */
+  /** When the device was made. After a restore it is later, by the time that is not recorded in any page. */
   #started = 0;
   #untold = 0;
   #eio = 0;
-  /** Whether a call of the store may have hung, or timed out. */
+  /** True when a call of the store may have hung or timed out. */
   #everHung = false;
   /** Pages that may be idle. */
   readonly #idle = new Set<number>();
-  /** Whether it is being closed. */
+  /** True while the device is being closed. */
   #isEnding = false;
   actions = 0;
 
@@ -136,7 +136,7 @@ export class RamzMachine {
     return new RamzMachine(row, ram, device, store, { build, clock, trimmer, deflate, settings, time, before });
   }
 
-  /** A device as init leaves it. */
+  /** The device is in the state after init. */
   #begin(): void {
     this.#truths = new Truths(() => this.#time.now - this.#started);
     this.#idle.clear();
@@ -157,7 +157,7 @@ export class RamzMachine {
 
   // ── actions ────────────────────────────────────────────────────────────────
 
-  /** Does one action and compares. A promise only where the action waits. */
+  /** Carries out one action and compares. Gives a promise only where the action waits. */
   apply(action: RamzAction): Promise<void> | undefined {
     this.actions += 1;
     if (this.#armed !== 0 && this.actions > this.#armed) this.#disarm();
@@ -244,7 +244,7 @@ export class RamzMachine {
       case 'beyond':
         return this.#beyond();
       case 'memlimit':
-        // Calls under way may have taken frames since the last comparison, under the limit of that time: they stay.
+        // Calls under way may have taken frames since the last comparison, under the old limit: they keep these frames.
         this.#used = this.#device.stats().pagesUsed;
         this.#device.memlimit = action.frames * PAGE_SIZE;
         this.#everLimited ||= action.frames !== 0;
@@ -262,10 +262,11 @@ export class RamzMachine {
         this.#store?.plan(action.op, faults[action.fault % faults.length] as Fault, action.after);
         return undefined;
       }
-      case 'weather':
-        this.#everHung ||= action.weather === 'stuck';
+      case 'condition':
+        this.#everHung ||= action.condition === 'stuck';
         if (this.#store !== undefined)
-          this.#store.weather = action.weather === 'stuck' && this.row.backing === 'sync' ? 'gone' : action.weather;
+          this.#store.condition =
+            action.condition === 'stuck' && this.row.backing === 'sync' ? 'gone' : action.condition;
         return undefined;
       case 'quiet':
         return quiet();
@@ -300,12 +301,12 @@ export class RamzMachine {
     return code;
   }
 
-  /** Why a write may fail. */
+  /** The reason for a failed write. */
   #writeCode(error: unknown, isSync: boolean): ErrorCode {
     const code = this.#requireCode(error, ['ENOMEM', 'ENOSPC', 'EIO', 'EAGAIN'], 'a write');
     if (code === 'ENOMEM')
       must(this.#everArmed || this.#everLimited, `a write without memory: ${String(error)}`, error);
-    if (code === 'EAGAIN') must(isSync && this.row.backing === 'async', 'EAGAIN for nothing', error);
+    if (code === 'EAGAIN') must(isSync && this.row.backing === 'async', 'EAGAIN without a reason', error);
     if (code === 'ENOSPC')
       must(
         this.#store !== undefined && (this.#everArmed || this.#everLimited),
@@ -315,7 +316,9 @@ export class RamzMachine {
     return code;
   }
 
-  /** The same for a whole page: nothing is read for it, and what the store does not take is kept where there is memory. */
+  /**
+   * The same for a whole page: no read is needed, and a page that the store refuses stays in memory if there is room.
+   */
   #pageCode(error: unknown, isSync: boolean): ErrorCode {
     const code = this.#writeCode(error, isSync);
     if (code === 'EIO')
@@ -371,7 +374,7 @@ export class RamzMachine {
     });
   }
 
-  /** Parts before the one that failed are written: the counter tells how many. */
+  /** The parts before the one that failed are written: the counter tells how many. */
   #write(offset: number, bytes: Uint8Array, call: (bytes: Uint8Array) => void): undefined {
     const parts = partsOf(offset, bytes.length);
     if (parts.some(({ index }) => this.#truths.isOpen(index))) return;
@@ -394,7 +397,7 @@ export class RamzMachine {
     });
   }
 
-  /** A part of one page; or of several, and then nothing else happens until it has ended. */
+  /** Writes a part of one page; or parts of several pages, and then nothing else happens until the write has ended. */
   #writeSoon(offset: number, bytes: Uint8Array): Promise<void> | undefined {
     const parts = partsOf(offset, bytes.length);
     if (parts.some(({ index }) => this.#truths.isOpen(index))) return undefined;
@@ -430,7 +433,7 @@ export class RamzMachine {
 
   #readCode(error: unknown, isSync: boolean): ErrorCode {
     const code = this.#requireCode(error, ['EIO', 'EAGAIN'], 'a read');
-    if (code === 'EAGAIN') must(isSync && this.row.backing === 'async', 'EAGAIN for nothing', error);
+    if (code === 'EAGAIN') must(isSync && this.row.backing === 'async', 'EAGAIN without a reason', error);
     else if (!/hang/.test(String(error))) this.#eio += 1;
     return code;
   }
@@ -498,7 +501,7 @@ export class RamzMachine {
 
   // ── the rest ───────────────────────────────────────────────────────────────
 
-  /** Indices of pages that hold something. */
+  /** Indices of the pages that hold something. */
   #present(): Set<number> {
     return new Set([...this.#device.blockState()].map(({ index }) => index));
   }
@@ -524,9 +527,9 @@ export class RamzMachine {
       );
   }
 
-  /** All pages are marked before a call that waits has its first turn; only then it says how many. */
+  /** markIdleAsync marks all pages in its first slice, but gives their number only at the end. */
   #markIdle(age: number, call: (age: number | 'all') => number | Promise<number>): undefined {
-    // At times a month or two: then the device tells older times in coarser units.
+    // Sometimes a month or two pass: then the device stores older times in coarser units.
     this.#time.now += this.actions % 7 === 0 ? 4_000_000 : 1;
     const marked = call(age === 0 ? 'all' : age);
     const objects = [...this.#device.blockState()].filter(({ bytes }) => bytes !== 0);
@@ -595,7 +598,7 @@ export class RamzMachine {
     };
   }
 
-  /** In slices: what else happens to the pages meanwhile does. */
+  /** Recompresses in slices: the pages may be changed between two slices. */
   #recompressSoon(action: Recompress): undefined {
     const options = this.#recompressOptions(action);
     const levels = this.row.recompCodecs.length;
@@ -621,12 +624,12 @@ export class RamzMachine {
     );
   }
 
-  /** What a call in slices may give when the device is closed between two of them. */
+  /** Results that a call in slices may have when the device is closed between two slices. */
   get #ending(): readonly ErrorCode[] {
     return this.#isEnding ? ['ECLOSED'] : [];
   }
 
-  /** While a call is between two slices, the device is not reset. */
+  /** While a call is between two slices, the device must not be reset. */
   #requireUnderWay(): void {
     try {
       this.#device.reset();
@@ -642,14 +645,17 @@ export class RamzMachine {
     );
   }
 
-  /** A snapshot at any time, also between slices: refused for writes to the store that are under way only, and sound. */
+  /**
+   * A snapshot at any time, also between slices: it is refused only for writes to the store that are under way, and is
+   * sound.
+   */
   async #image(): Promise<void> {
     let image: Uint8Array;
     try {
       image = this.#ram.snapshot();
     } catch (error) {
       this.#requireCode(error, ['EBUSY'], 'snapshot');
-      must(this.#store !== undefined && this.#underWay.size !== 0, 'snapshot gave EBUSY for nothing', error);
+      must(this.#store !== undefined && this.#underWay.size !== 0, 'snapshot gave EBUSY without a reason', error);
       return;
     }
     const stored = this.#device.stats().pagesStored;
@@ -682,7 +688,7 @@ export class RamzMachine {
       must(less === smaller, `${smaller} pages are said to be smaller, ${less} are`);
       must(
         [...after].every(([index, bytes]) => bytes <= (before.get(index) as number)),
-        'a page is larger',
+        'a page has become larger',
       );
       const now = marks();
       const tried = [...after].filter(
@@ -728,7 +734,7 @@ export class RamzMachine {
     await quiet();
   }
 
-  /** Those that wait have waited long enough. */
+  /** Lets time pass until all calls under way time out. */
   async #pass(): Promise<void> {
     this.#everHung = true;
     this.#store?.giveUp();
@@ -736,26 +742,26 @@ export class RamzMachine {
     await quiet();
   }
 
-  /** Until nothing is under way, neither here nor in the store. */
+  /** Waits until no call is under way, neither here nor in the store. */
   async #drain(): Promise<void> {
     for (let round = 0; ; round++) {
       await quiet();
-      must(round < 5000, 'it does not come to rest');
+      must(round < 5000, 'calls stay under way');
       if (this.#store?.settle() === true) continue;
       if (this.#underWay.size !== 0)
         await (this.#store === undefined || this.#store.underWay === 0 ? quiet() : this.#pass());
       else if (this.#store?.release() !== true) break;
-      // What hung may hang again for ever only in a storm.
-      if (round > 500) this.#store?.calm();
+      // A call that hung may hang again. This must not go on for ever.
+      if (round > 500) this.#store?.recover();
     }
     this.#throwErrors();
     this.#compareIdle();
   }
 
-  /** Back to before init, and again; first with the nth frame missing. */
+  /** Resets the device and initialises it again; the first init fails at the nth frame. */
   async #reset(after: number): Promise<void> {
     await this.#drain();
-    this.#store?.calm();
+    this.#store?.recover();
     this.#disarm();
     const sync = this.row.backing !== 'async' || this.#device.bdStat().bdCount === 0;
     try {
@@ -787,19 +793,19 @@ export class RamzMachine {
       );
     }
     this.#ram.failFrames(null);
-    this.#trimmer.calm();
+    this.#trimmer.recover();
     this.#ram.check();
     if (this.#device.initstate) this.#device.reset();
     this.#device.init(this.#settings);
     this.#begin();
   }
 
-  /** Saves and restores it, has both copies do the same, and goes on with the second one. */
+  /** Saves and restores the device, runs the same calls on both copies, and continues with the second one. */
   async #restore(): Promise<void> {
-    this.#store?.calm();
+    this.#store?.recover();
     await this.#drain();
-    this.#store?.calm();
-    this.#trimmer.calm();
+    this.#store?.recover();
+    this.#trimmer.recover();
     const first = { ram: this.#ram, device: this.#device, store: this.#store };
     const second = await copied(first, this.#build, () => this.#time.now, this.#codecs);
     if (second === undefined) return;
@@ -841,7 +847,7 @@ export class RamzMachine {
     if (this.#errors.length !== 0) throw this.#errors[0];
   }
 
-  /** What must hold at any time: the figures are those of a recount. */
+  /** Invariants at any time: the figures equal those of a recount. */
   #compare(): void {
     this.#throwErrors();
     this.#store?.verify();
@@ -891,7 +897,10 @@ export class RamzMachine {
       notifyFree: stats.notifyFree,
     });
     must(bd.bdCount === having('w'), `${bd.bdCount} pages are in the store, ${having('w')} have the mark`);
-    must(mm.memUsedMax >= mm.memUsedTotal && mm.hugePagesSince >= mm.hugePages, 'what was is less than what is');
+    must(
+      mm.memUsedMax >= mm.memUsedTotal && mm.hugePagesSince >= mm.hugePages,
+      'the total is less than the present number',
+    );
     must((this.#store?.owned.size ?? 0) >= bd.bdCount, 'more pages in the store than slots');
     const { numReads, numWrites, invalidIo, notifyFree, discard } = this.#expected;
     equal(stats, { numReads, numWrites, invalidIo, notifyFree, discard });
@@ -906,7 +915,7 @@ export class RamzMachine {
     must(this.#eio <= reasons, `${this.#eio} reads failed, for ${reasons} reasons`);
   }
 
-  /** Pages that no call is about. */
+  /** Compares the pages that no call is about. */
   #comparePages(flags: ReadonlyMap<number, string>): void {
     this.#truths.all.forEach(({ base, present, changes }, index) => {
       if (changes.length !== 0) return;
@@ -918,12 +927,12 @@ export class RamzMachine {
     });
   }
 
-  /** Whether there is no store, or it has not taken a page, or may not have. */
+  /** True when there is no store, or the store has refused a page, or may have. */
   #hasRefused(): boolean {
     return this.#store === undefined || this.#store.failed.write !== 0 || this.#everHung || this.row.slots < 1000;
   }
 
-  /** Marks and times of what is there: an idle page was not accessed since it was marked. */
+  /** Compares idle marks and access times: an idle page was not accessed since it was marked. */
   #compareAccess(blocks: readonly BlockState[]): void {
     for (const { index, flags, bytes, accessTime } of blocks) {
       if (!flags.includes('i')) this.#idle.delete(index);
@@ -951,16 +960,16 @@ export class RamzMachine {
       must(this.#store.owned.size === bdCount, `the store has ${this.#store.owned.size} slots for ${bdCount} pages`);
     must(
       this.#truths.all.every(({ changes, reads }) => changes.length === 0 && reads === 0),
-      'calls are open',
+      'calls have no end',
     );
   }
 
-  /** The end: every page read, all dropped, closed. */
+  /** The end of a run: every page is read, all are dropped, the device is closed. */
   async finish(): Promise<void> {
     this.#disarm();
     await this.#drain();
-    this.#store?.calm();
-    this.#trimmer.calm();
+    this.#store?.recover();
+    this.#trimmer.recover();
     this.#device.memlimit = 0;
     for (let index = 0; index < PAGES; index++)
       this.#readSoon(index * PAGE_SIZE, PAGE_SIZE, (into) => this.#device.readPageAsync(index, into));
@@ -973,7 +982,7 @@ export class RamzMachine {
     const stats = this.#device.stats();
     must(
       stats.pagesStored === 0 && stats.comprDataSize === 0 && (this.#store?.owned.size ?? 0) === 0,
-      'something is left',
+      'pages are left',
     );
     const left = this.#ram.stats().usedFrames - this.#emptyFrames;
     must(left <= 0, `${left} frames are left`);

@@ -1,9 +1,10 @@
 /**
- * What the pages of a ramzswap must be, and the actions that its machine knows (ramzswap-machine.ts). Knows no device.
+ * The expected contents of the pages of a ramzswap, and the actions of its random machine (ramzswap-machine.ts). It
+ * uses no device.
  *
- * An action is plain data; numbers are taken modulo what there is. A page's truth is its content when nothing was under way,
- * and the calls since, in the order in which they were made: those that succeed count, in that order, those that fail do not,
- * and a read may see any of those that were under way with it.
+ * An action is plain data; numbers are taken modulo the number of choices. The truth of a page is its content when no
+ * call was under way, and the calls since, in the order in which they were made: calls that succeed count, in this
+ * order; calls that fail do not. A read may see any state between the calls that were under way at the same time.
  */
 import type { AllocatorName, WritebackSelection } from '../../bindings/index.ts';
 import { must, sameBytes } from '../harness.ts';
@@ -14,7 +15,7 @@ export const PAGE_SIZE = 4096;
 export const SECTOR = 512;
 /** Pages of the device. */
 export const PAGES = 20;
-/** The most calls whose effect on one page is open. */
+/** The most calls on one page that may be under way. */
 const OPEN = 6;
 
 export interface RamzRow {
@@ -42,14 +43,14 @@ export type RamzAction =
   | { kind: 'frames'; after: number; times: number }
   | { kind: 'codec fault'; on: 'compress' | 'decompress'; fault: number; after: number }
   | { kind: 'fault'; op: Op; fault: number; after: number }
-  | { kind: 'weather'; weather: ChaosStore['weather'] }
+  | { kind: 'condition'; condition: ChaosStore['condition'] }
   | { kind: 'settle'; calls: number }
   | { kind: 'reset'; after: number };
 
-/** What a call does to a page. */
+/** The effect of a call on a page. */
 export interface Change {
   readonly apply: (page: Uint8Array) => Uint8Array;
-  /** Whether the page holds something afterwards. */
+  /** True when the page holds something afterwards. */
   readonly present: boolean;
   state: 'open' | 'done' | 'failed';
 }
@@ -58,9 +59,9 @@ export interface Truth {
   base: Uint8Array;
   present: boolean;
   changes: Change[];
-  /** Reads under way. */
+  /** The number of reads under way. */
   reads: number;
-  /** Seconds of the device's life at which it was read or written. */
+  /** The seconds of the device's life at which the page may have been accessed last. */
   times: Set<number>;
 }
 
@@ -87,7 +88,7 @@ export function partsOf(offset: number, length: number): Part[] {
   return parts;
 }
 
-/** A range of the device, in units of so many bytes. */
+/** A range of the device, in units of this number of bytes. */
 export function clip(offset: number, length: number, unit: number): [offset: number, length: number] {
   const units = (PAGES * PAGE_SIZE) / unit;
   const first = Math.floor(offset / unit) % units;
@@ -108,12 +109,12 @@ export function selection({ which, index }: { which: number; index: number }): W
   return choices[which % choices.length] as WritebackSelection;
 }
 
-/** The truths of all pages. */
+/** The expected states of all pages. */
 export class Truths {
   readonly #all: Truth[];
   readonly #second: () => number;
 
-  /** Of a device on which nothing was written. @param second of its life */
+  /** The state of a device without pages. @param second of its life */
   constructor(second: () => number) {
     this.#second = second;
     this.#all = Array.from({ length: PAGES }, () => ({
@@ -145,7 +146,7 @@ export class Truths {
     this.fold(index);
   }
 
-  /** What has ended and is not seen by a read under way goes into the base. */
+  /** Moves changes into the base when they have ended and no read under way can see the state before them. */
   fold(index: number): void {
     const truth = this.of(index);
     if (truth.reads !== 0 || truth.changes.some(({ state }) => state === 'open')) return;
@@ -157,12 +158,12 @@ export class Truths {
     truth.changes = [];
   }
 
-  /** A page is accessed now. */
+  /** The page is accessed now. */
   access(index: number): void {
     this.of(index).times.add(this.#second());
   }
 
-  /** Requires that what a read gave is a state of the page, in which `certain` changes are. */
+  /** Requires that a read gave a possible state of the page, with all `certain` changes in it. */
   requireState(
     index: number,
     given: Uint8Array,

@@ -1,4 +1,4 @@
-/** Ramzswap.open: a device in a restored RAM goes on where it was. */
+/** Ramzswap.open: a device in a restored RAM continues where it was. */
 import { describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -15,7 +15,7 @@ import {
 import { rams } from '../../bindings/ram.ts';
 import { builds, buildOptions, changesNothing, expectBytes, fault, noise, rejected } from '../harness.ts';
 import { Trimmer } from './swap-machine.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 64;
@@ -29,7 +29,7 @@ function page(index: number, round = 0): Uint8Array {
   return index % 8 === 4 ? trimmable(index + 1000 * round) : pageOf(index + 1000 * round);
 }
 
-/** A page that also a codec takes that only cuts off zeros. */
+/** A page that even a codec that only cuts off zeros can compress. */
 function trimmable(seed: number): Uint8Array {
   const given = new Uint8Array(PAGE_SIZE);
   given.set(noise(300 + seed, seed));
@@ -37,14 +37,14 @@ function trimmable(seed: number): Uint8Array {
   return given;
 }
 
-function copyOf(store: NotingStore): NotingStore {
-  const copy = new NotingStore(store.slots);
+function copyOf(store: RecordingStore): RecordingStore {
+  const copy = new RecordingStore(store.slots);
   for (const [slot, bytes] of store.held) copy.held.set(slot, bytes);
   return copy;
 }
 
-/** The same store, asked by promises. */
-function asynchronous(store: NotingStore): BackingStore {
+/** The same store with promises. */
+function asynchronous(store: RecordingStore): BackingStore {
   return {
     mode: 'async',
     ...(store.slots === undefined ? {} : { slots: store.slots }),
@@ -95,7 +95,7 @@ async function reopened(device: Ramzswap, options: RamzswapOpenOptions = {}): Pr
   return Ramzswap.open(ram, nameIn(ram), options);
 }
 
-/** All that tells of pages and pool, without what is counted of I/O. */
+/** All figures of pages and pool, without the counters of I/O. */
 function figures(device: Ramzswap): unknown {
   const {
     disksize,
@@ -136,81 +136,84 @@ function figures(device: Ramzswap): unknown {
 }
 
 describe.each(ALLOCATORS)('a device on %s', (allocator) => {
-  test.each(['none', 'sync', 'async'] as const)('goes on in the copy as in the first one, store %s', async (mode) => {
-    const store = new NotingStore(1000);
-    const given = (one: NotingStore): RamzswapOpenOptions =>
-      mode === 'none' ? {} : { backing: mode === 'sync' ? one : asynchronous(one) };
-    const deflate = await loadCodec('deflate');
-    const trimmer = new Trimmer();
-    const device = await create({
-      allocator,
-      codec: 'lz4hc',
-      recompCodecs: [deflate, trimmer],
-      memlimit: 200 * PAGE_SIZE,
-      clock: () => 50,
-      ...given(store),
-    });
-    await fill(device);
-    device.recompress({ threshold: 300 });
-    device.writebackLimit = 100;
-    if (mode !== 'none') expect(await device.writebackAsync({ pages: [[8, 15]] })).toBeGreaterThan(0);
-    device.discard(1);
-    await Promise.resolve();
-    const copy = copyOf(store);
-    const other = await reopened(device, { ...given(copy), codecs: [trimmer], clock: () => 9000 });
-    other.check();
-    expect(figures(other)).toEqual(figures(device));
-    expect(other.backing === undefined).toBe(mode === 'none');
-    for (const one of [device, other]) {
-      one.memlimit = 0;
-      await one.writePageAsync(1, page(1));
-      await expectAll(one);
-      one.markIdle();
-      if (mode !== 'none') await one.writebackAsync('idle');
-      await expectAll(one);
-      await fill(one, 1);
-      await one.writePageAsync(1, page(1, 1));
-      await expectAll(one, 1);
-      one.recompress();
-      one.compact();
-      await expectAll(one, 1);
-      one.check();
-    }
-    const plain = (one: Ramzswap): unknown => ({
-      ...(figures(one) as object),
-      blocks: [...one.blockState()].map((block) => ({ ...block, accessTime: 0 })),
-    });
-    expect(plain(other)).toEqual(plain(device));
-    expect([...copy.held.keys()].sort()).toEqual([...store.held.keys()].sort());
-    // Reset returns to its settings, and the RAM is the caller's.
-    const { ram } = other;
-    await other.resetAsync();
-    expect([other.initstate, other.disksize, other.allocator, other.codec, copy.held.size]).toEqual([
-      false,
-      PAGES * PAGE_SIZE,
-      allocator,
-      'lz4hc',
-      0,
-    ]);
-    other.init();
-    await fill(other);
-    await expectAll(other);
-    await other.close();
-    expect([ram.fronts(), ram.pools()]).toEqual([[], []]);
-    ram.check();
-    await device.close();
-  });
+  test.each(['none', 'sync', 'async'] as const)(
+    'behaves the same in the copy and in the original, store %s',
+    async (mode) => {
+      const store = new RecordingStore(1000);
+      const given = (one: RecordingStore): RamzswapOpenOptions =>
+        mode === 'none' ? {} : { backing: mode === 'sync' ? one : asynchronous(one) };
+      const deflate = await loadCodec('deflate');
+      const trimmer = new Trimmer();
+      const device = await create({
+        allocator,
+        codec: 'lz4hc',
+        recompCodecs: [deflate, trimmer],
+        memlimit: 200 * PAGE_SIZE,
+        clock: () => 50,
+        ...given(store),
+      });
+      await fill(device);
+      device.recompress({ threshold: 300 });
+      device.writebackLimit = 100;
+      if (mode !== 'none') expect(await device.writebackAsync({ pages: [[8, 15]] })).toBeGreaterThan(0);
+      device.discard(1);
+      await Promise.resolve();
+      const copy = copyOf(store);
+      const other = await reopened(device, { ...given(copy), codecs: [trimmer], clock: () => 9000 });
+      other.check();
+      expect(figures(other)).toEqual(figures(device));
+      expect(other.backing === undefined).toBe(mode === 'none');
+      for (const one of [device, other]) {
+        one.memlimit = 0;
+        await one.writePageAsync(1, page(1));
+        await expectAll(one);
+        one.markIdle();
+        if (mode !== 'none') await one.writebackAsync('idle');
+        await expectAll(one);
+        await fill(one, 1);
+        await one.writePageAsync(1, page(1, 1));
+        await expectAll(one, 1);
+        one.recompress();
+        one.compact();
+        await expectAll(one, 1);
+        one.check();
+      }
+      const plain = (one: Ramzswap): unknown => ({
+        ...(figures(one) as object),
+        blocks: [...one.blockState()].map((block) => ({ ...block, accessTime: 0 })),
+      });
+      expect(plain(other)).toEqual(plain(device));
+      expect([...copy.held.keys()].sort()).toEqual([...store.held.keys()].sort());
+      // Reset keeps the settings, and the RAM belongs to the caller.
+      const { ram } = other;
+      await other.resetAsync();
+      expect([other.initstate, other.disksize, other.allocator, other.codec, copy.held.size]).toEqual([
+        false,
+        PAGES * PAGE_SIZE,
+        allocator,
+        'lz4hc',
+        0,
+      ]);
+      other.init();
+      await fill(other);
+      await expectAll(other);
+      await other.close();
+      expect([ram.fronts(), ram.pools()]).toEqual([[], []]);
+      ram.check();
+      await device.close();
+    },
+  );
 });
 
 describe('open', () => {
-  test('takes the codecs of the core, and those that can be loaded, by their names', async () => {
+  test('loads the built-in codecs by their names', async () => {
     for (const codec of ['lz4', 'lz4hc', 'lz4js', 'deflate'] as const) {
       const device = await create({ codec });
       await fill(device);
       const other = await reopened(device);
       expect(other.codec).toBe(codec);
       await expectAll(other);
-      // The note is kept anew: a copy of the copy.
+      // The note is written again: restore a copy of the copy.
       other.memlimit = '128KiB';
       const third = await reopened(other);
       expect([third.codec, third.memlimit]).toEqual([codec, 128 * 1024]);
@@ -218,7 +221,7 @@ describe('open', () => {
     }
   });
 
-  test('names a codec that lacks; one of its name is taken, whatever its name is', async () => {
+  test("names a missing codec, and takes the caller's codec of any name", async () => {
     for (const name of ['mine', 'lz4', 'deflate', 'x'.repeat(5000), '\0\u{1F600}"\ud800'.repeat(500)]) {
       const mine: Codec = Object.assign(new Trimmer(), { name });
       const device = await create({ codec: mine, recompCodecs: [Object.assign(new Trimmer(), { name: 'second' })] });
@@ -234,8 +237,8 @@ describe('open', () => {
     }
   });
 
-  test('requires the store that it had', async () => {
-    const store = new NotingStore(500);
+  test('wants the store that the device had', async () => {
+    const store = new RecordingStore(500);
     const device = await create({ backing: store });
     await fill(device);
     expect(device.writeback({ pages: [[0, PAGES - 1]] })).toBeGreaterThan(10);
@@ -256,9 +259,9 @@ describe('open', () => {
     };
     await refused(undefined, 'EINVAL', /pages are in a backing store/);
     await refused(store, 'EBUSY', /belongs to another/); // the first device has it
-    await refused(new NotingStore(499), 'EINVAL', /has 499 slots/);
-    await refused(new NotingStore(500), 'EINVAL', /not the one/);
-    await refused(asynchronous(new NotingStore()), 'EINVAL', /not the one/);
+    await refused(new RecordingStore(499), 'EINVAL', /has 499 slots/);
+    await refused(new RecordingStore(500), 'EINVAL', /not the one/);
+    await refused(asynchronous(new RecordingStore()), 'EINVAL', /not the one/);
     const other = copyOf(store);
     const slots = [...store.held.keys()];
     slots.forEach((slot, i) =>
@@ -270,7 +273,7 @@ describe('open', () => {
       throw new Error('no');
     };
     await refused(failing, 'EINVAL', /not the one/);
-    // Each of them can be tried again, and the right one opens it.
+    // After each refusal the note is unchanged, and the right store opens it.
     failing.change = undefined;
     const opened = await Ramzswap.open(ram, name, { backing: failing });
     await expectAll(opened);
@@ -279,8 +282,8 @@ describe('open', () => {
     await rejected({ code: 'ENOENT', op: OP }, Ramzswap.open(ram, name));
   });
 
-  test('works without a store that no page is in, and with none where there was none', async () => {
-    const store = new NotingStore(500);
+  test('works without a store when no page is in it, and with none when there was none', async () => {
+    const store = new RecordingStore(500);
     const device = await create({ backing: store });
     device.writePage(0, rawPage(0));
     device.discard(0);
@@ -288,11 +291,11 @@ describe('open', () => {
     await fill(other);
     await expectAll(other);
     expect([other.mmStat().hugePages, other.bdStat().bdCount, other.backing]).toEqual([8, 0, undefined]);
-    await rejected({ code: 'EINVAL', op: OP }, reopened(await create(), { backing: new NotingStore() }));
+    await rejected({ code: 'EINVAL', op: OP }, reopened(await create(), { backing: new RecordingStore() }));
   });
 
-  test('frees the slots that nobody refers to', async () => {
-    const store = new NotingStore(500);
+  test('frees slots that no page is in', async () => {
+    const store = new RecordingStore(500);
     const device = await create({ backing: store });
     await fill(device);
     let image: Uint8Array | undefined;
@@ -310,7 +313,7 @@ describe('open', () => {
     other.check();
   });
 
-  test('time goes on from the last access', async () => {
+  test('continues its time at the last access', async () => {
     let now = 1e6;
     const device = await create({ clock: () => now });
     for (let n = 0; n < 5; n++) {
@@ -336,8 +339,8 @@ describe('open', () => {
     await rejected({ code: 'EINVAL', op: OP }, reopened(device, { clock: () => NaN }));
   });
 
-  test('keeps the limits as they were last', async () => {
-    const store = new NotingStore(500);
+  test('keeps the last limits', async () => {
+    const store = new RecordingStore(500);
     const device = await create({ backing: store });
     for (let n = 0; n < 8; n++) device.writePage(n, pageOf(n));
     device.writebackLimit = 5;
@@ -348,10 +351,10 @@ describe('open', () => {
     expect(other.writeback({ pages: [[0, 7]] })).toBe(2);
     expect([other.writebackLimit, codeOf(() => other.writeback({ pages: [[0, 7]] }))]).toEqual([0, 'EIO']);
     other.writebackLimit = Infinity;
-    expect((await reopened(other, { backing: copyOf(other.backing as NotingStore) })).writebackLimit).toBe(Infinity);
+    expect((await reopened(other, { backing: copyOf(other.backing as RecordingStore) })).writebackLimit).toBe(Infinity);
   });
 
-  test('refuses what it cannot open, and changes nothing', async () => {
+  test('refuses a RAM or name that it cannot open, and changes nothing', async () => {
     const device = await create();
     await fill(device);
     await Zswap.create({ ram: device.ram, maxPoolPercent: 10 });
@@ -391,8 +394,8 @@ describe('open', () => {
     await rejected({ code: 'ECLOSED', op: OP }, Ramzswap.open(ram, name));
   });
 
-  test('of two at once one wins', async () => {
-    const store = new NotingStore(500);
+  test('of two calls at the same time one succeeds', async () => {
+    const store = new RecordingStore(500);
     const device = await create({ backing: store });
     await fill(device);
     const ram = await restored(device);
@@ -406,7 +409,7 @@ describe('open', () => {
     const plain = await restored(await create());
     const both = await Promise.allSettled([Ramzswap.open(plain, nameIn(plain)), Ramzswap.open(plain, nameIn(plain))]);
     expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
-    // One that is dropped, or whose RAM is closed, while the store is asked.
+    // A front end that is dropped, or whose RAM is closed, while the store is asked.
     for (const [end, code] of [
       [(one: Ram) => one.dropFront(name), 'ENOENT'],
       [(one: Ram) => one.close(), 'ECLOSED'],
@@ -424,7 +427,7 @@ describe('open', () => {
     }
   });
 
-  test('a note that makes no sense is EIO', async () => {
+  test('a damaged note is EIO', async () => {
     const device = await create({ zpool: { chainSize: 4 } });
     await fill(device);
     const ram = await restored(device);
@@ -475,7 +478,7 @@ describe('open', () => {
     await expectAll(await Ramzswap.open(ram, name));
   });
 
-  test('a page of a codec that there is not is EIO', async () => {
+  test('a page with a codec number that is not in the note is EIO', async () => {
     const trimmer = new Trimmer();
     const device = await create({ codec: trimmer });
     await fill(device);
@@ -488,7 +491,7 @@ describe('open', () => {
     fault({ code: 'EIO', op: 'ramzswap.readPage' }, () => opened.readPage(4, new Uint8Array(PAGE_SIZE)));
   });
 
-  test('an own RAM is saved and restored as well', async () => {
+  test('a RAM that the device made itself can be saved and restored too', async () => {
     const device = await Ramzswap.create({ disksize: PAGES * PAGE_SIZE, swapHeader: true, ...buildOptions(build) });
     device.writePage(3, pageOf(3));
     const other = await reopened(device);

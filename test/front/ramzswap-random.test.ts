@@ -1,6 +1,7 @@
 /**
- * Random actions on a ramzswap, for every row, with a store, a codec and a RAM that fail: a short run for each change. A failure
- * prints the seed and the shrunk actions; VITE_SEED repeats it, VITE_BUDGET runs longer. test/random/long.ts has no end.
+ * Random actions on a ramzswap, for every row, with a store, a codec and a RAM that fail: a short run for each change.
+ * A failure prints the seed and the shrunk actions; VITE_SEED repeats it, VITE_BUDGET makes the run longer.
+ * test/random/long.ts runs without end.
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, test } from 'vitest';
@@ -23,7 +24,7 @@ beforeAll(async () => {
 
 afterAll(() => clock.restore());
 
-/** An action of its own seed, so that a list shrinks by leaving actions out. */
+/** An action with its own seed, so that fast-check can shrink a list by leaving actions out. */
 const action: fc.Arbitrary<RamzAction> = fc.noShrink(fc.integer()).map((number): RamzAction => {
   const draw = dice(number);
   for (let i = 0; i < 4; i++) draw(2);
@@ -50,7 +51,7 @@ describe('random actions on a ramzswap', () => {
   });
 });
 
-/** Lists that have failed once, with row, build and seed. */
+/** Lists of actions that have failed before, with row, build and seed. */
 const ONCE: readonly { title: string; row: string; order: number; actions: readonly RamzAction[] }[] = [
   {
     title: 'a limit is lowered when writes under way have taken frames since the last comparison',

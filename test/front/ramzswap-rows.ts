@@ -1,11 +1,11 @@
-/** Rows of the machine of ramzswap, and actions by dice, for long runs. */
+/** Rows for the random machine of ramzswap, and random actions for long runs. */
 import type { AllocatorName } from '../../bindings/index.ts';
 import type { CodecName, PageKind } from './swap-machine.ts';
 import { PAGES, PAGE_SIZE, type RamzAction, type RamzRow } from './ramzswap-model.ts';
 
 const ALLOCATOR_NAMES: readonly AllocatorName[] = ['zbud', 'z3fold', 'zsmalloc', 'xvmalloc', 'xcfmalloc'];
 
-/** Each allocator without a store, and with both kinds; every codec with each of them. */
+/** Each allocator without a store, and with both kinds of store; every codec with each allocator. */
 export const ramzRows: readonly RamzRow[] = ALLOCATOR_NAMES.flatMap((allocator, i) =>
   (['none', 'sync', 'async'] as const).map((backing, j): RamzRow => {
     const n = 3 * i + j;
@@ -103,7 +103,7 @@ export function drawn(draw: (below: number) => number): RamzAction {
     case 32:
       return { kind: 'fault', op: of('read', 'write', 'write', 'free', 'sync'), fault: draw(30), after: draw(5) };
     case 33:
-      return { kind: 'weather', weather: of('fine', 'fine', 'fine', 'full', 'gone', 'stuck') };
+      return { kind: 'condition', condition: of('fine', 'fine', 'fine', 'full', 'gone', 'stuck') };
     case 35:
       return { kind: of('restore', 'quiet', 'quiet', 'quiet') };
     case 34:

@@ -1,4 +1,4 @@
-/** Ramzswap: long calls in slices, and what happens to the device between them. */
+/** Ramzswap: long calls in slices, and other calls between the slices. */
 import { describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -16,7 +16,7 @@ const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 3000;
 const LIMIT_MS = 60_000;
 
-/** A page of words, so many of which are chance; of a page there are versions. */
+/** A page of words, some of them random; each page has versions. */
 function contents(index: number, version = 0): Uint8Array {
   const text = new TextEncoder().encode(`page ${index % 50}, as it is written down here; `);
   const page = new Uint8Array(PAGE_SIZE);
@@ -54,7 +54,7 @@ async function filled(options: RamzswapOptions = {}): Promise<Ramzswap> {
   return device;
 }
 
-/** The code of what a call fails with. */
+/** The code of the error of a call. */
 async function endOf(call: () => unknown): Promise<unknown> {
   try {
     await call();
@@ -64,7 +64,7 @@ async function endOf(call: () => unknown): Promise<unknown> {
   }
 }
 
-/** Every second page, so that there is something to move together. */
+/** Frees every second page, so that compaction has something to do. */
 function halved(device: Ramzswap): Ramzswap {
   for (let index = 1; index < PAGES; index += 2) device.freeNotify(index);
   return device;
@@ -72,7 +72,10 @@ function halved(device: Ramzswap): Ramzswap {
 
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
-/** Does something in each turn of the event loop until a call has ended. @returns what it gave, and how many turns there were */
+/**
+ * Runs `act` in each turn of the event loop until a call has ended. @returns the result of the call, and the number of
+ * turns
+ */
 async function beside<T>(
   call: Promise<T>,
   each: (nth: number) => void = () => undefined,
@@ -97,7 +100,7 @@ function expectContents(device: Ramzswap, versions: ReadonlyMap<number, Uint8Arr
 const states = (device: Ramzswap): string[] =>
   [...device.blockState()].map(({ index, flags, bytes }) => `${index} ${flags} ${bytes}`);
 
-describe('a long call in slices, beside reads, leaves the same as one that does not wait', () => {
+describe('a long call in slices, with reads in between, has the same result as the synchronous call', () => {
   const reads = (device: Ramzswap): ((nth: number) => void) => {
     const page = new Uint8Array(PAGE_SIZE);
     return (nth) => {
@@ -148,7 +151,7 @@ describe('a long call in slices, beside reads, leaves the same as one that does 
   );
 
   test.each(ALLOCATORS)(
-    'compact of %s, but for a few frames',
+    'compact of %s, except for a few frames',
     async (allocator: AllocatorName) => {
       const [alone, sliced] = [halved(await filled({ allocator })), halved(await filled({ allocator }))];
       const frames = alone.compact();
@@ -177,7 +180,7 @@ describe('a long call in slices, beside reads, leaves the same as one that does 
   });
 
   test(
-    'reset: all slots are free then',
+    'reset, after which all slots are free',
     async () => {
       const store = new MemoryStore({ slots: PAGES });
       const device = await filled({ backing: store });
@@ -194,7 +197,7 @@ describe('a long call in slices, beside reads, leaves the same as one that does 
 
 describe('between slices', () => {
   test(
-    'pages may be written, freed and read: what is newest stays',
+    'pages can be written, freed and read; the newest content counts',
     async () => {
       const store = new MemoryStore({ slots: PAGES });
       const device = await filled({ backing: store });
@@ -219,7 +222,7 @@ describe('between slices', () => {
   );
 
   test(
-    'other long calls go on, and all of them end',
+    'other long calls can run, and all of them end',
     async () => {
       const device = await filled({ backing: new MemoryStore({ slots: PAGES }) });
       const calls = [
@@ -254,7 +257,7 @@ describe('between slices', () => {
   );
 
   test(
-    'I/O is EBUSY while it is reset',
+    'I/O is EBUSY during a reset',
     async () => {
       const device = await filled({ backing: new MemoryStore({ slots: PAGES }) });
       device.writeback({ pages: [[0, PAGES - 1]] });
@@ -268,7 +271,7 @@ describe('between slices', () => {
   );
 
   test(
-    'close ends them: what was done stays done, and close waits for that',
+    'close ends the calls: finished work stays, and close waits for them',
     async () => {
       for (const [name, call] of Object.entries({
         recompress: (device: Ramzswap) => device.recompressAsync(),
@@ -283,7 +286,7 @@ describe('between slices', () => {
         expect(await going).toBe(name === 'recompress' ? 'ECLOSED' : undefined);
         await closing;
         expect(moved).toBeLessThan(PAGES - 100);
-        const next = await Ramzswap.create({ disksize: PAGE_SIZE, backing: store }); // the store is free for others
+        const next = await Ramzswap.create({ disksize: PAGE_SIZE, backing: store }); // other devices can use the store
         await next.close();
       }
     },
@@ -291,13 +294,13 @@ describe('between slices', () => {
   );
 
   test(
-    'a RAM that is closed ends them',
+    'closing the RAM ends the calls',
     async () => {
       const ram = await Ram.create({ bytes: '32MiB', ...buildOptions(build) });
       const device = await Ramzswap.create({ ram, disksize: PAGES * PAGE_SIZE, recompCodecs: ['lz4hc'] });
       for (let index = 0; index < PAGES; index++) device.writePage(index, contents(index));
       const going = endOf(() => device.recompressAsync());
-      ram.close(); // it has had one slice
+      ram.close(); // the call has had one slice
       expect(await going).toBe('ECLOSED');
       await device.close();
     },

@@ -1,4 +1,4 @@
-/** Ramzswap: what it does, one thing at a time. The whole at random: ramzswap-random.test.ts. */
+/** Ramzswap, one feature at a time. ramzswap-random.test.ts tests all of them together. */
 import { describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -14,7 +14,7 @@ import {
 import { builds, buildOptions, expectBytes, noise } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
 import { quiet } from './clock.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const zeros = new Uint8Array(PAGE_SIZE);
@@ -50,7 +50,7 @@ function flags(device: Ramzswap, index: number): string | undefined {
   return [...device.blockState()].find((block) => block.index === index)?.flags;
 }
 
-/** Pages that are written until one is refused; how many. */
+/** Writes pages until one is refused. @returns how many were written */
 function fill(device: Ramzswap, page: (n: number) => Uint8Array, most = 256): number {
   for (let n = 0; n < most; n++)
     if (
@@ -62,7 +62,10 @@ function fill(device: Ramzswap, page: (n: number) => Uint8Array, most = 256): nu
   return most;
 }
 
-/** A codec that says what it is asked: pages keep their first `kept` bytes, all pages of this test have no others. */
+/**
+ * A codec that records its calls. It keeps the first `kept` bytes of a page; the pages of these tests have zeros behind
+ * them.
+ */
 function shortCodec(kept: number, name = 'short'): Codec & { asked: number } {
   return {
     name,
@@ -82,8 +85,8 @@ function shortCodec(kept: number, name = 'short'): Codec & { asked: number } {
 }
 
 describe('life', () => {
-  test('before init there is no I/O and there are no figures; after it no settings; reset returns there', async () => {
-    const store = new NotingStore();
+  test('before init there is no I/O and there are no figures; after init settings cannot be changed; reset undoes init', async () => {
+    const store = new RecordingStore();
     const device = await Ramzswap.create({ ...buildOptions(build), bytes: '4MiB' });
     const page = pageOf(1);
     const calls = [
@@ -217,7 +220,7 @@ describe('life', () => {
     expect(codeOf(() => device.stats())).toBe('ECLOSED');
   });
 
-  test('a frame that is missing at any step of init leaves nothing, and init can be tried again', async () => {
+  test('init that fails at any frame request leaves nothing, and can be repeated', async () => {
     for (const allocator of ALLOCATORS) {
       for (const shared of [false, true]) {
         const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
@@ -261,7 +264,7 @@ describe('life', () => {
     }
   });
 
-  test('create that fails leaves a given RAM as it was', async () => {
+  test('create that fails leaves the RAM of the caller unchanged', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     for (let after = 0; after < 4; after++) {
       ram.failFrames(after, 1);
@@ -286,9 +289,9 @@ describe('life', () => {
     ram.check();
   });
 
-  test('close with a synchronous store is done when it returns', async () => {
+  test('close with a synchronous store is finished when it returns', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
-    for (const backing of [undefined, new NotingStore()]) {
+    for (const backing of [undefined, new RecordingStore()]) {
       const device = await create({ ram, ...(backing === undefined ? {} : { backing }) });
       device.writePage(0, pageOf(1));
       const closed = device.close();
@@ -323,7 +326,7 @@ describe('life', () => {
       expect(await rejectedWith(create(options as RamzswapOptions)), JSON.stringify(options)).toMatch(/EINVAL|ENODEV/);
   });
 
-  test('a swap header is page 0, and stays right in every count when it is overwritten and freed', async () => {
+  test('a swap header is page 0, and all counters stay right when it is overwritten and freed', async () => {
     const device = await create({ swapHeader: true });
     const header = got(device, 0);
     expect(new TextDecoder().decode(header.subarray(PAGE_SIZE - 10))).toBe('SWAPSPACE2');
@@ -355,7 +358,7 @@ describe('life', () => {
 });
 
 describe.each(ALLOCATORS)('pages on %s', (allocator) => {
-  test('of every kind come back by every codec; same-filled ones cost nothing', async () => {
+  test('of every kind can be read with every codec; same-filled pages take no memory', async () => {
     for (const codec of ['lz4', 'lz4hc', 'lz4js', 'deflate', shortCodec(4000)] as const) {
       const device = await create({ allocator, codec });
       const pages = Array.from({ length: 40 }, (_, n) =>
@@ -406,7 +409,7 @@ describe.each(ALLOCATORS)('pages on %s', (allocator) => {
     }
   });
 
-  test('the limit is of frames; what is beyond it goes to a store, and is no failure then', async () => {
+  test('memlimit counts frames; pages beyond the limit go to the store, and count as no failure', async () => {
     const zpool = allocator === 'xcfmalloc' ? { reserve: 0 } : {};
     const device = await create({ allocator, zpool, memlimit: 10 * PAGE_SIZE });
     const accepted = fill(device, (n) => pageOf(n, 3000));
@@ -426,7 +429,7 @@ describe.each(ALLOCATORS)('pages on %s', (allocator) => {
     device.memlimit = 2 ** 52;
     device.writePage(0, pageOf(98, 3000));
     device.check();
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const backed = await create({ allocator, zpool, memlimit: 10 * PAGE_SIZE, backing: store });
     for (let n = 0; n < 100; n++) backed.writePage(n, pageOf(n, 3000));
     for (let n = 0; n < 100; n++) expectBytes(got(backed, n), pageOf(n, 3000));
@@ -446,7 +449,7 @@ describe.each(ALLOCATORS)('pages on %s', (allocator) => {
 });
 
 describe('bytes and sectors', () => {
-  test('any alignment, against a plain array', async () => {
+  test('reads and writes at any alignment, compared with a plain array', async () => {
     for (const backing of [undefined, new MemoryStore()]) {
       const device = await create({ disksize: 64 * PAGE_SIZE, ...(backing === undefined ? {} : { backing }) });
       const plain = new Uint8Array(64 * PAGE_SIZE);
@@ -487,7 +490,7 @@ describe('bytes and sectors', () => {
     }
   });
 
-  test('a discard frees whole pages only, and a range beyond the device none', async () => {
+  test('a discard frees only whole pages; a range beyond the device frees none', async () => {
     const device = await create({ disksize: 4 * PAGE_SIZE });
     for (let n = 0; n < 4; n++) device.writePage(n, pageOf(n + 1));
     expect(codeOf(() => device.discard(2, 3))).toBe('EINVAL');
@@ -502,9 +505,9 @@ describe('bytes and sectors', () => {
 });
 
 describe('two devices', () => {
-  test('in one RAM have settings, figures and pages of their own', async () => {
+  test('in one RAM have separate settings, figures and pages', async () => {
     const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
-    const stores = [new NotingStore(), new NotingStore()] as const;
+    const stores = [new RecordingStore(), new RecordingStore()] as const;
     const one = await create({ ram, backing: stores[0], memlimit: '40KiB', codec: 'lz4hc', recompCodecs: ['deflate'] });
     const two = await create({ ram, backing: stores[1], allocator: 'zbud', disksize: '2MiB' });
     one.memlimit = '80KiB';
@@ -529,8 +532,8 @@ describe('two devices', () => {
 });
 
 describe('writeback', () => {
-  test('takes what is idle, huge, both, incompressible or named, the largest first', async () => {
-    const store = new NotingStore();
+  test('takes idle, huge, idle or huge, incompressible, or named pages, the largest first', async () => {
+    const store = new RecordingStore();
     let now = 0;
     const device = await create({ backing: store, clock: () => now, recompCodecs: ['lz4hc'] });
     for (let n = 0; n < 10; n++) {
@@ -567,8 +570,8 @@ describe('writeback', () => {
     expect(codeOf(() => without.writeback('idle'))).toBe('ENODEV');
   });
 
-  test('a store that fails, is full, tears or gives other bytes: a typed error, and never other bytes', async () => {
-    const store = new NotingStore(8);
+  test('a store that fails, is full, tears writes or gives other bytes: a typed error, never other bytes', async () => {
+    const store = new RecordingStore(8);
     const device = await create({ backing: store });
     for (let n = 0; n < 20; n++) device.writePage(n, pageOf(n));
     device.markIdle();
@@ -628,7 +631,7 @@ describe('writeback', () => {
 });
 
 describe('recompression', () => {
-  test('goes by priority, succeeds by a smaller class only, and gives up until the page is written', async () => {
+  test('goes by priority, counts only a smaller size class as a success, and gives up on a page until it is written', async () => {
     const [large, same, small] = [shortCodec(2000, 'large'), shortCodec(1999, 'same'), shortCodec(600, 'small')];
     const device = await create({ codec: large, recompCodecs: [same, small] });
     const page = pageOf(1, 500).fill(0, 600);
@@ -663,7 +666,7 @@ describe('recompression', () => {
     expect(codeOf(() => none.recompress())).toBe('EINVAL');
   });
 
-  test('a codec that fails is no verdict; one that lies gives EIO, and other bytes never', async () => {
+  test('after a codec failed, the page can be tried again; a codec that lies gives EIO, never other bytes', async () => {
     const answers: (() => unknown)[] = [
       () => 5000,
       () => -1,
@@ -702,7 +705,7 @@ describe('recompression', () => {
     expect(bad.stats()).toMatchObject({ failedReads: 1, failedWrites: 1 });
   });
 
-  test('of a page that the codec itself writes meanwhile keeps what was written', async () => {
+  test('of a page that the codec itself writes meanwhile keeps the new content', async () => {
     const small = shortCodec(600);
     const inner = pageOf(9, 100);
     const device: Ramzswap = await create({
@@ -725,8 +728,8 @@ describe('recompression', () => {
 });
 
 describe('asynchronous calls', () => {
-  /** A device most of whose pages go to the store. */
-  async function crowded(maxInFlight = 32): Promise<{ device: Ramzswap; store: ChaosStore }> {
+  /** A device with most of its pages in the store. */
+  async function mostlyInStore(maxInFlight = 32): Promise<{ device: Ramzswap; store: ChaosStore }> {
     const store = new ChaosStore({ mode: 'async', maxInFlight });
     return { store, device: await create({ backing: store, maxInFlight, recompCodecs: ['lz4hc'] }) };
   }
@@ -743,7 +746,7 @@ describe('asynchronous calls', () => {
     return call;
   }
 
-  test('reads that overlap each give their own page', async () => {
+  test('overlapping reads give each its own page', async () => {
     const device = await create();
     for (let n = 0; n < 8; n++) device.writePage(n, pageOf(n));
     const pages = await Promise.all(Array.from({ length: 8 }, (_, n) => gotAsync(device, n)));
@@ -756,8 +759,8 @@ describe('asynchronous calls', () => {
     expectBytes(bytes[1].subarray(0, PAGE_SIZE), pageOf(3));
   });
 
-  test('writes of parts of one page that overlap are all there', async () => {
-    const { device, store } = await crowded();
+  test('overlapping writes of parts of one page are all done', async () => {
+    const { device, store } = await mostlyInStore();
     await settled(store, device.writePageAsync(0, rawPage(1)));
     const expected = rawPage(1);
     const parts = Array.from({ length: 8 }, (_, n) => noise(512, 50 + n));
@@ -782,8 +785,8 @@ describe('asynchronous calls', () => {
     store.verify();
   });
 
-  test('a write that has succeeded stays when a later one fails', async () => {
-    const { device, store } = await crowded();
+  test('a write that succeeded stays when a later one fails', async () => {
+    const { device, store } = await mostlyInStore();
     device.writePage(9, pageOf(9));
     device.memlimit = 1;
     store.plan('write', 'undone', 1);
@@ -794,8 +797,8 @@ describe('asynchronous calls', () => {
     expectBytes(await settled(store, gotAsync(device, 0)), rawPage(1));
   });
 
-  test('recompression, idle marks and compaction do not undo a write under way; a discard and a later write do', async () => {
-    const { device, store } = await crowded();
+  test('recompression, idle marks and compaction do not undo a write under way; a discard and a later write replace it', async () => {
+    const { device, store } = await mostlyInStore();
     device.writePage(0, pageOf(1, 2000).fill(65, 0, 1500));
     const text = Uint8Array.from({ length: PAGE_SIZE }, (_, i) => 97 + ((i * i) % 23) * Number(i % 7 < 5));
     device.writePage(1, text);
@@ -814,8 +817,8 @@ describe('asynchronous calls', () => {
     device.check();
   });
 
-  test('what is to be called again is not counted', async () => {
-    const { device, store } = await crowded();
+  test('a call that gives EAGAIN is not counted', async () => {
+    const { device, store } = await mostlyInStore();
     expect(
       codeOf(() => {
         device.writePage(0, rawPage(1));
@@ -834,8 +837,8 @@ describe('asynchronous calls', () => {
     });
   });
 
-  test('reset waits for the store, and nothing that was under way reaches the next device', async () => {
-    const { device, store } = await crowded();
+  test('reset waits for the store, and no call under way reaches the next device', async () => {
+    const { device, store } = await mostlyInStore();
     for (let n = 0; n < 6; n++) await settled(store, device.writePageAsync(n, rawPage(n)));
     expect(
       codeOf(() => {
@@ -872,8 +875,8 @@ describe('asynchronous calls', () => {
     store.verify();
   });
 
-  test('never more calls than may be under way, sync included', async () => {
-    const { device, store } = await crowded(2);
+  test('never more calls under way than maxInFlight, sync included', async () => {
+    const { device, store } = await mostlyInStore(2);
     const writes = Array.from({ length: 10 }, (_, n) => device.writePageAsync(n, rawPage(n)));
     const flushed = device.flush();
     await settled(store, Promise.all([...writes, flushed]));
@@ -888,7 +891,7 @@ describe('asynchronous calls', () => {
     const device = await create({ backing: store, timeout: 20 });
     device.writePage(0, pageOf(1));
     device.memlimit = 1;
-    store.weather = 'stuck';
+    store.condition = 'stuck';
     expect(await rejectedWith(device.writePageAsync(0, rawPage(1)))).toBe('EIO');
     expectBytes(got(device, 0), pageOf(1));
     device.markIdle();
@@ -899,7 +902,7 @@ describe('asynchronous calls', () => {
         device.reset();
       }),
     ).toBe('EBUSY');
-    store.calm();
+    store.recover();
     while (store.release()) await quiet();
     while (store.settle()) await quiet();
     device.check();
@@ -909,9 +912,9 @@ describe('asynchronous calls', () => {
   });
 });
 
-describe('calls from within', () => {
-  /** What foreign code may do while it is asked something. */
-  const deeds: Record<string, (device: Ramzswap, page: Uint8Array) => void> = {
+describe('calls from inside a store or codec', () => {
+  /** What a store or codec does while it is called. */
+  const callbacks: Record<string, (device: Ramzswap, page: Uint8Array) => void> = {
     'writes the page': (device, page) => {
       device.writePage(0, page);
     },
@@ -968,7 +971,7 @@ describe('calls from within', () => {
     },
   };
 
-  test.each(Object.keys(deeds))('a store or codec that %s', async (deed) => {
+  test.each(Object.keys(callbacks))('a store or codec that %s', async (callback) => {
     for (const [name, task] of Object.entries(tasks)) {
       for (const where of ['compress', 'decompress', 'read', 'write', 'free'] as const) {
         for (const own of [true, false]) {
@@ -978,11 +981,11 @@ describe('calls from within', () => {
             if (!armed || here !== where) return;
             armed = false;
             const code = codeOf(() => {
-              (deeds[deed] as (typeof deeds)[string])(device, pageOf(77));
+              (callbacks[callback] as (typeof callbacks)[string])(device, pageOf(77));
             });
             expect([undefined, 'EBUSY', 'ENODEV', 'ECLOSED', 'EIO', 'EINVAL']).toContain(code);
           };
-          const inner = new NotingStore();
+          const inner = new RecordingStore();
           const backing = {
             mode: 'sync' as const,
             read: (slot: number, into: Uint8Array) => {
@@ -1021,10 +1024,10 @@ describe('calls from within', () => {
           armed = false;
           if (codeOf(() => device.stats()) === undefined) {
             device.check();
-            // What the deed is not about is as it was, or nothing after a reset or discard.
+            // The other pages are unchanged, or empty after a reset or discard.
             for (let n = 3; n < 8; n++) {
               const now = got(device, n);
-              if (!['a discard', 'reset', 'a write of a part'].includes(name) && !/discards|anew/.test(deed))
+              if (!['a discard', 'reset', 'a write of a part'].includes(name) && !/discards|anew/.test(callback))
                 expectBytes(now, n % 3 === 1 ? rawPage(n) : page(n), `${name}, ${where}: page ${n}`);
             }
             device.discard(0, 256);
@@ -1043,7 +1046,7 @@ describe('calls from within', () => {
   });
 });
 
-test('a codec that must be loaded', async () => {
+test('a codec of loadCodec can be used', async () => {
   const deflate = await loadCodec('deflate');
   const device = await create({ codec: deflate, recompCodecs: ['lz4hc', 'deflate', 'lz4js'] });
   for (let n = 0; n < 30; n++) device.writePage(n, pageOf(n));

@@ -1,18 +1,18 @@
-/** Which backing store a restored front end takes as its own: one slot that begins as what was written there is enough. */
+/** How a restored front end recognises its backing store: one slot with the right header is enough. */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, Ramzswap, SwapSpace, Zswap, type BackingStore } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, expectBytes, rejected } from '../harness.ts';
-import { NotingStore, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
-/** Pages of a front end; the store has those that are looked at, one for one. */
+/** The number of pages of a front end. All of them are in the store, and the slots of all are read. */
 const PAGES = 12;
 
 interface Subject {
-  store: NotingStore;
+  store: RecordingStore;
   image: Uint8Array;
-  /** Writes other pages, and writes them back. */
+  /** Writes other pages, and writes them back to the store. */
   goOn(pages: readonly number[]): void;
 }
 
@@ -32,7 +32,7 @@ const nameIn = (ram: Ram): string => ram.fronts()[0]?.name ?? '';
 const page = (index: number, round = 0): Uint8Array =>
   index % 3 === 0 ? rawPage(index + 100 * round) : pageOf(index + 100 * round);
 
-async function ofZswap(ram: Ram, zswap: Zswap, store: NotingStore): Promise<Subject> {
+async function ofZswap(ram: Ram, zswap: Zswap, store: RecordingStore): Promise<Subject> {
   for (let index = 0; index < PAGES; index++) zswap.store(0, index, page(index));
   expect(zswap.writeback(PAGES)).toBe(PAGES);
   return {
@@ -49,7 +49,7 @@ const KINDS: Record<string, Kind> = {
   zswap: {
     op: 'Zswap.open',
     make: async () => {
-      const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new NotingStore(PAGES)];
+      const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new RecordingStore(PAGES)];
       return ofZswap(ram, await Zswap.create({ ram, store }), store);
     },
     open: async (ram, store) => {
@@ -60,7 +60,7 @@ const KINDS: Record<string, Kind> = {
   'a swap space': {
     op: 'SwapSpace.open',
     make: async () => {
-      const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new NotingStore(PAGES)];
+      const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new RecordingStore(PAGES)];
       const { zswap } = await SwapSpace.create({ ram, store });
       return ofZswap(ram, zswap, store);
     },
@@ -72,7 +72,7 @@ const KINDS: Record<string, Kind> = {
   ramzswap: {
     op: 'Ramzswap.open',
     make: async () => {
-      const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new NotingStore(PAGES)];
+      const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new RecordingStore(PAGES)];
       const device = await Ramzswap.create({ ram, disksize: PAGES * PAGE_SIZE, backing: store });
       for (let index = 0; index < PAGES; index++) device.writePage(index, page(index));
       device.writeback({ pages: [[0, PAGES - 1]] });
@@ -96,14 +96,14 @@ const KINDS: Record<string, Kind> = {
   },
 };
 
-function copyOf(store: NotingStore): NotingStore {
-  const copy = new NotingStore(store.slots);
+function copyOf(store: RecordingStore): RecordingStore {
+  const copy = new RecordingStore(store.slots);
   for (const [slot, bytes] of store.held) copy.held.set(slot, bytes.slice());
   return copy;
 }
 
-/** The same slots, asked by promises. */
-function later(store: NotingStore): BackingStore {
+/** The same slots, with promises. */
+function later(store: RecordingStore): BackingStore {
   return {
     mode: 'async',
     slots: PAGES,
@@ -115,14 +115,14 @@ function later(store: NotingStore): BackingStore {
 }
 
 /** The bytes of a slot. */
-const held = (store: NotingStore, slot: number): Uint8Array => store.held.get(slot) as Uint8Array;
+const held = (store: RecordingStore, slot: number): Uint8Array => store.held.get(slot) as Uint8Array;
 
 function flip(bytes: Uint8Array, at: number): void {
   bytes[at] = (bytes[at] as number) ^ 1;
 }
 
-/** What may be wrong with a slot. */
-const DAMAGE: Record<string, (store: NotingStore, slot: number) => void> = {
+/** Ways in which a slot can be wrong. */
+const DAMAGE: Record<string, (store: RecordingStore, slot: number) => void> = {
   'lost a slot': (store, slot) => void store.held.delete(slot),
   'has zeros in a slot': (store, slot) => void held(store, slot).fill(0),
   'has half of a header': (store, slot) => void store.held.set(slot, held(store, slot).slice(0, 16)),
@@ -131,7 +131,7 @@ const DAMAGE: Record<string, (store: NotingStore, slot: number) => void> = {
   'has a slot of another number': (store, slot) => flip(held(store, slot), 12),
 };
 
-/** Pages that an opened one gives, as they were written; of the others the error is EIO. */
+/** The pages that an opened front end gives unchanged; all others must be EIO. */
 async function given(opened: Opened): Promise<number[]> {
   const whole: number[] = [];
   for (let index = 0; index < PAGES; index++) {
@@ -155,7 +155,7 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
     const error = await rejected({ code: 'EINVAL', op: kind.op }, kind.open(ram, store));
     expect(error.message).toMatch(/not the one/);
     expectSameBytes(ram.snapshot(), subject.image);
-    // It rests, and the right store opens it.
+    // The front end is still there, and the right store opens it.
     const opened = await kind.open(ram, copyOf(subject.store));
     expect(await given(opened)).toHaveLength(PAGES);
     await opened.close();
@@ -163,7 +163,7 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
   }
 
   test.each(Object.entries(DAMAGE))(
-    'a store that %s is taken; without one slot that is whole, refused',
+    'a store that %s is accepted; a store without one good slot is refused',
     async (_, damage) => {
       const subject = await kind.make();
       for (const slot of [0, 5, PAGES - 1]) {
@@ -185,7 +185,7 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
     },
   );
 
-  test('a slot whose data are damaged still tells whose it is', async () => {
+  test('a slot with damaged data still identifies its store', async () => {
     const subject = await kind.make();
     const store = copyOf(subject.store);
     for (const bytes of store.held.values()) flip(bytes, 40);
@@ -194,7 +194,7 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
     await opened.close();
   });
 
-  test('a store that fails in one read is taken, in all refused, and the first failure is the cause', async () => {
+  test('a store that fails in one read is accepted; one that fails in all is refused, with the first error as the cause', async () => {
     const subject = await kind.make();
     const failing = (slots: (slot: number) => boolean): BackingStore & { asked: number } => {
       const store = copyOf(subject.store);
@@ -219,7 +219,7 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
     expect(all.asked).toBe(PAGES);
   });
 
-  test('a store that has gone on since the image is taken while a slot is the same, and the pages that have changed are EIO', async () => {
+  test('a store that was used after the image is accepted while one slot is the same; changed pages are EIO', async () => {
     const subject = await kind.make();
     const first = copyOf(subject.store);
     subject.goOn([0, 1, 2, 3, 4, 5]);

@@ -1,14 +1,14 @@
-/** Which store a front end in a restored RAM must take, and which it must refuse. */
+/** Whether a front end in a restored RAM must accept a store. */
 import { OUT_KEY_LOW, OUT_PLACE, OUT_SLOT } from '../../assembly/abi.ts';
 import { CompcacheError, type Ram } from '../../bindings/index.ts';
 import { rams } from '../../bindings/ram.ts';
 import { must } from '../harness.ts';
 import type { ChaosStore } from './chaos-store.ts';
 
-/** Slots that are looked at. */
+/** The number of slots that are read. */
 const LOOKS = 16;
 
-/** Slots that the pages of a front end that rests are in, in the order of its table. */
+/** The slots of the pages of an unopened front end, in the order of its table. */
 function slotsOf(ram: Ram, name: string): number[] {
   const kind = ram.fronts().find((front) => front.name === name)?.kind ?? 'zswap';
   const { exports, out } = rams.core('test', ram);
@@ -23,7 +23,7 @@ function slotsOf(ram: Ram, name: string): number[] {
   }
 }
 
-/** Whether one of the slots that are looked at begins as what was written there, or none is needed. */
+/** True when one of the slots that are read has the right header, or when no store is needed. */
 export function isRecognised(ram: Ram, name: string, store: ChaosStore): boolean {
   const slots = slotsOf(ram, name);
   const every = Math.max(1, Math.floor(slots.length / LOOKS));
@@ -31,7 +31,7 @@ export function isRecognised(ram: Ram, name: string, store: ChaosStore): boolean
   return slots.length === 0 || looked.some((slot) => store.begins(slot));
 }
 
-/** Requires that an open is refused for its store. */
+/** Requires that open refuses the store. */
 export async function requireRefused(opening: Promise<unknown>): Promise<void> {
   const error = await opening.then(
     () => undefined,

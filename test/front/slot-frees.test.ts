@@ -1,4 +1,7 @@
-/** Slots on their way to being free: each is told to the store once, and is free when the store has ended, however it ends. */
+/**
+ * Slots that are being freed: the store is told of each once, and the slot is free when this call has ended, however it
+ * ends.
+ */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { NO_SLOT } from '../../assembly/abi.ts';
 import type { BackingStore } from '../../bindings/index.ts';
@@ -13,11 +16,11 @@ afterEach(() => clock.restore());
 
 const ADDRESS = 4096;
 
-/** What a front end in the core has of slots, with a store that is told to free them. */
+/** The slots of a front end in the core, with a store that is told to free them. */
 class Subject {
-  /** Slots that the core has free again, in order. */
+  /** Slots that are free again in the core, in order. */
   readonly freed: number[] = [];
-  /** Slots of which the store was told, in order. */
+  /** Slots that the store was told to free, in order. */
   readonly told: number[] = [];
   readonly frees: SlotFrees;
   readonly io: StoreIo;
@@ -25,7 +28,7 @@ class Subject {
   readonly #waiting: number[] = [];
   readonly #counted = new Uint32Array(1);
 
-  /** @param free what the store does of a slot */
+  /** @param free what the store does to free a slot */
   constructor(mode: 'sync' | 'async', free: (slot: number) => unknown, maxInFlight = 2) {
     const store = { mode, free: (slot: number) => (this.told.push(slot), free(slot)) };
     this.io = new StoreIo(store as BackingStore, maxInFlight, TIMEOUT, () => this.frees.storeChanged());
@@ -35,7 +38,7 @@ class Subject {
         expect(front).toBe(ADDRESS);
         const slot = this.#waiting.shift();
         if (slot !== undefined) this.#counted[0] = this.#waiting.length;
-        return slot ?? NO_SLOT | 0; // as wasm gives numbers
+        return slot ?? NO_SLOT | 0; // unsigned, as wasm gives numbers
       },
       frontFreed: (_front: number, slot: number) => void this.freed.push(slot),
     };
@@ -43,7 +46,7 @@ class Subject {
     this.frees = new SlotFrees(this.io, core, ADDRESS, () => this.isGone);
   }
 
-  /** The front end needs these no more. */
+  /** The front end no longer needs these slots. */
   release(...slots: number[]): this {
     this.#waiting.push(...slots);
     this.#counted[0] = this.#waiting.length;
@@ -51,7 +54,7 @@ class Subject {
   }
 }
 
-/** A store that frees when it is told to. */
+/** A store whose frees end when a test says so. */
 class Later {
   readonly ends: ((fails?: boolean) => void)[] = [];
   readonly free = (): Promise<void> =>
@@ -59,7 +62,7 @@ class Later {
 }
 
 describe('a synchronous store', () => {
-  test('is told of each at once, and it is free whether that fails or not', () => {
+  test('is told of each slot at once; the slot is free whether this call fails or not', () => {
     const subject = new Subject('sync', (slot) => {
       if (slot === 2) throw new Error('no');
     });
@@ -70,7 +73,7 @@ describe('a synchronous store', () => {
     ]);
   });
 
-  test('that gives a promise has the slot until that has settled', async () => {
+  test('that returns a promise keeps the slot until the promise has settled', async () => {
     const later = new Later();
     const subject = new Subject('sync', later.free);
     subject.release(1).frees.drain();
@@ -81,7 +84,7 @@ describe('a synchronous store', () => {
     expect(subject.freed).toEqual([1]);
   });
 
-  test('is told nothing when the front end is gone', () => {
+  test('is not called after the front end is gone', () => {
     const subject = new Subject('sync', () => {});
     subject.release(1).isGone = true;
     subject.frees.drain();
@@ -90,7 +93,7 @@ describe('a synchronous store', () => {
 });
 
 describe('an asynchronous store', () => {
-  test('is told of as many as it may have calls, of the next when one has ended', async () => {
+  test('is told of at most maxInFlight slots at once, and of the next when a call has ended', async () => {
     const later = new Later();
     const subject = new Subject('async', later.free);
     subject.release(1, 2, 3, 4).frees.drain();
@@ -106,7 +109,7 @@ describe('an asynchronous store', () => {
     expect([subject.told, [...subject.freed].sort(), subject.io.inFlight]).toEqual([[1, 2, 3, 4], [1, 2, 3, 4], 0]);
   });
 
-  test('freed() waits for one that is under way, and not where there is none', async () => {
+  test('freed() waits for a call under way, and not when there is none', async () => {
     const later = new Later();
     const subject = new Subject('async', later.free);
     expect(await subject.frees.freed()).toBe(false);
@@ -120,20 +123,20 @@ describe('an asynchronous store', () => {
     expect(await subject.frees.freed()).toBe(false);
   });
 
-  test('that hangs keeps the slot until it ends; nobody waits for it', async () => {
+  test('that hangs keeps the slot until the call ends; freed() does not wait for it', async () => {
     const later = new Later();
     const subject = new Subject('async', later.free);
     subject.release(1).frees.drain();
     const freed = subject.frees.freed();
     clock.pass(TIMEOUT);
-    expect([await freed, subject.freed]).toEqual([true, []]); // to ask again, and be told that there is none
+    expect([await freed, subject.freed]).toEqual([true, []]); // true: ask again; the next call tells that there is none
     expect(await subject.frees.freed()).toBe(false);
     later.ends[0]?.();
     await quiet();
     expect([subject.freed, subject.io.inFlight]).toEqual([[1], 0]);
   });
 
-  test('all of whose calls hang takes no more, and goes on when one has ended', async () => {
+  test('all of whose calls hang gets no more calls, until one has ended', async () => {
     const later = new Later();
     const subject = new Subject('async', later.free);
     subject.release(1, 2, 3).frees.drain();
@@ -149,7 +152,7 @@ describe('an asynchronous store', () => {
     expect([...subject.freed].sort()).toEqual([1, 2, 3]);
   });
 
-  test('that ends after the front end is gone changes nothing in the RAM', async () => {
+  test('that answers after the front end is gone changes nothing in the RAM', async () => {
     const later = new Later();
     const subject = new Subject('async', later.free);
     subject.release(1, 2, 3).frees.drain();

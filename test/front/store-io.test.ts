@@ -1,4 +1,4 @@
-/** The calls of a store: how many at once, who waits for whom, what a call that hangs holds, and what comes of a store's answers. */
+/** The calls of a store: the most at once, waiting for room, calls that hang, and the answers of a store. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { BackingStore } from '../../bindings/index.ts';
 import { StoreIo, bytesRead, type Outcome } from '../../bindings/front/common/store-io.ts';
@@ -21,14 +21,14 @@ function answer<T>(): Answer<T> {
   return { promise, give, refuse };
 }
 
-/** The calls of a store of this mode, and how often it said that something had changed. */
+/** The calls of a store of this mode, and how often it reported a change. */
 function create(mode: 'sync' | 'async', maxInFlight = 2): { io: StoreIo; changes: () => number } {
   let changes = 0;
   const io = new StoreIo({ mode } as BackingStore, maxInFlight, TIMEOUT, () => void (changes += 1));
   return { io, changes: () => changes };
 }
 
-/** What a promise has come to by now. */
+/** The state of a promise now: its value, the code of its error, or 'open'. */
 async function now(promise: Promise<unknown>): Promise<unknown> {
   const open = Symbol('open');
   await quiet();
@@ -45,25 +45,25 @@ function codeOf(outcome: Outcome<unknown>): string {
   return 'failure' in outcome ? outcome.failure.code : 'value';
 }
 
-/** Throws when it is looked at. */
+/** Throws when any property is read. */
 const evil = new Proxy({}, { get: () => thrower(), getPrototypeOf: () => thrower() });
 function thrower(): never {
   throw new Error('looked at');
 }
 
 describe('a synchronous store', () => {
-  test('answers at once, and is at work only while it runs', () => {
+  test('answers at once, and is at work only during the call', () => {
     const { io } = create('sync');
     const seen: boolean[] = [];
     expect(io.now('x', () => (seen.push(io.isAtWork), 7))).toEqual({ value: 7 });
     expect([seen, io.isAtWork, io.inFlight]).toEqual([[true], false, 0]);
   });
 
-  test('that gives a promise has failed, and is late until that has settled', async () => {
+  test('that returns a promise has failed, and the call is late until the promise has settled', async () => {
     const { io } = create('sync');
     const given = answer<number>();
     const outcome = io.now('x', () => given.promise);
-    if (!('failure' in outcome) || outcome.late === undefined) throw new Error('it is late');
+    if (!('failure' in outcome) || outcome.late === undefined) throw new Error('the call is not late');
     expect([outcome.failure.code, await now(outcome.late)]).toEqual(['EIO', 'open']);
     given.refuse(new Error('in vain'));
     expect(await now(outcome.late)).toBe('done');
@@ -72,20 +72,20 @@ describe('a synchronous store', () => {
   test.each([
     ['an error', new Error('broken'), 'EIO', false],
     ['an error of a full store', Object.assign(new Error('full'), { code: 'ENOSPC' }), 'ENOSPC', undefined],
-    ['that there is nothing', { code: 'ENOENT', message: 'none' }, 'EIO', true],
-    ['nothing at all', undefined, 'EIO', false],
-    ['what cannot be looked at', evil, 'EIO', false],
+    ['that the slot is empty', { code: 'ENOENT', message: 'none' }, 'EIO', true],
+    ['undefined', undefined, 'EIO', false],
+    ['an object that cannot be read', evil, 'EIO', false],
   ])('that throws %s fails', (_, thrown, code, notFound) => {
     const { io } = create('sync');
     const outcome = io.now('x', () => {
       throw thrown;
     });
-    if (!('failure' in outcome)) throw new Error('it has failed');
+    if (!('failure' in outcome)) throw new Error('the call has not failed');
     expect([outcome.failure.code, outcome.failure.op, outcome.notFound]).toEqual([code, 'x', notFound]);
     expect(io.isAtWork).toBe(false);
   });
 
-  test('answers to answer() and soon() as to now()', async () => {
+  test('gives the same answer to answer(), soon() and now()', async () => {
     const { io } = create('sync');
     expect(runSync(io.answer('x', () => 1))).toEqual({ value: 1 });
     expect(await io.soon('x', () => 2)).toEqual({ value: 2 });
@@ -93,7 +93,7 @@ describe('a synchronous store', () => {
 });
 
 describe('an asynchronous store', () => {
-  test('is called before soon() returns, and counted until it has answered', async () => {
+  test('is called before soon() returns, and the call counts until it has been answered', async () => {
     const { io, changes } = create('async');
     const given = answer<number>();
     let called = false;
@@ -104,7 +104,7 @@ describe('an asynchronous store', () => {
     expect([io.inFlight, io.isAtWork, changes(), clock.size]).toEqual([0, false, 1, 0]);
   });
 
-  test('may answer without a promise, throw, and reject', async () => {
+  test('may return a value without a promise, throw, or reject', async () => {
     const { io } = create('async');
     expect(await io.soon('x', () => 3)).toEqual({ value: 3 });
     expect(codeOf(await io.soon('x', () => thrower()))).toBe('EIO');
@@ -112,7 +112,7 @@ describe('an asynchronous store', () => {
     expect([io.inFlight, clock.size]).toEqual([0, 0]);
   });
 
-  test('whoever waits for room goes on when a call has ended', async () => {
+  test('room() waits until a call has ended', async () => {
     const { io } = create('async');
     const given = [answer<number>(), answer<number>()];
     const calls = given.map(({ promise }) => io.soon('x', () => promise));
@@ -125,13 +125,13 @@ describe('an asynchronous store', () => {
     await Promise.all(calls);
   });
 
-  test('that does not answer in time fails, and is counted until it has', async () => {
+  test('that does not answer in time fails, and the call counts until it has been answered', async () => {
     const { io, changes } = create('async');
     const given = answer<number>();
     const soon = io.soon('x', () => given.promise);
     clock.pass(TIMEOUT);
     const outcome = await soon;
-    if (!('failure' in outcome) || outcome.late === undefined) throw new Error('it is late');
+    if (!('failure' in outcome) || outcome.late === undefined) throw new Error('the call is not late');
     expect([outcome.failure.code, io.inFlight, io.allHang, changes()]).toEqual(['EIO', 1, false, 1]);
     expect([await now(outcome.late), await now(io.idle()), await now(io.ended())]).toEqual(['open', 'done', 'open']);
     given.refuse(new Error('at last'));
@@ -139,7 +139,7 @@ describe('an asynchronous store', () => {
     expect([io.inFlight, changes()]).toEqual([0, 2]);
   });
 
-  test('all of whose calls hang gives no room: EIO for those that wait and those that come, until one has ended', async () => {
+  test('all of whose calls hang has no room: room() is EIO until a call has ended', async () => {
     const { io } = create('async');
     const given = [answer<number>(), answer<number>()];
     const begin = (nth: number): Promise<Outcome<number>> => io.soon('x', () => (given[nth] as Answer<number>).promise);
@@ -160,7 +160,7 @@ describe('an asynchronous store', () => {
     expect([await now(ended), io.inFlight]).toEqual(['done', 0]);
   });
 
-  test('that answers twice has answered once', async () => {
+  test('that settles a promise twice has answered once', async () => {
     const { io } = create('async');
     const twice = {
       then(resolve: (value: number) => void, reject: (cause: unknown) => void): void {
@@ -174,7 +174,7 @@ describe('an asynchronous store', () => {
   });
 });
 
-describe('the length of what was read', () => {
+describe('the length that a read returns', () => {
   const into = new Uint8Array(10);
 
   test.each([
@@ -185,11 +185,11 @@ describe('the length of what was read', () => {
     [-1, 10],
     [1.5, 10],
     ['4', 10],
-  ])('of the answer %s is %i', (value, length) => {
+  ])('for the answer %s is %i', (value, length) => {
     expect(bytesRead('x', { value }, into)).toBe(length);
   });
 
-  test('of a failure is that failure, and of a detached buffer EIO', () => {
+  test('is the error for a call that failed, and EIO for a detached buffer', () => {
     const { io } = create('sync');
     const outcome = io.now('x', () => thrower());
     expect(bytesRead('x', outcome, into)).toBe('failure' in outcome ? outcome.failure : 'no failure');

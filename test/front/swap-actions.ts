@@ -1,4 +1,4 @@
-/** Rows and action lists for the machine of swap-machine.ts. */
+/** Rows and lists of actions for the random machine of swap-machine.ts. */
 import fc from 'fast-check';
 import { ALLOCATORS } from '../../bindings/index.ts';
 import type { FrontAction, FrontRow, PageKind, Setting } from './swap-machine.ts';
@@ -40,7 +40,7 @@ const page: fc.Arbitrary<PageKind> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ noise: fc.constantFrom(4096, 4095, 4090, 4000), salt: fc.nat({ max: 999 }) }) },
 );
 const offset = fc.nat({ max: OFFSETS - 1 });
-// Mostly type 0, which is the swap space's.
+// Mostly type 0, which the swap space uses.
 const type = fc.constantFrom(0, 0, 0, 1, 2);
 const after = fc.nat({ max: 4 });
 
@@ -105,8 +105,8 @@ function action(): fc.Arbitrary<FrontAction> {
     {
       weight: 1,
       arbitrary: fc.record({
-        kind: fc.constant('weather' as const),
-        weather: fc.constantFrom(
+        kind: fc.constant('condition' as const),
+        condition: fc.constantFrom(
           'fine' as const,
           'fine' as const,
           'fine' as const,
@@ -152,7 +152,7 @@ function action(): fc.Arbitrary<FrontAction> {
   );
 }
 
-/** Lists that fill the space first, so that limits are reached. */
+/** Lists of actions that fill the space first, so that limits are reached. */
 export function actions(most: number): fc.Arbitrary<FrontAction[]> {
   return fc.array(action(), { minLength: 1, maxLength: most, size: 'max' });
 }

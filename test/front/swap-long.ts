@@ -1,4 +1,4 @@
-/** Random actions on swap spaces for as long as one likes; test/random/long.ts calls it. */
+/** Random actions on swap spaces without a limit of time; test/random/long.ts calls it. */
 import fc from 'fast-check';
 import { loadCodec, type Codec } from '../../bindings/index.ts';
 import { ALL_BUILDS } from '../harness.ts';
@@ -15,7 +15,7 @@ interface Round {
   actions: FrontAction[];
 }
 
-/** Plays a list of actions from the start; the error, or undefined. */
+/** Runs a list of actions from the start. @returns the error, or undefined */
 async function play({ row, seed, actions: list }: Round, clock: Clock, deflate: Codec): Promise<unknown> {
   try {
     const machine = await FrontMachine.create(
@@ -37,7 +37,7 @@ async function play({ row, seed, actions: list }: Round, clock: Clock, deflate: 
   return undefined;
 }
 
-/** Leaves out ever smaller parts of the list while the round still fails. */
+/** Leaves out smaller and smaller parts of the list while the round still fails. */
 async function shrunk(round: Round, clock: Clock, deflate: Codec): Promise<Round> {
   const until = Date.now() + SHRINK_MS;
   for (let part = round.actions.length >> 1; part > 0; part >>= 1) {
@@ -50,12 +50,12 @@ async function shrunk(round: Round, clock: Clock, deflate: Codec): Promise<Round
   return round;
 }
 
-/** Rows by the beginning of their titles, 'all' for all of them. */
+/** Rows whose title begins with `name`; 'all' for all rows. */
 export function frontRows(name: string): FrontRow[] {
   return rows.filter(({ title }) => name === 'all' || `swap ${title}`.startsWith(name));
 }
 
-/** So many operations on one row. Whether no difference was found; what was is printed. */
+/** Runs this number of operations on one row, and prints differences. @returns whether there was none */
 export async function runFront(row: FrontRow, operations: number, seed: number): Promise<boolean> {
   const started = Date.now();
   const clock = new Clock().install();

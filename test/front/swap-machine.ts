@@ -1,9 +1,9 @@
 /**
- * One swap space over a chaos store, and a map of what each page must be, driven by actions.
+ * A random machine: one swap space over a ChaosStore and a map of the expected pages, driven by actions.
  *
- * An action is plain data; numbers are taken modulo what there is. Nothing is awaited but where an action says so: what
- * happens in between is drawn by the store. A page has a history, so that a load that was under way for a while may give any
- * of the states that the page went through meanwhile, and nothing else. No test framework in here: long.ts runs it too.
+ * An action is plain data; numbers are taken modulo the number of choices. The machine waits only where an action says
+ * so; the store draws what happens in between. A page has a history: a load that was under way for a while may give any
+ * state that the page had meanwhile, and nothing else. It uses no test framework, because swap-long.ts runs it too.
  */
 import {
   CompcacheError,
@@ -24,11 +24,11 @@ import { isRecognised, requireRefused } from './recognition.ts';
 
 export const PAGE_SIZE = 4096;
 const TYPES = 3;
-/** An armed fault injector of frames is switched off after so many actions. */
+/** Fault injection of frames is switched off after this number of actions. */
 const ARMED = 12;
-/** The most entries that a store writes back to pay what it owes. */
+/** The most entries that one store call writes back in order to lower the level of the pool. */
 const OWED_MOST = 16;
-/** Free frames with which no allocation fails. */
+/** With this number of free frames no allocation fails. */
 const ROOM = 24;
 
 export type CodecName = 'lz4' | 'lz4hc' | 'deflate' | 'trimmer';
@@ -48,7 +48,7 @@ export interface FrontRow {
   readonly incompressible: 'keep' | 'refuse' | undefined;
 }
 
-/** A page: so many bytes that do not compress, then zeros; or one word all over. */
+/** A page: `noise` bytes that do not compress, then zeros; or one word repeated. */
 export type PageKind = { noise: number; salt: number } | { word: number };
 
 export type Setting =
@@ -75,7 +75,7 @@ export type FrontAction =
   | { kind: 'time' }
   | { kind: 'release' }
   | { kind: 'fault'; op: Op; fault: number; after: number }
-  | { kind: 'weather'; weather: ChaosStore['weather'] }
+  | { kind: 'condition'; condition: ChaosStore['condition'] }
   | { kind: 'frames'; after: number; times: number }
   | { kind: 'codec fault'; on: 'compress' | 'decompress'; fault: number; after: number }
   | { kind: 'inside'; op: Op | 'compress' | 'decompress'; action: FrontAction }
@@ -98,7 +98,7 @@ function isSameFilled(page: Uint8Array): boolean {
 
 // ── the codec under test ─────────────────────────────────────────────────────
 
-/** A user's codec: leaves out the zeros at the end. It fails, and calls back, as planned. */
+/** A codec of the user: it leaves out the zeros at the end. It fails and calls back as planned. */
 export class Trimmer implements Codec {
   readonly name = 'trimmer';
   failed = { compress: 0, decompress: 0 };
@@ -109,7 +109,7 @@ export class Trimmer implements Codec {
     this.#plans.push({ on, fault, after });
   }
 
-  calm(): void {
+  recover(): void {
     this.#plans = [];
     this.inside = undefined;
   }
@@ -124,7 +124,7 @@ export class Trimmer implements Codec {
     return due.fault;
   }
 
-  /** What it answers instead of a number of bytes. */
+  /** The value that it returns in place of a number of bytes. */
   #answer(on: 'compress' | 'decompress', fault: number, most: number): number {
     const answers = [
       () => most + 1,
@@ -164,15 +164,15 @@ export class Trimmer implements Codec {
 
 // ── the machine ──────────────────────────────────────────────────────────────
 
-/** A state of one key. */
+/** One state of a key. */
 interface Version {
   readonly page: Uint8Array | undefined;
-  /** Kept as a word, not in a pool. */
+  /** True for a same-filled page, which is not in a pool. */
   readonly fill: boolean;
-  /** When it came, and when it went. */
+  /** Action numbers at which the state began and ended. */
   readonly from: number;
   to: number;
-  /** While its pageOutAsync is under way: whether a load has found it gone, as it may if that fails. */
+  /** While its pageOutAsync is under way: whether a load has found the page gone, as it may if the call fails. */
   pending?: { seenGone: boolean };
 }
 
@@ -181,19 +181,19 @@ interface History {
   readonly type: number;
   readonly offset: number;
   versions: Version[];
-  /** Loads under way. */
+  /** The number of loads under way. */
   loads: number;
 }
 
 const ABSENT: Version = { page: undefined, fill: false, from: 0, to: Infinity };
 
-/** Codes that a failing call may have; ECLOSED only when it was closed. */
+/** Codes that a failing call may have; ECLOSED only after close. */
 function codeOf(error: unknown): ErrorCode {
   if (error instanceof CompcacheError) return error.code;
   throw error;
 }
 
-/** Waits for a call, and settles what it asks of the store. */
+/** Waits for a call, while the store ends its calls. */
 async function settled<T>(call: Promise<T>, store: ChaosStore): Promise<T> {
   let ended = false;
   const done = (): void => void (ended = true);
@@ -207,7 +207,7 @@ async function settled<T>(call: Promise<T>, store: ChaosStore): Promise<T> {
   return call;
 }
 
-/** All that can be set. */
+/** All settings that can be set. */
 export function settingsOf(zswap: Zswap): object {
   const {
     name,
@@ -249,16 +249,16 @@ export class FrontMachine {
   #created = 0;
   #now = 1;
   #armed = 0;
-  /** When as many calls as may be were last under way. */
+  /** The action at which all calls were last stuck. */
   #stuckAt = 0;
   #seed: number;
   /** Calls that were not awaited. */
   #underWay = new Set<Promise<void>>();
   #errors: unknown[] = [];
-  /** Key that a call under way on the stack is about: what calls back leaves it alone. */
+  /** Key of the call that is running now; a callback does not use this key. */
   #busy: string | undefined;
   #depth = 0;
-  /** Loads that gave EIO: with the page lost, and with the page kept. */
+  /** The number of loads that gave EIO: with the page lost, and with the page kept. */
   #lost = 0;
   #kept = 0;
   #emptyFrames = 0;
@@ -357,7 +357,7 @@ export class FrontMachine {
     return version;
   }
 
-  /** Requires that what a load gave is a state that the page has had since. */
+  /** Requires that a load gave one of the states that the page has had since. */
   #requireState(history: History, given: Uint8Array | undefined, since: number, what: string): void {
     must(
       this.#hasBeen(history, given, since),
@@ -377,7 +377,7 @@ export class FrontMachine {
 
   // ── actions ────────────────────────────────────────────────────────────────
 
-  /** Does one action and compares. A promise only where the action waits. */
+  /** Carries out one action and compares. Gives a promise only where the action waits. */
   apply(action: FrontAction): Promise<void> | undefined {
     this.actions += 1;
     if (this.#isStuck()) this.#stuckAt = this.#now;
@@ -422,7 +422,7 @@ export class FrontMachine {
     return undefined;
   }
 
-  /** The actions that do not wait; they may happen inside a call of store or codec as well. */
+  /** The actions that do not wait; they can also run inside a call of a store or codec. */
   #act(action: FrontAction): void {
     switch (action.kind) {
       case 'store':
@@ -455,8 +455,8 @@ export class FrontMachine {
         const faults = faultsOf(action.op);
         return this.#store.plan(action.op, faults[action.fault % faults.length] as Fault, action.after);
       }
-      case 'weather':
-        this.#store.weather = action.weather === 'stuck' && this.row.mode === 'sync' ? 'gone' : action.weather;
+      case 'condition':
+        this.#store.condition = action.condition === 'stuck' && this.row.mode === 'sync' ? 'gone' : action.condition;
         return;
       case 'frames':
         this.#ram.failFrames(action.after, action.times);
@@ -486,15 +486,15 @@ export class FrontMachine {
     }
   }
 
-  /** What counts same-filled pages wants no others to come and go meanwhile. */
-  #alone(page: Uint8Array): boolean {
+  /** Whether a page is same-filled. Callbacks are switched off then: no other same-filled page may come or go meanwhile. */
+  #isFill(page: Uint8Array): boolean {
     if (!isSameFilled(page)) return false;
     this.#store.inside = undefined;
     this.#trimmer.inside = undefined;
     return true;
   }
 
-  /** Once, in the next call of that kind, this happens. */
+  /** Runs an action once, inside the next call of this kind. */
   #inside(op: Op | 'compress' | 'decompress', action: FrontAction): void {
     const act = (): void => {
       if (this.#depth !== 0) return;
@@ -525,7 +525,7 @@ export class FrontMachine {
   #storePage(history: History, page: Uint8Array): void {
     const { type, offset } = history;
     const before = this.#zswap.stats();
-    const fill = this.#alone(page) && this.#zswap.sameFilled;
+    const fill = this.#isFill(page) && this.#zswap.sameFilled;
     const paysOnly = this.#paysOnly(before);
     const { write } = this.#store.calls;
     const accepted = this.#zswap.store(type, offset, page);
@@ -536,13 +536,13 @@ export class FrontMachine {
     if (!accepted && this.#zswap.enabled && this.#depth === 0) this.#requireCounter(before);
   }
 
-  /** Whether a store has nothing else to write for than what it owes: room was never short, and nothing calls back. */
+  /** True when a store call writes back only to lower the level: room was never short, and nothing calls back. */
   #paysOnly(before: ZswapStats): boolean {
     const alone = this.#depth === 0 && this.#store.inside === undefined && this.#trimmer.inside === undefined;
     return alone && this.#armed === 0 && before.poolLimitHit === 0 && this.#ram.stats().freeFrames >= ROOM;
   }
 
-  /** A refused page is counted, but where the limit was hit before and is not yet left by enough. */
+  /** A refused page is counted, unless the limit was hit before and the level is still above the threshold. */
   #requireCounter(before: ZswapStats): void {
     const after = this.#zswap.stats();
     const names = [
@@ -558,7 +558,7 @@ export class FrontMachine {
   }
 
   #pageOut(history: History, page: Uint8Array): void {
-    const same = this.#alone(page);
+    const same = this.#isFill(page);
     const others = this.#zswap.stats().sameFilledPages - (this.#current(history).fill ? 1 : 0);
     try {
       this.#space.pageOut(history.offset, page);
@@ -576,7 +576,7 @@ export class FrontMachine {
   }
 
   #pageOutSoon(history: History, page: Uint8Array): void {
-    const same = this.#alone(page);
+    const same = this.#isFill(page);
     const others = this.#zswap.stats().sameFilledPages - (this.#current(history).fill ? 1 : 0);
     const call = this.#space.pageOutAsync(history.offset, page);
     const isThere = this.#zswap.has(0, history.offset);
@@ -601,7 +601,7 @@ export class FrontMachine {
     );
   }
 
-  /** An error of the store must have had a cause there. */
+  /** An error of the store must have a cause there. */
   #requireReason(code: ErrorCode, error: unknown): void {
     const { failed } = this.#store;
     const hangs = /hang/.test((error as Error).message);
@@ -655,9 +655,9 @@ export class FrontMachine {
         (found) => {
           history.loads -= 1;
           must(found || sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that found nothing has written');
-          // An exclusive load beside this one may have taken the page, of which this machine is told later.
+          // An exclusive load under way at the same time may have taken the page; the machine sees this only later.
           const isTaken = !found && history.loads > 0 && (exclusive || this.#zswap.exclusiveLoads);
-          // So may a page whose pageOutAsync has failed and whose rejection is still on its way.
+          // A page whose pageOutAsync has failed may be gone too, before the machine sees the rejection.
           const { pending } = this.#current(history);
           if (!isTaken && !found && pending !== undefined)
             pending.seenGone ||= !this.#hasBeen(history, undefined, since);
@@ -668,11 +668,11 @@ export class FrontMachine {
           history.loads -= 1;
           must(sameBytes(into, noise(PAGE_SIZE, 98)), 'a load that failed has written', error);
           const code = codeOf(error);
-          // One that failed just before the end cannot be asked about any more.
+          // After an error just before the end, the space can no longer be asked about the page.
           if ((code === 'ECLOSED' || code === 'EIO') && this.#closing) return;
           must(code === 'EIO', `loadAsync gave ${String(error)}`, error);
           if (/hang/.test((error as Error).message)) {
-            // One may have been released since, before this rejection came here.
+            // A call may have ended since then, before this rejection arrived.
             must(this.#isStuck() || this.#stuckAt >= since, 'not all calls hang', error);
           } else if (this.#current(history).page !== undefined && !this.#zswap.has(type, offset)) {
             this.#lost += 1;
@@ -711,7 +711,7 @@ export class FrontMachine {
       return;
     }
     const expected = of.filter((history) => this.#current(history).page !== undefined).length;
-    // First: the store is told when all are gone, and what it does in return comes after.
+    // First the map: the store is told when all pages are gone, and its callbacks come later.
     for (const history of of) this.#put(history, undefined);
     const pages = this.#zswap.invalidateArea(type % TYPES);
     must(pages === expected, `invalidateArea gave ${pages}, not ${expected}`);
@@ -815,25 +815,25 @@ export class FrontMachine {
     await quiet();
   }
 
-  /** Settles everything until nothing is under way; hung calls last. */
+  /** Ends all calls until none is under way; hung calls last. */
   async #drain(): Promise<void> {
-    this.#store.calm();
+    this.#store.recover();
     this.#store.inside = undefined;
-    this.#trimmer.calm();
+    this.#trimmer.recover();
     for (let round = 0; round < 100_000; round++) {
       await quiet();
       if (this.#store.settle()) continue;
       if (this.#store.release()) continue;
       if (this.#underWay.size === 0) break;
       must(round < 99_999, `${this.#underWay.size} calls never end`);
-      must(this.#clock.size !== 0, `${this.#underWay.size} calls wait for nothing`);
+      must(this.#clock.size !== 0, `${this.#underWay.size} calls wait without a reason`);
       this.#clock.pass(TIMEOUT);
     }
     this.#compare();
     this.#compareIdle();
   }
 
-  /** Closes it, with calls under way. */
+  /** Closes the space while calls are under way. */
   async #close(): Promise<void> {
     this.#disarm();
     this.#store.inside = undefined;
@@ -841,9 +841,9 @@ export class FrontMachine {
     this.#closing = true;
     const syncs = this.#store.calls.sync;
     const closed = this.#space.close().then(
-      () => this.#store.seal(),
+      () => this.#store.forbidCalls(),
       (error: unknown) => {
-        this.#store.seal();
+        this.#store.forbidCalls();
         must(codeOf(error) === 'EIO' && this.#store.failed.sync > 0, `close gave ${String(error)}`, error);
       },
     );
@@ -869,7 +869,7 @@ export class FrontMachine {
     }
     must(this.#store.calls.sync === syncs + 1, 'close has not asked the store to sync');
     this.#throwErrors();
-    // What hung ends when nobody is there any more.
+    // Calls that hang end after the space is gone.
     while (this.#store.release()) await quiet();
     this.#store.verify();
     this.#ram.check();
@@ -878,13 +878,13 @@ export class FrontMachine {
       `${this.#ram.stats().usedFrames - this.#usedBefore} frames are left after close`,
     );
     this.#histories.clear();
-    this.#trimmer.calm();
+    this.#trimmer.recover();
     this.#closing = false;
   }
 
   /**
-   * An image of the RAM is restored, a copy of the store given to what lies there, and all that follows happens there. Both are the
-   * same to the last byte. A store of which nothing is recognised is refused, and it goes on with the original.
+   * Restores an image of the RAM, opens the space on a copy of the store, and continues there. Both must be the same to
+   * the last byte. When the store is not recognised, open must refuse it, and the machine continues with the original.
    */
   async #image(): Promise<void> {
     await this.#drain();
@@ -899,15 +899,15 @@ export class FrontMachine {
     const opening = settled(Zswap.open(ram, name, { store: store as BackingStore, codecs }), store);
     if (!isKnown) {
       await requireRefused(opening);
-      must(sameBytes(image, ram.snapshot()), 'to refuse it has changed the RAM');
+      must(sameBytes(image, ram.snapshot()), 'the refused open has changed the RAM');
       ram.dropFront(name);
       return ram.close();
     }
     const zswap = await opening;
-    must(sameBytes(image, ram.snapshot()), 'to open it has changed the RAM');
+    must(sameBytes(image, ram.snapshot()), 'open has changed the RAM');
     must(
       JSON.stringify(before) === JSON.stringify({ settings: settingsOf(zswap), stats: zswap.stats() }),
-      'it is another one after restore',
+      'the space differs after the restore',
     );
     await settled(this.#space.close(), this.#store);
     this.#ram.close();
@@ -928,7 +928,7 @@ export class FrontMachine {
     if (this.#errors.length !== 0) throw this.#errors[0];
   }
 
-  /** What must hold at any time. */
+  /** Invariants at any time. */
   #compare(): void {
     this.#throwErrors();
     this.#store.verify();
@@ -955,7 +955,7 @@ export class FrontMachine {
       objects === stats.storedPages - stats.sameFilledPages,
       `${objects} objects for ${stats.storedPages - stats.sameFilledPages} entries`,
     );
-    // A pool that has drained waits for the writes of a victim of its own.
+    // A pool that has drained stays until the writes of its victim have ended.
     must(stats.pools <= pools.length, `${stats.pools} pools of ${pools.length}`);
     must(
       stats.frames === this.#ram.stats().usedFrames - this.#usedBefore || pools.length !== stats.pools,
@@ -964,11 +964,11 @@ export class FrontMachine {
     must(this.#lost <= this.#store.damaged, `${this.#lost} pages were lost, ${this.#store.damaged} reads were damaged`);
     must(
       this.#kept <= this.#store.failed.read + this.#store.damaged + this.#trimmer.failed.decompress,
-      `${this.#kept} loads failed for nothing`,
+      `${this.#kept} loads failed without a reason`,
     );
   }
 
-  /** What must hold when nothing is under way. */
+  /** Invariants when no call is under way. */
   #compareIdle(): void {
     const stats = this.#zswap.stats();
     must(stats.inFlight === 0, `${stats.inFlight} writes under way`);
@@ -984,7 +984,7 @@ export class FrontMachine {
     for (const history of this.#histories.values()) history.versions = [this.#current(history)];
   }
 
-  /** The end: every page loaded, all dropped, closed. */
+  /** The end of a run: every page is loaded, all are dropped, the space is closed. */
   async finish(): Promise<void> {
     this.#disarm();
     await this.#drain();
@@ -1004,7 +1004,7 @@ export class FrontMachine {
     this.#ram.close();
   }
 
-  /** Frames that an empty space keeps: no more than a new one has, but for a pool of another allocator. */
+  /** Frames that an empty space keeps: no more than a new space, unless it has a pool of another allocator. */
   #leftFrames(frames: number): void {
     const { allocator } = this.#zswap;
     if (allocator === this.row.allocator)

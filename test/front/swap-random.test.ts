@@ -1,6 +1,7 @@
 /**
- * Random actions on every row, with a store, a codec and a RAM that fail: a short run for each change. A failure prints the
- * seed and the shrunk actions; VITE_SEED repeats it, VITE_BUDGET runs longer. test/random/long.ts runs for as long as one likes.
+ * Random actions on every row, with a store, a codec and a RAM that fail: a short run for each change. A failure prints
+ * the seed and the shrunk actions; VITE_SEED repeats it, VITE_BUDGET makes the run longer. test/random/long.ts runs
+ * without end.
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, test } from 'vitest';

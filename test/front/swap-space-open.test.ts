@@ -1,25 +1,25 @@
-/** SwapSpace.open: a swap area that lies in a restored RAM goes on. */
+/** SwapSpace.open: a swap area in a restored RAM can be used again. */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, Ramzswap, SwapSpace, Zswap, type ZswapOptions } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, expectBytes, rejected } from '../harness.ts';
 import { Trimmer } from './swap-machine.ts';
-import { NotingStore, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 100;
 const OP = 'SwapSpace.open';
 
-/** Every third does not compress, and goes to the store when zswap refuses it. */
+/** Every third page does not compress, and goes to the store when zswap refuses it. */
 const page = (slot: number): Uint8Array => (slot % 3 === 0 ? rawPage(slot) : pageOf(slot));
 
-async function make(options: ZswapOptions = {}): Promise<{ ram: Ram; space: SwapSpace; store: NotingStore }> {
-  const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new NotingStore(200)];
+async function make(options: ZswapOptions = {}): Promise<{ ram: Ram; space: SwapSpace; store: RecordingStore }> {
+  const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new RecordingStore(200)];
   return { ram, store, space: await SwapSpace.create({ ram, store, incompressible: 'refuse', ...options }) };
 }
 
-function copyOf(store: NotingStore): NotingStore {
-  const copy = new NotingStore(store.slots);
+function copyOf(store: RecordingStore): RecordingStore {
+  const copy = new RecordingStore(store.slots);
   for (const [slot, bytes] of store.held) copy.held.set(slot, bytes.slice());
   return copy;
 }
@@ -35,7 +35,7 @@ function expectAll(space: SwapSpace): void {
 const restored = (ram: Ram): Promise<Ram> => Ram.restore(ram.snapshot(), buildOptions(build));
 
 describe('SwapSpace.open', () => {
-  test('goes on with all pages, takes the codec, and what zswap refuses goes to the store', async () => {
+  test('gives all pages, takes the codec, and pages that zswap refuses go to the store', async () => {
     const codec = new Trimmer();
     const { ram, space, store } = await make({ codec });
     for (let slot = 0; slot < PAGES; slot++) space.pageOut(slot, page(slot));
@@ -60,7 +60,7 @@ describe('SwapSpace.open', () => {
     await space.close();
   });
 
-  test('without a page in the store it gets one in memory, with one it needs its own', async () => {
+  test('makes a store in memory when no page is in the store; otherwise it needs the old store', async () => {
     const { ram, space } = await make();
     space.pageOut(1, pageOf(1));
     const empty = await restored(ram);
@@ -75,15 +75,15 @@ describe('SwapSpace.open', () => {
     expect(error.message).toMatch(/1 pages are in a backing store: give it as store/);
     await rejected(
       { code: 'EINVAL', op: OP },
-      SwapSpace.open(needed, space.zswap.name, { store: new NotingStore(200) }),
+      SwapSpace.open(needed, space.zswap.name, { store: new RecordingStore(200) }),
     );
     expectSameBytes(needed.snapshot(), ram.snapshot());
   });
 
-  test('opens what Zswap.create has made with a store, and is opened by Zswap.open; nothing else', async () => {
+  test('opens a zswap that was made with a store, and Zswap.open opens a swap space; it opens nothing else', async () => {
     const ram = await Ram.create({ bytes: '2MiB', ...buildOptions(build) });
     const plain = await Zswap.create({ ram });
-    const stored = await Zswap.create({ ram, store: new NotingStore(10) });
+    const stored = await Zswap.create({ ram, store: new RecordingStore(10) });
     const device = await Ramzswap.create({ ram, disksize: '64KiB' });
     stored.store(0, 7, pageOf(7));
     const back = await restored(ram);

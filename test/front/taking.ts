@@ -1,4 +1,4 @@
-/** Arrays of callers that are not what they seem, and ways to take one away while a call runs. */
+/** Hostile arrays of callers, and ways to change an array's buffer while a call runs. */
 type Resizable = ArrayBuffer & { resize(bytes: number): void };
 const ResizableBuffer = ArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => Resizable;
 
@@ -6,37 +6,37 @@ export function detach(bytes: Uint8Array): void {
   structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] });
 }
 
-/** An array that `take` makes too short, or takes the memory of; and one that it makes longer. */
-export interface Taken {
+/** An array, and a function that shortens, detaches or lengthens its buffer. */
+export interface Resized {
   bytes: Uint8Array;
-  take: () => void;
+  resize: () => void;
 }
 
-/** Makers of such arrays with these bytes in them, by what happens to them. */
-export const TAKINGS: Record<string, (bytes: Uint8Array) => Taken> = {
+/** Makers of arrays with these bytes whose buffer is detached or shrinks, by name. */
+export const SHRINKING: Record<string, (bytes: Uint8Array) => Resized> = {
   'is detached': (bytes) => {
     const copy = new Uint8Array(bytes);
-    return { bytes: copy, take: () => detach(copy) };
+    return { bytes: copy, resize: () => detach(copy) };
   },
   shrinks: (bytes) => resizable(bytes, bytes.length, bytes.length - 1),
   'shrinks to nothing': (bytes) => resizable(bytes, bytes.length, 0),
   'shrinks, and its view follows': (bytes) => resizable(bytes, undefined, 100),
 };
 
-/** The same for arrays that become longer. */
-export const GROWING: Record<string, (bytes: Uint8Array) => Taken> = {
+/** Makers of arrays with these bytes whose buffer grows, by name. */
+export const GROWING: Record<string, (bytes: Uint8Array) => Resized> = {
   grows: (bytes) => resizable(bytes, bytes.length, bytes.length + 100),
   'grows, and its view follows': (bytes) => resizable(bytes, undefined, bytes.length + 100),
 };
 
-function resizable(from: Uint8Array, length: number | undefined, to: number): Taken {
+function resizable(from: Uint8Array, length: number | undefined, to: number): Resized {
   const buffer = new ResizableBuffer(from.length, { maxByteLength: from.length + 100 });
   const bytes = length === undefined ? new Uint8Array(buffer) : new Uint8Array(buffer, 0, length);
   bytes.set(from);
-  return { bytes, take: () => buffer.resize(to) };
+  return { bytes, resize: () => buffer.resize(to) };
 }
 
-/** Arrays whose own methods and properties lie; each notes in `asked` that one of them was used. */
+/** Arrays whose own methods and properties lie; each records in `asked` that one of them was used. */
 export function liars(bytes: Uint8Array, asked: string[]): Uint8Array[] {
   const big = new Uint8Array(65536).fill(0xee);
   class Species extends Uint8Array {

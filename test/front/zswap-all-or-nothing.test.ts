@@ -1,4 +1,4 @@
-/** Calls of a zswap with several steps: all of them or none, whatever fails, from wherever they are called. */
+/** Calls of a zswap with several steps: all steps or none, whichever step fails and wherever the call comes from. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -15,7 +15,7 @@ import {
 import { builds, buildOptions, changesNothing, expectBytes, fault, picture, rejected } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
 import { Clock, TIMEOUT, quiet } from './clock.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const VICTIMS = ['entry', 'page'] as const;
@@ -34,7 +34,7 @@ function expectPage(zswap: Zswap, offset: number, page: Uint8Array): void {
   expectBytes(into, page, `page ${offset}`);
 }
 
-/** Calls something inside an evict callback of a pool of its own. */
+/** Runs a call inside an evict callback of a separate pool. */
 function insideEvict(ram: Ram, call: () => void): void {
   const pool = ram.zpool('zbud', {
     evict: (handle, from) => {
@@ -47,7 +47,7 @@ function insideEvict(ram: Ram, call: () => void): void {
   pool.destroy();
 }
 
-/** A codec that is not of the core: deflate under a name of its own. */
+/** A codec that is not in the core: deflate under another name. */
 async function anotherCodec(): Promise<Codec> {
   const deflate = await loadCodec('deflate');
   return {
@@ -58,7 +58,7 @@ async function anotherCodec(): Promise<Codec> {
 }
 
 describe('close', () => {
-  test('inside an evict callback in its RAM it is EBUSY, changes nothing, and can be called again', async () => {
+  test('inside an evict callback of its RAM is EBUSY, changes nothing, and can be repeated', async () => {
     for (const own of [false, true]) {
       for (const make of [
         (options: ZswapOptions) => Zswap.create(options),
@@ -66,7 +66,7 @@ describe('close', () => {
       ]) {
         const ram = await createRam();
         const before = picture(ram);
-        const store = new NotingStore();
+        const store = new RecordingStore();
         const front = await make({
           store,
           victims: 'page',
@@ -104,7 +104,7 @@ describe('close', () => {
     }
   });
 
-  test('inside the evict callback of a pool in another RAM it closes', async () => {
+  test('inside an evict callback of a pool in another RAM works', async () => {
     const [ram, other] = [await createRam(), await createRam()];
     const before = picture(ram);
     const zswap = await Zswap.create({ ram, store: new MemoryStore() });
@@ -113,7 +113,7 @@ describe('close', () => {
     expect(picture(ram)).toBe(before);
   });
 
-  test('begun inside any call of store or codec, it gives all frames back, once', async () => {
+  test('called from any call of store or codec gives all frames back, once', async () => {
     for (const victims of VICTIMS) {
       for (const op of ['read', 'write', 'free', 'sync', 'compress', 'decompress'] as const) {
         const ram = await createRam();
@@ -160,7 +160,7 @@ describe('close', () => {
     }
   });
 
-  test('begun by a codec that then throws, the call is ECLOSED', async () => {
+  test('called by a codec that then throws: the call is ECLOSED', async () => {
     for (const closes of [(space: SwapSpace) => void space.close(), (space: SwapSpace) => space.zswap.ram.close()]) {
       const ram = await createRam();
       let space: SwapSpace | undefined = undefined as SwapSpace | undefined;
@@ -180,7 +180,7 @@ describe('close', () => {
     }
   });
 
-  test('its RAM may be closed inside any call of store or codec: everything is ECLOSED then, and close is done', async () => {
+  test('of the RAM inside any call of store or codec: every call is ECLOSED then, and close finishes', async () => {
     for (const victims of VICTIMS) {
       for (const mode of ['sync', 'async'] as const) {
         for (const op of ['read', 'write', 'free', 'sync', 'compress', 'decompress'] as const) {
@@ -236,25 +236,25 @@ describe('close', () => {
     }
   });
 
-  test('when the store cannot sync, all else is done', async () => {
+  test('completes all other steps when the sync of the store fails', async () => {
     const ram = await createRam();
     const before = picture(ram);
     const store = new ChaosStore({ mode: 'sync' });
     const zswap = await Zswap.create({ ram, store: store as BackingStore });
     zswap.store(0, 1, pageOf(1));
-    store.weather = 'gone';
+    store.condition = 'gone';
     await rejected({ code: 'EIO', op: 'zswap.close' }, zswap.close());
     expect(picture(ram)).toBe(before);
-    store.weather = 'fine';
+    store.condition = 'fine';
     await (await Zswap.create({ ram, store: store as BackingStore })).close();
     expect(picture(ram)).toBe(before);
   });
 });
 
-describe('a store has one front end', () => {
-  test('the second is EBUSY and changes nothing; after close, and when a create has failed, it is free', async () => {
+describe('a store belongs to one front end', () => {
+  test('a second front end is EBUSY and changes nothing; after close, or a create that failed, the store is free', async () => {
     const ram = await createRam();
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const first = await Zswap.create({ ram, store });
     const before = picture(ram);
     await rejected({ code: 'EBUSY', op: 'Zswap.create', says: /another front end/ }, Zswap.create({ ram, store }));
@@ -264,7 +264,7 @@ describe('a store has one front end', () => {
     first.writeback(1);
     expectPage(first, 1, pageOf(1));
     await first.close();
-    // A codec that there is not, a RAM that is full, a RAM that is closed.
+    // An unknown codec, a full RAM, a closed RAM.
     await rejected({ code: 'EINVAL', op: 'loadCodec' }, Zswap.create({ ram, store, codec: 'none' as never }));
     ram.failFrames(0);
     await rejected({ code: 'ENOMEM', op: 'Zswap.create' }, Zswap.create({ ram, store }));
@@ -276,14 +276,14 @@ describe('a store has one front end', () => {
     expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     for (const one of both) if (one.status === 'fulfilled') await one.value.close();
     await (await SwapSpace.create({ ram, store })).close();
-    // Its RAM is closed without it.
+    // The caller closes the RAM without the zswap.
     const last = await Zswap.create({ ram, store });
     ram.close();
     await last.close();
     await (await Zswap.create({ bytes: '1MiB', ...buildOptions(build), store })).close();
   });
 
-  test('while a write of the first hangs, the second would not be safe from it', async () => {
+  test('while a write of the first front end hangs, the store is not free', async () => {
     const store = new ChaosStore();
     const zswap = await Zswap.create({
       bytes: '1MiB',
@@ -314,7 +314,10 @@ describe('a store has one front end', () => {
 });
 
 describe('frames that fail', () => {
-  /** Lets frame requests fail after 0, 1, 2 … until the call succeeds; each failure must be ENOMEM, and change nothing. */
+  /**
+   * Makes the frame requests after the first 0, 1, 2 … fail until the call succeeds. Each failure must be ENOMEM and
+   * change nothing.
+   */
   function untilItWorks(ram: Ram, call: () => void): number {
     for (let after = 0; ; after++) {
       const before = picture(ram);
@@ -327,7 +330,7 @@ describe('frames that fail', () => {
     }
   }
 
-  test('create', async () => {
+  test('in create', async () => {
     for (const allocator of ALLOCATORS) {
       for (const [victims, index] of [
         ['entry', 'dense'],
@@ -336,7 +339,7 @@ describe('frames that fail', () => {
       ] as const) {
         const ram = await createRam();
         const before = picture(ram);
-        const store = new NotingStore();
+        const store = new RecordingStore();
         let failed = 0;
         for (let zswap: Zswap | undefined; zswap === undefined; failed++) {
           ram.failFrames(failed);
@@ -356,9 +359,9 @@ describe('frames that fail', () => {
     }
   });
 
-  test('allocator and codec, set anywhere', async () => {
+  test('when allocator and codec are set', async () => {
     const ram = await createRam('4MiB');
-    const zswap = await Zswap.create({ ram, store: new NotingStore() });
+    const zswap = await Zswap.create({ ram, store: new RecordingStore() });
     const codec = await anotherCodec();
     for (let offset = 0; offset < 20; offset++) zswap.store(0, offset, pageOf(offset));
     for (const inside of [(call: () => void) => call(), (call: () => void) => insideEvict(ram, call)]) {
@@ -388,7 +391,7 @@ describe('frames that fail', () => {
     expect(ram.pools()).toHaveLength(0);
   });
 
-  test('a codec whose pool cannot be made keeps no number; one that is given again keeps its own', async () => {
+  test('a codec whose pool cannot be made gets no number; a codec that is set again keeps its number', async () => {
     const ram = await createRam('4MiB');
     const zswap = await Zswap.create({ ram });
     for (let n = 0; n < 300; n++) {
@@ -410,7 +413,7 @@ describe('frames that fail', () => {
     await zswap.close();
   });
 
-  test('64 pools that drain: one more is EBUSY, and nothing leaks', async () => {
+  test('with 64 draining pools one more is EBUSY, and no frame is lost', async () => {
     const ram = await createRam('8MiB');
     const zswap = await Zswap.create({ ram, allocator: 'xvmalloc' });
     for (let n = 0; n < 64; n++) {
@@ -430,11 +433,11 @@ describe('frames that fail', () => {
     expect(ram.pools()).toHaveLength(0);
   });
 
-  test('store, pageOut, writeback, shrink and all the rest keep the pages that they keep', async () => {
+  test('store, pageOut, writeback, shrink and all other calls lose no other page', async () => {
     for (const victims of VICTIMS) {
       for (const allocator of ALLOCATORS) {
         const ram = await createRam();
-        const space = await SwapSpace.create({ ram, allocator, victims, store: new NotingStore() });
+        const space = await SwapSpace.create({ ram, allocator, victims, store: new RecordingStore() });
         const { zswap } = space;
         const pages = new Map<number, Uint8Array>();
         const keep = (slot: number, page: Uint8Array): void => {
@@ -480,7 +483,7 @@ describe('frames that fail', () => {
   });
 });
 
-test('nothing is constructed but by create, and what it tells cannot be set', async () => {
+test('objects are constructed only by create, and their properties cannot be set', async () => {
   for (const [what, make] of [
     ['Zswap', Zswap],
     ['SwapSpace', SwapSpace],

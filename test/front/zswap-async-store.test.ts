@@ -1,4 +1,4 @@
-/** Zswap over asynchronous stores: whatever happens while a call is under way, at every turn of the promises. */
+/** Zswap over asynchronous stores: other calls while a call is under way, at every turn of the promises. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, SwapSpace, type BackingStore, type SwapSpaceOptions } from '../../bindings/index.ts';
 import { buildOptions, builds, expectBytes, noise, rejected } from '../harness.ts';
@@ -25,12 +25,12 @@ async function create(options: SwapSpaceOptions = {}, chaos: ChaosOptions = {}):
   };
 }
 
-/** So many turns of the promises. */
+/** Waits this number of turns of the promises. */
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await undefined;
 }
 
-/** Settles everything that is under way, in a drawn order. */
+/** Ends all calls under way, in a random order. */
 async function settleAll(store: ChaosStore): Promise<void> {
   await quiet();
   while (store.settle()) await quiet();
@@ -49,7 +49,7 @@ async function expectSlot(subject: Subject, slot: number, page: Uint8Array | und
   else expectBytes(now as Uint8Array, page, `slot ${slot}`);
 }
 
-/** Nothing is under way, and store and space agree on the slots. */
+/** Requires that no call is under way, and that store and space agree on the slots. */
 async function expectIdle({ space, store }: Subject): Promise<void> {
   await settleAll(store);
   store.verify();
@@ -70,11 +70,13 @@ function settledAs(promise: Promise<unknown>): Promise<unknown> {
 const A = pageOf(1);
 const B = pageOf(2);
 const FILL = filledPage(7);
-/** A zswap that refuses all pages: they go to the store at once. */
+/** A zswap that refuses all pages, so that they go to the store at once. */
 const REFUSING: SwapSpaceOptions = { enabled: false };
 
-/** What may happen to slot 1 while something else is under way, and what it holds then; 'A' for what it held. */
-const MEDDLINGS: Record<string, (space: SwapSpace) => Uint8Array | undefined | 'A'> = {
+/**
+ * Changes of slot 1 while another call is under way, and the content of the slot afterwards; 'A' for the old content.
+ */
+const CHANGES: Record<string, (space: SwapSpace) => Uint8Array | undefined | 'A'> = {
   overwrite: (space) => (expect(space.zswap.store(0, 1, B)).toBe(true), B),
   'overwrite by a same-filled page': (space) => (expect(space.zswap.store(0, 1, FILL)).toBe(true), FILL),
   'overwrite that is refused': (space) => {
@@ -98,7 +100,7 @@ const MEDDLINGS: Record<string, (space: SwapSpace) => Uint8Array | undefined | '
   'invalidate of the area': (space) => (expect(space.zswap.invalidateArea(0)).toBe(1), undefined),
   load: (space) => {
     const into = new Uint8Array(PAGE_SIZE);
-    // Once it is in the store it cannot be loaded at once.
+    // A page that is already in the store cannot be loaded synchronously.
     if (codeOf(() => expect(space.pageIn(1, into)).toBe(true)) === undefined) expectBytes(into, A);
     return 'A';
   },
@@ -121,7 +123,7 @@ const MEDDLINGS: Record<string, (space: SwapSpace) => Uint8Array | undefined | '
   },
 };
 
-/** How a write ends. */
+/** The ways in which a write ends. */
 const ENDS: Record<string, (store: ChaosStore) => Promise<void>> = {
   done: async (store) => store.settleOf('write'),
   fails: async (store) => store.settleOf('write'),
@@ -137,14 +139,14 @@ const ENDS: Record<string, (store: ChaosStore) => Promise<void>> = {
   },
 };
 
-/** When it happens: turns after the write began, or after its end. */
+/** The time of the change: turns after the start of the write, or after its end. */
 const MOMENTS = [
   ...Array.from({ length: 5 }, (_, n) => ({ before: n })),
   ...Array.from({ length: 12 }, (_, n) => ({ after: n })),
 ];
 
 describe.each(['entry', 'page'] as const)('while an entry is written, victims by %s', (victims) => {
-  for (const [what, meddle] of Object.entries(MEDDLINGS)) {
+  for (const [what, change] of Object.entries(CHANGES)) {
     test.each(Object.keys(ENDS))(`${what}; the write %s`, async (end) => {
       for (const moment of MOMENTS) {
         const subject = await create({ victims });
@@ -152,17 +154,17 @@ describe.each(['entry', 'page'] as const)('while an entry is written, victims by
         space.pageOut(1, A);
         if (end === 'fails') store.plan('write', 'reject');
         const moved = settledAs(space.zswap.writebackAsync(1));
-        clock.pass(1); // what begins from now on times out later
+        clock.pass(1); // calls that begin from now on time out later
         let expected: Uint8Array | undefined | 'A' = 'A';
         if ('before' in moment) {
           await turns(moment.before);
-          expected = meddle(space);
+          expected = change(space);
         }
         space.zswap.check();
         await (ENDS[end] as (store: ChaosStore) => Promise<void>)(store);
         if ('after' in moment) {
           await turns(moment.after);
-          expected = meddle(space);
+          expected = change(space);
         }
         space.zswap.check();
         await settleAll(store);
@@ -176,7 +178,7 @@ describe.each(['entry', 'page'] as const)('while an entry is written, victims by
 });
 
 describe('while a page goes to the store at once', () => {
-  for (const [what, meddle] of Object.entries(MEDDLINGS)) {
+  for (const [what, change] of Object.entries(CHANGES)) {
     if (what.startsWith('another')) continue;
     test.each(['in flight', 'waiting for a call', 'waiting for a slot'])(`${what}, %s`, async (where) => {
       for (const moment of MOMENTS) {
@@ -207,7 +209,7 @@ describe('while a page goes to the store at once', () => {
         if ('after' in moment) await done();
         await turns('after' in moment ? moment.after : moment.before);
         const isArea = what === 'invalidate of the area';
-        const expected = isArea ? (space.zswap.invalidateArea(0), undefined) : meddle(space);
+        const expected = isArea ? (space.zswap.invalidateArea(0), undefined) : change(space);
         space.zswap.check();
         if ('before' in moment) await done();
         await settleAll(store);
@@ -219,7 +221,7 @@ describe('while a page goes to the store at once', () => {
     });
   }
 
-  test('of two pages for one slot the later wins, however their writes end', async () => {
+  test('of two pages for one slot the later one counts, however the writes end', async () => {
     for (const first of [0, 1]) {
       for (const failing of [undefined, 0, 1]) {
         const subject = await create(REFUSING);
@@ -239,7 +241,7 @@ describe('while a page goes to the store at once', () => {
     }
   });
 
-  test('it is read from its copy, which is not the caller’s', async () => {
+  test('a page that waits for the store is read from a copy, not from the caller’s array', async () => {
     const subject = await create(REFUSING);
     const page = A.slice();
     const call = subject.space.pageOutAsync(1, page);
@@ -249,7 +251,7 @@ describe('while a page goes to the store at once', () => {
     await expectSlot(subject, 1, A);
   });
 
-  test('it is copied also out of an array whose slice() is none, as a Buffer’s, while it waits for its turn', async () => {
+  test('a page that waits is copied also when slice() of the array makes no copy, as for a Buffer', async () => {
     class BufferLike extends Uint8Array {
       override slice(): Uint8Array<ArrayBuffer> {
         return this.subarray() as Uint8Array<ArrayBuffer>;
@@ -271,7 +273,7 @@ describe('while a page goes to the store at once', () => {
 });
 
 describe('while a page is read', () => {
-  /** Slot 1 in the store, and a read of it under way. */
+  /** Slot 1 is in the store, and a read of it is under way. */
   async function reading(
     options: SwapSpaceOptions = {},
   ): Promise<Subject & { into: Uint8Array; found: Promise<unknown> }> {
@@ -284,7 +286,7 @@ describe('while a page is read', () => {
     return { ...subject, into, found: settledAs(subject.space.pageInAsync(1, into)) };
   }
 
-  for (const [what, meddle] of Object.entries(MEDDLINGS)) {
+  for (const [what, change] of Object.entries(CHANGES)) {
     test(what, async () => {
       for (const moment of MOMENTS) {
         const subject = await reading();
@@ -292,11 +294,11 @@ describe('while a page is read', () => {
         if ('after' in moment) store.settleOf('read');
         await turns('after' in moment ? moment.after : moment.before);
         const isArea = what === 'invalidate of the area';
-        const now = isArea ? (space.zswap.invalidateArea(0), undefined) : meddle(space);
+        const now = isArea ? (space.zswap.invalidateArea(0), undefined) : change(space);
         const expected = now === 'A' ? A : now;
         await settleAll(store);
         const answer = await found;
-        // A load that had its page before it changed gives what it was.
+        // A load that had the page before the change gives the old content.
         if ('after' in moment && answer === true)
           expect([A, expected].some((page) => page !== undefined && into.every((byte, i) => byte === page[i]))).toBe(
             true,
@@ -310,7 +312,7 @@ describe('while a page is read', () => {
     });
   }
 
-  test('its slot becomes another page’s', async () => {
+  test('its slot gets another page', async () => {
     const subject = await reading();
     const { space, store, into, found } = subject;
     space.free(1);
@@ -328,7 +330,7 @@ describe('while a page is read', () => {
     await expectIdle(subject);
   });
 
-  test('one of two exclusive loads has it', async () => {
+  test('of two exclusive loads one gets the page', async () => {
     const subject = await reading({ exclusiveLoads: true });
     const other = subject.space.pageInAsync(1, new Uint8Array(PAGE_SIZE));
     await settleAll(subject.store);
@@ -350,7 +352,7 @@ describe('while a page is read', () => {
 });
 
 describe('slots', () => {
-  test('a failed write keeps the entry at the cold end, and gives its slot back', async () => {
+  test('after a write that failed the entry stays the least recently used, and the slot is free again', async () => {
     const subject = await create();
     const { space, store } = subject;
     for (const slot of [1, 2, 3]) space.pageOut(slot, pageOf(slot));
@@ -358,8 +360,8 @@ describe('slots', () => {
     store.plan('write', 'undone');
     const moved = settledAs(space.zswap.writebackAsync(1));
     await settleAll(store);
-    expect(await moved).toBe(1); // the torn write said that all is well
-    store.calm();
+    expect(await moved).toBe(1); // the torn write reported success
+    store.recover();
     store.plan('write', 'undone');
     const failed = settledAs(space.zswap.writebackAsync(1));
     await settleAll(store);
@@ -379,7 +381,7 @@ describe('slots', () => {
     await expectIdle(subject);
   });
 
-  test('the slot of a write that timed out is nobody’s until the write has ended', async () => {
+  test('the slot of a write that timed out is not used until the write has ended', async () => {
     for (const fault of ['hang', 'late'] as const) {
       const subject = await create(REFUSING, { slots: 1 });
       const { space, store } = subject;
@@ -403,7 +405,7 @@ describe('slots', () => {
     }
   });
 
-  test('a slot is not written while it is being freed, however late that ends', async () => {
+  test('a slot is not written while it is being freed, however long that takes', async () => {
     const subject = await create(REFUSING, { slots: 1 });
     const { space, store } = subject;
     const first = space.pageOutAsync(1, A);
@@ -426,7 +428,7 @@ describe('slots', () => {
     await expectIdle(subject);
   });
 
-  test('what a synchronous store promised is waited for before its slot is used again', async () => {
+  test('when a synchronous store returns a promise from write, its slot is not used until the promise has settled', async () => {
     let write = (): void => undefined;
     const held = new Map<number, Uint8Array>();
     const store: BackingStore = {
@@ -460,7 +462,7 @@ describe('slots', () => {
     await space.close();
   });
 
-  test('a slot that a synchronous store promised to free is not used before it has', async () => {
+  test('when a synchronous store returns a promise from free, its slot is not used until the promise has settled', async () => {
     const held = new Map<number, Uint8Array>();
     const frees: (() => void)[] = [];
     const store: BackingStore = {
@@ -486,7 +488,7 @@ describe('slots', () => {
 });
 
 describe('bounds', () => {
-  test.each([1, 2, 5])('at most %i calls at once, whatever they are for', async (maxInFlight) => {
+  test.each([1, 2, 5])('at most %i calls at once, of all kinds', async (maxInFlight) => {
     const subject = await create({ ...REFUSING, maxInFlight }, { slots: 30, seed: maxInFlight });
     const { space, store } = subject;
     let most = 0;
@@ -511,13 +513,13 @@ describe('bounds', () => {
     await expectIdle(subject);
   });
 
-  test('when all calls hang, whoever waits has EIO, nothing is lost, and all goes on when they end', async () => {
+  test('when all calls hang, waiting calls are EIO and lose no page; all works again when the calls end', async () => {
     const subject = await create({ ...REFUSING, maxInFlight: 2 });
     const { space, store } = subject;
     const written = [1, 2, 3].map((slot) => space.pageOutAsync(slot, pageOf(slot)));
     await settleAll(store);
     await Promise.all(written);
-    store.weather = 'stuck';
+    store.condition = 'stuck';
     const reads = [1, 2, 3].map((slot) => settledAs(space.pageInAsync(slot, new Uint8Array(PAGE_SIZE))));
     const write = settledAs(space.pageOutAsync(4, B));
     await quiet();
@@ -526,7 +528,7 @@ describe('bounds', () => {
     expect(await Promise.all(reads)).toEqual(['EIO', 'EIO', 'EIO']);
     expect(await write).toBe('EIO');
     space.free(3);
-    store.calm();
+    store.recover();
     while (store.release()) await quiet();
     for (const slot of [1, 2]) await expectSlot(subject, slot, pageOf(slot));
     await expectSlot(subject, 3, undefined);
@@ -534,7 +536,7 @@ describe('bounds', () => {
     await expectIdle(subject);
   });
 
-  test('a page that waits for a slot does not wait when all calls hang', async () => {
+  test('a page that waits for a slot stops waiting when all calls hang', async () => {
     const subject = await create({ ...REFUSING, maxInFlight: 1 }, { slots: 1 });
     const { space, store } = subject;
     const first = space.pageOutAsync(1, A);
@@ -551,7 +553,7 @@ describe('bounds', () => {
     await expectIdle(subject);
   });
 
-  test('a budget that is set while writes are under way is what may be written from then on', async () => {
+  test('a writeback limit that is set while writes are under way counts only later writes', async () => {
     const { space, store } = await create({ writebackLimit: 5 });
     for (const slot of [1, 2, 3]) space.pageOut(slot, pageOf(slot));
     store.plan('write', 'undone');
@@ -567,7 +569,7 @@ describe('bounds', () => {
 });
 
 describe('close', () => {
-  test('waits for everything under way, at every turn, then for the store’s sync; then there is nothing more', async () => {
+  test('waits for all calls under way, at every turn, and then for the store’s sync; then nothing is left', async () => {
     for (let n = 0; n < 16; n++) {
       const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
       const before = ram.stats().usedFrames;
@@ -589,7 +591,7 @@ describe('close', () => {
       let closed = false;
       const closing = space.close().then(() => {
         closed = true;
-        store.seal();
+        store.forbidCalls();
       });
       expect(codeOf(() => space.stats())).toBe('ECLOSED');
       while (!closed) {
@@ -597,7 +599,7 @@ describe('close', () => {
         if (!closed) expect(store.settle()).toBe(true);
       }
       await closing;
-      // What was taken is written: close flushes.
+      // Accepted pages are written: close flushes.
       expect(await Promise.all(out)).toEqual([undefined, undefined, undefined, undefined]);
       expect(['ECLOSED', true]).toContain(await calls[1]);
       await calls[0];
@@ -608,7 +610,7 @@ describe('close', () => {
     }
   });
 
-  test('of the RAM, in the middle of everything', async () => {
+  test('of the RAM, in the middle of calls', async () => {
     for (const victims of ['entry', 'page'] as const) {
       for (let n = 0; n < 8; n++) {
         const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
@@ -630,7 +632,7 @@ describe('close', () => {
     }
   });
 
-  test('inside a synchronous store, in the middle of making room', async () => {
+  test('inside a synchronous store, while zswap makes room', async () => {
     for (const victims of ['entry', 'page'] as const) {
       const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
       const before = ram.stats().usedFrames;
@@ -646,7 +648,7 @@ describe('close', () => {
     }
   });
 
-  test('leaves the settings of a closed one alone: its frames may be another’s', async () => {
+  test('setters of a closed zswap are ECLOSED, and do not change another zswap in the same frames', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const { space, store } = await create({ ram });
     const { zswap } = space;
@@ -668,7 +670,7 @@ describe('close', () => {
   });
 });
 
-test('a store that answers all calls in one turn gets as many pages as were wanted', async () => {
+test('when a store answers all calls in one turn, writebackAsync writes exactly the wanted number of pages', async () => {
   const slots = new Map<number, Uint8Array>();
   let waiting: (() => void)[] = [];
   const store: BackingStore = {

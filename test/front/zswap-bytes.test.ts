@@ -1,4 +1,4 @@
-/** Pages of callers, whatever their arrays do: stored as they were at the call, loaded whole or not at all. */
+/** Hostile arrays of callers: pages are stored as they were at the call, and loaded completely or not at all. */
 import { describe, expect, test } from 'vitest';
 import {
   PAGE_SIZE,
@@ -12,17 +12,17 @@ import {
   type Handle,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes, noise, rejected } from '../harness.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
-import { GROWING, TAKINGS, detach, liars } from './taking.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { GROWING, SHRINKING, detach, liars } from './taking.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const VICTIMS = ['entry', 'page'] as const;
 
-/** A RAM with an object beside the zswap whose bytes must not change. */
+/** A RAM with a zswap and an object whose bytes must not change. */
 interface Subject {
   zswap: Zswap;
   space: SwapSpace;
-  /** Checks the RAM and the witness, and closes all. */
+  /** Checks the RAM and the object, and closes everything. */
   end(): Promise<void>;
 }
 
@@ -34,7 +34,7 @@ async function create(options: ZswapOptions = {}): Promise<Subject> {
     pool.write(handle, noise(3000, 5));
     return [pool, handle];
   });
-  const space = await SwapSpace.create({ ram, store: new NotingStore(), ...options });
+  const space = await SwapSpace.create({ ram, store: new RecordingStore(), ...options });
   const end = async (): Promise<void> => {
     ram.check();
     for (const [pool, handle] of witness) expectBytes(pool.read(handle), noise(3000, 5), 'the witness');
@@ -50,7 +50,7 @@ function expectPage(zswap: Zswap, offset: number, page: Uint8Array): void {
   expectBytes(into, page, `page ${offset}`);
 }
 
-/** A codec that leaves out the zeros at the end, and does something first. */
+/** A codec that leaves out the zeros at the end, and calls `run` first. */
 function codec(inside: { run?: (() => void) | undefined }): Codec {
   return {
     name: 'zeros',
@@ -76,7 +76,7 @@ function shortPage(seed: number): Uint8Array {
   return page;
 }
 
-test('no method and no property of an array is asked', async () => {
+test('no method and no property of an array is used', async () => {
   for (const foreign of [undefined, codec({})]) {
     const { zswap, space, end } = await create(foreign === undefined ? {} : { codec: foreign });
     const asked: string[] = [];
@@ -120,7 +120,7 @@ test('no method and no property of an array is asked', async () => {
   }
 });
 
-test('a page of another length is EINVAL and changes nothing, wherever it is given', async () => {
+test('a page of another length is EINVAL and changes nothing, in every call', async () => {
   const { zswap, space, end } = await create();
   const gone = new Uint8Array(PAGE_SIZE);
   detach(gone);
@@ -152,10 +152,10 @@ test('a page of another length is EINVAL and changes nothing, wherever it is giv
   await end();
 });
 
-describe.each(Object.entries({ ...TAKINGS, ...GROWING }))(
-  'a page that %s while the call runs is stored as it was',
+describe.each(Object.entries({ ...SHRINKING, ...GROWING }))(
+  'a page that %s during the call is stored as it was at the call',
   (_, make) => {
-    test('by a codec that is not of the core', async () => {
+    test('changed by a codec that is not in the core', async () => {
       for (const victims of VICTIMS) {
         for (const page of [shortPage(1), rawPage(1)]) {
           const inside: { run?: (() => void) | undefined } = {};
@@ -165,12 +165,12 @@ describe.each(Object.entries({ ...TAKINGS, ...GROWING }))(
             (bytes: Uint8Array) => space.pageOut(1, bytes),
             (bytes: Uint8Array) => space.pageOutAsync(2, bytes),
           ].entries()) {
-            const taken = make(page);
+            const resized = make(page);
             inside.run = () => {
               inside.run = undefined;
-              taken.take();
+              resized.resize();
             };
-            await call(taken.bytes);
+            await call(resized.bytes);
             expect(inside.run).toBe(undefined);
             expectPage(zswap, at, page);
           }
@@ -179,35 +179,36 @@ describe.each(Object.entries({ ...TAKINGS, ...GROWING }))(
       }
     });
 
-    test('by a synchronous store, when room is made for it', async () => {
+    test('changed by a synchronous store, when zswap makes room for the page', async () => {
       for (const victims of VICTIMS) {
         for (const pays of [false, true]) {
-          const store = new NotingStore();
+          const store = new RecordingStore();
           const { zswap, end } = await create({ store, victims, maxPoolPercent: 40, acceptThresholdPercent: 80 });
           const write = store.write.bind(store);
           let offset = 0;
           while (store.written.length === 0) expect(zswap.store(0, offset, pageOf(offset++, 1800))).toBe(true);
-          // Either this store is above the mark and writes a little back, or it is at the limit and has to make room first.
+          // This store either writes back a little because the level is above the mark, or is at the limit and must
+          // make room first.
           if (pays)
             while (zswap.stats().frames <= zswap.stats().limitFrames * 0.9 + 1)
               zswap.store(0, offset, pageOf(offset++, 1800));
           else zswap.maxPoolPercent = 30;
-          const taken = make(pageOf(7777));
-          let took = 0;
+          const resized = make(pageOf(7777));
+          let writes = 0;
           store.write = (slot, bytes) => {
-            if (took++ === 0) taken.take();
+            if (writes++ === 0) resized.resize();
             write(slot, bytes);
           };
-          expect(zswap.store(0, 1_000_000, taken.bytes)).toBe(true);
-          expect(took).toBeGreaterThan(0);
+          expect(zswap.store(0, 1_000_000, resized.bytes)).toBe(true);
+          expect(writes).toBeGreaterThan(0);
           expectPage(zswap, 1_000_000, pageOf(7777));
           await end();
         }
       }
     });
 
-    test('by a store that is told of a free slot, when zswap is off', async () => {
-      const store = new NotingStore();
+    test('changed by a store that is told of a free slot, when zswap is off', async () => {
+      const store = new RecordingStore();
       const { zswap, space, end } = await create({ store });
       zswap.enabled = false;
       for (const [i, call] of [
@@ -215,15 +216,15 @@ describe.each(Object.entries({ ...TAKINGS, ...GROWING }))(
         (bytes: Uint8Array) => space.pageOutAsync(1, bytes),
       ].entries()) {
         space.pageOut(i, pageOf(1));
-        const taken = make(pageOf(2));
+        const resized = make(pageOf(2));
         const freed = store.freed.length;
         store.free = (slot) => {
-          taken.take();
+          resized.resize();
           store.freed.push(slot);
         };
-        await call(taken.bytes);
+        await call(resized.bytes);
         expect(store.freed.length).toBe(freed + 1);
-        store.free = NotingStore.prototype.free.bind(store);
+        store.free = RecordingStore.prototype.free.bind(store);
         expectPage(zswap, i, pageOf(2));
       }
       await end();
@@ -231,8 +232,8 @@ describe.each(Object.entries({ ...TAKINGS, ...GROWING }))(
   },
 );
 
-describe.each(Object.entries(TAKINGS))('an array to load into that %s while the call runs is EINVAL', (_, make) => {
-  test('by a codec that is not of the core', async () => {
+describe.each(Object.entries(SHRINKING))('an array to load into that %s during the call is EINVAL', (_, make) => {
+  test('changed by a codec that is not in the core', async () => {
     for (const victims of VICTIMS) {
       for (const exclusiveLoads of [false, true]) {
         const inside: { run?: (() => void) | undefined } = {};
@@ -247,9 +248,9 @@ describe.each(Object.entries(TAKINGS))('an array to load into that %s while the 
             (into: Uint8Array) => space.pageIn(1, into),
             (into: Uint8Array) => space.pageInAsync(1, into),
           ]) {
-            const taken = make(new Uint8Array(PAGE_SIZE));
-            inside.run = () => taken.take();
-            const code = await (async () => load(taken.bytes))().catch(
+            const resized = make(new Uint8Array(PAGE_SIZE));
+            inside.run = () => resized.resize();
+            const code = await (async () => load(resized.bytes))().catch(
               (error: unknown) => (error as { code: string }).code,
             );
             expect(code).toBe('EINVAL');
@@ -263,16 +264,16 @@ describe.each(Object.entries(TAKINGS))('an array to load into that %s while the 
     }
   });
 
-  test('by a store of either mode', async () => {
+  test('changed by a store of either mode', async () => {
     for (const mode of ['sync', 'async'] as const) {
       for (const exclusiveLoads of [false, true]) {
-        const noting = new NotingStore();
-        let take = (): void => undefined;
+        const noting = new RecordingStore();
+        let resize = (): void => undefined;
         const store: BackingStore = {
           mode,
           read: (slot, into) => {
             const length = noting.read(slot, into);
-            take();
+            resize();
             return mode === 'sync' ? length : Promise.resolve(length);
           },
           write: (slot, bytes) => (noting.write(slot, bytes), mode === 'sync' ? undefined : Promise.resolve()),
@@ -290,21 +291,21 @@ describe.each(Object.entries(TAKINGS))('an array to load into that %s while the 
         ];
         for (const [slot, load] of loads.entries()) {
           if (mode === 'async' && slot > 1) continue;
-          const taken = make(new Uint8Array(PAGE_SIZE));
-          take = taken.take;
-          const code = await (async () => load(taken.bytes))().catch(
+          const resized = make(new Uint8Array(PAGE_SIZE));
+          resize = resized.resize;
+          const code = await (async () => load(resized.bytes))().catch(
             (error: unknown) => (error as { code: string }).code,
           );
           expect(code).toBe('EINVAL');
-          take = () => undefined;
+          resize = () => undefined;
           const into = new Uint8Array(PAGE_SIZE);
           expect(await zswap.loadAsync(0, slot, into)).toBe(true);
           expectBytes(into, pageOf(slot));
-          // Between the call and the answer of an asynchronous store, too.
+          // The same between the call and the answer of an asynchronous store.
           if (mode === 'sync' || exclusiveLoads) continue;
           const later = make(new Uint8Array(PAGE_SIZE));
           const call = zswap.loadAsync(0, slot, later.bytes);
-          later.take();
+          later.resize();
           await rejected({ code: 'EINVAL', op: 'zswap.loadAsync' }, call);
         }
         await end();
@@ -313,9 +314,9 @@ describe.each(Object.entries(TAKINGS))('an array to load into that %s while the 
   });
 });
 
-test('an array to load into that grows meanwhile takes the page', async () => {
+test('an array to load into that grows during the call gets the page', async () => {
   for (const make of Object.values(GROWING)) {
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const { zswap, end } = await create({ store });
     zswap.store(0, 1, pageOf(1));
     expect(zswap.writeback(1)).toBe(1);
@@ -323,12 +324,12 @@ test('an array to load into that grows meanwhile takes the page', async () => {
       (into: Uint8Array) => zswap.load(0, 1, into),
       (into: Uint8Array) => zswap.loadAsync(0, 1, into),
     ]) {
-      const taken = make(new Uint8Array(PAGE_SIZE));
-      const read = NotingStore.prototype.read.bind(store);
-      store.read = (slot, into) => (taken.take(), read(slot, into));
-      expect(await load(taken.bytes)).toBe(true);
-      expectBytes(taken.bytes.slice(0, PAGE_SIZE), pageOf(1));
-      expect(taken.bytes.slice(PAGE_SIZE).every((byte) => byte === 0)).toBe(true);
+      const resized = make(new Uint8Array(PAGE_SIZE));
+      const read = RecordingStore.prototype.read.bind(store);
+      store.read = (slot, into) => (resized.resize(), read(slot, into));
+      expect(await load(resized.bytes)).toBe(true);
+      expectBytes(resized.bytes.slice(0, PAGE_SIZE), pageOf(1));
+      expect(resized.bytes.slice(PAGE_SIZE).every((byte) => byte === 0)).toBe(true);
     }
     await end();
   }

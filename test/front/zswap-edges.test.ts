@@ -4,7 +4,7 @@ import { PAGE_SIZE, Ram, SwapSpace, Zswap, type BackingStore, type Codec } from 
 import { buildOptions, builds, expectBytes } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
 import { quiet } from './clock.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[0] ?? 'release';
 const createRam = (bytes = '1MiB'): Promise<Ram> => Ram.create({ bytes, ...buildOptions(build) });
@@ -43,7 +43,7 @@ describe('an exclusive load whose codec calls back', () => {
     async (where) => {
       const inside: { run?: (() => void) | undefined } = {};
       const chaos = where === 'an asynchronous store' ? new ChaosStore({ mode: 'async' }) : undefined;
-      const store = (chaos ?? new NotingStore()) as BackingStore;
+      const store = (chaos ?? new RecordingStore()) as BackingStore;
       const zswap = await Zswap.create({
         ram: await createRam(),
         store,
@@ -155,7 +155,7 @@ describe('limits', () => {
   );
 
   test('of what is written back the limit is exact, and what fails does not count', async () => {
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const zswap = await Zswap.create({ ram: await createRam(), store, writebackLimit: 3 });
     for (let offset = 0; offset < 8; offset++) zswap.store(0, offset, pageOf(offset));
     store.failure = new Error('not now');
@@ -170,7 +170,7 @@ describe('limits', () => {
   });
 
   test('the oldest page goes first; one that was loaded, or whose write has failed, is passed over as is said', async () => {
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const zswap = await Zswap.create({ ram: await createRam(), store });
     for (let offset = 0; offset < 6; offset++) zswap.store(0, offset, pageOf(offset));
     expect(zswap.writeback(1)).toBe(1); // all lose their second chance, and 0 goes
@@ -187,7 +187,7 @@ describe('limits', () => {
 });
 
 /** Whether a page is in the store: then its load asks that. */
-function isInStore(zswap: Zswap, store: NotingStore, offset: number): boolean {
+function isInStore(zswap: Zswap, store: RecordingStore, offset: number): boolean {
   let asked = false;
   const { read } = store;
   store.read = (slot, into) => ((asked = true), read.call(store, slot, into));
@@ -224,7 +224,7 @@ describe('what happens between two looks', () => {
       if (block[10] === bad[10] && block[20] === bad[20] && block[3] === bad[3]) throw new Error('damaged');
       return decompress.call(codec, block, into);
     };
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const zswap = await Zswap.create({ ram: await createRam(), store, codec, writebackCompressed: false });
     zswap.store(0, 0, bad);
     for (const offset of [1, 2, 3]) zswap.store(0, offset, pageOf(40 + offset, 300).fill(0, 2000));

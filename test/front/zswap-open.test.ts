@@ -1,4 +1,4 @@
-/** Zswap.open: a zswap that lies in a restored RAM goes on as if nothing had been. */
+/** Zswap.open: a zswap in a restored RAM continues without a difference. */
 import { describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -17,12 +17,12 @@ import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, changesNothing, expectBytes, must, noise, rejected } from '../harness.ts';
 import { Trimmer, settingsOf } from './swap-machine.ts';
 import { MAX_NAME, editNote, type Note } from './notes.ts';
-import { NotingStore, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 60;
 
-/** A page of which the trimmer leaves something out. */
+/** A page from which the trimmer leaves something out. */
 function trimmed(seed: number): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
   page.set(noise(100 + ((seed * 37) % 900), seed));
@@ -35,14 +35,14 @@ function page(offset: number): Uint8Array {
 }
 
 /** A store with the same slots. */
-function copyOf(store: NotingStore): NotingStore {
-  const copy = new NotingStore(store.slots);
+function copyOf(store: RecordingStore): RecordingStore {
+  const copy = new RecordingStore(store.slots);
   for (const [slot, bytes] of store.held) copy.held.set(slot, bytes.slice());
   return copy;
 }
 
-/** The same slots, asynchronously. */
-function later(store: NotingStore): BackingStore {
+/** The same slots, with promises. */
+function later(store: RecordingStore): BackingStore {
   return {
     mode: 'async',
     slots: store.slots ?? 1000,
@@ -60,15 +60,18 @@ function restore(image: Uint8Array): Promise<Ram> {
 interface Made {
   ram: Ram;
   zswap: Zswap;
-  store: NotingStore;
+  store: RecordingStore;
   image: Uint8Array;
 }
 
-/** A zswap with a pool of each allocator and pools of two codecs, all but one of which drain; some of its pages are in the store. */
+/**
+ * A zswap with a pool of each allocator and pools of two codecs; all but one are draining. Some of the pages are in the
+ * store.
+ */
 async function make(victims: 'entry' | 'page', current: AllocatorName, codec: Codec): Promise<Made> {
   const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
   ram.zpool('zbud', { name: 'mine' }).malloc(100);
-  const store = new NotingStore(500);
+  const store = new RecordingStore(500);
   const zswap = await Zswap.create({
     ram,
     victims,
@@ -110,7 +113,7 @@ async function expectAll(zswap: Zswap, pages = page): Promise<void> {
   }
 }
 
-/** What is done to both; all that it answers. */
+/** Makes the same calls on any copy. @returns their results */
 function goOn(zswap: Zswap, codec: Codec): unknown[] {
   const seen: unknown[] = [];
   const into = new Uint8Array(PAGE_SIZE);
@@ -144,7 +147,7 @@ function goOn(zswap: Zswap, codec: Codec): unknown[] {
 
 describe.each(ALLOCATORS)('a zswap whose current pool is %s', (allocator) => {
   test.each(['entry', 'page'] as const)(
-    'victims by %s: it is opened as it was, and goes on with equal results',
+    'victims by %s: has the old state after open, and gives the same results as the original',
     async (victims) => {
       const codec = new Trimmer();
       const { ram, zswap, store, image } = await make(victims, allocator, codec);
@@ -179,7 +182,7 @@ describe.each(ALLOCATORS)('a zswap whose current pool is %s', (allocator) => {
 });
 
 describe('a store', () => {
-  test('that is asynchronous is recognised, and pages load from it', async () => {
+  test('that is asynchronous is recognised, and pages can be loaded from it', async () => {
     const { zswap, store, image } = await make('entry', 'zsmalloc', new Trimmer());
     const back = await restore(image);
     const opened = await Zswap.open(back, zswap.name, { store: later(copyOf(store)), codecs: [new Trimmer()] });
@@ -190,7 +193,7 @@ describe('a store', () => {
     await opened.close();
   });
 
-  test('none, another, one of another front end, a smaller or a broken one: EINVAL or EBUSY, nothing changes, and then the right one', async () => {
+  test('that is missing, another one, of another front end, smaller or damaged: EINVAL or EBUSY, nothing changes; then the right one opens', async () => {
     const codecs = [new Trimmer()];
     const { zswap, store, image } = await make('entry', 'zbud', codecs[0] as Codec);
     const another = await make('entry', 'zbud', codecs[0] as Codec);
@@ -212,7 +215,7 @@ describe('a store', () => {
       ).toThrow(/EBUSY/);
     };
     await refused('EINVAL', undefined, /20 pages are in a backing store/);
-    await refused('EINVAL', new NotingStore(500), /is not the one/);
+    await refused('EINVAL', new RecordingStore(500), /is not the one/);
     await refused('EINVAL', copyOf(another.store), /is not the one/);
     await refused('EBUSY', store, /another front end/);
     const small = copyOf(store);
@@ -231,7 +234,7 @@ describe('a store', () => {
     await opened.close();
   });
 
-  test('that never answers is EINVAL after the timeout, and taken until its call has ended', async () => {
+  test('that never answers is EINVAL after the timeout, and belongs to the zswap until its call has ended', async () => {
     const { zswap, store, image } = await make('entry', 'zbud', new Trimmer());
     const back = await restore(image);
     editNote(back, zswap.name, (note) => ({ ...note, timeout: 5 }));
@@ -246,16 +249,16 @@ describe('a store', () => {
     await (await Zswap.open(back, zswap.name, { ...options, store: copyOf(store) })).close();
   });
 
-  test('is not wanted where there was none, and may be left out where no page is in it', async () => {
+  test('is not asked for when there was none, and can be left out when no page is in it', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
-    const [none, unused] = [await Zswap.create({ ram }), await Zswap.create({ ram, store: new NotingStore(10) })];
+    const [none, unused] = [await Zswap.create({ ram }), await Zswap.create({ ram, store: new RecordingStore(10) })];
     for (const zswap of [none, unused])
       for (let offset = 0; offset < 10; offset++) zswap.store(0, offset, pageOf(offset));
     const back = await restore(ram.snapshot());
     expect(back.fronts().map(({ name }) => name)).toEqual([none.name, unused.name]);
     const error = await rejected(
       { code: 'EINVAL', op: 'Zswap.open' },
-      Zswap.open(back, none.name, { store: new NotingStore() }),
+      Zswap.open(back, none.name, { store: new RecordingStore() }),
     );
     expect(error.message).toMatch(/had no backing store/);
     const opened = [await Zswap.open(back, none.name), await Zswap.open(back, unused.name)] as const;
@@ -266,9 +269,9 @@ describe('a store', () => {
     expect(again.fronts()).toEqual([]);
   });
 
-  test('whose write was under way at the image: the page is where it was, and the slot is freed', async () => {
+  test('whose write was under way at the image: the page is in its old place, and the slot is freed', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
-    const slots = new NotingStore(10);
+    const slots = new RecordingStore(10);
     let hangs = true;
     const store: BackingStore = {
       ...later(slots),
@@ -296,7 +299,7 @@ describe('a store', () => {
 });
 
 describe('codecs', () => {
-  test('those of the core and of loadCodec need not be given, others are named', async () => {
+  test('of the core and of loadCodec are found by name; others are named in the error', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const zswap = await Zswap.create({ ram, codec: 'deflate' });
     const mine = { ...trimmer(), name: 'mine' };
@@ -336,7 +339,7 @@ describe('codecs', () => {
     await opened.close();
   });
 
-  test('of one name are taken in their order; of a long name its beginning counts; too many long ones are ENOSPC', async () => {
+  test('with the same name are taken in their order; of a long name only the beginning counts; too many long names are ENOSPC', async () => {
     const ram = await Ram.create({ bytes: '2MiB', ...buildOptions(build) });
     const long = 'é'.repeat(3000);
     const zswap = await Zswap.create({ ram, codec: marking(1, long) });
@@ -398,8 +401,8 @@ function marking(mark: number, name: string): Codec {
   };
 }
 
-describe('who may open what', () => {
-  test('wrong kind, unknown and impossible names, a RAM that is none, what was dropped or closed', async () => {
+describe('arguments of open', () => {
+  test('the wrong kind, bad names, a value that is not a RAM, and front ends that were dropped or closed', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const [zswap, other] = [await Zswap.create({ ram }), await Zswap.create({ ram })];
     await Ramzswap.create({ ram, disksize: PAGE_SIZE });
@@ -453,7 +456,7 @@ describe('who may open what', () => {
     await rejected({ code: 'ECLOSED', op: 'Zswap.open' }, Zswap.open(back, other.name));
   });
 
-  test('two at once: one wins, the other is EBUSY', async () => {
+  test('of two calls at the same time one succeeds, the other is EBUSY', async () => {
     const codecs = [new Trimmer()];
     const { zswap, store, image } = await make('entry', 'zbud', codecs[0] as Codec);
     const back = await restore(image);
@@ -476,7 +479,7 @@ describe('who may open what', () => {
     expect((both[1] as PromiseRejectedResult).reason).toMatchObject({ code: 'EBUSY' });
   });
 
-  test('dropped, closed or opened from within the store or a codec of its own', async () => {
+  test('drop, close or open inside a call of the store or a codec', async () => {
     const { zswap, store, image } = await make('entry', 'zbud', new Trimmer());
     const { name } = zswap;
     const during = async (mode: 'sync' | 'async', act: (back: Ram) => unknown): Promise<string> => {
@@ -522,7 +525,7 @@ describe('who may open what', () => {
     }
   });
 
-  test('not inside an evict callback of its RAM', async () => {
+  test('is refused inside an evict callback of its RAM', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const zswap = await Zswap.create({ ram });
     const mine = ram.zpool('zbud', { name: 'mine' });
@@ -543,7 +546,7 @@ describe('who may open what', () => {
 });
 
 describe('the settings in the RAM', () => {
-  test('follow every change', async () => {
+  test('follow every change of a property', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const zswap = await Zswap.create({
       ram,
@@ -585,7 +588,7 @@ describe('the settings in the RAM', () => {
     await zswap.close();
   });
 
-  test('that make no sense are EIO, and nothing changes', async () => {
+  test('that are damaged are EIO, and nothing changes', async () => {
     const ram = await Ram.create({ bytes: '1MiB', ...buildOptions(build) });
     const zswap = await Zswap.create({ ram, codec: 'deflate' });
     zswap.store(0, 1, pageOf(1));

@@ -1,28 +1,31 @@
-/** Victims by page that several stores write: what a store writes, and what may happen to a victim between two stores. */
+/**
+ * Victims by page that several store calls write: how much one call writes, and changes of the victim between two
+ * calls.
+ */
 import { describe, expect, test } from 'vitest';
 import { ALLOCATORS, PAGE_SIZE, Ram, Zswap, type AllocatorName, type ZswapOptions } from '../../bindings/index.ts';
 import { contentsOf, type FrontIn } from '../../bindings/fronts.ts';
 import { rams } from '../../bindings/ram.ts';
 import { buildOptions, builds, expectBytes } from '../harness.ts';
-import { NotingStore, codeOf, pageOf } from './pages.ts';
+import { RecordingStore, codeOf, pageOf } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
-/** The most entries that a store writes to pay what it owes. */
+/** The most entries that one store call writes in order to lower the level of the pool. */
 const OWED_MOST = 16;
-/** Entries that a store writes of a victim, though it owes fewer. */
+/** The number of entries of a victim that one store call writes, even when fewer would do. */
 const STEP = 8;
 
 interface Made {
   zswap: Zswap;
-  store: NotingStore;
-  /** Stores one more page; how many entries that wrote. */
+  store: RecordingStore;
+  /** Stores one more page. @returns the number of entries that this wrote */
   next: () => number;
   /** Pages stored so far: 0 … stored - 1, all of type 0. */
   stored: () => number;
 }
 
 async function make(options: ZswapOptions = {}): Promise<Made> {
-  const store = new NotingStore();
+  const store = new RecordingStore();
   const zswap = await Zswap.create({
     ...(options.ram === undefined ? { bytes: '2MiB', ...buildOptions(build) } : {}),
     victims: 'page',
@@ -41,16 +44,16 @@ async function make(options: ZswapOptions = {}): Promise<Made> {
   return { zswap, store, next, stored: () => stored };
 }
 
-/** Victims that are kept in the RAM of a zswap. */
-function kept(ram: Ram): number {
+/** The number of kept victims in the RAM of a zswap. */
+function keptVictims(ram: Ram): number {
   return rams.core('test', ram).exports.zswapVictims();
 }
 
 /** Stores pages until a victim is kept. */
-async function keeping(options: ZswapOptions = {}): Promise<Made> {
+async function withKeptVictim(options: ZswapOptions = {}): Promise<Made> {
   const made = await make(options);
-  for (let n = 0; n < 20_000 && kept(made.zswap.ram) === 0; n++) made.next();
-  expect(kept(made.zswap.ram)).toBe(1);
+  for (let n = 0; n < 20_000 && keptVictims(made.zswap.ram) === 0; n++) made.next();
+  expect(keptVictims(made.zswap.ram)).toBe(1);
   return made;
 }
 
@@ -63,7 +66,7 @@ function expectAll({ zswap, stored }: Made, from = 0): void {
 }
 
 describe.each(ALLOCATORS)('%s', (allocator: AllocatorName) => {
-  test.each(['entry', 'page'] as const)('victims by %s: no store writes more than its bound', async (victims) => {
+  test.each(['entry', 'page'] as const)('victims by %s: no store call writes more than its bound', async (victims) => {
     const made = await make({ allocator, victims });
     const { zswap, store, next } = made;
     while (store.written.length === 0) next();
@@ -79,7 +82,7 @@ describe.each(ALLOCATORS)('%s', (allocator: AllocatorName) => {
     await zswap.close();
   });
 
-  test('whoever drops every page has all frames back', async () => {
+  test('all frames come back when every page is dropped', async () => {
     const made = await make({ allocator });
     const before = made.zswap.stats().frames;
     while (made.store.written.length === 0) made.next();
@@ -89,21 +92,21 @@ describe.each(ALLOCATORS)('%s', (allocator: AllocatorName) => {
     }
     made.zswap.invalidateArea(0);
     made.zswap.check();
-    expect(kept(made.zswap.ram)).toBe(0);
+    expect(keptVictims(made.zswap.ram)).toBe(0);
     expect(made.zswap.stats()).toMatchObject({ storedPages: 0, backingPages: 0 });
     expect(made.zswap.stats().frames).toBeLessThanOrEqual(before + 2);
     await made.zswap.close();
   });
 });
 
-describe('a victim that is kept', () => {
-  test('is written by the stores that follow, to its end, also where they owe nothing', async () => {
-    const made = await keeping();
+describe('a victim that is kept between two store calls', () => {
+  test('is written to its end by later store calls, even when the level needs no writeback', async () => {
+    const made = await withKeptVictim();
     const { zswap, next } = made;
     zswap.acceptThresholdPercent = 100;
     zswap.maxPoolPercent = 100;
     const written: number[] = [];
-    while (kept(zswap.ram) !== 0) written.push(next());
+    while (keptVictims(zswap.ram) !== 0) written.push(next());
     expect(written.slice(0, -1).every((entries) => entries === STEP)).toBe(true);
     expect(next()).toBe(0);
     zswap.check();
@@ -111,70 +114,70 @@ describe('a victim that is kept', () => {
     await zswap.close();
   });
 
-  test('is what writeback and shrink take first, and they keep none', async () => {
+  test('is taken first by writeback and shrink, which keep none', async () => {
     for (const call of [(zswap: Zswap) => zswap.writeback(1), (zswap: Zswap) => zswap.shrink(1)]) {
-      const made = await keeping();
+      const made = await withKeptVictim();
       expect(call(made.zswap)).toBeGreaterThan(0);
-      expect(kept(made.zswap.ram)).toBe(0);
+      expect(keptVictims(made.zswap.ram)).toBe(0);
       made.zswap.check();
       expectAll(made);
       await made.zswap.close();
     }
   });
 
-  test('loses pages that are replaced, dropped or loaded to go, and then its frames', async () => {
+  test('loses the pages that are replaced, dropped or loaded exclusively, and then its frames', async () => {
     for (const lose of [
       (zswap: Zswap, offset: number) => zswap.invalidatePage(0, offset),
       (zswap: Zswap, offset: number) => zswap.load(0, offset, new Uint8Array(PAGE_SIZE)),
     ]) {
-      const made = await keeping({ exclusiveLoads: true });
+      const made = await withKeptVictim({ exclusiveLoads: true });
       const { zswap, stored } = made;
       const before = zswap.stats().frames;
-      for (let offset = 0; offset < stored() && kept(zswap.ram) !== 0; offset++) {
+      for (let offset = 0; offset < stored() && keptVictims(zswap.ram) !== 0; offset++) {
         lose(zswap, offset);
         if (offset % 16 === 0) zswap.check();
       }
-      expect(kept(zswap.ram)).toBe(0);
+      expect(keptVictims(zswap.ram)).toBe(0);
       expect(zswap.stats().frames).toBeLessThan(before);
       zswap.check();
       await zswap.close();
     }
-    const made = await keeping();
+    const made = await withKeptVictim();
     made.zswap.writebackLimit = 0;
     for (let offset = 0; offset < 400; offset++) made.zswap.store(0, offset, pageOf(offset));
-    expect(kept(made.zswap.ram)).toBe(0);
+    expect(keptVictims(made.zswap.ram)).toBe(0);
     made.zswap.check();
     await made.zswap.close();
   });
 
-  test('is given up when nothing may be written back any more, and when the store fails', async () => {
-    const made = await keeping();
+  test('is given up when the writeback limit is 0, and when the store fails', async () => {
+    const made = await withKeptVictim();
     made.zswap.writebackLimit = 0;
     expect(made.next()).toBe(0);
-    expect(kept(made.zswap.ram)).toBe(0);
+    expect(keptVictims(made.zswap.ram)).toBe(0);
     made.zswap.check();
     await made.zswap.close();
-    const failing = await keeping();
+    const failing = await withKeptVictim();
     failing.store.failure = new Error('no');
     failing.next();
-    expect(kept(failing.zswap.ram)).toBe(0);
+    expect(keptVictims(failing.zswap.ram)).toBe(0);
     expect(failing.zswap.stats().writebackFail).toBe(1);
     failing.zswap.check();
     expectAll(failing);
     await failing.zswap.close();
   });
 
-  test('goes on in the old pool after another allocator was set, and the old pool goes', async () => {
-    const { zswap, next } = await keeping();
+  test('is written on in the old pool after another allocator was set, and the old pool is destroyed', async () => {
+    const { zswap, next } = await withKeptVictim();
     zswap.allocator = 'zbud';
     zswap.check();
     next();
     zswap.writeback(0xffffffff);
     zswap.check();
-    expect(kept(zswap.ram)).toBe(0);
+    expect(keptVictims(zswap.ram)).toBe(0);
     expect(zswap.stats().pools).toBe(1);
     await zswap.close();
-    const dropped = await keeping();
+    const dropped = await withKeptVictim();
     dropped.zswap.allocator = 'zbud';
     dropped.zswap.invalidateArea(0);
     expect(dropped.zswap.stats().pools).toBe(1);
@@ -182,22 +185,22 @@ describe('a victim that is kept', () => {
     await dropped.zswap.close();
   });
 
-  test('is in an image, and a zswap that is opened goes on as the first would have', async () => {
-    const made = await keeping();
+  test('is part of an image, and an opened zswap behaves as the original', async () => {
+    const made = await withKeptVictim();
     const { zswap, store, stored } = made;
     const image = zswap.ram.snapshot();
     const ram = await Ram.restore(image, buildOptions(build));
     ram.check();
-    expect(kept(ram)).toBe(1);
+    expect(keptVictims(ram)).toBe(1);
     expectBytes(ram.snapshot(), image, 'image');
-    const copy = new NotingStore();
+    const copy = new RecordingStore();
     for (const [slot, bytes] of store.held) copy.held.set(slot, bytes.slice());
     const other = await Zswap.open(ram, zswap.name, { store: copy });
     for (let n = 0; n < 200; n++) {
       const offset = stored();
       const before = copy.written.length;
       other.store(0, offset, pageOf(offset));
-      expect([made.next(), kept(zswap.ram)]).toEqual([copy.written.length - before, kept(ram)]);
+      expect([made.next(), keptVictims(zswap.ram)]).toEqual([copy.written.length - before, keptVictims(ram)]);
     }
     expectBytes(ram.snapshot(), zswap.ram.snapshot(), 'image');
     other.check();
@@ -206,8 +209,8 @@ describe('a victim that is kept', () => {
     await zswap.close();
   });
 
-  test('does not hold up whoever drops a zswap that nobody opens', async () => {
-    const { zswap } = await keeping();
+  test('does not prevent dropFront of a zswap that was not opened', async () => {
+    const { zswap } = await withKeptVictim();
     const ram = await Ram.restore(zswap.ram.snapshot(), buildOptions(build));
     ram.dropFront(zswap.name);
     ram.check();
@@ -215,16 +218,16 @@ describe('a victim that is kept', () => {
     await zswap.close();
   });
 
-  test('does not hold up close in a RAM of the caller', async () => {
+  test('does not prevent close in a RAM of the caller', async () => {
     const ram = await Ram.create({ bytes: '2MiB', ...buildOptions(build) });
-    const { zswap } = await keeping({ ram });
+    const { zswap } = await withKeptVictim({ ram });
     await zswap.close();
     ram.check();
     expect(ram.stats().usedFrames).toBe(0);
   });
 
-  test('is believed only where the pool has it', async () => {
-    const { zswap } = await keeping();
+  test('is EUCLEAN when it is not a victim of the pool', async () => {
+    const { zswap } = await withKeptVictim();
     const core = rams.core('test', zswap.ram);
     const { exports } = core;
     const [{ address }] = contentsOf(core).fronts as [FrontIn];

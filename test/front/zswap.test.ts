@@ -1,4 +1,4 @@
-/** Zswap: what it does, one thing at a time. The whole at random: swap-random.test.ts. */
+/** Zswap, one feature at a time. swap-random.test.ts tests all of them together. */
 import { describe, expect, test, vi } from 'vitest';
 import { FRONT_KINDS_FROM, IDENTITY_KIND } from '../../assembly/abi.ts';
 import {
@@ -16,7 +16,7 @@ import {
 import { zpools } from '../../bindings/zpool.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
 import { crc32c, notices, rawOf } from '../raw.ts';
-import { NotingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
 
 const VICTIMS = ['entry', 'page'] as const;
 const build = builds[builds.length - 1] ?? 'release';
@@ -35,7 +35,7 @@ function expectPage(zswap: Zswap, offset: number, page: Uint8Array, type = 0): v
   expectBytes(loaded(zswap, type, offset) as Uint8Array, page, `page ${type}:${offset}`);
 }
 
-/** Fills it with compressible pages 0 … until one is refused or went to the store; how many were accepted. */
+/** Stores compressible pages 0 … until one is refused or went to the store. @returns how many were accepted */
 function fill(zswap: Zswap, most = 20_000): number {
   for (let offset = 0; offset < most; offset++) {
     if (!zswap.store(0, offset, pageOf(offset)) || zswap.stats().writtenBackPages !== 0) return offset;
@@ -50,9 +50,9 @@ function objects(zswap: Zswap): number {
 
 describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
   describe.each(VICTIMS)('victims by %s', (victims) => {
-    test('pages of every kind come back, from the pool and from the store', async () => {
+    test('pages of every kind can be loaded, from the pool and from the store', async () => {
       for (const codec of ['lz4', 'lz4hc', 'lz4js', 'deflate'] as const) {
-        const store = new NotingStore();
+        const store = new RecordingStore();
         const zswap = await create({ allocator, victims, codec, store });
         const pages = new Map<string, Uint8Array>();
         for (let n = 0; n < 60; n++) {
@@ -93,7 +93,7 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
       }
     });
 
-    test('without a store, refuses beyond the limit until the accept threshold', async () => {
+    test('without a store, pages are refused from the limit down to the accept threshold', async () => {
       const zswap = await create({ allocator, victims, maxPoolPercent: 50, acceptThresholdPercent: 80 });
       const count = fill(zswap);
       const limit = Math.floor(zswap.ram.totalFrames / 2);
@@ -112,8 +112,8 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
       await zswap.close();
     });
 
-    test('with a store, each store writes back a little, and the limit is not reached', async () => {
-      const store = new NotingStore();
+    test('with a store, each store call writes back a little, and the limit is not reached', async () => {
+      const store = new RecordingStore();
       const zswap = await create({
         allocator,
         victims,
@@ -144,8 +144,8 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
       await zswap.close();
     });
 
-    test('with a store, a limit that was reached is left by and by, down to the accept threshold, also after a restore', async () => {
-      const store = new NotingStore();
+    test('with a store, a pool at the limit shrinks gradually to the accept threshold, also after a restore', async () => {
+      const store = new RecordingStore();
       const zswap = await create({
         allocator,
         victims,
@@ -170,8 +170,8 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
       await zswap.close();
     });
 
-    test('a full RAM is a limit like any other', async () => {
-      const store = new NotingStore();
+    test('a full RAM acts as a limit', async () => {
+      const store = new RecordingStore();
       const zswap = await create({ allocator, victims, store, bytes: '1MiB' });
       for (let offset = 0; offset < 1500; offset++) {
         expect(zswap.store(0, offset, pageOf(offset)), `page ${offset}`).toBe(true);
@@ -181,7 +181,7 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
       await zswap.close();
     });
 
-    test('a frame that fails at any step refuses the page, and an older copy is gone', async () => {
+    test('a frame request that fails at any step refuses the page, and the older page is dropped', async () => {
       for (const page of [pageOf(7), rawPage(7), filledPage(7)]) {
         const zswap = await create({ allocator, victims, incompressible: 'keep' });
         for (let after = 0; ; after++) {
@@ -206,8 +206,8 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
       }
     });
 
-    test('writing back needs no frame', async () => {
-      const store = new NotingStore();
+    test('writeback takes no frame', async () => {
+      const store = new RecordingStore();
       const zswap = await create({ allocator, victims, store });
       for (let offset = 0; offset < 100; offset++) zswap.store(0, offset, pageOf(offset));
       zswap.ram.failFrames(0);
@@ -219,7 +219,7 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
     });
 
     test('a store that fails changes nothing', async () => {
-      const store = new NotingStore();
+      const store = new RecordingStore();
       const zswap = await create({ allocator, victims, store });
       for (let offset = 0; offset < 20; offset++) zswap.store(0, offset, pageOf(offset));
       store.failure = new Error('no medium');
@@ -235,8 +235,8 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
       await zswap.close();
     });
 
-    test('shrink gives back the frames asked for', async () => {
-      const zswap = await create({ allocator, victims, store: new NotingStore() });
+    test('shrink gives back the wanted number of frames', async () => {
+      const zswap = await create({ allocator, victims, store: new RecordingStore() });
       for (let offset = 0; offset < 600; offset++) zswap.store(0, offset, pageOf(offset));
       const before = zswap.stats().frames;
       const freed = zswap.shrink(20);
@@ -250,7 +250,7 @@ describe.each(ALLOCATORS)('zswap on %s', (allocator) => {
 });
 
 describe('zswap', () => {
-  test('a page that is refused is not there, and neither is an older one', async () => {
+  test('a page that is refused is not stored, and the older page is dropped', async () => {
     const zswap = await create();
     const refusals: [string, () => void, Uint8Array][] = [
       ['disabled', () => (zswap.enabled = false), pageOf(2)],
@@ -270,8 +270,8 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('disabled, it gives out what it has', async () => {
-    const zswap = await create({ store: new NotingStore() });
+  test('while disabled, stored pages can still be loaded', async () => {
+    const zswap = await create({ store: new RecordingStore() });
     zswap.store(0, 1, pageOf(1));
     zswap.store(0, 2, pageOf(2));
     zswap.enabled = false;
@@ -281,8 +281,8 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('exclusive loads take the page out, wherever it was', async () => {
-    const store = new NotingStore();
+  test('an exclusive load removes the page, from the pool or the store', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ store, exclusiveLoads: true });
     const pages = [pageOf(0), filledPage(1), rawPage(2), pageOf(3)];
     pages.forEach((page, offset) => zswap.store(0, offset, page));
@@ -298,7 +298,7 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('same-filled pages take no memory of the pool, or are pages like others', async () => {
+  test('same-filled pages take no memory of the pool, or are stored like others when sameFilled is off', async () => {
     const zswap = await create();
     zswap.store(0, 1, filledPage(0xdeadbeef));
     expect(zswap.stats()).toMatchObject({ sameFilledPages: 1, storedPages: 1, poolTotalSize: 0 });
@@ -311,7 +311,7 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('a second store counts as a duplicate and wins', async () => {
+  test('a second store of a key counts as a duplicate and replaces the page', async () => {
     const zswap = await create();
     zswap.store(0, 1, pageOf(1));
     zswap.store(0, 1, pageOf(2));
@@ -320,8 +320,8 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('an area goes as a whole', async () => {
-    const store = new NotingStore();
+  test('invalidateArea drops a whole area', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ store });
     for (let offset = 0; offset < 2000; offset++) zswap.store(offset % 2, offset * 7919, pageOf(offset, 40));
     zswap.writeback(500);
@@ -337,8 +337,8 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('the least recently used goes first, and what was used since has a second chance', async () => {
-    const store = new NotingStore();
+  test('the least recently used entry is written back first; an entry that was used since has a second chance', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ store, writebackCompressed: false });
     const pages = [0, 1, 2, 3, 4].map((offset) => pageOf(offset));
     pages.forEach((page, offset) => zswap.store(0, offset, page));
@@ -357,8 +357,8 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('an entry whose write failed is the next to be written', async () => {
-    const store = new NotingStore();
+  test('an entry whose write failed is written back next', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ store, writebackCompressed: false });
     for (let offset = 0; offset < 5; offset++) zswap.store(0, offset, pageOf(offset));
     store.failure = new Error('once');
@@ -370,8 +370,8 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('the budget of writeback', async () => {
-    const zswap = await create({ store: new NotingStore(), writebackLimit: 3 });
+  test('writebackLimit counts down with each page written back', async () => {
+    const zswap = await create({ store: new RecordingStore(), writebackLimit: 3 });
     for (let offset = 0; offset < 10; offset++) zswap.store(0, offset, pageOf(offset));
     expect(zswap.writeback(2)).toBe(2);
     expect(zswap.writebackLimit).toBe(1);
@@ -382,9 +382,9 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('a slot is a header and the block as it is, or the page', async () => {
+  test('a slot has a header and the block, or the page', async () => {
     for (const writebackCompressed of [true, false]) {
-      const store = new NotingStore();
+      const store = new RecordingStore();
       const zswap = await create({ store, writebackCompressed });
       zswap.store(0, 77, pageOf(5));
       zswap.store(0, 78, pageOf(6));
@@ -409,8 +409,8 @@ describe('zswap', () => {
     }
   });
 
-  test('a slot with one changed bit, a short one, an old one or none is EIO once, then the page is gone', async () => {
-    const store = new NotingStore();
+  test('a slot with one changed bit, a short, an old or an empty slot is EIO once, then the page is gone', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ store });
     const damages: ((bytes: Uint8Array) => Uint8Array)[] = [
       ...Array.from({ length: 40 }, (_, at) => (bytes: Uint8Array) => bytes.with(at, (bytes[at] as number) ^ 1)),
@@ -448,8 +448,8 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('a store that cannot be read loses nothing', async () => {
-    const store = new NotingStore();
+  test('a store whose reads fail loses no page', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ store });
     zswap.store(0, 5, pageOf(5));
     zswap.writeback(1);
@@ -462,8 +462,8 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('a store that keeps the buffer it was to read into has failed, and loses nothing', async () => {
-    const store = new NotingStore();
+  test('a store that detaches the buffer of a read has failed, and no page is lost', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ store });
     zswap.store(0, 1, pageOf(1));
     zswap.writeback(1);
@@ -479,9 +479,9 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('another allocator or codec starts a pool, and the old one drains', async () => {
+  test('setting another allocator or codec starts a pool, and the old one drains', async () => {
     const deflate = await loadCodec('deflate');
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const zswap = await create({ store, zpool: { chainSize: 4 } });
     const changes: (() => void)[] = [
       () => (zswap.allocator = 'zbud'),
@@ -514,7 +514,7 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('a codec that fails refuses the page or the load, and nothing more', async () => {
+  test('a codec that fails refuses the page or the load, and has no other effect', async () => {
     let mode: 'well' | 'throws' | 'nonsense' | 'much' | 'promise' = 'well';
     const lz4js = await loadCodec('lz4js');
     const codec: Codec = {
@@ -529,7 +529,7 @@ describe('zswap', () => {
       if (mode === 'promise') return Promise.resolve(3) as never;
       return well();
     };
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const zswap = await create({ codec, store });
     let failed = 0;
     for (const bad of ['throws', 'nonsense', 'much', 'promise'] as const) {
@@ -549,13 +549,13 @@ describe('zswap', () => {
       zswap.check();
     }
     mode = 'throws';
-    expect(zswap.writeback(1)).toBe(1); // the block goes as it is
+    expect(zswap.writeback(1)).toBe(1); // the block is written without being decompressed
     mode = 'well';
     expectPage(zswap, 1, pageOf(1));
     await zswap.close();
   });
 
-  test('a codec or a store that calls back finds all in order', async () => {
+  test('a codec or store that calls back sees a consistent state', async () => {
     const lz4js = await loadCodec('lz4js');
     let nested = 0;
     const codec: Codec = {
@@ -569,7 +569,7 @@ describe('zswap', () => {
         return lz4js.decompress(src, dst);
       },
     };
-    const store = new NotingStore();
+    const store = new RecordingStore();
     const zswap: Zswap = await create({ codec, store });
     expect(zswap.store(0, 1, pageOf(1))).toBe(true);
     expectPage(zswap, 1, pageOf(1));
@@ -592,12 +592,12 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('a RAM may be shared, and gets every frame back', async () => {
+  test('a RAM can be shared, and gets every frame back', async () => {
     const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
     const mine = ram.zpool('zbud');
     const handle = mine.malloc(100);
     const before = ram.freeFrames;
-    const store = new NotingStore();
+    const store = new RecordingStore();
     for (const victims of VICTIMS) {
       const zswap = await create({ ram, store, victims });
       const other = await create({ ram });
@@ -625,10 +625,10 @@ describe('zswap', () => {
     expect(mine.size(handle)).toBe(100);
   });
 
-  test('its pools are its own, also after a restore, until it is dropped', async () => {
+  test('other code cannot use its pools, also after a restore, until it is dropped', async () => {
     const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
     const free = ram.freeFrames;
-    const zswap = await create({ ram, store: new NotingStore() });
+    const zswap = await create({ ram, store: new RecordingStore() });
     for (let offset = 0; offset < 50; offset++) zswap.store(0, offset, pageOf(offset));
     zswap.writeback(10);
     expect(codeOf(() => ram.pools()[0]?.destroy())).toBe('EBUSY');
@@ -650,8 +650,8 @@ describe('zswap', () => {
     expect(ram.freeFrames).toBe(free);
   });
 
-  test('a limit that was lowered by much is reached in steps, and pages are refused meanwhile', async () => {
-    const store = new NotingStore();
+  test('a limit that was lowered by much is reached in steps; pages are refused meanwhile', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ bytes: '24MiB', store, acceptThresholdPercent: 50, allocator: 'zbud' });
     let offset = 0;
     while (store.held.size === 0) expect(zswap.store(0, offset, pageOf(offset++, 1800))).toBe(true);
@@ -667,19 +667,19 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('a RAM without frames for it is ENOMEM, and loses none', async () => {
+  test('create in a RAM without enough frames is ENOMEM, and takes none', async () => {
     const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
     const before = ram.freeFrames;
     for (let after = 0; after < 5; after++) {
       ram.failFrames(after);
-      await expect(Zswap.create({ ram, store: new NotingStore() })).rejects.toMatchObject({ code: 'ENOMEM' });
+      await expect(Zswap.create({ ram, store: new RecordingStore() })).rejects.toMatchObject({ code: 'ENOMEM' });
       ram.failFrames(null);
       expect(ram.freeFrames).toBe(before);
       ram.check();
     }
   });
 
-  test('arguments', async () => {
+  test('bad arguments are EINVAL', async () => {
     const bad: Record<string, unknown>[] = [
       { allocator: 'slab' },
       { codec: 'lzo' },
@@ -738,7 +738,7 @@ describe('zswap', () => {
     await dense.close();
   });
 
-  test('options are what they were when create was called', async () => {
+  test('options are copied when create is called', async () => {
     const options: Record<string, unknown> = {
       bytes: '1MiB',
       ...buildOptions(build),
@@ -758,8 +758,8 @@ describe('zswap', () => {
     }
   });
 
-  test('compaction in vain is not tried again before something has changed', async () => {
-    const store = new NotingStore();
+  test('a compaction without effect is not tried again before something has changed', async () => {
+    const store = new RecordingStore();
     const zswap = await create({ allocator: 'xcfmalloc', bytes: '1MiB', store });
     store.failure = new Error('broken');
     for (let offset = 0; zswap.store(0, offset, pageOf(offset)); offset++);
@@ -777,9 +777,9 @@ describe('zswap', () => {
     await zswap.close();
   });
 
-  test('check() notices a word that is not as it was', async () => {
+  test('check() notices a changed word', async () => {
     for (const victims of VICTIMS) {
-      const zswap = await create({ bytes: '1MiB', store: new NotingStore(), victims });
+      const zswap = await create({ bytes: '1MiB', store: new RecordingStore(), victims });
       for (let offset = 0; offset < 12; offset++)
         zswap.store(
           0,
@@ -803,7 +803,7 @@ describe('zswap', () => {
   });
 });
 
-/** Address of the one front end in a RAM: the pool of a kind beyond the allocators. */
+/** Address of the only front end in a RAM: the pool with a kind beyond the allocators. */
 function frontAddress(next: (pool: number) => number, identity: (pool: number, word: number) => number): number {
   let pool = next(0) >>> 0;
   while (pool !== 0 && identity(pool, IDENTITY_KIND) < FRONT_KINDS_FROM) pool = next(pool) >>> 0;
@@ -811,7 +811,7 @@ function frontAddress(next: (pool: number) => number, identity: (pool: number, w
 }
 
 describe('swap space', () => {
-  test('what zswap refuses goes to the store', async () => {
+  test('pages that zswap refuses go to the store', async () => {
     const store = new MemoryStore();
     const swap = await SwapSpace.create({ bytes: '1MiB', store, incompressible: 'refuse', ...buildOptions(build) });
     swap.pageOut(3, rawPage(3));
@@ -830,7 +830,7 @@ describe('swap space', () => {
     await swap.close();
   });
 
-  test('a page that fits nowhere is ENOSPC, and the slot is empty', async () => {
+  test('a page for which there is no room anywhere is ENOSPC, and the slot is empty', async () => {
     const swap = await SwapSpace.create({
       bytes: '1MiB',
       store: new MemoryStore({ slots: 2 }),
@@ -849,7 +849,7 @@ describe('swap space', () => {
     await swap.close();
   });
 
-  test('without a store it has one of its own', async () => {
+  test('without a store it makes one in memory', async () => {
     const swap = await SwapSpace.create({ bytes: '1MiB', ...buildOptions(build) });
     for (let slot = 0; slot < 2000; slot++) swap.pageOut(slot, pageOf(slot));
     const into = new Uint8Array(PAGE_SIZE);

@@ -1,4 +1,4 @@
-/** Codecs and stores of bad will: they do their work, and call back, throw, detach, keep what they were given, or lie. */
+/** Hostile codecs and stores: they do their work, and call back, throw, detach buffers, keep arrays, or lie. */
 import { CompcacheError, SLOT_BYTES, type BackingStore, type Codec } from '../../bindings/index.ts';
 import type { KeyvLike } from '../../bindings/backing/keyv.ts';
 import type { OpfsStoreOptions } from '../../bindings/backing/opfs.ts';
@@ -6,7 +6,7 @@ import { TestMedium } from '../backing/medium.ts';
 import { detach } from './buffers.ts';
 import { answer, callback, oddNumber, oddString, proxy, type Scene } from './values.ts';
 
-/** Leaves the zeros at the end away. */
+/** Leaves out the zeros at the end. */
 function trim(src: Uint8Array, dst: Uint8Array): number {
   let used = src.length;
   while (used > 0 && src[used - 1] === 0) used--;
@@ -22,7 +22,7 @@ function untrim(src: Uint8Array, dst: Uint8Array): number {
   return dst.length;
 }
 
-/** @param lies whether it may give other bytes than those it was given */
+/** @param lies true when it may give wrong bytes */
 export function hostileCodec(scene: Scene, lies: boolean): Codec {
   const work =
     (right: Codec['compress']) =>
@@ -56,7 +56,7 @@ export function hostileCodec(scene: Scene, lies: boolean): Codec {
   }
 }
 
-/** What is no codec. */
+/** A value that is not a codec. */
 export function oddCodec(scene: Scene): Codec {
   const { dice } = scene;
   const name = 'odd';
@@ -79,7 +79,7 @@ export function oddCodec(scene: Scene): Codec {
   ]) as Codec;
 }
 
-/** Now, later, or never by itself. */
+/** A promise that settles now, later, or only at the end of the episode. */
 function promised(scene: Scene, call: () => unknown): unknown {
   const { dice } = scene;
   switch (dice.below(6)) {
@@ -167,7 +167,7 @@ export function oddStore(scene: Scene): BackingStore {
   ]) as BackingStore;
 }
 
-/** A Map, an adapter or an instance of Keyv that does what a Map does, or something else. */
+/** A Map, a Keyv adapter or a Keyv instance that works, or misbehaves. */
 export function hostileKeyv(scene: Scene): KeyvLike {
   const { dice } = scene;
   const map = new Map<string, unknown>();
@@ -208,7 +208,7 @@ export function hostileKeyv(scene: Scene): KeyvLike {
   }
 }
 
-/** The handle of a file that lies in memory. */
+/** A file handle of a file in memory. */
 export function hostileHandle(scene: Scene): NonNullable<OpfsStoreOptions['handle']> {
   const { dice } = scene;
   const medium = new TestMedium();
@@ -241,7 +241,7 @@ export function hostileHandle(scene: Scene): NonNullable<OpfsStoreOptions['handl
   ]) as never;
 }
 
-/** Whether a fault is one of the package's. Nothing of it is asked that a proxy could answer. */
+/** Whether an error is a CompcacheError. It reads no property that a proxy could answer. */
 export function isOurs(fault: unknown): fault is CompcacheError {
   return CompcacheError.made(fault);
 }

@@ -1,7 +1,7 @@
-/** Byte arrays of callers of bad will: with the right bytes in them, or of another kind altogether. */
+/** Hostile byte arrays of callers: with the right bytes in unusual arrays, or not byte arrays at all. */
 import { oddNumber, proxy, type Scene } from './values.ts';
 
-/** Engines that have not got them make plain buffers. */
+/** Engines without resizable buffers make plain ones. */
 interface Growing extends ArrayBuffer {
   resize?(bytes: number): void;
   readonly resizable?: boolean;
@@ -12,7 +12,7 @@ const newBuffer = ArrayBuffer as unknown as new (bytes: number, options?: { maxB
 const newShared = (): (new (bytes: number, options?: { maxByteLength: number }) => SharedArrayBuffer) | undefined =>
   typeof SharedArrayBuffer === 'undefined' ? undefined : (SharedArrayBuffer as never);
 
-/** Detaches a buffer, where that can be done. */
+/** Detaches a buffer where this is possible. */
 export function detach(buffer: ArrayBuffer): void {
   try {
     structuredClone(buffer, { transfer: [buffer] });
@@ -21,7 +21,7 @@ export function detach(buffer: ArrayBuffer): void {
   }
 }
 
-/** Makes a noted buffer shorter, longer, or nothing. */
+/** Makes a recorded buffer shorter or longer, or detaches it. */
 export function change(scene: Scene, buffer: Growing): void {
   const { dice } = scene;
   if (buffer.resizable !== true || dice.once(6)) {
@@ -32,7 +32,7 @@ export function change(scene: Scene, buffer: Growing): void {
   if (most > 0) buffer.resize?.(dice.of([0, 1, most >> 1, most, dice.below(most + 1)]));
 }
 
-/** Properties that say something else than the array is. */
+/** An array whose properties lie about it. */
 function lying(scene: Scene, bytes: Uint8Array): Uint8Array {
   const { dice } = scene;
   const memory = (): Uint8Array => new Uint8Array(dice.of([0, 1, 4096, 65536]));
@@ -90,7 +90,7 @@ function subclass(scene: Scene, right: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Right bytes in a buffer of their own, whose length may follow the buffer's. */
+/** The right bytes in a buffer of their own; the length of the array may follow the buffer. */
 function inBuffer(scene: Scene, right: Uint8Array, buffer: Growing | SharedArrayBuffer): Uint8Array {
   const at = scene.dice.of([0, 0, 512]);
   const fits = at + right.length <= buffer.byteLength;
@@ -100,7 +100,7 @@ function inBuffer(scene: Scene, right: Uint8Array, buffer: Growing | SharedArray
   return bytes;
 }
 
-/** What has no bytes, or not as many. */
+/** A value without bytes, or with another number of bytes. */
 function odd(scene: Scene, right: Uint8Array): unknown {
   const { dice } = scene;
   switch (dice.below(14)) {
@@ -142,7 +142,7 @@ function odd(scene: Scene, right: Uint8Array): unknown {
   }
 }
 
-/** The right bytes, in whatever they may lie in; now and then something else. */
+/** The right bytes in any kind of array; sometimes something else. */
 export function hostileBytes(scene: Scene, right: Uint8Array): Uint8Array {
   const { dice } = scene;
   const { length } = right;

@@ -1,6 +1,6 @@
 /**
- * Bytes that say whose they are and where they belong. At one place of one owner there is only one byte, so whatever mixture
- * of writes has gone through, what is read is that byte or zero; anything else belongs to another page.
+ * Bytes that identify their owner and place. At one place of one owner only one byte value is possible: whatever the
+ * mixture of writes, a read gives this byte or zero; any other byte belongs to another page.
  */
 import { PAGE_SIZE } from '../../bindings/index.ts';
 
@@ -12,7 +12,7 @@ function mix(a: number, b: number): number {
 const known = new Map<number, Uint8Array>();
 const KNOWN = 2 ** 12;
 
-/** The page of a number: one of equal words, one of noise, or one with more or less noise at its beginning. Not to be changed. */
+/** The page with a number: equal words, noise, or some noise at its beginning. Callers must not change it. */
 export function pageAt(owner: number, number: number): Uint8Array {
   const key = owner + number * 2 ** 12;
   let page = known.get(key);

@@ -1,4 +1,4 @@
-/** The generator knows every method, accessor and option that there is. */
+/** The generator has every method, accessor and option of the public API. */
 import { describe, expect, test } from 'vitest';
 import * as everything from '../../bindings/index.ts';
 import {
@@ -29,26 +29,26 @@ import { keyvMakers, memoryMakers, opfsMakers } from './tables/stores.ts';
 
 const TYPES = { Ram, Zpool, PageTable, Zswap, SwapSpace, Ramzswap, MemoryStore, KeyvStore, OpfsStore };
 
-describe('the generator of hostile calls', () => {
-  test.each(Object.entries(TYPES))('has every method and accessor of %s', (type, constructor) => {
+describe('the generator of hostile calls has', () => {
+  test.each(Object.entries(TYPES))('every method and accessor of %s', (type, constructor) => {
     expect(known(CLASSES, type)).toEqual(callable(type, constructor));
   });
 
-  test('has those of codecs, and loadCodec', () => {
+  test('the methods of codecs, and loadCodec', () => {
     const codec = Ram.createSync({ bytes: '256KiB' }).codec('lz4');
     expect(known(CLASSES, 'Codec').filter((name) => name !== 'Codec.loadCodec')).toEqual(
       callable('Codec', codec.constructor as never).filter((name) => name !== 'Codec.numberOf'),
     );
   });
 
-  test('has every class and function that is exported', () => {
+  test('every exported class and function', () => {
     const functions = Object.entries(everything)
       .filter(([, value]) => typeof value === 'function')
       .map(([name]) => name);
     expect(functions.filter((name) => !(name in TYPES)).sort()).toEqual(['CompcacheError', 'loadCodec']);
   });
 
-  /** The options that a call names when it is given one that there is not. */
+  /** The options that a call names in its error when it is given an unknown option. */
   async function options(call: (given: never) => unknown): Promise<string[]> {
     let message = '';
     try {
@@ -59,7 +59,7 @@ describe('the generator of hostile calls', () => {
     return /known: (.*) \(EINVAL\)$/.exec(message)?.[1]?.split(', ').sort() ?? [message];
   }
 
-  test('has every option', async () => {
+  test('every option', async () => {
     const world = await World.create('release', CLASSES, 1);
     const keys = (makers: object, ...others: string[]): string[] => [...Object.keys(makers), ...others].sort();
     const without = (makers: object, ...names: string[]): string[] =>

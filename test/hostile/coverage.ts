@@ -1,4 +1,4 @@
-/** What there is to call, and what of it the generator knows. */
+/** The methods of the public API, and those that the generator has. */
 import { ASYNC_DISPOSE, DISPOSE } from '../../bindings/dispose.ts';
 import type { Classes } from './play.ts';
 
@@ -11,7 +11,10 @@ function named(type: string, key: string | symbol): string {
       : `${type}[${String(key)}]`;
 }
 
-/** Everything that can be called of a class: its constructor, its statics, what its objects have; setters with a '='. */
+/**
+ * Everything that can be called of a class: its constructor, its static methods, and the methods of its objects;
+ * setters end with '='.
+ */
 export function callable(type: string, constructor: { prototype: object }): string[] {
   const names: string[] = [];
   const inherited: object[] = [];
@@ -29,7 +32,7 @@ export function callable(type: string, constructor: { prototype: object }): stri
   return [...new Set(names)].sort();
 }
 
-/** What the generator has of a class. */
+/** The calls that the generator has of a class. */
 export function known(classes: Classes, type: string): string[] {
   return (classes.get(type) ?? []).map(({ name }) => name).sort();
 }

@@ -1,4 +1,4 @@
-/** Random numbers of one seed, and choices by them. */
+/** Random numbers and random choices from one seed. */
 export class Dice {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Dice {
     this.#state = seed >>> 0;
   }
 
-  /** A word (mulberry32). */
+  /** A random word (mulberry32). */
   word(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let word = this.#state;
@@ -20,7 +20,7 @@ export class Dice {
     return Math.floor((this.word() / 2 ** 32) * below);
   }
 
-  /** True once in so many times. */
+  /** True in one of `times` cases. */
   once(times: number): boolean {
     return this.below(times) === 0;
   }

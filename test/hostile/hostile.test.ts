@@ -1,6 +1,6 @@
 /**
- * Callers, codecs and stores of bad will, in every class: a short run for each change. A failure prints the seed and what is left
- * of the actions; VITE_SEED repeats it, VITE_BUDGET runs longer. test/random/long.ts runs for as long as one likes.
+ * Hostile callers, codecs and stores, in every class: a short run for each change. A failure prints the seed and the
+ * shrunk actions; VITE_SEED repeats it, VITE_BUDGET makes the run longer. test/random/long.ts runs without end.
  */
 import { describe, expect, test } from 'vitest';
 import { builds } from '../harness.ts';

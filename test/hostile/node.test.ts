@@ -1,4 +1,4 @@
-/** What needs files or threads: FileStore, and shared buffers that another thread lets grow while they are copied. */
+/** Hostile calls that need files or threads: FileStore, and shared buffers that another thread grows during a copy. */
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
@@ -38,11 +38,11 @@ describe('hostile callers with files', () => {
       if ('fault' in result) throw await report(classes, episode, result.fault, 20_000);
       calls += result.calls;
     }
-    expect(readdirSync('.')).toEqual(before); // nothing of it in the folder of whoever runs the tests
+    expect(readdirSync('.')).toEqual(before); // no file may be left in the folder that the tests run in
   });
 });
 
-/** Lets every shared buffer that it is sent grow as far as it can. */
+/** A worker that grows every shared buffer it is sent, as far as possible. */
 const GROWS = `
   const { parentPort } = require('node:worker_threads');
   parentPort.on('message', (buffer) => {
@@ -58,7 +58,7 @@ describe('a shared buffer that grows in another thread', () => {
     options: { maxByteLength: number },
   ) => SharedArrayBuffer;
 
-  test.each(ALLOCATORS)('is copied as long as it was, or refused, %s', async (allocator) => {
+  test.each(ALLOCATORS)('is copied with its old length, or refused, %s', async (allocator) => {
     const worker = new Worker(GROWS, { eval: true });
     await once(worker, 'online');
     try {
@@ -85,7 +85,7 @@ describe('a shared buffer that grows in another thread', () => {
       ];
       for (let round = 0; round < 25; round++) {
         const shared = new newShared(PAGE_SIZE, { maxByteLength: GROWN });
-        const bytes = new Uint8Array(shared); // its length follows the buffer's
+        const bytes = new Uint8Array(shared); // the length of the array follows the buffer
         bytes.set(right);
         const target = new newShared(PAGE_SIZE, { maxByteLength: GROWN });
         room = new Uint8Array(target);

@@ -1,4 +1,4 @@
-/** Episodes: lists of actions, played from the start; what is left of one that fails. */
+/** Episodes: lists of actions, run from the start; a list that fails is made shorter. */
 import type { Build } from '../harness.ts';
 import { Dice } from './dice.ts';
 import { Fault, World, describe, type Entry } from './world.ts';
@@ -34,7 +34,7 @@ export function drawEpisode(
   return { build, seed, actions };
 }
 
-/** Rejections that nobody has taken. Those that come late are found by the next episode. */
+/** Unhandled rejections. A late one is found by the next episode. */
 const rejections: unknown[] = [];
 const { process } = globalThis as { process?: NodeJS.Process };
 if (typeof process?.on === 'function') process.on('unhandledRejection', (reason) => rejections.push(reason));
@@ -43,11 +43,11 @@ else
 
 export interface Result {
   calls: number;
-  /** What went wrong, if anything did. */
+  /** The error, when there was one. */
   fault?: unknown;
 }
 
-/** Plays an episode. */
+/** Runs an episode. */
 export async function play(classes: Classes, { build, seed, actions }: Episode): Promise<Result> {
   const world = await World.create(build, classes, seed);
   let result: Result = { calls: 0 };
@@ -57,7 +57,7 @@ export async function play(classes: Classes, { build, seed, actions }: Episode):
   } catch (fault) {
     result = { calls: 0, fault };
   }
-  await new Promise((resolve) => setTimeout(resolve, 0)); // rejections are told of after the microtasks
+  await new Promise((resolve) => setTimeout(resolve, 0)); // Node reports rejections after the microtasks
   const [rejection] = rejections.splice(0);
   result.calls = world.calls;
   if (result.fault === undefined && rejection !== undefined)
@@ -65,7 +65,7 @@ export async function play(classes: Classes, { build, seed, actions }: Episode):
   return result;
 }
 
-/** Leaves out ever smaller parts of the list while it still fails. */
+/** Leaves out smaller and smaller parts of the list while it still fails. */
 export async function shrink(classes: Classes, episode: Episode, milliseconds: number): Promise<Episode> {
   const until = Date.now() + milliseconds;
   for (let part = episode.actions.length >> 1; part > 0; part >>= 1) {
@@ -78,18 +78,18 @@ export async function shrink(classes: Classes, episode: Episode, milliseconds: n
   return episode;
 }
 
-/** What to tell of an episode that has failed: its seed, what is left of its actions, and what goes wrong with them. */
+/** The report on an episode that failed: its seed, the shortened list of actions, and the error. */
 export async function report(classes: Classes, episode: Episode, fault: unknown, milliseconds: number): Promise<Error> {
   const left = await shrink(classes, episode, milliseconds);
   const again = (await play(classes, left)).fault ?? fault;
   const { build, seed, actions } = left;
-  // No cause: whoever prints it would ask things that throw.
+  // No cause: printing it would read properties that throw.
   return new Error(
     `${describe(fault)}\nbuild ${build}, seed ${seed}; ${actions.length} actions are left: ${JSON.stringify(actions)}\nwith them: ${stackOf(again)}`,
   );
 }
 
-/** Where something was thrown, as far as it says so. */
+/** The stack of an error, when it has one. */
 function stackOf(fault: unknown): string {
   const cause = Fault.made(fault) ? (fault.cause ?? fault) : fault;
   try {

@@ -1,4 +1,4 @@
-/** Arguments of other kinds, things to throw and to return, options that act when they are read. */
+/** Hostile arguments: values of other types, values to throw and to return, options that act when they are read. */
 import { CompcacheError } from '../../bindings/index.ts';
 import type { Dice } from './dice.ts';
 
@@ -7,15 +7,15 @@ export interface Scene {
   readonly dice: Dice;
   /** Does something else: calls any method of any class, changes buffers, closes. Never throws. */
   act(): void;
-  /** Throws something. */
+  /** Throws a value. */
   throw(): never;
-  /** Notes what a callback throws: some methods throw the same. */
+  /** Records a value that a callback throws: some methods throw the same value. */
   passes(thing: unknown): void;
-  /** Notes a buffer that may shrink, grow or be detached at any later time. */
+  /** Records a buffer that may shrink, grow or be detached later. */
   note(buffer: ArrayBuffer): void;
-  /** Notes bytes that foreign code was given, to write to them later. */
+  /** Records bytes that foreign code was given, to write to them later. */
   keep(bytes: Uint8Array): void;
-  /** Notes a promise that is settled later. */
+  /** Records a promise that is settled later. */
   later(settle: () => void): void;
 }
 
@@ -29,7 +29,7 @@ function acting(scene: Scene, answer: unknown): () => unknown {
   };
 }
 
-/** A proxy all of whose traps act, and now and then throw. */
+/** A proxy all of whose traps act, and sometimes throw. */
 export function proxy<T extends object>(scene: Scene, target: T): T {
   const trap =
     (reflect: (...given: never[]) => unknown) =>
@@ -48,7 +48,7 @@ export function proxy<T extends object>(scene: Scene, target: T): T {
   } as ProxyHandler<T>);
 }
 
-/** What is no number, or none that is asked for. */
+/** A value that is not a number, or not an allowed one. */
 export function oddNumber(scene: Scene): unknown {
   const { dice } = scene;
   switch (dice.below(24)) {
@@ -124,7 +124,7 @@ export function oddString(scene: Scene): unknown {
   return dice.once(3) ? oddNumber(scene) : dice.of(words);
 }
 
-/** A thing that is thrown. */
+/** A value that is thrown. */
 export function thrown(scene: Scene): unknown {
   const { dice } = scene;
   switch (dice.below(14)) {
@@ -159,7 +159,7 @@ export function thrown(scene: Scene): unknown {
   }
 }
 
-/** What a callback returns that should return something else, or nothing. */
+/** A wrong result of a callback. */
 export function answer(scene: Scene): unknown {
   const { dice } = scene;
   switch (dice.below(12)) {
@@ -192,7 +192,7 @@ export function answer(scene: Scene): unknown {
   }
 }
 
-/** Options as a caller of bad will passes them. */
+/** Options in a hostile form. */
 export function options<T extends object>(scene: Scene, plain: T): T {
   const { dice } = scene;
   switch (dice.below(16)) {
@@ -226,7 +226,7 @@ export function options<T extends object>(scene: Scene, plain: T): T {
   }
 }
 
-/** Options of which each is something else when it is read again. */
+/** Options that have another value when they are read again. */
 function changing<T extends object>(scene: Scene, plain: T): T {
   const changing = {};
   for (const [key, value] of Object.entries(plain)) {
@@ -237,7 +237,7 @@ function changing<T extends object>(scene: Scene, plain: T): T {
   return changing as T;
 }
 
-/** A function of a caller that acts, throws, and returns what it should not. */
+/** A callback that acts, throws, and returns wrong values. */
 export function callback<F extends (...given: never[]) => unknown>(scene: Scene, right: F): F {
   const does = (given: never[]): unknown => {
     const { dice } = scene;

@@ -1,4 +1,4 @@
-/** What lies beside the attacked objects, in the same RAM, and must not change. */
+/** The witness: objects beside the attacked ones, in the same RAM, that must not change. */
 import {
   PAGE_SIZE,
   Ramzswap,
@@ -12,7 +12,7 @@ import { bytesAt, equal, pageAt } from './content.ts';
 
 const OBJECTS = [1, 30, 100, 333, 1000, 2000, 3000, 3900];
 const PAGES = 6;
-/** Owners of the bytes here; those of the attacked objects begin behind them. */
+/** Owner numbers of the bytes here; the attacked objects have larger ones. */
 const OBJECT_OWNER = 1;
 const PAGE_OWNER = 2;
 const DEVICE_OWNER = 3;
@@ -46,12 +46,12 @@ export class Witness {
     return new Witness(pool, handles, table, device);
   }
 
-  /** What has changed; undefined when nothing has. */
+  /** The name of an object that has changed; undefined when none has. */
   changed(): string | undefined {
     return changedIn(this.pool, this.handles, this.#table) ?? this.#deviceChanged();
   }
 
-  /** The same for a RAM that was restored from an image of this one; the front ends are gone there. */
+  /** The same for a RAM that was restored from an image of this one, where the front ends are not open. */
   changedIn(ram: Ram): string | undefined {
     const pool = ram.openZpool(Witness.pool);
     return changedIn(pool, this.handles, pool.pageTable());

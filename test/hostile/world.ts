@@ -1,9 +1,9 @@
 /**
- * Everything that one episode attacks, and the judge of each call.
+ * The world: everything that one episode attacks, and the judgement of each call.
  *
- * A world has one RAM at a time, in which a witness (witness.ts) lies beside the attacked objects. Each action draws from dice of
- * its own, so that actions can be left out of a list and the others still do nearly the same. What callbacks do comes from the
- * dice of the action that is running.
+ * A world has one RAM at a time, in which a witness (witness.ts) lies beside the attacked objects. Each action has its
+ * own random numbers, so that actions can be left out of a list and the others still do nearly the same. Callbacks use
+ * the random numbers of the action that is running.
  */
 import {
   ALLOCATORS,
@@ -28,38 +28,38 @@ import { FIRST_OWNER, Witness } from './witness.ts';
 
 /** One call that the generator can make. */
 export interface Entry {
-  /** 'Zpool.write'; a setter is 'Zswap.codec='. */
+  /** Name of the call, as 'Zpool.write'; a setter is 'Zswap.codec='. */
   readonly name: string;
-  /** How often by the others of its class; 2 unless given. */
+  /** Weight among the calls of its class; 2 unless given. */
   readonly weight: number;
-  /** Makes the call, on an object of the world. SKIP when there is none. */
+  /** Makes the call on an object of the world. SKIP when there is none. */
   readonly run: (world: World) => unknown;
 }
 
 export const SKIP = Symbol('skip');
 
-/** Methods that throw what a callback has thrown: the visit of walk, and the clock of a block device. */
+/** Methods that throw what a callback has thrown: walk, and calls of a block device with its clock. */
 const PASSES_ON = /^(Zpool\.walk|Ramzswap)\b/;
 
-/** A pool and what was had of it. */
+/** A pool and the handles and views that it gave. */
 export interface PoolBox {
   readonly pool: Zpool;
   readonly handles: Handle[];
   readonly entries: PageEntry[];
 }
 
-/** Something whose pages have one owner (content.ts); only whether they are the right ones is not looked at once a codec may lie. */
+/** An object whose pages have one owner (content.ts). Once a codec may lie, its pages are no longer checked. */
 export interface Owned<T> {
   readonly it: T;
   readonly owner: number;
   lied: boolean;
 }
 
-/** Something went wrong that must not. */
+/** A failure of the code under test. */
 export class Fault extends Error {
   readonly #made = true;
 
-  /** `instanceof` would ask what was thrown. */
+  /** `instanceof` would read properties of the thrown value. */
   static made(thrown: unknown): thrown is Fault {
     return typeof thrown === 'object' && thrown !== null && #made in thrown;
   }
@@ -69,7 +69,7 @@ const DEEPEST = 2;
 const MOST_ACTS = 5;
 const HANGS_MS = 5_000;
 
-/** Takes the part behind a list's length out. */
+/** Removes the items beyond a list's maximum. */
 function keepLast<T>(list: T[], most: number): T[] {
   return list.length > most ? list.splice(0, list.length - most) : [];
 }
@@ -83,7 +83,7 @@ export class World implements Scene {
   #free = 0;
   #witnesses: readonly Zpool[] = [];
   pools: PoolBox[] = [];
-  /** Pools that are somebody else's: the witness's device's, those of front ends. */
+  /** Pools that belong to front ends or to the device of the witness. */
   held: Zpool[] = [];
   tables: Owned<PageTable>[] = [];
   codecs: Codec[] = [];
@@ -91,14 +91,14 @@ export class World implements Scene {
   spaces: Owned<SwapSpace>[] = [];
   devices: Owned<Ramzswap>[] = [];
   stores: BackingStore[] = [];
-  /** Those that a front end may have, whose slots hold its pages. */
+  /** Stores that a front end may have, whose slots hold its pages. */
   readonly lent = new WeakSet<BackingStore>();
   iterators: { name: string; next: () => unknown; end: () => unknown }[] = [];
   /** An image of this RAM. */
   image: Uint8Array | undefined;
-  /** Calls made, those of callbacks included. */
+  /** The number of calls, with those of callbacks. */
   calls = 0;
-  /** What callbacks have thrown. */
+  /** The values that callbacks have thrown. */
   readonly #passed = new Set<unknown>();
   readonly #buffers: ArrayBuffer[] = [];
   readonly #kept: Uint8Array[] = [];
@@ -193,7 +193,7 @@ export class World implements Scene {
 
   // ── calls ──────────────────────────────────────────────────────────────────
 
-  /** A call of a class; of any class unless one is named. */
+  /** A random call of this class; of any class when none is named. */
   draw(name = this.dice.of([...this.classes.keys()])): Entry {
     const entries = this.classes.get(name) as readonly Entry[];
     let nth = this.dice.below(entries.reduce((sum, { weight }) => sum + weight, 0));
@@ -204,7 +204,7 @@ export class World implements Scene {
     return this.classes.get(name.slice(0, name.search(/[.[]/)))?.find((entry) => entry.name === name) as Entry;
   }
 
-  /** Makes a call and judges how it ends. */
+  /** Makes a call and judges its result. */
   call(entry: Entry): void {
     try {
       const result = entry.run(this);
@@ -239,7 +239,7 @@ export class World implements Scene {
 
   // ── an action ──────────────────────────────────────────────────────────────
 
-  /** One call from outside, and a look at everything after it. @throws Fault */
+  /** One call from outside, then a check of everything. @throws Fault */
   async step(entry: Entry, seed: number): Promise<void> {
     this.dice = new Dice(seed);
     this.#acts = 0;
@@ -257,7 +257,7 @@ export class World implements Scene {
     return this.ram.isClosed;
   }
 
-  /** @throws Fault when something is not as it must be */
+  /** @throws Fault when an invariant does not hold */
   #look(name: string): void {
     const [fault] = this.#faults;
     if (fault !== undefined) throw fault;
@@ -276,7 +276,7 @@ export class World implements Scene {
     if (changed !== undefined) throw new Fault(`${changed} has changed after ${name}`);
   }
 
-  /** Lets everything end that is under way. @throws Fault when it does not */
+  /** Waits until all calls under way have ended. @throws Fault when one does not end */
   async settle(name: string): Promise<void> {
     const until = Date.now() + HANGS_MS;
     while (this.#pending.size > 0) {
@@ -287,7 +287,7 @@ export class World implements Scene {
     this.#look(name);
   }
 
-  /** Another RAM in place of one that was closed. */
+  /** Makes another RAM after one was closed. */
   async #again(): Promise<void> {
     await this.settle('closing the RAM');
     await this.#closeFronts();
@@ -321,9 +321,9 @@ export class World implements Scene {
     await this.settle('closing all front ends');
   }
 
-  /** Ends the episode: all that was attacked goes, and every frame has to be there again. @throws Fault */
+  /** Ends the episode: all attacked objects are removed, and every frame must be free again. @throws Fault */
   async finish(): Promise<void> {
-    this.#acts = MOST_ACTS; // callbacks only answer from now on
+    this.#acts = MOST_ACTS; // callbacks do nothing but answer from now on
     await this.settle('the last call');
     await this.#closeFronts();
     if (this.#isClosed()) return;
@@ -377,7 +377,7 @@ function unmapAll(pool: Zpool): void {
   }
 }
 
-/** What was thrown, for a message. */
+/** A thrown value as text. */
 export function describe(error: unknown): string {
   try {
     return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
@@ -386,12 +386,12 @@ export function describe(error: unknown): string {
   }
 }
 
-/** Thrown by entries that see wrong bytes. */
+/** Throws a Fault unless the condition holds. */
 export function must(holds: boolean, what: string): void {
   if (!holds) throw new Fault(what);
 }
 
-/** `instanceof`, for what may be an object of bad will that a getter gives back. */
+/** `instanceof` for a value that may be a hostile object from a getter. */
 function isPromiseOfOurs(value: unknown): value is Promise<unknown> {
   try {
     return value instanceof Promise;

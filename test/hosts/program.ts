@@ -1,6 +1,7 @@
 /**
- * What scripts/hosts.mjs runs on every host (Node, Deno, Bun), one after the other: blocks of every codec there, which must come
- * back here and are read by all hosts after this one; and a file store, which is reopened by the next host.
+ * The program that scripts/hosts.mjs runs on every host (Node, Deno, Bun), one after the other. It makes blocks of
+ * every codec of the host, decodes them, and decodes the blocks of all earlier hosts; and it reopens the file store of
+ * the host before.
  *
  *     <host> program.mjs <folder> <name of the host>
  */
@@ -18,7 +19,7 @@ function require(what: string, holds: boolean): void {
   if (!holds) throw new Error(`${host}: ${what}`);
 }
 
-/** Zeros, text and noise of every length. */
+/** Zeros, text and noise of many lengths. */
 function samples(): Uint8Array[] {
   const roll = dice(11);
   const words = ['frame', 'page', 'zspage ', '{"a":', '\n', '0x17'];
@@ -41,7 +42,7 @@ function decoded(codec: Codec, block: Uint8Array, room: number): Uint8Array | st
   }
 }
 
-/** Blocks of all samples, each of which comes back here and no block of which is mistaken for another. */
+/** The blocks of all samples. Each must decode to its sample, and no part of a block may be taken for a whole one. */
 function blocksOf(codec: Codec): Uint8Array[] {
   return samples().map((bytes, i) => {
     // The deflate of Deno and Bun makes noise a twentieth larger.

@@ -1,18 +1,18 @@
 /**
- * What the five models share: ids, sizes and codes, map counts, and the loop of reclaim (R1 to
- * R5 of docs/rules/README.md). A model adds where objects lie, and what becomes of a frame.
+ * What the five models share: ids, sizes and codes, map counts, and the loop of reclaim (R1 to R5 of
+ * docs/rules/README.md). A model adds the places of objects, and what happens to a frame.
  */
 import { EAGAIN, EBUSY, EINVAL, ENOSPC, isU32, shrinkByReclaim } from './types.ts';
 import type { Evict, MapMode, PoolModel } from './types.ts';
 
-/** What every model's objects have; where they lie is the model's. */
+/** The properties of an object in every model; each model adds the place. */
 export interface LiveObject {
   readonly id: number;
   readonly bytes: number;
   maps: number;
 }
 
-/** `Place` is what reclaim takes and gives back: a frame, a page, a zspage. */
+/** `Place` is the unit of reclaim: a frame or a zspage. */
 export abstract class BaseModel<Item extends LiveObject, Place> implements PoolModel {
   /** By id, in the order of their allocation. */
   protected readonly live = new Map<number, Item>();
@@ -87,7 +87,7 @@ export abstract class BaseModel<Item extends LiveObject, Place> implements PoolM
     return 0;
   }
 
-  /** An object was written or mapped 'wo': it matters where that is what makes a place recently used. */
+  /** Called when an object was written or mapped 'wo', for models in which this marks a place as recently used. */
   protected written(_object: Item): void {}
 
   protected object(id: number): Item {
@@ -109,7 +109,7 @@ export abstract class BaseModel<Item extends LiveObject, Place> implements PoolM
       if (victim === undefined) return attempt === 0 ? EINVAL : EAGAIN;
       this.isolate(victim);
       for (const object of this.residents(victim)) {
-        // The callback may have freed others than it was asked for.
+        // The callback may have freed other objects as well.
         if (!this.live.has(object.id)) continue;
         const answer = evict(object.id);
         if (answer === 'free' && this.live.has(object.id)) this.free(object.id);
@@ -127,10 +127,10 @@ export abstract class BaseModel<Item extends LiveObject, Place> implements PoolM
   /** Takes a victim off all lists, so that nothing is placed in it meanwhile. */
   protected abstract isolate(victim: Place): void;
 
-  /** The objects of a place in the order of their eviction, as they are now: a new array. */
+  /** The objects of a place in the order of their eviction, at this moment: a new array. */
   protected abstract residents(place: Place): Item[];
 
-  /** Ends the reclaim of a victim: frames that came back, or 0 and it is in use again. */
+  /** Ends the reclaim of a victim. @returns the frames that came back; 0 when it is in use again */
   protected abstract release(victim: Place): number;
 
   // ---- what only some allocators do

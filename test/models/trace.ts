@@ -1,10 +1,9 @@
 /**
  * The deterministic traces, as drivers over a small interface, for models and real pools alike.
  *
- * T1, T3, the draw and the placement checksum follow docs/rules/README.md ("Trace specification"),
- * the eviction checksum too; E6 to E10 zbud-z3fold.md section 5, T6 xvmalloc-xcfmalloc.md section 4
- * there. `churn` is the family of T2 and T6.
- * Every driver asserts nothing: it returns plain figures. A malloc that fails ends it by a throw.
+ * T1, T3, the draw, the placement checksum and the eviction checksum follow docs/rules/README.md ("Trace
+ * specification"); E6 to E10 follow zbud-z3fold.md section 5, T6 follows xvmalloc-xcfmalloc.md section 4. `churn` is
+ * the general form of T2 and T6. A driver asserts nothing: it returns plain figures. A malloc that fails throws.
  */
 import { EAGAIN } from './types.ts';
 
@@ -39,7 +38,7 @@ export const size6: SizeOf = (draw) => {
   return 1 + (r % 4080);
 };
 
-/** Two draws; mostly small, with a tail to the largest that every allocator takes. */
+/** Two draws; mostly small, some up to the largest size that every allocator takes. */
 export const skewed: SizeOf = (draw) => {
   const r = draw();
   return draw() % 4 === 0 ? 1 + (r % 3968) : 1 + (r % 300);
@@ -71,19 +70,19 @@ export class EvictionChecksum {
 
 // ---- what a trace runs on
 
-/** A model fits as it is; a real pool needs an adapter of a few lines. */
+/** A model has this interface; a real pool needs a small adapter. */
 export interface TraceTarget {
   /** A handle > 0, or a negative errno (or a throw). */
   malloc(size: number): number;
   free(handle: number): unknown;
   /**
-   * p of the placement checksum, of an object just allocated. For xcfmalloc p is the whole of
-   * (o1 + 1) + 7·(o2 + 1); the checksum adds its 1 to that as well.
+   * p of the placement checksum, of an object just allocated. For xcfmalloc p is (o1 + 1) + 7·(o2 + 1); the checksum
+   * adds 1 to this as well.
    */
   placement(handle: number): number;
   readonly pages: number;
   compact?(): number;
-  /** Does what frees have put off; churn does it at every mark. */
+  /** Runs deferred work; churn calls it at every mark. */
   runDeferred?(): unknown;
   /** A number that changes if and only if the object moves; needed for T3's `moved`. */
   where?(handle: number): number;
@@ -97,11 +96,11 @@ export interface TraceTarget {
 export interface TraceOptions {
   /** Frees everything at the end; `drained` is the page count then, else -1. Default true. */
   drain?: boolean;
-  /** Writes each object after its malloc, which zsmalloc's LRU wants (U2, U4). Default false. */
+  /** Writes each object after its malloc, which puts it on zsmalloc's LRU (U2, U4). Default false. */
   write?: boolean;
 }
 
-/** obj[] and the running figures of one trace. */
+/** obj[] and the figures of a running trace. */
 class Run {
   readonly placement = new PlacementChecksum();
   readonly eviction = new EvictionChecksum();
@@ -119,7 +118,7 @@ class Run {
   /** Index → handle, 0 when freed or evicted. */
   readonly #handles: number[] = [];
   readonly #sizes: number[] = [];
-  /** The way back, for evict callbacks. */
+  /** Handle → index, for evict callbacks. */
   readonly #indices = new Map<number, number>();
 
   constructor(target: TraceTarget, seed: number, sizeOf: SizeOf, options: TraceOptions) {
@@ -164,7 +163,7 @@ class Run {
     this.#forget(index);
   }
 
-  /** So many times shrink(1); which accepts all objects but those that `refuses` names. */
+  /** Calls shrink(1) `times` times; the callback accepts all objects except those that `refuses` names. */
   reclaims(times: number, refuses: (index: number) => boolean = () => false): ReclaimCounts {
     const counts: ReclaimCounts = { ok: 0, again: 0 };
     for (let i = 0; i < times; i++) {
@@ -177,7 +176,7 @@ class Run {
     return counts;
   }
 
-  /** Every live index with where it is. */
+  /** The places of all live indices. */
   places(): Map<number, number> {
     const places = new Map<number, number>();
     for (let index = 0; index < this.#handles.length; index++) {
@@ -321,7 +320,7 @@ export interface ChurnOptions extends TraceOptions {
   live: number;
   steps: number;
   sizeOf: SizeOf;
-  /** Pages are noted after every so many steps. */
+  /** The page count is recorded after every `markEvery` steps. */
   markEvery: number;
 }
 
@@ -368,7 +367,7 @@ export function runChurn2(target: TraceTarget, steps: number, options: TraceOpti
   return runChurn(target, { ...options, seed: 2, live: 50_000, steps, sizeOf: size1, markEvery });
 }
 
-/** The same with seed 4 and sizes skewed to small. */
+/** The same with seed 4 and mostly small sizes. */
 export function runChurnSmall(target: TraceTarget, steps: number, options: TraceOptions = {}): ChurnResult {
   const markEvery = Math.max(1, Math.floor(steps / 10));
   return runChurn(target, { ...options, seed: 4, live: 50_000, steps, sizeOf: skewed, markEvery });

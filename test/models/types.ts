@@ -1,10 +1,9 @@
 /**
  * What the allocator models share: their interface, the errno values, and a linked list.
  *
- * A model is the allocator as the texts describe it, in plain objects, without memory: it knows
- * where every object is, never what it holds. Tests run the same calls on a model and on the
- * real core and compare. Codes, shrink and the treatment of mapped objects are R1
- * to R5 of docs/rules/README.md; placement is that of its placement checksum.
+ * A model is the allocator as the texts describe it, in plain objects, without memory: it knows the place of every
+ * object, but not its content. Tests run the same calls on a model and on the real core and compare. Codes, shrink and
+ * mapped objects follow R1 to R5 of docs/rules/README.md; placement() is p of its placement checksum.
  */
 
 export const EAGAIN = -11;
@@ -17,10 +16,10 @@ export const PAGE_SIZE = 4096;
 export type MapMode = 'rw' | 'ro' | 'wo';
 
 /**
- * What an evict callback answers.
+ * The answer of an evict callback.
  * - `free`: accepted; the model frees the object, unless the callback has done so already.
  * - `keep`: refused (nonzero in the originals), whatever the callback did to the object itself.
- * - `ok`: accepted (0 in the originals) and nothing is done: only the callback's own frees count.
+ * - `ok`: accepted (0 in the originals), and the model frees nothing: only the callback's own frees count.
  */
 export type EvictAnswer = 'free' | 'keep' | 'ok';
 
@@ -34,13 +33,15 @@ export interface PoolModel {
   free(id: number): number;
   /** The requested bytes, or EINVAL. */
   size(id: number): number;
-  /** 0 or EINVAL. Contents are not modelled; it only marks the LRU where that counts. */
+  /**
+   * 0 or EINVAL. Contents are not modelled; a write only moves a place on the LRU where it does so in the allocator.
+   */
   write(id: number): number;
   /** 0 or EINVAL; maps are counted per object. */
   map(id: number, mode: MapMode): number;
   /** 0, or EINVAL (no such object, not mapped). */
   unmap(id: number): number;
-  /** Reclaims until that many frames came back; how many, or an errno if none did; 0 for 0. */
+  /** Reclaims until this number of frames came back. @returns how many, or an errno if none did; 0 for 0 */
   shrink(pages: number, evict?: Evict): number;
   /** One reclaim of up to `tries` attempts; the frames of the page or zspage freed, or an errno. */
   reclaim(tries: number, evict?: Evict): number;
@@ -48,11 +49,11 @@ export interface PoolModel {
   compact(options?: { victims?: number }): number;
   /** What compact() would give back, never less. */
   freeable(): number;
-  /** Does what frees have put off (z3fold). */
+  /** Runs the deferred work of frees (z3fold). */
   runDeferred(): void;
   /**
-   * Numbers the frames as the RAM of another implementation has, frame by frame of each object: where the order of a
-   * compaction goes by frame numbers.
+   * Gives the frames the numbers that they have in the RAM of another implementation, for each object's frames: needed
+   * where compaction goes by frame numbers.
    */
   renumber(framesOf: (id: number) => readonly number[]): void;
   /** p of the placement checksum, for the object's present place. */
@@ -64,7 +65,7 @@ export interface PoolModel {
   readonly pages: number;
   readonly liveBytes: number;
   readonly objects: number;
-  /** Throws when the model's own state does not hold together. */
+  /** Throws when the model's own state is inconsistent. */
   check(): void;
 }
 
@@ -77,8 +78,8 @@ export function invariant(condition: boolean, rule: string): void {
 }
 
 /**
- * R3: reclaim with eight tries each time, until at least `pages` frames came back.
- * An error counts only when none came back.
+ * R3: reclaims with eight tries each time, until at least `pages` frames came back. An error counts only when none came
+ * back.
  */
 export function shrinkByReclaim(pages: number, reclaim: () => number): number {
   let freed = 0;
@@ -96,7 +97,7 @@ interface Node<T> {
   next: Node<T> | undefined;
 }
 
-/** A doubly linked list in which an item stands at most once. */
+/** A doubly linked list in which an item can be only once. */
 export class List<T> {
   readonly #nodes = new Map<T, Node<T>>();
   #head: Node<T> | undefined;

@@ -39,7 +39,7 @@ export interface XcfmallocModelOptions {
 interface Frame {
   /** Never used twice. */
   readonly serial: number;
-  /** As a RAM numbers frames: the order among equals in C1. */
+  /** The number in the RAM: it decides the order of equal frames in C1. */
   number: number;
   /** In address order. */
   readonly blocks: Block[];
@@ -70,11 +70,11 @@ interface Move {
   readonly targets: { readonly block: Block; readonly stored: number }[];
 }
 
-/** Steps that take a plan back; the last one first. */
+/** Steps that undo a plan, to be run last one first. */
 type Undo = (() => void)[];
 
 export class XcfmallocModel extends BaseModel<Resident, Frame> {
-  /** What compact() did, over all calls: blocks that left their place, payload bytes copied. */
+  /** Counters of compact() over all calls: blocks that moved, payload bytes copied. */
   readonly counts = { blocksMoved: 0, bytesMoved: 0, passes: 0 };
   readonly maxSize = PAGE_SIZE - HEADER;
   readonly maxBlocks: 1 | 2;
@@ -87,10 +87,10 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
   readonly #freeNumbers: number[] = [];
   #nextNumber = 0;
   #nextSerial = 1;
-  /** Frames given back that the end of no reclaim has counted yet. */
+  /** Frames given back that no reclaim has counted yet. */
   #givenBack = 0;
   #reclaims = 0;
-  /** What S7 can have of the RAM. */
+  /** The frames that S7 can get from the RAM. */
   #framesLeft = Infinity;
 
   constructor(options: XcfmallocModelOptions = {}) {
@@ -110,7 +110,7 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
     return this.#list(FRAME_UNITS).length;
   }
 
-  /** S2: one for every block, free or used, the reserve's included. */
+  /** S2: one for every block, free or used, those of the reserve included. */
   get descriptors(): number {
     let count = 0;
     for (const frame of this.#frames) count += frame.blocks.length;
@@ -164,7 +164,7 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
     for (const { frame } of reserve.splice(this.reserveTarget)) this.#giveBack(frame);
   }
 
-  /** malloc in a RAM that has only so many frames left for the reserve; what a cut needs is found all the same. */
+  /** malloc in a RAM that has only this number of frames left for the reserve; a cut still gets what it needs. */
   mallocShort(size: number, frames: number): number {
     this.#framesLeft = frames;
     const id = this.malloc(size);
@@ -173,9 +173,9 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
   }
 
   /**
-   * The pool has only so many frames: in a full RAM a cut gives one of the reserve back for its descriptor (a reclaim that
-   * is under way does not count it), and a reserve that is made anew stays short. Which of its frames are gone is of no
-   * consequence: they are all alike.
+   * Gives the pool only this number of frames: in a full RAM a cut gives a frame of the reserve back to get its
+   * descriptor (a reclaim under way does not count it), and a reserve that is filled again stays short. All frames of
+   * the reserve are alike, so it does not matter which ones are gone.
    */
   lackFrames(pages: number): void {
     const lacking = this.pages - pages;
@@ -197,7 +197,7 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
     this.#reclaims++;
   }
 
-  /** In address order of their first block here, each once. */
+  /** In address order of their first block here, each object once. */
   protected override residents(frame: Frame): Resident[] {
     const owners = frame.blocks.map((block) => block.owner);
     return [...new Set(owners.filter((owner) => owner !== undefined))];
@@ -261,7 +261,7 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
     return freed;
   }
 
-  /** One victim, wholly or not at all. */
+  /** Empties one victim, or changes nothing. */
   #emptyOut(victim: Frame): boolean {
     const undo: Undo = [];
     const moves: Move[] = [];
@@ -329,7 +329,7 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
     return undefined;
   }
 
-  /** Takes a hole for so much payload; what is left of it becomes a hole at once. */
+  /** Uses a hole for this payload; the rest becomes a hole at once. */
   #fill(hole: Block, payload: number, undo: Undo): Move['targets'][number] {
     this.#take(hole, undo);
     const units = hole.units;
@@ -344,7 +344,7 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
     return { block: hole, stored: payload + HEADER };
   }
 
-  /** Takes a hole out of its list; undone, it is back at its old place. */
+  /** Takes a hole out of its list; the undo step puts it back at its old place. */
   #take(hole: Block, undo: Undo): void {
     const list = this.#list(hole.units);
     const index = removeFrom(list, hole);
@@ -369,7 +369,7 @@ export class XcfmallocModel extends BaseModel<Resident, Frame> {
     }));
   }
 
-  /** Of the frame of each block, in chain order. */
+  /** Serials of the frames of each block, in chain order. */
   frameSerials(id: number): number[] {
     return this.object(id).blocks.map((block) => block.frame.serial);
   }

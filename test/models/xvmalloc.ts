@@ -240,7 +240,7 @@ export class XvmallocModel extends BaseModel<Resident, Frame> {
     return block;
   }
 
-  /** `second` follows `first` at once and disappears in it. */
+  /** `second` follows `first` directly and is merged into it. */
   #merge(first: Block, second: Block): void {
     this.#unlist(second);
     first.size += HEADER + second.size;

@@ -1,8 +1,8 @@
 /**
- * The models of z3fold, xvmalloc and xcfmalloc give every published figure of docs/rules: README.md
- * (T1, T3), zbud-z3fold.md sections 3 and 5 (checkpoints, E6 to E10), xvmalloc-xcfmalloc.md
- * sections 1, 2 (hand-checkable scenarios, descriptors), 4 (T6) and 6 (compaction). Below each,
- * what no figure shows: rules about maps, refusals, re-entrant callbacks and codes.
+ * The models of z3fold, xvmalloc and xcfmalloc give every published figure of docs/rules: README.md (T1, T3),
+ * zbud-z3fold.md sections 3 and 5 (checkpoints, E6 to E10), xvmalloc-xcfmalloc.md sections 1, 2 (hand-checkable
+ * scenarios, descriptors), 4 (T6) and 6 (compaction). More tests cover rules that no figure shows: maps, refusals,
+ * re-entrant callbacks and codes.
  */
 import { describe, expect, it } from 'vitest';
 import {
@@ -44,7 +44,7 @@ function freeAll(pool: PoolModel, ids: readonly number[]): void {
   for (const id of ids) expect(pool.free(id)).toBe(0);
 }
 
-/** What a shrink evicts, in order. */
+/** The objects that a shrink evicts, in order. */
 function recordEvicted(pool: PoolModel, pages: number): { result: number; evicted: number[] } {
   const evicted: number[] = [];
   const result = pool.shrink(pages, (id) => {
@@ -57,12 +57,12 @@ function recordEvicted(pool: PoolModel, pages: number): { result: number; evicte
 interface Fuzzed {
   readonly pool: PoolModel;
   readonly sizeOf: SizeOf;
-  /** Deferred work and the like. */
+  /** An extra call, for instance deferred work. */
   readonly extra?: () => void;
   readonly pagesWhenEmpty: number;
 }
 
-/** Random calls, evict callbacks that call back included; check() all the way. */
+/** Random calls, with evict callbacks that call back; check() after each. */
 function fuzz({ pool, sizeOf, extra, pagesWhenEmpty }: Fuzzed, seed: number, steps: number): void {
   const draw = createDraw(seed);
   const live: number[] = [];
@@ -202,7 +202,7 @@ describe('z3fold', () => {
       liveBytes: 77783483,
     });
     expect((result.liveBytes / (result.half * 4096)).toFixed(4)).toBe('0.9225');
-    // Ours: three lone objects found no room when they became lone, and find it now.
+    // Three lone objects found no room when they became lone, and compact() finds it now.
     expect(result).toMatchObject({ compacted: 20582, compactFreed: 3, moved: 3, compactAgain: 0 });
     freeAll(pool, pool.ids());
     expect(pool.pages).toBe(0);
@@ -373,8 +373,8 @@ describe('z3fold', () => {
     pool.free(first);
     expect(pool.placement(middle)).toBe(64 * 4);
     pool.check();
-    // Z7: FIRST as soon as it fits, however big the other side; then LAST; work of either
-    // frees a neighbour and takes up what the map held back.
+    // Z7: FIRST as soon as it fits, however big the other side; then LAST. A free of a neighbour also does the work
+    // that the map prevented.
     const [again = 0, behind = 0] = mallocs(pool, 192, 64);
     expect([again, behind].map((id) => pool.placement(id))).toEqual([64, 64 * 63]);
     pool.unmap(middle);
@@ -394,7 +394,7 @@ describe('z3fold', () => {
     expect(pool.pages).toBe(1);
     expect(pool.placement(b1)).toBe(4096 - 1920);
     expect(pool.shrink(1, accept)).toBe(EINVAL);
-    // Alone now, and a page with room comes: it stays.
+    // The object is alone now, and there is a page with room: it stays.
     pool.free(a1);
     const [c = 0] = mallocs(pool, 3000);
     pool.check();
@@ -627,7 +627,7 @@ describe.each([
     if (blocks === 2) expect(pool.freeBlocks).toBe(2);
     pool.check();
     if (blocks === 2) {
-      // C9, "Measured": nothing to be had from T1.
+      // C9, "Measured": compact() frees nothing after T1.
       expect(pool.freeable()).toBe(0);
       expect(pool.compact()).toBe(0);
       expect(pool.counts.blocksMoved).toBe(0);
@@ -637,7 +637,7 @@ describe.each([
   });
 
   it('S16, S8; C1-C7, C9, I1-I6: T3, compaction', () => {
-    // trace.ts compacts T3 at once; here its state before is looked at too.
+    // trace.ts compacts T3 at once; this test needs the state before as well.
     const pool = create();
     const draw = createDraw(3);
     const ids: number[] = [];
@@ -772,7 +772,7 @@ describe.each([
       const pool = new XcfmallocModel({ blocks, reserve });
       expect(pool.pages).toBe(reserve);
       const ids = mallocs(pool, 4084, 4084, 100);
-      // Topped up before each search, not after.
+      // The reserve is filled before each search, not after.
       expect(pool.pages).toBe(3 + Math.max(reserve - 1, 0));
       freeAll(pool, ids);
       expect(pool.pages).toBe(reserve);
@@ -810,7 +810,7 @@ describe.each([
     expect(mapped.map((id) => pool.where(id))).toEqual(before);
   });
 
-  it('C8: victims bounds a call; many small calls get as far as one', () => {
+  it('C8: victims bounds a call; many small calls free as much as one', () => {
     const one = create();
     const many = create();
     for (const pool of [one, many]) {
@@ -832,7 +832,7 @@ describe.each([
       if (freed === 0) break;
       total += freed;
     }
-    // Each call orders the frames anew, so that the end need not be the very same.
+    // Each call sorts the frames anew, so that the result can differ a little.
     expect(Math.abs(total - whole)).toBeLessThanOrEqual(5);
   });
 

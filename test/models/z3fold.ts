@@ -24,7 +24,7 @@ const PAGE_CHUNKS = PAGE_SIZE / CHUNK;
 const MIN_SLIDE_CHUNKS = 3;
 
 export interface Z3foldModelOptions {
-  /** 'afterFree' is Z13's golden rule; with 'manual' only runDeferred() and compact() do it. */
+  /** 'afterFree' is the rule of Z13; with 'manual' only runDeferred() and compact() do the work. */
   deferred?: 'afterFree' | 'manual';
   /** 1: 32-bit geometry (N = 63); 2: 64-bit (N = 62). */
   headerChunks?: 1 | 2;
@@ -137,8 +137,8 @@ export class Z3foldModel extends BaseModel<Resident, Page> {
   }
 
   /**
-   * Ours: the deferred work, then Z14 on every page with a lone object that hosts no guest, in the order of frame
-   * numbers. So what found no room when it was freed down to, or was a target since, gets another chance.
+   * Not in the original: the deferred work, then Z14 on every page with a lone object that hosts no guest, in the order
+   * of frame numbers. Objects that found no room when they became lone, or were a target since, get another chance.
    */
   override compact({ victims = Infinity }: { victims?: number } = {}): number {
     const before = this.pages;
@@ -152,8 +152,9 @@ export class Z3foldModel extends BaseModel<Resident, Page> {
   }
 
   /**
-   * Ours, a bound: pages with nothing left in them, and those with a lone object that hosts no guest, unless no listed
-   * page has the room for it. Its own may be that one; and deferred work can make room anywhere, as can a lone MIDDLE.
+   * Not in the original, an upper bound: pages without objects, and those with a lone object that hosts no guest,
+   * unless no listed page has room for it. Its own page may be that one; deferred work, or a lone MIDDLE, can make room
+   * anywhere.
    */
   override freeable(): number {
     const anyRoom = this.#work.size > 0;
@@ -332,7 +333,7 @@ export class Z3foldModel extends BaseModel<Resident, Page> {
     return this.#present(page).some((object) => object.maps > 0);
   }
 
-  /** Whether a page's one object may move away, maps aside (Z14.4, Z17). */
+  /** True when a page's one object may move away, maps aside (Z14.4, Z17). */
   #isLone(page: Page): boolean {
     return !page.underReclaim && page.headless === undefined && page.guests === 0 && this.#present(page).length === 1;
   }

@@ -1,8 +1,8 @@
 /**
- * The models against the published figures: what they say may then be held against the core.
+ * The models compared with the published figures, so that they can be compared with the core.
  *
- * Figures and rule numbers from docs/rules: README.md, zbud-z3fold.md sections 3 and 5, zsmalloc.md
- * sections 1 and 13; class tables from test/data/zsmalloc-classes.
+ * Figures and rule numbers from docs/rules: README.md, zbud-z3fold.md sections 3 and 5, zsmalloc.md sections 1 and 13;
+ * class tables from test/data/zsmalloc-classes.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -345,7 +345,7 @@ describe('zsmalloc golden traces', () => {
 /** Letters for zspages in order of creation, as in section 13. */
 const letter = (serial: number): string => String.fromCharCode(65 + serial);
 
-/** A pool whose objects are called by the place of their allocation, "B3". */
+/** A pool whose objects are named by the place of their allocation, "B3". */
 class Lettered {
   readonly pool: ZsmallocModel;
   readonly size: number;
@@ -363,7 +363,7 @@ class Lettered {
     return `${letter(zspage)}${slot}`;
   }
 
-  /** Names of the places that so many mallocs get. */
+  /** Allocates `count` objects. @returns the names of their places */
   malloc(count: number): string {
     const names = mallocs(this.pool, count, this.size).map((id) => {
       const name = this.name(id);
@@ -374,7 +374,7 @@ class Lettered {
     return names.join(' ');
   }
 
-  /** The object last allocated at that place. */
+  /** The object that was allocated last at this place. */
   id(name: string): number {
     return this.#byName.get(name) ?? 0;
   }
@@ -408,7 +408,7 @@ class Lettered {
     return this.pool.lru().map(letter).join(' ');
   }
 
-  /** Runs compact() and returns "from→to" of each object that is elsewhere now, by old name. */
+  /** Runs compact(). @returns "from→to" of each object that has moved, by old name */
   compact(expectedPages: number): string {
     const before = new Map(this.pool.ids().map((id) => [id, this.name(id)]));
     expect(this.pool.freeable()).toBeGreaterThanOrEqual(expectedPages);

@@ -1,9 +1,9 @@
 /**
  * zsmalloc as a plain model: size classes, zspages, fullness groups, compaction, LRU and reclaim.
  *
- * Follows docs/rules/zsmalloc.md; the rule numbers (C, F, G, L, M, D, K, J, U, E) stand at the code
- * that follows them. Geometry: 4096-byte frames, one 4-byte word per object. Reclaim is there in
- * every variant, and passes over zspages with a mapped object (R4).
+ * Follows docs/rules/zsmalloc.md; the rule numbers (C, F, G, L, M, D, K, J, U, E) are at the code that follows them.
+ * Geometry: 4096-byte frames, one 4-byte word per object. Every variant has reclaim, which passes over zspages with a
+ * mapped object (R4).
  */
 import { BaseModel } from './base.ts';
 import type { LiveObject } from './base.ts';
@@ -44,7 +44,7 @@ interface Zspage {
   /** Free slots as a stack: the last element is the head of the free list. */
   freeSlots: number[];
   inuse: number;
-  /** The group in which it is listed; undefined while it is out. */
+  /** The group of the list that it is on; undefined while it is on none. */
   group: number | undefined;
   underReclaim: boolean;
 }
@@ -424,7 +424,7 @@ export class ZsmallocModel extends BaseModel<ZsObject, Zspage> {
     return zspage;
   }
 
-  /** Of a zspage that is off its group list: off the LRU, frames back (D1, K2a). */
+  /** Gives back a zspage that is off its group list: off the LRU, frames back (D1, K2a). */
   #giveBack(zspage: Zspage): void {
     if (this.#lru.has(zspage)) this.#lru.remove(zspage); // U3
     this.#zspages.delete(zspage);

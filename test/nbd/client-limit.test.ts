@@ -1,4 +1,4 @@
-/** Servers whose places are all taken: who gives way, who is told so, and who is never dropped. */
+/** A server with the most connections: which client must go, which is told so, and which is never dropped. */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
@@ -59,7 +59,7 @@ describe('clients that have not chosen the export', () => {
         return client;
       },
     ],
-  ])('and %s do not lock others out, however many there are', async (_what, idle) => {
+  ])('and %s do not keep others out, however many there are', async (_what, idle) => {
     const server = await serve();
     for (let i = 0; i < 200; i++) {
       await idle(server);
@@ -69,7 +69,7 @@ describe('clients that have not chosen the export', () => {
     expect(await output('nbdinfo', '--size', server.uri)).toBe(`${MIB}\n`);
   });
 
-  test('give way in the order of their silence', async () => {
+  test('are dropped in the order of their last message', async () => {
     const server = await serve({ maxConnections: 3 });
     const clients = [
       await RawClient.greeted(server),
@@ -86,7 +86,7 @@ describe('clients that have not chosen the export', () => {
     expect((await clients[0].option(LIST)).at(-1)?.type).toBe(ACK);
   });
 
-  test('give way, and those that have are left alone', async () => {
+  test('are dropped to make room, but clients that have chosen are not', async () => {
     const server = await serve({ maxConnections: 4 });
     const mounted = [await RawClient.going(server), await RawClient.going(server), await RawClient.going(server)];
     for (let i = 0; i < 50; i++) await RawClient.connect(server);
@@ -95,7 +95,7 @@ describe('clients that have not chosen the export', () => {
     expect(server.users).toBe(4);
   });
 
-  test('have so much time, whatever they send', async () => {
+  test('are dropped after the negotiation timeout, whatever they send', async () => {
     const server = await serve({ negotiationTimeout: 200 });
     const client = await RawClient.greeted(server);
     const timer = setInterval(() => client.socket.writable && client.send(optionBytes(5)), 20);
@@ -105,14 +105,14 @@ describe('clients that have not chosen the export', () => {
   });
 });
 
-describe('when all places are in use', () => {
+describe('when all connections are in use', () => {
   async function full(): Promise<{ server: NbdServer; users: RawClient[] }> {
     const server = await serve();
     const users = await Promise.all(Array.from({ length: 64 }, () => RawClient.going(server)));
     return { server, users };
   }
 
-  test('a newcomer is told so and left, and nobody is dropped', async () => {
+  test('a new client is told so and disconnected, and no other client is dropped', async () => {
     const { server, users } = await full();
     for (const [option, data] of [
       [GO, infoData('')],
@@ -120,7 +120,7 @@ describe('when all places are in use', () => {
       [LIST, Buffer.alloc(0)],
     ] as const) {
       const client = await RawClient.greeted(server);
-      expect((await client.option(5))[0]?.type).toBe(ERR_UNSUP); // structured replies: asked for by many clients first
+      expect((await client.option(5))[0]?.type).toBe(ERR_UNSUP); // structured replies: most clients ask for them first
       const [reply] = await client.option(option, data);
       expect(reply).toMatchObject({ option, type: ERR_POLICY });
       expect(reply?.data.toString()).toContain('all 64 connections are in use');
@@ -141,21 +141,21 @@ describe('when all places are in use', () => {
     for (const user of users) expect(await user.read(0, 10)).toHaveLength(10);
   });
 
-  test('crowds of newcomers harm nobody, and there is room again when one goes', async () => {
+  test('many new clients do no harm, and one is accepted when another leaves', async () => {
     const { server, users } = await full();
-    const crowd: RawClient[] = [];
-    for (let i = 0; i < 200; i++) crowd.push(await RawClient.connect(server));
+    const clients: RawClient[] = [];
+    for (let i = 0; i < 200; i++) clients.push(await RawClient.connect(server));
     const told = await RawClient.greeted(server);
     expect((await told.option(GO, infoData('')))[0]?.type).toBe(ERR_POLICY);
     expect(server.connections).toBe(64);
-    for (const client of crowd.slice(0, 150)) await client.rest();
+    for (const client of clients.slice(0, 150)) await client.rest();
     for (const user of users) expect(await user.read(0, 10)).toHaveLength(10);
     await users[5]?.disconnect();
     await until(() => server.connections === 63, 'room');
     await expectAlive(server);
   });
 
-  test('the server ends all the same', async () => {
+  test('the server can still be closed', async () => {
     const { server, users } = await full();
     const waiting = await RawClient.connect(server);
     await server.close();
@@ -175,7 +175,7 @@ describe('a client in transmission', () => {
     expect(await good.read(0, 10)).toHaveLength(10);
   });
 
-  test('that takes some bytes now and then is dropped after ten times the time', async () => {
+  test('that reads some bytes now and then is dropped after ten times the time', async () => {
     const server = await serve({ device: new MemoryDevice(32 * MIB), stallTimeout: 100 });
     const client = await RawClient.going(server);
     client.socket.on('data', () => void client.socket.pause());
@@ -187,7 +187,7 @@ describe('a client in transmission', () => {
     client.vanish();
   });
 
-  test('that is slow but goes on is not', async () => {
+  test('that is slow but continues is not dropped', async () => {
     const server = await serve({ stallTimeout: 50 });
     const client = await RawClient.going(server);
     const bytes = Buffer.concat(
@@ -213,7 +213,7 @@ describe('a client in transmission', () => {
   });
 });
 
-/** Whether the established connections of a server's port have the keepalive timer (2) running. */
+/** True when the established connections of a server's port have the keepalive timer (2). */
 function isKeptAlive(port: number): boolean {
   const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const rows = readFileSync('/proc/net/tcp', 'utf8')
@@ -224,7 +224,7 @@ function isKeptAlive(port: number): boolean {
   return own.length > 0 && own.every((row) => row[5]?.startsWith('02:') === true);
 }
 
-describe('the control socket', () => {
+describe('the control socket, at its limit of connections', () => {
   async function control(handlers: Record<string, ControlHandler>, idleTimeout?: number): Promise<string> {
     const path = join(temporaryFolder(), 'ctl');
     const server = await serveControl({ path, handlers, ...(idleTimeout === undefined ? {} : { idleTimeout }) });
@@ -246,20 +246,20 @@ describe('the control socket', () => {
     ['say nothing', ''],
     ['stop in a request', '{"op":'],
     ['had an answer', '{"op":"one"}\n'],
-  ])('is not locked by clients that %s', async (_what, bytes) => {
+  ])('stays usable with clients that %s', async (_what, bytes) => {
     const path = await control({ one: () => 1 });
     for (let i = 0; i < 60; i++) await client(path, bytes);
     for (let i = 0; i < 20; i++) expect(await askControl(path, 'one')).toBe(1);
   });
 
-  test('is not locked by clients that do not take their answers', async () => {
+  test('stays usable with clients that do not read their answers', async () => {
     const path = await control({ one: () => 1, big: () => 'x'.repeat(MIB) });
     for (let i = 0; i < 40; i++) (await client(path, '{"op":"big"}\n')).pause();
     await pause(50);
     for (let i = 0; i < 20; i++) expect(await askControl(path, 'one')).toBe(1);
   });
 
-  test('tells a newcomer while all clients have requests under way, and drops none of them', async () => {
+  test('refuses a new client while all clients have requests under way, and drops none of them', async () => {
     let finish = (): void => {};
     const finished = new Promise<void>((resolve) => (finish = resolve));
     let calls = 0;
@@ -277,7 +277,7 @@ describe('the control socket', () => {
     expect(await askControl(path, 'one')).toBe(1);
   });
 
-  test('drops a client whose request does not become whole, however many bytes it sends', async () => {
+  test('drops a client whose request never ends, however many bytes it sends', async () => {
     const path = await control({}, 150);
     const slow = await client(path, '{');
     const timer = setInterval(() => slow.writable && slow.write(' '), 10);
@@ -286,7 +286,7 @@ describe('the control socket', () => {
   });
 });
 
-test('nothing of a newcomer is lost when it comes in one packet', async () => {
+test('loses no byte of a new client that sends everything in one packet', async () => {
   const server = await serve({ maxConnections: 1 });
   await RawClient.going(server);
   const client = await RawClient.connect(server);

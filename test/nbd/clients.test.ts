@@ -1,4 +1,4 @@
-/** Real clients: libnbd's, QEMU's, and file systems that go through them. */
+/** Real clients: those of libnbd and QEMU, and file systems on top of them. */
 import { randomFillSync } from 'node:crypto';
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ describe('nbdinfo', () => {
   test.each([
     ['a Unix socket', {}],
     ['TCP', { port: 0 }],
-  ])('over %s says what the server can do', async (_, where) => {
+  ])('over %s shows what the server can do', async (_, where) => {
     const { uri } = await serve({ exportName: 'a ram', description: 'a RAM', ...where });
     const { exports, protocol, structured, TLS } = JSON.parse(await output('nbdinfo', '--json', uri)) as {
       exports: object[];
@@ -91,7 +91,7 @@ describe('nbdcopy', () => {
     expect(Buffer.compare(readFileSync(join(folder, 'out')), bytes)).toBe(0);
   });
 
-  test('copies a file with holes, and between two servers', async () => {
+  test('copies a file with holes, and from one server to another', async () => {
     const { device, uri, folder } = await start(32 * MIB);
     device.bytes.fill(0xff);
     const bytes = randomFile(join(folder, 'in'), MIB);
@@ -105,7 +105,7 @@ describe('nbdcopy', () => {
     expect(other.device.calls.some(({ call }) => call === 'writeZeroes')).toBe(true);
   });
 
-  test('that meets a full device fails, and others go on', async () => {
+  test('fails on a full device, and other clients can continue', async () => {
     const { device, uri, folder, server } = await start(8 * MIB);
     randomFile(join(folder, 'in'), 8 * MIB);
     device.fail('write', 'ENOSPC');
@@ -117,7 +117,7 @@ describe('nbdcopy', () => {
     await expectAlive(server);
   });
 
-  test('that finds the server gone fails', async () => {
+  test('fails when the server ends', async () => {
     const device = new MemoryDevice(64 * MIB);
     const folder = temporaryFolder();
     const server = await serveNbd({ device, socket: join(folder, 's') });
@@ -170,7 +170,7 @@ describe('QEMU', () => {
     expect(device.calls.some(({ call }) => call === 'flush')).toBe(true);
   });
 
-  test('qemu-io sees each fault by its name', async () => {
+  test('qemu-io shows each error by its name', async () => {
     const { device, uri } = await start(MIB);
     for (const [call, code, words] of [
       ['read', 'EIO', 'Input/output error'],
@@ -214,8 +214,8 @@ describe('QEMU', () => {
   });
 });
 
-describe('several clients at once', () => {
-  test('each find what they have written', async () => {
+describe('several clients at the same time', () => {
+  test('each read what they have written', async () => {
     const { uri } = await start(64 * MIB, { before: later() });
     await Promise.all(
       Array.from({ length: 8 }, (_, i) => {
@@ -235,7 +235,7 @@ describe('several clients at once', () => {
     );
   });
 
-  test('are not harmed by those that are killed', async () => {
+  test('are not affected when others are killed', async () => {
     const { device, server, uri, folder } = await start(64 * MIB, {
       before: () => new Promise((resolve) => setTimeout(resolve, 1)),
     });

@@ -1,4 +1,4 @@
-/** The control socket: its handlers, its errors, and clients that mean no good. */
+/** The control socket: handlers, errors, and hostile clients. */
 import { once } from 'node:events';
 import { existsSync, lstatSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
@@ -35,7 +35,7 @@ const HANDLERS: Record<string, ControlHandler> = {
   },
 };
 
-/** Sends bytes and gives the lines that come back until the server ends, or so many. */
+/** Sends bytes. @returns the lines that come back until the server ends the connection, or this number of lines */
 async function exchange(path: string, bytes: Uint8Array | string, most = Infinity): Promise<unknown[]> {
   const socket = connect({ path });
   socket.on('error', () => {});
@@ -58,7 +58,7 @@ describe('a request', () => {
     expect(await askControl(path, 'nothing')).toBe(undefined);
   });
 
-  test('on the wire is a line, and so is the answer; in order, several at once or in pieces', async () => {
+  test('and its answer are a line each on the wire; in order, also when several come at once or in pieces', async () => {
     const path = await start(HANDLERS);
     const lines = '{"op":"wait"}\n{"op":"add","args":{"a":1,"b":"ä"}}\r\n{"op":"nothing"}\n';
     const answers = [{ ok: true, result: { waited: true } }, { ok: true, result: '1ä' }, { ok: true }];
@@ -77,7 +77,7 @@ describe('a request', () => {
     socket.destroy();
   });
 
-  test('whose handler fails gives its code and message, the same at the client', async () => {
+  test('whose handler fails is answered with code and message, and the client throws the same error', async () => {
     const path = await start(HANDLERS);
     expect(await exchange(path, '{"op":"busy"}\n', 1)).toEqual([
       { ok: false, code: 'EBUSY', message: 'clients are connected' },
@@ -89,7 +89,7 @@ describe('a request', () => {
     });
   });
 
-  test('that meets a bug gives EIO without its words, which are reported', async () => {
+  test('whose handler has a bug is answered with EIO and no message, and the error is reported', async () => {
     const cyclic: Record<string, unknown> = {};
     cyclic.self = cyclic;
     const path = await start({
@@ -138,7 +138,7 @@ describe('a request', () => {
     expect(answers[1]).toEqual({ ok: true, result: 2 });
   });
 
-  test('may have 64 KiB; after a longer one the connection ends', async () => {
+  test('may have 64 KiB; a longer one ends the connection', async () => {
     const path = await start({ size: ({ text }) => (text as string).length });
     const line = (length: number): string =>
       JSON.stringify({ op: 'size', args: { text: '' } }).replace('""', `"${'x'.repeat(length)}"`);
@@ -152,7 +152,7 @@ describe('a request', () => {
 });
 
 describe('a client', () => {
-  test('without a server gets ENODEV', async () => {
+  test('is ENODEV without a server', async () => {
     const path = join(temporaryFolder(), 's');
     await expect(askControl(path, 'stats')).rejects.toMatchObject({ code: 'ENODEV' });
     await expect(askControl('', 'stats')).rejects.toMatchObject({ code: 'EINVAL' });
@@ -166,7 +166,7 @@ describe('a client', () => {
     ['answers an error without a code', (socket) => void socket.end('{"ok":false}\n')],
     ['does not answer', () => {}],
     ['answers too much', (socket) => void socket.end('x'.repeat(17 * 2 ** 20))],
-  ])('of a server that %s gets EIO', async (_what, answer) => {
+  ])('is EIO when the server %s', async (_what, answer) => {
     const path = join(temporaryFolder(), 's');
     const server = createServer((socket) => {
       socket.on('error', () => {});
@@ -177,7 +177,7 @@ describe('a client', () => {
     server.close();
   });
 
-  test('that sends half a line and goes, or goes before its answer, harms nobody', async () => {
+  test('that disconnects in the middle of a line, or before its answer, does no harm', async () => {
     const path = await start(HANDLERS);
     const line = '{"op":"wait"}\n';
     for (let sent = 0; sent <= line.length; sent++) {
@@ -190,7 +190,7 @@ describe('a client', () => {
     expect(await askControl(path, 'add', { a: 1, b: 2 })).toBe(3);
   });
 
-  test('that does not read is not read', async () => {
+  test('that does not read its answers gets no more requests carried out', async () => {
     let calls = 0;
     const path = await start({ big: () => (calls++, 'x'.repeat(100_000)) });
     const socket = connect({ path });
@@ -207,7 +207,7 @@ describe('a client', () => {
     socket.destroy();
   });
 
-  test('that is idle is dropped in time, one that waits for its answer is not', async () => {
+  test('that is idle is dropped after a time; one that waits for its answer is not', async () => {
     const path = await start(
       { slow: () => new Promise((resolve) => setTimeout(() => resolve(1), 300)) },
       { idleTimeout: 100 },
@@ -234,7 +234,7 @@ describe('the server', () => {
     await expect(askControl(path, 'add')).rejects.toMatchObject({ code: 'ENODEV' });
   });
 
-  test('takes many clients at once, and more when there is room', async () => {
+  test('takes a limited number of clients, and another one when one leaves', async () => {
     const path = await start(HANDLERS);
     const results = await Promise.allSettled(
       Array.from({ length: 40 }, (_, i) => askControl(path, 'add', { a: i, b: 1 })),

@@ -1,4 +1,4 @@
-/** The gate: while it is held no call is under way, and those that come wait. */
+/** The gate: while it is held, no call is under way, and new calls wait. */
 import { expect, test } from 'vitest';
 import { Gate, gated } from '../../cli/nbd/index.ts';
 import { MemoryDevice } from './memory-device.ts';
@@ -6,7 +6,7 @@ import { MIB } from './serving.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test('calls pass at once while nobody holds it, and what they throw comes out', async () => {
+test('calls pass at once while the gate is not held, and their errors are thrown', async () => {
   const gate = new Gate();
   expect(gate.pass(() => 5)).toBe(5);
   expect(() =>
@@ -18,7 +18,7 @@ test('calls pass at once while nobody holds it, and what they throw comes out', 
   expect(await gate.hold(async () => Promise.resolve(7))).toBe(7);
 });
 
-test('the holder waits for calls under way; calls that come meanwhile, and other holders, wait for it', async () => {
+test('hold waits for calls under way; new calls and other holders wait until it is released', async () => {
   const gate = new Gate();
   const log: string[] = [];
   let end = (): void => undefined;
@@ -43,13 +43,13 @@ test('the holder waits for calls under way; calls that come meanwhile, and other
   expect(log.slice(2).sort()).toEqual(['held again', 'passed']);
 });
 
-test('work that fails opens it', async () => {
+test('the gate opens again when the holder fails', async () => {
   const gate = new Gate();
   await expect(gate.hold(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
   expect(gate.pass(() => 1)).toBe(1);
 });
 
-test('a gated device does what the device does, later', async () => {
+test('a gated device gives the same results as the device', async () => {
   const gate = new Gate();
   const device = new MemoryDevice(MIB);
   const through = gated(device, gate);

@@ -1,4 +1,7 @@
-/** Clients that lie, stall, vanish or do not listen: they harm nobody else, and cost no more memory than a connection may. */
+/**
+ * Hostile clients that lie, stall, disconnect or do not read: other clients are not affected, and memory stays within
+ * the limit of a connection.
+ */
 import { describe, expect, test } from 'vitest';
 import { MemoryDevice, later } from './memory-device.ts';
 import {
@@ -18,7 +21,7 @@ import { MIB, expectAlive, serve, until, watchStrays } from './serving.ts';
 
 watchStrays();
 
-describe('a client that vanishes', () => {
+describe('a client that disconnects', () => {
   const DIALOGUE = Buffer.concat([u32(3), optionBytes(5), optionBytes(LIST), optionBytes(GO, infoData('ram', 3))]);
 
   test('after any byte of the negotiation', async () => {
@@ -72,7 +75,7 @@ describe('a client that vanishes', () => {
     await expectAlive(server);
   });
 
-  test('while the device still works for it', async () => {
+  test('while the device is still working for it', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     const waiting: (() => void)[] = [];
@@ -92,7 +95,7 @@ describe('a client that vanishes', () => {
     await expectAlive(server);
   });
 
-  test('a thousand of them', async () => {
+  test('a thousand times', async () => {
     const server = await serve();
     for (let i = 0; i < 1000; i++) {
       const client = await RawClient.connect(server);
@@ -104,7 +107,7 @@ describe('a client that vanishes', () => {
   });
 });
 
-describe('a client that lies', () => {
+describe('a client that sends false data', () => {
   test.each([
     ['a wrong magic', requestBytes({ command: READ, length: 1, magic: 0x25609514 })],
     ['the magic of a reply', requestBytes({ command: READ, length: 1, magic: 0x67446698 })],
@@ -113,7 +116,7 @@ describe('a client that lies', () => {
       'the payload of a command that has none',
       Buffer.concat([requestBytes({ command: TRIM, length: 4096 }), Buffer.alloc(4096, 1)]),
     ],
-  ])('with %s is left, and only that one', async (_what, bytes) => {
+  ])('with %s is disconnected, and no other client is', async (_what, bytes) => {
     const server = await serve();
     const good = await RawClient.going(server);
     const bad = await RawClient.going(server);
@@ -123,7 +126,7 @@ describe('a client that lies', () => {
     expect(await good.read(0, 10)).toEqual(Buffer.alloc(10));
   });
 
-  test('random bytes in every phase do nothing to others', async () => {
+  test('random bytes in every phase do not affect other clients', async () => {
     const server = await serve();
     const good = await RawClient.going(server);
     let x = 1;
@@ -152,24 +155,24 @@ describe('a client that lies', () => {
     await until(() => server.connections === 1, 'the end of all others');
   });
 
-  test('announcing 4 GiB of payload costs nothing, however it ends', async () => {
+  test('announcing 4 GiB of payload takes no memory, however the connection ends', async () => {
     const server = await serve();
     const before = process.memoryUsage().arrayBuffers;
     const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.going(server)));
     for (const client of clients) client.send(requestBytes({ command: WRITE, length: 0xffffffff }), Buffer.alloc(MIB));
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * MIB); // what the clients of this test hold themselves included
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * MIB); // with the memory of this test's clients
     await expectAlive(server);
     for (const client of clients) client.vanish();
     await until(() => server.connections === 0, 'the end of all connections');
   });
 });
 
-describe('a client that does not listen', () => {
+describe('a client that does not read', () => {
   /** Bytes that the process holds in buffers. */
   const held = (): number => process.memoryUsage().arrayBuffers;
 
-  test('is not read any further: the server holds 32 MiB of replies at most', async () => {
+  test('gets no more requests read: the server holds 32 MiB of replies at most', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     const client = await RawClient.going(server);
@@ -188,7 +191,7 @@ describe('a client that does not listen', () => {
     await until(() => server.connections === 1, 'the end of the connection');
   });
 
-  test('small replies are bounded as well', async () => {
+  test('and asks for small replies: their number is limited as well', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     const client = await RawClient.going(server);
@@ -200,13 +203,13 @@ describe('a client that does not listen', () => {
       last = device.calls.length;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    expect(last).toBeLessThan(100_000); // what the kernel holds, and 64
+    expect(last).toBeLessThan(100_000); // the kernel holds some replies, the server 64
     expect(client.socket.writableLength).toBeGreaterThan(10 * MIB); // the rest waits at the client
     await expectAlive(server);
     client.vanish();
   });
 
-  test('the requests under way are bounded on a device that takes its time', async () => {
+  test('and has a slow device: the number of requests under way is limited', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     const waiting: (() => void)[] = [];
@@ -222,7 +225,7 @@ describe('a client that does not listen', () => {
     expect(device.mostAtOnce).toBe(64);
   });
 
-  test('a slow one gets everything in the end', async () => {
+  test('for a while gets all replies in the end', async () => {
     const device = new MemoryDevice(8 * MIB);
     for (let i = 0; i < device.bytes.length; i += 997) device.bytes[i] = i;
     const server = await serve({ device });
@@ -248,7 +251,7 @@ describe('a client that stalls', () => {
       'in a payload that is thrown away',
       requestBytes({ command: WRITE, length: 0xffffffff, payload: Buffer.alloc(50) }),
     ],
-  ])('%s is dropped in time', async (_what, bytes) => {
+  ])('%s is dropped after a time', async (_what, bytes) => {
     const server = await serve({ stallTimeout: 100 });
     const client = await RawClient.going(server);
     client.send(bytes);
@@ -256,7 +259,7 @@ describe('a client that stalls', () => {
     await until(() => server.connections === 0, 'the end of the connection');
   });
 
-  test('over its replies is dropped in time', async () => {
+  test('while it gets its replies is dropped after a time', async () => {
     const server = await serve({ stallTimeout: 200 });
     const client = await RawClient.going(server);
     client.socket.pause();
@@ -265,7 +268,7 @@ describe('a client that stalls', () => {
     client.vanish();
   });
 
-  test('between requests may do so for ever', async () => {
+  test('between two requests may wait without limit', async () => {
     const server = await serve({ stallTimeout: 50 });
     const client = await RawClient.going(server);
     for (let i = 0; i < 3; i++) {
@@ -276,7 +279,7 @@ describe('a client that stalls', () => {
     await client.rest();
   });
 
-  test('is not one that waits for a slow device', async () => {
+  test('is not dropped while it waits for a slow device', async () => {
     const device = new MemoryDevice(MIB);
     device.before = () => new Promise((resolve) => setTimeout(resolve, 300));
     const client = await RawClient.going(await serve({ device, stallTimeout: 50 }));
@@ -284,11 +287,11 @@ describe('a client that stalls', () => {
   });
 });
 
-describe('a client that does not go', () => {
+describe('a client that does not close its connection', () => {
   test.each([
     ['after NBD_CMD_DISC', requestBytes({ command: 2 })],
     ['after nonsense', Buffer.alloc(28)],
-  ])('%s is left', async (_, bytes) => {
+  ])('%s is disconnected', async (_, bytes) => {
     const server = await serve();
     const client = await RawClient.going(server);
     client.socket.allowHalfOpen = true;
@@ -302,7 +305,7 @@ describe('a client that does not go', () => {
 });
 
 describe('many clients', () => {
-  test('one with the longest requests does not keep another waiting for all of them', async () => {
+  test('one client with the longest requests does not make another wait for all of them', async () => {
     const device = new MemoryDevice(32 * MIB);
     const server = await serve({ device });
     const greedy = await RawClient.going(server);
@@ -310,7 +313,7 @@ describe('many clients', () => {
     greedy.send(...Array.from({ length: 64 }, () => requestBytes({ command: WRITE_ZEROES, length: 32 * MIB })));
     await until(() => device.calls.length > 0, 'the first of them');
     await modest.read(0, 512);
-    // 128 pieces, of which a few are done in a turn of the event loop.
+    // 128 pieces; a few of them are done in a turn of the event loop.
     expect(device.calls.findIndex(({ call }) => call === 'read')).toBeLessThan(64);
     for (let i = 0; i < 64; i++) expect((await greedy.reply()).error).toBe(0);
   });

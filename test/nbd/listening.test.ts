@@ -1,4 +1,4 @@
-/** Where the server listens, what it does to files there, and how it ends. */
+/** The addresses that the server listens on, its socket files, and its end. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -33,14 +33,14 @@ async function codeOf(options: Partial<NbdServerOptions>): Promise<string> {
   );
 }
 
-/** Leaves a socket behind that nobody listens on, as a killed server does. */
+/** Leaves a socket file that no process listens on, as a killed server does. */
 async function leaveStale(path: string): Promise<void> {
   const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
   await once(spawn(process.execPath, ['-e', script], { stdio: 'ignore' }), 'exit');
 }
 
 describe('a Unix socket', () => {
-  test('is there, for this user only, until the end', async () => {
+  test('exists until the end, for this user only', async () => {
     const path = join(temporaryFolder(), 'a socket');
     const before = process.umask(0);
     const server = await serve({ socket: path });
@@ -54,7 +54,7 @@ describe('a Unix socket', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test('that was left behind is replaced', async () => {
+  test('that a killed server left behind is replaced', async () => {
     const path = join(temporaryFolder(), 's');
     await leaveStale(path);
     expect(lstatSync(path).isSocket()).toBe(true);
@@ -62,14 +62,14 @@ describe('a Unix socket', () => {
     expect(lstatSync(path).mode & 0o777).toBe(0o600);
   });
 
-  test('that somebody answers on is left alone: EBUSY', async () => {
+  test('that another server listens on is not replaced: EBUSY', async () => {
     const server = await serve();
     const path = 'path' in server.address ? server.address.path : '';
     expect(await codeOf({ socket: path })).toBe('EBUSY');
     await expectAlive(server);
   });
 
-  test('is never put in the place of anything else: EEXIST', async () => {
+  test('does not replace another kind of file: EEXIST', async () => {
     const folder = temporaryFolder();
     const file = join(folder, 'file');
     writeFileSync(file, 'precious');
@@ -81,7 +81,7 @@ describe('a Unix socket', () => {
     expect(readFileSync(file, 'utf8')).toBe('precious');
   });
 
-  test("is left alone at the end when it is another server's by then", async () => {
+  test('is not removed at the end when another server has replaced it', async () => {
     const path = join(temporaryFolder(), 's');
     const first = await serve({ socket: path });
     const user = await RawClient.going(first);
@@ -95,7 +95,7 @@ describe('a Unix socket', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test('is left alone at the end when it is a file by then, or gone', async () => {
+  test('is not removed at the end when it is gone or a regular file now', async () => {
     const path = join(temporaryFolder(), 's');
     for (const replace of [
       () => writeFileSync(path, 'precious'),
@@ -129,7 +129,7 @@ describe('a Unix socket', () => {
     expect(readdirSync(folder).filter((name) => !name.startsWith('x'))).toEqual(['file']);
   });
 
-  test("is one server's when many want it, stale or not", async () => {
+  test('goes to one server when many try to open it, stale or not', async () => {
     const path = join(temporaryFolder(), 's');
     await leaveStale(path);
     const tries = await Promise.allSettled(
@@ -144,7 +144,7 @@ describe('a Unix socket', () => {
     await servers[0]!.close();
   });
 
-  test('needs a folder, and a name that fits', async () => {
+  test('needs an existing folder, and a name that is not too long', async () => {
     const folder = temporaryFolder();
     expect(await codeOf({ socket: join(folder, 'no', 's') })).toBe('ENOENT');
     expect(await codeOf({ socket: join(folder, 'x'.repeat(120)) })).toBe('EINVAL');
@@ -156,7 +156,7 @@ describe('a Unix socket', () => {
 });
 
 describe('a port', () => {
-  test('is of the loopback address unless told otherwise', async () => {
+  test('is on the loopback address unless an address is given', async () => {
     const server = await serve({ port: 0, exportName: 'a/b' });
     const { host, port } = server.address as { host: string; port: number };
     expect(host).toBe('127.0.0.1');
@@ -166,7 +166,7 @@ describe('a port', () => {
     await expect(RawClient.connect({ ...server, address: { host: '127.0.0.2', port } })).rejects.toThrow();
   });
 
-  test('of an address', async () => {
+  test('can be on another address', async () => {
     const server = await serve({ port: 0, bind: '0.0.0.0' });
     await expectAlive({ ...server, address: { host: '127.0.0.2', port: (server.address as { port: number }).port } });
   });
@@ -179,11 +179,11 @@ describe('a port', () => {
     ['::ffff:127.0.0.1', true],
     ['0.0.0.0', false],
     ['::', false],
-  ])('of %s is local: %s', async (bind, isLocal) => {
+  ])('on %s counts as local: %s', async (bind, isLocal) => {
     expect((await serve({ port: 0, bind })).isLocal).toBe(isLocal);
   });
 
-  test('that is taken is EBUSY, an address that is not ours EINVAL', async () => {
+  test('that is in use is EBUSY; an address of another machine is EINVAL', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     onTestFinished(() => void other.close());
     await once(other, 'listening');
@@ -203,12 +203,12 @@ test.each<Partial<NbdServerOptions>>([
   { port: 0, exportName: 'x\0' },
   { port: 0, exportName: 'x'.repeat(4097) },
   { port: 0, description: 'x'.repeat(4097) },
-])('options %j are EINVAL', async (options) => {
+])('with options %j is EINVAL', async (options) => {
   expect(await codeOf(options)).toBe('EINVAL');
 });
 
 describe('close', () => {
-  test('answers what is under way, refuses what comes, flushes, and is one promise', async () => {
+  test('answers calls under way, refuses new ones, flushes, and gives one promise', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     let finish = (): void => {};
@@ -236,7 +236,7 @@ describe('close', () => {
     await expect(RawClient.connect(server)).rejects.toThrow();
   });
 
-  test('does not wait for ever for clients that send, stall or do not listen', async () => {
+  test('waits only a limited time for clients that send, stall or do not read', async () => {
     const device = new MemoryDevice(32 * MIB);
     const server = await serve({ device, closeTimeout: 200 });
     const deaf = await RawClient.going(server);
@@ -253,7 +253,7 @@ describe('close', () => {
     deaf.vanish();
   });
 
-  test('does not wait for ever for the device', async () => {
+  test('waits only a limited time for the device', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device, closeTimeout: 100 });
     device.before = (call) => (call === 'read' ? new Promise(() => {}) : undefined);
@@ -264,7 +264,7 @@ describe('close', () => {
     expect(await client.rest()).toEqual(Buffer.alloc(0));
   });
 
-  test('says when the flush fails, after everything else', async () => {
+  test('reports a flush that fails, after everything else is done', async () => {
     const device = new MemoryDevice(MIB);
     const path = join(temporaryFolder(), 's');
     const server = await serveNbd({ device, socket: path });
@@ -273,7 +273,7 @@ describe('close', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test('of a device that is not initialised flushes nothing', async () => {
+  test('does not flush a device that is not initialised', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     device.isReady = false;
@@ -292,7 +292,7 @@ describe('a process', () => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
     await until(() => output.includes('ready'), 'the server');
     const client = await RawClient.going({ address: { path } } as never);
-    client.send(requestBytes({ command: WRITE, payload: Buffer.alloc(10) })); // takes the device a while
+    client.send(requestBytes({ command: WRITE, payload: Buffer.alloc(10) })); // the device needs some time
     await until(() => output.includes('write'), 'the write');
     child.kill(signal);
     expect((await client.reply()).error).toBe(0);

@@ -1,4 +1,4 @@
-/** A block device in plain memory, for tests: at once or with promises, with faults, and a record of its calls. */
+/** A block device in plain memory for tests: it answers at once or with promises, can fail, and records its calls. */
 import type { BlockDevice } from '../../cli/nbd/device.ts';
 import { CompcacheError, type ErrorCode } from '../../bindings/errors.ts';
 
@@ -6,12 +6,12 @@ type Call = 'read' | 'write' | 'trim' | 'writeZeroes' | 'flush';
 
 export class MemoryDevice implements BlockDevice {
   readonly bytes: Uint8Array;
-  /** Every call that was made, with offset and length. */
+  /** All calls, with offset and length. */
   readonly calls: { call: Call; offset: number; length: number; mayTrim?: boolean }[] = [];
   isReady = true;
-  /** Called before each call; what it throws, the call throws, and what it waits for, the call waits for. */
+  /** Called before each call; the call throws its error, or waits for its promise. */
   before: (call: Call, offset: number, length: number) => void | Promise<void> = () => {};
-  /** The most calls that were under way at a time. */
+  /** The most calls that were under way at the same time. */
   mostAtOnce = 0;
   #atOnce = 0;
 
@@ -44,7 +44,7 @@ export class MemoryDevice implements BlockDevice {
     return this.#do('flush', 0, 0, () => {});
   }
 
-  /** Lets a call fail with this code from now on. */
+  /** Makes a kind of call fail with this code from now on. */
   fail(call: Call, code: ErrorCode): void {
     this.before = (what) => {
       if (what === call) throw new CompcacheError(code, `device.${call}`, 'on purpose');
@@ -72,7 +72,7 @@ export class MemoryDevice implements BlockDevice {
   }
 }
 
-/** Answers each call after turns of the event loop, not always as many: replies overtake each other. */
+/** Answers each call after a varying number of turns of the event loop, so that replies overtake each other. */
 export function later(): () => Promise<void> {
   let call = 0;
   return async () => {

@@ -1,4 +1,4 @@
-/** What hostile clients can make a server hold, all of them together, and that the others go on. */
+/** The memory of a server with hostile clients: it is limited for all of them together, and other clients can work. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -16,9 +16,9 @@ watchStrays();
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** Bytes that live objects hold, buffers included. */
+/** Bytes of live objects, with buffers. */
 function held(): number {
-  for (let i = 0; i < 3; i++) collect(); // what one finds dead in an array buffer, another gives back
+  for (let i = 0; i < 3; i++) collect(); // collecting an array buffer can make another one collectable
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 }
@@ -27,7 +27,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('unread replies', () => {
-  test('of 64 clients take 160 MiB together, and the others go on', async () => {
+  test('of 64 clients take 160 MiB together, and other clients can work', async () => {
     const device = new MemoryDevice(32 * MIB);
     const server = await serve({ device });
     const before = held();
@@ -43,7 +43,7 @@ describe('unread replies', () => {
       last = device.calls.length;
       await pause(200);
     }
-    const most = 224 * MIB; // what the clients of this test hold themselves included
+    const most = 224 * MIB; // with the memory of this test's clients
     expect(held() - before).toBeLessThan(most);
     for (let i = 0; i < 20; i++) expect(await good.read(0, MIB)).toHaveLength(MIB);
     expect(
@@ -67,7 +67,7 @@ describe('unread replies', () => {
     expect(await good.request({ command: WRITE, payload: Buffer.alloc(32 * MIB, 1) })).toBe(0);
   });
 
-  test('are given back when their clients vanish, and so are writes that never came', async () => {
+  test('are freed when their clients disconnect, and so are writes whose bytes never came', async () => {
     const device = new MemoryDevice(32 * MIB);
     const server = await serve({ device });
     for (let round = 0; round < 3; round++) {
@@ -93,7 +93,7 @@ describe('unread replies', () => {
 });
 
 describe('unfinished writes', () => {
-  test('of 63 clients take 160 MiB together, and another goes on', async () => {
+  test('of 63 clients take 160 MiB together, and another client can work', async () => {
     const server = await serve({ device: new MemoryDevice(32 * MIB) });
     const good = await RawClient.going(server);
     const before = held();
@@ -110,7 +110,7 @@ describe('unfinished writes', () => {
 });
 
 describe('many tiny packets', () => {
-  test('to a server that is busy cost what their bytes cost', async () => {
+  test('to a busy server take no more memory than their bytes', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     device.before = (call) => (call === 'read' ? new Promise(() => {}) : undefined);
@@ -127,7 +127,7 @@ describe('many tiny packets', () => {
     client.vanish();
   });
 
-  test('to the control socket cost what their bytes cost', async () => {
+  test('to the control socket take no more memory than their bytes', async () => {
     const path = join(temporaryFolder(), 'ctl');
     const server = await serveControl({ path, handlers: { size: ({ text }) => (text as string).length } });
     const socket = connect({ path });

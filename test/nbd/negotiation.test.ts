@@ -1,4 +1,4 @@
-/** Negotiation, byte by byte: each option, each answer, each way of getting it wrong. */
+/** Negotiation, byte by byte: each option, each answer, and wrong data of every kind. */
 import { describe, expect, test } from 'vitest';
 import { MemoryDevice } from './memory-device.ts';
 import {
@@ -34,19 +34,19 @@ function types(replies: { type: number }[]): number[] {
 }
 
 describe('the handshake', () => {
-  test('is fixed newstyle, without zeroes if the client can', async () => {
+  test('is fixed newstyle, without zeroes when the client can do that', async () => {
     const client = await RawClient.connect(await serve());
     expect(await client.receive(18)).toEqual(Buffer.concat([Buffer.from('NBDMAGICIHAVEOPT'), u16(3)]));
   });
 
-  test.each([4, 8, 0x80000003, 0xffffffff])('ends at client flags %s, which nobody knows', async (flags) => {
+  test.each([4, 8, 0x80000003, 0xffffffff])('ends at the unknown client flags %s', async (flags) => {
     const server = await serve();
     const client = await RawClient.greeted(server, flags);
     expect(await client.rest()).toEqual(Buffer.alloc(0));
     await expectAlive(server);
   });
 
-  test('a client of the older newstyle may choose the export and nothing else', async () => {
+  test('a client of the older newstyle can choose the export and nothing else', async () => {
     const server = await serve(NAMED);
     const old = await RawClient.greeted(server, 0);
     old.send(optionBytes(EXPORT_NAME, Buffer.from('ram')));
@@ -63,7 +63,7 @@ describe('NBD_OPT_EXPORT_NAME', () => {
     ['', 3, 10],
     ['ram', 3, 10],
     ['ram', 1, 134],
-  ])('%j with client flags %i gives %i bytes and goes on to transmission', async (name, flags, bytes) => {
+  ])('%j with client flags %i gives %i bytes, and transmission begins', async (name, flags, bytes) => {
     const client = await RawClient.greeted(await serve(NAMED), flags);
     client.send(optionBytes(EXPORT_NAME, Buffer.from(name)));
     const answer = await client.receive(bytes);
@@ -72,13 +72,13 @@ describe('NBD_OPT_EXPORT_NAME', () => {
     expect(await client.read(100, 10)).toEqual(Buffer.alloc(10));
   });
 
-  test.each(['other', 'ra', 'ram\0', 'RAM'])('%j is not there: the connection ends', async (name) => {
+  test.each(['other', 'ra', 'ram\0', 'RAM'])('%j is no export: the connection ends', async (name) => {
     const client = await RawClient.greeted(await serve(NAMED));
     client.send(optionBytes(EXPORT_NAME, Buffer.from(name)));
     expect(await client.rest()).toEqual(Buffer.alloc(0));
   });
 
-  test('a name of 4 GiB ends it at once', async () => {
+  test('a name of 4 GiB ends the connection at once', async () => {
     const client = await RawClient.greeted(await serve(NAMED));
     client.send(optionBytes(EXPORT_NAME, Buffer.from('ram'), 0xffffffff));
     expect(await client.rest()).toEqual(Buffer.alloc(0));
@@ -99,7 +99,7 @@ describe('NBD_OPT_LIST', () => {
     expect((await client.option(LIST))[0]).toEqual({ option: LIST, type: SERVER, data: u32(0) });
   });
 
-  test('takes no data', async () => {
+  test('with data is an error', async () => {
     const client = await RawClient.greeted(await serve());
     expect(types(await client.option(LIST, Buffer.from('x')))).toEqual([ERR_INVALID]);
     expect(types(await client.option(LIST))).toEqual([SERVER, ACK]);
@@ -113,12 +113,12 @@ describe.each([
   const EXPORT = { option, type: REP_INFO, data: Buffer.concat([u16(0), u64(MIB), u16(EXPORT_FLAGS)]) };
   const DONE = { option, type: ACK, data: Buffer.alloc(0) };
 
-  test.each(['', 'ram'])('tells of %j what must be told', async (name) => {
+  test.each(['', 'ram'])('for %j gives the required information', async (name) => {
     const client = await RawClient.greeted(await serve(NAMED));
     expect(await client.option(option, infoData(name))).toEqual([EXPORT, DONE]);
   });
 
-  test('gives name, description and block sizes to who asks, and ignores what it does not know', async () => {
+  test('gives name, description and block sizes when asked, and ignores unknown kinds of information', async () => {
     const client = await RawClient.greeted(await serve(NAMED));
     expect(await client.option(option, infoData('', 1, 2, 3, 0, 4, 65535))).toEqual([
       EXPORT,
@@ -129,7 +129,7 @@ describe.each([
     ]);
   });
 
-  test('of an export that is not there is answered ERR_UNKNOWN, and negotiation goes on', async () => {
+  test('of an unknown export is answered ERR_UNKNOWN, and negotiation continues', async () => {
     const client = await RawClient.greeted(await serve(NAMED));
     expect(types(await client.option(option, infoData('other')))).toEqual([ERR_UNKNOWN]);
     expect(types(await client.option(GO, infoData('ram')))).toEqual([REP_INFO, ACK]);
@@ -151,7 +151,7 @@ describe.each([
     expect(types(await client.option(GO, infoData('ram')))).toEqual([REP_INFO, ACK]);
   });
 
-  test('with more data than anybody needs is answered ERR_TOO_BIG', async () => {
+  test('with too much data is answered ERR_TOO_BIG', async () => {
     const client = await RawClient.greeted(await serve(NAMED));
     expect(types(await client.option(option, Buffer.alloc(100_000)))).toEqual([ERR_TOO_BIG]);
     expect(types(await client.option(GO, infoData('ram')))).toEqual([REP_INFO, ACK]);
@@ -159,7 +159,7 @@ describe.each([
 });
 
 describe('other options', () => {
-  test('NBD_OPT_ABORT is acknowledged, with data or without, and ends it', async () => {
+  test('NBD_OPT_ABORT is acknowledged, with data or without, and ends negotiation', async () => {
     const server = await serve();
     for (const data of [Buffer.alloc(0), Buffer.from('bye')]) {
       const client = await RawClient.greeted(server);
@@ -179,7 +179,7 @@ describe('other options', () => {
     },
   );
 
-  test('bytes that are no option end it', async () => {
+  test('bytes that are not an option end the connection', async () => {
     const server = await serve();
     const client = await RawClient.greeted(server);
     client.send(Buffer.from('GET / HTTP/1.1\r\n\r\n'));
@@ -187,7 +187,7 @@ describe('other options', () => {
     await expectAlive(server);
   });
 
-  test('options that come without waiting for replies are answered in order', async () => {
+  test('options that are sent without waiting for replies are answered in order', async () => {
     const client = await RawClient.greeted(await serve());
     client.send(optionBytes(5), optionBytes(LIST), optionBytes(GO, infoData('')));
     expect(types(await client.optionReplies())).toEqual([ERR_UNSUP]);
@@ -197,7 +197,7 @@ describe('other options', () => {
 });
 
 describe('a device that is not initialised', () => {
-  test('is not listed and not there', async () => {
+  test('is not listed and cannot be chosen', async () => {
     const device = new MemoryDevice(MIB);
     device.isReady = false;
     const server = await serve({ device, ...NAMED });
@@ -225,7 +225,7 @@ describe('the time for negotiation', () => {
     await until(() => server.connections === 0, 'the end of the connection');
   });
 
-  test('ends for a client that asks for ever and reads nothing', async () => {
+  test('ends for a client that keeps asking and reads nothing', async () => {
     const server = await serve({ negotiationTimeout: 300 });
     const client = await RawClient.connect(server);
     client.socket.pause();

@@ -13,7 +13,7 @@ vi.mock('node:fs', async (original) => ({
 
 watchStrays();
 
-test('is made, is left to others, and takes the place of nothing else, all the same', async () => {
+test('is made, is not removed when another server has replaced it, and replaces no other file', async () => {
   const path = join(temporaryFolder(), 's');
   const first = await serve({ socket: path });
   expect(lstatSync(path).mode & 0o777).toBe(0o600);

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 
 type Program = 'nbdinfo' | 'nbdcopy' | 'qemu-img' | 'qemu-io' | 'mke2fs' | 'e2fsck' | 'debugfs' | 'blkid' | 'file';
 
-// Where an ordinary user's path does not lead.
+// These folders are not on the path of an ordinary user.
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
 export interface Ended {
@@ -12,13 +12,13 @@ export interface Ended {
   stderr: string;
 }
 
-/** A program that runs. */
+/** A running program. */
 export interface Running {
   readonly ended: Promise<Ended>;
   kill(): void;
 }
 
-/** Runs a program to its end, whatever that is. Fails where it is not installed. */
+/** Runs a program until it ends, with any exit code. Fails when it is not installed. */
 export function run(program: Program, ...args: string[]): Promise<Ended> {
   return start(program, ...args).ended;
 }
@@ -40,7 +40,7 @@ export function start(program: Program, ...args: string[]): Running {
   };
 }
 
-/** Runs a program, which must succeed, and gives its output. */
+/** Runs a program, which must succeed. @returns its output */
 export async function output(program: Program, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await run(program, ...args);
   if (code !== 0) throw new Error(`${program} ${args.join(' ')}: exit code ${code}\n${stdout}${stderr}`);

@@ -1,4 +1,4 @@
-/** An NBD client that sends whatever bytes a test likes. Numbers of the protocol are written out: they are what is tested. */
+/** An NBD client that can send any bytes. Numbers of the protocol are written out, because they are tested. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { NbdServer } from '../../cli/nbd/index.ts';
@@ -142,13 +142,13 @@ export class RawClient {
     return all.subarray(0, length);
   }
 
-  /** What the server still sends until it ends the connection. */
+  /** Everything that the server sends until it ends the connection. */
   async rest(): Promise<Buffer> {
     await this.#until(() => this.#isOver);
     return Buffer.concat(this.#received);
   }
 
-  /** Sends an option and gives its replies, up to the last one. */
+  /** Sends an option. @returns its replies, up to the last one */
   async option(option: number, data?: Uint8Array): Promise<OptionReply[]> {
     this.send(optionBytes(option, data));
     return this.optionReplies();
@@ -168,7 +168,7 @@ export class RawClient {
     return replies;
   }
 
-  /** The next reply: its error and cookie, and the payload if it is that of a read. */
+  /** The next reply: its error, cookie, and payload for a read. */
   async reply(payload = 0): Promise<{ error: number; cookie: bigint; data: Buffer }> {
     const header = await this.receive(16);
     if (header.readUInt32BE(0) !== 0x67446698) throw new Error('not the magic of a reply');
@@ -176,7 +176,7 @@ export class RawClient {
     return { error, cookie: header.readBigUInt64BE(8), data: await this.receive(error === 0 ? payload : 0) };
   }
 
-  /** Sends one request and gives the error of its reply. */
+  /** Sends one request. @returns the error of its reply */
   async request(request: RequestBytes): Promise<number> {
     this.send(requestBytes(request));
     return (await this.reply(request.command === READ ? request.length : 0)).error;
@@ -189,7 +189,7 @@ export class RawClient {
     return data;
   }
 
-  /** Ends in order. */
+  /** Ends the connection in order. */
   async disconnect(): Promise<void> {
     this.send(requestBytes({ command: DISC }));
     await this.rest();

@@ -1,4 +1,4 @@
-/** The memory that the connections of a server share: how much it is, who gets it, and that it comes back. */
+/** The memory that the connections of a server share: its limit, its distribution, and its return. */
 import { describe, expect, test } from 'vitest';
 import { Budget, Requests } from '../../cli/nbd/requests.ts';
 
@@ -6,13 +6,13 @@ const MIB = 2 ** 20;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe('the budget', () => {
-  /** Whether an entry is granted by now. */
+describe('the memory budget', () => {
+  /** Whether a request has been granted by now. */
   async function isGranted(entry: Promise<boolean>): Promise<boolean> {
     return Promise.race([entry, turn().then(() => false)]);
   }
 
-  test('is never more than 160 MiB, whatever is asked for and given back', async () => {
+  test('is never above 160 MiB, in any order of requests', async () => {
     const budget = new Budget(64);
     const connections = Array.from({ length: 64 }, () => new Requests(budget));
     const under: { requests: number; bytes: number }[] = [];
@@ -38,14 +38,14 @@ describe('the budget', () => {
     }
     while (under.length > 0 || waits.size > 0) {
       const gone = under.pop();
-      if (gone === undefined) throw new Error('somebody waits for nothing');
+      if (gone === undefined) throw new Error('a request waits without a reason');
       (connections[gone.requests] as Requests).leave(gone.bytes);
       await turn();
     }
     for (let i = 0; i < 3; i++) expect(await isGranted((connections[i] as Requests).enter(32 * MIB))).toBe(true);
   });
 
-  test('gives everybody a request of a mebibyte, and the stock to those who wait for it in their order', async () => {
+  test('always grants requests of 1 MiB, and grants larger ones in the order in which they came', async () => {
     const budget = new Budget(64);
     const connections = Array.from({ length: 64 }, () => new Requests(budget));
     for (const requests of connections.slice(0, 3)) expect(await isGranted(requests.enter(32 * MIB))).toBe(true);
@@ -59,7 +59,7 @@ describe('the budget', () => {
     expect(order).toEqual([0, 1, 2]);
   });
 
-  test('lets go of a connection that is closed while it waits', async () => {
+  test('drops a request when its connection is closed while it waits', async () => {
     const budget = new Budget(64);
     const connections = Array.from({ length: 5 }, () => new Requests(budget));
     for (const requests of connections.slice(0, 3)) await requests.enter(32 * MIB);

@@ -1,4 +1,4 @@
-/** Servers of tests: on a temporary socket, closed when the test is over, and no stray error on the way. */
+/** Servers for tests: on a temporary socket, closed after the test, with no unexpected error. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { RawClient } from './raw-client.ts';
 
 export const MIB = 2 ** 20;
 
-/** A folder that is gone after the test. */
+/** A folder that is removed after the test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'compcache-nbd-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -32,14 +32,14 @@ export async function serve(options: Partial<NbdServerOptions> = {}): Promise<Nb
   return server;
 }
 
-/** Whether the server still does its work for others. */
+/** Requires that the server still works for another client. */
 export async function expectAlive(server: NbdServer): Promise<void> {
   const client = await RawClient.going(server);
   await client.read(0, 4096);
   await client.disconnect();
 }
 
-/** Waits until something is so. */
+/** Waits until a condition holds. */
 export async function until(isSo: () => boolean, what: string): Promise<void> {
   const end = performance.now() + 20_000;
   while (!isSo()) {
@@ -53,7 +53,10 @@ export function takeReported(): unknown[] {
   return reported.splice(0);
 }
 
-/** To be called once in each file: nothing may reach the process, and nothing be reported that the test does not take. */
+/**
+ * Call it once in each file: it fails the tests when an error reaches the process, or is reported and not taken by a
+ * test.
+ */
 export function watchStrays(): void {
   const strays: unknown[] = [];
   const stray = (error: unknown): void => void strays.push(error);

@@ -1,4 +1,4 @@
-/** Transmission, byte by byte: each command with each flag, at any offset and length, on devices of every temper. */
+/** Transmission, byte by byte: each command with each flag, at any offset and length, on devices of every kind. */
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../bindings/errors.ts';
 import { MemoryDevice, later } from './memory-device.ts';
@@ -66,7 +66,7 @@ describe.each([
     }
   });
 
-  test('answers every one of many requests with its cookie', async () => {
+  test('answers each of many requests with its cookie', async () => {
     const { client } = await start(MIB, before?.());
     const pages = Array.from({ length: 256 }, (_x, page) => noise(4096, page));
     client.send(
@@ -110,7 +110,7 @@ describe.each([
     ['write zeroes', { command: WRITE_ZEROES, length: 4096, flags: FUA }],
     ['flush', { command: FLUSH }],
     ['flush with FUA', { command: FLUSH, flags: FUA }],
-  ])('flushes before the answer to a %s that wants it', async (_what, request) => {
+  ])('flushes before it answers %s', async (_what, request) => {
     const { device, client } = await start(MIB, before?.());
     expect(await client.request(request)).toBe(0);
     expect(device.calls.map(({ call }) => call).filter((call) => call === 'flush')).toEqual(['flush']);
@@ -119,7 +119,7 @@ describe.each([
 });
 
 describe('lengths', () => {
-  test('of nothing are fine', async () => {
+  test('of 0 are accepted', async () => {
     const { device, client } = await start();
     for (const command of [READ, WRITE, TRIM, WRITE_ZEROES]) {
       expect(await client.request({ command, offset: 0, length: 0 })).toBe(0);
@@ -128,7 +128,7 @@ describe('lengths', () => {
     expect(device.calls).toEqual([]);
   });
 
-  test('of 32 MiB are carried out in pieces of the device, whole pages but for the ends', async () => {
+  test('of 32 MiB are split into pieces for the device, of whole pages except at the ends', async () => {
     const { device, client } = await start(40 * MIB);
     const bytes = noise(MAXIMUM, 1);
     expect(await client.request({ command: WRITE, offset: 5000, payload: bytes })).toBe(0);
@@ -139,7 +139,7 @@ describe('lengths', () => {
     expect(others.every(({ offset, length }) => offset % MIB === 0 && length <= MIB)).toBe(true);
   });
 
-  test('above are refused; the payload is thrown away and the connection goes on', async () => {
+  test('above 32 MiB are refused; the payload is skipped and the connection continues', async () => {
     const { device, client } = await start(64 * MIB);
     expect(await client.request({ command: READ, length: MAXIMUM + 1 })).toBe(EINVAL);
     expect(await client.request({ command: READ, length: 0xffffffff })).toBe(EINVAL);
@@ -148,7 +148,7 @@ describe('lengths', () => {
     expect(await client.read(0, 10)).toEqual(Buffer.alloc(10));
   });
 
-  test('of areas may be anything that fits', async () => {
+  test('of commands without payload may be anything that fits', async () => {
     const { device, client } = await start(100 * MIB);
     device.bytes.fill(9);
     expect(await client.request({ command: WRITE_ZEROES, offset: 1, length: 100 * MIB - 2 })).toBe(0);
@@ -205,19 +205,19 @@ describe('flags and commands', () => {
     expect(await client.read(0, 1)).toEqual(Buffer.alloc(1));
   });
 
-  test('a flush of an area is EINVAL', async () => {
+  test('a flush with an offset or length is EINVAL', async () => {
     const { client } = await start();
     expect(await client.request({ command: FLUSH, offset: 1 })).toBe(EINVAL);
     expect(await client.request({ command: FLUSH, length: 1 })).toBe(EINVAL);
   });
 
-  test('FUA is taken with every command', async () => {
+  test('FUA is accepted with every command', async () => {
     const { client } = await start();
     for (const command of [READ, WRITE, TRIM, WRITE_ZEROES, FLUSH])
       expect(await client.request({ command, flags: FUA })).toBe(0);
   });
 
-  test('FAST_ZERO is done where whole pages are dropped, and ENOTSUP elsewhere, with nothing changed', async () => {
+  test('FAST_ZERO works where whole pages are dropped, and is ENOTSUP elsewhere, with nothing changed', async () => {
     const { device, client } = await start();
     expect(await client.request({ command: WRITE_ZEROES, offset: 4096, length: 8192, flags: FAST_ZERO })).toBe(0);
     expect(device.calls.splice(0)).toEqual([{ call: 'writeZeroes', offset: 4096, length: 8192, mayTrim: true }]);
@@ -232,7 +232,7 @@ describe('flags and commands', () => {
   });
 });
 
-describe('faults of the device', () => {
+describe('errors of the device', () => {
   const codes: [ErrorCode, number][] = [
     ['ENOMEM', ENOSPC],
     ['ENOSPC', ENOSPC],
@@ -263,7 +263,7 @@ describe('faults of the device', () => {
     expect(await client.read(0, 100)).toEqual(Buffer.alloc(100));
   });
 
-  test('that are no CompcacheError become EIO and are reported; with promises too', async () => {
+  test('that are not CompcacheErrors become EIO and are reported; with promises too', async () => {
     const { device, client } = await start();
     const fault = new TypeError('a bug');
     device.before = () => {
@@ -276,7 +276,7 @@ describe('faults of the device', () => {
     device.before = () => {};
   });
 
-  test('in the middle of a long read leave no bytes of it', async () => {
+  test('in the middle of a long read: no bytes of the read are sent', async () => {
     const { device, client } = await start(8 * MIB);
     let reads = 0;
     device.before = () => {
@@ -300,7 +300,7 @@ describe('faults of the device', () => {
 });
 
 describe('several connections', () => {
-  test('see what each other has written, and a flush is of all', async () => {
+  test("see each other's writes, and a flush is for all", async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     const [one, two] = [await RawClient.going(server), await RawClient.going(server)];
@@ -314,7 +314,7 @@ describe('several connections', () => {
     await until(() => server.connections === 1, 'one connection less');
   });
 
-  test('a slow request of one does not hold another', async () => {
+  test('a slow request on one does not delay another', async () => {
     const device = new MemoryDevice(MIB);
     const server = await serve({ device });
     let finish = (): void => {};
@@ -322,14 +322,14 @@ describe('several connections', () => {
     const [one, two] = [await RawClient.going(server), await RawClient.going(server)];
     one.send(requestBytes({ command: WRITE, payload: Buffer.from('x') }));
     expect(await two.read(0, 1)).toEqual(Buffer.alloc(1));
-    expect(await one.read(0, 1)).toEqual(Buffer.alloc(1)); // overtakes on its own connection as well
+    expect(await one.read(0, 1)).toEqual(Buffer.alloc(1)); // replies overtake each other on one connection as well
     finish();
     expect((await one.reply()).error).toBe(0);
   });
 });
 
 describe('NBD_CMD_DISC', () => {
-  test('ends it after everything before is answered', async () => {
+  test('ends the connection after all earlier requests are answered', async () => {
     const { device, client } = await start(MIB, later());
     client.send(
       ...Array.from({ length: 20 }, (_, i) =>
@@ -341,7 +341,7 @@ describe('NBD_CMD_DISC', () => {
     expect([...device.bytes.subarray(0, 20)]).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
   });
 
-  test('a client that has said all, and only listens, gets its replies', async () => {
+  test('a client that sends nothing more and only reads gets its replies', async () => {
     const device = new MemoryDevice(MIB);
     device.before = () => new Promise((resolve) => setTimeout(resolve, 50));
     const server = await serve({ device });

@@ -1,4 +1,4 @@
-/** Numbers that the core and the bindings both know stand once: in assembly/abi.ts. */
+/** Numbers that both the core and the bindings use are written once: in assembly/abi.ts. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -26,7 +26,7 @@ function codeOf(text: string): string {
 }
 
 const CONSTANT = /^\s*(?:export )?(?:const|let) ([A-Z][A-Z0-9_]*)\b(?:: [\w<>, ]+)? = (.*?);?[ \t]*$/gm;
-/** What is worked out of nothing but numbers. */
+/** An expression of numbers only. */
 const NUMBER = /^[-~(]*(?:0x[\da-f_]+|\d[\d_.]*)(?:[-+*/%<>&|^~()\s]|0x[\da-f_]+|\d[\d_.]*)*(?: as (?:u32|const))?$/i;
 
 function constantsOf(sources: readonly Source[]): { file: string; name: string; value: string }[] {
@@ -35,7 +35,7 @@ function constantsOf(sources: readonly Source[]): { file: string; name: string; 
   );
 }
 
-/** In the bindings: what must have a name. */
+/** Numbers in the bindings that must have a name. */
 const BARE = [
   {
     what: 'word or counter by its number',
@@ -50,7 +50,7 @@ const BARE = [
   },
 ];
 
-/** Each number that stands twice, or has no name. */
+/** Each number that is written twice, or has no name. */
 function faultsIn(names: readonly string[], core: readonly Source[], bindings: readonly Source[]): string[] {
   const [inCore, inBindings] = [constantsOf(core), constantsOf(bindings)];
   const again = [...inCore, ...inBindings]
@@ -74,18 +74,18 @@ const values = (prefix: RegExp): number[] =>
     .filter(([name]) => prefix.test(name))
     .map(([, value]) => value);
 
-describe('numbers that both sides know', () => {
+describe('numbers that both sides use', () => {
   const core = sources('assembly');
   const bindings = sources('bindings');
 
-  test('stand once', () => {
+  test('are written once', () => {
     expect(NAMES.length).toBeGreaterThan(100);
     expect(constantsOf(core).length).toBeGreaterThan(200);
     expect(constantsOf(bindings).length).toBeGreaterThan(50);
     expect(faultsIn(NAMES, core, bindings)).toEqual([]);
   });
 
-  test('are plain constants, and somebody reads each', () => {
+  test('are plain constants, and each is used', () => {
     const lines = codeOf(readFileSync(join(ROOT, ABI), 'utf8'))
       .split('\n')
       .map((line) => line.trim())
@@ -129,7 +129,7 @@ describe('numbers that both sides know', () => {
     expect(values(pattern).sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i));
   });
 
-  test('words that stay in the core lie behind those that both sides read', () => {
+  test('words that only the core uses come after those that both sides use', () => {
     const inside = constantsOf(core)
       .filter(({ name }) => name.startsWith('WORK_'))
       .map(({ value }) => Number(value));
@@ -149,7 +149,7 @@ describe('numbers that both sides know', () => {
     ['a word of the result area', '', 'const slot = out[5] as number;'],
     ['an offset in a view', '', 'new Uint32Array(core.memory.buffer, at + 336, 1)'],
     ['an offset from an address', '', 'core.bytes[this.#address + 0x150]'],
-  ])('%s is noticed', (_, inCore, inBindings) => {
+  ])('the test notices %s', (_, inCore, inBindings) => {
     expect(
       faultsIn(
         ['OUT_SIZE', 'ENOENT'],
@@ -159,7 +159,7 @@ describe('numbers that both sides know', () => {
     ).toHaveLength(1);
   });
 
-  test('what has a name, or is of one side only, is not', () => {
+  test('the test accepts names, and numbers of one side only', () => {
     const inCore = 'const CELLS: u32 = 8;\nconst TABLES: usize = POOL_TABLES + 4;';
     const inBindings =
       "const TABLES = 9;\nconst CELLS = ['a'];\nout[OUT_SIZE]; counter(RAM_FRAMES); new Uint32Array(memory.buffer, address, 1); new Uint8Array(size + 1);";

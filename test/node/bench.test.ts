@@ -1,4 +1,4 @@
-/** The benchmarks' own arithmetic, their corpora, and the README's figures. No time is looked at. */
+/** The arithmetic of the benchmarks, their corpora, and the README's figures. Times are not tested. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -20,19 +20,19 @@ import * as trace from '../models/trace.ts';
 const ROOT = join(import.meta.dirname, '../..');
 
 describe('statistics', () => {
-  test('the median is the middle one, or the mean of the middle two, in any order', () => {
+  test('the median is the middle value, or the mean of the middle two, in any order', () => {
     expect([median([5]), median([3, 1]), median([9, 1, 2]), median([4, 1, 100, 2])]).toEqual([5, 2, 2, 3]);
   });
 
   test('a ratio is taken within each round', () => {
-    // Twice the first in every round, though the machine became slower.
+    // Twice the first one in every round, although the machine became slower.
     expect(summary('b', [20, 40, 200], [10, 20, 100])).toEqual({ name: 'b', median: 40, min: 20, max: 200, ratio: 2 });
     expect(summary('b', [20, 40, 90], [10, 40, 100]).ratio).toBe(1);
     // Not the ratio of the medians, which is 2.
     expect(summary('b', [10, 40, 100], [20, 10, 30]).ratio).toBeCloseTo(10 / 3);
   });
 
-  test('one round warms up, each later one begins with another contender, figures are asked last', async () => {
+  test('the first round is a warm-up, each later round begins with another contender, and figures are taken last', async () => {
     const order: string[] = [];
     const contender = (name: string): { name: string; round(): number } => ({
       name,
@@ -57,7 +57,7 @@ describe('statistics', () => {
     for (let i = 0; i < 1000; i++) expect(sizeOf(own)).toBe(trace.size1(published));
   });
 
-  test('Zipf’s law: the most popular number gets its share, and all are in range', () => {
+  test('Zipf’s law: the most popular number gets its share, and all numbers are in range', () => {
     const drawn = zipf(1000, 100_000, createDraw(3));
     const counts = new Array<number>(1000).fill(0);
     for (const number of drawn) counts[number] = (counts[number] as number) + 1;
@@ -88,14 +88,14 @@ describe('corpora', () => {
     expect(pages[0]?.subarray(0, 64)).toEqual(readFileSync(process.execPath).subarray(0, 64));
   });
 
-  test('what is not there is said', () => {
+  test('a missing file gives an error that names it', () => {
     expect(() => corpus('/nonexistent/x')).toThrowError(/no corpus, file or folder/);
     expect(() => corpus(join(ROOT, 'LICENSE'))).toThrowError(/no whole page/);
   });
 });
 
-describe('what is measured works', () => {
-  test('stores give back what was put last', async () => {
+describe('the measured calls work', () => {
+  test('stores read what was written last', async () => {
     const { pages } = corpus('memory');
     const into = Buffer.alloc(PAGE_SIZE);
     for (const store of [await compcache('zsmalloc', 100), mapOfBlocks(await loadCodec('lz4js'))]) {
@@ -107,12 +107,12 @@ describe('what is measured works', () => {
     }
   });
 
-  test('a codec that gives back something else is not measured', () => {
+  test('a codec that decodes wrong bytes is not measured', () => {
     const wrong = { name: 'wrong', compress: () => 1, decompress: () => PAGE_SIZE };
     expect(() => trialOf(wrong, corpus('text'))).toThrowError(/wrong: a page came back different/);
   });
 
-  test('bytes of a block: a page that gets no smaller counts as itself', async () => {
+  test('bytes of a block: a page that becomes no smaller counts with its full size', async () => {
     const codec = Ram.createSync().codec('lz4');
     const bytes = async (name: string): Promise<unknown> => {
       const [table] = codecTables(corpus(name), [trialOf(codec, corpus(name))]);
@@ -167,7 +167,7 @@ describe('tables', () => {
     );
   });
 
-  test('as Markdown, between the markers only', () => {
+  test('as Markdown, only between the markers', () => {
     const made = rewrite(
       'before\n<!-- bench:allocators -->\nold\n<!-- /bench -->\nafter <!-- /bench -->\n',
       () => results,
@@ -196,7 +196,7 @@ describe('tables', () => {
     );
   });
 
-  test('ramzswap without servers: no table of them', () => {
+  test('ramzswap without servers: it has no table', () => {
     const made = { ...table, title: 'write a page, memory, zsmalloc', rows: [{ ...row, figures: { memory: 0.3 } }] };
     expect(block('ramzswap', () => ({ ...results, suites: { ramzswap: [made] } }))).not.toMatch(/NBD|NaN|undefined/);
   });
@@ -208,7 +208,7 @@ describe('tables', () => {
   });
 
   test.each(['allocators', 'codecs', 'stores', 'zswap', 'ramzswap'])(
-    'the committed results make the table %s',
+    'the committed results give the table %s',
     (name) => {
       const text = block(
         name,

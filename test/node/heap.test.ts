@@ -1,4 +1,4 @@
-/** Bindings keep nothing that grows with objects: a million mallocs raise the V8 heap by less than 1 MB. */
+/** The bindings hold nothing that grows with objects: a million mallocs raise the V8 heap by less than 1 MB. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
@@ -16,7 +16,7 @@ function heap(): number {
 test.each(ALLOCATORS)('%s', async (allocator) => {
   const ram = await Ram.create({ bytes: '3GiB' });
   const pool = ram.zpool(allocator);
-  for (let i = 0; i < 1000; i++) pool.malloc(100 + i); // compiled by now
+  for (let i = 0; i < 1000; i++) pool.malloc(100 + i); // the code is compiled by now
   const before = heap();
   for (let i = 0; i < 1_000_000; i++) pool.malloc(40 + (i & 255));
   expect(heap() - before).toBeLessThan(1_000_000);

@@ -1,4 +1,4 @@
-/** The house: imports point one way, and Node's modules are imported only where they may be. */
+/** The layer rules: imports point one way, and Node's modules are imported only where this is allowed. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -17,14 +17,14 @@ interface Import {
   to: string;
 }
 
-/** Imports and re-exports of values; types cost nothing at run time and may point anywhere. */
+/** Imports and re-exports of values. Types have no cost at run time and may point anywhere. */
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(ROOT, file), 'utf8');
   const found = text.matchAll(/^\s*(?:import|export)\s+(?!type\b)[^;]*?from\s+'([^']+)'|import\('([^']+)'\)(?!\.)/gms);
   return [...found].map((match) => ({ from: file, to: (match[1] ?? match[2]) as string }));
 }
 
-/** The same, those of types included. */
+/** The same, with imports of types. */
 function allImportsOf(file: string): Import[] {
   const text = readFileSync(join(ROOT, file), 'utf8');
   return [...text.matchAll(/^\s*(?:import|export)\s[^;]*?from\s+'([^']+)'/gms)].map((match) => ({
@@ -33,7 +33,7 @@ function allImportsOf(file: string): Import[] {
   }));
 }
 
-/** Files that lead back to themselves. */
+/** Files in an import circle. */
 function inCircles(imports: readonly Import[]): string[] {
   const bare = imports.map((found) => ({ from: found.from.replace(/\.ts$/, ''), to: target(found) }));
   const reached = (from: string, seen = new Set<string>()): Set<string> => {
@@ -47,7 +47,10 @@ function target({ from, to }: Import): string {
   return to.startsWith('.') ? normalize(join(dirname(from), to)).replace(/\.ts$/, '') : to;
 }
 
-/** Layers from the bottom; a file may import from its own and those below. Of the core the bindings read abi.ts and the kinds of allocators. */
+/**
+ * Layers from the bottom; a file may import from its own layer and those below. Of the core, the bindings read abi.ts
+ * and the kinds of allocators.
+ */
 const CORE = [
   /^assembly\/(abi$|base\/)/,
   /^assembly\/mem\//,
@@ -80,7 +83,7 @@ function wrong(layers: RegExp[], found: Import): boolean {
 }
 
 describe('imports', () => {
-  test('of the core point one way', () => {
+  test('of the core go to lower layers only', () => {
     const files = sources('assembly');
     expect(files.length).toBeGreaterThan(15);
     for (const file of files) expect(layer(CORE, file), `${file} is in no layer`).toBeGreaterThanOrEqual(0);
@@ -96,19 +99,19 @@ describe('imports', () => {
     expect(between).toEqual([]);
   });
 
-  test('the shapes of a page table are known to the table alone', () => {
+  test('only page/table.ts and its parts import the two shapes of a page table', () => {
     const table = /^assembly\/page\/(dense|sparse|table(-check|-layout)?)\.ts$/;
     const all = sources('assembly').flatMap(importsOf);
     const inner = all.filter((found) => /^assembly\/page\/(dense|sparse|table-layout)$/.test(target(found)));
     expect(inner.length).toBeGreaterThan(5);
     expect(inner.filter(({ from }) => !table.test(from))).toEqual([]);
-    // Below it: what both shapes share, then the shapes, neither of which knows the other.
+    // From below: table-layout, which both shapes use, then the shapes, which do not import each other.
     const order = [/\/table-layout$/, /\/(dense|sparse)$/, /\/table$/, /\/table-check$/];
     const within = all.filter((found) => table.test(found.from) && table.test(`${target(found)}.ts`));
     expect(within.filter((found) => layer(order, target(found)) >= layer(order, found.from))).toEqual([]);
   });
 
-  test('no part of an allocator imports the file of the whole', () => {
+  test('no part of an allocator imports its main file', () => {
     const wholes = sources('assembly/alloc')
       .filter((file) => !/-\w+\.ts$/.test(file))
       .map((file) => file.replace(/\.ts$/, ''));
@@ -119,7 +122,7 @@ describe('imports', () => {
     expect(up).toEqual([]);
   });
 
-  test('of the bindings point one way; only backing/file.ts and its lock may import Node, and none but wasm.ts the loader', () => {
+  test('of the bindings go to lower layers only; only backing/file.ts and its lock import Node, and only wasm.ts the loader', () => {
     const files = sources('bindings');
     for (const file of files) expect(layer(BINDINGS, file), `${file} is in no layer`).toBeGreaterThanOrEqual(0);
     const all = files.flatMap(importsOf);
@@ -132,7 +135,7 @@ describe('imports', () => {
     ]);
   });
 
-  test('of the front ends: both know what is common, neither knows the other, and no file leads back to itself', () => {
+  test('of the front ends: both use front/common, neither imports the other, and there is no circle', () => {
     const all = sources('bindings/front')
       .flatMap(allImportsOf)
       .filter((found) => target(found).startsWith('bindings/front/'));
@@ -155,7 +158,7 @@ describe('imports', () => {
     expect(lines.filter(([, count]) => count > 500)).toEqual([]);
   });
 
-  test.each(['bindings', 'cli'])('in %s no file leads back to itself, not by types either', (folder) => {
+  test.each(['bindings', 'cli'])('in %s have no circle, also with types', (folder) => {
     const all = sources(folder)
       .flatMap(allImportsOf)
       .filter(({ to }) => to.startsWith('.'));
@@ -175,7 +178,7 @@ describe('imports', () => {
     expect(inner).toEqual([]);
   });
 
-  test('of the command line stay in what is shipped', () => {
+  test('of the command line stay within the published files', () => {
     const outside = sources('cli')
       .flatMap(importsOf)
       .filter(({ to }) => to.startsWith('.'))
@@ -184,7 +187,7 @@ describe('imports', () => {
     expect(outside).toEqual([]);
   });
 
-  test('of the core bring each name once: its compiler takes a second one in silence', () => {
+  test('of the core have each name once: its compiler accepts a second one silently', () => {
     const twice = sources('assembly').flatMap((file) => {
       const lists = [...readFileSync(join(ROOT, file), 'utf8').matchAll(/import \{([^}]*)\} from/g)].map(
         ([, names]) => names as string,
@@ -199,7 +202,7 @@ describe('imports', () => {
     expect(twice).toEqual([]);
   });
 
-  test('a wrong import is noticed', () => {
+  test('the test notices a wrong import', () => {
     expect(wrong(CORE, { from: 'assembly/mem/frame.ts', to: '../alloc/zbud' })).toBe(true);
     expect(wrong(CORE, { from: 'assembly/page/path.ts', to: '../zpool' })).toBe(false);
     expect(wrong(BINDINGS, { from: 'bindings/wasm.ts', to: './ram.ts' })).toBe(true);

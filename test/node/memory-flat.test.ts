@@ -1,4 +1,7 @@
-/** What a process holds does not grow with the operations: once all pages have come, turns of churn leave it the same within 2 %. */
+/**
+ * The memory of a process does not grow with the number of operations: after the first rounds, more rounds of churn
+ * change it by less than 2 %.
+ */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
@@ -9,7 +12,7 @@ import { createDraw } from '../models/trace.ts';
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** Bytes of all ArrayBuffers that are alive. Their memory is given back a little later than they are collected. */
+/** Bytes of all live ArrayBuffers. Their memory is freed a little later than they are collected. */
 async function arrayBuffers(): Promise<number> {
   for (let round = 0; round < 3; round++) {
     collect();
@@ -19,8 +22,8 @@ async function arrayBuffers(): Promise<number> {
 }
 
 /**
- * Runs turns of the same calls. Each ends with the same pages, and from the second on each begins with them: how far the
- * figure strays from that after the second, as a part of it.
+ * Runs rounds of the same calls; each round ends with the same pages. @returns the largest deviation of the figure from
+ * its value after the second round, as a fraction
  */
 async function strays(turns: number, figure: () => number | Promise<number>, turn: () => void): Promise<number> {
   turn();
@@ -56,7 +59,7 @@ test('a MemoryStore whose slots are rewritten and freed at random holds the same
   expect(store.reservedBytes).toBeLessThan(store.bytes * 1.3);
 });
 
-test('a MemoryStore gives slabs back', () => {
+test('a MemoryStore frees slabs that are empty', () => {
   const store = new MemoryStore();
   for (let slot = 0; slot < 4000; slot++) store.write(slot, bytes.subarray(0, 1 + ((slot * 37) % SLOT_BYTES)));
   expect(store.reservedBytes).toBeGreaterThan(store.bytes);
@@ -67,7 +70,7 @@ test('a MemoryStore gives slabs back', () => {
   expect(store.reservedBytes).toBe(0);
 });
 
-/** A page whose block takes about so many bytes. */
+/** A page whose block takes about this number of bytes. */
 function page(seed: number): Uint8Array {
   const made = new Uint8Array(PAGE_SIZE);
   made.set(noise(200 + ((seed * 29) % 2400), seed));

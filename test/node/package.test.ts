@@ -1,4 +1,4 @@
-/** The package as it is published: packed, unpacked beside a stranger's program, imported, bundled, run in a browser. */
+/** The published package: packed, unpacked beside another program, imported, bundled, run in a browser. */
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,
@@ -21,7 +21,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** The README's first example, as a stranger would write it. */
+/** The README's first example, as a user would write it. */
 const PROGRAM = `
 import { CompcacheError, Ram, loadCodec } from 'compcache';
 export async function main() {
@@ -66,7 +66,7 @@ beforeAll(() => {
     '-C',
     join(home, 'node_modules/compcache'),
   ]);
-  // Its dependencies, as npm would put them; nothing else of ours is in reach.
+  // Its dependencies, as npm installs them; no other file of the project can be reached.
   const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;
   };
@@ -104,7 +104,7 @@ describe('the packed package', () => {
     );
   });
 
-  test('says which Node and Keyv it is for: those in which require works, and both that are tested', () => {
+  test('names the Node and Keyv versions that it supports: Node versions in which require works, and both tested versions of Keyv', () => {
     const manifest = JSON.parse(readFileSync(join(home, 'node_modules/compcache/package.json'), 'utf8')) as Record<
       string,
       Record<string, string>
@@ -154,7 +154,7 @@ describe('the packed package', () => {
       absWorkingDir: home,
       logLevel: 'silent',
     });
-    // The entry and what it imports at once; what is loaded on demand is not in it.
+    // The entry and its static imports; files that are loaded on demand do not count.
     const wanted = new Set(
       Object.keys(metafile.outputs).filter((name) => metafile.outputs[name]?.entryPoint?.endsWith('size.mjs')),
     );
@@ -165,14 +165,14 @@ describe('the packed package', () => {
     expect(files.length).toBe(wanted.size);
     const bytes = Buffer.concat(files.map(({ contents }) => contents));
     expect(brotliCompressSync(bytes).length).toBeLessThanOrEqual(most * 1000);
-    expect(bytes.includes(Buffer.from('AGFzbQ'))).toBe(true); // the core is in it
+    expect(bytes.includes(Buffer.from('AGFzbQ'))).toBe(true); // the core is included
   });
 
   test('runs in Node', () => {
     expect(execFileSync(process.execPath, ['run.mjs'], { cwd: home, encoding: 'utf8' }).trim()).toBe(EXPECTED);
   });
 
-  test('its subpaths resolve', () => {
+  test('its subpaths can be imported', () => {
     const script = `
       import { readFile } from 'node:fs/promises';
       import { Ram } from 'compcache';
@@ -189,7 +189,7 @@ describe('the packed package', () => {
     ).toBe('true');
   });
 
-  test('its backing stores work, the one for Keyv without Keyv', () => {
+  test('its backing stores work, and the one for Keyv works without Keyv', () => {
     const script = `
       import { MemoryStore, SLOT_BYTES } from 'compcache';
       import { FileStore } from 'compcache/backing/file';
@@ -210,7 +210,7 @@ describe('the packed package', () => {
     ).toEqual(['1,2,3', '1,2,3', '1,2,3', '1,2,3', 'ENODEV']);
   });
 
-  test('its types are those a strict program wants', () => {
+  test('its types compile in a strict program', () => {
     writeFileSync(
       join(home, 'typed.ts'),
       `
@@ -259,7 +259,7 @@ describe('the packed package', () => {
     );
   });
 
-  test('the types of the file store are those a program for Node wants', () => {
+  test('the types of the file store compile in a program for Node', () => {
     writeFileSync(
       join(home, 'typed-node.ts'),
       `
@@ -302,7 +302,7 @@ describe('the packed package', () => {
     );
   });
 
-  test('importing it does nothing: a bundle that uses only the error is small', async () => {
+  test('importing it has no side effects: a bundle that uses only the error is small', async () => {
     const { outputFiles } = await build({
       stdin: { contents: `export { CompcacheError } from 'compcache';`, resolveDir: home },
       bundle: true,
@@ -356,7 +356,7 @@ describe('bundled for a browser', () => {
 
   afterAll(() => void server.close());
 
-  /** What the page put into its title. */
+  /** The title of the page, which is the program's result. */
   async function titleOf(path: string): Promise<string> {
     const browser = await chromium.launch({
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -376,7 +376,7 @@ describe('bundled for a browser', () => {
     expect(await titleOf('/')).toBe(EXPECTED);
   });
 
-  test('where the policy forbids WebAssembly, ENODEV says so', async () => {
+  test('where the policy forbids WebAssembly, the error is ENODEV with this reason', async () => {
     expect(await titleOf('/strict')).toMatch(/^ENODEV .*Content-Security-Policy/);
   });
 });

@@ -1,4 +1,4 @@
-/** Ramzswap on files: extents with gaps between them, single slots and runs, both modes. */
+/** Ramzswap on files: extents with gaps between them, single slots and runs of slots, both modes. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,13 +16,13 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-test.each(['sync', 'async'] as const)('pages go to regions of files and come back, mode %s', async (mode) => {
+test.each(['sync', 'async'] as const)('pages are written to regions of files and read again, mode %s', async (mode) => {
   const path = join(directory, mode);
   const other = join(directory, `${mode}-other`);
   const marks = new Uint8Array(2 ** 20).fill(0x5a);
   writeFileSync(path, marks);
   writeFileSync(other, marks);
-  // Room for one slot, for a run, and for one again, with what is another's in between.
+  // Room for one slot, for a run, and for one slot again, with foreign bytes between them.
   const files = [
     { path, offset: 8192, length: 16_384 },
     { path, offset: 65_536, length: 262_144 },
@@ -40,7 +40,7 @@ test.each(['sync', 'async'] as const)('pages go to regions of files and come bac
   await device.writebackAsync('idle');
   expect(device.bdStat().bdCount).toBe(40);
   for (let n = 0; n < 40; n += 4) await write(n * 3, rawPage(100 + n));
-  device.memlimit = 1; // what the store does not take is refused
+  device.memlimit = 1; // pages that the store does not take are refused
   let codes = 0;
   for (let n = 200; n < 400; n++)
     await write(n, rawPage(n)).catch((error: { code: string }) => {

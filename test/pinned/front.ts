@@ -160,8 +160,8 @@ export abstract class FrontHistory {
 
   #trouble(store: ChaosStore): void {
     const kind = this.draw(12);
-    if (kind === 0) store.weather = (['full', 'gone', 'fine'] as const)[this.draw(3)] as 'fine';
-    else if (kind < 4) store.calm();
+    if (kind === 0) store.condition = (['full', 'gone', 'fine'] as const)[this.draw(3)] as 'fine';
+    else if (kind < 4) store.recover();
     else if (kind < 6) this.ram.failFrames(this.draw(6), 1 + this.draw(3));
     else {
       const op = OPS[this.draw(OPS.length)] as Op;
@@ -184,7 +184,7 @@ export abstract class FrontHistory {
 
   async #rest(): Promise<void> {
     this.ram.failFrames(null);
-    this.store?.calm();
+    this.store?.recover();
     for (let turns = 0; turns < 400; turns++) {
       await quiet();
       if (this.store?.settle() !== true && this.store?.release() !== true && this.#underWay === 0) return;

@@ -7,7 +7,7 @@ import type { Action } from './machine.ts';
 
 const any = fc.nat({ max: 0xffff });
 
-/** Small, at a class edge or beside it, the largest, or any. */
+/** A small size, a class edge or its neighbour, the largest, or any size. */
 function size(row: AllocatorRow): fc.Arbitrary<number> {
   const edge = fc.constantFrom(...row.edges);
   return fc.oneof(

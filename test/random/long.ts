@@ -59,7 +59,7 @@ class Dice {
     for (let i = 0; i < 8; i++) this.draw();
   }
 
-  /** 0 … below - 1. The low bits of the generator are weak, so the high ones decide. */
+  /** 0 … below - 1. The low bits of the generator are weak, so the high bits decide. */
   below(below: number): number {
     return Math.floor((this.draw() / 2 ** 24) * below);
   }
@@ -97,7 +97,7 @@ const KINDS: readonly Action['kind'][] = [
   'fail',
 ];
 
-/** The next action, for about so many objects. */
+/** The next random action; the number of objects stays near the target. */
 function next(dice: Dice, row: ModelledRow, live: number, target: number): Action {
   if (dice.below(3) > 0) {
     return dice.below(100) < (live < target ? 70 : 30)
@@ -133,7 +133,7 @@ function next(dice: Dice, row: ModelledRow, live: number, target: number): Actio
   }
 }
 
-/** Plays a list of actions from the start; the error, or undefined. */
+/** Runs a list of actions from the start. @returns the error, or undefined */
 async function play({ row, build, bytes, actions }: Round): Promise<unknown> {
   try {
     const machine = await Machine.create(row, build, { bytes });
@@ -145,7 +145,7 @@ async function play({ row, build, bytes, actions }: Round): Promise<unknown> {
   return undefined;
 }
 
-/** Leaves out ever smaller parts of the list while the round still fails. */
+/** Leaves out smaller and smaller parts of the list while the round still fails. */
 async function shrunk(round: Round): Promise<Round> {
   const until = Date.now() + SHRINK_MS;
   for (let part = round.actions.length >> 1; part > 0; part >>= 1) {
@@ -175,7 +175,7 @@ const TRACES: Record<string, (target: TraceTarget, options: TraceOptions) => unk
   'reclaim of 500 frames': (target, options) => runE6(target, options),
 };
 
-/** The same figures from the pool as from the model. */
+/** Requires the same figures from the pool and from the model. */
 async function traces(row: ModelledRow): Promise<void> {
   for (const [name, trace] of Object.entries(TRACES)) {
     const started = Date.now();
@@ -225,7 +225,10 @@ async function run(row: ModelledRow, operations: number, seed: number): Promise<
   );
 }
 
-/** Single words of every kind of RAM are changed, with that many values each, and what check() does not see is used on. */
+/**
+ * Changes single words of every kind of RAM, with this number of values each, and uses the RAM when check() does not
+ * notice.
+ */
 async function runMutation(values: number, seed: number): Promise<void> {
   const pools = allocators.flatMap((row) =>
     (['dense', 'sparse'] as const).map((keys) => () => poolSubject(row, keys, seed)),
@@ -246,7 +249,7 @@ async function runMutation(values: number, seed: number): Promise<void> {
   }
 }
 
-/** Episodes of hostile callers (test/hostile), in every build, each class in turn the one that is called the most. */
+/** Episodes of hostile callers (test/hostile), in every build. Each class in turn is the one that is called most. */
 async function runHostile(calls: number, seed: number): Promise<void> {
   const started = Date.now();
   const names = [...HOSTILE.keys()];

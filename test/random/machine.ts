@@ -1,8 +1,9 @@
 /**
- * One pool, its independent model and a plain map of contents, driven by actions and compared after each.
+ * A random machine: one pool, its independent model and a plain map of contents, driven by actions and compared after
+ * each.
  *
- * An action is plain data with numbers for everything that has to be chosen, so that fast-check can shrink lists of
- * them and a failure can be repeated. No test framework in here: long.ts runs it too.
+ * An action is plain data with numbers for all choices, so that fast-check can shrink lists of actions and a failure
+ * can be repeated. It uses no test framework, because long.ts runs it too.
  */
 import { Ram } from '../../bindings/index.ts';
 import type { EvictCallback, Handle, MapMode, RamOptions, Zpool } from '../../bindings/index.ts';
@@ -26,7 +27,7 @@ import { EAGAIN, EINVAL } from '../models/types.ts';
 import type { EvictAnswer, PoolModel } from '../models/types.ts';
 import { verifyStatistics } from '../recount.ts';
 
-/** What an evict callback does with the object that it is called for. */
+/** What an evict callback does with its object. */
 export const POLICIES = [
   'free',
   'refuse',
@@ -42,13 +43,13 @@ export const POLICIES = [
 ] as const;
 export type Policy = (typeof POLICIES)[number];
 
-/** Numbers that are no handle of the pool. */
+/** Numbers that are not handles of the pool. */
 export const BAD_HANDLES = ['freed', 'zero', 'random', 'beyond', 'fraction', 'nan', 'foreign'] as const;
 export type BadHandle = (typeof BAD_HANDLES)[number];
 
 export const MODES = ['ro', 'rw', 'wo'] as const;
 
-/** `pick`, `at`, `salt` are any numbers; they are taken modulo what there is. */
+/** `pick`, `at`, `salt` are any numbers; they are taken modulo the number of choices. */
 export type Action =
   | { kind: 'malloc'; size: number }
   | { kind: 'free'; pick: number }
@@ -66,14 +67,14 @@ export type Action =
 /** A live object. */
 interface Item {
   readonly handle: Handle;
-  /** The model's name for it; 0 while the model has not caught up. */
+  /** The model's id of the object; 0 until the model has followed. */
   id: number;
   bytes: Uint8Array;
   /** Its live maps, the latest last. */
   views: Uint8Array[];
 }
 
-/** One call of the evict callback: for which object, and how the model does the same. */
+/** One call of the evict callback: its object, and the steps for the model. */
 interface Call {
   readonly item: Item;
   readonly steps: (() => void)[];
@@ -93,12 +94,12 @@ const BAD_CALLS: [string, (pool: Zpool, handle: Handle) => unknown][] = [
 /** Actions after which objects may lie elsewhere. */
 const MOVING: ReadonlySet<Action['kind']> = new Set(['compact', 'run deferred', 'shrink']);
 
-/** Below so many live objects everything is checked after each action, above every thousandth. */
+/** Below this number of live objects everything is checked after each action, above it after every thousandth. */
 const FEW = 200;
 const SOMETIMES = 1000;
-/** Freed handles that are remembered, to be refused. */
+/** The number of freed handles that are remembered, to test that they are refused. */
 const REMEMBERED = 64;
-/** Fault injection that has not struck after so many actions is switched off. */
+/** Fault injection that has had no effect is switched off after this number of actions. */
 const ARMED = 20;
 /** No malloc takes more frames: a zspage of 16, a frame of handle records. */
 const MOST_FRAMES = 17;
@@ -114,7 +115,7 @@ export class Machine {
   readonly #foreign: Stored[];
   #maps = 0;
   #actions = 0;
-  /** Up to this action frame requests may fail by injection. */
+  /** Frame requests may fail by injection up to this action. */
   #armedUntil = 0;
   #calls: Call[] = [];
   #decide: EvictCallback = () => false;
@@ -141,7 +142,7 @@ export class Machine {
     return this.#actions;
   }
 
-  /** Does one action and compares. Asynchronous only where an image is restored. */
+  /** Carries out one action and compares. Asynchronous only where an image is restored. */
   apply(action: Action): void | Promise<void> {
     this.#actions++;
     if (this.#actions === this.#armedUntil) this.#ram.failFrames(null);
@@ -220,7 +221,7 @@ export class Machine {
     return item;
   }
 
-  /** Notes how many frames the pool has after a call, for when the model has followed it. */
+  /** Records the number of frames of the pool after a call, for the model to compare later. */
   #notePages(): () => void {
     const pages = this.#pool.totalPages;
     const isShort = this.#isShort();
@@ -230,7 +231,7 @@ export class Machine {
     };
   }
 
-  /** Whether a frame request may just have failed without a word: not both a frame and one for its descriptor are left. */
+  /** True when a frame request may have failed unnoticed: there are not both a frame and one for its descriptor. */
   #isShort(): boolean {
     return this.#isArmed() || this.#ram.freeFrames < 2;
   }
@@ -383,7 +384,7 @@ export class Machine {
     });
   }
 
-  /** Runs shrink on the pool, noting every call of the callback, and then the same on the model. */
+  /** Runs shrink on the pool, records every call of the callback, and then does the same on the model. */
   #shrink(pages: number, policies: Policy[], salt: number): void {
     this.#calls = [];
     this.#decide = (handle) => this.#evict(handle, policies, salt);
@@ -464,7 +465,7 @@ export class Machine {
     });
   }
 
-  /** What the pool's callback did, done to the model. */
+  /** Does on the model what the pool's callback did. */
   #follow(id: number): EvictAnswer {
     const call = this.#calls.shift();
     must(call !== undefined, 'the model evicts more than the pool did');
@@ -501,7 +502,7 @@ export class Machine {
     if (this.#actions % 500 === 0) this.#compareTables();
   }
 
-  /** Everything: contents, counters, places. */
+  /** Compares everything: contents, counters, places. */
   #compareAll(): void {
     for (const { handle, bytes } of this.#items) expectBytes(this.#pool.read(handle), bytes, `object ${handle}`);
     const { objects, liveBytes, maps } = this.#pool.stats();
@@ -519,7 +520,7 @@ export class Machine {
     this.#comparePlaces();
   }
 
-  /** zsmalloc's classes and groups as the model has them; the lists of the others by counting. */
+  /** Compares zsmalloc's classes and groups with the model; the lists of the others with a count. */
   #compareTables(): void {
     const { classes } = this.#pool.stats();
     for (const { index, ...counts } of classes ?? []) {
@@ -530,7 +531,7 @@ export class Machine {
     if (this.live < FEW) verifyStatistics(this.row, this.#ram, this.#pool, this.#items, this.#maps);
   }
 
-  /** The same places, and the same objects together in frames. */
+  /** Requires the same places, and the same objects together in frames. */
   #comparePlaces(): void {
     const frames = new Map<string, number>();
     const keys = new Map<number, string>();
@@ -554,7 +555,7 @@ export class Machine {
     }
   }
 
-  /** The end of a run: everything compared, everything freed, every frame back. */
+  /** The end of a run: everything is compared and freed, and every frame must come back. */
   finish(): void {
     this.#ram.failFrames(null);
     this.#armedUntil = 0;
@@ -567,7 +568,7 @@ export class Machine {
     }
     this.#runDeferred();
     must(objectFrames(this.#pool) === 0, `${objectFrames(this.#pool)} frames with objects are left`);
-    // What a full RAM kept from it the next malloc gets: the reserve.
+    // The next malloc restores a reserve that a full RAM had made smaller.
     this.#pool.free(this.#pool.malloc(1));
     must(this.#pool.totalPages === this.row.idleFrames, `${this.#pool.totalPages} pages are left`);
     const other = this.#ram.openZpool('other');
@@ -580,7 +581,7 @@ export class Machine {
   }
 }
 
-/** A model's result as outcome() would give it. */
+/** A model's result in the form of outcome(). */
 function nameOf(result: number): number | string {
   if (result === EINVAL) return 'EINVAL';
   return result === EAGAIN ? 'EAGAIN' : result;

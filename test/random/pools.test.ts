@@ -1,6 +1,7 @@
 /**
- * Random actions on every allocator in every build, against the models: a short run for each change. A failure prints
- * the seed and the shrunk actions; VITE_SEED repeats it, VITE_BUDGET runs longer. test/random/long.ts runs for as long as one likes.
+ * Random actions on every allocator in every build, compared with the models: a short run for each change. A failure
+ * prints the seed and the shrunk actions; VITE_SEED repeats it, VITE_BUDGET makes the run longer. test/random/long.ts
+ * runs without end.
  */
 import fc from 'fast-check';
 import { describe, test } from 'vitest';

@@ -72,7 +72,7 @@ async function fresh(): Promise<{ ram: Ram; pool: Zpool; handle: Handle }> {
   return { ram, pool, handle: pool.malloc(1000) };
 }
 
-describe('EINVAL, and nothing changes', () => {
+describe('bad arguments are EINVAL, and nothing changes', () => {
   test('numbers', async () => {
     const { ram, pool, handle } = await fresh();
     const before = ram.snapshot();
@@ -184,7 +184,7 @@ describe('EINVAL, and nothing changes', () => {
     expect(code(() => Ram.createSync({ module: globals }))).toBe('EINVAL');
   });
 
-  test('names are kept byte for byte, through an image too', async () => {
+  test('names are kept byte for byte, also in an image', async () => {
     const { ram } = await fresh();
     const names = ['\uFEFFx', 'x', 'ä'.repeat(32), '\u0000', '😀'];
     names.forEach((name) => ram.zpool('zbud', { name }));
@@ -194,7 +194,7 @@ describe('EINVAL, and nothing changes', () => {
 });
 
 describe('foreign code', () => {
-  test('a codec that throws, lies or takes the page away: a typed error, nothing stored, nothing leaked', async () => {
+  test('a codec that throws, lies or detaches the page: a typed error, nothing stored, no frame lost', async () => {
     const { ram, pool } = await fresh();
     const page = Uint8Array.from({ length: 4096 }, (_, i) => (i * 7919) >> 3);
     const lies: [Codec['compress'], string][] = [
@@ -243,7 +243,7 @@ describe('foreign code', () => {
     ).toBe('EIO');
   });
 
-  test('an evict callback that returns a Promise: EINVAL, and its rejection harms nobody', async () => {
+  test('an evict callback that returns a Promise: EINVAL, and its rejection is handled', async () => {
     const ram = await Ram.create({ bytes: '1MiB' });
     let calls = 0;
     const pool = ram.zpool('zbud', {
@@ -260,7 +260,7 @@ describe('foreign code', () => {
     ram.check();
   });
 
-  test('a visit of walk that returns a Promise: EINVAL, and its rejection harms nobody', async () => {
+  test('a callback of walk that returns a Promise: EINVAL, and its rejection is handled', async () => {
     const ram = await Ram.create({ bytes: '1MiB' });
     const pool = ram.zpool('zbud');
     pool.malloc(100);
@@ -304,7 +304,7 @@ describe('foreign code', () => {
           },
         }),
     ],
-  ])('a Promise %s is one: EINVAL from evict and walk, EIO from a codec', async (_, make) => {
+  ])('an object %s counts as a Promise: EINVAL from evict and walk, EIO from a codec', async (_, make) => {
     const ram = await Ram.create({ bytes: '1MiB' });
     const pool = ram.zpool('zbud', { evict: make as never });
     pool.malloc(100);
@@ -316,7 +316,7 @@ describe('foreign code', () => {
     ram.check();
   });
 
-  test('callbacks that shrink their own pool again and free nothing: so many calls and no more, and nothing stays under reclaim', async () => {
+  test('evict callbacks that shrink their own pool again and free nothing: the number of calls is limited, and no victim stays isolated', async () => {
     for (const allocator of ALLOCATORS) {
       const ram = await Ram.create({ bytes: '16MiB' });
       let calls = 0;
@@ -345,7 +345,7 @@ describe('foreign code', () => {
     }
   });
 
-  test('shrink at the end of the stack: EAGAIN, and nothing stays under reclaim', async () => {
+  test('shrink at the end of the stack: EAGAIN, and no victim stays isolated', async () => {
     const ram = await Ram.create({ bytes: '1MiB' });
     const pool: Zpool = ram.zpool('zbud', { evict: () => false });
     for (let i = 0; i < 100; i++) pool.malloc(3000);
@@ -373,7 +373,7 @@ describe('foreign code', () => {
     expect(pool.stats().objects).toBe(100);
   });
 
-  test('lz4js gives a block for anything that fits, and refuses what is none', async () => {
+  test('lz4js gives a block when it fits, and refuses bad blocks', async () => {
     const lz4js = await loadCodec('lz4js');
     const ram = await Ram.create({ bytes: '1MiB' });
     const block = new Uint8Array(70_000);
@@ -401,7 +401,7 @@ describe('foreign code', () => {
 });
 
 describe('ENOMEM', () => {
-  test('of a pool that needs five frames: says so, and changes nothing', async () => {
+  test('from a pool that needs five frames: the error tells the number, and nothing changes', async () => {
     for (const frames of [0, 1, 4]) {
       const ram = await Ram.create({ bytes: '1MiB', limit: frames * 4096 });
       const before = ram.snapshot();
@@ -410,12 +410,12 @@ describe('ENOMEM', () => {
     }
   });
 
-  test('the fault injector counts successes only', async () => {
+  test('fault injection counts only successful requests', async () => {
     const ram = await Ram.create({ bytes: '1MiB', limit: 2 * 4096 });
     const pool = ram.zpool('zbud');
     const handle = pool.malloc(3000);
     ram.failFrames(1);
-    expect(code(() => pool.malloc(3000))).toBe('ENOMEM'); // by the limit
+    expect(code(() => pool.malloc(3000))).toBe('ENOMEM'); // because of the limit
     pool.free(handle);
     pool.malloc(3000);
     ram.check();

@@ -1,4 +1,4 @@
-/** Bytes of callers: what an array says of itself is not believed, and none of its methods is called. */
+/** Byte arrays of callers: their own properties are not trusted, and none of their methods is called. */
 import { describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -38,7 +38,7 @@ function liars(length: number): [name: string, bytes: Uint8Array][] {
     }
   }
   const own = (name: string, value: unknown): Uint8Array => Object.defineProperty(plain(), name, { get: () => value });
-  // Pages that are not isolated have no SharedArrayBuffer, but shared memory of WebAssembly.
+  // Pages that are not cross-origin isolated have no SharedArrayBuffer, but shared memory of WebAssembly.
   const pages = Math.ceil(length / 65536);
   const shared = new Uint8Array(
     new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer,
@@ -59,7 +59,7 @@ function liars(length: number): [name: string, bytes: Uint8Array][] {
   ];
 }
 
-/** A resizable buffer's view of `length` bytes, and what shrinks it. */
+/** A view of `length` bytes on a resizable buffer, and a function that shrinks it. */
 function shrinking(length: number): { bytes: Uint8Array; shrink: () => void } {
   const Resizable = ArrayBuffer as unknown as new (
     length: number,
@@ -69,10 +69,10 @@ function shrinking(length: number): { bytes: Uint8Array; shrink: () => void } {
   return { bytes: new Uint8Array(buffer).fill(7), shrink: () => buffer.resize(16) };
 }
 
-const SMALL = { bytes: '512KiB' }; // the page buffer is one page: what goes beyond it would damage something
+const SMALL = { bytes: '512KiB' }; // the page buffer is one page: bytes beyond it would damage other data
 
 describe.each(ALLOCATORS)('%s', (allocator) => {
-  /** A pool between objects of another one, whose bytes nothing may change. */
+  /** A pool with another pool of the same allocator, whose objects must not change. */
   async function guarded(): Promise<{ ram: Ram; pool: Zpool; intact: () => void }> {
     const ram = await Ram.create(SMALL);
     const pool = ram.zpool(allocator);
@@ -91,7 +91,7 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
     return { ram, pool, intact };
   }
 
-  test('arrays that lie are read and written as what they are', async () => {
+  test('arrays that lie: their real bytes are read and written', async () => {
     const { pool, intact } = await guarded();
     const handle = pool.malloc(300);
     for (const [name, bytes] of liars(200)) {
@@ -113,7 +113,7 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
       const entry = pool.storePage(page);
       table.put(5, page);
       for (const [other, into] of liars(PAGE_SIZE)) {
-        new Uint8Array(PAGE_SIZE).fill(9); // what is there before does not matter
+        new Uint8Array(PAGE_SIZE).fill(9); // the old bytes do not matter
         pool.loadPage(entry, into);
         expect(table.get(5, into), `${name} into ${other}`).toBe(true);
       }
@@ -121,7 +121,7 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
     }
   });
 
-  test('a codec that shrinks, detaches or keeps the page: the page is stored as it was, or not at all', async () => {
+  test('a codec that shrinks, detaches or keeps the page: the page is stored with its old bytes, or not at all', async () => {
     const { ram, pool, intact } = await guarded();
     const page = noise(PAGE_SIZE, 99);
     for (const answer of [0, 5]) {
@@ -153,7 +153,7 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
     expect(ram.stats().maps).toBe(0);
   });
 
-  test('a codec that shrinks or detaches where a page is to be loaded to: EINVAL', async () => {
+  test('a codec that shrinks or detaches the array to load into: EINVAL', async () => {
     const { pool, intact } = await guarded();
     const page = noise(PAGE_SIZE, 99);
     const table: PageTable = pool.pageTable();
@@ -173,7 +173,7 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
     }
   });
 
-  test('getters of a codec run before anything is looked at', async () => {
+  test('getters of a codec run before the arguments are checked', async () => {
     const { pool, intact } = await guarded();
     const { bytes, shrink } = shrinking(PAGE_SIZE);
     const codec = Object.defineProperty({ name: 'late', decompress: () => PAGE_SIZE }, 'compress', {
@@ -185,8 +185,8 @@ describe.each(ALLOCATORS)('%s', (allocator) => {
   });
 });
 
-describe('other ways in', () => {
-  test('codecs of the core and those that are loaded take arrays that lie', async () => {
+describe('other calls', () => {
+  test('codecs of the core and of loadCodec take arrays that lie', async () => {
     const ram = await Ram.create();
     const codecs = [ram.codec('lz4'), ram.codec('lz4hc'), await loadCodec('lz4js'), await loadCodec('deflate')];
     for (const codec of codecs) {
@@ -212,7 +212,7 @@ describe('other ways in', () => {
     ram.check();
   });
 
-  test('an image that lies about itself is restored as what it is, and one that shrinks meanwhile is refused', async () => {
+  test('an image array that lies is restored from its real bytes; one that shrinks meanwhile is refused', async () => {
     const ram = await Ram.create(SMALL);
     const pool = ram.zpool('zbud');
     const handle = pool.malloc(100);
@@ -269,7 +269,7 @@ describe('other ways in', () => {
     ).toBe('EINVAL');
   });
 
-  test('constructors that are not for callers say what to call', async () => {
+  test('constructors that are not public name the function to call', async () => {
     const ram = await Ram.create(SMALL);
     const pool = ram.zpool('zbud');
     for (const [object, instead] of [
@@ -284,7 +284,7 @@ describe('other ways in', () => {
     }
   });
 
-  test('what is changed on an object does not change what it does', async () => {
+  test('changed properties of an object have no effect', async () => {
     const ram = await Ram.create(SMALL);
     const pool = ram.zpool('zsmalloc', { name: 'mine' });
     for (const [key, value] of [

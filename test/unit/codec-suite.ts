@@ -1,4 +1,7 @@
-/** What every codec does: the core's, those of loadCodec, and one that a contributor adds. Portable. */
+/**
+ * The contract of a codec, as tests for every codec: the core's, those of loadCodec, and one that a contributor adds.
+ * Portable.
+ */
 import { describe, expect, test } from 'vitest';
 import type { Codec } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
@@ -12,11 +15,11 @@ const GUARD = 0xa5;
 export interface Row {
   title: string;
   codec: Codec;
-  /** Takes no block with bytes after its end, and none that was cut off. */
+  /** True when it refuses blocks with bytes after their end, and blocks that were cut off. */
   strict: boolean;
 }
 
-/** Words that a text would have, so that blocks have matches and a varied alphabet. */
+/** Words as in a text, so that blocks have matches and many different bytes. */
 export function text(length: number): Uint8Array {
   const words = ['frame', 'page', 'zspage', 'handle', 'buddy', 'list', ' of ', ' in ', '\n', '0x', '17', '{"a":'];
   const choices = noise(length, 5);
@@ -58,7 +61,7 @@ function guarded(length: number): { dst: Uint8Array; intact: () => void } {
   };
 }
 
-/** Bytes decoded, or -1 for EIO; anything else fails. */
+/** The number of bytes decoded, or -1 for EIO; any other error fails. */
 export function decode(codec: Codec, block: Uint8Array, room: number): number {
   const { dst, intact } = guarded(room);
   let written = -1;
@@ -74,7 +77,7 @@ export function decode(codec: Codec, block: Uint8Array, room: number): number {
 
 export function testCodec({ title, codec, strict }: Row): void {
   describe(title, () => {
-    test.each(SAMPLES)('%s comes back, into exactly enough room', (_, bytes) => {
+    test.each(SAMPLES)('%s can be decoded, into exactly enough room', (_, bytes) => {
       const block = blockOf(codec, bytes);
       const { dst, intact } = guarded(bytes.length);
       expect(codec.decompress(block, dst)).toBe(bytes.length);
@@ -82,7 +85,7 @@ export function testCodec({ title, codec, strict }: Row): void {
       intact();
     });
 
-    test.each(SAMPLES)('%s: a block fits its own length, and no byte less', (_, bytes) => {
+    test.each(SAMPLES)('%s: a block fits its own length, and not a byte less', (_, bytes) => {
       const block = blockOf(codec, bytes);
       const { dst, intact } = guarded(block.length);
       expect(codec.compress(bytes, dst)).toBe(block.length);
@@ -111,7 +114,7 @@ export function testCodec({ title, codec, strict }: Row): void {
       }
     });
 
-    test('bytes after the end of a block: EIO where that can be told, and never written out of place', () => {
+    test('a block with bytes after its end: EIO where this can be seen, and nothing is written outside dst', () => {
       const block = blockOf(codec, text(3000));
       for (const extra of [1, 2, 100]) {
         const written = decode(codec, Uint8Array.of(...block, ...noise(extra, extra)), 4096);
@@ -120,7 +123,7 @@ export function testCodec({ title, codec, strict }: Row): void {
       if (strict) expect(decode(codec, Uint8Array.of(...block, ...block), 8192)).toBe(-1);
     });
 
-    test('changed blocks and noise: EIO, or bytes in dst', () => {
+    test('changed blocks and noise: EIO, or bytes inside dst', () => {
       for (const [seed, bytes] of [text(2000), noise(300, 1).fill(0, 40), new Uint8Array(4096)].entries()) {
         const block = blockOf(codec, bytes);
         const draws = noise(4000, 100 + seed);
@@ -134,14 +137,14 @@ export function testCodec({ title, codec, strict }: Row): void {
         }
         for (let i = 0; i < 300; i++) decode(codec, noise(1 + (i % 90), i), 4096);
       }
-      // It goes on working.
+      // The codec still works.
       const page = text(4096);
       const into = new Uint8Array(4096);
       expect(codec.decompress(blockOf(codec, page), into)).toBe(4096);
       expectSameBytes(into, page);
     });
 
-    test('what a changed block gives depends on the block alone', () => {
+    test('decoding a changed block depends on the block alone', () => {
       const block = blockOf(codec, text(2000));
       const draws = noise(600, 9);
       for (let i = 0; i < draws.length; i += 2) {
@@ -157,7 +160,7 @@ export function testCodec({ title, codec, strict }: Row): void {
       }
     });
 
-    test('views of shared memory are copied; those of detached buffers EINVAL', () => {
+    test('views of shared memory work; those of detached buffers are EINVAL', () => {
       const bytes = text(1000);
       if (typeof SharedArrayBuffer !== 'undefined') {
         const shared = (length: number): Uint8Array => new Uint8Array(new SharedArrayBuffer(length + 8), 8, length);
@@ -183,7 +186,7 @@ export function testCodec({ title, codec, strict }: Row): void {
       );
     });
 
-    test("no property of a caller's array is asked, and buffers that can shrink are good", () => {
+    test("no property of a caller's array is used, and buffers that can shrink work", () => {
       const page = text(4096);
       const block = blockOf(codec, page);
       const src = lying(4096);

@@ -1,4 +1,7 @@
-/** One contract for every codec: the core's, those of loadCodec, deflate by zlib and by fflate, Zstandard where the host has it. */
+/**
+ * The contract of codecs, for every codec: the core's, those of loadCodec, deflate with zlib and with fflate, Zstandard
+ * where the host has it.
+ */
 import { deflateSync } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import { CORE_CODECS, type CoreCodecName } from '../../bindings/codec/core.ts';
@@ -13,9 +16,9 @@ const CORE_NAMES = Object.keys(CORE_CODECS) as CoreCodecName[];
 const ram = await Ram.create({ bytes: '1MiB' });
 const zlib = zlibDeflate();
 const zstd = zlibZstd();
-/** Codecs of loadCodec that take no block with bytes after its end, and none that was cut off. */
+/** Codecs of loadCodec that refuse blocks with bytes after their end, and blocks that were cut off. */
 const STRICT: Partial<Record<LoadableCodec, boolean>> = { deflate: zlib !== undefined, zstd: true };
-/** Those that this host has. */
+/** The codecs that this host has. */
 const loaded = LOADABLE_CODECS.filter((name) => name !== 'zstd' || zstd !== undefined);
 const rows: Row[] = [
   ...CORE_NAMES.map((name) => ({ title: `${name} in the core`, codec: ram.codec(name), strict: false })),
@@ -47,7 +50,7 @@ describe('memory', () => {
 describe('deflate', () => {
   const all = rows.filter(({ title }) => title.startsWith('deflate')).map(({ codec }) => codec);
 
-  test.each(SAMPLES)('%s: each reads the blocks of the others', (_, bytes) => {
+  test.each(SAMPLES)('%s: each decodes the blocks of the others', (_, bytes) => {
     for (const writer of all) {
       for (const reader of all) {
         const into = new Uint8Array(bytes.length);
@@ -64,7 +67,7 @@ describe('loadCodec', () => {
     for (const name of ['lz4js', 'deflate'] as const) expect((await loadCodec(name)).name).toBe(name);
   });
 
-  test('without zlib deflate is fflate, and zstd ENODEV', async () => {
+  test('without zlib, deflate is fflate, and zstd is ENODEV', async () => {
     const host = globalThis.process as { getBuiltinModule?: unknown } | undefined;
     const own = host && Object.getOwnPropertyDescriptor(host, 'getBuiltinModule');
     if (host !== undefined) Object.defineProperty(host, 'getBuiltinModule', { value: undefined, configurable: true });
@@ -79,7 +82,7 @@ describe('loadCodec', () => {
     }
   });
 
-  /** Loads a codec on a host with such a zlib. */
+  /** Loads a codec on a host with this zlib. */
   async function withZlib<T>(zlibOf: object, call: () => T | Promise<T>): Promise<T | undefined> {
     const host = globalThis.process as { getBuiltinModule?: (name: string) => object } | undefined;
     if (host?.getBuiltinModule === undefined) return undefined;
@@ -96,8 +99,8 @@ describe('loadCodec', () => {
     throw new Error('Frame requires too much memory for decoding');
   };
 
-  test("a codec that cannot read its own blocks, or fails, is ENODEV; deflate is fflate's then", async () => {
-    // A frame as Deno makes it of a page when it is told nothing: a window of 2 MiB, no size.
+  test('a codec of the host that cannot read its own blocks, or fails, is ENODEV; deflate is fflate then', async () => {
+    // A frame of a page as Deno makes it by default: a window of 2 MiB, no content size.
     const frame = Uint8Array.from([
       0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x6d, 0, 0, 0x18, 3, 3, 0, 2, 0, 0x2c, 0, 0xbe, 0x58, 0xfe, 7, 0x58,
     ]);
@@ -125,7 +128,7 @@ describe('loadCodec', () => {
     }
   });
 
-  test('zlib is told the size of the source and the window, and gets plain copies', async () => {
+  test('zlib gets the size of the source, the window, and plain copies of the bytes', async () => {
     const given: [Uint8Array, { pledgedSrcSize: number; chunkSize: number; params: Record<number, number> }][] = [];
     const zlibOf = {
       constants,
@@ -149,18 +152,18 @@ describe('loadCodec', () => {
     expect(options.params).toEqual({ 100: 1, 101: 17 });
   });
 
-  test('Zstandard frames say their size, and ask for no window that the decoder refuses', () => {
+  test('Zstandard frames have a content size, and no window that the decoder refuses', () => {
     if (zstd === undefined) return;
     for (const [, bytes] of SAMPLES) {
       const block = blockOf(zstd, bytes);
       const descriptor = block[4] as number;
-      // A size of content, and one segment, whose window is that size; or a window of at most 128 KiB.
+      // A content size and a single segment, whose window is this size; or a window of at most 128 KiB.
       expect(descriptor >> 6 > 0 || (descriptor & 0x20) !== 0).toBe(true);
       if ((descriptor & 0x20) === 0) expect((block[5] as number) >> 3).toBeLessThanOrEqual(7);
     }
   });
 
-  test('zstd is there exactly where zlib has it', async () => {
+  test('zstd exists exactly where zlib has it', async () => {
     const host = globalThis.process as { getBuiltinModule?: (name: string) => object } | undefined;
     const has = 'zstdCompressSync' in (host?.getBuiltinModule?.('node:zlib') ?? {});
     const answer = await loadCodec('zstd').then(
@@ -168,7 +171,7 @@ describe('loadCodec', () => {
       (error: { code: string }) => error.code,
     );
     expect(answer).toBe(has ? 'zstd' : 'ENODEV');
-    expect(zstd !== undefined).toBe(has); // so that the rows above have it
+    expect(zstd !== undefined).toBe(has); // this makes sure that the rows above have it
   });
 
   test('EINVAL for an unknown name', async () => {

@@ -1,4 +1,7 @@
-/** Compaction in parts (compactFrom of assembly/alloc/index.ts), between which the pool is used: through the exports of a bare core. */
+/**
+ * Compaction in parts (compactFrom of assembly/alloc/index.ts), with other calls between the parts: through the exports
+ * of a bare core.
+ */
 import { describe, expect, test } from 'vitest';
 import { EINVAL, OUT_CURSOR } from '../../assembly/abi.ts';
 import * as kinds from '../../assembly/alloc/index.ts';
@@ -67,7 +70,7 @@ class Pool {
     expect(this.exports.zpoolFree(this.address, handle | 0)).toBe(0);
   }
 
-  /** All parts of a compaction, with something between them. @returns frames given back */
+  /** Runs all parts of a compaction, and a callback between them. @returns frames given back */
   compact(most: number, between: () => void = () => undefined): number {
     let frames = 0;
     let parts = 0;
@@ -103,7 +106,7 @@ class Pool {
 
 describe.each(builds)('compaction in parts, %s', (build) => {
   test.each(POOLS)(
-    '%s: gives back about what a whole one does, and all objects stay',
+    '%s: frees about as many frames as a whole compaction, and all objects stay',
     async (_, allocator, options) => {
       const [whole, parts] = [
         await Pool.halfEmpty(build, allocator, options),
@@ -121,7 +124,7 @@ describe.each(builds)('compaction in parts, %s', (build) => {
   );
 
   test.each(POOLS)(
-    '%s: ends whatever is between the parts, also with objects that are mapped',
+    '%s: ends, whatever happens between the parts, also with mapped objects',
     async (_, allocator, options) => {
       const pool = await Pool.halfEmpty(build, allocator, options);
       const mapped = pool.live.filter((_handle, nth) => nth % 9 === 0);
@@ -141,7 +144,7 @@ describe.each(builds)('compaction in parts, %s', (build) => {
   );
 
   test.each(POOLS)(
-    '%s: any cursor is as good as none; a part of less than two, or of no pool, is EINVAL',
+    '%s: any number is accepted as a cursor; a part of less than two victims, or of no pool, is EINVAL',
     async (_, allocator, options) => {
       const pool = await Pool.halfEmpty(build, allocator, options);
       const { exports, address } = pool;

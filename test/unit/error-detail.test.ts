@@ -1,4 +1,4 @@
-/** What an error tells as data: nobody has to read our messages. */
+/** Error details as data, so that programs need not parse messages. */
 import { describe, expect, test } from 'vitest';
 import { CompcacheError, MemoryStore, Ram, Zswap } from '../../bindings/index.ts';
 import { buildOptions, builds, errorOf } from '../harness.ts';
@@ -52,7 +52,7 @@ describe('CompcacheError.detail', () => {
     });
   });
 
-  test('is frozen, and empty where there is nothing to tell; the cause stays the cause', () => {
+  test('is frozen, and empty where there is nothing to tell; the cause is not changed', () => {
     const cause = new Error('why');
     const error = new CompcacheError('EIO', 'x', 'y', { cause });
     expect([error.detail, error.cause, 'cause' in new CompcacheError('EIO', 'x', 'y')]).toEqual([{}, cause, false]);

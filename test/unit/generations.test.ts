@@ -1,4 +1,6 @@
-/** Generations: a stale handle stays refused until its place was used again 2^g times, whatever else its frame was for. */
+/**
+ * Generations: a stale handle is refused until its slot was used again 2^g times, whatever else its frame was used for.
+ */
 import { describe, expect, test } from 'vitest';
 import { Ram, type Handle, type Zpool } from '../../bindings/index.ts';
 
@@ -15,15 +17,15 @@ function cycle(pool: Zpool, count: number, size: number): Handle[] {
   });
 }
 
-describe('one place used again and again', () => {
-  test('zbud: no handle twice in 65,535 uses, and no sticking after them', async () => {
+describe('one slot used again and again', () => {
+  test('zbud: no handle twice in 65,535 uses, and handles still change after that', async () => {
     const pool = (await Ram.create()).zpool('zbud');
     const handles = cycle(pool, 70_000, 3000);
     expect(new Set(handles.slice(0, 65_535)).size).toBe(65_535);
     for (let i = 1; i < handles.length; i++) expect(handles[i] === handles[i - 1]).toBe(false);
   });
 
-  test('zbud at 4 GiB: 2,047 uses', async () => {
+  test('zbud at 4 GiB: no handle twice in 2,047 uses', async () => {
     const pool = (await Ram.create({ bytes: '4GiB' })).zpool('zbud');
     const handles = cycle(pool, 5000, 3000);
     for (let from = 0; from + 2047 <= 5000; from += 97)
@@ -33,7 +35,7 @@ describe('one place used again and again', () => {
   test.each([
     ['64MiB', 511],
     ['4GiB', 7],
-  ])('zsmalloc at %s: %i frees of one record', async (bytes, uses) => {
+  ])('zsmalloc at %s: no handle twice in %i frees of one record', async (bytes, uses) => {
     const pool = (await Ram.create({ bytes })).zpool('zsmalloc');
     for (let i = 0; i < 511; i++) pool.malloc(200); // one free record is left in the first handle frame
     const handles = cycle(pool, 4 * uses, 200);
@@ -41,7 +43,7 @@ describe('one place used again and again', () => {
       expect(new Set(handles.slice(from, from + uses)).size).toBe(uses);
   });
 
-  test('a frame that another allocator had in between goes on where it was', async () => {
+  test('a frame that another allocator used in between keeps its generation', async () => {
     const ram = await Ram.create();
     const zbud = ram.zpool('zbud');
     const before = cycle(zbud, 1000, 3000);

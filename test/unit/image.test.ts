@@ -1,4 +1,4 @@
-/** Images: snapshot, restore, and everything that must be refused. */
+/** Images: snapshot, restore, and images that must be refused. */
 import { describe, expect, test } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
@@ -8,7 +8,7 @@ import { runsOf } from '../../bindings/image.ts';
 import { rams } from '../../bindings/ram.ts';
 import type { RamOptions } from '../../bindings/types.ts';
 import { instantiate, reserve, type Instance } from '../../bindings/wasm.ts';
-import { EUCLEAN, crc32c, entryOf, rawOf, withChecksum } from '../raw.ts';
+import { EUCLEAN, crc32c, frameEntryOf, rawOf, withChecksum } from '../raw.ts';
 
 const BUILDS = [{ simd: true }, { simd: false }, { build: 'checked' }] as const;
 
@@ -36,7 +36,7 @@ async function used(options = {}): Promise<{ ram: Ram; pools: Zpool[]; handles: 
   return { ram, pools, handles, stale };
 }
 
-/** The same calls on any copy. */
+/** Makes the same calls on any copy. */
 function goOn(ram: Ram): void {
   const evicted: Handle[] = [];
   for (const name of ['first', 'zweitér']) {
@@ -54,8 +54,8 @@ function goOn(ram: Ram): void {
   expect(evicted.length).toBeGreaterThan(0);
 }
 
-describe('equal states', () => {
-  test('give equal bytes, and go on equally from all copies, in every build', async () => {
+describe('two RAMs in the same state', () => {
+  test('have equal images; all copies behave the same, in every build', async () => {
     const { ram, handles, stale } = await used();
     const image = ram.snapshot();
     goOn(ram);
@@ -79,12 +79,12 @@ describe('equal states', () => {
     }
   });
 
-  test('an image taken in one build is that of any other', async () => {
+  test('have equal images in every build', async () => {
     const images = await Promise.all(BUILDS.map(async (build) => (await used(build)).ram.snapshot()));
     for (const other of images.slice(1)) expectSameBytes(other, images[0] as Uint8Array);
   });
 
-  test('limits and an armed fault injector are part of the state', async () => {
+  test('an image has the limits and the fault injection', async () => {
     const ram = await Ram.create({ bytes: '1MiB', limit: '100K' });
     ram.zpool('zbud', { name: 'p' });
     ram.failFrames(3, 1);
@@ -98,7 +98,7 @@ describe('equal states', () => {
     expect((await Ram.restore(ram.snapshot(), { limit: '200K' })).stats().limitFrames).toBe(50);
   });
 
-  test('a restored pool keeps its name taken and new names fresh', async () => {
+  test('the name of a restored pool is in use, and new default names are different', async () => {
     const { ram } = await used();
     const copy = await Ram.restore(ram.snapshot());
     expect(() => copy.zpool('zbud', { name: 'first' })).toThrowError(
@@ -111,7 +111,7 @@ describe('equal states', () => {
 });
 
 describe('size and parts', () => {
-  test('4 GiB with 100 frames used is under 1 MB', async () => {
+  test('the image of 4 GiB with 100 frames used is under 1 MB', async () => {
     const ram = await Ram.create({ bytes: '4GiB' });
     const pool = ram.zpool('zbud');
     for (let i = 0; i < 99; i++) pool.malloc(3000);
@@ -122,7 +122,7 @@ describe('size and parts', () => {
     expect(copy.totalFrames).toBe(2 ** 20);
   });
 
-  test('the chunks are the snapshot; a change in between is EBUSY', async () => {
+  test('the chunks together are the snapshot; a change in between is EBUSY', async () => {
     const { ram, pools, handles } = await used();
     const chunks = [...ram.snapshotChunks()];
     expect(chunks.length).toBeGreaterThan(2);
@@ -138,7 +138,7 @@ describe('size and parts', () => {
     }).toThrowError(expect.objectContaining({ code: 'EBUSY' }) as Error);
   });
 
-  test('EBUSY while anything is mapped', async () => {
+  test('a snapshot is EBUSY while an object is mapped', async () => {
     const { ram, pools, handles } = await used();
     const handle = handles[1]?.[0] as Handle;
     (pools[1] as Zpool).map(handle, 'ro');
@@ -148,7 +148,7 @@ describe('size and parts', () => {
     ram.snapshot();
   });
 
-  test('bytes: at least those of the image, more are allowed', async () => {
+  test('bytes: at least that of the image; more is allowed', async () => {
     const image = (await used()).ram.snapshot();
     expect(await codeOf(Ram.restore(image, { bytes: '1MiB' }))).toBe('EINVAL');
     const larger = await Ram.restore(image, { bytes: '4MiB' });
@@ -157,7 +157,7 @@ describe('size and parts', () => {
   });
 });
 
-describe('what is no image is EIO', () => {
+describe('bad images are EIO', () => {
   test('damaged, truncated, lengthened, foreign', async () => {
     const image = (await used()).ram.snapshot();
     for (const length of [0, 1, 23, 24, 100, image.length - PAGE_SIZE, image.length - 1]) {
@@ -175,7 +175,7 @@ describe('what is no image is EIO', () => {
     expect(await codeOf(Ram.restore('image' as never))).toBe('EINVAL');
   });
 
-  test('a header that lies, with a checksum that does not', async () => {
+  test('a header with false values and a right checksum', async () => {
     const image = (await used()).ram.snapshot();
     const lies: [at: number, value: number][] = [
       [0, 1],
@@ -205,19 +205,19 @@ describe('what is no image is EIO', () => {
     }
   });
 
-  test('an image of layout 1 is EIO that names both layouts', async () => {
+  test('an image of layout 1 is EIO, which names both layouts', async () => {
     const image = (await Ram.create({ bytes: '256KiB' })).snapshot();
     const view = new DataView(image.buffer);
     expect(view.getUint32(8, true)).toBe(2);
     view.setUint32(8, 1, true);
     const refused = { code: 'EIO', message: expect.stringMatching(/layout 1.*layout 2/) as string };
     await expect(Ram.restore(withChecksum(image))).rejects.toMatchObject(refused);
-    // Nothing behind that word is read: what another layout has there is not known.
+    // Nothing behind this word is read, because the content of other layouts is unknown.
     await expect(Ram.restore(image.fill(0xff, 12))).rejects.toMatchObject(refused);
     await expect(Ram.restore(image.slice(0, 28))).rejects.toMatchObject(refused);
   });
 
-  test('a boot frame of layout 1 is refused before anything else in it is read', async () => {
+  test('a boot frame of layout 1 is refused before any other word is read', async () => {
     const image = (await Ram.create({ bytes: '256KiB' })).snapshot();
     const raw = await rawOf(image);
     raw.setWord(4, 1);
@@ -236,9 +236,9 @@ describe('what is no image is EIO', () => {
     expectSameBytes(withChecksum(image), image);
   });
 
-  test('well-checksummed tables that do not hold together: never a trap, a loop or a silent wrong RAM', async () => {
+  test('inconsistent tables with a right checksum: never a trap, an endless loop or a wrong RAM that is not noticed', async () => {
     const { ram, pools, handles } = await used();
-    // Some structure is only there while something is mapped; an image cannot have that, a forged one may claim it.
+    // Some structures exist only while an object is mapped; an image cannot have them, but a forged one may claim it.
     (pools[1] as Zpool).read(handles[1]?.[0] as Handle);
     const image = ram.snapshot();
     let seed = 12345;
@@ -248,10 +248,10 @@ describe('what is no image is EIO', () => {
     };
     for (const options of [{}, { build: 'checked' }] as const) {
       const raw = await rawOf(image, options);
-      // Everything that is not the bytes of objects: those may be anything.
+      // All words except the bytes of objects, which can have any value.
       const places: number[] = [];
       for (let frame = 0; frame < raw.word(20); frame++) {
-        if (frame > 1 && [0, 2, 8, 9].includes(raw.word(entryOf(frame)) & 4095)) continue;
+        if (frame > 1 && [0, 2, 8, 9].includes(raw.word(frameEntryOf(frame)) & 4095)) continue;
         for (let at = frame * PAGE_SIZE; at < (frame + 1) * PAGE_SIZE; at += 4) if (raw.word(at) !== 0) places.push(at);
       }
       let noticed = 0;
@@ -274,14 +274,14 @@ describe('what is no image is EIO', () => {
     }
   });
 
-  test('frames that no image of that state has, maps and victims under way', async () => {
+  test('frames that an image cannot have, maps, and isolated victims', async () => {
     const { ram } = await used();
     const image = ram.snapshot();
     const view = new DataView(image.buffer);
     const runs = view.getUint32(20, true);
     const last = 24 + 8 * (runs - 1);
     const end = view.getUint32(last, true) + view.getUint32(last + 4, true);
-    // Dirty frames behind the last one, in a run of their own.
+    // Used frames behind the last one, in a run of their own.
     for (const [first, count] of [
       [end + 3, 5],
       [end + 1, 1],
@@ -311,7 +311,7 @@ describe('what is no image is EIO', () => {
     expect(raw.check()).toBe(0);
   });
 
-  test('an owner for a frame below the first that is handed out', async () => {
+  test('an owner for a frame below firstFrame', async () => {
     const ram = await Ram.create({ bytes: '1MiB', firstFrame: 100 });
     ram.zpool('zbud').malloc(100);
     const raw = await rawOf(ram.snapshot());
@@ -322,9 +322,9 @@ describe('what is no image is EIO', () => {
       [60, 0xdeadbeef],
       [43, 1],
     ] as const) {
-      raw.setWord(entryOf(frame), owner >>> 0);
+      raw.setWord(frameEntryOf(frame), owner >>> 0);
       expect(raw.check()).toBe(0xffffff8b);
-      raw.setWord(entryOf(frame), 0);
+      raw.setWord(frameEntryOf(frame), 0);
     }
     expect(raw.check()).toBe(0);
   });
@@ -342,7 +342,7 @@ describe('what is no image is EIO', () => {
 
 const OWN = 0xffffffff;
 
-/** An instance with an empty RAM as a build would make it that gives static data and scratch so many frames. */
+/** An instance with an empty RAM, as made by a build with these numbers of frames for static data and scratch. */
 async function made(
   frames: number,
   statics: number,
@@ -353,7 +353,7 @@ async function made(
   return { instance, result: instance.exports.ramInit(frames, OWN, 0, statics, scratch) };
 }
 
-/** The image of that RAM. */
+/** The image of this RAM. */
 async function imageOf(frames: number, statics: number, scratch: number): Promise<Uint8Array> {
   const { instance, result } = await made(frames, statics, scratch);
   expect(result).toBe(0);
@@ -392,8 +392,8 @@ function useScratch(ram: Ram, keys: number): void {
   ram.check();
 }
 
-describe('frames for static data and for scratch, by the boot frame', () => {
-  test('a new RAM has those of this build, an image too', async () => {
+describe('frames for static data and scratch, as the boot frame has them', () => {
+  test('a new RAM and an image have those of this build', async () => {
     for (const [frames, scratch] of [
       [64, 9],
       [240, 9],
@@ -437,7 +437,7 @@ describe('frames for static data and for scratch, by the boot frame', () => {
       const pool = ram.zpool('zbud', { name: 'after' });
       const handle = pool.malloc(100);
       expect(handle).toBeGreaterThan(0);
-      // The static data is as it was.
+      // The static data did not change.
       expectSameBytes(
         core.bytes.slice(2 * PAGE_SIZE, (2 + statics) * PAGE_SIZE),
         instance.bytes.slice(2 * PAGE_SIZE, (2 + statics) * PAGE_SIZE),
@@ -450,12 +450,12 @@ describe('frames for static data and for scratch, by the boot frame', () => {
     }
   });
 
-  test('too few for this build: EIO that names both numbers', async () => {
+  test('too few for this build: EIO, which names both numbers', async () => {
     for (const build of BUILDS) {
       const {
         instance: { exports, bytes },
       } = await made(512, OWN, OWN, build);
-      // What the core says that it needs is what its data segments take.
+      // The number of frames that the core reports is the size of its data segments.
       const needs = exports.ramCounter(RAM_STATIC_NEEDED);
       expect(needs).toBe(
         Math.ceil((bytes.findLastIndex((byte, at) => byte !== 0 && at >= 2 * PAGE_SIZE) + 1) / PAGE_SIZE) - 2,
@@ -478,7 +478,7 @@ describe('frames for static data and for scratch, by the boot frame', () => {
     }
   });
 
-  test('numbers that cannot be, and a boot frame with a wrong checksum', async () => {
+  test('impossible numbers, and a boot frame with a wrong checksum', async () => {
     for (const [frames, statics, scratch] of [
       [512, 61, 66],
       [512, 128, 0],

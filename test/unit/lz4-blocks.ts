@@ -1,6 +1,6 @@
 /**
- * What the LZ4 tests compare the codec with, written from the block format
- * alone and byte by byte: a parser, a decoder, and data to compress.
+ * Helpers that the LZ4 tests compare the codec with: a parser, a decoder, and data to compress. They are written only
+ * from the block format, byte by byte.
  */
 
 /** xorshift32: the same numbers for the same seed everywhere. */
@@ -135,7 +135,7 @@ const makers: Record<string, (random: (below: number) => number, i: number) => s
         : [random(256), random(256), random(256)],
 };
 
-/** `bytes` bytes of the kind. */
+/** `bytes` bytes of this kind. */
 export function generate(kind: string, bytes: number, seed: number): Uint8Array {
   if (kind === 'zero') return new Uint8Array(bytes);
   if (kind === 'same') return Uint8Array.from({ length: bytes }, (_, i) => [0xef, 0xbe, 0xad, 0xde][i & 3]!);
@@ -151,7 +151,7 @@ export function generate(kind: string, bytes: number, seed: number): Uint8Array 
 
 export const KINDS = ['zero', 'same', ...Object.keys(makers)];
 
-/** Every kind at the sizes that matter: short ones, around the format's margins, a page, 64 KiB. */
+/** Every kind at the sizes that matter: short ones, near the limits of the format, a page, 64 KiB. */
 export function samples(): Sample[] {
   const sizes = [
     1, 4, 5, 11, 12, 13, 14, 15, 16, 17, 31, 64, 100, 270, 511, 512, 1000, 2047, 2048, 4095, 4096, 16384, 65535, 65536,

@@ -1,7 +1,6 @@
 /**
- * The codec as the LZ4 tests see it: four functions on a memory of a chosen
- * size, nothing else in that memory. scripts/build.mjs compiles their files by
- * themselves for it, because the core exports them on its own buffers only.
+ * The codec for the LZ4 tests: four functions on a memory of a chosen size, with nothing else in it. scripts/build.mjs
+ * compiles their files separately, because the core exports them only on its own buffers.
  */
 import { expect } from 'vitest';
 import { fromBase64 } from '../../bindings/base64.ts';
@@ -16,13 +15,13 @@ export const ERRNO_MIN = 0xfffff000;
 export const EIO = 0xfffffffb;
 export const PAGE = 4096;
 export const TABLE_BYTES = 8192;
-/** The dense compressor's. */
+/** The size of the work area of lz4hc. */
 export const WORK_BYTES = 16384;
 /** Below this address lies the module's static data. */
 export const FREE_FROM = 16384;
 
 export interface Codec {
-  /** All of the memory; `bytes.length` is the address behind the last byte. */
+  /** All of the memory; `bytes.length` is the address behind its last byte. */
   readonly bytes: Uint8Array;
   readonly compress: (src: number, srcBytes: number, dst: number, dstBytes: number, table: number) => number;
   readonly compressHc: (src: number, srcBytes: number, dst: number, dstBytes: number, work: number) => number;
@@ -59,12 +58,12 @@ export function codecUnderTest(build: Build, pages = 8): Codec {
 
 export const BUILDS: Build[] = ['simd', 'scalar'];
 const CANARY = 0xa5;
-const MARGIN = 64; // bytes looked at on either side of a buffer
+const MARGIN = 64; // bytes checked on either side of a buffer
 export const TABLE = FREE_FROM + MARGIN;
-/** Where the buffer lies that is not at the end of memory. */
+/** The address of the buffer that is not at the end of memory. */
 export const LOW = TABLE + WORK_BYTES + MARGIN;
 
-/** Bytes that a block can take at most. */
+/** The most bytes that a block can take. */
 export const bound = (bytes: number): number => bytes + Math.floor(bytes / 255) + 16;
 
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
@@ -73,7 +72,7 @@ export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** Puts canaries on both sides of [at, at + bytes) and into it; the returned function looks at the sides. */
+/** Fills [at, at + bytes) and both sides of it with known bytes; the returned function checks the sides. */
 export function fence(codec: Codec, at: number, bytes: number): () => void {
   const from = at - MARGIN;
   const to = Math.min(at + bytes + MARGIN, codec.bytes.length);
@@ -85,7 +84,7 @@ export function fence(codec: Codec, at: number, bytes: number): () => void {
   };
 }
 
-/** Where source and destination lie: one of them always ends with the memory, where an overrun traps. */
+/** Order of source and destination: one of them always ends with the memory, where an overrun traps. */
 export type Placement = 'source last' | 'destination last';
 export const PLACEMENTS: Placement[] = ['source last', 'destination last'];
 
@@ -99,7 +98,7 @@ export function place(
   return placement === 'source last' ? { src: end - srcBytes, dst: LOW } : { src: LOW, dst: end - dstBytes };
 }
 
-/** Compresses with fences, into `capacity`; undefined for "does not fit". */
+/** Compresses with checked buffers, into `capacity` bytes; undefined when the block does not fit. */
 export function compress(
   codec: Codec,
   data: Uint8Array,
@@ -110,7 +109,7 @@ export function compress(
   return compressWith(codec, codec.compress, TABLE_BYTES, data, capacity, placement, dirt);
 }
 
-/** The same with the dense compressor. */
+/** The same with lz4hc. */
 export function compressHc(
   codec: Codec,
   data: Uint8Array,
@@ -143,7 +142,7 @@ function compressWith(
   return size === 0 ? undefined : codec.bytes.slice(dst, dst + size);
 }
 
-/** Decompresses with fences; undefined for EIO, which is the only error. */
+/** Decompresses with checked buffers; undefined for EIO, which is the only error. */
 export function decompress(
   codec: Codec,
   block: Uint8Array,
@@ -160,7 +159,7 @@ export function decompress(
   return codec.bytes.slice(dst, dst + size);
 }
 
-/** What LZ4 asks of an encoder, so that any decoder may copy in wide steps. */
+/** The rules of LZ4 for the end of a block, which let decoders copy in wide steps. */
 export function expectEndRules(block: Uint8Array, bytes: number): void {
   const sequences = parseBlock(block);
   if (sequences === undefined) throw new Error('malformed');
@@ -173,7 +172,7 @@ export function expectEndRules(block: Uint8Array, bytes: number): void {
   }
 }
 
-/** Requires that a block fits its own size and more, and less gives 0, with nothing written outside. */
+/** Requires that a block fits its own size and more, that less gives 0, and that nothing is written outside. */
 export function expectExactFit(codec: Codec, by: typeof compress, data: Uint8Array, name: string): void {
   const block = by(codec, data)!;
   for (const placement of PLACEMENTS) {

@@ -32,7 +32,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     codec = codecUnderTest(build);
   }, 60_000);
 
-  it('gives back what it compressed', () => {
+  it('decodes what it compressed', () => {
     for (const { name, data } of samples()) {
       const block = compress(codec, data);
       if (block === undefined) throw new Error(`${name} did not fit`);
@@ -56,7 +56,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     }
   });
 
-  it('finds the repetition in what has some', () => {
+  it('finds repetitions', () => {
     const size = (kind: string): number => compress(codec, generate(kind, PAGE, 1))!.length;
     expect(size('zero')).toBeLessThan(32);
     expect(size('same')).toBeLessThan(32);
@@ -65,7 +65,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     expect(size('random')).toBeLessThanOrEqual(PAGE + 18);
   });
 
-  it('makes the one-byte block of nothing, and of 65,537 bytes none', () => {
+  it('compresses 0 bytes to a one-byte block, and refuses 65,537 bytes', () => {
     expect(compress(codec, new Uint8Array(0))).toEqual(Uint8Array.of(0));
     expect(compress(codec, new Uint8Array(0), 1)).toEqual(Uint8Array.of(0));
     expect(compress(codec, new Uint8Array(0), 0)).toBeUndefined();
@@ -74,7 +74,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     expect(codec.compress(LOW, 65537, LOW + 65537, 70000, TABLE)).toBe(0);
   });
 
-  it('does not depend on what the table held', () => {
+  it('does not depend on the old content of its table', () => {
     const random = randomSource(9);
     for (const kind of KINDS) {
       for (const bytes of [40, 700, PAGE, 65536]) {
@@ -87,7 +87,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     }
   });
 
-  it('fits exactly or gives 0, at every capacity around the need', () => {
+  it('fits exactly or gives 0, at every capacity near the needed one', () => {
     for (const kind of KINDS) {
       for (const bytes of [1, 12, 13, 20, 60, 300, 1100, PAGE]) {
         expectExactFit(codec, compress, generate(kind, bytes, 21), `${kind} ${bytes}`);
@@ -95,7 +95,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     }
   });
 
-  it('decodes at every capacity from the size on, and none below', () => {
+  it('decodes at every capacity from the size on, and at none below', () => {
     for (const kind of KINDS) {
       for (const bytes of [1, 13, 60, 300, 1100]) {
         const data = generate(kind, bytes, 22);
@@ -128,7 +128,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     }
   });
 
-  it('says EIO to what is malformed', () => {
+  it('gives EIO for malformed blocks', () => {
     const cases: [string, number[]][] = [
       ['empty', []],
       ['literals cut off', [0x50, 1, 2, 3, 4]],
@@ -153,7 +153,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     expect(codec.decompress(LOW, 0xffffffff, LOW, 0)).toBe(EIO);
   });
 
-  it('bears lengths that add up to almost 4 GiB', () => {
+  it('handles lengths that add up to almost 4 GiB', () => {
     const big = codecUnderTest(build, 270);
     const src = 128;
     const block = 1 << 24;
@@ -206,7 +206,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     }
   });
 
-  it('decodes any sequences like the reference', () => {
+  it('decodes any sequences as the reference does', () => {
     const random = randomSource(4242);
     for (let i = 0; i < 4000; ++i) {
       const block = randomBlock(random, 1 + random(i % 8 === 0 ? 5000 : 300));
@@ -217,7 +217,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     }
   });
 
-  it('agrees with the reference on 20,000 damaged or random streams', () => {
+  it('gives the same results as the reference on 20,000 damaged or random streams', () => {
     const random = randomSource(20260101);
     const blocks = KINDS.flatMap((kind) =>
       [30, 200, 900, PAGE].map((bytes) => compress(codec, generate(kind, bytes, bytes))!),
@@ -245,7 +245,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
       }
       if (expected !== undefined) ++accepted;
     }
-    expect(accepted).toBeGreaterThan(2000); // else the streams would be too broken to test much
+    expect(accepted).toBeGreaterThan(2000); // otherwise the streams would be too broken to test much
   }, 60_000);
 
   it('compresses random mixtures into random capacities', () => {
@@ -287,7 +287,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     expect(big.decompress(last, block.length, FREE_FROM + PAGE, PAGE)).toBe(PAGE);
     expect(equal(big.bytes.subarray(FREE_FROM + PAGE, FREE_FROM + 2 * PAGE), data)).toBe(true);
     for (const kind of KINDS) {
-      // the search moves fast through what does not compress, and must not pass 2^32
+      // the search moves fast through incompressible data, and must not pass 2^32
       for (const bytes of [13, 40, 600, 65536]) {
         const source = generate(kind, bytes, 6);
         big.bytes.set(source, 2 ** 32 - bytes);
@@ -317,7 +317,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     }
   }, 60_000);
 
-  it('sees a same-filled page', () => {
+  it('recognises a same-filled page', () => {
     const end = codec.bytes.length;
     for (const bytes of [64, 128, PAGE, 65536]) {
       const at = end - bytes;
@@ -332,7 +332,7 @@ describe.each(BUILDS)('lz4, %s', (build) => {
     expect(codec.sameFilled(end, 0)).toBe(true);
   });
 
-  it('sees the one byte that differs, wherever it is', () => {
+  it('notices one different byte, wherever it is', () => {
     for (const fill of [0, 0x77]) {
       codec.bytes.fill(fill, LOW, LOW + PAGE);
       for (let i = 0; i < PAGE; ++i) {

@@ -24,7 +24,7 @@ const lz4js = js as {
   decompressBlock(src: Uint8Array, dst: Uint8Array, index: number, length: number, outIndex: number): number;
 };
 
-/** `pattern` again and again, with a byte changed here and there. */
+/** `pattern` repeated, with a byte changed here and there. */
 function periodic(period: number, bytes: number, flaws: number, seed = period): Uint8Array {
   const random = randomSource(seed);
   const pattern = Uint8Array.from({ length: period }, () => random(256));
@@ -35,7 +35,7 @@ function periodic(period: number, bytes: number, flaws: number, seed = period): 
 
 const lengthBytes = (length: number): number => (length < 15 ? 0 : Math.floor((length - 15) / 255) + 1);
 
-/** Bytes of the smallest block that the format allows for the data, with every match and run of literals tried. */
+/** The size of the smallest block that the format allows for the data: all matches and runs of literals are tried. */
 function smallest(data: Uint8Array): number {
   const n = data.length;
   const longest = new Array<number>(n).fill(0);
@@ -73,7 +73,7 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     return block;
   }
 
-  it('gives back what it compressed, to any decoder', () => {
+  it('compresses to blocks that any decoder reads', () => {
     for (const { name, data } of samples()) {
       const block = roundTrip(data, name);
       for (const placement of PLACEMENTS)
@@ -90,7 +90,7 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     for (let bytes = 0; bytes <= 600; ++bytes) roundTrip(data.subarray(600 - bytes), `${kind} ${bytes}`);
   });
 
-  it('round trips the sizes around its chain and its segments', () => {
+  it('round trips the sizes near the limits of its chain and its segments', () => {
     for (const kind of ['json', 'mixed', 'pointers']) {
       const data = generate(kind, 9000, 3);
       for (const around of [960, 1920, 1984, 3968, 4096, 5056, 8192]) {
@@ -100,7 +100,7 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     }
   });
 
-  it('writes less than lz4', () => {
+  it('makes smaller blocks than lz4', () => {
     for (const kind of ['json', 'text', 'pointers', 'mixed']) {
       for (const bytes of [PAGE, 16384, 65536]) {
         const data = generate(kind, bytes, 1);
@@ -128,13 +128,13 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     expect(ours).toBeLessThanOrEqual(least * 1.01);
   });
 
-  it('makes the one-byte block of nothing, and of 65,537 bytes none', () => {
+  it('compresses 0 bytes to a one-byte block, and refuses 65,537 bytes', () => {
     expect(compressHc(codec, new Uint8Array(0))).toEqual(Uint8Array.of(0));
     expect(compressHc(codec, new Uint8Array(0), 0)).toBeUndefined();
     expect(codec.compressHc(LOW, 65537, LOW + 65537, 70000, TABLE)).toBe(0);
   });
 
-  it('does not depend on what the work area held', () => {
+  it('does not depend on the old content of its work area', () => {
     const random = randomSource(9);
     for (const { name, data } of samples().filter((_, i) => i % 3 === 0)) {
       const block = compressHc(codec, data)!;
@@ -143,7 +143,7 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     }
   });
 
-  it('fits to the byte, or says 0 and writes nothing outside', () => {
+  it('fits to the byte, or gives 0 and writes nothing outside', () => {
     for (const kind of KINDS) {
       for (const bytes of [0, 1, 12, 13, 40, 300, 1000, PAGE]) {
         expectExactFit(codec, compressHc, generate(kind, bytes, 21), `${kind} ${bytes}`);
@@ -151,14 +151,14 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     }
   });
 
-  it('bears what chains dislike: periods, whole or flawed, runs of runs, in pages and in 64 KiB', () => {
+  it('handles data that are hard for hash chains: periods, exact or with errors, runs of runs, in pages and in 64 KiB', () => {
     for (const bytes of [PAGE, 65536]) {
       for (let period = 1; period <= 20; ++period) {
         expect(roundTrip(periodic(period, bytes, 0), `period ${period}`).length).toBeLessThan(40 + bytes / 200);
         roundTrip(periodic(period, bytes, bytes / 50), `period ${period}, flawed`);
       }
       for (const step of [61, 64, 67, 130]) {
-        // runs that end and begin where matches count as long enough
+        // runs that begin and end where matches count as long enough
         roundTrip(
           Uint8Array.from({ length: bytes }, (_, i) => (i % step === 0 ? (i / step) & 255 : 0)),
           `runs of ${step}`,
@@ -175,7 +175,7 @@ describe.each(BUILDS)('lz4hc, %s', (build) => {
     }
   });
 
-  it('finds the last match of its kind at any distance, up to 64 KiB', () => {
+  it('finds the last match at any distance, up to 64 KiB', () => {
     const random = randomSource(3);
     const noise = Uint8Array.from({ length: 65536 }, () => random(256));
     for (const at of [40, 3000, 4090, 4200, 30000, 65536 - 60]) {
@@ -230,7 +230,7 @@ describe('lz4hc', () => {
       expect(equal(compressHc(simd!, data)!, compressHc(scalar!, data)!), name).toBe(true);
   });
 
-  it('is a codec of every RAM, in the smallest for pages', async () => {
+  it('is a codec of every RAM, and makes the smallest blocks for pages', async () => {
     for (const [bytes, most] of [
       ['256KiB', PAGE],
       ['1MiB', 65536],
@@ -258,7 +258,7 @@ describe('lz4hc', () => {
     }
   });
 
-  it('stores pages in one call, in fewer bytes, for any codec of the core to load', async () => {
+  it('stores pages in one call, in fewer bytes, and any codec of the core can load them', async () => {
     const ram = await Ram.create({ bytes: '1MiB' });
     const [dense, fast] = [ram.codec('lz4hc'), ram.codec('lz4')];
     const pool = ram.zpool('zsmalloc');

@@ -1,4 +1,4 @@
-/** Subjects of mutation-use.ts: a zswap or ramzswap over a store in memory, with pages of every kind. */
+/** Subjects for mutation-use.ts: a zswap or ramzswap over a store in memory, with pages of every kind. */
 import {
   MemoryStore,
   PAGE_SIZE,
@@ -13,7 +13,7 @@ import { filledPage, pageOf, rawPage } from '../front/pages.ts';
 import { must, sameBytes } from '../harness.ts';
 import { allowing, type Loss, type Subject } from './mutation-use.ts';
 
-/** Where the RAM has all its state, and nothing of it is drawn: so that one is as another. */
+/** Makes the RAM without random numbers, so that two subjects are equal. */
 async function withoutChance<T>(make: () => Promise<T>): Promise<T> {
   const { random } = Math;
   Math.random = () => 0.37;
@@ -30,7 +30,7 @@ function somePage(n: number): Uint8Array {
 
 const into = new Uint8Array(PAGE_SIZE);
 
-/** Whether a page is as it should be. With `loss` it may be gone, or differ: its block may have been changed. */
+/** Whether a page is lost. With `loss` it may be gone or different, because its block may have been changed. */
 function isLost(loss: Loss, what: string, expected: Uint8Array, load: () => boolean): boolean {
   const found = allowing(loss === 'nothing' ? [] : ['EIO'], load);
   if (found === true && sameBytes(into, expected)) return false;
@@ -100,7 +100,7 @@ class ZswapSubject implements Subject {
     this.#verify(loss);
     zswap.invalidateArea(1);
     zswap.check();
-    // A key that was changed is of no area that was asked for.
+    // A key that was changed may be in no area that was asked for.
     must(loss !== 'nothing' || zswap.stats().storedPages + zswap.stats().backingPages === 0, 'pages are left');
     await zswap.close();
     this.ram.check();

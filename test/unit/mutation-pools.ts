@@ -1,4 +1,4 @@
-/** Subjects of mutation-use.ts: a pool of each allocator with objects and pages, alone in a small RAM. */
+/** Subjects for mutation-use.ts: a pool of each allocator with objects and pages, alone in a small RAM. */
 import { PAGE_SIZE, type Handle, type PageTable, type Ram, type Zpool } from '../../bindings/index.ts';
 import { rams } from '../../bindings/ram.ts';
 import { zpools } from '../../bindings/zpool.ts';
@@ -23,7 +23,7 @@ class PoolSubject implements Subject {
   readonly #table: PageTable;
   readonly #objects = new Map<Handle, Uint8Array>();
   readonly #pages = new Map<number, Uint8Array>();
-  /** What there is during `use`. */
+  /** The live objects during `use`. */
   #live = new Map<Handle, Uint8Array>();
 
   constructor(ram: Ram, row: AllocatorRow, keys: 'dense' | 'sparse', seed: number) {
@@ -38,7 +38,7 @@ class PoolSubject implements Subject {
     });
     this.#table = this.#pool.pageTable(keys);
     const draw = createDraw(seed);
-    // A pool that has been, so that frames are on the free list.
+    // A pool that was destroyed, so that frames are on the free list.
     const gone = createPool(ram, row);
     for (let i = 0; i < 8; i++) gone.malloc(1000 + i);
     gone.destroy();
@@ -80,7 +80,7 @@ class PoolSubject implements Subject {
     return handle;
   }
 
-  /** Every object is as it was. With `loss` one may be gone, or a word of one be other. */
+  /** Requires that every object is unchanged. With `loss` one may be gone, or have one changed word. */
   #verify(loss: Loss): void {
     let lost = 0;
     for (const [handle, bytes] of this.#live) {

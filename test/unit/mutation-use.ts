@@ -1,10 +1,10 @@
 /**
- * Mutation, then use: single words of a RAM are changed, and where check() sees nothing wrong the RAM is used on. Then no call
- * may give EUCLEAN, trap, or fail in a way that it could not without the damage, and no bytes may be wrong but those of the
- * word that was changed.
+ * Mutation, then use: single words of a RAM are changed, and when check() notices nothing the RAM is used. Then no call
+ * may give EUCLEAN, trap, or fail in a way that is impossible without the change, and no bytes may be wrong except
+ * those of the changed word.
  *
- * What a word may cost when nothing can contradict it is said for each kind of word (lossOf): a generation its handle, the
- * contents of an object these bytes. Everything else is a fault.
+ * For each kind of word that nothing can contradict, lossOf gives the possible loss: for a generation its handle, for
+ * the contents of an object these bytes. Everything else is a fault.
  *
  * Portable: no Node module and no test framework.
  */
@@ -14,7 +14,7 @@ import { rams } from '../../bindings/ram.ts';
 import { PAGE_SIZE, type Core } from '../../bindings/wasm.ts';
 import { must, sameBytes } from '../harness.ts';
 import { createDraw } from '../models/trace.ts';
-import { EUCLEAN, entryOf } from '../raw.ts';
+import { EUCLEAN, frameEntryOf } from '../raw.ts';
 
 /** Types of frames (assembly/mem/layout.ts). */
 export const TYPE = {
@@ -30,7 +30,10 @@ export const TYPE = {
   slots: 12,
 };
 
-/** What may be lost by a change that check() cannot see: nothing; what it names (an object, a key); or only bytes. */
+/**
+ * The possible loss by a change that check() cannot notice: nothing; the object or key that the word names; or only
+ * bytes.
+ */
 export type Loss = 'nothing' | 'object' | 'bytes';
 
 export interface Mutation {
@@ -41,15 +44,15 @@ export interface Mutation {
   loss: Loss;
 }
 
-/** A RAM with contents, and what is done with it. */
+/** A RAM with contents, and the calls that use it. */
 export interface Subject {
   readonly title: string;
   readonly ram: Ram;
-  /** Uses everything in it, to the last free, and throws when something is wrong. */
+  /** Uses everything in it, to the last free. Throws when something is wrong. */
   use(loss: Loss): void | Promise<void>;
-  /** What is not in the RAM is again as it was when the subject was made; not needed where there is `fresh`. */
+  /** Restores the state outside the RAM to that at the start; not needed with `fresh`. */
   reset(): void;
-  /** Another one, equal to the last byte, for a subject that is more than what its RAM holds. */
+  /** Makes another subject, equal to the last byte, when not all of its state is in its RAM. */
   readonly fresh?: () => Promise<Subject>;
 }
 
@@ -68,7 +71,7 @@ export function allowing<T>(codes: readonly string[], call: () => T): T | undefi
   }
 }
 
-/** Words of a RAM and the kinds of frames they lie in. */
+/** The words of a RAM and the types of their frames. */
 export class Mutator {
   readonly #subject: Subject;
   readonly #core: Core;
@@ -84,7 +87,7 @@ export class Mutator {
     this.#saved = this.#core.bytes.slice();
   }
 
-  /** Addresses of all words that an image has, in places that may matter: of the contents of frames every nth. */
+  /** Addresses of all words of an image that may matter; of the contents of frames only every nth word. */
   addresses(contents: number): number[] {
     return runsOf(this.#core)
       .flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
@@ -99,7 +102,7 @@ export class Mutator {
   }
 
   #type(frame: number): number {
-    return (this.#words[entryOf(frame) >>> 2] as number) & 4095;
+    return (this.#words[frameEntryOf(frame) >>> 2] as number) & 4095;
   }
 
   /** Values to put in place of a word. */
@@ -120,7 +123,7 @@ export class Mutator {
     return [...new Set(values)].filter((value) => value !== word);
   }
 
-  /** What may be lost by this change. */
+  /** The possible loss by this change. */
   #loss(address: number, change: number): Loss {
     const frame = Math.floor(address / PAGE_SIZE);
     const type = this.#type(frame);
@@ -134,7 +137,7 @@ export class Mutator {
     return 'nothing';
   }
 
-  /** Changes a word and uses the RAM if check() sees nothing. Whether it saw it. */
+  /** Changes a word and uses the RAM if check() notices nothing. @returns whether check() noticed */
   async try(address: number, after: number): Promise<boolean> {
     const at = address >>> 2;
     const before = this.#words[at] as number;
@@ -163,7 +166,7 @@ export class Mutator {
     return false;
   }
 
-  /** Uses the RAM with a word changed, or as it is; then all is again as it was made. */
+  /** Uses the RAM with a changed word, or unchanged; then restores its state. */
   async use(mutation?: Mutation): Promise<void> {
     const { fresh } = this.#subject;
     const loss = mutation?.loss ?? 'nothing';
@@ -171,7 +174,7 @@ export class Mutator {
     if (fresh !== undefined) {
       const other = await fresh();
       const { bytes } = rams.core('test', other.ram);
-      must(sameState(bytes, this.#saved, runsOf(this.#core)), 'one subject is not as another');
+      must(sameState(bytes, this.#saved, runsOf(this.#core)), 'two subjects differ');
       if (mutation !== undefined) new Uint32Array(bytes.buffer)[mutation.address >>> 2] = mutation.after;
       await other.use(loss);
       return;
@@ -203,11 +206,11 @@ export interface Figures {
 }
 
 export interface Extent {
-  /** Values for each word, drawn from all there are. */
+  /** The number of random values for each word. */
   values: number;
-  /** Of the contents of frames every nth word, */
+  /** Of the contents of frames every nth word. */
   contents: number;
-  /** and of the words that these are every nth. */
+  /** Of the words above every nth one. */
   every?: number;
 }
 

@@ -1,22 +1,22 @@
 /**
  * Mutation: every link, count, flag and owner word of a live RAM is changed, one at a time and in several ways, and
- * check() notices each.
+ * check() must notice each change.
  *
- * Not in it, because nothing can contradict them: the contents of objects, generation counters, records and slots that
- * are free (but for their links), bytes behind a fresh mark.
+ * Not included, because nothing can contradict them: the contents of objects, generations, records and slots that are
+ * free (except their links), bytes behind a fresh mark (records that were never used).
  */
 import { describe, expect, test } from 'vitest';
 import { OUT_WALK_OBJECTS } from '../../assembly/abi.ts';
 import { PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
 import { allocators, type AllocatorRow } from '../harness.ts';
-import { entryOf, notices as noticesFlips, rawOf, type Raw } from '../raw.ts';
+import { frameEntryOf, notices as noticesFlips, rawOf, type Raw } from '../raw.ts';
 import { ramzswapSubject, zswapSubject } from './mutation-fronts.ts';
 import { poolSubject } from './mutation-pools.ts';
 import { mutate, type Subject } from './mutation-use.ts';
 
 const TYPE = { free: 1, table: 3, pool: 4, more: 5, slab: 6, handles: 7, data: 8, raw: 9 };
 
-/** Bits to flip in a word: each on its own would be slow and tell no more. */
+/** Bits to flip in a word: flipping each bit would be slow and show no more. */
 const FLIPS = [1, 2, 0x10, 0x100, 0x8000, 0x10000, 0x400000, 0x80000000];
 const notices = (raw: Raw, address: number, what: string, mask?: number): void =>
   noticesFlips(raw, address, what, mask, FLIPS);
@@ -60,7 +60,7 @@ describe('check() notices a change of', () => {
     const raw = await rawOf((await image()).bytes);
     const bump = raw.word(20);
     for (let frame = 0; frame < bump + 3; frame++) {
-      const entry = entryOf(frame);
+      const entry = frameEntryOf(frame);
       for (let at = 0; at < 32; at += 4) {
         if (at !== 4) notices(raw, entry + at, `entry of frame ${frame}, type ${raw.word(entry) & 4095}, word`);
       }
@@ -73,7 +73,7 @@ describe('check() notices a change of', () => {
     const bump = raw.word(20);
     let classes = 0;
     for (let frame = 0; frame < bump; frame++) {
-      const type = raw.word(entryOf(frame)) & 4095;
+      const type = raw.word(frameEntryOf(frame)) & 4095;
       const base = frame * PAGE_SIZE;
       if (type === TYPE.pool) {
         const kind = raw.word(base);
@@ -96,7 +96,7 @@ describe('check() notices a change of', () => {
     const bump = raw.word(20);
     let records = 0;
     for (let frame = 0; frame < bump; frame++) {
-      const entry = entryOf(frame);
+      const entry = frameEntryOf(frame);
       const owner = raw.word(entry);
       const type = owner & 4095;
       if (type !== TYPE.slab && type !== TYPE.handles) continue;
@@ -110,7 +110,7 @@ describe('check() notices a change of', () => {
           notices(raw, at, 'record');
           if (!isFree) notices(raw, at + 4, 'record', 0x3fffff);
         } else {
-          // Links, frames and the words of all slots, those that were never used too; nothing is left out.
+          // Links, frames and the words of all slots, with those that were never used.
           for (let word = 0; word < (isFree ? 4 : bytes); word += 4)
             notices(raw, at + word, `descriptor${isFree ? ' (free)' : ''}, word ${word}`);
         }
@@ -142,7 +142,7 @@ describe('check() notices a change of', () => {
     expect(raw.check()).toBe(0);
     let buffers = 0;
     for (let frame = 0; frame < raw.word(20); frame++) {
-      const entry = entryOf(frame);
+      const entry = frameEntryOf(frame);
       if ((raw.word(entry) & 4095) === 10) buffers += 1;
       for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entry + at, `entry of frame ${frame}`);
     }
@@ -154,7 +154,10 @@ describe('check() notices a change of', () => {
   });
 });
 
-/** Of each word of a RAM this many values, of the contents of frames every nth word; test:long tries more of them. */
+/**
+ * Changes each word of a RAM to this number of values; of the contents of frames every nth word. test:long tries more
+ * values.
+ */
 async function expectNoFault(subject: Subject, contents: number, every: number): Promise<void> {
   const { changes, unseen, faults } = await mutate(subject, 20261128, { values: 1, contents, every });
   expect(faults).toEqual([]);
@@ -162,7 +165,7 @@ async function expectNoFault(subject: Subject, contents: number, every: number):
   expect(unseen).toBeGreaterThan(0);
 }
 
-describe('what check() does not notice does no harm in use:', () => {
+describe('a change that check() does not notice does no harm in use:', () => {
   const rows: [string, AllocatorRow, 'dense' | 'sparse'][] = allocators.map((row, i) => [
     row.title,
     row,
@@ -182,7 +185,7 @@ describe('what check() does not notice does no harm in use:', () => {
   });
 });
 
-test('two starts in a granule of an xvmalloc crowd record are noticed', async () => {
+test('check() notices two starts in a granule of a start bitmap of xvmalloc', async () => {
   const ram = await Ram.create({ bytes: '1MiB' });
   const pool = ram.zpool('xvmalloc');
   for (let i = 0; i < 40; i++) pool.malloc(60);
@@ -190,16 +193,16 @@ test('two starts in a granule of an xvmalloc crowd record are noticed', async ()
   expect(raw.check()).toBe(0);
   let words = 0;
   for (let frame = 0; frame < raw.word(20); frame++) {
-    if ((raw.word(entryOf(frame)) & 4095) !== TYPE.slab) continue;
+    if ((raw.word(frameEntryOf(frame)) & 4095) !== TYPE.slab) continue;
     for (let at = frame * PAGE_SIZE + 4; at < frame * PAGE_SIZE + 132; at += 4) {
-      for (let pair = 0; pair < 32; pair += 2) noticesFlips(raw, at, 'crowd record', undefined, [(3 << pair) >>> 0]);
+      for (let pair = 0; pair < 32; pair += 2) noticesFlips(raw, at, 'start bitmap', undefined, [(3 << pair) >>> 0]);
       words += 1;
     }
   }
   expect(words).toBeGreaterThan(31);
 });
 
-test('a page whose handle names nothing, or another page, is noticed', async () => {
+test('check() notices a page whose handle is not live, or is that of another page', async () => {
   const ram = await Ram.create({ bytes: '1MiB' });
   const pool = ram.zpool('zbud');
   const table = pool.pageTable('dense');
@@ -210,7 +213,7 @@ test('a page whose handle names nothing, or another page, is noticed', async () 
     );
   const raw = await rawOf(ram.snapshot());
   const leaf = Array.from({ length: raw.word(20) }, (_, frame) => frame).find(
-    (frame) => (raw.word(entryOf(frame)) & 4095) === 11,
+    (frame) => (raw.word(frameEntryOf(frame)) & 4095) === 11,
   ) as number;
   for (let key = 0; key < 8; key++) {
     const at = leaf * PAGE_SIZE + 8 * key;
@@ -220,7 +223,7 @@ test('a page whose handle names nothing, or another page, is noticed', async () 
     // The generation of its frame makes the handle stale.
     noticesFlips(
       raw,
-      entryOf(raw.word(at) & 255) + 4,
+      frameEntryOf(raw.word(at) & 255) + 4,
       'generation',
       undefined,
       [1, 0x10000].slice((raw.word(at) >>> 8) & 1, ((raw.word(at) >>> 8) & 1) + 1),

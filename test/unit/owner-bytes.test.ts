@@ -1,6 +1,6 @@
 /**
- * Owner bytes: 16 bytes beside each object, for who made the pool (assembly/alloc/index.ts). The bindings make no such pools yet, so
- * this goes through the exports of a bare core.
+ * Owner bytes: 16 bytes beside each object, for the owner of the pool (assembly/alloc/index.ts). The bindings make no
+ * such pools, so these tests use the exports of a bare core.
  */
 import { describe, expect, test } from 'vitest';
 import { EINVAL, NEVER, PAGE_SIZE } from '../../assembly/abi.ts';
@@ -52,7 +52,7 @@ const marked = (mark: number): number[] => [0, 1, 2, 3].map((i) => (mark * 4 + i
 
 describe.each(builds)('owner bytes, %s', (build) => {
   test.each(HAVE)(
-    '%s: zeros after malloc, then what the owner writes, wherever the object moves; gone with it',
+    "%s: zeros after malloc, then the owner's bytes, wherever the object moves; they are freed with it",
     async (allocator) => {
       const pool = await poolOf(build, allocator);
       const { raw, address } = pool;
@@ -81,20 +81,20 @@ describe.each(builds)('owner bytes, %s', (build) => {
             expect([ownerOf(pool, handle), ...words(pool, at)]).toEqual([at, ...marked(mark)]);
         }
       }
-      expect(live.size).toBeGreaterThan(170); // more than a frame of records
+      expect(live.size).toBeGreaterThan(170); // more records than fit in one frame
       for (const handle of live.keys()) exports.zpoolFree(address, handle | 0);
       exports.zpoolRunDeferred(address, 1);
       expect([exports.ramFree() >>> 0, raw.check()]).toEqual([used, 0]);
     },
   );
 
-  test.each(HAVE)('%s: owner bytes that look like a record are not one', async (allocator) => {
+  test.each(HAVE)('%s: owner bytes that look like a record are not taken for one', async (allocator) => {
     const pool = await poolOf(build, allocator);
     const { raw, address } = pool;
     const { exports } = raw.core;
     const handles = Array.from({ length: 100 }, () => exports.zpoolMalloc(address, 700) >>> 0);
     const records = handles.map((handle) => ownerOf(pool, handle) - 8);
-    // Each record twice more, in the owner bytes of another.
+    // Copies each record twice into the owner bytes of another.
     for (const [i, at] of records.entries()) {
       const other = records[(i + 1) % records.length] as number;
       for (const offset of [8, 16]) {
@@ -116,7 +116,7 @@ describe.each(builds)('owner bytes, %s', (build) => {
     expect([known, raw.check()]).toEqual([handles.length, 0]);
   });
 
-  test('the others have no place for them, and no pool has another number of bytes: EINVAL, nothing changed', async () => {
+  test('other allocators have no owner bytes, and no pool has another number of them: EINVAL, nothing changed', async () => {
     for (const allocator of [...HAVE, ...HAVE_NOT]) {
       for (const bytes of (HAVE as readonly string[]).includes(allocator)
         ? [1, 8, 15, 17, 32, NEVER]
@@ -134,7 +134,7 @@ describe.each(builds)('owner bytes, %s', (build) => {
     }
   });
 
-  test('a pool without them answers 0', async () => {
+  test('a pool without owner bytes gives 0', async () => {
     for (const allocator of ALLOCATORS) {
       const pool = await poolOf(build, allocator, 0);
       const handle = pool.raw.core.exports.zpoolMalloc(pool.address, 100) >>> 0;

@@ -1,4 +1,4 @@
-/** Page tables: pages under keys, dense and sparse, against a plain Map. */
+/** Page tables: pages under keys, dense and sparse, compared with a plain Map. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { OUT_RULE, RULE_INDEX } from '../../assembly/abi.ts';
@@ -23,7 +23,7 @@ import {
   outcome,
   sameBytes,
 } from '../harness.ts';
-import { entryOf, rawOf } from '../raw.ts';
+import { frameEntryOf, rawOf } from '../raw.ts';
 import { SEED, budgeted } from '../seed.ts';
 
 const SHAPES: readonly PageTableKeys[] = ['dense', 'sparse'];
@@ -37,7 +37,7 @@ function pageOf(seed: number): Uint8Array {
   return page;
 }
 
-/** The least filled page: it takes no object. */
+/** A same-filled page: it takes no object. */
 function filled(seed: number): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
   new Uint32Array(page.buffer).fill(seed >>> 0);
@@ -62,7 +62,7 @@ type Step =
   | { kind: 'fail'; after: number }
   | { kind: 'snapshot' | 'compact' | 'clear' };
 
-/** Keys that make leaves full, trees high and hashes long: near 0, near powers of the levels, and at the end. */
+/** Keys for full leaves, high trees and long hashes: near 0, near the limits of the levels, and at the end. */
 function keys(shape: PageTableKeys): fc.Arbitrary<number> {
   const near = [0, 500, 511, 512, 1023, 524_287, 524_288, 2 ** 29 - 1, 2 ** 29, 2 ** 32 - 1];
   const dense = fc.oneof(
@@ -93,7 +93,10 @@ function steps(shape: PageTableKeys): fc.Arbitrary<Step[]> {
   );
 }
 
-/** Frees the object of one of the pages by its handle, as an evict callback might. Returns its bytes' page, if there was one. */
+/**
+ * Frees the object of one of the pages by its handle, as an evict callback might. @returns the key of its page, if
+ * there was one
+ */
 function freeOne(pool: Zpool, table: PageTable, expected: Map<number, Uint8Array>): void {
   const handles: number[] = [];
   pool.walk(({ objects }) => handles.push(...objects.map(({ handle }) => handle)));
@@ -110,7 +113,7 @@ describe.each(builds)('page tables, %s', (build) => {
       .filter(({ title }) => /6\.1|zsmalloc chain 8|z3fold|xvmalloc|xcfmalloc/.test(title))
       .map((row) => [row.title, row] as const),
   )('%s', (_, row) => {
-    test.each(SHAPES)('random calls against a Map, %s', async (shape) => {
+    test.each(SHAPES)('random calls compared with a Map, %s', async (shape) => {
       await fc.assert(
         fc.asyncProperty(steps(shape), async (list) => {
           let ram = await createRam(build, { bytes: '1MiB' });
@@ -179,7 +182,7 @@ describe.each(builds)('page tables, %s', (build) => {
   });
 
   test.each(SHAPES)(
-    'many keys come and go, %s: every frame comes back, and check() holds on the way',
+    'many keys are added and deleted, %s: every frame comes back, and check() holds meanwhile',
     async (shape) => {
       const ram = await createRam(build, { bytes: '32MiB' });
       const pool = ram.zpool('zbud');
@@ -210,7 +213,7 @@ describe.each(builds)('page tables, %s', (build) => {
   );
 
   test.each(SHAPES)(
-    'failFrames at every n of a put that has to grow, %s: the old page stays, nothing leaks, it can be repeated',
+    'failFrames at every n of a put that must grow the table, %s: the old page stays, no frame is lost, the put can be repeated',
     async (shape) => {
       for (let keys = 0; keys < 3; keys++) {
         for (let n = 0; ; n++) {
@@ -247,7 +250,7 @@ describe('page tables', () => {
     return { ram, pool, table: pool.pageTable(shape) };
   };
 
-  test('one a pool: the same again, EEXIST for the other shape', () => {
+  test('a pool has one table: pageTable() gives it again, and EEXIST for the other shape', () => {
     const { pool, table: dense } = table();
     expect(dense.keysAre).toBe('dense');
     expect(pool.pageTable()).toBe(dense);
@@ -259,7 +262,7 @@ describe('page tables', () => {
   test.each([
     ['dense', [-1, 0.5, NaN, 2 ** 32, '1', undefined, null]],
     ['sparse', [-1, 0.5, NaN, 2 ** 53, Infinity, '1', undefined, null]],
-  ] as const)('keys that are none, %s', (shape, bad) => {
+  ] as const)('bad keys, %s', (shape, bad) => {
     const { table: pages } = table(shape);
     for (const key of bad) {
       for (const [name, call] of Object.entries({
@@ -273,7 +276,7 @@ describe('page tables', () => {
     expect(pages.size).toBe(0);
   });
 
-  test('pages that are none, codecs that are none', () => {
+  test('values that are not pages or codecs', () => {
     const { table: pages } = table();
     for (const page of [new Uint8Array(4095), new Uint8Array(4097), 'x', undefined]) {
       fault({ code: 'EINVAL', op: 'pageTable.put', says: 'page' }, () => pages.put(1, page as never));
@@ -292,7 +295,7 @@ describe('page tables', () => {
     expect(into.every((byte) => byte === 9)).toBe(true);
   });
 
-  test('a mapped page is neither replaced, deleted nor cleared: EBUSY', () => {
+  test('a mapped page cannot be replaced, deleted or cleared: EBUSY', () => {
     const { ram, pool, table: pages } = table();
     pages.put(1, pageOf(5));
     let handle = 0;
@@ -311,7 +314,7 @@ describe('page tables', () => {
     expect(pool.stats().objects).toBe(1);
   });
 
-  test('codecs of the user: the same rules', () => {
+  test('codecs of the user follow the same rules', () => {
     const { ram, pool, table: pages } = table('sparse');
     const plain: Codec = {
       name: 'plain',
@@ -346,7 +349,7 @@ describe('page tables', () => {
     expect([pages.size, pool.stats().objects]).toEqual([2, 1]);
   });
 
-  test('a codec that gives a rejected Promise: EIO, and the rejection is taken care of', async () => {
+  test('a codec that returns a rejected Promise: EIO, and the rejection is handled', async () => {
     const { pool, table: pages } = table();
     const late = {
       name: 'late',
@@ -360,14 +363,14 @@ describe('page tables', () => {
     fault({ code: 'EIO', op: 'pageTable.put', says: 'Promise' }, () => pages.put(1, pageOf(5), late));
     pages.put(1, pageOf(5));
     fault({ code: 'EIO', op: 'pageTable.get', says: 'Promise' }, () => pages.get(1, new Uint8Array(PAGE_SIZE), late));
-    await new Promise((done) => setTimeout(done, 5)); // an unhandled rejection fails the run
+    await new Promise((done) => setTimeout(done, 5)); // an unhandled rejection would fail the run
     expect(pool.stats().objects).toBe(1);
   });
 
   test.each(ALLOCATORS)(
     'a handle that was freed behind the table and has come round is not taken for the page, %s',
     (allocator) => {
-      const ram = Ram.createSync({ bytes: '4GiB' }); // handles come round soonest
+      const ram = Ram.createSync({ bytes: '4GiB' }); // generations wrap around soonest here
       const pool = ram.zpool(allocator);
       const pages = pool.pageTable();
       const live = (): Handle => {
@@ -401,7 +404,7 @@ describe('page tables', () => {
         pages.clear();
         expect([pages.size, pool.stats().objects]).toEqual([0, 0]);
       }
-      // The same handle for the same key again: the new page is not taken for the old one.
+      // The key gets the same handle again: the new page is not taken for the old one.
       pages.put(1, pageOf(5));
       const handle = live();
       pool.free(handle);
@@ -415,7 +418,7 @@ describe('page tables', () => {
     },
   );
 
-  test('ECLOSED after destroy and after close', () => {
+  test('every call is ECLOSED after destroy and after close', () => {
     const { ram, pool, table: pages } = table();
     pool.destroy();
     const page = new Uint8Array(PAGE_SIZE);
@@ -436,7 +439,7 @@ describe('page tables', () => {
     fault({ code: 'ECLOSED', op: 'zpool.pageTable' }, () => other.pageTable());
   });
 
-  test('equal histories give equal images, and both copies go on alike', async () => {
+  test('equal histories give equal images, and both copies behave the same', async () => {
     const { ram, table: pages } = table('sparse');
     for (let i = 0; i < 500; i++) pages.put(i * 77_777, pageOf(i * 4));
     const copy = await Ram.restore(ram.snapshot());
@@ -448,21 +451,24 @@ describe('page tables', () => {
     expect(sameBytes(ram.snapshot(), copy.snapshot())).toBe(true);
   });
 
-  test.each(SHAPES)('check() notices a table without a shape, though the header be sealed anew, %s', async (shape) => {
-    const { ram, pool, table: pages } = table(shape);
-    pages.put(5, filled(1));
-    const raw = await rawOf(ram.snapshot());
-    const header = raw.core.exports.zpoolNext(0) >>> 0;
-    expect(raw.core.exports.tableKind(header)).toBe(shape === 'dense' ? 1 : 2);
-    raw.setWord(header + 176, 0);
-    // Anyone who forges an image can compute the checksum. Here it is the checksum of a pool without a table.
-    const twin = Ram.createSync({ bytes: '1MiB' });
-    twin.zpool('zsmalloc', { name: pool.name });
-    const without = await rawOf(twin.snapshot());
-    raw.setWord(header + 88, without.word(header + 88));
-    expect(raw.check()).toBe(0xffffff8b);
-    expect(raw.core.out[OUT_RULE]).toBe(RULE_INDEX);
-  });
+  test.each(SHAPES)(
+    'check() notices a table without a shape, even when the checksum of the header is right, %s',
+    async (shape) => {
+      const { ram, pool, table: pages } = table(shape);
+      pages.put(5, filled(1));
+      const raw = await rawOf(ram.snapshot());
+      const header = raw.core.exports.zpoolNext(0) >>> 0;
+      expect(raw.core.exports.tableKind(header)).toBe(shape === 'dense' ? 1 : 2);
+      raw.setWord(header + 176, 0);
+      // A forged image can have the right checksum: here it is the checksum of a pool without a table.
+      const twin = Ram.createSync({ bytes: '1MiB' });
+      twin.zpool('zsmalloc', { name: pool.name });
+      const without = await rawOf(twin.snapshot());
+      raw.setWord(header + 88, without.word(header + 88));
+      expect(raw.check()).toBe(0xffffff8b);
+      expect(raw.core.out[OUT_RULE]).toBe(RULE_INDEX);
+    },
+  );
 
   test.each(SHAPES)('check() notices every changed word of a table, %s', async (shape) => {
     const { ram, pool, table: pages } = table(shape);
@@ -486,26 +492,26 @@ describe('page tables', () => {
     };
     let frames = 0;
     for (let frame = 0; frame < raw.frames; frame++) {
-      const entry = entryOf(frame);
+      const entry = frameEntryOf(frame);
       const owner = raw.word(entry);
       if ((owner & 0xfff) === 4) for (let at = 176; at < 204; at += 4) change((owner & ~0xfff) + at, `root +${at}`);
       if ((owner & 0xfff) !== INDEX) continue;
       frames += 1;
       for (let at = 8; at < 32; at += 4) change(entry + at, `entry of ${frame} +${at}`);
-      // A node or directory holds frame numbers; a leaf's are told by the count of its used cells.
+      // A node or directory holds frame numbers; a leaf can be told by its count of used cells.
       const isLeaf = (raw.word(entry + 8) & 0xffff) !== 0 && (shape === 'sparse' || raw.word(frame * 4096 + 4) < 3);
       for (let at = 0; at < 4096; at += 4) {
         const address = frame * 4096 + at;
         const cell = shape === 'dense' ? address - (at & 7) : address - (at & 15) + 8;
         const used = isLeaf && raw.word(cell + 4) !== 0;
-        // The value of a used cell may be anything.
+        // The value of a used cell can be anything.
         if (used && address === cell) continue;
         change(address, `frame ${frame} +${at}`, used && address < cell);
       }
     }
     expect(frames).toBeGreaterThan(4);
     expect(missed).toEqual([]);
-    // A changed key may belong where it is, by its hash: seldom.
+    // A changed key may belong in the same place by its hash, but rarely.
     expect(missedKeys.length).toBeLessThan(keyChanges / 10 + 1);
     expect(raw.check()).toBe(0);
   });

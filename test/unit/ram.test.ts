@@ -17,7 +17,7 @@ async function rejection(promise: Promise<unknown>): Promise<CompcacheError> {
 }
 
 describe('creation', () => {
-  test('bytes as numbers and sizes, rounded up to 64 KiB', async () => {
+  test('takes bytes as numbers and sizes, and rounds up to 64 KiB', async () => {
     for (const [given, bytes] of [
       [undefined, 64 * MIB],
       [256 * 1024, 256 * 1024],
@@ -33,7 +33,7 @@ describe('creation', () => {
     }
   });
 
-  test('EINVAL for sizes out of range or of no size', async () => {
+  test('is EINVAL for sizes out of range, and for values that are not sizes', async () => {
     for (const bytes of [0, 192 * 1024, -1, NaN, 1.5, '12Q', '', 'MiB', 2 ** 32 + 1, '5G', {} as unknown as number]) {
       expect(await rejection(Ram.create({ bytes }))).toMatchObject({ code: 'EINVAL', errno: -22, op: 'Ram.create' });
     }
@@ -43,7 +43,7 @@ describe('creation', () => {
     expect((await rejection(Ram.create({ simd: 1 as never }))).code).toBe('EINVAL');
   });
 
-  test('createSync makes the same RAM; the checked build needs a module there', async () => {
+  test('createSync makes the same RAM; the checked build must be given as a module there', async () => {
     const ram = Ram.createSync({ bytes: '1MiB' });
     expectSameBytes(ram.snapshot(), (await Ram.create({ bytes: '1MiB' })).snapshot());
     expect(errorOf(() => Ram.createSync({ build: 'checked' })).code).toBe('EINVAL');
@@ -51,7 +51,7 @@ describe('creation', () => {
     Ram.createSync({ bytes: '256KiB', module }).check();
   });
 
-  test('without SIMD create loads the scalar core, and createSync is ENODEV that says so', async () => {
+  test('without SIMD create loads the scalar core, and createSync is ENODEV with this reason', async () => {
     const expected = (await Ram.create({ bytes: '1MiB' })).snapshot();
     expect(errorOf(() => Ram.createSync({ simd: false }))).toMatchObject({
       code: 'ENODEV',
@@ -59,7 +59,7 @@ describe('creation', () => {
     });
     expectSameBytes((await Ram.create({ bytes: '1MiB', simd: false })).snapshot(), expected);
     const { validate } = WebAssembly;
-    WebAssembly.validate = () => false; // a host that has no SIMD
+    WebAssembly.validate = () => false; // a host without SIMD
     try {
       expect(errorOf(() => Ram.createSync()).code).toBe('ENODEV');
       const ram = await Ram.create({ bytes: '1MiB' });
@@ -84,13 +84,13 @@ describe('creation', () => {
     expect(errorOf(() => Ram.createSync({ module: {} as never })).code).toBe('EINVAL');
   });
 
-  test('creation touches nothing per frame: the images of an empty 1 MiB and an empty 1 GiB RAM are equally large', async () => {
+  test('creation uses no memory per frame: the images of an empty 1 MiB and an empty 1 GiB RAM have the same size', async () => {
     const small = (await Ram.create({ bytes: '1MiB' })).snapshot();
     const large = (await Ram.create({ bytes: '1GiB' })).snapshot();
     expect(large.length).toBe(small.length);
   });
 
-  test('close is idempotent and everything is ECLOSED behind it', async () => {
+  test('close can be repeated, and every other call is ECLOSED after it', async () => {
     const ram = await Ram.create({ bytes: '256KiB' });
     const pool = ram.zpool('zbud');
     const handle = pool.malloc(100);
@@ -139,7 +139,7 @@ describe('creation', () => {
 });
 
 describe('frames', () => {
-  test('what is free, used, fixed and limited adds up', async () => {
+  test('the numbers of free, used, fixed and limited frames add up', async () => {
     const ram = await Ram.create({ bytes: '4MiB' });
     const before = ram.stats();
     expect(before.freeFrames + before.fixedFrames).toBe(before.totalFrames);
@@ -156,7 +156,7 @@ describe('frames', () => {
     ram.check();
   });
 
-  test('the limit holds, and ENOMEM says how many frames were needed and free', async () => {
+  test('the limit is kept, and ENOMEM tells how many frames were needed and free', async () => {
     const ram = await Ram.create({ bytes: '4MiB', limit: 10 * PAGE_SIZE });
     const pool = ram.zpool('zbud');
     expect(ram.freeFrames).toBe(9);
@@ -167,7 +167,7 @@ describe('frames', () => {
     ram.check();
   });
 
-  test('failFrames lets so many requests succeed and so many fail', async () => {
+  test('failFrames lets some requests succeed and then some fail', async () => {
     const ram = await Ram.create({ bytes: '4MiB' });
     const pool = ram.zpool('zbud');
     ram.failFrames(2, 2);
@@ -212,7 +212,7 @@ describe('frames', () => {
 });
 
 describe('high addresses', () => {
-  /** 4 GiB, frames handed out from `first` on. */
+  /** 4 GiB, with frames handed out from `first` on. */
   const top = (first: number): Promise<Ram> => Ram.create({ bytes: '4GiB', firstFrame: first });
   const content = (length: number, seed: number): Uint8Array =>
     Uint8Array.from({ length }, (_, i) => (i * 31 + seed) & 255);

@@ -1,14 +1,14 @@
 /**
- * check() of xcfmalloc pools: every bit of every descriptor, frame entry and table word is changed, one at a time, and it
- * notices; and it survives descriptors and entries full of nonsense.
+ * check() of xcfmalloc pools: every bit of every descriptor, frame entry and pool word is changed, one at a time, and
+ * check() must notice; and check() must end when descriptors and frame entries have random content.
  *
- * Not in it, because nothing can contradict them: contents of objects, headers of blocks (nothing is stored there), genA
- * and genB, of a free descriptor its place, bytes and neighbours.
+ * Not included, because nothing can contradict them: contents of objects, headers of blocks (nothing is stored there),
+ * genA and genB, and of a free descriptor its place, bytes and neighbours.
  */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
 import { createDraw } from '../models/trace.ts';
-import { EUCLEAN, entryOf, notices, rawOf, type Raw } from '../raw.ts';
+import { EUCLEAN, frameEntryOf, notices, rawOf, type Raw } from '../raw.ts';
 
 const TYPE = { pool: 4, slab: 6, data: 8, raw: 9, buffer: 10 };
 const RECORD = 32;
@@ -24,7 +24,7 @@ async function populated(): Promise<{ raw: Raw; pool: number; handles: number[] 
     live.push(pool.malloc(i % 3 === 0 ? 1 + (draw() % 2900) : 1 + (draw() % 300)));
     if (draw() % 3 === 0) pool.free(live.splice(draw() % live.length, 1)[0] as Handle);
   }
-  // Blocks that are merged leave free descriptors.
+  // Merging blocks leaves free descriptors.
   for (let i = 0; i < 60; i++) pool.free(live.splice(draw() % live.length, 1)[0] as Handle);
   for (let i = 0; i < 2; i++)
     live.push(pool.storePage(Uint8Array.from({ length: PAGE_SIZE }, () => draw())) as unknown as Handle);
@@ -38,14 +38,14 @@ async function populated(): Promise<{ raw: Raw; pool: number; handles: number[] 
 /** Frames by the type of their entry. */
 function framesOf(raw: Raw, ...types: number[]): number[] {
   return Array.from({ length: raw.word(20) }, (_, frame) => frame).filter((frame) =>
-    types.includes(raw.word(entryOf(frame)) & 4095),
+    types.includes(raw.word(frameEntryOf(frame)) & 4095),
   );
 }
 
 /** Addresses of the descriptors that were ever used. */
 function recordsOf(raw: Raw): number[] {
   return framesOf(raw, TYPE.slab).flatMap((frame) => {
-    const fresh = raw.word(entryOf(frame) + 12) >>> 16;
+    const fresh = raw.word(frameEntryOf(frame) + 12) >>> 16;
     return Array.from({ length: fresh / RECORD }, (_, index) => frame * PAGE_SIZE + index * RECORD);
   });
 }
@@ -54,11 +54,11 @@ function noticesEntries(raw: Raw, ...types: number[]): number {
   const frames = framesOf(raw, ...types);
   for (const frame of frames)
     for (let at = 0; at < 32; at += 4)
-      if (at !== 4) notices(raw, entryOf(frame) + at, `entry of frame ${frame}, word ${at}`);
+      if (at !== 4) notices(raw, frameEntryOf(frame) + at, `entry of frame ${frame}, word ${at}`);
   return frames.length;
 }
 
-describe('it notices a change of', () => {
+describe('check() of xcfmalloc notices a change of', () => {
   test('every word of a descriptor', async () => {
     const { raw } = await populated();
     const states = [0, 0, 0, 0];
@@ -67,7 +67,7 @@ describe('it notices a change of', () => {
       const word = raw.word(record);
       if (word >>> 31 === 1) {
         notices(raw, record, 'link of a free descriptor');
-        // What the block that takes it next would rely on: no maps, and how often it was freed, twice.
+        // Words that the next block with this descriptor would rely on: no maps, and the number of frees, stored twice.
         notices(raw, record + 4, 'maps of a free descriptor', 0xffff0000);
         notices(raw, record + 24, 'frees of a free descriptor');
         notices(raw, record + 28, 'frees of a free descriptor');
@@ -83,7 +83,7 @@ describe('it notices a change of', () => {
     expect(raw.check()).toBe(0);
   });
 
-  test('every word of the entries of its frames', async () => {
+  test('every word of its frame entries', async () => {
     const { raw } = await populated();
     expect(noticesEntries(raw, TYPE.data, TYPE.raw, TYPE.slab)).toBeGreaterThan(10);
     expect(raw.check()).toBe(0);
@@ -113,19 +113,19 @@ describe('it notices a change of', () => {
         notices(raw, record + at, `descriptor of state ${word & 3}, word ${at}`);
     }
     for (const at of [28, 32]) notices(raw, pool + at, 'pool');
-    expect(raw.word(entryOf(victim) + 12) & ISOLATED).toBe(ISOLATED);
+    expect(raw.word(frameEntryOf(victim) + 12) & ISOLATED).toBe(ISOLATED);
     raw.core.exports.zpoolRelease(pool, victim);
     expect(raw.check()).toBe(0);
   });
 });
 
-test('it ends, and neither traps nor takes nonsense for sound', async () => {
+test('check() ends on random content, and neither traps nor accepts it', async () => {
   const { raw, pool } = await populated();
   const draw = createDraw(5);
   const places = [
     ...recordsOf(raw).flatMap((record) => Array.from({ length: RECORD / 4 }, (_, i) => record + 4 * i)),
     ...framesOf(raw, TYPE.data, TYPE.raw, TYPE.slab).flatMap((frame) =>
-      Array.from({ length: 8 }, (_, i) => entryOf(frame) + 4 * i),
+      Array.from({ length: 8 }, (_, i) => frameEntryOf(frame) + 4 * i),
     ),
     ...Array.from({ length: 135 }, (_, i) => pool + 4 * i),
   ];

@@ -1,6 +1,6 @@
 /**
- * xcfmalloc: golden traces, the numbered rules of docs/rules/xvmalloc-xcfmalloc.md (S, C, I) and
- * README.md (R: maps, reclaim, errors), and random calls side by side with the model of test/models.
+ * xcfmalloc: golden traces, the numbered rules of docs/rules/xvmalloc-xcfmalloc.md (S, C, I) and README.md (R: maps,
+ * reclaim, errors), and random calls compared with the model of test/models.
  */
 import { describe, expect, it } from 'vitest';
 import {
@@ -29,7 +29,7 @@ function poolIn(ram: Ram, options: ZpoolOptions = {}): Zpool {
   return ram.zpool('xcfmalloc', options);
 }
 
-/** The code that a call fails with, undefined when it does not. */
+/** The code of the error of a call; undefined when it does not fail. */
 function codeOf(call: () => unknown): string | undefined {
   try {
     call();
@@ -100,7 +100,7 @@ function freeAll(pool: Zpool, handles: Iterable<Handle>): void {
   for (const handle of handles) pool.free(handle);
 }
 
-/** Half of so many objects, every second one freed: what compaction is for. */
+/** Allocates `count` objects and frees every second one: compaction has work then. */
 function thinned(pool: Zpool, count: number, seed: number): Handle[] {
   const draw = createDraw(seed);
   const handles = Array.from({ length: count }, (_, i) => put(pool, size1(draw), i));
@@ -144,7 +144,7 @@ describe.each([
     expect(stats).toMatchObject({ objects: 100_000, liveBytes: 155_298_994, frames: t1.pages, spanning });
     expect(stats.frames - (stats.reserveFrames ?? 0)).toBe(blocks === 1 ? 39_396 : 39_081);
     if (blocks === 2) {
-      // C9, I4: nothing to be had from T1, and nothing moves.
+      // C9, I4: after T1 no frame can be freed, and no object moves.
       expect(pool.freeable()).toBe(0);
       expect(pool.compact()).toBe(0);
       expect(pool.stats().objectsMoved).toBe(0);
@@ -243,7 +243,7 @@ describe('API', () => {
     ram.check();
   });
 
-  it.each([0, 1, 5, 32])('S7, S8, S9: a reserve of %i, topped up before the search', (reserve) => {
+  it.each([0, 1, 5, 32])('S7, S8, S9: a reserve of %i, filled before the search', (reserve) => {
     const ram = ramWith();
     const pool = poolIn(ram, { reserve });
     expect(pool.totalPages).toBe(reserve);
@@ -259,14 +259,14 @@ describe('API', () => {
     ram.check();
   });
 
-  it('S7: a reserve as far as the RAM gives it', () => {
+  it('S7: a reserve is filled as far as the RAM has frames', () => {
     const ram = Ram.createSync({ bytes: '256KiB', limit: 20 * PAGE_SIZE });
     const pool = poolIn(ram);
     // One frame for the pool, one for descriptors.
     expect(pool.totalPages).toBe(18);
     expect(pool.stats().reserveFrames).toBe(18);
     ram.check();
-    // The frames of the reserve are there to be used, all of them.
+    // All frames of the reserve can be used.
     const handles: Handle[] = [];
     while (codeOf(() => handles.push(put(pool, MAX, 7))) === undefined) ram.check();
     expect(handles.length).toBe(18);
@@ -275,7 +275,7 @@ describe('API', () => {
     ram.check();
   });
 
-  it('S2: when no frame is left for a descriptor, one of the reserve is given back', () => {
+  it('S2: when there is no frame for a descriptor, one of the reserve is given back', () => {
     const ram = Ram.createSync({ bytes: '256KiB', limit: 30 * PAGE_SIZE });
     const pool = poolIn(ram);
     const handles: Handle[] = [];
@@ -376,7 +376,7 @@ describe('API', () => {
     ram.check();
   });
 
-  it('a stale handle stays refused while its place is used again', () => {
+  it('a stale handle is refused while its place is used again', () => {
     const ram = ramWith();
     const pool = poolIn(ram, { reserve: 1 });
     const stale = pool.malloc(500);
@@ -396,7 +396,7 @@ describe('API', () => {
     ram.check();
   });
 
-  it('destroy gives everything back, live objects included; EBUSY while one is mapped', () => {
+  it('destroy gives every frame back, live objects included; EBUSY while one is mapped', () => {
     const ram = ramWith();
     const pool = poolIn(ram);
     const handle = thinned(pool, 500, 5)[0] as Handle;
@@ -408,7 +408,7 @@ describe('API', () => {
     ram.check();
   });
 
-  it('an image goes on as the RAM would have', async () => {
+  it('a restored image behaves as the RAM', async () => {
     const ram = ramWith();
     const pool = poolIn(ram, { name: 'x' });
     const handles = thinned(pool, 400, 6);
@@ -518,7 +518,7 @@ describe('maps', () => {
     ram.check();
   });
 
-  it('a write to an object with a read-only buffer is kept', () => {
+  it('a write to an object with a read-only map buffer is kept', () => {
     const { ram, pool, two } = mappable();
     pool.map(two, 'ro');
     pool.write(two, Uint8Array.of(1, 2, 3), 1010);
@@ -527,7 +527,7 @@ describe('maps', () => {
     ram.check();
   });
 
-  it('no frame for the buffer: ENOMEM, and nothing changes', () => {
+  it('no frame for the map buffer: ENOMEM, and nothing changes', () => {
     const { ram, pool, two } = mappable();
     ram.failFrames(0);
     expect(codeOf(() => pool.map(two, 'rw'))).toBe('ENOMEM');
@@ -604,7 +604,7 @@ describe('compaction', () => {
     ram.check();
   });
 
-  it('C8: victims bounds a call; many small calls get as far as one', LONG, () => {
+  it('C8: victims bounds a call; many small calls free as much as one', LONG, () => {
     const pools = [1, 2].map(() => poolIn(ramWith('32MiB')));
     for (const pool of pools) thinned(pool, 4000, 78);
     const [one, many] = pools as [Zpool, Zpool];
@@ -670,7 +670,7 @@ describe('reclaim', () => {
     expect(codeOf(() => pool.shrink(1))).toBe('EINVAL');
   });
 
-  it('frames that second blocks have emptied count', () => {
+  it('frames that become free because second blocks are gone count', () => {
     const ram = ramWith();
     const pool = poolIn(ram, { reserve: 0, evict: (handle, of) => of.free(handle) });
     put(pool, 2036);
@@ -750,7 +750,7 @@ describe('reclaim', () => {
     ram.check();
   });
 
-  it('an object that is neither freed nor refused is met once, though both its blocks are in the frame', () => {
+  it('an object that is neither freed nor refused is visited once, although both its blocks are in the frame', () => {
     const ram = ramWith();
     const seen: number[] = [];
     const pool = poolIn(ram, { evict: (handle) => void seen.push(handle) });
@@ -764,7 +764,7 @@ describe('reclaim', () => {
     ram.check();
   });
 
-  it('what a callback allocates lies elsewhere, even in what it has just freed', () => {
+  it('an object that a callback allocates lies elsewhere, even when the callback has just freed room', () => {
     const ram = ramWith();
     const fresh: Handle[] = [];
     const pool = poolIn(ram, {
@@ -790,8 +790,8 @@ describe('reclaim', () => {
 
 // ---- exhaustion and failing frames
 
-describe('without frames', () => {
-  it('S15: a full RAM refuses and nothing changes; freeing gives everything back', LONG, () => {
+describe('when frames run out', () => {
+  it('S15: a full RAM refuses and nothing changes; freeing gives every frame back', LONG, () => {
     const ram = Ram.createSync({ bytes: '1MiB' });
     const pool = poolIn(ram);
     const start = ram.stats().usedFrames;
@@ -828,7 +828,7 @@ describe('without frames', () => {
     ram.check();
   });
 
-  it.each([0, 2, 32])('frame requests that fail, each in its turn; a reserve of %i', LONG, (reserve) => {
+  it.each([0, 2, 32])('each frame request fails in turn; a reserve of %i', LONG, (reserve) => {
     for (let n = 0; n < 40; n++) {
       const ram = Ram.createSync({ bytes: '1MiB' });
       ram.failFrames(n, 1 + (n % 3));
@@ -920,7 +920,7 @@ class Pair {
     return [...this.live][this.#draw() % Math.max(this.live.size, 1)];
   }
 
-  // Each on the pool; what it did comes back for the model.
+  // Each action runs on the pool; the model then repeats it.
 
   malloc(): Action {
     const size = this.size();
@@ -976,7 +976,7 @@ class Pair {
     if (kind === 3 && this.#shrinks.length < 3) call.actions.push(this.shrink(1 + (draw() % 2)));
     const answer = draw() % 16;
     call.answer = answer === 0 ? 'keep' : answer === 1 ? 'ok' : 'free';
-    // Nothing else is done to it behind the answer, so the model may free it there.
+    // Nothing else is done to the object after the answer, so the model may free it there.
     if (call.answer === 'free' && this.live.has(twin)) this.free(twin);
     return call.answer !== 'keep';
   }

@@ -1,14 +1,14 @@
 /**
- * check() of xvmalloc pools: every link, count, flag and header is changed, one at a time, and it notices; and it survives
- * frames full of nonsense.
+ * check() of xvmalloc pools: every link, count, flag and header is changed, one at a time, and check() must notice; and
+ * check() must end when frames have random content.
  *
- * Not in it, because nothing can contradict them: contents of objects, generations.
+ * Not included, because nothing can contradict them: contents of objects, generations.
  */
 import { expect, test } from 'vitest';
 import { OUT_CURSOR, OUT_WALK_OBJECTS } from '../../assembly/abi.ts';
 import { PAGE_SIZE, Ram, type Handle } from '../../bindings/index.ts';
 import { createDraw } from '../models/trace.ts';
-import { EUCLEAN, entryOf, notices, rawOf, type Raw } from '../raw.ts';
+import { EUCLEAN, frameEntryOf, notices, rawOf, type Raw } from '../raw.ts';
 
 const DATA = 8;
 const RAW = 9;
@@ -52,11 +52,11 @@ function handlesOf(raw: Raw, pool: number): number[] {
 /** Frames by the type of their entry. */
 function framesOf(raw: Raw, ...types: number[]): number[] {
   return Array.from({ length: raw.word(20) }, (_, frame) => frame).filter((frame) =>
-    types.includes(raw.word(entryOf(frame)) & 4095),
+    types.includes(raw.word(frameEntryOf(frame)) & 4095),
   );
 }
 
-test('it notices a change of every header and link of a block', async () => {
+test('check() notices a change of every header and link of a block', async () => {
   const raw = await populated();
   expect(raw.check()).toBe(0);
   let listed = 0;
@@ -79,17 +79,17 @@ test('it notices a change of every header and link of a block', async () => {
   expect(raw.check()).toBe(0);
 });
 
-test('it notices a change of every word of an entry, of the pool and of a record', async () => {
+test('check() notices a change of every word of a frame entry, of the pool and of a record', async () => {
   const raw = await populated();
   const frames = framesOf(raw, DATA, RAW);
   for (const frame of frames)
-    for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, 'entry');
+    for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, frameEntryOf(frame) + at, 'entry');
   const [pool = 0] = framesOf(raw, POOL);
   for (let at = 0; at < 2352; at += 4) notices(raw, pool * PAGE_SIZE + at, 'pool');
   const slabs = framesOf(raw, SLAB);
   expect(slabs.length).toBeGreaterThan(0);
   for (const frame of slabs) {
-    const fresh = raw.word(entryOf(frame) + 12) >>> 16;
+    const fresh = raw.word(frameEntryOf(frame) + 12) >>> 16;
     for (let at = 0; at < fresh; at += 4)
       if (at % 132 === 0 || raw.word(frame * PAGE_SIZE + at - (at % 132)) >>> 31 === 0)
         notices(raw, frame * PAGE_SIZE + at, 'record');
@@ -97,7 +97,7 @@ test('it notices a change of every word of an entry, of the pool and of a record
   expect(raw.check()).toBe(0);
 });
 
-test('it notices changes while objects are mapped and frames under reclaim', async () => {
+test('check() notices changes while objects are mapped and frames under reclaim', async () => {
   const raw = await populated();
   const { exports, out } = raw.core;
   const pool = (framesOf(raw, POOL)[0] ?? 0) * PAGE_SIZE;
@@ -115,12 +115,12 @@ test('it notices changes while objects are mapped and frames under reclaim', asy
   const records = framesOf(raw, HANDLES);
   expect(records.length).toBe(1);
   for (const frame of records) {
-    const fresh = raw.word(entryOf(frame) + 12) >>> 16;
+    const fresh = raw.word(frameEntryOf(frame) + 12) >>> 16;
     expect(fresh).toBeGreaterThan(10);
     for (let at = 0; at < fresh; at += 4) notices(raw, frame * PAGE_SIZE + at, 'record of a mapped object');
   }
   for (const frame of framesOf(raw, DATA, RAW))
-    for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, entryOf(frame) + at, 'entry');
+    for (let at = 0; at < 32; at += 4) if (at !== 4) notices(raw, frameEntryOf(frame) + at, 'entry');
   for (let at = 0; at < 96; at += 4) notices(raw, pool + at, 'pool');
   for (const victim of victims) raw.core.exports.zpoolRelease(pool, victim);
   for (const [i, handle] of some.entries())
@@ -131,7 +131,7 @@ test('it notices changes while objects are mapped and frames under reclaim', asy
   expect(framesOf(raw, DATA, RAW, SLAB, HANDLES)).toEqual([]);
 });
 
-test('it survives nonsense', async () => {
+test('check() ends on random content', async () => {
   const raw = await populated();
   const draw = createDraw(21);
   const pool = (framesOf(raw, POOL)[0] ?? 0) * PAGE_SIZE;
@@ -146,14 +146,14 @@ test('it survives nonsense', async () => {
     for (let changes = 1 + (draw() % 4); changes > 0; changes--) {
       const inEntry = draw() % 3 === 0;
       const address = inEntry
-        ? entryOf(draw() % bump) + 8 + 4 * (draw() % 6)
+        ? frameEntryOf(draw() % bump) + 8 + 4 * (draw() % 6)
         : (places[draw() % places.length] as number) + 4 * (draw() % 1024);
       const value = [
         draw() * 256 + draw(),
         draw() % 64,
         (places[draw() % places.length] as number) + 4 * (draw() % 1024),
         raw.word(address) ^ (1 << (draw() % 32)),
-        entryOf(draw() % bump),
+        frameEntryOf(draw() % bump),
       ][draw() % 5];
       raw.setWord(address, (value as number) >>> 0);
     }

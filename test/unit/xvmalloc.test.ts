@@ -1,6 +1,7 @@
 /**
- * xvmalloc through the public API: rules X1..X19 of docs/rules/xvmalloc-xcfmalloc.md, the golden traces, and what is
- * ours (handles, maps, reclaim, raw pages), compared with the independent model of test/models/xvmalloc.ts.
+ * xvmalloc through the public API: rules X1..X19 of docs/rules/xvmalloc-xcfmalloc.md, the golden traces, and features
+ * that the original does not have (handles, maps, reclaim, raw pages), compared with the independent model of
+ * test/models/xvmalloc.ts.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CompcacheError, PAGE_SIZE, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
@@ -39,7 +40,7 @@ function offsets(handles: Handle[]): number[] {
   return handles.map((handle) => pool.locate(handle).offset);
 }
 
-/** Allocates, and says where relative to the frame of the pool's first object. */
+/** Returns a function that allocates, and gives the place relative to the frame of the pool's first object. */
 function taker(): (size: number) => [string, Handle] {
   const frames = new Map<number, number>();
   return (size) => {
@@ -50,7 +51,7 @@ function taker(): (size: number) => [string, Handle] {
   };
 }
 
-/** Everything that can be seen of a pool. */
+/** Everything visible of a pool. */
 function picture(of: Zpool): string {
   const frames: unknown[] = [];
   of.walk((contents) => frames.push(contents));
@@ -59,7 +60,7 @@ function picture(of: Zpool): string {
 
 // ── golden traces ────────────────────────────────────────────────────────────
 
-/** T1 and T3 stand in conformance/golden.test.ts, T2 in golden-large.test.ts. */
+/** T1 and T3 are in conformance/golden.test.ts, T2 in golden-large.test.ts. */
 describe('golden traces', () => {
   let big: Ram;
   let target: TraceTarget;
@@ -132,7 +133,7 @@ describe('placement', () => {
     ram.check();
   });
 
-  it('X9: 4089..4092 are refused before anything grows', () => {
+  it('X9: sizes 4089..4092 are refused before the pool grows', () => {
     for (const size of [4089, 4090, 4091, 4092, 4093, 4096, 2 ** 31, 2 ** 32 - 1]) {
       expect(codeOf(() => pool.malloc(size))).toBe('ENOSPC');
     }
@@ -185,7 +186,7 @@ describe('placement', () => {
       const blocks = [...contents.objects, ...contents.free].sort((a, b) => a.offset - b.offset);
       let end = 0;
       for (const { offset, bytes } of blocks) {
-        expect([4, 8]).toContain(offset - end); // a header, or one of a free block of no bytes too
+        expect([4, 8]).toContain(offset - end); // a header, or also the header of a free block without bytes
         end = offset + Math.ceil(bytes / 4) * 4;
       }
       expect([PAGE_SIZE, PAGE_SIZE - 4]).toContain(end);
@@ -206,7 +207,7 @@ describe('handles', () => {
     return { tiny, of: tiny.zpool('xvmalloc') };
   };
 
-  /** Handles that are accepted among all places of a frame and 256 generations. */
+  /** The handles that are accepted among all places of a frame and 256 generations. */
   function accepted(of: Zpool, frame: number, before: (generation: number) => void): number[] {
     const found: number[] = [];
     for (let generation = 0; generation < 256; generation++) {
@@ -225,14 +226,14 @@ describe('handles', () => {
     return new Uint8Array(words.buffer, 0, bytes);
   }
 
-  it('a payload that imitates headers opens nothing', LONG, () => {
+  it('a payload that looks like headers makes no handle valid', LONG, () => {
     const { of } = small();
     const whole = of.malloc(LARGEST);
     const { frame } = of.locate(whole);
     expect(accepted(of, frame, (generation) => of.write(whole, headers(LARGEST, generation)))).toEqual([whole]);
   });
 
-  it('nor among many objects, free blocks and merged ones', LONG, () => {
+  it('such payloads make no handle valid among many objects, free blocks and merged ones either', LONG, () => {
     const { tiny, of } = small();
     const all = Array.from({ length: 60 }, (_, i) => of.malloc(1 + ((i * 7) % 90)));
     const { frame } = of.locate(all[0] as Handle);
@@ -247,7 +248,7 @@ describe('handles', () => {
     tiny.check();
   });
 
-  it('a freed handle is refused when its place is in use again, 254 times over', () => {
+  it('a freed handle is refused when its block is in use again, 254 times', () => {
     const stale: Handle[] = [];
     const keep = pool.malloc(2000);
     for (let i = 0; i < 254; i++) {
@@ -262,7 +263,7 @@ describe('handles', () => {
     ram.check();
   });
 
-  it('the same when the frame goes back each time, through another pool', () => {
+  it('the same when the frame goes back each time and another pool uses it', () => {
     const other = ram.zpool('zbud');
     const stale: Handle[] = [];
     for (let i = 0; i < 120; i++) {
@@ -276,7 +277,7 @@ describe('handles', () => {
     expect(pool.totalPages).toBe(0);
   });
 
-  it('a long-lived object that is freed leaves no valid handle, whatever the counter', () => {
+  it('a long-lived object that is freed leaves no valid handle, whatever its generation', () => {
     const fresh = Ram.createSync({ bytes: '1MiB' });
     const of = fresh.zpool('xvmalloc');
     for (let frees = 0; frees < 520; frees++) {
@@ -350,7 +351,7 @@ describe('maps', () => {
     pool.unmap(handle);
   });
 
-  it('the first of a frame needs no memory, further ones a record each', () => {
+  it('the first map of a frame needs no memory, further ones a record each', () => {
     const handles = mallocs(...Array.from({ length: 200 }, () => 8));
     const used = ram.stats().usedFrames;
     ram.failFrames(0);
@@ -362,7 +363,7 @@ describe('maps', () => {
     for (const handle of handles) pool.map(handle, 'rw');
     ram.check();
     expect(pool.stats().maps).toBe(201);
-    // Unmapped in an order that takes from the middle, the end and the front.
+    // Unmapped in an order that removes records from the middle, the end and the front.
     const order = [
       ...handles.filter((_, i) => i % 3 === 1),
       ...handles.filter((_, i) => i % 3 === 0),
@@ -379,7 +380,7 @@ describe('maps', () => {
     expect(ram.stats().usedFrames).toBe(1);
   });
 
-  it('hold up destroy', () => {
+  it('prevent destroy', () => {
     const handle = pool.malloc(10);
     pool.map(handle, 'ro');
     expect(codeOf(() => pool.destroy())).toBe('EBUSY');
@@ -456,7 +457,7 @@ describe('reclaim', () => {
     ram.check();
   });
 
-  it('X17: a victim stays until its reclaim ends, and no malloc lands in it', () => {
+  it('X17: a victim stays until its reclaim ends, and malloc does not use it', () => {
     const of = ram.zpool('xvmalloc', {
       evict: (handle) => {
         const { frame } = of.locate(handle);
@@ -475,7 +476,7 @@ describe('reclaim', () => {
     ram.check();
   });
 
-  it('raw pages are a frame of their own, on the LRU', () => {
+  it('a raw page has its own frame, on the LRU', () => {
     const draw = createDraw(5);
     const page = Uint8Array.from({ length: PAGE_SIZE }, () => draw() & 255);
     const before = pool.malloc(500);
@@ -541,7 +542,7 @@ describe('ENOMEM', () => {
     }
   });
 
-  it('says how many frames were needed', () => {
+  it('tells how many frames were needed', () => {
     const tight = Ram.createSync({ bytes: '1MiB', limit: 2 * PAGE_SIZE });
     const of = tight.zpool('xvmalloc');
     of.malloc(LARGEST);
@@ -555,7 +556,7 @@ describe('ENOMEM', () => {
 
 // ── images ───────────────────────────────────────────────────────────────────
 
-it('an image goes on where it was taken', async () => {
+it('a restored image behaves as the RAM', async () => {
   const draw = createDraw(3);
   const run = (of: Zpool, live: Handle[], steps: number, random: Draw): void => {
     for (let i = 0; i < steps; i++) {
@@ -580,7 +581,7 @@ it('an image goes on where it was taken', async () => {
 
 // ── random calls, on the model and on the core ───────────────────────────────
 
-/** One of the two, in terms of object numbers; results below 0 are errno values. */
+/** The model or the core, with object numbers; results below 0 are errno values. */
 interface Side {
   malloc(object: number, size: number): number;
   free(object: number): number;
@@ -661,7 +662,7 @@ function coreSide(): Side {
   };
 }
 
-/** What a run knows of its objects; the same on both sides as long as they behave the same. */
+/** The objects of a run; the same on both sides as long as they behave the same. */
 class Script {
   readonly live: number[] = [];
   readonly maps: number[] = [];
@@ -760,7 +761,7 @@ const MIXES: [string, (draw: Draw) => number][] = [
 ];
 
 describe.each(MIXES)('random calls, objects %s', (_, sizeOf) => {
-  it.each([1, 2, 3, 4])('seed %i: as the model', LONG, (seed) => {
+  it.each([1, 2, 3, 4])('seed %i: same as the model', LONG, (seed) => {
     const sides = [modelSide(), coreSide()] as const;
     const scripts = sides.map((side) => new Script(side, sizeOf)) as [Script, Script];
     for (let step = 0; step < 2_500; step++) {

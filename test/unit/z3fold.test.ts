@@ -1,6 +1,6 @@
 /**
  * z3fold: the golden traces, the numbered rules that no trace shows (docs/rules/zbud-z3fold.md), and random calls
- * compared with the model, which knows where every object must lie.
+ * compared with the model, which knows the place of every object.
  */
 import { describe, expect, test } from 'vitest';
 import { type CompcacheError, Ram, type Handle, type Zpool, type ZpoolOptions } from '../../bindings/index.ts';
@@ -50,7 +50,7 @@ class Bench {
     return this.pool.locate(handle).frame;
   }
 
-  /** Frees all and sees that nothing is left but the pool's header. */
+  /** Frees everything, and requires that only the pool's header is left. */
   drain(): void {
     const handles: Handle[] = [];
     this.pool.walk(({ objects }) => handles.push(...objects.map(({ handle }) => handle)));
@@ -357,7 +357,7 @@ describe('API', () => {
 });
 
 describe('placement and work', () => {
-  test('stats: a frame with deferred work is on list 63 until it is done', () => {
+  test('stats(): a frame with deferred work is on list 63 until the work is done', () => {
     const { pool } = new Bench({ deferred: 'manual' });
     const [first] = [1000, 1500].map((size) => pool.malloc(size)) as [Handle];
     expect(pool.stats().lists?.[63]).toBe(0);
@@ -396,7 +396,8 @@ describe('placement and work', () => {
   test('Z13, Z14: the work is done oldest first', () => {
     const bench = new Bench({ deferred: 'manual' });
     const { pool } = bench;
-    // Two frames of two; both get a lone object. The older one's object finds no other frame, the younger one's moves to it.
+    // Two frames with two objects each; both get a lone object. The older one's object finds no other frame, the
+    // younger one's moves to it.
     const [a1, a2, b1, b2] = bench.mallocs(1900, 1900, 1900, 1900) as [Handle, Handle, Handle, Handle];
     const [frameOfA, frameOfB] = [bench.frame(a1), bench.frame(b1)];
     pool.free(b2);
@@ -407,7 +408,7 @@ describe('placement and work', () => {
     bench.drain();
   });
 
-  test('Z12: a full frame is worked on inside free', () => {
+  test('Z12: the work of a full frame is done inside free', () => {
     const bench = new Bench({ deferred: 'manual' });
     const [, last, middle] = bench.mallocs(1000, 1000, 1000) as [Handle, Handle, Handle];
     expect(bench.offset(middle)).toBe(64 * 17);
@@ -418,7 +419,7 @@ describe('placement and work', () => {
     bench.drain();
   });
 
-  test('Z12: also inside an evict callback, where other work waits (Z13)', () => {
+  test('Z12: also inside an evict callback, while other work waits (Z13)', () => {
     const bench = new Bench();
     const { pool } = bench;
     const [victim] = bench.mallocs(3900) as [Handle];
@@ -502,7 +503,7 @@ describe('placement and work', () => {
     expect(pool.stats()).toMatchObject({ objectsMoved: 1, bytesMoved: 1900 });
     // R4: nothing evictable (Z19 says EAGAIN).
     expect(codeOf(() => pool.shrink(1))).toBe('EINVAL');
-    // Alone now, and a frame with room comes: it stays. Not even compact() moves it.
+    // The object is alone now, and there is a frame with room: it stays. Not even compact() moves it.
     pool.free(a1);
     const [c] = bench.mallocs(3000) as [Handle];
     ram.check();
@@ -520,8 +521,8 @@ describe('placement and work', () => {
     const { pool } = bench;
     const [a1, a2, b1, b2] = bench.mallocs(1900, 1900, 2000, 1900) as [Handle, Handle, Handle, Handle];
     const [d1] = bench.mallocs(3900) as [Handle];
-    pool.free(a2); // a is the older frame, still
-    pool.free(b2); // b1 needs 32 chunks, a has 33: it moves, and d is older than nothing but a
+    pool.free(a2); // a1 is in the older frame
+    pool.free(b2); // b1 needs 32 chunks and moves to the frame of a1, which has 33
     expect(bench.frame(b1)).toBe(bench.frame(a1));
     pool.free(b1); // the guest is gone: a is evictable again
     const evicted: Handle[] = [];
@@ -534,7 +535,7 @@ describe('placement and work', () => {
     bench.drain();
   });
 
-  test('Z18: a map in a frame keeps its lone object from moving; unmap asks for nothing', () => {
+  test('Z18: a map in a frame prevents its lone object from moving; unmap starts no work', () => {
     const bench = new Bench();
     const { pool } = bench;
     const [a1, a2, b1, b2] = bench.mallocs(1900, 1900, 1900, 1900) as [Handle, Handle, Handle, Handle];
@@ -544,7 +545,7 @@ describe('placement and work', () => {
     expect(pool.compact()).toBe(0);
     for (const handle of [a1, b1]) pool.unmap(handle);
     expect(bench.pages).toBe(2);
-    // What no free looks at again, compact() does.
+    // No free looks at these objects again, but compact() does.
     expect(pool.freeable()).toBeGreaterThanOrEqual(1);
     expect(pool.compact()).toBe(1);
     expect(pool.compact()).toBe(0);
@@ -561,7 +562,7 @@ function frameOf(bench: Bench, handle: Handle): Handle[] {
 }
 
 describe('reclaim', () => {
-  /** Collects what is offered; refuses it. */
+  /** An evict callback that records the objects and refuses them. */
   function refusing(bench: Bench): Handle[] {
     const seen: Handle[] = [];
     bench.evict = (handle) => {
@@ -615,7 +616,7 @@ describe('reclaim', () => {
     expect(seen).not.toContain(last);
   });
 
-  test('Z21: what is kept goes to the front of the LRU and the head of its list, uncompacted', () => {
+  test('Z21: a frame that is kept goes to the front of the LRU and the head of its list, without being compacted', () => {
     const bench = new Bench();
     const { pool } = bench;
     const [, , middle] = bench.mallocs(640, 640, 640) as [Handle, Handle, Handle];
@@ -630,7 +631,7 @@ describe('reclaim', () => {
     };
     expect(pool.shrink(1)).toBe(1);
     expect(seen).toEqual([middle, lone]);
-    // Now FIRST is freed by the handler, MIDDLE kept: not slid although its gap to LAST is wide.
+    // Now the callback frees FIRST and keeps MIDDLE: MIDDLE does not slide, although its gap to LAST is wide.
     bench.evict = (handle) => {
       if (handle !== middle) throw new Error('only MIDDLE is asked for');
       if (bench.pages === 1 && pool.stats().objects === 3) pool.free(first);
@@ -724,7 +725,7 @@ describe('reclaim', () => {
     bench.drain();
   });
 
-  test('Z14.3: work that a callback runs leaves the victim alone; it is listed when it is kept', () => {
+  test('Z14.3: work that a callback starts does not touch the victim, which is put on its list when it is kept', () => {
     const bench = new Bench({ deferred: 'manual' });
     const { pool } = bench;
     const [a, b] = bench.mallocs(1000, 1000) as [Handle, Handle];
@@ -741,7 +742,7 @@ describe('reclaim', () => {
     bench.drain();
   });
 
-  test('Z14.2, Z14.3: nor does it slide in a victim, or release one that is empty before its reclaim ends', () => {
+  test('Z14.2, Z14.3: such work does not slide in a victim either, or release an empty one before its reclaim ends', () => {
     const bench = new Bench({ deferred: 'manual' });
     const { pool } = bench;
     const [first, , middle] = bench.mallocs(640, 640, 640) as [Handle, Handle, Handle];
@@ -773,7 +774,7 @@ describe('reclaim', () => {
     bench.drain();
   });
 
-  test('6 d: an isolated frame is no candidate of a reclaim inside the callback', () => {
+  test('6 d: an isolated frame cannot be the victim of a reclaim inside the callback', () => {
     for (const size of [4096, 1000]) {
       const bench = new Bench();
       const { pool } = bench;
@@ -793,7 +794,7 @@ describe('reclaim', () => {
     }
   });
 
-  test('6 e: what is left decides, not the answer', () => {
+  test('6 e: whether a frame is free is decided by its objects, not by the answer of the callback', () => {
     for (const size of [4096, 1000]) {
       const bench = new Bench();
       const { pool } = bench;
@@ -811,7 +812,7 @@ describe('reclaim', () => {
     }
   });
 
-  test('a callback that maps what it is offered: free is EBUSY, the frame is kept', () => {
+  test('a callback that maps its object: free is EBUSY, the frame is kept', () => {
     const bench = new Bench();
     const { pool } = bench;
     const [a, b] = bench.mallocs(1000, 1000) as [Handle, Handle];
@@ -834,7 +835,7 @@ describe('reclaim', () => {
 // ── compaction ───────────────────────────────────────────────────────────────
 
 describe('compact', () => {
-  /** A pool with lone objects that frees have left behind: they were mapped then. */
+  /** A pool with lone objects that could not move when others were freed, because they were mapped. */
   function scattered(seed: number): { bench: Bench; live: Map<Handle, Uint8Array> } {
     const bench = new Bench({}, '8MiB');
     const { pool } = bench;
@@ -854,7 +855,7 @@ describe('compact', () => {
   }
 
   test.each([1, 2, 3, 4, 5])(
-    'gives back what it says, at most freeable(), keeps every byte; the second call 0 (seed %i)',
+    'frees the number of frames that it returns, at most freeable(), keeps every byte; the second call gives 0 (seed %i)',
     (seed) => {
       const { bench, live } = scattered(seed);
       const { pool, ram } = bench;
@@ -898,7 +899,7 @@ describe('compact', () => {
     bench.drain();
   });
 
-  test('freeable() of settled pools', () => {
+  test('freeable() without deferred work', () => {
     const bench = new Bench();
     const { pool } = bench;
     expect([pool.freeable(), pool.compact()]).toEqual([0, 0]);
@@ -911,7 +912,7 @@ describe('compact', () => {
 
 describe('ENOMEM', () => {
   test.each(['afterFree', 'manual'] as const)(
-    'at every request for a frame, %s: nothing changes, nothing is lost',
+    'at every frame request, %s: nothing changes, nothing is lost',
     (deferred) => {
       for (let after = 0; after < 12; after++) {
         const bench = new Bench({ deferred });
@@ -932,7 +933,7 @@ describe('ENOMEM', () => {
           }
         }
         expect(error).toMatchObject({ code: 'ENOMEM', errno: -12, op: 'zpool.malloc' });
-        // What needs no frame goes on: free, map, compaction, reclaim.
+        // Calls that need no frame work: free, map, compaction, reclaim.
         if (live.length > 2) pool.free(live.splice(1, 1)[0] as Handle);
         if (live.length > 0) {
           pool.map(live[0] as Handle, 'rw').fill(1);
@@ -1045,7 +1046,7 @@ class Pair {
     return 1 + (r % 3100);
   }
 
-  /** A live object, or one that is gone. */
+  /** A live object, or one that was freed. */
   any(): number {
     const ids = this.model.ids();
     return ids.length === 0 || this.#draw() % 50 === 0
@@ -1126,7 +1127,7 @@ class Pair {
       this.#modelSide.runDeferred();
       this.#coreSide.runDeferred();
     } else {
-      // Unmap all, now and then, so that frames do not end up pinned.
+      // Sometimes all maps are removed, so that frames do not all stay pinned.
       for (const id of model.ids()) {
         this.#modelSide.unmap(id);
         this.#coreSide.unmap(id);
@@ -1134,7 +1135,7 @@ class Pair {
     }
   }
 
-  /** Every object is where the model has it, and together with the same others. */
+  /** Requires that every object has the place that the model has, with the same other objects in its frame. */
   compare(): void {
     const { model, handles } = this;
     const { pool, ram } = this.bench;
@@ -1155,7 +1156,7 @@ class Pair {
     }
   }
 
-  /** Every object has its bytes; what is gone is refused. */
+  /** Requires that every object has its bytes, and that freed ones are refused. */
   compareBytes(): void {
     const live = new Set(this.model.ids());
     for (const [id, handle] of this.handles) {

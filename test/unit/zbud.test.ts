@@ -1,7 +1,7 @@
 /**
  * zbud rule by rule (docs/rules/zbud-z3fold.md section 1, B1 to B9) on the real pool, in both layouts.
  *
- * The LRU is seen by evicting everything in a copy of the RAM.
+ * The order of the LRU is found by evicting everything in a copy of the RAM.
  */
 import { describe, expect, test } from 'vitest';
 import { Ram } from '../../bindings/index.ts';
@@ -15,13 +15,13 @@ const CHUNK = 64;
 interface Bench {
   ram: Ram;
   pool: Zpool;
-  /** An object of so many chunks. */
+  /** Allocates an object of this number of chunks. */
   take(chunks: number): Handle;
   frame(handle: Handle): number;
   offset(handle: Handle): number;
-  /** Handles of the frames on the LRU, front to tail, each as the evict callback meets them. */
+  /** Handles of the frames on the LRU, front to tail, in the order of the evict callback. */
   lru(): Promise<Handle[][]>;
-  /** Frames on each list that has any. */
+  /** The number of frames on each list that has any. */
   lists(): Record<number, number>;
 }
 
@@ -97,7 +97,7 @@ describe.each(builds)('zbud, %s', (build) => {
       }
     });
 
-    test('B1: what fits beside an object, to the byte', async () => {
+    test('B1: the largest object that fits beside another, to the byte', async () => {
       for (let chunks = 1; chunks < usable; chunks += 5) {
         const { pool, take, frame } = await bench(build, layout);
         const first = take(chunks);
@@ -138,7 +138,7 @@ describe.each(builds)('zbud, %s', (build) => {
       expect(pool.totalPages).toBe(pages + 1); // slack beside two objects is not used
     });
 
-    test('B4: the empty slot, FIRST before LAST; a new page gives FIRST', async () => {
+    test('B4: an object takes the empty buddy, FIRST before LAST; in a new page it is FIRST', async () => {
       const { pool, take, offset, frame } = await bench(build, layout);
       const first = take(10);
       const last = take(12);
@@ -202,7 +202,7 @@ describe.each(builds)('zbud, %s', (build) => {
       const d = take(40);
       refused.add(a1);
       expect(pool.shrink(1)).toBe(1);
-      expect(called.splice(0)).toEqual([a1, b1, b2]); // A refused at FIRST: LAST is not asked; then B
+      expect(called.splice(0)).toEqual([a1, b1, b2]); // A is refused at FIRST: the callback is not called for LAST; then B
       expect(await lru()).toEqual([[a1, a2], [d], [c]]);
       refused.add(d);
       expect(pool.shrink(1)).toBe(1);
@@ -230,7 +230,7 @@ describe.each(builds)('zbud, %s', (build) => {
       expect(pool.shrink(1)).toBe(1);
       take(30);
       const last = take(30);
-      expect(pool.shrink(1)).toBe(1); // FIRST freed and refused: LAST is met at the next try
+      expect(pool.shrink(1)).toBe(1); // FIRST freed and refused: LAST is visited at the next try
       fault({ code: 'EINVAL', op: 'zpool.size' }, () => pool.size(last));
       take(60);
       answer = 'keep';
@@ -248,7 +248,7 @@ describe.each(builds)('zbud, %s', (build) => {
       expect(frame(take(20))).toBe(frame(pages[2] as Handle));
     });
 
-    test('B8: until so many pages are freed or one call fails', async () => {
+    test('B8: until the wanted number of pages is freed or one call fails', async () => {
       let left = 5;
       const { pool, take } = await bench(build, layout, (handle, from) => left-- > 0 && void from.free(handle));
       for (let i = 0; i < 9; i++) take(60);

@@ -1,9 +1,9 @@
 /**
- * zsmalloc rule by rule: the worked examples of docs/rules/zsmalloc.md section 13 (X1 to X8) and what no trace notices,
- * on the real pool. Zspages are named A, B, C… in order of creation, "B3" is slot 3 of B.
+ * zsmalloc rule by rule: the worked examples of docs/rules/zsmalloc.md section 13 (X1 to X8), and rules that no trace
+ * shows, on the real pool. Zspages are named A, B, C… in order of creation; "B3" is slot 3 of B.
  *
- * The LRU is seen by evicting everything in a copy of the RAM. "One attempt" of the examples: once the first victim was
- * visited, one object of every other zspage is mapped, so that shrink finds no second victim.
+ * The order of the LRU is found by evicting everything in a copy of the RAM. "One attempt" of the examples: after the
+ * first victim was visited, one object of every other zspage is mapped, so that shrink finds no second victim.
  */
 import { describe, expect, test } from 'vitest';
 import { Ram } from '../../bindings/index.ts';
@@ -24,7 +24,7 @@ class Lettered {
   /** Frame → letter. */
   #letters = new Map<number, string>();
   #next = 0;
-  /** Name at allocation → handle; freed ones stay. */
+  /** Name at allocation → handle; freed ones stay in the map. */
   readonly #byName = new Map<string, Handle>();
 
   private constructor(ram: Ram, build: Build, groups: 12 | 4, size: number) {
@@ -38,7 +38,7 @@ class Lettered {
     return new Lettered(await createRam(build, { bytes: '1MiB' }), build, groups, size);
   }
 
-  /** New frames are one new zspage; frames that are gone lose their letter. */
+  /** Names new zspages by their new frames; frames that are gone lose their letter. */
   #learn(): void {
     const frames: number[] = [];
     this.pool.walk(({ frame }) => frames.push(frame));
@@ -59,7 +59,7 @@ class Lettered {
     return `${this.letter(handle)}${this.pool.locate(handle).objectIndex}`;
   }
 
-  /** The object last allocated at that place. */
+  /** The handle of the object that was allocated last at this place. */
   handle(name: string): Handle {
     return this.#byName.get(name) as Handle;
   }
@@ -122,7 +122,7 @@ class Lettered {
     return order.join(' ');
   }
 
-  /** One attempt of a reclaim: the frames that came back, or an error code. */
+  /** One attempt of a reclaim. @returns the frames that came back, or an error code */
   reclaimOnce(answer: (handle: Handle, name: string) => Answer): number | string {
     const mapped: Handle[] = [];
     const hold = (handle: Handle): void => void (this.pool.map(handle, 'ro'), mapped.push(handle));
@@ -153,7 +153,7 @@ class Lettered {
     return [...found.values()];
   }
 
-  /** compact(), and "from→to" of each object that is elsewhere now. */
+  /** Runs compact(). @returns "from→to" of each object that has moved */
   compact(expectedPages: number): string {
     const before = new Map(this.live().map((handle) => [handle, this.name(handle)]));
     for (const handle of before.keys()) this.pool.write(handle, noise(this.size, handle));
@@ -306,17 +306,17 @@ describe.each(builds)('zsmalloc, %s', (build) => {
       expect(await x.lru()).toBe('C B A');
       x.writeByMap('A4');
       expect(await x.lru()).toBe('A C B');
-      x.pool.write(x.handle('B2'), new Uint8Array(0)); // U4: whatever its length
+      x.pool.write(x.handle('B2'), new Uint8Array(0)); // U4: whatever the length of the write
       expect(await x.lru()).toBe('B A C');
       fault({ code: 'ERANGE', op: 'zpool.write' }, () => x.pool.write(x.handle('C0'), new Uint8Array(2000)));
       fault({ code: 'ERANGE', op: 'zpool.write' }, () => x.pool.write(x.handle('C0'), new Uint8Array(1), 1629));
       expect(await x.lru()).toBe('B A C');
-      x.pool.storePage(noise(FRAME, 1)); // a page that is stored counts as written: zspage D, of the huge class
+      x.pool.storePage(noise(FRAME, 1)); // storing a page counts as a write: zspage D, of the huge class
       const copy = x.ram.snapshot();
       expect(copy.length).toBeGreaterThan(0);
     });
 
-    test('U2: a wo map that fails for want of a frame moves nothing', async () => {
+    test('U2: a wo map that fails because there is no frame does not change the LRU', async () => {
       const x = await create(1628);
       x.malloc(10);
       x.write('A0 B0');
@@ -326,7 +326,7 @@ describe.each(builds)('zsmalloc, %s', (build) => {
       expect(await x.lru()).toBe('B A');
     });
 
-    test('E5: freed in a zspage under reclaim, a handle is refused and not given out before the reclaim ends', async () => {
+    test('E5: a handle freed in a zspage under reclaim is refused, and not given out again before the reclaim ends', async () => {
       const x = await create(1628);
       x.malloc(10);
       x.write('A0 B0');
@@ -380,7 +380,7 @@ describe.each(builds)('zsmalloc, %s', (build) => {
       expect(x.malloc(3)).toBe('A3 A5 A2');
     });
 
-    test('M3: a zspage that lacks a frame leaves nothing behind', async () => {
+    test('M3: a zspage that cannot get all its frames gives them back', async () => {
       const x = await create(1628);
       x.malloc(5);
       const used = x.ram.stats().usedFrames;
@@ -423,7 +423,7 @@ describe.each(builds)('zsmalloc, %s', (build) => {
       expect([chain, classOf(chain, size), classOf(chain, size - 1) < 254]).toEqual([chain, 254, true]);
   });
 
-  test('S1, S2, S5: where slots lie; the huge class begins at 0 and has no word', async () => {
+  test('S1, S2, S5: places of slots; a slot of the huge class begins at 0 and has no word', async () => {
     const ram = await createRam(build, { bytes: '1MiB' });
     const pool = ram.zpool('zsmalloc', { chainSize: 4 });
     const frames: number[] = [];

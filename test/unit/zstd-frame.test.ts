@@ -1,4 +1,7 @@
-/** Where a Zstandard frame ends, on frames of the reference encoder, so that it is tested where no encoder is. */
+/**
+ * The end of a Zstandard frame, on frames of the reference encoder, so that this is tested on hosts without an encoder
+ * too.
+ */
 import { expect, test } from 'vitest';
 import { isWholeFrame } from '../../bindings/codec/zstd-frame.ts';
 
@@ -17,7 +20,7 @@ function bytesOf(hex: string): Uint8Array {
   return Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 }
 
-test.each(Object.entries(FRAMES))('%s: whole, and not with a byte less or more', (_, hex) => {
+test.each(Object.entries(FRAMES))('%s: its length is found to the byte', (_, hex) => {
   const frame = bytesOf(hex);
   expect(isWholeFrame(frame)).toBe(true);
   for (let length = 0; length < frame.length; length++) expect(isWholeFrame(frame.subarray(0, length))).toBe(false);
@@ -25,7 +28,7 @@ test.each(Object.entries(FRAMES))('%s: whole, and not with a byte less or more',
   expect(isWholeFrame(Uint8Array.of(...frame, ...frame))).toBe(false);
 });
 
-test('another magic number or a reserved block type is no frame', () => {
+test('another magic number or a reserved block type is not a frame', () => {
   const frame = bytesOf(FRAMES.nothing);
   for (let at = 0; at < 4; at++) expect(isWholeFrame(frame.map((byte, i) => (i === at ? byte ^ 1 : byte)))).toBe(false);
   expect(isWholeFrame(Uint8Array.of(...frame.subarray(0, 6), 0b111, 0, 0))).toBe(false);

@@ -23,7 +23,7 @@ function detached(length: number): Uint8Array {
   return bytes;
 }
 
-/** Shared memory, also where the host hides the constructor. */
+/** Shared memory, also on hosts that hide the constructor. */
 function shared(length: number): Uint8Array {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   return new Uint8Array(memory.buffer, 16, length);
@@ -34,7 +34,7 @@ class Subclass extends Uint8Array {}
 export function bytes(subject: Subject): void {
   const { row } = subject;
 
-  test('write and read at every kind of offset, against a plain array', async () => {
+  test('write and read at every kind of offset, compared with a plain array', async () => {
     const { ram, pool } = await subject.fresh();
     for (const { handle, bytes: content } of putAll(pool, mixedSizes(row, 80))) {
       const size = content.length;
@@ -58,7 +58,7 @@ export function bytes(subject: Subject): void {
     ram.check();
   });
 
-  test('every pair of offset and length of one object that straddles, if any does', async () => {
+  test('every pair of offset and length of one object, which straddles two frames where the allocator allows it', async () => {
     const { pool } = await subject.fresh();
     const stored = putAll(
       pool,
@@ -99,7 +99,7 @@ export function bytes(subject: Subject): void {
     });
   });
 
-  test('bytes that are none, and offsets that are none: EINVAL, naming the argument', async () => {
+  test('arguments that are not bytes or not offsets: EINVAL, which names the argument', async () => {
     const { ram, pool } = await subject.fresh();
     const { handle } = put(pool, 100);
     changesNothing(ram, () => {
@@ -125,7 +125,7 @@ export function bytes(subject: Subject): void {
     });
   });
 
-  test('shared buffers are copied, subclasses and views with an offset are taken as they are', async () => {
+  test('shared buffers, subclasses and views with an offset are accepted', async () => {
     const { pool } = await subject.fresh();
     const stored = putAll(pool, [300, 1630, 1630, 1630, 1630, 1630]);
     for (const { handle, bytes: content } of stored) {
@@ -146,7 +146,7 @@ export function bytes(subject: Subject): void {
     }
   });
 
-  test('read gives exactly the object: a new array, or a view of into', async () => {
+  test('read gives exactly the bytes of the object: in a new array, or in a view of `into`', async () => {
     const { ram, pool } = await subject.fresh();
     for (const { handle, bytes: content } of putAll(pool, [1, 100, 1630, 1630, 1630, row.largest])) {
       const size = content.length;
@@ -174,7 +174,7 @@ export function bytes(subject: Subject): void {
     ram.check();
   });
 
-  test('a write of one object leaves its neighbours as they are', async () => {
+  test('a write of one object does not change its neighbours', async () => {
     const { ram, pool } = await subject.fresh();
     const stored = putAll(pool, mixedSizes(row, 120, 5));
     stored.forEach(({ handle, bytes: content }, i) => {

@@ -1,4 +1,4 @@
-/** After destroy and after close: ECLOSED from every call, and closing is idempotent. */
+/** After destroy and after close: every call throws ECLOSED, and a second close does nothing. */
 import { expect, test } from 'vitest';
 import type { Handle, PageEntry, Ram, Zpool } from '../../../bindings/index.ts';
 import { createPool, expectIntact, fault, otherRow, put, putAll } from '../../harness.ts';
@@ -60,7 +60,7 @@ function poolIsClosed(pool: Zpool): void {
 export function closing(subject: Subject): void {
   const { row } = subject;
 
-  test('a destroyed pool', async () => {
+  test('every call of a destroyed pool is ECLOSED', async () => {
     const { ram, pool } = await subject.fresh();
     putAll(pool, [100, 200, 3000]);
     pool.destroy();
@@ -69,7 +69,7 @@ export function closing(subject: Subject): void {
     ram.check();
   });
 
-  test('a closed or disposed pool; the others go on', async () => {
+  test('every call of a closed or disposed pool is ECLOSED; other pools still work', async () => {
     const ram = await subject.ram();
     const other = createPool(ram, otherRow(row));
     const theirs = putAll(other, [100, 200, 3000]);
@@ -78,7 +78,7 @@ export function closing(subject: Subject): void {
       const { handle } = put(pool, 100);
       end(pool);
       poolIsClosed(pool);
-      // A new pool in the same frames does not bring the old one back.
+      // A new pool in the same frames must not make the old one usable again.
       const next = subject.pool(ram);
       put(next, 100);
       poolIsClosed(pool);
@@ -89,7 +89,7 @@ export function closing(subject: Subject): void {
     ram.check();
   });
 
-  test('a closed RAM, its pools and its codec', async () => {
+  test('every call of a closed RAM, its pools and its codec is ECLOSED', async () => {
     for (const end of [(ram: Ram) => ram.close(), (ram: Ram) => ram[DISPOSE]()]) {
       const { ram, pool } = await subject.fresh({}, { evict: (handle, from) => from.free(handle) });
       putAll(pool, [100, 200, 3000]);
@@ -107,7 +107,7 @@ export function closing(subject: Subject): void {
     }
   });
 
-  test('what is mapped does not keep a RAM from being closed', async () => {
+  test('a RAM can be closed while objects are mapped', async () => {
     const { ram, pool } = await subject.fresh();
     const { handle } = put(pool, 100);
     pool.map(handle, 'ro');

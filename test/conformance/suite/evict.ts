@@ -1,4 +1,4 @@
-/** shrink and its callback: what it may do, what is refused, who is next. */
+/** shrink and its callback: what the callback may do, what is refused, and the order of victims. */
 import { expect, test } from 'vitest';
 import { CompcacheError, Ram } from '../../../bindings/index.ts';
 import type { EvictCallback, Handle, Zpool } from '../../../bindings/index.ts';
@@ -25,16 +25,16 @@ const frees: EvictCallback = (handle, pool) => pool.free(handle);
 interface Scene {
   ram: Ram;
   pool: Zpool;
-  /** One object a frame, in LRU order, the oldest first. */
+  /** Objects that are alone in a frame, in LRU order, the oldest first. */
   alone: Stored[];
-  /** Handles for which the callback was called. */
+  /** Handles for which the callback was called, in order. */
   called: Handle[];
 }
 
 export function evict(subject: Subject): void {
   const { row } = subject;
 
-  /** Objects that each have a frame of their own. */
+  /** A pool with objects that are each alone in a frame. */
   async function scene(count: number, callback: EvictCallback): Promise<Scene> {
     const called: Handle[] = [];
     const { ram, pool } = await subject.fresh(
@@ -53,7 +53,7 @@ export function evict(subject: Subject): void {
 
   const handlesOf = (stored: readonly Stored[]): Handle[] => stored.map(({ handle }) => handle);
 
-  test('frees: the least recently used first, as many frames as were wanted', async () => {
+  test('frees the least recently used objects first, until the wanted number of frames is free', async () => {
     const { ram, pool, alone, called } = await scene(10, frees);
     expect(pool.shrink(1)).toBe(1);
     expect(called).toEqual(handlesOf(alone.slice(0, 1)));
@@ -67,7 +67,7 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('frees objects that share frames: all of a victim, and at least as many frames as were wanted', async () => {
+  test('when objects share frames: frees all objects of a victim, and at least the wanted number of frames', async () => {
     const { ram, pool } = await subject.fresh({}, { evict: frees });
     const stored = putAll(pool, mixedSizes(row, 100));
     for (let wanted = 1; objectFrames(pool) > 0; wanted++) {
@@ -80,7 +80,7 @@ export function evict(subject: Subject): void {
     for (const { handle } of stored) fault({ code: 'EINVAL', op: 'zpool.free' }, () => pool.free(handle));
   });
 
-  test('the callback gets the handle and the pool, and reads the object', async () => {
+  test('the callback gets the handle and the pool, and can read the object', async () => {
     const seen: [Zpool, number][] = [];
     const { pool, alone } = await scene(3, (handle, from) => {
       seen.push([from, from.read(handle)[0] as number]);
@@ -90,7 +90,7 @@ export function evict(subject: Subject): void {
     expect(seen).toEqual(alone.map(({ bytes }) => [pool, bytes[0]]));
   });
 
-  test('wanted: 0 is 0, what is no number EINVAL', async () => {
+  test('shrink of 0 frames gives 0; a bad number is EINVAL', async () => {
     const { ram, pool, called } = await scene(2, frees);
     changesNothing(ram, () => {
       expect(pool.shrink(0)).toBe(0);
@@ -116,7 +116,7 @@ export function evict(subject: Subject): void {
     'returns true but frees nothing': () => true,
     'returns nothing and frees nothing': () => undefined,
   } satisfies Record<string, EvictCallback>)) {
-    test(`${how}: kept; EAGAIN after eight tries, each another victim, which goes to the front`, async () => {
+    test(`callback ${how}: the object stays; EAGAIN after eight tries, each with another victim, which goes to the front`, async () => {
       const { ram, pool, alone, called } = await scene(11, answer);
       const error = fault({ code: 'EAGAIN', op: 'zpool.shrink', says: 'tries' }, () => pool.shrink(2));
       expect(error.cause).toBeUndefined();
@@ -130,7 +130,7 @@ export function evict(subject: Subject): void {
     });
   }
 
-  test('throws: kept; the last throw is the cause', async () => {
+  test('callback throws: the object stays; the last error is the cause', async () => {
     const { ram, pool, alone, called } = await scene(10, () => {
       throw new Error(`no ${called.length}`);
     });
@@ -141,7 +141,7 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('throws something that is no Error, undefined too', async () => {
+  test('callback throws a value that is not an Error, also undefined', async () => {
     for (const thrown of ['text', 0, null]) {
       const { pool } = await scene(1, () => {
         throw thrown;
@@ -154,7 +154,7 @@ export function evict(subject: Subject): void {
     fault({ code: 'EAGAIN', op: 'zpool.shrink' }, () => pool.shrink(1));
   });
 
-  test('throws some times, then frees: no error', async () => {
+  test('callback throws a few times, then frees: no error', async () => {
     const { pool, alone, called } = await scene(10, (handle, from) => {
       if (called.length < 6) throw new Error('not yet');
       from.free(handle);
@@ -163,7 +163,7 @@ export function evict(subject: Subject): void {
     expect(called).toEqual(handlesOf(alone.slice(0, 6)));
   });
 
-  test('throws or refuses after it has freed: the frame came back', async () => {
+  test('callback throws or refuses after it has freed: the freed frame counts', async () => {
     for (const end of [
       () => false,
       () => {
@@ -180,7 +180,7 @@ export function evict(subject: Subject): void {
     }
   });
 
-  test('a Promise: kept, EINVAL', async () => {
+  test('callback returns a Promise: the object stays, EINVAL', async () => {
     for (const promise of [() => Promise.resolve(true), () => ({ then: () => undefined })]) {
       const { ram, pool, alone } = await scene(2, promise as unknown as EvictCallback);
       let error: unknown;
@@ -198,7 +198,7 @@ export function evict(subject: Subject): void {
     }
   });
 
-  test('partial success gives the count, not an error', async () => {
+  test('a partial success gives the number of frames, not an error', async () => {
     let left = 3;
     const { pool, called } = await scene(20, (handle, from) => left-- > 0 && void from.free(handle));
     expect(pool.shrink(10)).toBe(3);
@@ -206,7 +206,7 @@ export function evict(subject: Subject): void {
     fault({ code: 'EAGAIN', op: 'zpool.shrink' }, () => pool.shrink(1));
   });
 
-  test('a victim with several objects: a refusal stops the visit; what was freed before stays freed', async () => {
+  test('a victim with several objects: a refusal ends the visit; objects freed before stay freed', async () => {
     const called: Handle[] = [];
     const { ram, pool } = await subject.fresh(
       {},
@@ -221,7 +221,7 @@ export function evict(subject: Subject): void {
     const [first, second] = putAll(pool, [1900, 1900]) as [Stored, Stored];
     if (row.isAlone) {
       expect(pool.locate(first.handle).frame).not.toBe(pool.locate(second.handle).frame);
-      return; // no victim has several objects
+      return; // this allocator has no victim with several objects
     }
     expect(pool.locate(first.handle).frame).toBe(pool.locate(second.handle).frame);
     expect(pool.shrink(1)).toBeGreaterThan(0);
@@ -230,7 +230,7 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('frees others: the next victims, objects of the same victim, and they are not asked about again', async () => {
+  test('callback frees other objects: also of the next victims or of the same victim; it is not called for those again', async () => {
     let alone: Stored[] = [];
     const first = await scene(6, (handle, from) => {
       if (alone.length > 0) for (const other of alone.splice(0)) if (other.handle !== handle) from.free(other.handle);
@@ -263,7 +263,7 @@ export function evict(subject: Subject): void {
     expect(pool.totalPages).toBe(row.idleFrames);
   });
 
-  test('allocates: what it gets does not lie in the victim; a handle freed there is not given out at once', async () => {
+  test('callback allocates: the new object is not in the victim; a handle freed there is not reused at once', async () => {
     const made: Stored[] = [];
     const { ram, pool, alone } = await scene(4, (handle, from) => {
       const { frame } = from.locate(handle);
@@ -284,7 +284,7 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('allocates until ENOMEM inside the callback', async () => {
+  test('callback allocates until ENOMEM', async () => {
     const { ram, pool } = await subject.fresh(
       { bytes: '256KiB' },
       {
@@ -301,7 +301,7 @@ export function evict(subject: Subject): void {
     pool.malloc(row.largest);
   });
 
-  test('shrinks re-entrantly, this pool and others', async () => {
+  test('callback calls shrink, on this pool and on others', async () => {
     let depth = 0;
     const { ram, pool, alone, called } = await scene(8, (handle, from) => {
       const level = ++depth;
@@ -319,7 +319,7 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('shrinks until nothing but the victim is left', async () => {
+  test('callback calls shrink until only the victim is left', async () => {
     const { ram, pool, called } = await scene(5, (handle, from) => {
       if (called.length === 5) fault({ code: 'EINVAL', op: 'zpool.shrink' }, () => from.shrink(1));
       else from.shrink(1);
@@ -330,7 +330,7 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('compacts: the victim does not take part, the rest is intact', async () => {
+  test('callback compacts: the victim does not take part, and the other objects are intact', async () => {
     const { ram, pool } = await subject.fresh(
       {},
       {
@@ -358,13 +358,13 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('maps inside: a mapped object is EBUSY to free, kept when left mapped, evictable once unmapped', async () => {
+  test('callback maps: free of a mapped object is EBUSY; an object left mapped stays, and can be evicted when unmapped', async () => {
     const { ram, pool, alone, called } = await scene(2, (handle, from) => {
       const view = from.map(handle, 'rw');
       fault({ code: 'EBUSY', op: 'zpool.free' }, () => from.free(handle));
       view.fill(3);
       ram.check();
-      if (handle === alone[0]?.handle && called.length === 1) return; // left mapped
+      if (handle === alone[0]?.handle && called.length === 1) return; // it was left mapped
       from.unmap(handle);
       from.free(handle);
     });
@@ -379,7 +379,7 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('mapped ones are passed over: they keep their place and cost no try', async () => {
+  test('mapped objects are passed over: they keep their place and cost no try', async () => {
     const { ram, pool, alone, called } = await scene(15, frees);
     const mapped = alone.slice(0, 12);
     for (const { handle } of mapped) pool.map(handle, 'ro');
@@ -395,7 +395,7 @@ export function evict(subject: Subject): void {
     ram.check();
   });
 
-  test('destroy, close, snapshot and restore inside the callback are EBUSY, whatever the pool', async () => {
+  test('callback calls destroy, close, snapshot or restore: EBUSY, for every pool', async () => {
     const pending: Promise<unknown>[] = [];
     const image = await subject.ram().then((ram) => ram.snapshot());
     const { ram, pool } = await scene(2, (handle, from) => {
@@ -420,7 +420,7 @@ export function evict(subject: Subject): void {
     ram.close();
   });
 
-  test('pools may be made inside the callback', async () => {
+  test('callback may create pools', async () => {
     const { ram, pool } = await scene(1, (handle, from) => {
       put(subject.pool(ram, { name: 'inside' }), 100);
       from.free(handle);

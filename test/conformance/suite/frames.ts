@@ -1,4 +1,4 @@
-/** Frames: exhaustion, fault injection at every point, and every frame coming back. */
+/** Frames: a full RAM, fault injection at every frame request, and the return of every frame. */
 import { expect, test } from 'vitest';
 import type { Handle, PageEntry, Ram, Zpool } from '../../../bindings/index.ts';
 import {
@@ -25,8 +25,8 @@ import type { Subject } from './subject.ts';
 const ENOMEM_SAYS = /\d+ needed, \d+ free/;
 
 /**
- * Runs an operation with the frame requests from the n-th on failing, for n = 0, 1, … until it succeeds. Each failure
- * must leave nothing behind. Returns how many frames the operation took.
+ * Runs an operation while the frame requests from the n-th on fail, for n = 0, 1, … until it succeeds. A failure must
+ * change nothing. Returns the number of frames that the operation took.
  */
 function atEveryFailure(ram: Ram, op: string, operation: () => void): number {
   for (let n = 0; n < 200; n++) {
@@ -53,7 +53,7 @@ const handlesOf = (stored: readonly Stored[]): Handle[] => stored.map(({ handle 
 export function frames(subject: Subject): void {
   const { row } = subject;
 
-  test('exhaustion: ENOMEM that says how many frames; what is stored stays; every frame comes back', async () => {
+  test('a full RAM: ENOMEM that tells the number of frames; stored objects stay; every frame comes back', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '512KiB' });
     const { usedFrames } = ram.stats();
     const counts: number[] = [];
@@ -74,7 +74,7 @@ export function frames(subject: Subject): void {
     ram.check();
   });
 
-  test('exhaustion of a limit: the same, and freeFrames counts down to 0', async () => {
+  test('a limit that is reached: the same, and freeFrames counts down to 0', async () => {
     const { ram, pool } = await subject.fresh({ limit: 60 * 4096 });
     expect(ram.freeFrames).toBe(60 - ram.stats().usedFrames);
     const stored = putUntilFull(pool, () => row.largest);
@@ -85,9 +85,9 @@ export function frames(subject: Subject): void {
     ram.check();
   });
 
-  test('when full, an object that fits a place that is left is still taken', async () => {
+  test('a full RAM still takes an object that fits in a frame of the pool', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '256KiB' });
-    // A multiple of 8: xvmalloc does not find a free block of another size for a request of the same (X8).
+    // A multiple of 8: xvmalloc does not find a free block of another size for a request of the same size (X8).
     const stored = putUntilFull(pool, () => 1504);
     const { handle } = stored[stored.length >> 1] as (typeof stored)[number];
     freeAll(pool, [handle]);
@@ -95,7 +95,7 @@ export function frames(subject: Subject): void {
     ram.check();
   });
 
-  test('drained and destroyed, the whole RAM can be allocated again, by any allocator', async () => {
+  test('after all objects are freed and the pool destroyed, any allocator can use the whole RAM', async () => {
     const ram = await subject.ram({ bytes: '2MiB' });
     const { freeFrames } = ram;
     for (const shape of [row, ...allocators]) {
@@ -117,7 +117,7 @@ export function frames(subject: Subject): void {
     expect(ram.freeFrames).toBe(freeFrames);
   });
 
-  test('destroy with live objects gives everything back, and leaves other pools alone', async () => {
+  test('destroy with live objects gives all frames back, and does not change other pools', async () => {
     const { ram, pool } = await subject.fresh();
     const other = createPool(ram, otherRow(row));
     const theirs = putAll(other, mixedSizes(otherRow(row), 40));
@@ -149,7 +149,7 @@ export function frames(subject: Subject): void {
     expect(ram.stats().usedFrames).toBe(0);
   });
 
-  test('failFrames at every n of malloc: first objects, and objects of every kind after others', async () => {
+  test('failFrames at every n of malloc: first objects, and objects of every kind later', async () => {
     for (const before of [0, 3, 40]) {
       for (const size of [1, 100, 1630, 2500, row.largest]) {
         const { ram, pool } = await subject.fresh();
@@ -166,7 +166,7 @@ export function frames(subject: Subject): void {
     }
   });
 
-  test('failFrames at every n of creating a pool', async () => {
+  test('failFrames at every n of the creation of a pool', async () => {
     const { ram, pool } = await subject.fresh();
     const stored = putAll(pool, mixedSizes(row, 30));
     const { length } = ram.pools();
@@ -185,7 +185,7 @@ export function frames(subject: Subject): void {
         const taken = atEveryFailure(ram, 'zpool.map', () => void pool.map(handle, mode));
         expect(taken).toBeLessThanOrEqual(1);
         ram.failFrames(0);
-        pool.map(handle, 'ro'); // a further map shares the buffer
+        pool.map(handle, 'ro'); // a second map shares the buffer
         pool.unmap(handle);
         ram.failFrames(null);
         if (mode === 'wo') pool.write(handle, bytes);
@@ -212,7 +212,7 @@ export function frames(subject: Subject): void {
     }
   });
 
-  test('free, write, read, compact, shrink and snapshot need no frame', async () => {
+  test('free, write, read, compact, shrink and snapshot take no frame', async () => {
     const { ram, pool } = await subject.fresh({}, { evict: (handle, from) => from.free(handle) });
     const stored = putAll(pool, mixedSizes(row, 60));
     ram.failFrames(0);
@@ -228,7 +228,7 @@ export function frames(subject: Subject): void {
     ram.check();
   });
 
-  test('the last free needs no frame either, and the next malloc gets what was lacking', async () => {
+  test('the last free takes no frame either, and the next malloc restores the reserve', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '8MiB' });
     const { usedFrames } = ram.stats();
     const stored = putAll(pool, mixedSizes(row, 300));
@@ -243,7 +243,7 @@ export function frames(subject: Subject): void {
     ram.check();
   });
 
-  test('failFrames at every n of a shrink whose callback allocates: nothing is lost, and it can be repeated', async () => {
+  test('failFrames at every n of a shrink whose callback allocates: no object is lost, and the shrink can be repeated', async () => {
     for (let n = 0; n < 12; n++) {
       let live: Stored[] = [];
       const { ram, pool } = await subject.fresh(
@@ -273,10 +273,10 @@ export function frames(subject: Subject): void {
     }
   });
 
-  test('failFrames: after so many, so many times, until null; EINVAL', async () => {
+  test('failFrames(after, count) fails that many requests, failFrames(null) ends it; bad numbers are EINVAL', async () => {
     const { ram, pool } = await subject.fresh({}, row.frugal);
     const attempt = (): boolean => outcome(() => pool.malloc(row.largest)) !== 'ENOMEM';
-    for (let i = 0; i < 3; i++) attempt(); // handle and descriptor frames are there now
+    for (let i = 0; i < 3; i++) attempt(); // the frames for handles and descriptors exist now
     ram.failFrames(2, 3);
     expect(Array.from({ length: 8 }, attempt)).toEqual([true, true, false, false, false, true, true, true]);
     ram.failFrames(1);
@@ -293,7 +293,7 @@ export function frames(subject: Subject): void {
     expect(attempt()).toBe(true);
   });
 
-  test('fault injection while the pool is used: what failed can be repeated', async () => {
+  test('fault injection while the pool is used: calls that failed can be repeated', async () => {
     const { ram, pool } = await subject.fresh({}, row.frugal);
     const live: { handle: Handle; bytes: Uint8Array }[] = [];
     const sizes = mixedSizes(row, 200);

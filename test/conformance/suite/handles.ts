@@ -1,4 +1,4 @@
-/** Handles: whatever was never given out, is freed or belongs elsewhere is EINVAL, and nothing changes. */
+/** Handles: a number that was never given out, was freed, or belongs to another pool is EINVAL, and nothing changes. */
 import { expect, test } from 'vitest';
 import type { Handle, PageEntry, Ram, Zpool } from '../../../bindings/index.ts';
 import {
@@ -30,7 +30,10 @@ const CALLS: Record<string, (pool: Zpool, handle: Handle) => unknown> = {
   freePage: (pool, handle) => pool.freePage(handle as unknown as PageEntry),
 };
 
-/** Refused by every call. Negative whole numbers are page entries, so those calls are left out for them. */
+/**
+ * Requires that every call refuses the handle. Negative whole numbers are page entries, so the page calls are left out
+ * for them.
+ */
 function refused(pool: Zpool, handle: unknown): void {
   for (const [name, call] of Object.entries(CALLS)) {
     if (name.endsWith('Page') && typeof handle === 'number' && handle < 0 && Number.isInteger(handle)) continue;
@@ -67,7 +70,7 @@ export function handles(subject: Subject): void {
     return { ram, pool, live: putAll(pool, mixedSizes(row, 40)).map(({ handle }) => handle) };
   }
 
-  test('numbers that are no u32, and what is no number', async () => {
+  test('numbers that are not u32, and values that are not numbers, are refused', async () => {
     const { ram, pool, live } = await populated();
     changesNothing(ram, () => {
       for (const handle of NO_HANDLES) refused(pool, handle);
@@ -87,7 +90,7 @@ export function handles(subject: Subject): void {
     });
   });
 
-  test('0, and u32s that were never given out', async () => {
+  test('0, and u32 numbers that were never given out, are refused', async () => {
     const { ram, pool, live } = await populated();
     const given = new Set<number>(live);
     changesNothing(ram, () => {
@@ -105,7 +108,7 @@ export function handles(subject: Subject): void {
     });
   });
 
-  test('freed once, it is refused', async () => {
+  test('a freed handle is refused', async () => {
     const { ram, pool, live } = await populated();
     live.forEach((handle, i) => i % 2 === 0 && pool.free(handle));
     changesNothing(ram, () => live.forEach((handle, i) => i % 2 === 0 && refused(pool, handle)));
@@ -118,7 +121,7 @@ export function handles(subject: Subject): void {
     ram.check();
   });
 
-  test('handles of other pools, of the same and of every other allocator, in both directions', async () => {
+  test('handles of other pools, of the same and of every other allocator, are refused in both directions', async () => {
     const { ram, pool, live } = await populated();
     for (const shape of [row, ...allocators]) {
       const other = createPool(ram, shape);
@@ -131,7 +134,7 @@ export function handles(subject: Subject): void {
     }
   });
 
-  test('no number is ever a handle of two pools', async () => {
+  test('a number is never a live handle of two pools', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '2MiB' });
     const other = createPool(ram, otherRow(row));
     const mine = Array.from({ length: 200 }, () => pool.malloc(1));
@@ -146,7 +149,7 @@ export function handles(subject: Subject): void {
     for (const handle of mine) fault({ code: 'EINVAL', op: 'zpool.size' }, () => other.size(handle));
   });
 
-  test(`a stale handle after its slot was reused ${row.staleUses} times`, async () => {
+  test(`a stale handle is refused after its slot was reused ${row.staleUses} times`, async () => {
     const { ram, pool } = await subject.fresh();
     const neighbour = put(pool, 100);
     const stale: Handle[] = [];
@@ -164,7 +167,7 @@ export function handles(subject: Subject): void {
     expectIntact(pool, [neighbour, live]);
   });
 
-  test('a stale handle after its frame went through other pools and came back', async () => {
+  test('a stale handle is refused after its frame was used by other pools and came back', async () => {
     const { ram } = await subject.fresh({ bytes: '1MiB' });
     const stale: Record<string, Set<Handle>> = { [row.allocator]: new Set(), [otherRow(row).allocator]: new Set() };
     for (let round = 0; round < Math.min(40, row.staleUses / 25); round++) {
@@ -184,7 +187,7 @@ export function handles(subject: Subject): void {
     ram.check();
   });
 
-  test('a frame that was lent to another allocator goes on where it was: no handle comes back', async () => {
+  test('a frame keeps its generation while another allocator uses it: no handle is given out twice', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '1MiB' });
     const other = createPool(ram, otherRow(row));
     const given = new Set<Handle>();
@@ -203,7 +206,7 @@ export function handles(subject: Subject): void {
     ram.check();
   });
 
-  test('two RAMs with one history give the same handles; each RAM knows its own only', async () => {
+  test('two RAMs with the same history give the same handles; each accepts only its own', async () => {
     const a = await populated();
     const b = await populated();
     expect(b.live).toEqual(a.live);

@@ -1,4 +1,4 @@
-/** snapshot and restore: from both copies everything goes on alike. */
+/** snapshot and restore: the original and the copy behave the same afterwards. */
 import { expect, test } from 'vitest';
 import { Ram } from '../../../bindings/index.ts';
 import type { Handle, Zpool } from '../../../bindings/index.ts';
@@ -21,8 +21,8 @@ import { createDraw } from '../../models/trace.ts';
 import type { Subject } from './subject.ts';
 
 /**
- * A run of operations that depends on nothing but the pool and the seed; what each gave, as a list. Handles, error
- * codes, bytes and places are all in it, so that two equal lists mean equal behaviour.
+ * A run of operations that depends only on the pool and the seed; gives a list of their results. The list has handles,
+ * error codes, bytes and places, so that two equal lists mean equal behaviour.
  */
 function goOn(ram: Ram, pool: Zpool, seed: number, steps: number): unknown[] {
   const draw = createDraw(seed);
@@ -94,7 +94,7 @@ export function images(subject: Subject): void {
     return { ram, pool, stale };
   }
 
-  test('in the middle of things: both copies go on with equal results, in every build', async () => {
+  test('a snapshot in the middle of use: the same operations give the same results on the original and on copies in every build', async () => {
     const { ram, pool, stale } = await populated();
     const image = ram.snapshot();
     const copies = await Promise.all(ALL_BUILDS.map((build) => Ram.restore(image, buildOptions(build))));
@@ -113,7 +113,7 @@ export function images(subject: Subject): void {
     }
   });
 
-  test('handles refused before are refused after, in the copy too; live ones hold', async () => {
+  test('stale handles are refused in the copy too; live handles work', async () => {
     const { ram, pool, stale } = await populated();
     const other = createPool(ram, otherRow(row), { name: 'other' });
     const theirs = putAll(other, [100, 200, 3000]);
@@ -127,7 +127,7 @@ export function images(subject: Subject): void {
     for (const { handle } of mine) fault({ code: 'EINVAL', op: 'zpool.read' }, () => otherCopied.read(handle));
   });
 
-  test('pools come back in order, with their names, options and limits, but without callbacks', async () => {
+  test('pools are restored in order, with names, options and limits, but without callbacks', async () => {
     const ram = await subject.ram({ limit: (100 + 5 * row.idleFrames) * 4096 });
     const names = ['ein Pool', '日本', 'x'.repeat(64)];
     for (const name of names) put(subject.pool(ram, { name, evict: () => false }), 500);
@@ -146,12 +146,12 @@ export function images(subject: Subject): void {
     fault({ code: 'EINVAL', op: 'zpool.shrink' }, () => copy.openZpool('日本').shrink(1));
     fault({ code: 'EEXIST', op: 'ram.zpool' }, () => subject.pool(copy, { name: '日本' }));
     expect(subject.pool(copy).name).toBe(subject.pool(ram).name);
-    for (const each of [ram, copy]) while (outcome(() => each.openZpool('日本').malloc(row.largest)) !== 'ENOMEM'); // the injector is armed in both
+    for (const each of [ram, copy]) while (outcome(() => each.openZpool('日本').malloc(row.largest)) !== 'ENOMEM'); // fault injection is on in both
     expect(copy.stats()).toEqual(ram.stats());
     expectBytes(copy.snapshot(), ram.snapshot());
   });
 
-  test('equal state, equal bytes: one history, twice; a full pool and an empty one', async () => {
+  test('equal histories give equal images, for a full pool and for an empty one', async () => {
     const [a, b] = [await populated(), await populated()];
     expectBytes(a.ram.snapshot(), b.ram.snapshot());
     expectBytes(Uint8Array.from([...a.ram.snapshotChunks()].flatMap((chunk) => [...chunk])), b.ram.snapshot());
@@ -160,7 +160,7 @@ export function images(subject: Subject): void {
     expectBytes(a.ram.snapshot(), b.ram.snapshot());
   });
 
-  test('EBUSY while anything is mapped', async () => {
+  test('snapshot is EBUSY while an object is mapped', async () => {
     const { ram, pool } = await populated();
     for (const { handle } of putAll(pool, [100, 1630, 1630, 1630, row.largest])) {
       pool.map(handle, 'ro');
@@ -171,7 +171,7 @@ export function images(subject: Subject): void {
     }
   });
 
-  test('EIO for an image that is cut off or has one bit changed', async () => {
+  test('restore is EIO for an image that is cut off or has one changed bit', async () => {
     const { ram } = await populated();
     const image = ram.snapshot();
     for (const length of [0, 3, 4, 27, 28, 100, 4096, image.length - 1])

@@ -1,4 +1,4 @@
-/** The conformance suite: one contract, for every allocator in every build. */
+/** The conformance suite: one contract for every allocator in every build. */
 import { describe } from 'vitest';
 import type { AllocatorRow, Build } from '../../harness.ts';
 import { bytes } from './bytes.ts';

@@ -20,7 +20,7 @@ function straddling(pool: Zpool): Set<Handle> {
 export function maps(subject: Subject): void {
   const { row } = subject;
 
-  /** Objects of all kinds, those that straddle among them where there are any. */
+  /** Objects of all kinds, among them objects that straddle two frames where the allocator has any. */
   async function populated(): Promise<{
     ram: Awaited<ReturnType<Subject['ram']>>;
     pool: Zpool;
@@ -32,7 +32,7 @@ export function maps(subject: Subject): void {
     return { ram, pool, stored, split: straddling(pool) };
   }
 
-  test('a view of exactly the bytes, in every mode', async () => {
+  test('map gives a view of exactly the bytes, in every mode', async () => {
     const { ram, pool, stored } = await populated();
     const used = ram.stats().usedFrames;
     for (const { handle, bytes } of stored) {
@@ -55,7 +55,7 @@ export function maps(subject: Subject): void {
     expect(ram.stats().usedFrames).toBe(used);
   });
 
-  test('where an object straddles, a wo view starts as zeros and what is not written is zero', async () => {
+  test('a wo view of an object that straddles starts as zeros, and bytes that are not written become zero', async () => {
     const { pool, stored, split } = await populated();
     expect(split.size > 0).toBe(row.straddles);
     for (const { handle, bytes } of stored.filter(({ handle }) => split.has(handle))) {
@@ -69,7 +69,7 @@ export function maps(subject: Subject): void {
     }
   });
 
-  test('two maps of one object share its bytes; they are written back at the last unmap if any map was rw or wo', async () => {
+  test('two maps of one object share its bytes; the last unmap writes them back if any map was rw or wo', async () => {
     const { ram, pool, stored } = await populated();
     const orders: [MapMode, MapMode][] = [
       ['ro', 'rw'],
@@ -101,7 +101,7 @@ export function maps(subject: Subject): void {
     ram.check();
   });
 
-  test('write and read go through the map while there is one, and stay', async () => {
+  test('write and read use the map while there is one, and its bytes stay after the unmap', async () => {
     const { ram, pool, stored } = await populated();
     for (const { handle, bytes } of stored) {
       const view = pool.map(handle, 'ro');
@@ -116,7 +116,7 @@ export function maps(subject: Subject): void {
     ram.check();
   });
 
-  test('maps of many objects at once do not disturb each other', async () => {
+  test('maps of several objects at the same time do not disturb each other', async () => {
     const { ram, pool, stored } = await populated();
     const views = stored.map(({ handle }, i) => pool.map(handle, i % 2 === 0 ? 'rw' : 'ro'));
     expect([pool.stats().maps, ram.stats().maps]).toEqual([stored.length, stored.length]);
@@ -130,7 +130,7 @@ export function maps(subject: Subject): void {
     ram.check();
   });
 
-  test('1000 maps of one object', async () => {
+  test('one object can be mapped 1000 times', async () => {
     const { ram, pool, stored } = await populated();
     for (const { handle, bytes } of stored.slice(-7)) {
       const used = ram.stats().usedFrames;
@@ -151,7 +151,7 @@ export function maps(subject: Subject): void {
     }
   });
 
-  test('EINVAL for other modes and for an unmap too many', async () => {
+  test('another mode, or one unmap too many, is EINVAL', async () => {
     const { ram, pool, stored } = await populated();
     const { handle } = stored[0] as Stored;
     changesNothing(ram, () => {
@@ -161,7 +161,7 @@ export function maps(subject: Subject): void {
     });
   });
 
-  test('a mapped object cannot be freed: EBUSY, nothing changes', async () => {
+  test('free of a mapped object is EBUSY, and nothing changes', async () => {
     const { ram, pool, stored } = await populated();
     for (const { handle } of stored) {
       pool.map(handle, 'ro');

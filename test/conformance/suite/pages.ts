@@ -9,7 +9,7 @@ function filled(word: number): Uint8Array {
   return new Uint8Array(new Uint32Array(1024).fill(word).buffer);
 }
 
-/** A page of which about so many bytes do not compress. */
+/** A page in which about this number of bytes do not compress. */
 function partly(noisy: number, seed: number): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
   page.set(noise(noisy, seed));
@@ -27,7 +27,7 @@ const raw = (seed: number): Uint8Array => noise(PAGE_SIZE, seed);
 export function pages(subject: Subject): void {
   const { row } = subject;
 
-  test('what was stored is loaded: pages from all compressible to not at all', async () => {
+  test('a stored page can be loaded: pages from fully compressible to incompressible', async () => {
     const { ram, pool } = await subject.fresh();
     const stored = Array.from({ length: 70 }, (_, i) => partly(Math.min(PAGE_SIZE, i * 60), i)).map((page) => ({
       page,
@@ -42,7 +42,7 @@ export function pages(subject: Subject): void {
     ram.check();
   });
 
-  test('a same-filled page takes nothing: its entry is negative', async () => {
+  test('a same-filled page takes no memory: its page entry is negative', async () => {
     const { ram, pool } = await subject.fresh();
     changesNothing(ram, () => {
       for (const word of [0, 1, 0xffffffff, 0x80000000, 0x7fffffff, 0xdeadbeef]) {
@@ -57,7 +57,7 @@ export function pages(subject: Subject): void {
     expect(pool.storePage(nearly)).toBeGreaterThan(0);
   });
 
-  test('an incompressible page is kept as it is', async () => {
+  test('an incompressible page is stored raw', async () => {
     const { ram, pool } = await subject.fresh();
     const page = raw(1);
     const entry = pool.storePage(page);
@@ -101,7 +101,7 @@ export function pages(subject: Subject): void {
     expect([raws > 0, blocks > 0]).toEqual([true, true]);
   });
 
-  test('raw pages are in the LRU with all others, and in the pages of the pool', async () => {
+  test('raw pages are on the LRU with all others, and count in totalPages', async () => {
     const called: Handle[] = [];
     const { ram, pool } = await subject.fresh(
       {},
@@ -139,7 +139,7 @@ export function pages(subject: Subject): void {
     fault({ code: 'EINVAL', op: 'zpool.loadPage' }, () => load(pool, entry));
   });
 
-  test('EIO for an object that is no page', async () => {
+  test('loadPage of an object that is not a page is EIO', async () => {
     const { ram, pool } = await subject.fresh();
     for (const size of [1, 10, 100, 1630, 1630, 1630, Math.min(row.largest, 4000)]) {
       for (const content of [new Uint8Array(size), new Uint8Array(size).fill(0xff), noise(size, size)]) {
@@ -150,7 +150,7 @@ export function pages(subject: Subject): void {
         );
       }
     }
-    // A block of another length of source is no page either.
+    // A block whose source had another length is not a page either.
     const block = new Uint8Array(4096);
     const length = ram.codec('lz4').compress(noise(4095, 2).fill(1, 100), block);
     const handle = pool.malloc(length);
@@ -158,7 +158,7 @@ export function pages(subject: Subject): void {
     fault({ code: 'EIO', op: 'zpool.loadPage' }, () => load(pool, handle as number as PageEntry));
   });
 
-  test('EINVAL for what is no page, no buffer, no entry', async () => {
+  test('arguments that are not a page, a buffer or a page entry are EINVAL', async () => {
     const { ram, pool } = await subject.fresh();
     const entry = pool.storePage(partly(500, 1));
     const gone = pool.storePage(partly(600, 1));
@@ -189,7 +189,7 @@ export function pages(subject: Subject): void {
     });
   });
 
-  test('the core’s codec by name, and codecs in JavaScript', async () => {
+  test('codecs of the core by name, and codecs in JavaScript', async () => {
     const { ram, pool } = await subject.fresh();
     const lz4js = await loadCodec('lz4js');
     for (const codec of [ram.codec('lz4'), lz4js]) {
@@ -203,7 +203,7 @@ export function pages(subject: Subject): void {
     expect(pool.totalPages).toBe(row.idleFrames);
   });
 
-  test('a codec that fails, or gives nonsense: EIO, and nothing is stored', async () => {
+  test('a codec that fails or gives wrong results: EIO, and nothing is stored', async () => {
     const { ram, pool } = await subject.fresh();
     const entry = pool.storePage(partly(9, 1));
     const answers = [NaN, -1, 0.5, PAGE_SIZE, 5000, 2 ** 32 + 1, Infinity, '12', null, undefined, 12n, {}];
@@ -232,13 +232,13 @@ export function pages(subject: Subject): void {
       });
     }
     expectBytes(load(pool, entry), partly(9, 1));
-    // What follows a fault is stored as if nothing had been.
+    // After an error, the next page is stored normally.
     const lz4js = await loadCodec('lz4js');
     expectBytes(load(pool, pool.storePage(partly(2000, 2), lz4js), lz4js), partly(2000, 2));
     ram.check();
   });
 
-  test('a codec that runs out of frames, or writes beyond the block it claims', async () => {
+  test('a codec that uses up all frames, or writes beyond the block that it claims', async () => {
     const { ram, pool } = await subject.fresh();
     const short: Codec = {
       name: 'short',
@@ -266,7 +266,7 @@ export function pages(subject: Subject): void {
     const others = Array.from({ length: 40 }, (_, i) => pool.storePage(partly(lengths[i % 4] as number, i), inner));
     for (let i = 0; i < 40; i += 2) pool.freePage(others[i] as PageEntry);
     let depth = 0;
-    /** Does what it may before and after its own work, one level deep. */
+    /** Uses the pool before and after its own work, one level deep. */
     const meanwhile = (work: () => number): number => {
       if (depth === 1) return work();
       depth = 1;
@@ -301,7 +301,7 @@ export function pages(subject: Subject): void {
     ram.check();
   });
 
-  test('a codec that ends the pool or the RAM: ECLOSED', async () => {
+  test('a codec that destroys the pool or closes the RAM: ECLOSED', async () => {
     const { ram, pool } = await subject.fresh();
     const ends = (end: () => void): Codec => ({
       name: 'ends',
@@ -324,7 +324,7 @@ export function pages(subject: Subject): void {
     );
   });
 
-  test('until the RAM is full, and again', async () => {
+  test('pages can be stored until the RAM is full, freed, and stored again', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '2MiB' });
     const counts: number[] = [];
     for (let round = 0; round < 2; round++) {

@@ -1,11 +1,11 @@
-/** What a pool is: capabilities, names, options, counters of an empty one. */
+/** The properties of a pool: capabilities, names, options, counters of an empty pool. */
 import { expect, test } from 'vitest';
 import { PAGE_SIZE } from '../../../bindings/index.ts';
 import type { AllocatorName, ZpoolOptions } from '../../../bindings/index.ts';
 import { changesNothing, createPool, fault, freeAll, otherRow, putAll, mixedSizes } from '../../harness.ts';
 import type { Subject } from './subject.ts';
 
-/** Which allocator an option belongs to. */
+/** The allocator that has this option. */
 const OWNERS: Record<string, string> = {
   layout: 'zbud',
   chainSize: 'zsmalloc',
@@ -16,7 +16,7 @@ const OWNERS: Record<string, string> = {
   reserve: 'xcfmalloc',
 };
 
-/** Values that an option cannot have. */
+/** Bad values for options. */
 const BAD_OPTIONS: object[] = [
   { layout: '6.2' },
   { layout: 6.1 },
@@ -40,7 +40,7 @@ const BAD_OPTIONS: object[] = [
 export function pool(subject: Subject): void {
   const { row } = subject;
 
-  test('capabilities', async () => {
+  test('capabilities of the pool are those of its allocator', async () => {
     const { pool } = await subject.fresh();
     expect(pool).toMatchObject({
       allocator: row.allocator,
@@ -50,7 +50,7 @@ export function pool(subject: Subject): void {
     });
   });
 
-  test('an empty pool', async () => {
+  test('counters of an empty pool', async () => {
     const { ram, pool } = await subject.fresh();
     expect([pool.totalPages, pool.totalBytes]).toEqual([row.idleFrames, row.idleFrames * PAGE_SIZE]);
     expect([pool.compact(), pool.freeable(), pool.shrink(0)]).toEqual([0, 0, 0]);
@@ -70,7 +70,7 @@ export function pool(subject: Subject): void {
     ram.check();
   });
 
-  test('compact() of an allocator that cannot move gives 0', async () => {
+  test('compact() of an allocator that cannot move objects gives 0', async () => {
     const { ram, pool } = await subject.fresh();
     const stored = putAll(pool, mixedSizes(row, 60));
     stored.forEach(({ handle }, i) => i % 2 === 0 && pool.free(handle));
@@ -84,7 +84,7 @@ export function pool(subject: Subject): void {
     ram.check();
   });
 
-  test('compact({ victims }) is a budget, and a number', async () => {
+  test('compact({ victims }) takes a number, and empties no more victims', async () => {
     const { ram, pool } = await subject.fresh();
     const stored = putAll(pool, mixedSizes(row, 90));
     freeAll(

@@ -1,4 +1,4 @@
-/** malloc: every size that is and that is not. */
+/** malloc: every allowed size and every bad size. */
 import { expect, test } from 'vitest';
 import { changesNothing, fault, noise, expectBytes } from '../../harness.ts';
 import type { Subject } from './subject.ts';
@@ -31,7 +31,7 @@ const NOT_NUMBERS = [
 export function sizes(subject: Subject): void {
   const { row } = subject;
 
-  test('sizes 1, each class edge and its neighbours, the largest: size() is what was asked for, all bytes hold', async () => {
+  test('sizes 1, each class edge and its neighbours, the largest: size() is the requested size, and all bytes can be used', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '16MiB' });
     const wanted = new Set([
       1,
@@ -51,14 +51,14 @@ export function sizes(subject: Subject): void {
     ram.check();
   });
 
-  test('a handle is a u32, not 0, below the error numbers, and each one different', async () => {
+  test('a handle is a u32, not 0, below the error numbers, and different from all others', async () => {
     const { pool } = await subject.fresh();
     const handles = Array.from({ length: 300 }, () => pool.malloc(40));
     for (const handle of handles) expect(handle > 0 && handle < 0xfffff000 && handle >>> 0 === handle).toBe(true);
     expect(new Set(handles).size).toBe(300);
   });
 
-  test('0 is EINVAL', async () => {
+  test('malloc of 0 bytes is EINVAL', async () => {
     const { ram, pool } = await subject.fresh();
     changesNothing(ram, () =>
       fault({ code: 'EINVAL', op: 'zpool.malloc', says: /size.*at least 1/ }, () => pool.malloc(0)),
@@ -66,7 +66,7 @@ export function sizes(subject: Subject): void {
     fault({ code: 'EINVAL', op: 'zpool.malloc' }, () => pool.malloc(-0));
   });
 
-  test('beyond the largest object: ENOSPC, naming it', async () => {
+  test('malloc of more than the largest object is ENOSPC, which names the size', async () => {
     const { ram, pool } = await subject.fresh();
     pool.malloc(100);
     changesNothing(ram, () => {
@@ -89,7 +89,7 @@ export function sizes(subject: Subject): void {
     });
   });
 
-  test('no whole number of 0 … 2^32 - 1: EINVAL, naming the argument', async () => {
+  test('a size that is not a whole number of 0 … 2^32 - 1 is EINVAL, which names the argument', async () => {
     const { ram, pool } = await subject.fresh();
     pool.malloc(100);
     changesNothing(ram, () => {

@@ -1,4 +1,4 @@
-/** stats, walk and locate say the same, after any sequence. */
+/** stats, walk and locate agree after any sequence of calls. */
 import { expect, test } from 'vitest';
 import type { Handle, PageEntry } from '../../../bindings/index.ts';
 import { expectIntact, mixedSizes, noise, put, putAll } from '../../harness.ts';
@@ -10,7 +10,7 @@ import type { Subject } from './subject.ts';
 export function statistics(subject: Subject): void {
   const { row } = subject;
 
-  test('equal a recount by walking, after objects and raw pages came, were mapped, freed, evicted and moved', async () => {
+  test('stats() equals a count by walk(), after objects and raw pages were allocated, mapped, freed, evicted and moved', async () => {
     let live: Stored[] = [];
     const { ram, pool } = await subject.fresh(
       { bytes: '16MiB' },
@@ -46,14 +46,14 @@ export function statistics(subject: Subject): void {
     expectIntact(pool, live);
   });
 
-  test('objects moved and their bytes, counted by compact()', async () => {
+  test('compact() counts the moved objects and their bytes', async () => {
     const { ram, pool } = await subject.fresh({ bytes: '8MiB' });
     const all = putAll(pool, mixedSizes(row, 400));
     const live = all.filter(({ handle }, i) => i % 3 === 0 || void pool.free(handle));
     const before = { stats: pool.stats(), parts: recount(pool).parts };
     pool.compact();
     const after = recount(pool).parts;
-    // What lies elsewhere than before; z3fold does not count what it moves inside a frame.
+    // Objects whose place has changed. z3fold does not count moves inside a frame.
     const moved = live
       .map(({ handle }) =>
         (after.get(handle) ?? []).filter(
@@ -69,7 +69,7 @@ export function statistics(subject: Subject): void {
     const bytes = moved.flat().reduce((sum, part) => sum + part.bytes, 0);
     expect(objectsMoved).toBeGreaterThanOrEqual(moved.length);
     expect(bytesMoved).toBeGreaterThanOrEqual(bytes);
-    // K5: with 12 groups no object is copied twice; nor is a guest of z3fold.
+    // K5: with 12 groups no object is copied twice; z3fold moves no guest twice.
     if (row.allocator === 'z3fold' || (row.allocator === 'zsmalloc' && row.options.fullnessGroups !== 4)) {
       expect([objectsMoved, bytesMoved]).toEqual([moved.length, bytes]);
     }
@@ -79,7 +79,7 @@ export function statistics(subject: Subject): void {
     verifyStatistics(row, ram, pool, live);
   });
 
-  test('mapped objects are walked like others; their maps are counted', async () => {
+  test('walk() shows mapped objects like others; stats() counts their maps', async () => {
     const { ram, pool } = await subject.fresh();
     const live = putAll(pool, [1630, 1630, 1630, 1630, 1630, 100, row.largest]);
     const before = recount(pool);
@@ -95,7 +95,7 @@ export function statistics(subject: Subject): void {
     expect(pool.stats()).toMatchObject({ maps: 0, metadataBytes });
   });
 
-  test('walk: the callback may use the pool, even free what it sees, and what it throws comes out', async () => {
+  test('the callback of walk() may use the pool, even free the object it gets, and its errors are thrown', async () => {
     const { ram, pool } = await subject.fresh();
     const live = putAll(pool, mixedSizes(row, 60));
     const gone = new Set<Handle>();
@@ -119,7 +119,7 @@ export function statistics(subject: Subject): void {
     ram.check();
   });
 
-  test('the high-water mark is the most frames ever in use', async () => {
+  test('the high-water mark is the largest number of frames ever in use', async () => {
     const { ram, pool } = await subject.fresh();
     const live = putAll(pool, new Array<number>(20).fill(row.largest));
     const { usedFrames } = ram.stats();

@@ -1,4 +1,4 @@
-/** What a feature of the conformance suite is run on: one allocator in one build. */
+/** The subject of a test of the conformance suite: one allocator in one build. */
 import type { Ram, RamOptions, Zpool, ZpoolOptions } from '../../../bindings/index.ts';
 import { createPool, createRam } from '../../harness.ts';
 import type { AllocatorRow, Build } from '../../harness.ts';

@@ -1,8 +1,8 @@
 /**
- * ArrayStore: a backing store in one array of slots, the smallest that keeps the contract of a backing store, as a beginning for
- * others. A test adds it to a copy of the tree (contributor.test.ts).
+ * ArrayStore: a backing store in one array of slots. It is the smallest store that keeps the contract of a backing
+ * store, as a start for contributors. A test adds it to a copy of the tree (contributor.test.ts).
  *
- * What it is. Every slot has a copy of its bytes, gone after close.
+ * Every slot has a copy of its bytes, which is gone after close.
  */
 import { copyOf, copyOut } from '../bytes.ts';
 import { closedStore, emptySlot, requireContent, requireRoom, requireSlot, takeSlots } from './arguments.ts';
@@ -50,7 +50,7 @@ export class ArrayStore implements BackingStore {
     this.#held = undefined;
   }
 
-  /** The slots, when there is such a slot. */
+  /** The array of slots, when this slot exists. */
   #at(op: string, slot: number): (Uint8Array | undefined)[] {
     if (this.#held === undefined) throw closedStore(op);
     requireSlot(op, slot, this.#slots);

@@ -1,9 +1,9 @@
 /**
- * runs: a codec of byte runs, the smallest that keeps the contract of a codec, as a beginning for others. A test adds it to a copy of
- * the tree (contributor.test.ts).
+ * runs: a codec of byte runs. It is the smallest codec that keeps the contract of a codec, as a start for contributors.
+ * A test adds it to a copy of the tree (contributor.test.ts).
  *
- * What it is. A block is RUNS and a row of pairs, each how often a byte stands there, less one, and the byte; or, where that would be
- * longer, PLAIN and the bytes as they are. A block of at most 1/8 more than its source is what loadCodec asks of a codec.
+ * A block is RUNS and pairs of bytes: the length of a run less one, and the byte. Where this would be longer, a block
+ * is PLAIN and the bytes themselves. loadCodec wants blocks that are at most 1/8 longer than their source.
  */
 import type { Codec } from '../plain-types.ts';
 import { deliver, deliverDecoded, notABlock, roomOf, takeBlock, takeSource } from './blocks.ts';
@@ -43,7 +43,7 @@ function encode(bytes: Uint8Array): Uint8Array {
   return block.subarray(0, length);
 }
 
-/** The bytes of a block, undefined for one that is malformed or has more than `room`. */
+/** The bytes of a block; undefined for a block that is malformed or has more bytes than `room`. */
 function decode(block: Uint8Array, room: number): Uint8Array | undefined {
   if (block[0] === PLAIN) return block.length - 1 <= room ? block.subarray(1) : undefined;
   if (block[0] !== RUNS || block.length % 2 !== 1) return undefined;

@@ -1,15 +1,15 @@
 /**
- * single: one object a frame. The smallest allocator that keeps the contract of alloc/index.ts, as a beginning for others; a test
- * adds it to a copy of the tree (contributor.test.ts).
+ * single: one object in each frame. It is the smallest allocator that keeps the contract of alloc/index.ts, as a start
+ * for contributors; a test adds it to a copy of the tree (contributor.test.ts).
  *
- * What it is. Each object has a frame of its own, whatever its size, and begins at its start. Every call is O(1), nothing is ever
- * moved or mapped through a buffer. What it is not: dense.
+ * Each object has a frame of its own and begins at the start of the frame. Every call is O(1). Objects are never moved,
+ * and maps need no buffer. It wastes memory for small objects.
  *
- *   entry   8 u16 bytes of the object, 0 once it is freed under reclaim     10 u16 1 while isolated
- *          12 u32 maps      16 zero      24 links: LRU
+ *   frame entry   8 u16 bytes of the object, 0 once it is freed under reclaim     10 u16 1 while isolated
+ *                12 u32 maps      16 zero      24 links: LRU
  *
- * Handle: generation | frame, from the high bits down. The generation (genA, mem/generation.ts) has 16 bits up to 256 MiB of RAM,
- * 12 at 4 GiB.
+ * Handle: generation | frame, from the high bits down. The generation (genA, mem/generation.ts) has 16 bits up to 256
+ * MiB of RAM, 12 at 4 GiB.
  *
  * Vital statistics: largest object 4096; no overhead beside the frame table; density is the mean size / 4096.
  */
@@ -76,7 +76,7 @@ function handleOf(entry: usize): u32 {
   return ((genA(entry) & mask()) << frameBits()) | frameOf(entry);
 }
 
-/** The entry of the frame of a live object of this pool, 0 for any other number. */
+/** The frame entry of a live object of this pool, 0 for any other number. */
 function resolve(pool: usize, handle: u32): usize {
   const frame = handle & ((1 << frameBits()) - 1);
   if (!frameExists(frame)) return 0;
@@ -87,12 +87,12 @@ function resolve(pool: usize, handle: u32): usize {
 
 // ── life of a pool ───────────────────────────────────────────────────────────
 
-/** No frames but the header. */
+/** A pool has no frame but its header. */
 export function initFrames(a: u32, b: u32, c: u32): u32 {
   return 0;
 }
 
-/** EINVAL for options, of which there are none, and for owner bytes: there is no record to keep them in. */
+/** EINVAL for options (this allocator has none) and for owner bytes (there is no record to keep them in). */
 export function init(pool: usize, a: u32, b: u32, c: u32, ownerBytes: u32): u32 {
   return (a | b | c | ownerBytes) != 0 ? EINVAL : 0;
 }
@@ -112,7 +112,7 @@ export function hugeSize(pool: usize): u32 {
   return PAGE_SIZE;
 }
 
-/** Every object takes a frame. */
+/** Every object takes a whole frame. */
 export function rounded(pool: usize, size: u32): u32 {
   return PAGE_SIZE;
 }
@@ -134,7 +134,7 @@ export function malloc(pool: usize, size: u32): u32 {
   return handleOf(entry);
 }
 
-/** An object as any other. */
+/** A raw page is an object like any other. */
 export function mallocRaw(pool: usize): u32 {
   return malloc(pool, PAGE_SIZE);
 }
@@ -158,7 +158,7 @@ function giveFrame(pool: usize, entry: usize): void {
   frameFree(frameOf(entry));
 }
 
-/** There are none. */
+/** There are no owner bytes. */
 export function ownerOf(pool: usize, handle: u32): usize {
   return 0;
 }
@@ -214,7 +214,7 @@ export function isolate(pool: usize): u32 {
   return frameOf(entry);
 }
 
-/** The entry of an isolated victim of this pool, 0 for any other number. */
+/** The frame entry of an isolated victim of this pool, 0 for any other number. */
 function victimEntry(pool: usize, victim: u32): usize {
   if (!frameExists(victim)) return 0;
   const entry = entryOf(victim);
@@ -242,7 +242,7 @@ export function release(pool: usize, victim: u32): u32 {
   return 0;
 }
 
-/** Nothing is put off. */
+/** There is no deferred work. */
 export function runDeferred(pool: usize, force: u32): u32 {
   return 0;
 }

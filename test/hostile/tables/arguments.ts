@@ -1,4 +1,4 @@
-/** Arguments of calls: mostly the right ones in a hostile form, now and then wrong ones. */
+/** Arguments of calls: mostly right values in a hostile form, sometimes wrong ones. */
 import {
   PAGE_SIZE,
   type Codec,
@@ -18,12 +18,12 @@ export function entry(name: string, run: (world: World) => unknown, weight = 2):
   return { name, run, weight };
 }
 
-/** A number, now and then an odd one. */
+/** A number, sometimes an odd one. */
 export function num(world: World, right: number): number {
   return (world.dice.once(12) ? oddNumber(world) : right) as number;
 }
 
-/** A small number, now and then an odd one. */
+/** A small number, sometimes an odd one. */
 export function below(world: World, most: number): number {
   return num(world, world.dice.below(most));
 }
@@ -32,7 +32,7 @@ export function text(world: World, right: string): string {
   return (world.dice.once(12) ? oddString(world) : right) as string;
 }
 
-/** A size of a RAM or of a device: one that takes little memory, or none. */
+/** A size of a RAM or of a device that takes little or no memory. */
 export function size(world: World, right: number | string): number | string {
   const odd = num(world, -1);
   if (odd === -1) return right;
@@ -42,8 +42,8 @@ export function size(world: World, right: number | string): number | string {
 export type Makers<T> = { [K in keyof Required<T>]: () => unknown };
 
 /**
- * Some of the options, each from its maker or something odd; the whole in a form that may be hostile. A path comes from its maker
- * only: an odd one would be a file in the folder that the tests run in.
+ * Some of the options, each from its maker or an odd value; the options object may be hostile. A path always comes from
+ * its maker: an odd path would be a file in the folder that the tests run in.
  */
 export function some<T extends object>(world: World, makers: Makers<T>, always: Partial<T> = {}, one = 5): T {
   const { dice } = world;
@@ -54,14 +54,14 @@ export function some<T extends object>(world: World, makers: Makers<T>, always: 
   return options(world, plain) as T;
 }
 
-/** Makers of the other options. */
+/** The makers without some of the options. */
 export function without<T>(makers: Makers<T>, ...keys: (keyof T)[]): Makers<T> {
   return Object.fromEntries(Object.entries(makers).filter(([key]) => !keys.includes(key as keyof T))) as Makers<T>;
 }
 
 // ── pages ────────────────────────────────────────────────────────────────────
 
-/** The page of a number of an owner. */
+/** The page with a number, of an owner. */
 export function page(world: World, owner: number, number: unknown): Uint8Array {
   return hostileBytes(world, pageAt(owner, typeof number === 'number' ? number : 0));
 }
@@ -71,21 +71,21 @@ export function room(world: World, length = PAGE_SIZE): Uint8Array {
   return hostileBytes(world, new Uint8Array(length));
 }
 
-/** What is in the room now has to be what belongs there. */
+/** Requires that the array now holds only bytes that belong there. */
 export function requireBelongs(name: string, of: Owned<unknown>, into: Uint8Array, right: Uint8Array): void {
   if (of.lied) return;
   let view: Uint8Array;
   try {
     view = viewOf(name, 'into', into);
   } catch {
-    return; // detached meanwhile
+    return; // it was detached meanwhile
   }
   must(belongs(view.subarray(0, right.length), right), `${name} gave bytes that do not belong there`);
 }
 
 // ── codecs ───────────────────────────────────────────────────────────────────
 
-/** A codec, or none. */
+/** A codec, or undefined. */
 export function codec(world: World, mayLie: boolean): Codec | undefined {
   const { dice, codecs } = world;
   switch (dice.below(8)) {
@@ -113,7 +113,7 @@ export function adoptPool(world: World, pool: Zpool): Zpool {
   return pool;
 }
 
-/** A pool that may be attacked; made if there is none. */
+/** A pool that may be attacked; makes one when there is none. */
 export function poolBox(world: World): PoolBox {
   world.pools = world.pools.filter((box) => isLive(box.pool));
   if (world.pools.length === 0)
@@ -135,7 +135,7 @@ function isLive(pool: Zpool): boolean {
   }
 }
 
-/** A handle: of this pool, of another, of the witness, freed long ago, or none. */
+/** A handle: of this pool, of another pool, of the witness, a freed one, or a wrong one. */
 export function handle(world: World, box: PoolBox): Handle {
   const { dice, witness } = world;
   const known = box.handles.length > 0;

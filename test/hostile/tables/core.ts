@@ -59,7 +59,7 @@ function ramOptions(world: World): RamOptions {
   return some(world, ramMakers(world), { bytes: '256KiB', ...buildOptions(world.build) });
 }
 
-/** Uses a RAM a little, and lets go of it. */
+/** Uses a RAM a little, and closes it. */
 function used(ram: Ram): void {
   const pool = ram.zpool('zbud');
   pool.malloc(100);
@@ -84,7 +84,7 @@ async function restored(world: World): Promise<void> {
   back.close();
 }
 
-/** Goes on with an iteration of that name that is under way, or begins one. */
+/** Continues an iteration of this name that is under way, or begins one. */
 function iterate(world: World, name: string, begin: () => Iterator<unknown>): unknown {
   const under = world.iterators.filter((one) => one.name === name);
   if (under.length > 0 && world.dice.once(2)) {
@@ -102,7 +102,7 @@ function iterate(world: World, name: string, begin: () => Iterator<unknown>): un
 
 export const iterated = iterate;
 
-/** No call whose receiver is a RAM closes the one of the world but close itself, seldom. */
+/** Of the calls on a RAM only close closes the world's RAM, and it is rare. */
 export const RAM: readonly Entry[] = [
   entry(
     'Ram.constructor',
@@ -175,7 +175,7 @@ export function openMakers(world: World): Makers<{ evict?: ZpoolOptions['evict']
 
 // ── Zpool ────────────────────────────────────────────────────────────────────
 
-/** Makers of all options of an allocator's pools. */
+/** Makers for all options of an allocator's pools. */
 export function poolMakers(world: World, allocator: AllocatorName): Makers<ZpoolOptions> {
   const { dice } = world;
   const all: Makers<ZpoolOptions> = {
@@ -198,13 +198,13 @@ function poolOptions(world: World, allocator: AllocatorName): ZpoolOptions {
   return some(world, poolMakers(world, world.dice.once(10) ? world.dice.of(ALLOCATORS) : allocator), {}, 3);
 }
 
-/** A pool that may be attacked, or one that somebody else has: it refuses all changes. */
+/** A pool that may be attacked, or a pool of a front end, which refuses all changes. */
 function anyBox(world: World): PoolBox {
   const { held, dice } = world;
   return held.length > 0 && dice.once(6) ? { pool: dice.of(held), handles: [], entries: [] } : poolBox(world);
 }
 
-/** The same, or the witness: for calls that only look. */
+/** The same, or the pool of the witness: for calls that change nothing. */
 function looked(world: World): PoolBox {
   return world.dice.once(4)
     ? { pool: world.witness.pool, handles: [...world.witness.handles], entries: [] }
@@ -279,7 +279,7 @@ export const ZPOOL: readonly Entry[] = [
       const view = box.pool.map(what, mode);
       if (mode !== ('ro' as string)) {
         view.fill(0xee);
-        // It may be the page of a key.
+        // The object may be the page of a key.
         if (!box.handles.includes(what)) world.tables.forEach((table) => (table.lied ||= table.it.pool === box.pool));
       }
       if (dice.once(3)) box.pool.write(handle(world, box), view);
@@ -399,7 +399,7 @@ export const PAGE_TABLE: readonly Entry[] = [
       const table = tableOf(world);
       const at = key(world);
       const by = codec(world, true);
-      // Who gets it need not use this codec.
+      // The caller that loads the page may use another codec.
       if (by !== undefined) table.lied = true;
       table.it.put(at, page(world, table.owner, at), by);
     },

@@ -16,7 +16,10 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const NAMES = ['a', 'b', 'c', 'd'];
 const SLOTS = 12;
 
-/** A file of the folder, a folder, or no path. None of the odd ones is a name that a file could be made under. */
+/**
+ * A path of a file in the folder, of the folder, or an odd path. No odd path is a name under which a file could be
+ * made.
+ */
 function path(world: World): string | URL {
   const { dice } = world;
   const file = join(folder, dice.of(NAMES));

@@ -32,7 +32,7 @@ import { below, entry, num, page, requireBelongs, room, size, some, text, withou
 
 const PAGES = 24;
 
-/** Liars are known by their objects. */
+/** Codecs that lie. */
 const liars = new WeakSet<Codec>();
 
 function codecOption(world: World): Codec | string {
@@ -62,7 +62,7 @@ function storeOption(world: World): BackingStore {
   return store;
 }
 
-/** Options of a RAM of its own, or the world's. */
+/** Options for a RAM of its own, or for the world's RAM. */
 function place(world: World): Pick<Makers<ZswapOptions>, 'ram' | 'bytes' | 'limit' | 'build' | 'simd' | 'module'> {
   const { dice } = world;
   return {
@@ -75,7 +75,7 @@ function place(world: World): Pick<Makers<ZswapOptions>, 'ram' | 'bytes' | 'limi
   };
 }
 
-/** Options of the pool of a front end, as it takes them. */
+/** Options for the pool of a front end. */
 function inner(world: World): () => Omit<ZpoolOptions, 'name' | 'evict'> {
   return () => {
     const makers = poolMakers(world, world.dice.of(ALLOCATORS));
@@ -110,7 +110,7 @@ export function zswapMakers(world: World): Makers<ZswapOptions> {
   };
 }
 
-/** Options with a store more often than not, in the RAM of the world. */
+/** Options in the world's RAM, mostly with a store. */
 function zswapOptions(world: World): { given: ZswapOptions; lied: boolean } {
   const always: Partial<ZswapOptions> = world.dice.once(12) ? { bytes: '256KiB' } : { ram: world.ram };
   if (world.dice.once(2)) always.store = storeOption(world);
@@ -136,7 +136,10 @@ export function openZswapMakers(world: World): Makers<ZswapOpenOptions> {
   };
 }
 
-/** Opens a front end of the RAM as it is, which is refused, or one of its image, which goes on there for a while. */
+/**
+ * Opens a front end of the RAM, which is refused because it is open, or of an image of the RAM, and uses it there for a
+ * while.
+ */
 async function openAt(world: World, goOn: (there: Ram, name: string, given: unknown) => Promise<void>): Promise<void> {
   const { dice, ram } = world;
   const back = dice.once(3) ? undefined : await Ram.restore(ram.snapshot());
@@ -325,14 +328,14 @@ export const ZSWAP: readonly Entry[] = [
   ),
 ];
 
-/** Forgets one that is closed; its calls may go on for a while. */
+/** Forgets a front end that is closed; its calls may go on for a while. */
 async function gone(
   world: World,
   list: 'zswaps' | 'spaces' | 'devices',
   it: unknown,
   closing: Promise<void>,
 ): Promise<void> {
-  await closing; // one that was refused is closed at the end
+  await closing; // a front end whose close was refused is closed at the end
   if (world.dice.once(2))
     (world[list] as Owned<unknown>[]) = (world[list] as Owned<unknown>[]).filter((one) => one.it !== it);
 }
@@ -457,7 +460,7 @@ export function deviceMakers(world: World): Makers<RamzswapOptions> {
   };
 }
 
-/** Settings of which those are known that change what bytes there are. */
+/** Records the settings that decide which bytes a page has. */
 function known<T extends RamzswapSettings>(
   world: World,
   makers: Makers<T>,
@@ -504,7 +507,7 @@ export function deviceOpenMakers(world: World): Makers<RamzswapOpenOptions> {
   };
 }
 
-/** A device of an image goes on, with a store that may be another one. What its pages are nobody knows then. */
+/** Opens a device of an image, with a store that may be the wrong one. The content of its pages is then unknown. */
 async function openDevice(world: World): Promise<void> {
   const { dice } = world;
   const ram = dice.once(6) ? world.ram : await Ram.restore(world.image ?? world.ram.snapshot());
@@ -522,7 +525,7 @@ async function openDevice(world: World): Promise<void> {
   }
 }
 
-/** What a call of ours may answer. */
+/** Accepts only CompcacheErrors. */
 function refused(error: unknown): void {
   if (!(error instanceof CompcacheError)) throw error;
 }
@@ -551,7 +554,7 @@ function getters(...names: (keyof Ramzswap & string)[]): Entry[] {
   );
 }
 
-/** Sectors, or bytes, of a device: where, and how many bytes. */
+/** A range of sectors or bytes of a device. */
 function part(world: World, unit: number): { at: number; offset: number; length: number } {
   const { dice } = world;
   const at = below(world, (PAGES * PAGE_SIZE) / unit);

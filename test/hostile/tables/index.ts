@@ -1,4 +1,4 @@
-/** Every call of every class that has no Node module beneath it. */
+/** The calls of all classes that need no Node module. */
 import type { Entry } from '../world.ts';
 import { CODEC, PAGE_TABLE, RAM, ZPOOL } from './core.ts';
 import { RAMZSWAP, SWAP_SPACE, ZSWAP } from './fronts.ts';

@@ -1,4 +1,4 @@
-/** Calls of the stores that need no Node module. What a store is given and gives has nothing to do with the RAM. */
+/** Calls of the stores that need no Node module. The bytes of these stores have nothing to do with the RAM. */
 import { MemoryStore, SLOT_BYTES, type BackingStore, type MemoryStoreOptions } from '../../../bindings/index.ts';
 import { KeyvStore, type KeyvStoreOptions } from '../../../bindings/backing/keyv.ts';
 import { OpfsStore, type OpfsStoreOptions } from '../../../bindings/backing/opfs.ts';
@@ -13,7 +13,7 @@ import { below, entry, num, requireBelongs, room, size, some, text, without, typ
 const OWNER = 8;
 const SLOTS = 12;
 
-/** Stores of a kind that are open in the world. */
+/** Gives a store of this kind that is open in the world. */
 type Of<T extends BackingStore> = (world: World) => T | undefined;
 
 export function ofClass<T extends BackingStore>(type: { prototype: T }): Of<T> {
@@ -23,7 +23,7 @@ export function ofClass<T extends BackingStore>(type: { prototype: T }): Of<T> {
   };
 }
 
-/** `instanceof`, for stores that may be proxies. */
+/** `instanceof` for stores that may be proxies. */
 function isA(store: BackingStore, type: { prototype: unknown }): boolean {
   try {
     return Object.getPrototypeOf(store) === type.prototype;
@@ -32,7 +32,7 @@ function isA(store: BackingStore, type: { prototype: unknown }): boolean {
   }
 }
 
-/** The bytes that belong in a slot. An odd number may be a slot too: 2^31 is one where no number of slots was given. */
+/** The bytes that belong in a slot. An odd number may be a slot too: 2^31 is one when no number of slots was given. */
 function bytesOf(slot: unknown, length: number): Uint8Array {
   return bytesAt(OWNER, Number.isSafeInteger(slot) ? (slot as number) * 8192 : 0, length);
 }
