@@ -63,8 +63,8 @@ describe('deflate', () => {
 
 describe('loadCodec', () => {
   test('gives codecs by their names', async () => {
-    expect([...LOADABLE_CODECS].sort()).toEqual(['deflate', 'lz4js', 'zstd']);
-    for (const name of ['lz4js', 'deflate'] as const) expect((await loadCodec(name)).name).toBe(name);
+    expect(LOADABLE_CODECS).toEqual(expect.arrayContaining(['deflate', 'lz4js', 'zstd']));
+    for (const name of loaded) expect((await loadCodec(name)).name).toBe(name);
   });
 
   test('without zlib, deflate is fflate, and zstd is ENODEV', async () => {
