@@ -368,7 +368,7 @@ describe('page tables', () => {
   });
 
   test.each(ALLOCATORS)(
-    'a handle that was freed behind the table and has come round is not taken for the page, %s',
+    'a handle that was freed without the table and is used again is not taken for the page, %s',
     (allocator) => {
       const ram = Ram.createSync({ bytes: '4GiB' }); // generations wrap around soonest here
       const pool = ram.zpool(allocator);

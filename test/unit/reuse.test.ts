@@ -26,7 +26,7 @@ describe('an object that is made and freed again and again while others of its f
       return { handle, size };
     });
     let last: Handle | undefined;
-    // More often than the generations of xvmalloc come round, which has the fewest: 255.
+    // More often than the generations of xvmalloc wrap around: it has the fewest, 255.
     for (let round = 0; round < 600; round++) {
       const handle = pool.malloc(800);
       expect(handle).not.toBe(last);
@@ -42,7 +42,7 @@ describe('an object that is made and freed again and again while others of its f
     const pool = (await Ram.create()).zpool(allocator);
     pool.malloc(500);
     for (let frees = 200; frees < 300; frees++) {
-      // The generation of the frame comes round to that of the old object, and one further.
+      // The generation of the frame wraps around to that of the old object, and one further.
       const old = pool.malloc(600);
       for (let i = 0; i < frees; i++) pool.free(pool.malloc(1000));
       pool.free(old);
