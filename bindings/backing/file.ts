@@ -20,6 +20,7 @@ import { takeSlots, takeWord } from './arguments.ts';
 import { lockFile } from './file-lock.ts';
 import { bytesFor, type Extent } from './geometry.ts';
 import { failure, sizeOf, textOf, type Medium } from './medium.ts';
+import { registerClass } from './own.ts';
 import { runAsync } from '../steps.ts';
 import type { BackingStore } from './types.ts';
 import { EXISTING, VolumeStore, closeAll, openVolume, requireApart, type Existing, type Volume } from './volume.ts';
@@ -384,6 +385,10 @@ async function extentsOf(
  * that fails, ECLOSED after close.
  */
 export class FileStore<M extends BackingStore['mode'] = BackingStore['mode']> extends VolumeStore<M> {
+  static {
+    registerClass(FileStore.prototype);
+  }
+
   private constructor(maker: unknown, mode: M, volume: Volume) {
     requireMaker(maker, 'FileStore', 'FileStore.open');
     super(MAKER, 'FileStore', mode, volume);

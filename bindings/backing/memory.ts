@@ -4,7 +4,7 @@ import { copyIn, copyOut, lengthOf } from '../bytes.ts';
 import { DISPOSE } from '../dispose.ts';
 import { CompcacheError, takeOptions } from '../errors.ts';
 import { closedStore, emptySlot, requireContent, requireRoom, requireSlot, takeSlots } from './arguments.ts';
-import { noteOwn } from './own.ts';
+import { registerClass, registerStore } from './own.ts';
 import { Pieces } from './pieces.ts';
 import type { BackingStore } from './types.ts';
 
@@ -28,6 +28,7 @@ export interface MemoryStore {
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class MemoryStore implements BackingStore {
+  static readonly #methods = registerClass(MemoryStore.prototype);
   readonly mode = 'sync';
   /** Slots of the store. Undefined means 2^32 - 1. */
   readonly slots?: number;
@@ -39,7 +40,7 @@ export class MemoryStore implements BackingStore {
   constructor(options: MemoryStoreOptions = {}) {
     this.#slots = takeSlots('MemoryStore', takeOptions<MemoryStoreOptions>('MemoryStore', options, ['slots']).slots);
     if (this.#slots !== undefined) this.slots = this.#slots;
-    noteOwn(this, MemoryStore.prototype);
+    registerStore(this, MemoryStore.#methods);
   }
 
   /** Slots in use; 0 after close. */

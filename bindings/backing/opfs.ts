@@ -12,6 +12,7 @@ import { parseBytes } from '../sizes.ts';
 import { takeSlots, takeWord } from './arguments.ts';
 import { bytesFor } from './geometry.ts';
 import { failure, sizeOf, textOf, type Medium } from './medium.ts';
+import { registerClass } from './own.ts';
 import { runSync } from '../steps.ts';
 import { EXISTING, VolumeStore, openVolume, type Existing, type Volume } from './volume.ts';
 
@@ -162,6 +163,10 @@ export interface OpfsStore {
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class OpfsStore extends VolumeStore<'sync'> {
+  static {
+    registerClass(OpfsStore.prototype);
+  }
+
   private constructor(maker: unknown, volume: Volume) {
     requireMaker(maker, 'OpfsStore', 'OpfsStore.open');
     super(MAKER, 'OpfsStore', 'sync', volume);

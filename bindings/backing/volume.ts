@@ -22,7 +22,7 @@ import { Geometry, tableOf, unitsOf, type Extent, type Place } from './geometry.
 import { LABEL_BYTES, crc32c, decodeLabel, encodeLabel, newId, type Label } from './label.ts';
 import { ask, readAll, readUpTo, sizeOf, writeAll, type Medium } from './medium.ts';
 import { runAsync, runSync, wait, type Steps } from '../steps.ts';
-import { noteOwn } from './own.ts';
+import { registerClass, registerStore } from './own.ts';
 import { SLOT_BYTES, type BackingStore } from './types.ts';
 
 /**
@@ -291,6 +291,7 @@ function countBits(map: Uint8Array): number {
  * after close.
  */
 export class VolumeStore<M extends BackingStore['mode']> implements BackingStore {
+  static readonly #methods = registerClass(VolumeStore.prototype);
   readonly mode: M;
   /** Slots of the store. */
   readonly slots: number;
@@ -314,7 +315,7 @@ export class VolumeStore<M extends BackingStore['mode']> implements BackingStore
     this.#volume = volume;
     this.slots = volume.geometry.slots;
     this.#used = countBits(volume.map);
-    if (mode === 'sync') noteOwn(this, VolumeStore.prototype);
+    if (mode === 'sync') registerStore(this, VolumeStore.#methods);
   }
 
   /** Slots in use. */

@@ -3,7 +3,7 @@
  * the copy is used if its checksum is right. The front end must then test if the page is still in that slot.
  */
 import { DECOMPRESS, OUT_GENERATION, OUT_SLOT } from '../../../assembly/abi.ts';
-import { SLOT_BYTES } from '../../backing/types.ts';
+import { SLOT_BYTES, type MaybePromise } from '../../backing/types.ts';
 import { copyIn, firstOf } from '../../bytes.ts';
 import type { Steps } from '../../steps.ts';
 import { PAGE_SIZE, type Core } from '../../wasm.ts';
@@ -20,17 +20,15 @@ export interface SlotRead {
 
 /**
  * Reads the slot in the core's result words. There must be room for a call. The call is made at once.
- * @param buffer to read into, at least SLOT_BYTES. Nobody else may use it until openSlot
+ * @param ours a buffer of ours to read into, at least SLOT_BYTES, if the store keeps no buffer. Nobody else may use it
+ *   until openSlot. Default: a new array
  */
-export function* readSlot(
-  op: string,
-  { out }: Core,
-  io: StoreIo,
-  buffer: Uint8Array = new Uint8Array(SLOT_BYTES),
-): Steps<SlotRead> {
+export function* readSlot(op: string, { out }: Core, io: StoreIo, ours?: Uint8Array): Steps<SlotRead> {
   const slot = out[OUT_SLOT] as number;
   const generation = out[OUT_GENERATION] as number;
-  return { slot, generation, buffer, outcome: yield* io.answer(op, () => io.store.read(slot, buffer)) };
+  const buffer = ours ?? new Uint8Array(SLOT_BYTES);
+  const read = (): MaybePromise<number | void> => io.read(slot, buffer, ours !== undefined);
+  return { slot, generation, buffer, outcome: yield* io.answer<number | void>(op, read) };
 }
 
 /**

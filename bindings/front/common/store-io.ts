@@ -9,8 +9,8 @@
  * that answers twice. All of this is read here once, before the call ends for its caller. So no foreign code runs
  * between the end of a call and the code that uses its result.
  */
-import { ownMethods } from '../../backing/own.ts';
-import type { BackingStore } from '../../backing/types.ts';
+import { isUnchanged, methodsOfClass } from '../../backing/own.ts';
+import type { BackingStore, MaybePromise } from '../../backing/types.ts';
 import { lengthOf } from '../../bytes.ts';
 import { CompcacheError, isU32, show } from '../../errors.ts';
 import { inside } from '../../nested.ts';
@@ -36,7 +36,8 @@ export class StoreIo {
   /** Synchronous calls that are running, one inside the other. */
   #depth = 0;
   #hung = 0;
-  readonly #own: ReturnType<typeof ownMethods>;
+  /** The methods of its class, for a synchronous store of this package. */
+  readonly #methods: ReturnType<typeof methodsOfClass>;
   #waiting: { resolve: () => void; reject: (error: CompcacheError) => void }[] = [];
 
   /** @param isSync true when its mode was 'sync' at the time of the check */
@@ -52,15 +53,33 @@ export class StoreIo {
     this.maxInFlight = maxInFlight;
     this.#timeout = timeout;
     this.#changed = changed;
-    this.#own = isSync ? ownMethods(store) : undefined;
+    this.#methods = isSync ? methodsOfClass(store) : undefined;
   }
 
   /**
    * True when this method of the store returns at once and does not use its array afterwards. Then the array may be a
-   * buffer of ours.
+   * buffer of ours, and the call must be made with `isOurs`. Runs no code of the caller.
    */
   keepsNoBuffer(method: 'read' | 'write'): boolean {
-    return this.#own !== undefined && this.store[method] === this.#own[method];
+    return this.#methods !== undefined && isUnchanged(this.store, method, this.#methods[method]);
+  }
+
+  /**
+   * Calls the store's read, inside now, soon or answer.
+   * @param isOurs the array is a buffer of ours: keepsNoBuffer was true. The method is then that of the class, whatever
+   *   the store has now
+   */
+  read(slot: number, into: Uint8Array, isOurs: boolean): MaybePromise<number | void> {
+    return isOurs && this.#methods !== undefined
+      ? this.#methods.read.call(this.store, slot, into)
+      : this.store.read(slot, into);
+  }
+
+  /** Calls the store's write, as read. */
+  write(slot: number, bytes: Uint8Array, isOurs: boolean): MaybePromise<void> {
+    return isOurs && this.#methods !== undefined
+      ? this.#methods.write.call(this.store, slot, bytes)
+      : this.store.write(slot, bytes);
   }
 
   /** Calls under way, with those that hang. */

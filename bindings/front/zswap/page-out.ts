@@ -63,7 +63,7 @@ function* send(state: State, op: string, io: StoreIo, pending: Pending): Steps<v
       const job = compose(state, op, pending);
       if (job === undefined) return; // a later call has replaced or removed the page
       if (job !== 'full') {
-        const outcome = yield* io.answer(op, () => io.store.write(job.slot, job.bytes));
+        const outcome = yield* io.answer(op, () => io.write(job.slot, job.bytes, job.isOurs));
         if (io.isSync) yield; // also with a synchronous store, the write ends after pageOutAsync has returned
         end(state, op, job, outcome);
         return;

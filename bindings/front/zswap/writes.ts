@@ -29,6 +29,8 @@ export interface Job {
   /** The number of the budget that the page was taken from. */
   budget: number;
   bytes: Uint8Array;
+  /** True when the bytes are a part of the RAM: for a store that keeps no buffer. */
+  isOurs: boolean;
 }
 
 /**
@@ -80,6 +82,7 @@ export function jobOf(
 ): Job {
   const { out, bytes } = core;
   const end = blockAddress + length;
+  const isOurs = io?.keepsNoBuffer('write') === true;
   return {
     offset,
     type,
@@ -87,7 +90,8 @@ export function jobOf(
     slot: out[OUT_SLOT] as number,
     generation: out[OUT_GENERATION] as number,
     budget: budget.number,
-    bytes: io?.keepsNoBuffer('write') === true ? bytes.subarray(blockAddress, end) : bytes.slice(blockAddress, end),
+    bytes: isOurs ? bytes.subarray(blockAddress, end) : bytes.slice(blockAddress, end),
+    isOurs,
   };
 }
 
@@ -149,7 +153,7 @@ export class Writes {
     if (io.isSync) {
       this.#ended(
         job,
-        io.now(this.#op, () => io.store.write(job.slot, job.bytes)),
+        io.now(this.#op, () => io.write(job.slot, job.bytes, job.isOurs)),
       );
       return;
     }
@@ -160,7 +164,7 @@ export class Writes {
 
   async #soon(job: Job): Promise<void> {
     const io = this.#io;
-    const outcome = await io.soon(this.#op, () => io.store.write(job.slot, job.bytes));
+    const outcome = await io.soon(this.#op, () => io.write(job.slot, job.bytes, job.isOurs));
     // In the same step as #ended: otherwise a moved page would count twice, and the run would end too early.
     this.#size -= 1;
     this.#ended(job, outcome);
