@@ -11,9 +11,9 @@ import { Report } from './report.mjs';
 
 const start = performance.now();
 
-/** Runs vitest with its arguments, and ends the check. */
-async function tests(args, variables = {}) {
-  Object.assign(process.env, variables);
+/** Runs vitest with its arguments and further environment variables, and ends the check. */
+async function tests(args, environment = {}) {
+  Object.assign(process.env, environment);
   const { filter, options } = parseCLI(['vitest', 'run', ...args]);
   const report = new Report();
   const vitest = await startVitest('test', filter, { ...options, reporters: ['default', report] });

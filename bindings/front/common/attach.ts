@@ -5,7 +5,8 @@ import type { BackingStore } from '../../backing/types.ts';
 import { CompcacheError, ERRNO_MIN, codeOf } from '../../errors.ts';
 import type { Core } from '../../wasm.ts';
 import { noFrame } from '../../zpool-errors.ts';
-import type { StoreIo } from './store-io.ts';
+import type { TakenStore } from './options.ts';
+import { StoreIo } from './store-io.ts';
 
 /**
  * Makes something in steps. When a step fails, the steps before it are undone, the last one first.
@@ -39,6 +40,24 @@ export function createFront(
   const address = create(Math.floor(Math.random() * 2 ** 32), core.pageAddress, utf8.length) >>> 0;
   if (address < ERRNO_MIN) return address;
   throw noFrame(op, core, codeOf(address));
+}
+
+/** `changed` is called when a call of the store has ended or hangs. The front end sets it once it is made. */
+export interface StoreEvents {
+  changed: () => void;
+}
+
+/**
+ * Makes the object that calls a store, and the events that it reports, for a front end that is made later.
+ * @param place the options of that name of the front end
+ */
+export function ioFor(
+  store: TakenStore | undefined,
+  { maxInFlight = 32, timeout = 30_000 }: { maxInFlight?: number | undefined; timeout?: number | undefined },
+): { io: StoreIo | undefined; events: StoreEvents } {
+  const events: StoreEvents = { changed: () => undefined };
+  const changed = (): void => events.changed();
+  return { io: store && new StoreIo(store.source, maxInFlight, timeout, changed, store.isSync), events };
 }
 
 /** Stores that belong to a front end. Two front ends would overwrite each other's slots. */

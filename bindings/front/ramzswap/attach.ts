@@ -9,10 +9,10 @@ import type { FrontEnd } from '../../ram-access.ts';
 import { Ram, rams } from '../../ram.ts';
 import { PAGE_SIZE } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
-import { createFront, releaseStore, takeStore } from '../common/attach.ts';
+import { createFront, ioFor, releaseStore, takeStore, type StoreEvents } from '../common/attach.ts';
 import { requireTakenStore } from '../common/options.ts';
 import { SlotFrees } from '../common/slot-frees.ts';
-import { StoreIo } from '../common/store-io.ts';
+import type { StoreIo } from '../common/store-io.ts';
 import { numbered } from './codecs.ts';
 import { usePool } from './configure.ts';
 import { release } from './reset.ts';
@@ -34,7 +34,7 @@ export interface Plan {
   start: number;
   io: StoreIo | undefined;
   /** `changed` is called when a call of the store has ended or hangs. */
-  events: { changed: () => void };
+  events: StoreEvents;
 }
 
 /** Initialises the device. The given settings replace those of create. */
@@ -48,19 +48,8 @@ export function start(state: State, op: string, given: RamzswapSettings): void {
   const codecs = numbered(state, op, settings);
   const store = settings.backing === undefined ? undefined : requireTakenStore(op, settings.backing);
   const slots = store?.slots ?? 0;
-  const events = { changed: (): void => undefined };
-  const { ram, maxInFlight = 32, timeout = 30_000 } = state.options;
-  const io =
-    store &&
-    new StoreIo(
-      store.source,
-      maxInFlight,
-      timeout,
-      () => {
-        events.changed();
-      },
-      store.isSync,
-    );
+  const { ram } = state.options;
+  const { io, events } = ioFor(store, state.options);
   // Clock, options, codecs and store may have run code of the caller. From here on, none of it runs.
   requireUninitialised(state, op);
   if (ram !== undefined) rams.requireIdle(op, ram);

@@ -12,11 +12,11 @@ import { contentsOf } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { Codec } from '../../types.ts';
 import type { Zpool } from '../../zpool.ts';
-import { releaseWhenEnded, takeStore } from '../common/attach.ts';
+import { ioFor, releaseWhenEnded, takeStore, type StoreEvents } from '../common/attach.ts';
 import { shortName, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, resolveCodec, type TakenStore } from '../common/options.ts';
 import { requireFits, requireRightStore, requireUnopened, type InStore, type Unopened } from '../common/reopen.ts';
-import { StoreIo } from '../common/store-io.ts';
+import type { StoreIo } from '../common/store-io.ts';
 import { setDevice, buildDevice } from './attach.ts';
 import { readSettings, type SavedSettings } from './note.ts';
 import { numbered } from './codecs.ts';
@@ -64,19 +64,7 @@ export async function open(op: string, ram: Ram, name: string, given: RamzswapOp
     ...(await takenCodecs(op, found.saved.codecs, foreign)),
     ...(store === undefined ? {} : { backing: store.source }),
   };
-  const events = { changed: (): void => undefined };
-  const { maxInFlight = 32, timeout = 30_000 } = found.saved.place;
-  const io =
-    store &&
-    new StoreIo(
-      store.source,
-      maxInFlight,
-      timeout,
-      () => {
-        events.changed();
-      },
-      store.isSync,
-    );
+  const { io, events } = ioFor(store, found.saved.place);
   requireUnopened(op, found);
   if (io !== undefined) {
     takeStore(op, io.store);
@@ -153,7 +141,7 @@ interface OpenParts {
   settings: Settings;
   time: number;
   io: StoreIo | undefined;
-  events: { changed: () => void };
+  events: StoreEvents;
 }
 
 /** Makes the device. Nothing here fails. Slots that are to be freed are given to the store last. */

@@ -9,11 +9,19 @@ import { SHAPES } from '../../page-table.ts';
 import { Ram, rams } from '../../ram.ts';
 import { closedCore } from '../../wasm.ts';
 import { zpools } from '../../zpool.ts';
-import { withUndo, createFront, releaseStore, releaseWhenEnded, takeStore } from '../common/attach.ts';
-import { RAM_KEYS, resolveCodec, type TakenStore } from '../common/options.ts';
-import { StoreIo, type Outcome } from '../common/store-io.ts';
+import {
+  createFront,
+  ioFor,
+  releaseStore,
+  releaseWhenEnded,
+  takeStore,
+  withUndo,
+  type StoreEvents,
+} from '../common/attach.ts';
+import { RAM_KEYS, resolveCodec } from '../common/options.ts';
+import type { Outcome } from '../common/store-io.ts';
 import { Pools } from './pools.ts';
-import { settingsOf, tellSettings, type SettingValues, type TakenZswapOptions } from './settings.ts';
+import { settingsOf, tellSettings, type TakenZswapOptions } from './settings.ts';
 import { State } from './state.ts';
 
 /** Creates a zswap. After an error nothing is left. */
@@ -55,34 +63,15 @@ function createInCore(
   tellSettings(settings, exports, address);
   pools.use(op, allocator, codec);
   undo(() => pools.leave().forEach((pool) => zpools.destroy(op, pool)));
-  const events = { changed: (): void => undefined };
-  const io = store && ioOf(store, settings, events);
+  const { io, events } = ioFor(store, settings);
   const state = new State({ ram, ownRam: options.ram === undefined, name, core, address, settings, pools, io });
   state.saveSettings(op);
   connect(state, events);
   return state;
 }
 
-/** `changed` is called when a call of the store has ended or hangs. */
-interface Events {
-  changed: () => void;
-}
-
-/** Makes the object that calls the store. The State that handles its events is made later. */
-export function ioOf({ source, isSync }: TakenStore, { maxInFlight, timeout }: SettingValues, events: Events): StoreIo {
-  return new StoreIo(
-    source,
-    maxInFlight,
-    timeout,
-    () => {
-      events.changed();
-    },
-    isSync,
-  );
-}
-
 /** Connects the zswap with the events of its store, and tells the RAM that it exists. */
-export function connect(state: State, events: Events): void {
+export function connect(state: State, events: StoreEvents): void {
   events.changed = () => state.frees?.storeChanged();
   rams.noteFront(state.ram, state.frontEnd, true);
 }

@@ -9,11 +9,11 @@ import { CompcacheError, show, takeOptions } from '../../errors.ts';
 import type { FrontIn } from '../../fronts.ts';
 import { rams, type Ram } from '../../ram.ts';
 import type { Codec } from '../../types.ts';
-import { releaseWhenEnded, takeStore } from '../common/attach.ts';
+import { ioFor, releaseWhenEnded, takeStore } from '../common/attach.ts';
 import { codecsNamed, takeCodecs } from '../common/given-codecs.ts';
 import { requireTakenStore, type TakenStore } from '../common/options.ts';
 import { requireFits, requireRightStore, requireUnopened, type InStore, type Unopened } from '../common/reopen.ts';
-import { connect, ioOf } from './lifecycle.ts';
+import { connect } from './lifecycle.ts';
 import { readSettings, type SavedSettings } from './note.ts';
 import { Pools } from './pools.ts';
 import { State } from './state.ts';
@@ -79,8 +79,7 @@ export async function open(
 async function attach(op: string, found: Found, given: readonly ForeignCodec[]): Promise<State> {
   const { ram, core, saved, store, front } = found;
   const { name, address } = front;
-  const events = { changed: (): void => undefined };
-  const io = store && ioOf(store, saved.settings, events);
+  const { io, events } = ioFor(store, saved.settings);
   if (io !== undefined) takeStore(op, io.store);
   let state: State;
   try {

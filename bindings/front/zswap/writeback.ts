@@ -124,25 +124,24 @@ export class Writeback {
   /** Begins to give frames back in the background, with an asynchronous store. A failure is counted. */
   startShrinking(op: string, frames: number): void {
     const state = this.#state;
-    if (this.#background !== undefined || state.budget.left === 0) return;
-    this.#background = state.active
-      .run(this.#move(op, { entries: Infinity, frames, victims: COMPACTED }))
-      .then((run) => {
-        if (run.moved === 0 && !state.isOver) state.figures.count('rejectReclaimFail');
-      })
-      .catch(() => undefined)
-      .finally(() => (this.#background = undefined));
+    if (state.budget.left === 0) return;
+    this.#start(op, { entries: Infinity, frames, victims: COMPACTED }, (run) => {
+      if (run.moved === 0 && !state.isOver) state.figures.count('rejectReclaimFail');
+    });
   }
 
-  /** Begins to write owed entries back in the background, one run at a time. */
+  /** Begins to write owed entries back in the background. */
   #startPaying(op: string, entries: number): void {
+    this.#start(op, { entries, frames: Infinity, victims: 0 });
+  }
+
+  /** Begins a run in the background, unless one is under way. */
+  #start(op: string, goal: Goal, ended?: (run: Run) => void): void {
     if (this.#background !== undefined) return;
     this.#background = this.#state.active
-      .run(this.#move(op, { entries, frames: Infinity, victims: 0 }))
-      .then(
-        () => undefined,
-        () => undefined,
-      )
+      .run(this.#move(op, goal))
+      .then(ended)
+      .catch(() => undefined)
       .finally(() => (this.#background = undefined));
   }
 
