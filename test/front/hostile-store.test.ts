@@ -17,7 +17,7 @@ import {
 } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes } from '../harness.ts';
 import { RecordingStore, codeOf, pageOf, rawPage } from './pages.ts';
-import { detach } from './taking.ts';
+import { detach } from './hostile-arrays.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 type Op = 'read' | 'write' | 'free' | 'sync';

@@ -22,6 +22,18 @@ export function filledPage(word: number): Uint8Array {
   return page;
 }
 
+/**
+ * Compresses a page by leaving out the zeros at its end: the compress of a codec whose decompress only has to copy.
+ * @returns bytes written, 0 when they do not fit
+ */
+export function trimZeros(page: Uint8Array, into: Uint8Array): number {
+  let length = PAGE_SIZE;
+  while (length > 1 && page[length - 1] === 0) length -= 1;
+  if (length > into.length) return 0;
+  into.set(page.subarray(0, length));
+  return length;
+}
+
 /** A synchronous store that records its calls, and can fail or change its answers. */
 export class RecordingStore implements BackingStore {
   readonly mode = 'sync';
@@ -65,6 +77,25 @@ export class RecordingStore implements BackingStore {
   close(): void {
     this.held.clear();
   }
+}
+
+/** A store with the same slots. */
+export function copyOfStore(store: RecordingStore): RecordingStore {
+  const copy = new RecordingStore(store.slots);
+  for (const [slot, bytes] of store.held) copy.held.set(slot, bytes.slice());
+  return copy;
+}
+
+/** The same store with promises. @param slots how many it says that it has */
+export function withPromises(store: RecordingStore, slots = store.slots ?? 1000): BackingStore {
+  return {
+    mode: 'async',
+    slots,
+    read: async (slot, into) => store.read(slot, into),
+    write: async (slot, bytes) => store.write(slot, bytes),
+    free: async (slot) => store.free(slot),
+    close: () => undefined,
+  };
 }
 
 /** Code of the error that a call throws; undefined when it throws none. */

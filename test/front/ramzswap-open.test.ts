@@ -15,7 +15,7 @@ import {
 import { rams } from '../../bindings/ram.ts';
 import { builds, buildOptions, changesNothing, expectBytes, fault, noise, rejected } from '../harness.ts';
 import { Trimmer } from './swap-machine.ts';
-import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, copyOfStore, filledPage, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 64;
@@ -35,12 +35,6 @@ function trimmable(seed: number): Uint8Array {
   given.set(noise(300 + seed, seed));
   given[300 + seed] = 1;
   return given;
-}
-
-function copyOf(store: RecordingStore): RecordingStore {
-  const copy = new RecordingStore(store.slots);
-  for (const [slot, bytes] of store.held) copy.held.set(slot, bytes);
-  return copy;
 }
 
 /** The same store with promises. */
@@ -158,7 +152,7 @@ describe.each(ALLOCATORS)('a device on %s', (allocator) => {
       if (mode !== 'none') expect(await device.writebackAsync({ pages: [[8, 15]] })).toBeGreaterThan(0);
       device.discard(1);
       await Promise.resolve();
-      const copy = copyOf(store);
+      const copy = copyOfStore(store);
       const other = await reopened(device, { ...given(copy), codecs: [trimmer], clock: () => 9000 });
       other.check();
       expect(figures(other)).toEqual(figures(device));
@@ -262,13 +256,13 @@ describe('open', () => {
     await refused(new RecordingStore(499), 'EINVAL', /has 499 slots/);
     await refused(new RecordingStore(500), 'EINVAL', /not the one/);
     await refused(asynchronous(new RecordingStore()), 'EINVAL', /not the one/);
-    const other = copyOf(store);
+    const other = copyOfStore(store);
     const slots = [...store.held.keys()];
     slots.forEach((slot, i) =>
       other.held.set(slot, store.held.get(slots[(i + 1) % slots.length] as number) as Uint8Array),
     );
     await refused(other, 'EINVAL', /not the one/);
-    const failing = copyOf(store);
+    const failing = copyOfStore(store);
     failing.change = () => {
       throw new Error('no');
     };
@@ -277,7 +271,7 @@ describe('open', () => {
     failing.change = undefined;
     const opened = await Ramzswap.open(ram, name, { backing: failing });
     await expectAll(opened);
-    await rejected({ code: 'EBUSY', op: OP }, Ramzswap.open(ram, name, { backing: copyOf(store) }));
+    await rejected({ code: 'EBUSY', op: OP }, Ramzswap.open(ram, name, { backing: copyOfStore(store) }));
     await opened.close();
     await rejected({ code: 'ENOENT', op: OP }, Ramzswap.open(ram, name));
   });
@@ -304,7 +298,7 @@ describe('open', () => {
       image ??= device.ram.snapshot();
       free.call(store, slot);
     };
-    const before = copyOf(store);
+    const before = copyOfStore(store);
     device.discard(0, 24);
     const ram = await Ram.restore(image as Uint8Array, buildOptions(build));
     const other = await Ramzswap.open(ram, nameIn(ram), { backing: before });
@@ -346,12 +340,14 @@ describe('open', () => {
     device.writebackLimit = 5;
     device.memlimit = 77 * PAGE_SIZE;
     expect(device.writeback({ pages: [0, 1, 2] })).toBe(3);
-    const other = await reopened(device, { backing: copyOf(store) });
+    const other = await reopened(device, { backing: copyOfStore(store) });
     expect([other.writebackLimit, other.memlimit]).toEqual([2, 77 * PAGE_SIZE]);
     expect(other.writeback({ pages: [[0, 7]] })).toBe(2);
     expect([other.writebackLimit, codeOf(() => other.writeback({ pages: [[0, 7]] }))]).toEqual([0, 'EIO']);
     other.writebackLimit = Infinity;
-    expect((await reopened(other, { backing: copyOf(other.backing as RecordingStore) })).writebackLimit).toBe(Infinity);
+    expect((await reopened(other, { backing: copyOfStore(other.backing as RecordingStore) })).writebackLimit).toBe(
+      Infinity,
+    );
   });
 
   test('refuses a RAM or name that it cannot open, and changes nothing', async () => {
@@ -401,7 +397,7 @@ describe('open', () => {
     const ram = await restored(device);
     const name = nameIn(ram);
     const settled = await Promise.allSettled(
-      [0, 1, 2].map(() => Ramzswap.open(ram, name, { backing: asynchronous(copyOf(store)) })),
+      [0, 1, 2].map(() => Ramzswap.open(ram, name, { backing: asynchronous(copyOfStore(store)) })),
     );
     expect(settled.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected']);
     for (const one of settled)
@@ -415,7 +411,7 @@ describe('open', () => {
       [(one: Ram) => one.close(), 'ECLOSED'],
     ] as const) {
       const other = await restored(device);
-      const copy = copyOf(store);
+      const copy = copyOfStore(store);
       copy.change = (bytes) => {
         end(other);
         copy.change = undefined;

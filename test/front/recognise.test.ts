@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, Ramzswap, SwapSpace, Zswap, type BackingStore } from '../../bindings/index.ts';
 import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, expectBytes, rejected } from '../harness.ts';
-import { RecordingStore, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, copyOfStore, pageOf, rawPage, withPromises } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 /** The number of pages of a front end. All of them are in the store, and the slots of all are read. */
@@ -96,24 +96,6 @@ const KINDS: Record<string, Kind> = {
   },
 };
 
-function copyOf(store: RecordingStore): RecordingStore {
-  const copy = new RecordingStore(store.slots);
-  for (const [slot, bytes] of store.held) copy.held.set(slot, bytes.slice());
-  return copy;
-}
-
-/** The same slots, with promises. */
-function later(store: RecordingStore): BackingStore {
-  return {
-    mode: 'async',
-    slots: PAGES,
-    read: async (slot, into) => store.read(slot, into),
-    write: async (slot, bytes) => store.write(slot, bytes),
-    free: async (slot) => store.free(slot),
-    close: () => undefined,
-  };
-}
-
 /** The bytes of a slot. */
 const held = (store: RecordingStore, slot: number): Uint8Array => store.held.get(slot) as Uint8Array;
 
@@ -156,7 +138,7 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
     expect(error.message).toMatch(/not the one/);
     expectSameBytes(ram.snapshot(), subject.image);
     // The front end is still there, and the right store opens it.
-    const opened = await kind.open(ram, copyOf(subject.store));
+    const opened = await kind.open(ram, copyOfStore(subject.store));
     expect(await given(opened)).toHaveLength(PAGES);
     await opened.close();
     return error;
@@ -167,13 +149,13 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
     async (_, damage) => {
       const subject = await kind.make();
       for (const slot of [0, 5, PAGES - 1]) {
-        const store = copyOf(subject.store);
+        const store = copyOfStore(subject.store);
         damage(store, slot);
-        const opened = await kind.open(await restore(subject.image), slot === 5 ? later(store) : store);
+        const opened = await kind.open(await restore(subject.image), slot === 5 ? withPromises(store, PAGES) : store);
         expect(await given(opened)).toHaveLength(PAGES - 1);
         await opened.close();
       }
-      const [one, none] = [copyOf(subject.store), copyOf(subject.store)];
+      const [one, none] = [copyOfStore(subject.store), copyOfStore(subject.store)];
       for (let slot = 0; slot < PAGES; slot++) {
         if (slot !== 7) damage(one, slot);
         damage(none, slot);
@@ -187,7 +169,7 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
 
   test('a slot with damaged data still identifies its store', async () => {
     const subject = await kind.make();
-    const store = copyOf(subject.store);
+    const store = copyOfStore(subject.store);
     for (const bytes of store.held.values()) flip(bytes, 40);
     const opened = await kind.open(await restore(subject.image), store);
     expect(await given(opened)).toEqual([]);
@@ -197,8 +179,8 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
   test('a store that fails in one read is accepted; one that fails in all is refused, with the first error as the cause', async () => {
     const subject = await kind.make();
     const failing = (slots: (slot: number) => boolean): BackingStore & { asked: number } => {
-      const store = copyOf(subject.store);
-      return Object.assign(later(store), {
+      const store = copyOfStore(subject.store);
+      return Object.assign(withPromises(store, PAGES), {
         asked: 0,
         async read(this: { asked: number }, slot: number, into: Uint8Array) {
           this.asked += 1;
@@ -221,14 +203,14 @@ describe.each(Object.entries(KINDS))('%s', (_, kind) => {
 
   test('a store that was used after the image is accepted while one slot is the same; changed pages are EIO', async () => {
     const subject = await kind.make();
-    const first = copyOf(subject.store);
+    const first = copyOfStore(subject.store);
     subject.goOn([0, 1, 2, 3, 4, 5]);
-    const opened = await kind.open(await restore(subject.image), copyOf(subject.store));
+    const opened = await kind.open(await restore(subject.image), copyOfStore(subject.store));
     const whole = await given(opened);
     expect(whole.length).toBeGreaterThanOrEqual(6);
     expect(whole.length).toBeLessThan(PAGES);
     await opened.close();
     subject.goOn(Array.from({ length: PAGES }, (_, index) => index));
-    await expectRefused({ ...subject, store: first }, copyOf(subject.store));
+    await expectRefused({ ...subject, store: first }, copyOfStore(subject.store));
   });
 });

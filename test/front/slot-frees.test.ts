@@ -9,6 +9,7 @@ import { SlotFrees } from '../../bindings/front/common/slot-frees.ts';
 import { StoreIo } from '../../bindings/front/common/store-io.ts';
 import type { Core } from '../../bindings/wasm.ts';
 import { Clock, TIMEOUT, quiet } from './clock.ts';
+import { heldCall, stateOf, type HeldCall } from './held-calls.ts';
 
 const clock = new Clock();
 beforeEach(() => void clock.install());
@@ -54,11 +55,15 @@ class Subject {
   }
 }
 
-/** A store whose frees end when a test says so. */
-class Later {
-  readonly ends: ((fails?: boolean) => void)[] = [];
-  readonly free = (): Promise<void> =>
-    new Promise((resolve, reject) => this.ends.push((fails = false) => (fails ? reject(new Error('no')) : resolve())));
+/** A store whose frees end when a test says so, by slot. */
+function held(mode: 'sync' | 'async', maxInFlight = 2): { calls: Map<number, HeldCall>; subject: Subject } {
+  const calls = new Map<number, HeldCall>();
+  const free = (slot: number): Promise<unknown> => {
+    const held = heldCall();
+    calls.set(slot, held);
+    return held.call();
+  };
+  return { calls, subject: new Subject(mode, free, maxInFlight) };
 }
 
 describe('a synchronous store', () => {
@@ -74,12 +79,11 @@ describe('a synchronous store', () => {
   });
 
   test('that returns a promise keeps the slot until the promise has settled', async () => {
-    const later = new Later();
-    const subject = new Subject('sync', later.free);
+    const { calls, subject } = held('sync');
     subject.release(1).frees.drain();
     await quiet();
     expect(subject.freed).toEqual([]);
-    later.ends[0]?.(true);
+    calls.get(1)?.fail(new Error('no'));
     await quiet();
     expect(subject.freed).toEqual([1]);
   });
@@ -94,71 +98,137 @@ describe('a synchronous store', () => {
 
 describe('an asynchronous store', () => {
   test('is told of at most maxInFlight slots at once, and of the next when a call has ended', async () => {
-    const later = new Later();
-    const subject = new Subject('async', later.free);
+    const { calls, subject } = held('async');
     subject.release(1, 2, 3, 4).frees.drain();
     expect(subject.told).toEqual([1, 2]);
-    later.ends[1]?.();
+    calls.get(2)?.end();
     await quiet();
     expect([subject.told, subject.freed]).toEqual([[1, 2, 3], [2]]);
-    later.ends[0]?.(true);
-    later.ends[2]?.();
+    calls.get(1)?.fail(new Error('no'));
+    calls.get(3)?.end();
     await quiet();
-    later.ends[3]?.();
+    calls.get(4)?.end();
     await quiet();
     expect([subject.told, [...subject.freed].sort(), subject.io.inFlight]).toEqual([[1, 2, 3, 4], [1, 2, 3, 4], 0]);
   });
 
   test('freed() waits for a call under way, and not when there is none', async () => {
-    const later = new Later();
-    const subject = new Subject('async', later.free);
+    const { calls, subject } = held('async');
     expect(await subject.frees.freed()).toBe(false);
     subject.release(1).frees.drain();
     let isOver = false;
     const freed = subject.frees.freed().then((found) => ((isOver = true), found));
     await quiet();
     expect(isOver).toBe(false);
-    later.ends[0]?.();
+    calls.get(1)?.end();
     expect([await freed, subject.freed]).toEqual([true, [1]]);
     expect(await subject.frees.freed()).toBe(false);
   });
 
   test('that hangs keeps the slot until the call ends; freed() does not wait for it', async () => {
-    const later = new Later();
-    const subject = new Subject('async', later.free);
+    const { calls, subject } = held('async');
     subject.release(1).frees.drain();
     const freed = subject.frees.freed();
     clock.pass(TIMEOUT);
     expect([await freed, subject.freed]).toEqual([true, []]); // true: ask again; the next call tells that there is none
     expect(await subject.frees.freed()).toBe(false);
-    later.ends[0]?.();
+    calls.get(1)?.end();
     await quiet();
     expect([subject.freed, subject.io.inFlight]).toEqual([[1], 0]);
   });
 
   test('all of whose calls hang gets no more calls, until one has ended', async () => {
-    const later = new Later();
-    const subject = new Subject('async', later.free);
+    const { calls, subject } = held('async');
     subject.release(1, 2, 3).frees.drain();
     const freed = subject.frees.freed();
     clock.pass(TIMEOUT);
     expect([await freed, await subject.frees.freed(), subject.told]).toEqual([true, false, [1, 2]]);
-    later.ends[0]?.();
+    calls.get(1)?.end();
     await quiet();
     expect([subject.told, subject.freed]).toEqual([[1, 2, 3], [1]]);
-    later.ends[1]?.();
-    later.ends[2]?.();
+    calls.get(2)?.end();
+    calls.get(3)?.end();
     await quiet();
     expect([...subject.freed].sort()).toEqual([1, 2, 3]);
   });
 
   test('that answers after the front end is gone changes nothing in the RAM', async () => {
-    const later = new Later();
-    const subject = new Subject('async', later.free);
+    const { calls, subject } = held('async');
     subject.release(1, 2, 3).frees.drain();
     subject.isGone = true;
-    for (const end of later.ends) end();
+    for (const { end } of calls.values()) end();
     await quiet();
     expect([subject.told, subject.freed, subject.io.inFlight]).toEqual([[1, 2], [], 0]);
+  });
+});
+
+describe('both kinds of stores', () => {
+  test('as many calls at a time as there is room for; a slot is free when its call has ended, also with an error', async () => {
+    const { calls, subject } = held('async', 2);
+    subject.release(1, 2, 3).frees.drain();
+    expect([...calls.keys()]).toEqual([1, 2]);
+    const waits = subject.frees.freed();
+    calls.get(2)?.fail(new Error('no'));
+    expect(await stateOf(waits)).toBe(true);
+    expect([subject.freed, [...calls.keys()]]).toEqual([[2], [1, 2, 3]]);
+    calls.get(1)?.end();
+    calls.get(3)?.end();
+    await quiet();
+    expect(subject.freed).toEqual([2, 1, 3]);
+    expect(await subject.frees.freed()).toBe(false); // no call is under way
+  });
+
+  test('a slot whose call hangs is free when the call ends; freed() does not wait for it', async () => {
+    const { calls, subject } = held('async', 2);
+    subject.release(1).frees.drain();
+    const waits = subject.frees.freed();
+    clock.pass(TIMEOUT);
+    expect(await stateOf(waits)).toBe(true); // the caller calls freed() again
+    expect(await subject.frees.freed()).toBe(false);
+    expect(subject.freed).toEqual([]);
+    calls.get(1)?.end();
+    await quiet();
+    expect(subject.freed).toEqual([1]);
+    // Now freed() waits for the next call as before.
+    subject.release(5).frees.drain();
+    const next = subject.frees.freed();
+    expect(await stateOf(next)).toBe('open');
+    calls.get(5)?.end();
+    expect(await stateOf(next)).toBe(true);
+  });
+
+  test('freed() ends when all calls of the store hang', async () => {
+    const { calls, subject } = held('async', 1);
+    const other = heldCall();
+    void subject.io.soon('op', other.call);
+    subject.release(1).frees.drain(); // no room for its call
+    expect(calls.size).toBe(0);
+    const waits = subject.frees.freed();
+    expect(await stateOf(waits)).toBe('open');
+    clock.pass(TIMEOUT);
+    expect(await stateOf(waits)).toBe(true);
+    expect(await subject.frees.freed()).toBe(false);
+    other.end();
+    await quiet();
+    expect([...calls.keys()]).toEqual([1]);
+  });
+
+  test('a synchronous store that returns promises: each slot is free when its promise has settled', async () => {
+    const { calls, subject } = held('sync', 1);
+    subject.release(1, 2).frees.drain();
+    expect([subject.freed, [...calls.keys()]]).toEqual([[], [1, 2]]);
+    calls.get(2)?.fail(new Error('no'));
+    await quiet();
+    expect(subject.freed).toEqual([2]);
+  });
+
+  test('after the front end is gone, the core is told nothing', async () => {
+    const { calls, subject } = held('async', 2);
+    subject.release(1).frees.drain();
+    subject.isGone = true;
+    calls.get(1)?.end();
+    await quiet();
+    subject.release(2).frees.drain();
+    expect([subject.freed, [...calls.keys()], await subject.frees.freed()]).toEqual([[], [1], false]);
   });
 });

@@ -4,41 +4,17 @@ import type { BackingStore } from '../../bindings/index.ts';
 import { StoreIo, bytesRead, type Outcome } from '../../bindings/front/common/store-io.ts';
 import { runSync } from '../../bindings/steps.ts';
 import { Clock, TIMEOUT, quiet } from './clock.ts';
+import { heldCall, stateOf, type HeldCall } from './held-calls.ts';
 
 const clock = new Clock();
 beforeEach(() => void clock.install());
 afterEach(() => clock.restore());
-
-interface Answer<T> {
-  readonly promise: Promise<T>;
-  readonly give: (value: T) => void;
-  readonly refuse: (cause: unknown) => void;
-}
-
-function answer<T>(): Answer<T> {
-  let [give, refuse]: [Answer<T>['give'], Answer<T>['refuse']] = [() => {}, () => {}];
-  const promise = new Promise<T>((resolve, reject) => ([give, refuse] = [resolve, reject]));
-  return { promise, give, refuse };
-}
 
 /** The calls of a store of this mode, and how often it reported a change. */
 function create(mode: 'sync' | 'async', maxInFlight = 2): { io: StoreIo; changes: () => number } {
   let changes = 0;
   const io = new StoreIo({ mode } as BackingStore, maxInFlight, TIMEOUT, () => void (changes += 1));
   return { io, changes: () => changes };
-}
-
-/** The state of a promise now: its value, the code of its error, or 'open'. */
-async function now(promise: Promise<unknown>): Promise<unknown> {
-  const open = Symbol('open');
-  await quiet();
-  return Promise.race([
-    promise.then(
-      () => 'done',
-      (error: { code?: string }) => error.code,
-    ),
-    quiet().then(() => open),
-  ]).then((found) => (found === open ? 'open' : found));
 }
 
 function codeOf(outcome: Outcome<unknown>): string {
@@ -61,12 +37,12 @@ describe('a synchronous store', () => {
 
   test('that returns a promise has failed, and the call is late until the promise has settled', async () => {
     const { io } = create('sync');
-    const given = answer<number>();
-    const outcome = io.now('x', () => given.promise);
+    const given = heldCall();
+    const outcome = io.now('x', given.call);
     if (!('failure' in outcome) || outcome.late === undefined) throw new Error('the call is not late');
-    expect([outcome.failure.code, await now(outcome.late)]).toEqual(['EIO', 'open']);
-    given.refuse(new Error('in vain'));
-    expect(await now(outcome.late)).toBe('done');
+    expect([outcome.failure.code, await stateOf(outcome.late)]).toEqual(['EIO', 'open']);
+    given.fail(new Error('in vain'));
+    expect(await stateOf(outcome.late)).toBe('done');
   });
 
   test.each([
@@ -90,16 +66,40 @@ describe('a synchronous store', () => {
     expect(runSync(io.answer('x', () => 1))).toEqual({ value: 1 });
     expect(await io.soon('x', () => 2)).toEqual({ value: 2 });
   });
+
+  test('is at work while a call runs, however the call ends', () => {
+    const io = create('sync', 1).io;
+    const seen: boolean[] = [];
+    expect(io.now('op', () => (seen.push(io.isAtWork), 4))).toEqual({ value: 4 });
+    io.now('op', () => {
+      seen.push(io.isAtWork);
+      io.now('op', () => 1);
+      seen.push(io.isAtWork);
+      throw new Error('no');
+    });
+    expect([...seen, io.isAtWork, io.hasRoom]).toEqual([true, true, true, false, true]);
+  });
+
+  test('that returns a promise: the end of this promise is known', async () => {
+    const io = create('sync', 1).io;
+    const call = heldCall();
+    const outcome = io.now('op', call.call);
+    expect(outcome).toMatchObject({ failure: { code: 'EIO' } });
+    const { late } = outcome as { late: Promise<void> };
+    expect(await stateOf(late)).toBe('open');
+    call.fail(new Error('no'));
+    expect(await stateOf(late)).toBe('done');
+  });
 });
 
 describe('an asynchronous store', () => {
   test('is called before soon() returns, and the call counts until it has been answered', async () => {
     const { io, changes } = create('async');
-    const given = answer<number>();
+    const given = heldCall();
     let called = false;
-    const soon = io.soon('x', () => ((called = true), given.promise));
+    const soon = io.soon('x', () => ((called = true), given.call()));
     expect([called, io.inFlight, io.hasRoom, io.isAtWork]).toEqual([true, 1, true, true]);
-    given.give(5);
+    given.end(5);
     expect(await soon).toEqual({ value: 5 });
     expect([io.inFlight, io.isAtWork, changes(), clock.size]).toEqual([0, false, 1, 0]);
   });
@@ -114,35 +114,39 @@ describe('an asynchronous store', () => {
 
   test('room() waits until a call has ended', async () => {
     const { io } = create('async');
-    const given = [answer<number>(), answer<number>()];
-    const calls = given.map(({ promise }) => io.soon('x', () => promise));
+    const given = [heldCall(), heldCall()];
+    const calls = given.map(({ call }) => io.soon('x', call));
     expect(io.hasRoom).toBe(false);
     const room = io.room('x');
-    expect(await now(room)).toBe('open');
-    given[1]?.give(1);
-    expect([await now(room), io.hasRoom, io.inFlight]).toEqual(['done', true, 1]);
-    given[0]?.give(1);
+    expect(await stateOf(room)).toBe('open');
+    given[1]?.end(1);
+    expect([await stateOf(room), io.hasRoom, io.inFlight]).toEqual(['done', true, 1]);
+    given[0]?.end(1);
     await Promise.all(calls);
   });
 
   test('that does not answer in time fails, and the call counts until it has been answered', async () => {
     const { io, changes } = create('async');
-    const given = answer<number>();
-    const soon = io.soon('x', () => given.promise);
+    const given = heldCall();
+    const soon = io.soon('x', given.call);
     clock.pass(TIMEOUT);
     const outcome = await soon;
     if (!('failure' in outcome) || outcome.late === undefined) throw new Error('the call is not late');
     expect([outcome.failure.code, io.inFlight, io.allHang, changes()]).toEqual(['EIO', 1, false, 1]);
-    expect([await now(outcome.late), await now(io.idle()), await now(io.ended())]).toEqual(['open', 'done', 'open']);
-    given.refuse(new Error('at last'));
-    expect(await now(outcome.late)).toBe('done');
+    expect([await stateOf(outcome.late), await stateOf(io.idle()), await stateOf(io.ended())]).toEqual([
+      'open',
+      'done',
+      'open',
+    ]);
+    given.fail(new Error('at last'));
+    expect(await stateOf(outcome.late)).toBe('done');
     expect([io.inFlight, changes()]).toEqual([0, 2]);
   });
 
   test('all of whose calls hang has no room: room() is EIO until a call has ended', async () => {
     const { io } = create('async');
-    const given = [answer<number>(), answer<number>()];
-    const begin = (nth: number): Promise<Outcome<number>> => io.soon('x', () => (given[nth] as Answer<number>).promise);
+    const given = [heldCall(), heldCall()];
+    const begin = (nth: number): Promise<Outcome<unknown>> => io.soon('x', () => (given[nth] as HeldCall).call());
     const first = begin(0);
     clock.pass(TIMEOUT);
     expect([codeOf(await first), io.allHang, io.hasRoom]).toEqual(['EIO', false, true]);
@@ -151,13 +155,18 @@ describe('an asynchronous store', () => {
     room.catch(() => {});
     clock.pass(TIMEOUT);
     expect(codeOf(await second)).toBe('EIO');
-    expect([await now(room), await now(idle), await now(ended), io.allHang]).toEqual(['EIO', 'done', 'open', true]);
+    expect([await stateOf(room), await stateOf(idle), await stateOf(ended), io.allHang]).toEqual([
+      'EIO',
+      'done',
+      'open',
+      true,
+    ]);
     await expect(io.room('other')).rejects.toMatchObject({ code: 'EIO', op: 'other' });
-    given[0]?.give(1);
+    given[0]?.end(1);
     await quiet();
-    expect([io.allHang, io.hasRoom, await now(ended)]).toEqual([false, true, 'open']);
-    given[1]?.give(1);
-    expect([await now(ended), io.inFlight]).toEqual(['done', 0]);
+    expect([io.allHang, io.hasRoom, await stateOf(ended)]).toEqual([false, true, 'open']);
+    given[1]?.end(1);
+    expect([await stateOf(ended), io.inFlight]).toEqual(['done', 0]);
   });
 
   test('that settles a promise twice has answered once', async () => {
@@ -171,6 +180,75 @@ describe('an asynchronous store', () => {
     };
     expect(await io.soon('x', () => twice as Promise<number>)).toEqual({ value: 1 });
     expect(io.inFlight).toBe(0);
+  });
+
+  test('calls that end give their values and failures, and leave no timer', async () => {
+    const { io } = create('async', 2);
+    const [good, bad] = [heldCall(), heldCall()];
+    const outcomes = [io.soon('op', good.call), io.soon('op', bad.call)];
+    expect([io.inFlight, io.hasRoom, io.isAtWork, clock.size]).toEqual([2, false, true, 2]);
+    good.end(7);
+    bad.fail(Object.assign(new Error('gone'), { code: 'ENOENT' }));
+    expect(await outcomes[0]).toEqual({ value: 7 });
+    expect(await outcomes[1]).toMatchObject({ failure: { code: 'EIO' }, notFound: true });
+    expect([io.inFlight, io.hasRoom, io.isAtWork, clock.size]).toEqual([0, true, false, 0]);
+    expect(
+      await io.soon('op', () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }))),
+    ).toMatchObject({
+      failure: { code: 'ENOSPC' },
+    });
+  });
+
+  test('calls that hang are EIO after exactly the timeout and count until they end; waiting calls are EIO when all hang', async () => {
+    const { io, changes } = create('async');
+    const calls = [heldCall(), heldCall()];
+    const first = io.soon('op', (calls[0] as HeldCall).call);
+    clock.pass(1);
+    const second = io.soon('op', (calls[1] as HeldCall).call);
+    const [room, idle, ended] = [io.room('op'), io.idle(), io.ended()];
+    clock.pass(TIMEOUT - 2);
+    expect(await stateOf(first)).toBe('open');
+    clock.pass(1);
+    expect(await first).toMatchObject({ failure: { code: 'EIO' } });
+    expect([io.inFlight, io.allHang, io.hasRoom]).toEqual([2, false, false]);
+    expect(await stateOf(room)).toBe('done'); // other calls may have been first: the caller tests hasRoom again
+    expect(await stateOf(idle)).toBe('open');
+    const again = io.room('op');
+    clock.pass(1);
+    await second;
+    expect([io.inFlight, io.allHang]).toEqual([2, true]);
+    expect(await stateOf(again)).toBe('EIO');
+    expect(await stateOf(io.room('op'))).toBe('EIO');
+    expect([await stateOf(idle), await stateOf(ended)]).toEqual(['done', 'open']);
+    const before = changes();
+    (calls[0] as HeldCall).end();
+    await quiet();
+    expect([io.inFlight, io.allHang, io.hasRoom, changes() - before]).toEqual([1, false, true, 1]);
+    expect(await stateOf(ended)).toBe('open');
+    // One more call may be made. With the call that still hangs, there is no room for another.
+    const third = heldCall();
+    const outcome = io.soon('op', third.call);
+    const waiting = io.room('op');
+    expect(io.hasRoom).toBe(false);
+    (calls[1] as HeldCall).fail(new Error('late'));
+    expect(await stateOf(waiting)).toBe('done');
+    expect([io.inFlight, io.allHang]).toEqual([1, false]);
+    third.end(3);
+    expect(await outcome).toEqual({ value: 3 });
+    expect(await stateOf(ended)).toBe('done');
+    expect([io.inFlight, io.isAtWork]).toEqual([0, false]);
+  });
+
+  test('idle() waits also for calls that begin while it waits', async () => {
+    const { io } = create('async', 4);
+    const [one, two] = [heldCall(), heldCall()];
+    void io.soon('op', one.call);
+    const idle = io.idle();
+    void io.soon('op', two.call);
+    one.end();
+    expect(await stateOf(idle)).toBe('open');
+    two.end();
+    expect(await stateOf(idle)).toBe('done');
   });
 });
 
@@ -196,5 +274,18 @@ describe('the length that a read returns', () => {
     const taken = new Uint8Array(10);
     structuredClone(taken.buffer, { transfer: [taken.buffer] });
     expect(bytesRead('x', { value: 4 }, taken)).toMatchObject({ code: 'EIO', op: 'x' });
+  });
+
+  test.each([
+    [100, 100],
+    [4096, 4096],
+    [4128, 4128],
+    [4129, 4128],
+    [2 ** 31, 4128],
+    [-1, 4128],
+    [undefined, 4128],
+    ['100', 4128],
+  ])('a read of a slot that returns %s has read %i bytes', (says, bytes) => {
+    expect(bytesRead('op', { value: says }, new Uint8Array(4128))).toBe(bytes);
   });
 });

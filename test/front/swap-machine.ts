@@ -20,6 +20,7 @@ import { zswaps } from '../../bindings/front/zswap/index.ts';
 import { must, noise, sameBytes, type Build, buildOptions } from '../harness.ts';
 import { ChaosStore, faultsOf, type Fault, type Op } from './chaos-store.ts';
 import { TIMEOUT, quiet, type Clock } from './clock.ts';
+import { trimZeros } from './pages.ts';
 import { isRecognised, requireRefused } from './recognition.ts';
 
 export const PAGE_SIZE = 4096;
@@ -145,11 +146,7 @@ export class Trimmer implements Codec {
     this.inside?.('compress');
     const fault = this.#fault('compress');
     if (fault !== undefined) return this.#answer('compress', fault, into.length);
-    let length = PAGE_SIZE;
-    while (length > 1 && page[length - 1] === 0) length -= 1;
-    if (length > into.length) return 0;
-    into.set(page.subarray(0, length));
-    return length;
+    return trimZeros(page, into);
   }
 
   decompress(block: Uint8Array, into: Uint8Array): number {

@@ -4,7 +4,7 @@ import { PAGE_SIZE, Ram, Ramzswap, SwapSpace, Zswap, type ZswapOptions } from '.
 import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, expectBytes, rejected } from '../harness.ts';
 import { Trimmer } from './swap-machine.ts';
-import { RecordingStore, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, copyOfStore, pageOf, rawPage } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 100;
@@ -16,12 +16,6 @@ const page = (slot: number): Uint8Array => (slot % 3 === 0 ? rawPage(slot) : pag
 async function make(options: ZswapOptions = {}): Promise<{ ram: Ram; space: SwapSpace; store: RecordingStore }> {
   const [ram, store] = [await Ram.create({ bytes: '1MiB', ...buildOptions(build) }), new RecordingStore(200)];
   return { ram, store, space: await SwapSpace.create({ ram, store, incompressible: 'refuse', ...options }) };
-}
-
-function copyOf(store: RecordingStore): RecordingStore {
-  const copy = new RecordingStore(store.slots);
-  for (const [slot, bytes] of store.held) copy.held.set(slot, bytes.slice());
-  return copy;
 }
 
 function expectAll(space: SwapSpace): void {
@@ -43,7 +37,7 @@ describe('SwapSpace.open', () => {
     expect([refused > 0, store.held.size > 0]).toEqual([true, true]);
     const back = await restored(ram);
     expect(back.fronts()).toEqual([{ name: space.zswap.name, kind: 'zswap' }]);
-    const options = { store: copyOf(store), codecs: [codec] };
+    const options = { store: copyOfStore(store), codecs: [codec] };
     const opened = await SwapSpace.open(back, space.zswap.name, options);
     expect(opened).toBeInstanceOf(SwapSpace);
     expect(opened.stats()).toEqual(space.stats());

@@ -12,8 +12,8 @@ import {
   type Handle,
 } from '../../bindings/index.ts';
 import { builds, buildOptions, expectBytes, noise, rejected } from '../harness.ts';
-import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
-import { GROWING, SHRINKING, detach, liars } from './taking.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage, trimZeros } from './pages.ts';
+import { GROWING, SHRINKING, detach, liars } from './hostile-arrays.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const VICTIMS = ['entry', 'page'] as const;
@@ -56,11 +56,7 @@ function codec(inside: { run?: (() => void) | undefined }): Codec {
     name: 'zeros',
     compress: (page, into) => {
       inside.run?.();
-      let length = PAGE_SIZE;
-      while (length > 1 && page[length - 1] === 0) length -= 1;
-      if (length > into.length) return 0;
-      into.set(page.subarray(0, length));
-      return length;
+      return trimZeros(page, into);
     },
     decompress: (block, into) => {
       inside.run?.();

@@ -4,7 +4,7 @@ import { PAGE_SIZE, Ram, SwapSpace, Zswap, type BackingStore, type Codec } from 
 import { buildOptions, builds, expectBytes } from '../harness.ts';
 import { ChaosStore } from './chaos-store.ts';
 import { quiet } from './clock.ts';
-import { RecordingStore, codeOf, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, codeOf, filledPage, pageOf, rawPage, trimZeros } from './pages.ts';
 
 const build = builds[0] ?? 'release';
 const createRam = (bytes = '1MiB'): Promise<Ram> => Ram.create({ bytes, ...buildOptions(build) });
@@ -19,11 +19,7 @@ function codecWith(inside: { run?: (() => void) | undefined }): Codec {
   return {
     name: 'zeros',
     compress: (page, into) => {
-      let length = PAGE_SIZE;
-      while (length > 1 && page[length - 1] === 0) length -= 1;
-      if (length > into.length) return 0;
-      into.set(page.subarray(0, length));
-      return length;
+      return trimZeros(page, into);
     },
     decompress: (block, into) => {
       const { run } = inside;

@@ -17,7 +17,7 @@ import { expectSameBytes } from '../bytes.ts';
 import { builds, buildOptions, changesNothing, expectBytes, must, noise, rejected } from '../harness.ts';
 import { Trimmer, settingsOf } from './swap-machine.ts';
 import { MAX_NAME, editNote, type Note } from './notes.ts';
-import { RecordingStore, filledPage, pageOf, rawPage } from './pages.ts';
+import { RecordingStore, copyOfStore, filledPage, pageOf, rawPage, withPromises } from './pages.ts';
 
 const build = builds[builds.length - 1] ?? 'release';
 const PAGES = 60;
@@ -32,25 +32,6 @@ function trimmed(seed: number): Uint8Array {
 function page(offset: number): Uint8Array {
   if (offset % 9 === 0) return rawPage(offset);
   return offset % 7 === 0 ? filledPage(offset) : offset % 2 === 0 ? trimmed(offset) : pageOf(offset);
-}
-
-/** A store with the same slots. */
-function copyOf(store: RecordingStore): RecordingStore {
-  const copy = new RecordingStore(store.slots);
-  for (const [slot, bytes] of store.held) copy.held.set(slot, bytes.slice());
-  return copy;
-}
-
-/** The same slots, with promises. */
-function later(store: RecordingStore): BackingStore {
-  return {
-    mode: 'async',
-    slots: store.slots ?? 1000,
-    close: () => undefined,
-    read: async (slot, into) => store.read(slot, into),
-    write: async (slot, bytes) => store.write(slot, bytes),
-    free: async (slot) => store.free(slot),
-  };
 }
 
 function restore(image: Uint8Array): Promise<Ram> {
@@ -154,14 +135,14 @@ describe.each(ALLOCATORS)('a zswap whose current pool is %s', (allocator) => {
       const back = await restore(image);
       const empty = back.pools().find((pool) => pool.name === 'mine');
       expect(back.fronts()).toEqual([{ name: zswap.name, kind: 'zswap' }]);
-      const copy = copyOf(store);
+      const copy = copyOfStore(store);
       const opened = await Zswap.open(back, zswap.name, { store: copy, codecs: [codec] });
       expectSameBytes(back.snapshot(), image);
       expect(state(opened)).toEqual(state(zswap));
       expect(opened.ram).toBe(back);
       await rejected(
         { code: 'EBUSY', op: 'Zswap.open' },
-        Zswap.open(back, zswap.name, { store: copyOf(store), codecs: [codec] }),
+        Zswap.open(back, zswap.name, { store: copyOfStore(store), codecs: [codec] }),
       );
       expect(() => back.dropFront(zswap.name)).toThrow(/is open/);
       await expectAll(opened);
@@ -185,7 +166,10 @@ describe('a store', () => {
   test('that is asynchronous is recognised, and pages can be loaded from it', async () => {
     const { zswap, store, image } = await make('entry', 'zsmalloc', new Trimmer());
     const back = await restore(image);
-    const opened = await Zswap.open(back, zswap.name, { store: later(copyOf(store)), codecs: [new Trimmer()] });
+    const opened = await Zswap.open(back, zswap.name, {
+      store: withPromises(copyOfStore(store)),
+      codecs: [new Trimmer()],
+    });
     expectSameBytes(back.snapshot(), image);
     await expectAll(opened);
     expect(await opened.writebackAsync(5)).toBeGreaterThan(0);
@@ -216,17 +200,17 @@ describe('a store', () => {
     };
     await refused('EINVAL', undefined, /20 pages are in a backing store/);
     await refused('EINVAL', new RecordingStore(500), /is not the one/);
-    await refused('EINVAL', copyOf(another.store), /is not the one/);
+    await refused('EINVAL', copyOfStore(another.store), /is not the one/);
     await refused('EBUSY', store, /another front end/);
-    const small = copyOf(store);
+    const small = copyOfStore(store);
     Object.assign(small, { slots: 499 });
     await refused('EINVAL', small, /has 499 slots, .* has 500/);
-    const broken = copyOf(store);
+    const broken = copyOfStore(store);
     broken.change = (bytes) => bytes.fill(1);
     await refused('EINVAL', broken, /is not the one/);
-    const swapped = copyOf(store);
+    const swapped = copyOfStore(store);
     swapped.held.forEach((_, slot) => swapped.held.set(slot, store.held.get((slot + 1) % 20) as Uint8Array));
-    await refused('EINVAL', later(swapped), /is not the one/);
+    await refused('EINVAL', withPromises(swapped), /is not the one/);
     // A store that was refused is free again.
     broken.change = undefined;
     const opened = await Zswap.open(back, name, { codecs, store: broken });
@@ -239,14 +223,17 @@ describe('a store', () => {
     const back = await restore(image);
     editNote(back, zswap.name, (note) => ({ ...note, timeout: 5 }));
     let answer: (bytes: number) => void = () => undefined;
-    const slow: BackingStore = { ...later(copyOf(store)), read: () => new Promise((resolve) => (answer = resolve)) };
+    const slow: BackingStore = {
+      ...withPromises(copyOfStore(store)),
+      read: () => new Promise((resolve) => (answer = resolve)),
+    };
     const options = { store: slow, codecs: [new Trimmer()] };
     await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, zswap.name, options));
     await rejected({ code: 'EBUSY', op: 'Zswap.open' }, Zswap.open(back, zswap.name, options));
     answer(0);
     await new Promise((resolve) => void setTimeout(resolve, 1));
     await rejected({ code: 'EINVAL', op: 'Zswap.open' }, Zswap.open(back, zswap.name, options));
-    await (await Zswap.open(back, zswap.name, { ...options, store: copyOf(store) })).close();
+    await (await Zswap.open(back, zswap.name, { ...options, store: copyOfStore(store) })).close();
   });
 
   test('is not asked for when there was none, and can be left out when no page is in it', async () => {
@@ -274,7 +261,7 @@ describe('a store', () => {
     const slots = new RecordingStore(10);
     let hangs = true;
     const store: BackingStore = {
-      ...later(slots),
+      ...withPromises(slots),
       write: (slot, bytes) => (hangs ? new Promise(() => undefined) : Promise.resolve(slots.write(slot, bytes))),
     };
     const zswap = await Zswap.create({ ram, store, timeout: 5 });
@@ -284,7 +271,7 @@ describe('a store', () => {
     expect(zswap.stats().backingSlots).toBe(1);
     expect(await zswap.writebackAsync(1)).toBe(1);
     const back = await restore(ram.snapshot());
-    const copy = copyOf(slots);
+    const copy = copyOfStore(slots);
     const opened = await Zswap.open(back, zswap.name, { store: copy });
     expect(opened.stats()).toEqual({ ...zswap.stats(), backingSlots: 1 });
     expect(copy.freed).toHaveLength(1);
@@ -461,8 +448,8 @@ describe('arguments of open', () => {
     const { zswap, store, image } = await make('entry', 'zbud', codecs[0] as Codec);
     const back = await restore(image);
     for (const [one, two] of [
-      [copyOf(store), copyOf(store)],
-      [later(copyOf(store)), copyOf(store)],
+      [copyOfStore(store), copyOfStore(store)],
+      [withPromises(copyOfStore(store)), copyOfStore(store)],
     ] as const) {
       const there = await restore(image);
       const first = Zswap.open(there, zswap.name, { store: one, codecs });
@@ -470,7 +457,7 @@ describe('arguments of open', () => {
       await (await first).close();
       there.close();
     }
-    const same = copyOf(store);
+    const same = copyOfStore(store);
     const beside = await restore(image);
     const both = await Promise.allSettled(
       [back, beside].map((there) => Zswap.open(there, zswap.name, { store: same, codecs })),
@@ -484,7 +471,7 @@ describe('arguments of open', () => {
     const { name } = zswap;
     const during = async (mode: 'sync' | 'async', act: (back: Ram) => unknown): Promise<string> => {
       const back = await restore(image);
-      const copy = copyOf(store);
+      const copy = copyOfStore(store);
       let once = true;
       copy.change = (bytes) => {
         if (once) act(back);
@@ -492,7 +479,7 @@ describe('arguments of open', () => {
         return bytes;
       };
       try {
-        await Zswap.open(back, name, { store: mode === 'sync' ? copy : later(copy), codecs: [new Trimmer()] });
+        await Zswap.open(back, name, { store: mode === 'sync' ? copy : withPromises(copy), codecs: [new Trimmer()] });
         back.check();
         return 'opened';
       } catch (error) {
@@ -516,8 +503,8 @@ describe('arguments of open', () => {
         await during(
           mode,
           (back) =>
-            void Zswap.open(back, name, { store: copyOf(store), codecs: [new Trimmer()] }).catch((error: unknown) =>
-              inner.push(error),
+            void Zswap.open(back, name, { store: copyOfStore(store), codecs: [new Trimmer()] }).catch(
+              (error: unknown) => inner.push(error),
             ),
         ),
       ).toBe('opened');

@@ -6,7 +6,7 @@ import type { Codec, Ram } from '../../bindings/index.ts';
 import { PAGE_SIZE } from '../../bindings/index.ts';
 import { ChaosStore, faultsOf, type Op } from '../front/chaos-store.ts';
 import { TIMEOUT, quiet, type Clock } from '../front/clock.ts';
-import { filledPage, pageOf, rawPage } from '../front/pages.ts';
+import { filledPage, pageOf, rawPage, trimZeros } from '../front/pages.ts';
 import { codeOf, dice, type Pin } from './pin.ts';
 
 const OPS: readonly Op[] = ['read', 'read', 'write', 'write', 'free', 'sync'];
@@ -137,11 +137,7 @@ export abstract class FrontHistory {
       compress: (page, into) => {
         this.#inside();
         if (this.draw(40) === 0) throw new Error('the codec failed');
-        let length = PAGE_SIZE;
-        while (length > 1 && page[length - 1] === 0) length -= 1;
-        if (length > into.length) return 0;
-        into.set(page.subarray(0, length));
-        return length;
+        return trimZeros(page, into);
       },
       decompress: (block, into) => {
         this.#inside();
