@@ -1,27 +1,27 @@
-// Seeded faults: whether the tests notice. Each patch of test/faults is applied to a copy of the tree, what it needs is built, and the
-// tests that it names must fail. Ends with "N of M caught".
+// Seeded faults: do the tests find them? Each patch of test/faults is applied to a copy of the tree, the core is built if the
+// patch changes it, and the tests that the patch names must fail. Ends with "N of M caught".
 //   node scripts/faults.mjs            all
 //   node scripts/faults.mjs lz4 zbud   those whose names contain one of these words
 //
-// A patch is a unified diff behind two kinds of lines:
-//   what is wrong, in one line
+// A patch has these lines, then a unified diff:
+//   one line that describes the fault
 //   test: <test file> -t <part of the test's full name, a regular expression>     (one line or more)
-// It is applied by its text, not by its line numbers: what a hunk removes or has as context must be in the file exactly once.
-// A fault in assembly/ is built in the release target, with less optimisation than that has otherwise.
+// It is applied by its text, not by its line numbers: the removed lines and the context must be in the file exactly once.
+// A fault in assembly/ is built as the release target, with little optimisation.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 const FOLDER = 'test/faults';
-/** What of the tree the tests do not need, or what is made anew. */
+/** Parts of the tree that are not copied. */
 const LEFT_OUT = ['node_modules', '.git', 'dist', 'coverage'];
 /** Milliseconds after which tests count as failed: a fault may be a loop without an end. */
 const MOST_TIME = 120_000;
 
 // ── patches ──────────────────────────────────────────────────────────────────
 
-/** A patch: what is wrong, the tests to run, and for each file what is put in place of what. */
+/** Reads a patch: its description, the tests to run, and for each file the lines to replace. */
 function parse(name) {
   const lines = readFileSync(join(FOLDER, name), 'utf8').split('\n');
   const fault = { name: name.replace(/\.patch$/, ''), says: lines[0], tests: [], edits: [] };
@@ -41,7 +41,7 @@ function parse(name) {
   return fault;
 }
 
-/** Puts the fault into the copy. @returns the files as they were */
+/** Puts the fault into the copy. @returns the original files */
 function apply({ name, edits }, copy) {
   const originals = new Map();
   for (const { file, before, after } of edits) {
@@ -69,7 +69,7 @@ function makeCopy() {
   return copy;
 }
 
-/** What has to be built for changed files: the release core, and the codecs by themselves. */
+/** The builds that changed files need: the release core, and the codec modules. */
 function partsFor(files) {
   const parts = [];
   if (files.some((file) => file.startsWith('assembly/'))) parts.push('release');
@@ -77,13 +77,13 @@ function partsFor(files) {
   return parts;
 }
 
-/** @returns whether it could be built */
+/** @returns true when the build succeeded */
 function build(copy, part) {
   const args = ['scripts/build.mjs', 'quick', part];
   return spawnSync(process.execPath, args, { cwd: copy, stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
 }
 
-/** Files that a build makes, by what is built. */
+/** The files that each build makes. */
 const BUILT = {
   release: ['bindings/generated/core.ts', 'build/core.wasm'],
   codec: ['test/generated/codec-simd.ts', 'test/generated/codec-scalar.ts'],
@@ -91,7 +91,7 @@ const BUILT = {
 
 // ── tests ────────────────────────────────────────────────────────────────────
 
-/** Runs tests of one file in the copy. @returns names of those that passed, and what failed */
+/** Runs tests of one file in the copy. @returns the names of the tests that passed, and those that failed */
 function runTests(copy, file, pattern) {
   const result = join(copy, 'faults-result.json');
   rmSync(result, { force: true });
@@ -124,12 +124,12 @@ function runTests(copy, file, pattern) {
   }
   const named = (is) => tests.filter((test) => test.status === is).map((test) => test.fullName);
   const failed = named('failed').map((name) => `${file}: ${name}`);
-  // An error outside of the tests, an unhandled rejection say, is a failure, too.
+  // An error outside of the tests, such as an unhandled rejection, is a failure too.
   if (failed.length === 0 && status !== 0) failed.push(`${file}: an error outside of its tests`);
   return { passed: named('passed'), failed };
 }
 
-/** Each of the tests once, without a fault. @returns how many have passed */
+/** Runs each of the tests without a fault. @returns how many passed */
 function requireSound(copy, faults) {
   const patterns = new Map();
   for (const { tests } of faults)
@@ -146,7 +146,7 @@ function requireSound(copy, faults) {
   return count;
 }
 
-/** Tries one fault. @returns the test that caught it; undefined when none did */
+/** Tries one fault. @returns the test that found it; undefined when none did */
 function tryFault(copy, fault, sound) {
   const originals = apply(fault, copy);
   const parts = partsFor(fault.edits.map(({ file }) => file));

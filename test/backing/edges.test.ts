@@ -1,4 +1,4 @@
-/** Volumes and the memory store at their edges: extents that look alike, the smallest ones, memory that is given back. */
+/** Rare cases of volumes and the memory store: similar extents, the smallest extents, memory that is freed. */
 import { describe, expect, test } from 'vitest';
 import type { Extent } from '../../bindings/backing/geometry.ts';
 import { SLOT_BYTES } from '../../bindings/backing/types.ts';
@@ -15,7 +15,7 @@ function open(extents: readonly Extent[], options: VolumeOptions = {}): VolumeSt
 }
 
 describe('a volume', () => {
-  test('of media that are alike, given in another order, is refused', () => {
+  test('with equal media in another order is refused', () => {
     const extents = [0, 1, 2, 3].map((): Extent => ({ medium: new TestMedium(), offset: 0, length: 5 * SLOT_BYTES }));
     const store = open(extents);
     for (let slot = 0; slot < store.slots; slot++) store.write(slot, content(slot, 1, 200));
@@ -36,7 +36,7 @@ describe('a volume', () => {
     expect(into.subarray(0, 200)).toEqual(content(store.slots - 1, 1, 200));
   });
 
-  test('has room for a slot in an extent of two units, and in none that is shorter', () => {
+  test('has room for a slot in an extent of two units, and not in a shorter one', () => {
     const extents = (second: number): Extent[] => [
       { medium: new TestMedium(), offset: 0, length: 4 * SLOT_BYTES },
       { medium: new TestMedium(), offset: 64, length: second },
@@ -47,7 +47,7 @@ describe('a volume', () => {
     expect(codeOf(() => open(extents(2 * SLOT_BYTES), { slots: 4 }))).toBe('EINVAL');
   });
 
-  test('its first and last slot are held, freed and counted as any other', () => {
+  test('stores, frees and counts its first and last slot like any other', () => {
     const store = open([{ medium: new TestMedium(), offset: 0, length: 20 * SLOT_BYTES }]);
     const into = new Uint8Array(SLOT_BYTES);
     for (const slot of [0, 7, 8, store.slots - 1]) {
@@ -64,7 +64,7 @@ describe('a volume', () => {
 });
 
 describe('the memory store', () => {
-  test('gives memory back as slots go, and keeps one slab for those that come', () => {
+  test('frees memory when slots are freed, and keeps one slab for new slots', () => {
     const store = new MemoryStore();
     expect(store.reservedBytes).toBe(0);
     store.write(5, content(5, 1, 300));
@@ -79,7 +79,7 @@ describe('the memory store', () => {
       for (let slot = 999; slot >= 0; slot--) store.free(slot * 300);
       expect([store.reservedBytes, store.used, store.bytes]).toEqual([slab, 0, 0]);
     }
-    // One that comes and goes at the border of a slab takes none each time.
+    // A slot that is written and freed at the border of a slab does not allocate a slab each time.
     const cells = Math.floor(65_536 / 384);
     for (let slot = 0; slot <= cells; slot++) store.write(slot, content(slot, 1, 300));
     const two = store.reservedBytes;

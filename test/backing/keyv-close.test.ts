@@ -1,4 +1,4 @@
-/** KeyvStore.close while calls are under way: it listens to 'error' events until the last of them has ended, and no longer. */
+/** KeyvStore.close while calls are under way: the store listens to 'error' events until the last call has ended. */
 import { EventEmitter } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { KeyvStore } from '../../bindings/backing/keyv.ts';
@@ -6,7 +6,7 @@ import { SLOT_BYTES } from '../../bindings/backing/types.ts';
 import { content } from './content.ts';
 import { codeOf } from './suite.ts';
 
-/** An adapter whose calls wait, if told so, until they are let go. */
+/** An adapter whose calls wait, when a test says so, until the test ends them. */
 class SlowAdapter extends EventEmitter {
   readonly #map = new Map<string, string>();
   readonly waiting: (() => void)[] = [];
@@ -45,14 +45,14 @@ async function opened(timeout = 10_000): Promise<{ adapter: SlowAdapter; store: 
 const turns = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('KeyvStore.close', () => {
-  test('without a call under way ends the listening at once', async () => {
+  test('removes the listener at once when no call is under way', async () => {
     const { adapter, store } = await opened();
     expect(adapter.listenerCount('error')).toBe(1);
     await store.close();
     expect(adapter.listenerCount('error')).toBe(0);
   });
 
-  test('an error event while it waits for a call fails that call, and goes nowhere else', async () => {
+  test('an error event while it waits for a call fails that call and has no other effect', async () => {
     const { adapter, store } = await opened();
     adapter.isSlow = true;
     const write = codeOf(store, () => store.write(1, content(1, 1, 100)));
@@ -62,16 +62,16 @@ describe('KeyvStore.close', () => {
     await turns();
     expect(isClosed).toBe(false);
     expect(adapter.waiting).toHaveLength(2);
-    // Without a listener this would be thrown here.
+    // Without a listener, emit would throw this error.
     adapter.emit('error', new Error('the connection is lost'));
     adapter.waiting.forEach((go) => go());
     expect(await write).toBe('EIO');
-    expect(await other).toBe(100); // it has brought the value itself
+    expect(await other).toBe(100); // this call has got its value
     await closing;
     expect(adapter.listenerCount('error')).toBe(0);
   });
 
-  test('a call that has outlasted its timeout is listened to until it ends', async () => {
+  test('the listener stays until a call that was longer than its timeout has ended', async () => {
     const { adapter, store } = await opened(20);
     adapter.isSlow = true;
     const read = codeOf(store, () => store.read(0, into));
@@ -84,7 +84,7 @@ describe('KeyvStore.close', () => {
     expect(adapter.listenerCount('error')).toBe(0);
   });
 
-  test('lets no further call in, from its first moment on, and is idempotent', async () => {
+  test('refuses further calls at once, and is idempotent', async () => {
     const { adapter, store } = await opened();
     adapter.isSlow = true;
     const read = store.read(0, into);
@@ -98,7 +98,7 @@ describe('KeyvStore.close', () => {
     await store.close();
   });
 
-  test('a store that could not be opened listens no more, once its calls have ended', async () => {
+  test('a store that could not be opened removes its listener when its calls have ended', async () => {
     const adapter = new SlowAdapter();
     adapter.isSlow = true;
     const opening = KeyvStore.open(adapter, { timeout: 20 });

@@ -1,4 +1,4 @@
-/** Ramzswap at its edges: exact thresholds and ranges, images while a write is under way. */
+/** Rare cases of ramzswap: exact thresholds and ranges, snapshots during a write. */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, Ramzswap, type BackingStore, type Codec, type RamzswapOptions } from '../../bindings/index.ts';
 import { buildOptions, builds, expectBytes } from '../harness.ts';
@@ -13,7 +13,7 @@ async function create(options: RamzswapOptions = {}): Promise<Ramzswap> {
   return Ramzswap.create({ ram: await createRam(), disksize: 64 * PAGE_SIZE, ...options });
 }
 
-/** A codec whose blocks have as many bytes as it is told. */
+/** A codec whose blocks have a given number of bytes. */
 function sized(bytes: number, name = `sized ${bytes}`): Codec {
   return {
     name,
@@ -30,7 +30,7 @@ function sized(bytes: number, name = `sized ${bytes}`): Codec {
   };
 }
 
-/** A page that any of those codecs keeps whole. */
+/** A page that each of these codecs can restore. */
 function shortPage(seed: number): Uint8Array {
   const page = new Uint8Array(PAGE_SIZE);
   page.set(pageOf(seed).subarray(seed % 1000, (seed % 1000) + 100));
@@ -63,11 +63,11 @@ describe('recompression at a threshold', () => {
     device.writePage(3, shortPage(1));
     expect(device.recompress({ threshold })).toBe(smaller);
     expect(sizes(device)).toEqual([smaller === 1 ? 700 : 1500]);
-    // One that is too long for the threshold may be taken without it.
+    // A block that is too long for the threshold can be used without a threshold.
     expect(device.recompress()).toBe(1 - smaller);
   });
 
-  test('the same with a codec of the core', async () => {
+  test('thresholds are exact with a codec of the core too', async () => {
     const device = await create({ codec: sized(2000), recompCodecs: ['lz4'] });
     const page = pageOf(5, 600).fill(0, 2000);
     device.writePage(0, page);
@@ -78,7 +78,7 @@ describe('recompression at a threshold', () => {
     expect(sizes(device)).toEqual([length]);
   });
 
-  test('of so many pages at most, and of each as the codec of its priority', async () => {
+  test('maxPages is exact, and each page gets the codec of its priority', async () => {
     const device = await create({ codec: sized(1500), recompCodecs: [sized(900), sized(300)] });
     for (let index = 0; index < 5; index++) device.writePage(index, shortPage(index));
     expect(device.recompress({ maxPages: 0 })).toBe(0);
@@ -97,7 +97,7 @@ function lz4Block(ram: Ram, page: Uint8Array): Uint8Array {
 }
 
 describe('limits and ranges', () => {
-  test('memlimit is exact: as many frames, and none more', async () => {
+  test('memlimit is exact: the pool gets so many frames and not one more', async () => {
     const device = await create({ allocator: 'zbud', memlimit: 5 * PAGE_SIZE });
     for (let index = 0; index < 5; index++) device.writePage(index, rawPage(index));
     expect(codeOf(() => device.writePage(5, rawPage(5)))).toBe('ENOMEM');
@@ -108,7 +108,7 @@ describe('limits and ranges', () => {
     device.check();
   });
 
-  test('a page is idle from its age on, to the second', async () => {
+  test('a page is idle when it has the given age, exact to a second', async () => {
     let time = 0;
     const device = await create({ clock: () => time });
     for (const at of [0, 9, 10, 11]) {
@@ -152,7 +152,7 @@ describe('limits and ranges', () => {
     expect([all(), store.held.size]).toEqual([[], 0]);
   });
 
-  test('writeback takes the largest first, and of what is left as many as its limit', async () => {
+  test('writeback takes the largest pages first, and not more than its limit', async () => {
     const store = new RecordingStore();
     const device = await create({ backing: store, codec: 'lz4' });
     const bytes = [300, 1800, 900, 2500];
@@ -168,12 +168,12 @@ describe('limits and ranges', () => {
     store.failure = new Error('not now');
     device.writebackLimit = 1;
     expect(codeOf(() => device.writeback('idle'))).toBe('EIO');
-    expect(device.writebackLimit).toBe(1); // what fails does not count
+    expect(device.writebackLimit).toBe(1); // failed writes do not count
   });
 });
 
-describe('an image while a write is under way', () => {
-  test('is EBUSY: of a new page for the store, and of one that is moved there; not before, and not after', async () => {
+describe('a snapshot while a write is under way', () => {
+  test('is EBUSY for a new page and for a page that moves to the store, and works before and after', async () => {
     const ram = await createRam();
     const store = new ChaosStore({ mode: 'async' });
     const device = await create({ ram, backing: store as BackingStore });

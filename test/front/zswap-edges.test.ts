@@ -1,4 +1,4 @@
-/** Zswap at its edges: exact limits, frames that lack at every place, codecs that store what is being loaded, images meanwhile. */
+/** Rare cases of zswap: exact limits, frame requests that fail at every point, codecs that store the page that is being loaded, snapshots during a write. */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, SwapSpace, Zswap, type BackingStore, type Codec } from '../../bindings/index.ts';
 import { buildOptions, builds, expectBytes } from '../harness.ts';
@@ -14,7 +14,7 @@ function loaded(zswap: Zswap, offset: number): Uint8Array | undefined {
   return zswap.load(0, offset, into) ? into : undefined;
 }
 
-/** A codec that leaves out the zeros at the end, and does something when it decompresses. */
+/** A codec that leaves out the zeros at the end, and calls `run` once when it decompresses. */
 function codecWith(inside: { run?: (() => void) | undefined }): Codec {
   return {
     name: 'zeros',
@@ -68,7 +68,7 @@ describe('an exclusive load whose codec calls back', () => {
     },
   );
 
-  test('a page that the codec drops, or loads itself, is gone, and nothing else with it', async () => {
+  test('a page that the codec removes or loads itself is gone, and no other page is', async () => {
     const inside: { run?: (() => void) | undefined } = {};
     const zswap = await Zswap.create({ ram: await createRam(), codec: codecWith(inside), exclusiveLoads: true });
     for (const run of [() => void zswap.invalidatePage(0, 7), () => void loaded(zswap, 7)]) {
@@ -82,7 +82,7 @@ describe('an exclusive load whose codec calls back', () => {
   });
 });
 
-describe('frames that fail at every place', () => {
+describe('frame requests that fail at every point', () => {
   test.each([
     ['page', 'zsmalloc', rawPage],
     ['page', 'zbud', rawPage],
@@ -107,7 +107,7 @@ describe('frames that fail at every place', () => {
     expect(zswap.stats().storedPages).toBe(220);
     for (let offset = 0; offset < 220; offset++) expect(zswap.invalidatePage(0, offset)).toBe(true);
     zswap.check();
-    // Records and index are given back to the last frame; xcfmalloc keeps its reserve.
+    // All frames of records and index are free again; xcfmalloc keeps its reserve.
     if (allocator !== 'xcfmalloc') expect(ram.stats().usedFrames).toBe(empty);
     await zswap.close();
     expect(ram.stats().usedFrames).toBe(before);
@@ -139,7 +139,7 @@ describe('limits', () => {
         const { frames } = zswap.stats();
         const isBelow = frames < limitFrames && frames <= Math.floor((limitFrames * threshold) / 100);
         if (frames >= limitFrames) hits += 1;
-        // A same-filled page takes no frame, and is refused as any other.
+        // A same-filled page needs no frame, but is refused like any other page.
         expect(zswap.store(1, 0, filledPage(9)), `${frames} frames`).toBe(isBelow);
         expect(zswap.stats().poolLimitHit).toBe(hits);
         if (isBelow || pages === 0) break;
@@ -150,7 +150,7 @@ describe('limits', () => {
     },
   );
 
-  test('of what is written back the limit is exact, and what fails does not count', async () => {
+  test('the limit of writeback is exact, and failed writes do not count', async () => {
     const store = new RecordingStore();
     const zswap = await Zswap.create({ ram: await createRam(), store, writebackLimit: 3 });
     for (let offset = 0; offset < 8; offset++) zswap.store(0, offset, pageOf(offset));
@@ -165,24 +165,24 @@ describe('limits', () => {
     expect(zswap.stats()).toMatchObject({ writtenBackPages: 4, writebackFail: 1, backingPages: 4, storedPages: 4 });
   });
 
-  test('the oldest page goes first; one that was loaded, or whose write has failed, is passed over as is said', async () => {
+  test('the oldest page is written first; a page that was loaded has a second chance, one whose write failed goes to the end', async () => {
     const store = new RecordingStore();
     const zswap = await Zswap.create({ ram: await createRam(), store });
     for (let offset = 0; offset < 6; offset++) zswap.store(0, offset, pageOf(offset));
-    expect(zswap.writeback(1)).toBe(1); // all lose their second chance, and 0 goes
+    expect(zswap.writeback(1)).toBe(1); // all pages lose their second chance, and page 0 is written
     loaded(zswap, 1);
-    expect(zswap.writeback(2)).toBe(2); // 1 is passed over
+    expect(zswap.writeback(2)).toBe(2); // page 1 gets its second chance
     expect([0, 1, 2, 3, 4, 5].filter((offset) => isInStore(zswap, store, offset))).toEqual([0, 2, 3]);
     store.failure = new Error('not now');
     expect(codeOf(() => zswap.writeback(1))).toBe('EIO');
     store.failure = undefined;
-    // 4 is the next one still: a write that has failed puts it at the end of the list.
+    // Page 4 is still the next one: a failed write puts its page at the end of the list.
     expect(zswap.writeback(1)).toBe(1);
     expect([1, 4, 5].filter((offset) => isInStore(zswap, store, offset))).toEqual([4]);
   });
 });
 
-/** Whether a page is in the store: then its load asks that. */
+/** True when a page is in the store: then a load reads it there. */
 function isInStore(zswap: Zswap, store: RecordingStore, offset: number): boolean {
   let asked = false;
   const { read } = store;
@@ -192,8 +192,8 @@ function isInStore(zswap: Zswap, store: RecordingStore, offset: number): boolean
   return asked;
 }
 
-describe('what happens between two looks', () => {
-  test('a page that is replaced while it is read from the store is the new one, and one that is dropped is not there', async () => {
+describe('a page that changes while foreign code runs', () => {
+  test('a page that is replaced while it is read from the store: load gives the new page; one that is removed is not found', async () => {
     const store = new ChaosStore({ mode: 'async' });
     const zswap = await Zswap.create({ ram: await createRam(), store: store as BackingStore });
     for (const offset of [1, 2]) zswap.store(0, offset, pageOf(offset));
@@ -212,7 +212,7 @@ describe('what happens between two looks', () => {
     expectBytes(two, new Uint8Array(PAGE_SIZE));
   });
 
-  test('a page that cannot be read is passed over, and those behind it are written', async () => {
+  test('a page that cannot be decompressed is skipped, and the pages after it are written', async () => {
     const codec = codecWith({});
     const bad = pageOf(3, 300).fill(0, 2000);
     const { decompress } = codec;
@@ -230,8 +230,8 @@ describe('what happens between two looks', () => {
   });
 });
 
-describe('an image while a write is under way', () => {
-  test('is EBUSY: of a page of the pool, and of one that is for the store; not before, and not after', async () => {
+describe('a snapshot while a write is under way', () => {
+  test('is EBUSY for a page of the pool and for a page that goes directly to the store, and works before and after', async () => {
     const ram = await createRam();
     const store = new ChaosStore({ mode: 'async' });
     const space = await SwapSpace.create({ ram, store: store as BackingStore });
@@ -251,7 +251,7 @@ describe('an image while a write is under way', () => {
     store.settle();
     await out;
     ram.snapshot();
-    // A read changes nothing that an image holds.
+    // A read does not change the contents of an image.
     const into = new Uint8Array(PAGE_SIZE);
     const read = space.pageInAsync(2, into);
     ram.snapshot();
@@ -260,7 +260,7 @@ describe('an image while a write is under way', () => {
     expect(await read).toBe(true);
   });
 
-  test('in parts: one that begins between two of them is EBUSY, too', async () => {
+  test('in parts is EBUSY when a write begins between two parts', async () => {
     const ram = await createRam();
     const store = new ChaosStore({ mode: 'async' });
     const zswap = await Zswap.create({ ram, store: store as BackingStore });

@@ -1,6 +1,6 @@
 /**
- * Bytes of the blocks of the pages that the benchmarks measure on, to the byte: an encoder that finds fewer matches gives larger
- * blocks, and nothing else tells. The bytes depend on the page alone, so all builds and machines give the same.
+ * The exact sizes of the blocks of the benchmark pages. An encoder that finds fewer matches makes larger blocks, and no other
+ * test finds this. The size depends only on the page, so it is the same in all builds and on all machines.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { buildOptions, builds } from '../harness.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** Of 128 pages each of four programs, and of 256 generated ones: bytes of all blocks. */
+/** Bytes of all blocks: of 128 pages each of four programs, and of 256 generated pages. */
 const BYTES: Record<'lz4' | 'lz4hc', Record<string, number>> = {
   lz4: { chromium: 135496, gcc: 124929, node: 143611, python: 159141, json: 511022, text: 587028, floats: 970275 },
   lz4hc: { chromium: 119336, gcc: 107205, node: 130069, python: 135233, json: 440964, text: 483021, floats: 849561 },
@@ -23,7 +23,7 @@ function pagesOf(name: string): readonly Uint8Array[] {
 }
 
 describe.each(builds)('blocks, %s', (build) => {
-  test.each(['lz4', 'lz4hc'] as const)('of %s have the same sizes as ever', async (name) => {
+  test.each(['lz4', 'lz4hc'] as const)('of %s have the expected sizes', async (name) => {
     const codec = (await Ram.create({ bytes: '1MiB', ...buildOptions(build) })).codec(name);
     const into = new Uint8Array(2 * PAGE_SIZE);
     const bytes: Record<string, number> = {};
@@ -33,7 +33,7 @@ describe.each(builds)('blocks, %s', (build) => {
     expect(bytes).toEqual(BYTES[name]);
   });
 
-  test('one source of 64 KiB, and one of each length up to 300 bytes', async () => {
+  test('of one source of 64 KiB and one of each length up to 300 bytes have the expected sizes', async () => {
     const ram = await Ram.create({ bytes: '4MiB', ...buildOptions(build) });
     const source = new Uint8Array(65536);
     corpus(join(ROOT, 'bench/corpus/gcc.pages'))

@@ -1,6 +1,6 @@
 /**
- * What the pinned histories of both front ends share: a store that fails, hangs and calls back as drawn, a codec that calls back,
- * calls that are still under way, and their answers, each under the number of its call (pin.ts).
+ * The common parts of the pinned histories of both front ends: a store that fails, hangs and calls back at random, a codec
+ * that calls back, and calls that are under way. Each answer is recorded with the number of its call (pin.ts).
  */
 import type { Codec, Ram } from '../../bindings/index.ts';
 import { PAGE_SIZE } from '../../bindings/index.ts';
@@ -10,7 +10,7 @@ import { filledPage, pageOf, rawPage, trimZeros } from '../front/pages.ts';
 import { codeOf, dice, type Pin } from './pin.ts';
 
 const OPS: readonly Op[] = ['read', 'read', 'write', 'write', 'free', 'sync'];
-/** Calls that callbacks make inside each other. */
+/** The most calls that callbacks make inside each other. */
 const DEPTH = 2;
 
 export abstract class FrontHistory {
@@ -31,13 +31,13 @@ export abstract class FrontHistory {
     if (this.store !== undefined) this.store.inside = () => this.#inside();
   }
 
-  /** One action of the caller's; `nested` while foreign code runs. */
+  /** Does one action of the caller. `nested` is true while foreign code runs. */
   abstract act(nested: boolean): void;
 
-  /** What there is to say of it when nothing is under way. */
+  /** Records the figures of the front end. Nothing is under way. */
   abstract figures(): unknown;
 
-  /** Ends it: what is left of it in the RAM is looked at then. */
+  /** Closes the front end. What is left in the RAM is recorded afterwards. */
   abstract close(): Promise<void>;
 
   async play(steps: number): Promise<void> {
@@ -51,10 +51,10 @@ export abstract class FrontHistory {
     }
   }
 
-  /** Makes another front end on the same store, and closes it. */
+  /** Makes another front end with the same store, and closes it. */
   abstract another(): Promise<void>;
 
-  /** Closes it, half of the time while calls are under way, and gives what came of the history. */
+  /** Closes the front end, in half of the histories while calls are under way. @returns the number of the history */
   async end(pin: Pin): Promise<void> {
     const { store } = this;
     if (this.draw(2) === 0) await this.#rest();
@@ -67,7 +67,7 @@ export abstract class FrontHistory {
     this.act(false);
     while (!isClosed) {
       await quiet();
-      // What hangs is not waited for.
+      // Do not wait for calls that hang.
       if (!isClosed && store?.settle() !== true) this.#pass(store);
     }
     this.later(this.another());
@@ -83,7 +83,7 @@ export abstract class FrontHistory {
 
   // ── answers ────────────────────────────────────────────────────────────────
 
-  /** Notes what a call answers, or the code of what it throws. */
+  /** Records the answer of a call, or the code of its error. */
   answer(call: () => unknown): void {
     let answer: unknown;
     try {
@@ -94,7 +94,7 @@ export abstract class FrontHistory {
     this.#answers.push(() => answer);
   }
 
-  /** The same of a call that waits. Unsettled ones say so. */
+  /** The same for a call that waits. It is recorded as open until it settles. */
   later(call: Promise<unknown>): void {
     let answer: unknown = 'under way';
     this.#underWay += 1;
@@ -108,14 +108,14 @@ export abstract class FrontHistory {
       .catch(() => undefined);
   }
 
-  /** What a call has put into a page. */
+  /** Records the page that a call has filled. */
   filled(into: Uint8Array): void {
     this.#answers.push(() => [into[0], into[700], into[PAGE_SIZE - 1]]);
   }
 
   // ── foreign code ───────────────────────────────────────────────────────────
 
-  /** The page that an action is about; that of foreign code is often the one that it is called for. */
+  /** The page of an action. An action of foreign code often uses the page for which the code was called. */
   place(pages: number, nested: boolean): number {
     if (nested && this.draw(2) === 0) return this.#last;
     const at = this.draw(pages);
@@ -130,7 +130,7 @@ export abstract class FrontHistory {
     return kind === 1 ? filledPage(seed) : pageOf(seed, 40 + this.draw(2200));
   }
 
-  /** A codec that leaves out the zeros at the end, calls back, and fails now and then. */
+  /** A codec that leaves out the zeros at the end. It calls back, and sometimes fails. */
   codec(name: string): Codec {
     return {
       name,
@@ -161,13 +161,13 @@ export abstract class FrontHistory {
     else if (kind < 6) this.ram.failFrames(this.draw(6), 1 + this.draw(3));
     else {
       const op = OPS[this.draw(OPS.length)] as Op;
-      // A synchronous store that hangs would be one that never returns.
+      // A synchronous store cannot hang: it would never return.
       const faults = faultsOf(op).filter((fault) => fault !== 'hang' || store.mode === 'async');
       store.plan(op, faults[this.draw(faults.length)] as 'reject', this.draw(3));
     }
   }
 
-  /** Time passes: calls that were under way are given up. Or one that hangs ends. */
+  /** Lets the timeout of the calls under way pass, or ends a call that hangs. */
   #pass(store: ChaosStore | undefined): void {
     if (store === undefined) return;
     if (this.draw(2) === 0) {

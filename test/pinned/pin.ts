@@ -1,21 +1,21 @@
 /**
- * Pins: a fixed history is played, and what comes of it is compared with one number.
+ * Pins: a fixed history is played, and its results are compared with one number.
  *
- * The number is taken over every answer and error on the way, and over the image of the RAM at the end: so over the order of
- * every list, every counter, every handle. A fault that no other test asks about changes it. It says that something has changed,
- * not what: where it fails alone, either a test lacks, or the change is meant. Then the failure shows the new number.
+ * The number covers every answer and error, and the image of the RAM at the end. So it covers the order of every list,
+ * every counter and every handle, and a fault that no other test finds changes it. A different number does not say what has
+ * changed. When only this test fails, another test is missing, or the change is intended; the failure shows the new number.
  */
 import { CompcacheError, type Ram } from '../../bindings/index.ts';
 import { dice } from '../front/chaos-store.ts';
 
 export { dice };
 
-/** Takes words, bytes and texts, and makes one number of them (FNV-1a). */
+/** Computes one number from words, bytes and texts (FNV-1a). */
 export class Pin {
   #sum = 0x811c9dc5;
 
   word(value: number): void {
-    // All of a number: those above 32 bits, negative ones and fractions, too.
+    // All 64 bits, because numbers may be large, negative or fractions.
     for (const part of new Uint32Array(new Float64Array([value]).buffer)) this.#add(part);
   }
 
@@ -27,14 +27,14 @@ export class Pin {
     for (let i = 0; i < text.length; i++) this.#add(text.charCodeAt(i));
   }
 
-  /** A number, truth value, bytes, code of an error, or an object of these. */
+  /** Adds a number, a boolean, bytes, an error (its code), or an object that contains these. */
   value(value: unknown): void {
     if (typeof value === 'number') this.word(value);
     else if (value instanceof Uint8Array) this.bytes(value);
     else this.text(JSON.stringify(value) ?? 'undefined');
   }
 
-  /** What a call answers, or the code of what it throws. @returns the answer; undefined when it threw */
+  /** Adds the answer of a call, or the code of its error. @returns the answer; undefined after an error */
   call<T>(call: () => T): T | undefined {
     try {
       const answer = call();
@@ -46,7 +46,7 @@ export class Pin {
     }
   }
 
-  /** The image of a RAM in which nothing is under way. */
+  /** Adds the image of a RAM. Nothing may be under way in it. */
   ram(ram: Ram): void {
     ram.check();
     const image = ram.snapshot();
@@ -64,13 +64,13 @@ export class Pin {
   }
 }
 
-/** The code of an error of ours; anything else is thrown on. */
+/** The code of an error of this package. Any other error is thrown again. */
 export function codeOf(error: unknown): string {
   if (error instanceof CompcacheError) return error.code;
   throw error;
 }
 
-/** The numbers that a front end draws for its slots, always the same ones while `call` runs. */
+/** Makes the random numbers of front ends the same in every run while `call` runs. */
 export async function withoutChance<T>(call: () => Promise<T>): Promise<T> {
   const { random } = Math;
   Math.random = () => 0.625;

@@ -1,4 +1,4 @@
-/** What the fixed histories come to (pin.ts), by the name of the test. A change that is meant gives other numbers: the failure shows them. */
+/** The numbers of the fixed histories (pin.ts), by the name of the test. After an intended change, put in the numbers that the failures show. */
 export const PINS: Readonly<Record<string, string>> = {
   'zbud 6.1': '99959418 b5cb6f08 48b42651',
   'zbud 2013': '580360b5 0f583e97 c0203689',

@@ -1,4 +1,4 @@
-/** A fixed history of each allocator, and of both kinds of page tables, against one number each (pin.ts). */
+/** A fixed history of each allocator, and of both kinds of page tables, each compared with one number (pin.ts). */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, type Handle, type PageEntry, type PageTable, type Zpool } from '../../bindings/index.ts';
 import { allocators, buildOptions, builds, createPool, noise, type AllocatorRow } from '../harness.ts';
@@ -9,7 +9,7 @@ import { PINS } from './pins.ts';
 const build = builds[0] ?? 'release';
 const MODES = ['ro', 'rw', 'wo'] as const;
 
-/** A pool under way. */
+/** A pool with its objects. */
 class History {
   readonly pin = new Pin();
   readonly #draw;
@@ -17,12 +17,12 @@ class History {
   readonly #row: AllocatorRow;
   readonly #pool: Zpool;
   readonly #live: Handle[] = [];
-  /** Handles of objects that are gone. */
+  /** Handles of freed objects. */
   readonly #stale: Handle[] = [];
   readonly #mapped: Handle[] = [];
   readonly #entries: PageEntry[] = [];
   #depth = 0;
-  /** Whether objects are small now: many to a frame. */
+  /** True while the objects are small, with many in a frame. */
   #small = false;
 
   constructor(ram: Ram, row: AllocatorRow, seed: number) {
@@ -36,12 +36,12 @@ class History {
     for (let step = 0; step < steps; step++) {
       this.#small = Math.floor(step / 800) % 2 === 1;
       this.#step();
-      // A frame fails where a first object needs several.
+      // A frame request fails where a first object needs several frames.
       if (step % 60 === 0) this.#first();
     }
   }
 
-  /** An object of a pool without any, where a frame lacks. */
+  /** The first object of a pool, while frame requests fail. */
   #first(): void {
     for (const handle of this.#mapped.splice(0)) this.#pool.unmap(handle);
     for (const entry of this.#entries.splice(0)) this.pin.call(() => this.#pool.freePage(entry));
@@ -53,14 +53,14 @@ class History {
     this.pin.word(this.#ram.stats().usedFrames);
   }
 
-  /** Nothing is mapped any more, and the image is taken. */
+  /** Unmaps everything, and adds the image. */
   end(): void {
     this.#ram.failFrames(null);
     for (const handle of this.#mapped.splice(0)) this.#pool.unmap(handle);
     this.pin.word(this.#pool.totalPages);
     this.pin.value(this.#pool.stats());
     this.pin.ram(this.#ram);
-    // Another pool in the same frames goes on behind the handles of this one.
+    // A new pool in the same frames must continue their generations.
     this.#pool.destroy();
     const next = createPool(this.#ram, this.#row, { name: 'next' });
     for (let i = 0; i < 40; i++) this.pin.call(() => next.malloc(this.#size()));
@@ -160,7 +160,7 @@ class History {
     this.pin.call(() => this.#pool.freePage(entry));
   }
 
-  /** Frees what is there, in a drawn order, but what is mapped. */
+  /** Frees all objects that are not mapped, in random order. */
   #emptied(): void {
     while (this.#live.length > this.#mapped.length) {
       const before = this.#live.length;
@@ -169,7 +169,7 @@ class History {
     }
   }
 
-  /** The evict callback: frees most of what it is asked for, and does something else now and then. */
+  /** The evict callback: it frees most objects, and sometimes does something else. */
   #evict(handle: Handle): boolean {
     this.pin.word(handle);
     const kind = this.#draw(12);
@@ -192,7 +192,7 @@ class History {
 describe('a fixed history of', () => {
   test.each(allocators.map((row) => [row.title, row] as const))('%s', async (title, row) => {
     const sums: string[] = [];
-    // A small RAM, one of more bits to a frame number and so fewer to a generation, and one with a limit.
+    // A small RAM; a large one, where frame numbers have more bits and generations fewer; and one with a limit.
     for (const [bytes, limit] of [['1MiB'], ['512MiB'], ['4MiB', '640KiB']] as const) {
       const ram = await Ram.create({ bytes, ...(limit === undefined ? {} : { limit }), ...buildOptions(build) });
       const history = new History(ram, row, 7);
@@ -203,7 +203,7 @@ describe('a fixed history of', () => {
     expect(sums.join(' ')).toBe(PINS[title]);
   });
 
-  /** The nth of the keys whose hashes (page/sparse.ts) end in the same 12 bits: their leaf is cut until the directory has upper frames. */
+  /** The nth of the keys whose hashes (page/sparse.ts) end in the same 12 bits: their leaf is split until the directory has upper frames. */
   function deepKey(n: number): number {
     let hash = (n << 12) | 0x5a5;
     hash ^= hash >>> 16;
@@ -213,7 +213,7 @@ describe('a fixed history of', () => {
     return (hash ^ (hash >>> 16)) >>> 0;
   }
 
-  /** Keys that lie together, and keys anywhere. */
+  /** Keys close together, and random keys. */
   const KEYS = {
     dense: (draw: (below: number) => number) => [
       draw(700),

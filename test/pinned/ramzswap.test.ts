@@ -1,4 +1,4 @@
-/** Fixed histories of a ramzswap, in which store and codecs fail, hang and call back, against one number each (pin.ts). */
+/** Fixed histories of a ramzswap in which store and codecs fail, hang and call back, each compared with one number (pin.ts). */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   PAGE_SIZE,
@@ -20,7 +20,7 @@ const clock = new Clock();
 const { now } = performance;
 beforeEach(() => {
   clock.install();
-  performance.now = () => 5; // no slice ends before its work
+  performance.now = () => 5; // no slice ends because of the time
 });
 afterEach(() => {
   clock.restore();
@@ -149,7 +149,7 @@ class RamzswapHistory extends FrontHistory {
     };
   }
 
-  /** Reset; the next action inits it again. */
+  /** Resets the device. The next action initialises it again. */
   #again(waits: boolean, nested: boolean): void {
     const device = this.#mine;
     this.#waits(

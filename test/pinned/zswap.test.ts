@@ -1,4 +1,4 @@
-/** Fixed histories of a zswap, in which store and codec fail, hang and call back, against one number each (pin.ts). */
+/** Fixed histories of a zswap in which store and codec fail, hang and call back, each compared with one number (pin.ts). */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   ALLOCATORS,
@@ -27,7 +27,7 @@ const PAGES = 90;
 const PERCENTS = [0, 6, 8, 10, 14, 40, 90, 100];
 
 class ZswapHistory extends FrontHistory {
-  /** Without a store there is no swap space. */
+  /** undefined without a store. */
   #space: SwapSpace | undefined;
   #zswap: Zswap | undefined;
 

@@ -1,9 +1,9 @@
-/** Reuse: what is freed is taken again in the order that is said, and no earlier handle of it comes back to life. */
+/** Reuse: freed frames, records and slots are used again in the documented order, and old handles stay invalid. */
 import { describe, expect, test } from 'vitest';
 import { ALLOCATORS, Ram, type Handle, type Zpool } from '../../bindings/index.ts';
 import { expectBytes, noise } from '../harness.ts';
 
-/** Bits of a frame number in a RAM of 64 MiB, and with them those of the place of a handle record (mem/handle.ts). */
+/** Bits of a frame number in a RAM of 64 MiB. They also give the bits of the index of a handle record (mem/handle.ts). */
 const FRAME_BITS = 14;
 const PLACE_BITS = 9 + FRAME_BITS;
 
@@ -17,8 +17,8 @@ function isRefused(pool: Zpool, handle: Handle): boolean {
   }
 }
 
-describe('an object that is made and freed again and again while others of its frame live', () => {
-  test.each(ALLOCATORS)('%s: the handle is another one each time, and the one before is refused', async (allocator) => {
+describe('an object that is allocated and freed many times while other objects of its frame live', () => {
+  test.each(ALLOCATORS)('%s: each handle is new, and the handle before it is refused', async (allocator) => {
     const pool = (await Ram.create()).zpool(allocator);
     const neighbours = [700, 900].map((size) => {
       const handle = pool.malloc(size);
@@ -26,7 +26,7 @@ describe('an object that is made and freed again and again while others of its f
       return { handle, size };
     });
     let last: Handle | undefined;
-    // More often than the generations of xvmalloc wrap around: it has the fewest, 255.
+    // More often than the generations of xvmalloc wrap around. xvmalloc has the fewest: 255.
     for (let round = 0; round < 600; round++) {
       const handle = pool.malloc(800);
       expect(handle).not.toBe(last);
@@ -38,21 +38,24 @@ describe('an object that is made and freed again and again while others of its f
     for (const { handle, size } of neighbours) expectBytes(pool.read(handle), noise(size, size));
   });
 
-  test.each(ALLOCATORS)('%s: however often another one of the frame was freed in between', async (allocator) => {
-    const pool = (await Ram.create()).zpool(allocator);
-    pool.malloc(500);
-    for (let frees = 200; frees < 300; frees++) {
-      // The generation of the frame wraps around to that of the old object, and one further.
-      const old = pool.malloc(600);
-      for (let i = 0; i < frees; i++) pool.free(pool.malloc(1000));
-      pool.free(old);
-      expect(isRefused(pool, old)).toBe(true);
-      const next = pool.malloc(600);
-      expect(next).not.toBe(old);
-      expect(isRefused(pool, old)).toBe(true);
-      pool.free(next);
-    }
-  });
+  test.each(ALLOCATORS)(
+    '%s: its handle is refused, however often another object of the frame was freed meanwhile',
+    async (allocator) => {
+      const pool = (await Ram.create()).zpool(allocator);
+      pool.malloc(500);
+      for (let frees = 200; frees < 300; frees++) {
+        // The generation of the frame wraps around to that of the old object, and one further.
+        const old = pool.malloc(600);
+        for (let i = 0; i < frees; i++) pool.free(pool.malloc(1000));
+        pool.free(old);
+        expect(isRefused(pool, old)).toBe(true);
+        const next = pool.malloc(600);
+        expect(next).not.toBe(old);
+        expect(isRefused(pool, old)).toBe(true);
+        pool.free(next);
+      }
+    },
+  );
 });
 
 describe('handle records', () => {
@@ -71,7 +74,7 @@ describe('handle records', () => {
     },
   );
 
-  test('zsmalloc: a full frame of records takes the one that is freed next', async () => {
+  test('zsmalloc: the record that is freed next in a full frame of records is used again', async () => {
     const ram = await Ram.create();
     const pool = ram.zpool('zsmalloc');
     const handles = Array.from({ length: 1024 }, () => pool.malloc(40));
@@ -85,12 +88,12 @@ describe('handle records', () => {
     expect(ram.stats().usedFrames).toBe(frames);
   });
 
-  test('a frame of records that comes back goes on beyond the one that was freed most often', async () => {
+  test('a frame of records that is used again continues after the generation of the record that was freed most often', async () => {
     const pool = (await Ram.create()).zpool('zsmalloc');
     const seen = new Set<Handle>();
     for (let life = 0; life < 12; life++) {
       const lives = Array.from({ length: 5 }, () => pool.malloc(40));
-      // The records are freed a different number of times each, the first and the last one least.
+      // Each record is freed a different number of times, the first and the last one the fewest times.
       const middle = lives[2] as Handle;
       for (const handle of [...lives, middle]) expect(seen.has(handle) && handle !== middle).toBe(false);
       let last = middle;
@@ -108,7 +111,7 @@ describe('handle records', () => {
 });
 
 describe('frames', () => {
-  test('last in, first out, and filled with zeros', async () => {
+  test('are used last in, first out, and are filled with zeros', async () => {
     const ram = await Ram.create();
     const pool = ram.zpool('zbud');
     const frame = (handle: Handle): number => pool.locate(handle).frame;
@@ -124,7 +127,7 @@ describe('frames', () => {
     expect(frame(pool.malloc(3000))).toBe((frames[7] as number) + 1);
   });
 
-  test('slots of a zspage: last in, first out; after a reclaim that left objects ascending', async () => {
+  test('slots of a zspage are used last in, first out; after a reclaim that left objects, in ascending order', async () => {
     const kept = new Set<Handle>();
     const pool = (await Ram.create()).zpool('zsmalloc', {
       evict: (handle, from) => {
@@ -145,9 +148,9 @@ describe('frames', () => {
 });
 
 describe('a frame that another allocator had', () => {
-  /** In a RAM of 4 GiB the generations of all but zbud have 3 bits, the highest of a handle. */
+  /** In a RAM of 4 GiB the generations have 3 bits, the highest bits of a handle, except those of zbud. */
   test.each(['xvmalloc', 'zsmalloc', 'z3fold'] as const)(
-    'gives %s no handle of the generation that none may have, wherever its counter stands',
+    'gives %s no handle with the generation of all ones, whatever the counter of the frame is',
     async (allocator) => {
       const ram = await Ram.create({ bytes: '4GiB' });
       for (let frees = 0; frees < 40; frees++) {
@@ -163,7 +166,7 @@ describe('a frame that another allocator had', () => {
     },
   );
 
-  test('gives zbud none, either', async () => {
+  test('gives zbud no handle with the generation of all ones either', async () => {
     const ram = await Ram.create({ bytes: '4GiB' });
     const pool = ram.zpool('zbud');
     for (let i = 0; i < 5000; i++) {
@@ -175,7 +178,7 @@ describe('a frame that another allocator had', () => {
 });
 
 describe('xvmalloc, a frame of many small objects', () => {
-  test('a seventh object for which no record can be had: nothing has changed, and it goes there later', async () => {
+  test('a seventh object without a frame for its record: nothing changes, and it fits there later', async () => {
     const ram = await Ram.create();
     const pool = ram.zpool('xvmalloc');
     const handles = Array.from({ length: 6 }, () => pool.malloc(100));
@@ -194,7 +197,7 @@ describe('xvmalloc, a frame of many small objects', () => {
     expect(ram.stats().usedFrames).toBe(frames - 1);
   });
 
-  test('a block that begins as late as one can is met by a reclaim', async () => {
+  test('a reclaim finds a block at the last possible offset', async () => {
     const met: number[] = [];
     const pool = (await Ram.create()).zpool('xvmalloc', {
       evict: (handle, from) => {
@@ -203,7 +206,7 @@ describe('xvmalloc, a frame of many small objects', () => {
         return true;
       },
     });
-    // Each takes 4 bytes more: 4060 bytes lie before the last one.
+    // Each object has a header of 4 bytes: 4060 bytes are before the last object.
     const sizes = [4, 8, 12, 4, 8, 12, 4, 3976, 32];
     const handles = sizes.map((size) => pool.malloc(size));
     expect(pool.locate(handles.at(-1) as Handle).offset).toBe(4064);
@@ -212,7 +215,7 @@ describe('xvmalloc, a frame of many small objects', () => {
     expect(met).toEqual(sizes);
   });
 
-  test.each([1, 8, 28, 60])('of %i bytes: a reclaim meets each of them once, the last one, too', async (size) => {
+  test.each([1, 8, 28, 60])('of %i bytes: a reclaim finds each object once, also the last one', async (size) => {
     const met: Handle[] = [];
     const pool = (await Ram.create()).zpool('xvmalloc', {
       evict: (handle, from) => {

@@ -1,4 +1,4 @@
-/** Frames that run out at the one moment when several are needed: page tables that grow, objects in two blocks, exact limits. */
+/** Frames run out in a step that needs several: page tables that grow, objects in two blocks, exact limits. */
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE, Ram, type CompcacheError, type Handle } from '../../bindings/index.ts';
 import { expectBytes, noise } from '../harness.ts';
@@ -24,7 +24,7 @@ function deepKey(n: number): number {
 }
 
 describe('a page table that must grow', () => {
-  /** Keys of a table just before it grows, the one that makes it grow, and the fewest frames that takes. */
+  /** The keys of a table just before it grows, the key that makes it grow, and the fewest frames that this needs. */
   const CASES = {
     'a leaf that is cut until the directory has upper frames': {
       keys: Array.from({ length: 208 }, (_, n) => deepKey(n)),
@@ -54,7 +54,7 @@ describe('a page table that must grow', () => {
         if (is === 'done') break;
         expect(is).toBe('ENOMEM');
         expect([table.size, table.has(next)]).toEqual([keys.length, false]);
-        // A leaf that was cut before stays cut.
+        // A leaf that was split before stays split.
         if (keys.length < 2) expect(ram.stats().usedFrames).toBe(before);
       }
       expect(after).toBeGreaterThanOrEqual(frames);
@@ -71,7 +71,7 @@ describe('a page table that must grow', () => {
     },
   );
 
-  test('and shrinks: the same frames come back, key by key', async () => {
+  test('shrinks again: the same frames become free, key by key', async () => {
     const ram = await Ram.create({ bytes: '1MiB' });
     const table = ram.zpool('zsmalloc').pageTable('sparse');
     const frames: number[] = [];
@@ -84,13 +84,13 @@ describe('a page table that must grow', () => {
       if (n % 10 === 0) ram.check();
       expect(ram.stats().usedFrames).toBeLessThanOrEqual(frames[Math.max(n - 1, 228)] as number);
     }
-    // With few keys it is one leaf again.
+    // With few keys the table is one leaf again.
     expect(ram.stats().usedFrames).toBe(frames[0]);
   });
 });
 
 describe('xcfmalloc', () => {
-  test('an object in two blocks, without a second one: the first one is as free as before', async () => {
+  test('an object in two blocks, without a frame for the second block: the first block is free as before', async () => {
     const ram = await Ram.create({ bytes: '1MiB' });
     const pool = ram.zpool('xcfmalloc', { blocks: 2, reserve: 0 });
     const handles = [1000, 1000, 1000, 900].map((size) => pool.malloc(size));
@@ -108,7 +108,7 @@ describe('xcfmalloc', () => {
     ram.check();
   });
 
-  test('an object with both blocks in one frame is met once by a reclaim', async () => {
+  test('a reclaim finds an object with both blocks in one frame once', async () => {
     const met: Handle[] = [];
     const pool = (await Ram.create({ bytes: '1MiB' })).zpool('xcfmalloc', {
       blocks: 2,
@@ -123,13 +123,13 @@ describe('xcfmalloc', () => {
     expect(blocks).toHaveLength(2);
     expect(blocks[0]?.frame).toBe(blocks[1]?.frame);
     expect(codeOf(() => pool.shrink(1))).toBe('EAGAIN');
-    // Eight tries, in each of which three objects are met.
+    // Eight tries, and three objects in each.
     expect(met).toHaveLength(24);
     expect(new Set(met.slice(0, 3))).toEqual(new Set([handles[1], handles[3], large]));
   });
 });
 
-test('the limit of a RAM is exact, whoever asks, and may be lowered below what is used', async () => {
+test('the limit of a RAM is exact for every caller, and can be set below the number of used frames', async () => {
   const ram = await Ram.create({ bytes: '1MiB', limit: '128KiB' });
   const pool = ram.zpool('zbud');
   const handles: Handle[] = [];
